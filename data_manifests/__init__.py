@@ -1,0 +1,1 @@
+"""Studies and datasets as YAML, and the clustered nodules of LIDC-IDRI."""

@@ -1,0 +1,123 @@
+"""medsegdist: distances between binary medical segmentation datasets, to choose what to pre-train on.
+
+The public names below are imported when they are first used: `import medsegdist` itself loads nothing but this file.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medsegdist.data.collect import collect
+    from medsegdist.data.dataset import load_dataset_samples, make_dataset
+    from medsegdist.data.manifest import DatasetManifest, Study, load_dataset, load_study
+    from medsegdist.data.preprocessing import Preprocessing
+    from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.distance.dataset_distance import DatasetDistance, Distance
+    from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.distance.expectation_maximization import fit_mixture
+    from medsegdist.distance.mask_metrics import (
+        EuclideanMetric,
+        FakeClassGmmMetric,
+        FakeClassMetric,
+        GmmMetric,
+        MaskMetric,
+    )
+    from medsegdist.distance.mixture import GaussianMixture
+    from medsegdist.distance.mixture_transport import mixture_wasserstein
+    from medsegdist.distance.ranking import compare_all, rank_sources
+    from medsegdist.distance.transport import Transport, solve_transport
+    from medsegdist.errors import (
+        ConvergenceError,
+        DataError,
+        ManifestError,
+        MedSegDistError,
+        MissingDependencyError,
+        PreprocessingMismatchError,
+    )
+
+    __version__: str
+
+__all__ = [
+    "ConvergenceError",
+    "DataError",
+    "DatasetDistance",
+    "DatasetManifest",
+    "Distance",
+    "DistanceTable",
+    "EuclideanMetric",
+    "FakeClassGmmMetric",
+    "FakeClassMetric",
+    "GaussianMixture",
+    "GmmMetric",
+    "ManifestError",
+    "MaskMetric",
+    "MedSegDistError",
+    "MissingDependencyError",
+    "Preprocessing",
+    "PreprocessingMismatchError",
+    "SegmentationSamples",
+    "Study",
+    "Transport",
+    "__version__",
+    "collect",
+    "compare_all",
+    "fit_mixture",
+    "load_dataset",
+    "load_dataset_samples",
+    "load_study",
+    "make_dataset",
+    "mixture_wasserstein",
+    "rank_sources",
+    "solve_transport",
+]
+
+# The imports above, for the interpreter; tests/test_public_api.py holds the two together.
+_NAMES_OF_MODULE = {
+    "medsegdist.data.collect": ("collect",),
+    "medsegdist.data.dataset": ("load_dataset_samples", "make_dataset"),
+    "medsegdist.data.manifest": ("DatasetManifest", "Study", "load_dataset", "load_study"),
+    "medsegdist.data.preprocessing": ("Preprocessing",),
+    "medsegdist.data.samples": ("SegmentationSamples",),
+    "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance"),
+    "medsegdist.distance.distance_table": ("DistanceTable",),
+    "medsegdist.distance.expectation_maximization": ("fit_mixture",),
+    "medsegdist.distance.mask_metrics": (
+        "EuclideanMetric",
+        "FakeClassGmmMetric",
+        "FakeClassMetric",
+        "GmmMetric",
+        "MaskMetric",
+    ),
+    "medsegdist.distance.mixture": ("GaussianMixture",),
+    "medsegdist.distance.mixture_transport": ("mixture_wasserstein",),
+    "medsegdist.distance.ranking": ("compare_all", "rank_sources"),
+    "medsegdist.distance.transport": ("Transport", "solve_transport"),
+    "medsegdist.errors": (
+        "ConvergenceError",
+        "DataError",
+        "ManifestError",
+        "MedSegDistError",
+        "MissingDependencyError",
+        "PreprocessingMismatchError",
+    ),
+}
+_MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("medsegdist")
+    elif name in _MODULE_OF_NAME:
+        value = getattr(import_module(_MODULE_OF_NAME[name]), name)
+    else:
+        raise AttributeError(f"module 'medsegdist' has no attribute '{name}'; its public names are in __all__.")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,260 @@
+"""The command line: where the wings are put together, and the only module that picks a device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from medsegdist.commands.console import AsJson, bar, progress_bars, reported_errors
+from medsegdist.commands.fetch import fetch
+from medsegdist.commands.prepare import export_lidc, prepare
+from medsegdist.errors import ManifestError, MedSegDistError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from medsegdist.data.manifest import Study
+    from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.distance.distance_table import DistanceTable
+
+app = typer.Typer(
+    help="Distances between binary medical segmentation datasets, to choose what to pre-train on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
+app.add_typer(lidc, name="lidc")
+app.add_typer(fetch, name="fetch")
+app.command()(prepare)
+lidc.command("export")(export_lidc)
+
+StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="Method to compute, repeatable. [default: the study's, else the paper's five]"),
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder for distances.csv.", file_okay=False)]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Folder for prepared samples. [default: OUT/samples]", file_okay=False)
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
+Rule = Literal["median_high", "median_low", "mean", "mode"]
+Seed = Annotated[int, typer.Option(help="Of clusterings, fits and choices of samples.")]
+
+
+@app.command()
+def demo(
+    out: Out = Path("out/demo"), cache: Cache = None, device: Device = "auto", seed: Seed = 0, as_json: AsJson = False
+) -> None:
+    """The paper's ten datasets in miniature: five distances and a ranking for both targets."""
+    with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
+        study, table = _distances(manifests / "demo.yaml", None, None, out, cache, device, seed)
+        _show(study, table, out, as_json, matrices=True)
+
+
+@app.command()
+def rank(
+    study_file: StudyFile,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="Target, repeatable. [default: the study's]")
+    ] = None,
+    method: Methods = None,
+    out: Out = Path("out"),
+    cache: Cache = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Ranks the sources of a study for its target, nearest first."""
+    with reported_errors():
+        study, table = _distances(study_file, target, method, out, cache, device, seed)
+        _show(study, table, out, as_json, matrices=False)
+
+
+@app.command()
+def distances(
+    study_file: StudyFile,
+    method: Methods = None,
+    out: Out = Path("out"),
+    cache: Cache = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Distances between all pairs of a study's datasets."""
+    with reported_errors():
+        study, table = _distances(study_file, [], method, out, cache, device, seed)
+        _show(study, table, out, as_json, matrices=True, rankings=False)
+
+
+@app.command()
+def check(study_file: StudyFile, as_json: AsJson = False) -> None:
+    """Reads everything a study names, lists every problem at once, and changes nothing."""
+    from medsegdist.data.checking import check_dataset
+    from medsegdist.data.manifest import load_study
+    from medsegdist.report.tables import problem_table
+
+    with reported_errors():
+        study = load_study(study_file)
+        problems = []
+        with progress_bars() as progress:
+            for manifest in study.datasets:
+                advance = bar(progress, f"Checking {manifest.name}")
+                problems += check_dataset(manifest, study.preprocessing, progress=advance)
+    if as_json:
+        typer.echo(json.dumps([_fields(problem) for problem in problems], indent=2))
+    elif problems:
+        Console().print(problem_table(problems))
+    else:
+        Console().print(f"{len(study.datasets)} datasets read, no problem found.")
+    raise typer.Exit(1 if problems else 0)
+
+
+@lidc.command()
+def subsets(
+    rule: Annotated[Rule, typer.Option(help="How the ratings of a nodule's readers become one level.")] = "median_high",
+    min_readers: Annotated[int, typer.Option(help="Readers that must have outlined the nodule.", min=1, max=4)] = 3,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Cluster all 1,018 scans anew instead of reading the shipped table.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="With --rebuild: write the table here.", dir_okay=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Nodules of LIDC-IDRI per malignancy level."""
+    from medsegdist.data.layouts.lidc_nodules import malignancy_subsets, read_nodules
+    from medsegdist.report.tables import subset_table
+
+    with reported_errors():
+        nodules = _rebuilt(out) if rebuild else read_nodules()
+        found = malignancy_subsets(nodules, rule=rule, min_readers=min_readers)
+    patients = {level: len({nodule.patient_id for nodule in of_level}) for level, of_level in found.items()}
+    if as_json:
+        counts = {str(level): len(of_level) for level, of_level in found.items()}
+        typer.echo(
+            json.dumps(
+                {
+                    "rule": rule,
+                    "min_readers": min_readers,
+                    "nodules": counts,
+                    "patients": {str(level): n for level, n in patients.items()},
+                },
+                indent=2,
+            )
+        )
+    else:
+        Console().print(subset_table(found, patients, f"LIDC-IDRI nodules, {rule} of at least {min_readers} readers"))
+
+
+def _distances(
+    study_file: Path,
+    targets: Sequence[str] | None,
+    methods: Sequence[str] | None,
+    out: Path,
+    cache: Path | None,
+    device: str,
+    seed: int,
+) -> tuple[Study, DistanceTable]:
+    """Distances of a study to its targets (None: those of the study; empty: every dataset), also as distances.csv."""
+    from medsegdist.data.manifest import load_study
+    from medsegdist.distance.dataset_distance import DatasetDistance
+    from medsegdist.distance.mask_metrics import paper_metrics
+    from medsegdist.distance.ranking import compare_all
+
+    study = load_study(study_file)
+    metrics = paper_metrics(delta=study.preprocessing.effective_delta, seed=seed)
+    chosen = list(methods or study.methods or metrics)
+    for name in chosen:
+        if name not in metrics:
+            raise ManifestError(f"expected a method among {', '.join(metrics)}, found '{name}'.")
+    names = [manifest.name for manifest in study.datasets]
+    targets = study.targets if targets is None else targets or names
+    for name in targets:
+        if name not in names:
+            raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
+    picked = _device(device)
+    with progress_bars() as progress:
+        samples = [one.to(picked) for one in _samples(study, cache or out / "samples", progress)]
+        advance = bar(progress, "Comparing")
+        table = compare_all(
+            samples,
+            {name: DatasetDistance(metrics[name], seed=seed) for name in chosen},
+            targets=targets,
+            sources=study.sources or names,
+            progress=lambda done, total, what: advance(done, total),
+        )
+    table.save(out / "distances.csv")
+    return study, table
+
+
+def _samples(study: Study, cache: Path, progress: Progress) -> Iterator[SegmentationSamples]:
+    from medsegdist.data.dataset import load_dataset_samples
+
+    for manifest in study.datasets:
+        advance = bar(progress, f"Reading {manifest.name}")
+        yield load_dataset_samples(manifest, study.preprocessing, cache=cache, progress=advance)
+
+
+def _rebuilt(out: Path | None) -> Any:
+    from medsegdist.data.layouts.lidc_nodules import format_nodules
+    from medsegdist.data.layouts.lidc_rebuild import rebuild_nodules
+    from medsegdist.files import written_whole
+
+    with progress_bars() as progress:
+        nodules = rebuild_nodules(progress=bar(progress, "Clustering scans"))
+    if out is not None:
+        with written_whole(out) as file:
+            file.write(format_nodules(nodules))
+    return nodules
+
+
+def _show(
+    study: Study, table: DistanceTable, out: Path, as_json: bool, *, matrices: bool, rankings: bool = True
+) -> None:
+    from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table, verdict
+
+    if as_json:
+        by_target = {
+            target: {"mean_ranks": mean_ranks(table, target), "verdict": verdict(table, target)}
+            for target in table.targets
+        }
+        typer.echo(
+            json.dumps(
+                {"study": study.name, "targets": by_target, "distances": [_fields(row) for row in table.rows]}, indent=2
+            )
+        )
+        return
+    console = Console()
+    simulated = [f"{manifest.name}: {manifest.simulated}" for manifest in study.datasets if manifest.simulated]
+    if matrices:
+        for rendered in distance_tables(table):
+            console.print(rendered)
+    if rankings:
+        for target in table.targets:
+            console.print(ranking_table(table, target))
+            console.print(escape(verdict(table, target)), "\n")
+    if simulated:
+        console.print("Simulated here:", *(escape(line) for line in simulated), sep="\n  ")
+    console.print(f"All distances: {out / 'distances.csv'}")
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise MedSegDistError(f"expected a CUDA device for --device {name}, found none; use --device cpu.")
+    return name
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(value)

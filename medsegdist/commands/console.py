@@ -1,0 +1,44 @@
+"""What all commands share: progress bars, and errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from medsegdist.errors import MedSegDistError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
+
+
+def progress_bars() -> Progress:
+    """Bars on standard error, gone when they are done; use it as a context manager."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def bar(progress: Progress, description: str) -> Callable[[int, int], None]:
+    """A new bar, as a function that is told how many steps of how many are done.
+
+    Args:
+        progress: where it is shown.
+        description: what is being done.
+    """
+    task = progress.add_task(escape(description), total=None)
+    return lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """What went wrong, in words, on standard error; exit status 2."""
+    try:
+        yield
+    except (MedSegDistError, OSError) as error:
+        text = "\n".join([str(error), *getattr(error, "__notes__", [])])
+        Console(stderr=True).print(f"[bold red]Error:[/bold red] {escape(text)}", soft_wrap=True)
+        raise typer.Exit(2) from error

@@ -1,0 +1,123 @@
+"""From any MONAI dataset to the samples that distances read."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from medsegdist.data.problems import SkippedCasesWarning, as_error
+from medsegdist.data.reading import CaseReader, ItemDataset, Progress
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.scratch import Scratch
+from medsegdist.data.spread import SpreadSelection
+from medsegdist.data.store import check_vacant, load_samples, save_samples
+from medsegdist.errors import DataError
+
+OnBadCase = Literal["raise", "skip"]
+
+
+def collect(
+    dataset: ItemDataset,
+    *,
+    name: str,
+    preprocessing: str = "unspecified",
+    delta: float | None = None,
+    min_pixels: int = 1,
+    max_samples: int | None = None,
+    seed: int = 0,
+    on_bad_case: OnBadCase = "raise",
+    directory: Path | None = None,
+    progress: Progress | None = None,
+    foreground: tuple[int, ...] | None = None,
+) -> SegmentationSamples:
+    """Read a dataset once and keep its samples in memory-mapped files.
+
+    Any MONAI or PyTorch dataset will do (Dataset, CacheDataset, PersistentDataset, ...), and so will a list, if its
+    items are dicts with "image" (1, *grid) and "label" (1, *grid) of 0 and 1, or lists of such dicts (slices of a
+    volume). "case_id" and "patient_id" are used where an item has them; a case is otherwise called by its image file
+    or its index, and is a patient of its own. One item at a time is in memory.
+
+    Args:
+        dataset: the items; all samples must have one grid.
+        name: the dataset's name, for tables and messages.
+        preprocessing: fingerprint of how the items are made; only datasets with equal ones can be compared.
+        delta: what segments will be neutralized by (paper Eq. 7); it must lie below the intensities of every
+            segment. None: not checked.
+        min_pixels: foreground pixels a sample needs; smaller ones are left out.
+        max_samples: the most samples to keep, spread evenly over patients at random; None keeps all.
+        seed: seed of that choice.
+        on_bad_case: "raise" ends with one error that lists every bad case; "skip" leaves bad cases out and names
+            them in a SkippedCasesWarning.
+        directory: where to store the samples for :func:`~medsegdist.data.store.load_samples`; must not exist yet, or
+            be empty. None keeps them in nameless temporary files that vanish with the samples.
+        progress: called after each item with (items read, items there are).
+        foreground: label values that the items' masks were made from, if the items tell which they found
+            (:func:`~medsegdist.data.dataset.load_dataset_samples` uses this).
+
+    Raises:
+        DataError: cases are bad (every one is listed), or no sample is left.
+        FileExistsError: `directory` holds something already.
+        ValueError: an option is out of range.
+    """
+    if min_pixels < 1 or (max_samples is not None and max_samples < 1):
+        raise ValueError(f"expected min_pixels >= 1 and max_samples >= 1, found {min_pixels} and {max_samples}.")
+    if on_bad_case not in ("raise", "skip"):
+        raise ValueError(f"expected on_bad_case to be 'raise' or 'skip', found '{on_bad_case}'.")
+    if directory is not None:
+        check_vacant(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    reader = CaseReader(dataset, name=name, delta=delta, min_pixels=min_pixels, foreground=foreground)
+    selection = SpreadSelection(max_samples, seed)
+    ids: dict[int, tuple[str, str]] = {}
+    with Scratch(None if directory is None else directory.parent) as scratch:
+        for sample in reader.samples(progress):
+            if reader.problems and on_bad_case == "raise":
+                continue
+            slot = selection.offer(sample.patient_id)
+            if slot is not None:
+                scratch.put(slot, sample.image, sample.mask)
+                ids[slot] = sample.case_id, sample.patient_id
+        skipped = _judge(reader, on_bad_case, name, kept=len(ids))
+        slots = [kept.slot for kept in selection.kept]
+        images, masks = scratch.arrays(slots)
+    samples = SegmentationSamples(
+        name=name,
+        images=torch.from_numpy(images),
+        masks=torch.from_numpy(masks),
+        case_ids=tuple(ids[slot][0] for slot in slots),
+        patient_ids=tuple(ids[slot][1] for slot in slots),
+        weights=torch.ones(len(slots), dtype=torch.float64),
+        preprocessing=preprocessing,
+    )
+    warn_of_skipped(name, skipped)
+    if directory is None:
+        return samples
+    save_samples(samples, directory, skipped=skipped)
+    return load_samples(directory)
+
+
+def warn_of_skipped(name: str, skipped: tuple[str, ...]) -> None:
+    """Say which cases were left out.
+
+    Args:
+        name: the dataset's name.
+        skipped: what is wrong with each of them.
+    """
+    if skipped:
+        lines = "\n".join(f"  {problem}" for problem in skipped)
+        warnings.warn(
+            f"dataset '{name}': left out {len(skipped)} bad cases:\n{lines}", SkippedCasesWarning, stacklevel=3
+        )
+
+
+def _judge(reader: CaseReader, on_bad_case: OnBadCase, name: str, kept: int) -> tuple[str, ...]:
+    """The cases to skip, or an error that tells all that is wrong."""
+    whole = reader.whole_dataset_problems()
+    if whole or (reader.problems and (on_bad_case == "raise" or not kept)):
+        raise as_error([*reader.problems, *whole], name, reader.read)
+    if not kept:
+        raise DataError(f"dataset '{name}': no sample is left of {reader.read} cases.")
+    return tuple(str(problem) for problem in reader.problems)

@@ -1,0 +1,205 @@
+"""From a dataset's description to a MONAI dataset, and to its samples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medsegdist.data.case import Case
+from medsegdist.data.collect import OnBadCase, collect, warn_of_skipped
+from medsegdist.data.layouts._itk_headers import detached_data
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.reading import Progress
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.store import load_samples, load_skipped
+
+if TYPE_CHECKING:
+    from monai.data.dataset import Dataset
+
+
+def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dataset:
+    """A MONAI dataset of the prepared cases, one item a case.
+
+    Args:
+        manifest: which dataset.
+        preprocessing: how to prepare it.
+
+    Returns:
+        A dataset whose items are dicts with "image" (1, *grid) float32, "label" (1, *grid) of 0 and 1, "case_id" and
+        "patient_id"; in 2D, a volume's item is a list of such dicts, one for each slice with foreground. Its `data`
+        and `transform` also go into CacheDataset or PersistentDataset.
+
+    Raises:
+        ManifestError: the preprocessing has no meaning for this dataset.
+        DataError: the dataset's files are not as described.
+    """
+    return prepared_dataset(manifest, preprocessing, note_labels=False)
+
+
+def prepared_dataset(
+    manifest: DatasetManifest, preprocessing: Preprocessing, cases: list[Case] | None = None, *, note_labels: bool
+) -> Dataset:
+    """A MONAI dataset of the prepared cases, as :func:`make_dataset` gives, or of some of them.
+
+    Args:
+        manifest: the dataset they belong to.
+        preprocessing: how to prepare them.
+        cases: which cases; None is all.
+        note_labels: whether items tell which label values their masks held, for CaseReader.
+
+    Raises:
+        ManifestError: the preprocessing has no meaning for this dataset.
+        DataError: the dataset's files are not as described.
+    """
+    manifest.check_fits(preprocessing)
+    if cases is None:
+        cases = manifest.layout.cases()
+    manifest.check_fits(preprocessing, cases)
+    from monai.data.dataset import Dataset
+    from monai.transforms.compose import Compose
+
+    from medsegdist.data.label_watch import NoteLabels
+    from medsegdist.transforms import preprocessing_pipeline
+
+    pipeline = preprocessing_pipeline(
+        dimensions=preprocessing.dimensions,
+        grid=preprocessing.grid,
+        spacing=preprocessing.spacing,
+        foreground=manifest.foreground,
+        intensity=preprocessing.intensity,
+        window=_fixed_window(manifest, preprocessing),
+        percentiles=preprocessing.percentiles,
+        max_slices=preprocessing.max_per_case,
+        seed=preprocessing.seed,
+    )
+    watch = [NoteLabels(manifest.foreground)] if note_labels else []
+    steps: list[Any] = [manifest.layout.loader(), *watch, *pipeline.transforms]
+    return Dataset([case.as_item() for case in cases], Compose(steps))
+
+
+def native_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset:
+    """A MONAI dataset of cases on their own grids, with every check that :func:`make_dataset` makes of a pair.
+
+    Args:
+        manifest: the dataset they belong to.
+        cases: which cases.
+
+    Returns:
+        A dataset whose items are dicts with "image" as the layout reads it, "label" (1, *spatial) uint8 of 0 and 1 on
+        the image's voxels, "case_id", "patient_id", and "found_labels" for LabelTally.
+    """
+    from monai.data.dataset import Dataset
+    from monai.transforms.compose import Compose
+
+    from medsegdist.data.label_watch import NoteLabels
+    from medsegdist.data.native import OnOwnGrid
+    from medsegdist.transforms import BinarizeLabeld, CheckFinited, CheckSameSpaced, OrientAxiald
+
+    checks = [
+        OrientAxiald(("image", "label")),
+        CheckSameSpaced("image", reference_key="label"),
+        CheckFinited("image"),
+        BinarizeLabeld("label", manifest.foreground),
+    ]
+    steps = [manifest.layout.loader(), NoteLabels(manifest.foreground), OnOwnGrid(Compose(checks))]
+    return Dataset([case.as_item() for case in cases], Compose(steps))
+
+
+def load_dataset_samples(
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    *,
+    cache: Path | None = None,
+    on_bad_case: OnBadCase = "raise",
+    progress: Progress | None = None,
+) -> SegmentationSamples:
+    """The samples of a dataset, read from its files once and from the cache from then on.
+
+    Args:
+        manifest: which dataset.
+        preprocessing: how to prepare it.
+        cache: folder that keeps samples, one directory for each content of manifest, preprocessing and files (their
+            paths, sizes and times of change) and each version of medsegdist; None keeps nothing.
+        on_bad_case: "raise" or "skip", as for :func:`~medsegdist.data.collect.collect`.
+        progress: called after each case with (cases read, cases there are); not called if the cache has the samples.
+
+    Raises:
+        ManifestError: the preprocessing has no meaning for this dataset.
+        DataError: cases are bad (every one is listed), a wanted label is in no case, or no sample is left.
+    """
+    manifest.check_fits(preprocessing)
+    cases = manifest.layout.cases()
+    directory = None if cache is None else cache / _cache_name(manifest, preprocessing, cases, on_bad_case)
+    if directory is not None and directory.is_dir():
+        return _from_cache(directory)
+    try:
+        return collect(
+            prepared_dataset(manifest, preprocessing, cases, note_labels=True),
+            name=manifest.name,
+            preprocessing=preprocessing.fingerprint,
+            delta=preprocessing.effective_delta,
+            min_pixels=preprocessing.min_pixels,
+            max_samples=preprocessing.max_samples,
+            seed=preprocessing.seed,
+            on_bad_case=on_bad_case,
+            directory=directory,
+            progress=progress,
+            foreground=manifest.foreground,
+        )
+    except FileExistsError:
+        # Another process has finished the same work meanwhile.
+        if directory is None:
+            raise
+        return _from_cache(directory)
+
+
+def _from_cache(directory: Path) -> SegmentationSamples:
+    samples = load_samples(directory)
+    warn_of_skipped(samples.name, load_skipped(directory))
+    return samples
+
+
+def _fixed_window(manifest: DatasetManifest, preprocessing: Preprocessing) -> tuple[float, float] | None:
+    if manifest.window is not None or manifest.modality != "CT":
+        return manifest.window
+    return preprocessing.ct_window
+
+
+def _cache_name(
+    manifest: DatasetManifest, preprocessing: Preprocessing, cases: list[Case], on_bad_case: OnBadCase
+) -> str:
+    content = {
+        # Another version may draw or prepare the same cases in another way.
+        "medsegdist": version("medsegdist"),
+        "manifest": manifest.model_dump(mode="json"),
+        "preprocessing": preprocessing.fingerprint,
+        "on_bad_case": on_bad_case,
+        "cases": [[case.id, case.patient_id, source_stamp(case.image), source_stamp(case.label)] for case in cases],
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', manifest.name)}-{digest[:20]}"
+
+
+def source_stamp(source: object) -> object:
+    """What changes when the content of an image's source changes; a description that is no file is its own stamp.
+
+    Args:
+        source: the `image` or `label` of a Case.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return source
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return [str(path), [source_stamp(part) for part in sorted(path.iterdir())]]
+        status = path.stat()
+    except OSError:
+        return [str(path), None]
+    # An .mhd is a header only, and its voxels change without it.
+    data = detached_data(path)
+    return [str(path), status.st_size, status.st_mtime_ns, *([] if data is None else [source_stamp(data)])]

@@ -1,0 +1,196 @@
+"""What a folder of DICOM files holds, found from their headers alone."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from medsegdist.errors import DataError
+
+Kind = Literal["seg", "rtstruct"]
+
+_KINDS: dict[str, Kind] = {"SEG": "seg", "RTSTRUCT": "rtstruct"}
+# Some of these are in every DICOM file.
+_ALWAYS = ["SOPClassUID", "Modality", "SeriesInstanceUID"]
+_TAGS = [
+    "SOPInstanceUID",
+    "PatientID",
+    "ReferencedSeriesSequence",
+    "SegmentSequence",
+    "ReferencedFrameOfReferenceSequence",
+    "StructureSetROISequence",
+]
+# The sequences that hold most of a file; they are read only where the usual references are missing.
+_DETAILS = ["PerFrameFunctionalGroupsSequence", "ROIContourSequence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A segmentation object (SEG) or structure set (RTSTRUCT): segments that somebody drew on images.
+
+    Args:
+        path: the file.
+        patient: what tells its patient from others; never shown to anybody.
+        series: SeriesInstanceUIDs of the images that it names.
+        instances: SOPInstanceUIDs of the images that it names.
+        names: number and label of each segment, or number and name of each region of interest (ROI).
+    """
+
+    path: Path
+    patient: str = field(repr=False)
+    series: frozenset[str]
+    instances: frozenset[str]
+    names: tuple[tuple[int, str], ...]
+
+
+@dataclass(slots=True)
+class DicomFolder:
+    """The image series and drawings that lie under a folder.
+
+    Args:
+        images: SeriesInstanceUID -> its files, in the order of their paths. Files that are neither images nor drawings
+            are among them, but no drawing names those.
+        patients: SeriesInstanceUID -> what tells its patient from others; never shown to anybody.
+        series_of: SOPInstanceUID of an image -> its SeriesInstanceUID.
+        drawings: the drawings of each kind, in the order of their paths.
+    """
+
+    images: dict[str, list[Path]] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict, repr=False)
+    series_of: dict[str, str] = field(default_factory=dict, repr=False)
+    drawings: dict[Kind, list[Drawing]] = field(default_factory=lambda: {"seg": [], "rtstruct": []})
+
+    def series_of_drawing(self, drawing: Drawing) -> list[str]:
+        """The image series in this folder that a drawing names, or else that hold images which it names."""
+        named = sorted(drawing.series & self.images.keys())
+        return named or sorted({self.series_of[uid] for uid in drawing.instances if uid in self.series_of})
+
+
+@contextmanager
+def discreet() -> Iterator[None]:
+    """Silence for pydicom's warnings and log: they quote what a header holds, and that may be a name."""
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
+    """Some elements of a DICOM file, its pixels not among them; None if it is no DICOM file.
+
+    Args:
+        path: the file; one that ends in .dcm may lack the preamble, as old ones do.
+        tags: keywords of the elements.
+
+    Raises:
+        DataError: it ends in .dcm but is no DICOM file, or is damaged.
+    """
+    named = path.suffix.lower() == ".dcm"
+    with discreet():
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*_ALWAYS, *tags], force=named)
+        except InvalidDicomError:
+            return None
+        # Whatever a damaged file makes pydicom stumble over; its message might quote the header.
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise DataError(f"the file cannot be read as DICOM ({type(error).__name__}); copy it again.") from None
+    # `force` reads any bytes as elements of some kind, but not of these.
+    if named and not any(keyword in header for keyword in _ALWAYS):
+        raise DataError("the file is empty or no DICOM file; copy it again, or move it away.")
+    return header
+
+
+def files_under(root: Path) -> Iterator[Path]:
+    """Every file under a folder but hidden ones, in a fixed order."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def scan_folder(root: Path) -> DicomFolder:
+    """The image series and drawings under a folder, whatever the files are called.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        DataError: files that end in .dcm cannot be read (all of them are listed).
+    """
+    found = DicomFolder()
+    problems = []
+    for path in files_under(root):
+        try:
+            header = read_header(path, _TAGS)
+            if header is not None:
+                _add(found, path, header)
+        except DataError as error:
+            problems.append(f"  {path.relative_to(root)}: {error}")
+    if problems:
+        raise DataError("\n".join([f"{root}: {len(problems)} files cannot be read:", *problems]))
+    return found
+
+
+def _add(found: DicomFolder, path: Path, header: Dataset) -> None:
+    kind = _KINDS.get(_text(header, "Modality"))
+    patient = _text(header, "PatientID")
+    if kind is not None:
+        found.drawings[kind].append(_drawing(path, patient, header))
+        return
+    uid = _text(header, "SeriesInstanceUID")
+    # Anonymizers may empty it; such files belong together if they lie together.
+    uid = uid or f"folder {path.parent}"
+    found.images.setdefault(uid, []).append(path)
+    found.patients.setdefault(uid, patient)
+    found.series_of[_text(header, "SOPInstanceUID")] = uid
+
+
+def _drawing(path: Path, patient: str, header: Dataset) -> Drawing:
+    series, instances = _references(header)
+    if not series and not instances:
+        series, instances = _references(read_header(path, _DETAILS) or Dataset())
+    try:
+        with discreet():
+            segments = [(int(item.SegmentNumber), item) for item in header.get("SegmentSequence") or ()]
+            regions = [(int(item.ROINumber), item) for item in header.get("StructureSetROISequence") or ()]
+    except (AttributeError, TypeError, ValueError):
+        raise DataError("its segments have no numbers; export it again.") from None
+    names = [(number, _text(item, "SegmentLabel")) for number, item in segments]
+    names += [(number, _text(item, "ROIName")) for number, item in regions]
+    return Drawing(path, patient, series, instances, tuple(names))
+
+
+def _references(header: Dataset) -> tuple[frozenset[str], frozenset[str]]:
+    """SeriesInstanceUIDs and SOPInstanceUIDs that a drawing names, however deep they are nested."""
+    series: set[str] = set()
+    instances: set[str] = set()
+    with discreet():
+        for item in _nested(header):
+            if "SeriesInstanceUID" in item:
+                series.add(_text(item, "SeriesInstanceUID"))
+            for keyword in ("ReferencedInstanceSequence", "ContourImageSequence", "SourceImageSequence"):
+                instances.update(_text(image, "ReferencedSOPInstanceUID") for image in item.get(keyword) or ())
+    return frozenset(series), frozenset(instances)
+
+
+def _nested(item: Dataset) -> Iterator[Dataset]:
+    """The items of all sequences in `item`."""
+    for element in item:
+        if element.VR == "SQ":
+            for inner in element.value:
+                yield inner
+                yield from _nested(inner)
+
+
+def _text(item: Dataset, keyword: str) -> str:
+    with discreet():
+        return str(item.get(keyword) or "").strip()

@@ -1,0 +1,200 @@
+"""From any dataset to a task folder of the Medical Segmentation Decathlon."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medsegdist.data.case import Case
+from medsegdist.data.dataset import native_dataset, source_stamp
+from medsegdist.data.label_tally import LabelTally
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.nifti_pair import NiftiPair, nifti_pair
+from medsegdist.data.problems import Problem, as_error, is_machine_trouble, problem_of, root_cause
+from medsegdist.data.reading import FOUND_LABELS, ItemDataset, Progress
+from medsegdist.data.task_listing import task_texts
+from medsegdist.data.task_names import CaseName, check_task_name, names_of
+from medsegdist.data.unfinished_task import CaseRecord, UnfinishedTask, unfinished_task, workplace_of
+from medsegdist.errors import ManifestError
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedTask:
+    """A task folder that is complete.
+
+    Args:
+        directory: the folder.
+        cases: how many it has.
+        resumed: how many of them an interrupted run had finished before.
+    """
+
+    directory: Path
+    cases: int
+    resumed: int
+
+
+def export_task(
+    manifest: DatasetManifest,
+    directory: str | Path,
+    *,
+    label: str = "foreground",
+    overwrite: bool = False,
+    pseudonyms: bool = False,
+    progress: Progress | None = None,
+) -> ExportedTask:
+    """Write a dataset as a task folder of the Decathlon, which MONAI, nnU-Net and medsegdist read.
+
+    Images keep their grid, orientation and intensities; the channel or color that the manifest names is written.
+    Masks become 0 and 1. A 2D picture becomes a volume of one slice. dataset.json says what the task was made from;
+    patients are in it wherever a patient is not a case. dataset.yaml beside it is the manifest of the task.
+
+    The same dataset gives the same bytes. The folder appears when it is complete. Cases that are finished when the
+    run is interrupted stay in a hidden folder beside it, from where the next run goes on.
+
+    Args:
+        manifest: which dataset.
+        directory: new or empty folder to write, named like Task11_LungNodules.
+        label: what the foreground shows, for dataset.json.
+        overwrite: replace the task that is in `directory`, once the new one is complete.
+        pseudonyms: call cases and patients case_0001 and patient_0001 on, in their order, instead of by their ids.
+        progress: called after each case with (cases done, cases there are).
+
+    Raises:
+        ManifestError: the folder's name or `label` cannot be used, or the folder holds the dataset itself.
+        DataError: cases are bad (every one is listed), a wanted label is in no case, or all masks are empty.
+        FileExistsError: `directory` holds something already.
+        BlockingIOError: another process is writing the same task.
+        OSError: the disk is full or not writable.
+    """
+    # Through a symbolic link to the true place: renaming would replace the link.
+    directory = Path(directory).resolve()
+    check_task_name(directory.name)
+    if not label.strip() or label == "background":
+        raise ManifestError(f"expected a name for the foreground, found '{label}'; name what the masks show.")
+    _check_apart(manifest, directory)
+    cases = manifest.layout.cases()
+    names = names_of(cases, pseudonyms=pseudonyms, dataset=manifest.name)
+    with unfinished_task(directory, overwrite=overwrite) as task:
+        try:
+            task.keep_only({name.case for name in names})
+            writer = _CaseWriter(manifest, cases, task)
+            records = writer.write_all(names, progress)
+            texts = task_texts(
+                manifest,
+                names,
+                label=label,
+                channels=records[0].channels,
+                pictures=any(record.picture for record in records),
+                pseudonyms=pseudonyms,
+            )
+            task.publish(texts)
+        except BaseException as error:
+            if count := task.finished_cases():
+                error.add_note(
+                    f"{count} of {len(cases)} cases are finished and wait in {workplace_of(directory)}; "
+                    "run the same again to go on, or delete that folder."
+                )
+            raise
+    return ExportedTask(directory, len(cases), writer.resumed)
+
+
+class _CaseWriter:
+    """Writes the cases that are not finished, and judges all of them together."""
+
+    def __init__(self, manifest: DatasetManifest, cases: Sequence[Case], task: UnfinishedTask) -> None:
+        self._manifest = manifest
+        self._cases = cases
+        self._task = task
+        self._dataset: ItemDataset = native_dataset(manifest, list(cases))
+        self._problems: list[Problem] = []
+        self.resumed = 0
+
+    def write_all(self, names: Sequence[CaseName], progress: Progress | None) -> list[CaseRecord]:
+        """The records of all cases.
+
+        Raises:
+            DataError: cases are bad, or the dataset as a whole is.
+        """
+        records: dict[str, CaseRecord] = {}
+        for index, (case, name) in enumerate(zip(self._cases, names, strict=True)):
+            key = _key(self._manifest, case)
+            record = self._task.record(name.case, key)
+            if record is not None:
+                self.resumed += 1
+            else:
+                record = self._write(index, name.case, key)
+            if record is not None:
+                records[case.id] = record
+            if progress is not None:
+                progress(index + 1, len(self._cases))
+        problems = [*self._problems, *self._whole_dataset_problems(records)]
+        if problems:
+            raise as_error(problems, self._manifest.name, len(self._cases))
+        return list(records.values())
+
+    def _write(self, index: int, name: str, key: str) -> CaseRecord | None:
+        case = self._cases[index]
+        try:
+            pair, found = self._read(index)
+        # Any transform may fail in any way, and one bad case must not hide the others.
+        except Exception as error:  # noqa: BLE001
+            cause = root_cause(error)
+            if isinstance(cause, ManifestError) or is_machine_trouble(cause):
+                raise cause from None
+            self._problems.append(problem_of(cause, self._manifest.name, case.id))
+            return None
+        return self._task.add(name, pair, key=key, found=found)
+
+    def _read(self, index: int) -> tuple[NiftiPair, list[float]]:
+        item = self._dataset[index]
+        source = self._cases[index].image
+        drawn = not (isinstance(source, (str, os.PathLike)) and Path(source).is_file())
+        found = np.atleast_1d(np.asarray(item[FOUND_LABELS])).astype(float).tolist()
+        return nifti_pair(item, drawn=drawn), found
+
+    def _whole_dataset_problems(self, records: dict[str, CaseRecord]) -> list[Problem]:
+        tally = LabelTally(self._manifest.foreground)
+        for case_id, record in records.items():
+            tally.note(record.found, case_id)
+        found = tally.problems(len(self._cases), complete=not self._problems)
+        if not found and not self._problems and not any(record.voxels for record in records.values()):
+            found = [
+                (
+                    f"all masks are empty, {len(self._cases)} cases read",
+                    "check the masks, and which labels are foreground",
+                )
+            ]
+        channels = {record.channels: case_id for case_id, record in records.items()}
+        if len(channels) > 1:
+            named = ", ".join(f"{count} (case '{case}')" for count, case in sorted(channels.items()))
+            found.append((f"expected as many channels in every image, found {named}", "choose one channel"))
+        return [Problem(self._manifest.name, "", problem, remedy) for problem, remedy in found]
+
+
+def _check_apart(manifest: DatasetManifest, directory: Path) -> None:
+    """Refuse to replace the dataset that is being read."""
+    for _, value in manifest.layout:
+        if isinstance(value, Path) and (value.resolve() == directory or directory in value.resolve().parents):
+            raise ManifestError(
+                f"dataset '{manifest.name}' lies in {directory} itself, where the task is to be written; "
+                "choose another folder."
+            )
+
+
+def _key(manifest: DatasetManifest, case: Case) -> str:
+    """Changes with whatever the files of a case are made from."""
+    content: dict[str, Any] = {
+        "version": version("medsegdist"),
+        "layout": manifest.layout.model_dump(mode="json"),
+        "foreground": manifest.foreground,
+        "case": [case.id, source_stamp(case.image), source_stamp(case.label)],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()[:32]

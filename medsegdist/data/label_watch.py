@@ -1,0 +1,40 @@
+"""Which label values a mask holds, noted before it is made binary.
+
+This module imports MONAI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.transforms.transform import Transform
+
+from medsegdist.data.reading import FOUND_LABELS
+
+
+class NoteLabels(Transform):
+    """Add to an item which of the wanted label values its mask holds.
+
+    Args:
+        foreground: the wanted values; None notes the largest value, which is the only one beside 0 if the mask is
+            as it should be.
+    """
+
+    def __init__(self, foreground: tuple[int, ...] | None) -> None:
+        self.foreground = foreground
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with "found_labels": a bool for each wanted value, or one number.
+
+        Args:
+            data: item with "label" (1, *spatial).
+        """
+        label = torch.as_tensor(data["label"]).as_subclass(torch.Tensor)
+        found = (
+            label.max()
+            if self.foreground is None
+            else torch.stack([(label == value).any() for value in self.foreground])
+        )
+        return {**data, FOUND_LABELS: found}

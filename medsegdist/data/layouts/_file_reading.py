@@ -1,0 +1,76 @@
+"""Reading one image and its mask from files, as MONAI tensors.
+
+This module imports MONAI: layouts import it inside `loader()` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.transform import Transform
+
+from medsegdist.data.layouts._paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
+from medsegdist.data.layouts._picture_reading import read_picture
+from medsegdist.data.layouts._volume_reading import read_volume
+from medsegdist.errors import DataError
+
+
+class ReadFiles(Transform):
+    """Read the image and the mask of an item from files: volumes (NIfTI, NRRD, MHA) or pictures (PNG, JPEG, BMP, TIFF).
+
+    Volumes come as (1, x, y, z) with their affine (RAS+, mm); pictures as (1, rows, columns), row 0 on top as a
+    viewer shows it. Both float32, and the mask's values are those in the file.
+
+    Args:
+        channel: which image of a multi-channel (4D) volume, from 0; None where volumes have no channels.
+        color: how an RGB picture becomes one channel: the luminance (ITU-R BT.601) or one of its colors.
+
+    Raises:
+        DataError: when called: a file is missing, damaged or of another kind than expected. All problems of the
+            item are in one message.
+    """
+
+    def __init__(self, channel: int | None = None, color: Color = "luminance") -> None:
+        self.channel = channel
+        self.color: Color = color
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with "image" and "label" read.
+
+        Args:
+            data: item with paths under "image" and "label"; its other entries are kept.
+        """
+        item = dict(data)
+        problems = []
+        readers: tuple[tuple[str, Callable[[Path], MetaTensor]], ...] = (
+            ("image", self._image),
+            ("label", self._mask),
+        )
+        for key, read in readers:
+            path = Path(item[key])
+            try:
+                item[key] = read(path)
+            except DataError as error:
+                problems.append(f"{key} {path}: {error}")
+        if problems:
+            raise DataError(" | ".join(problem.rstrip(".") for problem in problems) + ".")
+        return item
+
+    def _image(self, path: Path) -> MetaTensor:
+        if _is_volume(path):
+            return read_volume(path, self.channel)
+        return read_picture(path, self.color)
+
+    def _mask(self, path: Path) -> MetaTensor:
+        return read_volume(path) if _is_volume(path) else read_picture(path, None)
+
+
+def _is_volume(path: Path) -> bool:
+    if path.name.lower().endswith(VOLUME_SUFFIXES):
+        return True
+    if path.name.lower().endswith(PICTURE_SUFFIXES):
+        return False
+    raise DataError(f"expected a file ending in {', '.join((*VOLUME_SUFFIXES, *PICTURE_SUFFIXES))}; convert it.")

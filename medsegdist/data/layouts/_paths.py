@@ -1,0 +1,175 @@
+"""Paths and names that the layouts share."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+
+from medsegdist.errors import DataError, ManifestError
+
+ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
+VOLUME_SUFFIXES = (".nii.gz", ".nii", *ITK_SUFFIXES)
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+Color = Literal["luminance", "red", "green", "blue"]
+"""How an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors."""
+
+DIRECTORY = "directory"
+"""Key of the validation context under which relative roots are looked up."""
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+def expand_path(text: str | os.PathLike[str], directory: Path | None = None) -> Path:
+    """The path that a manifest's text stands for.
+
+    Args:
+        text: may hold ${VARIABLES} and a leading ~.
+        directory: what a relative path is relative to; None is the working directory.
+
+    Raises:
+        ValueError: an environment variable is not set, or a home folder is unknown.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not os.environ.get(name):
+            raise ValueError(f"the environment variable {name} is not set; set it to the folder that holds the data")
+        return os.environ[name]
+
+    try:
+        path = Path(_VARIABLE.sub(value_of, os.fspath(text))).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"the home folder in '{os.fspath(text)}' is unknown; write it out") from error
+    return (directory / path if directory is not None else path).absolute()
+
+
+def _expand_root(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, (str, os.PathLike)):
+        return value
+    if not os.fspath(value):
+        raise ValueError("the path is empty")
+    return str(expand_path(value, (info.context or {}).get(DIRECTORY)))
+
+
+def _one_group(pattern: str | None) -> str | None:
+    if pattern is None:
+        return None
+    try:
+        groups = re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    if groups != 1:
+        raise ValueError(f"expected a regular expression with one group (the patient), found {groups} groups")
+    return pattern
+
+
+Root = Annotated[Path, BeforeValidator(_expand_root)]
+"""A folder, absolute once validated: ${VARIABLES} and ~ expanded, relative ones taken from the manifest's folder."""
+
+PatientPattern = Annotated[str | None, AfterValidator(_one_group)]
+"""A regular expression with one group, searched for in a case's id; the group is the patient."""
+
+
+def inside(root: Path, entry: str) -> Path:
+    """The file that somebody's listing names, which must lie under `root`.
+
+    Args:
+        root: the dataset's folder.
+        entry: a relative path; it may not be trusted.
+
+    Raises:
+        ManifestError: `entry` is absolute, leaves `root`, or cannot be the path of a file.
+    """
+    if not PurePosixPath(entry).parts or not is_file_name(entry):
+        raise ManifestError(f"expected a path inside {root}, found {ascii(entry)[:200]}; correct the path.")
+    path = PurePosixPath(entry)
+    # A listing written on Windows has backslashes, which a POSIX path takes for part of a name.
+    foreign = PureWindowsPath(entry)
+    if path.is_absolute() or foreign.drive or foreign.root or ".." in foreign.parts or ".." in path.parts:
+        raise ManifestError(f"expected a path inside {root}, found '{entry}'; list files relative to that folder.")
+    return root / path
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a file can have this name: JSON and YAML can write characters that no disk takes."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def check_names(case_ids: list[str], where: str) -> None:
+    """Refuse names that no report and no other file could hold, as old archives leave them on a disk.
+
+    Args:
+        case_ids: names of the cases.
+        where: the dataset's folder, for the message.
+
+    Raises:
+        DataError: names that are no UTF-8, all of them.
+    """
+    wrong = [ascii(case_id) for case_id in case_ids if not is_file_name(case_id)]
+    if wrong:
+        raise DataError(f"{where}: expected names in UTF-8, found {', '.join(wrong)}; rename these files.")
+
+
+def is_picture(source: object) -> bool:
+    """Whether an image is read from a picture, which has no size in mm, by the file's ending."""
+    return isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(PICTURE_SUFFIXES)
+
+
+def without_suffix(name: str) -> str:
+    """The file name `name` without the ending that says its format; `.nii.gz` counts as one ending."""
+    for suffix in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return Path(name).stem
+
+
+def patients_of(case_ids: list[str], pattern: str | None, where: str) -> list[str]:
+    """Whom each case shows.
+
+    Args:
+        case_ids: names of the cases.
+        pattern: regular expression with one group that finds the patient in a case's id; None makes every case a
+            patient of its own.
+        where: the dataset's folder, for the message.
+
+    Raises:
+        DataError: cases that the pattern does not find a patient in, all of them.
+    """
+    if pattern is None:
+        return list(case_ids)
+    matches = [re.search(pattern, case_id) for case_id in case_ids]
+    unmatched = [case_id for case_id, match in zip(case_ids, matches, strict=True) if not (match and match.group(1))]
+    if unmatched:
+        raise DataError(
+            f"{where}: patient_pattern '{pattern}' finds no patient in {len(unmatched)} of {len(case_ids)} cases: "
+            f"{', '.join(unmatched)}; mend the pattern, or leave it out to make every case a patient of its own."
+        )
+    return [match.group(1) for match in matches if match]
+
+
+def check_present(path: Path) -> None:
+    """Refuse a path that is no file, or an empty one.
+
+    Args:
+        path: where a file is expected.
+
+    Raises:
+        DataError: there is nothing, a folder, or a file without content.
+    """
+    if not path.exists():
+        raise DataError("the file does not exist; restore it, or take the case out of the listing.")
+    if path.is_dir() or path.stat().st_size == 0:
+        raise DataError(f"the file is {'a folder' if path.is_dir() else 'empty'}; copy or download it again.")
+
+
+def damaged(error: Exception) -> DataError:
+    """That a file cannot be read, and why."""
+    return DataError(f"the file cannot be read ({type(error).__name__}: {error}); copy or download it again.")

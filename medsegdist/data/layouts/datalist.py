@@ -1,0 +1,200 @@
+"""The datalist of MONAI and Auto3DSeg: a JSON file with sections of cases, often divided into folds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+
+from medsegdist.data.case import Case
+from medsegdist.data.layouts._listing import as_json, described, read_listing
+from medsegdist.data.layouts._paths import (
+    Color,
+    PatientPattern,
+    Root,
+    expand_path,
+    inside,
+    is_file_name,
+    patients_of,
+    without_suffix,
+)
+from medsegdist.errors import DataError, ManifestError
+
+_Name = Annotated[str, Field(min_length=1)]
+
+
+class DatalistLayout(BaseModel):
+    """Files that a MONAI datalist names, as Auto3DSeg and MONAI's bundles use it.
+
+    The list is a JSON file {"training": [{"image": "a.nii.gz", "label": "b.nii.gz", "fold": 0}, ...], ...}; an image
+    may also be a list of files, one for each channel. A case is called by its image's file name without the ending,
+    or by its path where file names repeat, and is a patient of its own unless `patient_key` or `patient_pattern` says
+    otherwise.
+
+    Args:
+        root: the folder that the listed paths are relative to; may hold ${VARIABLES} and ~.
+        file: the JSON file, relative to `root`; may hold ${VARIABLES} and ~.
+        section: which list of it. A section without labels, as "testing" often is, cannot be used.
+        folds: take the entries of these folds only; None takes all.
+        image_key: under which key an entry has its image.
+        label_key: under which key it has its mask.
+        patient_key: under which key it says whom it shows; None if it does not.
+        channel: which channel, from 0, of images that are lists of files or multi-channel (4D) files.
+        color: how an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors.
+        patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["datalist"] = "datalist"
+    root: Root
+    file: _Name = "datalist.json"
+    section: _Name = "training"
+    folds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None = None
+    image_key: _Name = "image"
+    label_key: _Name = "label"
+    patient_key: _Name | None = None
+    channel: NonNegativeInt | None = None
+    color: Color = "luminance"
+    patient_pattern: PatientPattern = None
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> DatalistLayout:
+        if self.image_key == self.label_key:
+            raise ValueError(f"image_key and label_key are both '{self.image_key}'; name each by its own")
+        if self.patient_key is not None and self.patient_pattern is not None:
+            raise ValueError("patient_key and patient_pattern both say whom a case shows; choose one")
+        return self
+
+    def cases(self) -> list[Case]:
+        """The labeled cases, in the order of the list; no voxel is read.
+
+        Raises:
+            DataError: the list is missing or not of this form, or its entries cannot be used (all are listed).
+            ManifestError: a path in it is absolute or leaves the folder, or `file` cannot be a file.
+        """
+        listing = self._listing()
+        entries = self._entries(listing)
+        found, malformed, escaping = [], [], []
+        for index, entry in entries:
+            try:
+                found.append((inside(self.root, self._image(entry)), inside(self.root, self._label(entry)), entry))
+            except ManifestError as error:
+                escaping.append(f"  entry {index}: {error}")
+            except DataError as error:
+                malformed.append(f"  entry {index}: {error}")
+        if escaping:
+            raise ManifestError("\n".join([f"{listing}: paths that leave the folder:", *escaping]))
+        if len({_is_list(entry[self.image_key]) for _, _, entry in found}) > 1:
+            malformed.append("  some images are one file and some are lists of files; write all in one way.")
+        if malformed:
+            head = f"{listing}: entries of '{self.section}' that cannot be used:"
+            raise DataError("\n".join([head, *malformed]))
+        ids = self._ids([image for image, _, _ in found], listing)
+        patients = (
+            patients_of(ids, self.patient_pattern, str(listing))
+            if self.patient_key is None
+            else [str(entry[self.patient_key]) for _, _, entry in found]
+        )
+        return [
+            Case(id=case_id, patient_id=patient, image=str(image), label=str(label))
+            for case_id, patient, (image, label, _) in zip(ids, patients, found, strict=True)
+        ]
+
+    def loader(self) -> Any:
+        """A MONAI transform that reads the files of an item as (1, *spatial) float32 tensors.
+
+        Raises:
+            DataError: the list is missing or not of this form.
+            ManifestError: `file` cannot be a file.
+        """
+        from medsegdist.data.layouts._file_reading import ReadFiles
+
+        # Of images that are lists of files, the channel has been chosen with the file.
+        _, first = self._entries(self._listing())[0]
+        listed = isinstance(first, dict) and _is_list(first.get(self.image_key))
+        return ReadFiles(channel=None if listed else self.channel, color=self.color)
+
+    def _listing(self) -> Path:
+        try:
+            listing = expand_path(self.file, self.root)
+        except ValueError as error:
+            raise ManifestError(f"{self.root}: file: {error}.") from error
+        if not is_file_name(str(listing)):
+            raise ManifestError(f"expected the name of a JSON file, found {ascii(self.file)[:200]}; correct `file`.")
+        return listing
+
+    def _entries(self, listing: Path) -> list[tuple[int, Any]]:
+        """The entries of the section and the folds, with their places in the section."""
+        content = read_listing(listing, "set `root` and `file` to where the datalist lies")
+        if not isinstance(content, dict):
+            raise DataError(
+                f"{listing}: expected {{'{self.section}': [...]}}, found {type(content).__name__}; mend it."
+            )
+        section = content.get(self.section)
+        if not isinstance(section, list) or not section:
+            lists = sorted(ascii(name) for name, value in content.items() if isinstance(value, list) and value)
+            raise DataError(
+                f"{listing}: expected a list '{self.section}' of labeled cases, found {described(section)}; "
+                f"set `section` to one of its lists: {', '.join(lists)[:500] or 'it has none'}."
+            )
+        entries = list(enumerate(section))
+        if self.folds is None:
+            return entries
+        folds: list[Any] = [entry.get("fold") if isinstance(entry, dict) else None for entry in section]
+        without = [str(index) for index, fold in enumerate(folds) if not _is_fold(fold)]
+        if without:
+            raise DataError(
+                f"{listing}: these entries of '{self.section}' have no whole number as their 'fold': "
+                f"{', '.join(without)}; add it, or leave `folds` out."
+            )
+        absent = sorted(set(self.folds) - set(folds))
+        if absent:
+            raise DataError(
+                f"{listing}: no entry of '{self.section}' is in fold {', '.join(map(str, absent))}, found the folds "
+                f"{', '.join(map(str, sorted(set(folds))))[:500]}; correct `folds`."
+            )
+        return [(index, entry) for index, entry in entries if folds[index] in self.folds]
+
+    def _image(self, entry: Any) -> str:
+        if not isinstance(entry, dict) or self.image_key not in entry:
+            raise DataError(f'expected {{"{self.image_key}": "path", ...}}, found {as_json(entry)}.')
+        image = entry[self.image_key]
+        if isinstance(image, str):
+            return image
+        if not _is_list(image):
+            raise DataError(f"expected '{self.image_key}' to be a path or a list of paths, found {as_json(image)}.")
+        if self.channel is None and len(image) > 1:
+            raise DataError(f"found {len(image)} images; say which one by `channel: 0` to {len(image) - 1}.")
+        if (self.channel or 0) >= len(image):
+            raise DataError(f"expected channel {self.channel}, found {len(image)} images; set `channel` below that.")
+        return str(image[self.channel or 0])
+
+    def _label(self, entry: dict[str, Any]) -> str:
+        label = entry.get(self.label_key)
+        if not isinstance(label, str):
+            raise DataError(f"expected the path of a mask under '{self.label_key}', found {as_json(label)}.")
+        if self.patient_key is not None:
+            patient = entry.get(self.patient_key)
+            if not isinstance(patient, (str, int)) or isinstance(patient, bool) or patient == "":
+                raise DataError(f"expected a name or number under '{self.patient_key}', found {as_json(patient)}.")
+        return label
+
+    def _ids(self, images: list[Path], listing: Path) -> list[str]:
+        ids = [without_suffix(image.name) for image in images]
+        if len(set(ids)) < len(ids):
+            ids = [without_suffix(image.relative_to(self.root).as_posix()) for image in images]
+        doubled = sorted(case_id for case_id, count in Counter(ids).items() if count > 1)
+        if doubled:
+            raise DataError(f"{listing}: these images are listed more than once: {', '.join(doubled)}; list each once.")
+        return ids
+
+
+def _is_list(image: Any) -> bool:
+    return isinstance(image, list) and bool(image) and all(isinstance(file, str) for file in image)
+
+
+def _is_fold(fold: Any) -> bool:
+    return isinstance(fold, int) and not isinstance(fold, bool)

@@ -1,0 +1,222 @@
+"""Descriptions of datasets and studies, and the YAML files that hold them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from medsegdist.data.case import Case
+from medsegdist.data.layouts._paths import DIRECTORY, expand_path, is_picture
+from medsegdist.data.layouts.datalist import DatalistLayout
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.layouts.dicom import DicomLayout
+from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.layouts.nnunet import NnunetLayout
+from medsegdist.data.layouts.phantom import PhantomLayout
+from medsegdist.data.preprocessing import Preprocessing, Window
+from medsegdist.data.yaml_errors import as_mapping, explain, nearest, read_yaml
+from medsegdist.errors import ManifestError
+
+__all__ = ["DatasetManifest", "Layout", "Preprocessing", "Study", "load_dataset", "load_study"]
+
+Layout = Annotated[
+    DecathlonLayout | NnunetLayout | DatalistLayout | FolderLayout | DicomLayout | LidcLayout | PhantomLayout,
+    Field(discriminator="kind"),
+]
+"""Any layout; in YAML its key `kind` says which."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _label_values(values: tuple[int, ...]) -> tuple[int, ...]:
+    if 0 in values:
+        raise ValueError("0 is the background; name the other label values")
+    if len(set(values)) != len(values):
+        raise ValueError(f"a label value is named twice in {list(values)}")
+    return values
+
+
+class DatasetManifest(BaseModel):
+    """One dataset: where it lies, what it shows, and which labels are foreground.
+
+    Args:
+        name: what tables and messages call it; also part of file names.
+        modality: "CT" (intensities in HU unless `window` says otherwise), "MR", or "other".
+        layout: how the files lie on disk.
+        foreground: label values that count as the segment; None demands masks of 0 and one other value, the same in
+            every case.
+        window: (low, high) of this dataset's own intensities, for CT that is no longer in HU or pictures whose full
+            range is known; None takes the study's CT window, or percentiles for other modalities.
+        description: what it shows, in a sentence.
+        license: its license, as its origin states it.
+        simulated: what of it is simulated; empty if nothing is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^\w[\w .+()-]*$", max_length=80)]
+    modality: Literal["CT", "MR", "other"]
+    layout: Layout
+    foreground: Annotated[tuple[int, ...], AfterValidator(_label_values), Field(min_length=1)] | None = None
+    window: Window | None = None
+    description: str = ""
+    license: str = ""
+    simulated: str = ""
+
+    def check_fits(self, preprocessing: Preprocessing, cases: Sequence[Case] = ()) -> None:
+        """Refuse a preprocessing that has no meaning for this dataset.
+
+        Args:
+            preprocessing: how the study prepares its datasets.
+            cases: the dataset's cases where they are known; some layouts tell by them only what they hold.
+
+        Raises:
+            ManifestError: Hounsfield units of something that has none; pictures where mm or volumes are asked for.
+        """
+        if preprocessing.intensity == "hounsfield" and (self.modality != "CT" or self.window is not None):
+            what = "has a window of its own" if self.modality == "CT" else f"is of modality '{self.modality}'"
+            raise ManifestError(
+                f"dataset '{self.name}' {what}, so it is not in HU, but the study's intensity is 'hounsfield'; "
+                "choose 'window' or 'zscore', or leave the dataset out."
+            )
+        named_so = isinstance(self.layout, FolderLayout) and self.layout.holds_pictures
+        if named_so or any(is_picture(case.image) for case in cases):
+            if preprocessing.spacing is not None:
+                raise ManifestError(
+                    f"dataset '{self.name}' holds pictures, whose size in mm is unknown, but the study has a spacing; "
+                    "leave `spacing` out to resize every sample to the grid."
+                )
+            if preprocessing.dimensions == 3:
+                raise ManifestError(
+                    f"dataset '{self.name}' holds pictures, but the study compares volumes; "
+                    "choose `dimensions: 2`, or leave the dataset out."
+                )
+
+
+class Study(BaseModel):
+    """Datasets prepared alike, and which of them need a source to pre-train on.
+
+    Args:
+        name: the study's name.
+        description: what it is about.
+        preprocessing: the one way in which all datasets are prepared.
+        datasets: at least two, each with a name of its own.
+        targets: names of the datasets that sources are ranked for.
+        sources: names of the datasets that may be sources; None is all. A target is never its own source.
+        methods: names of the distances to compute; None leaves the choice to the caller.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1)]
+    description: str = ""
+    preprocessing: Preprocessing
+    datasets: Annotated[tuple[DatasetManifest, ...], Field(min_length=2)]
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    sources: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Study:
+        names = [dataset.name for dataset in self.datasets]
+        for what, values in (("datasets", names), ("targets", self.targets), ("sources", self.sources or ())):
+            doubled = [name for name, count in Counter(values).items() if count > 1]
+            if doubled:
+                raise ValueError(f"{what}: the name '{doubled[0]}' is given twice")
+        for what, values in (("targets", self.targets), ("sources", self.sources or ())):
+            for value in values:
+                if value not in names:
+                    hint = nearest(value, names)
+                    raise ValueError(f"{what}: '{value}' is no dataset of this study, which has {names}{hint}")
+        for target in self.targets:
+            if not self.sources_of(target):
+                raise ValueError(f"sources: the target '{target}' has no source left but itself")
+        for dataset in self.datasets:
+            dataset.check_fits(self.preprocessing)
+        return self
+
+    def dataset(self, name: str) -> DatasetManifest:
+        """The dataset called `name`.
+
+        Raises:
+            ManifestError: there is none.
+        """
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        names = [dataset.name for dataset in self.datasets]
+        raise ManifestError(f"study '{self.name}': no dataset '{name}' among {names}{nearest(name, names) or '.'}")
+
+    def sources_of(self, target: str) -> tuple[str, ...]:
+        """Names of the datasets that `target` could be pre-trained on, in the study's order."""
+        allowed = [dataset.name for dataset in self.datasets] if self.sources is None else self.sources
+        return tuple(name for name in allowed if name != target)
+
+
+def load_dataset(path: str | Path) -> DatasetManifest:
+    """Read a dataset's description.
+
+    Args:
+        path: a YAML file; relative folders in it are relative to the file.
+
+    Raises:
+        ManifestError: the file cannot be read, or something in it is wrong; every problem is listed with its place.
+    """
+    file = Path(path).absolute()
+    return _validated(DatasetManifest, read_yaml(file), file)
+
+
+def load_study(path: str | Path) -> Study:
+    """Read a study's description, and those of its datasets.
+
+    Args:
+        path: a YAML file; each entry of its `datasets` is a description or the path of a dataset's YAML file,
+            relative to this file.
+
+    Raises:
+        ManifestError: a file cannot be read, or something in it is wrong; every problem is listed with its place.
+    """
+    file = Path(path).absolute()
+    content = read_yaml(file)
+    entries = content.get("datasets")
+    if not isinstance(entries, list):
+        return _validated(Study, content, file)
+    datasets: list[Any] = []
+    problems: list[str] = []
+    for index, entry in enumerate(entries):
+        try:
+            datasets.append(_dataset_of(entry, file, f"datasets.{index}"))
+        except ManifestError as error:
+            problems.append(str(error))
+    try:
+        # Without the broken datasets, names could seem to be missing that are only misspelled further in.
+        study = _validated(Study, {**content, "datasets": entries if problems else datasets}, file)
+    except ManifestError as error:
+        lines = str(error).splitlines()
+        problems += [line for line in lines if not problems or ": datasets" not in line]
+    if problems:
+        raise ManifestError("\n".join(problems))
+    return study
+
+
+def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
+    if isinstance(entry, str):
+        try:
+            return load_dataset(expand_path(entry, file.parent))
+        except ValueError as error:
+            if isinstance(error, ManifestError):
+                raise
+            raise ManifestError(f"{file}: {place}: {error}.") from error
+    return _validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, place.split("."))
+
+
+def _validated(model: type[_Model], content: dict[str, Any], file: Path, prefix: list[str] | None = None) -> _Model:
+    try:
+        return model.model_validate(content, context={DIRECTORY: file.parent})
+    except ValidationError as error:
+        raise ManifestError("\n".join(explain(error, model, file, prefix or ()))) from error

@@ -1,0 +1,85 @@
+"""What is wrong with a case, gathered so that all of it can be told at once."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medsegdist.errors import DataError
+
+_DEFAULT_REMEDY = "repair the case, or take it out of the dataset"
+# The machine's trouble and not a case's: the next case would fail alike.
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a dataset.
+
+    Args:
+        dataset: name of the dataset.
+        case: name of the case; empty if it is the dataset as a whole.
+        problem: what was expected and what was found.
+        remedy: what to do.
+    """
+
+    dataset: str
+    case: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f"case '{self.case}'" if self.case else "all cases"
+        return f"{where}: {self.problem}; {self.remedy}."
+
+
+class SkippedCasesWarning(UserWarning):
+    """Cases were left out because something is wrong with them."""
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What went wrong inside the transforms: MONAI wraps every error in a RuntimeError for each Compose.
+
+    Args:
+        error: what was raised.
+    """
+    while isinstance(error, RuntimeError) and str(error).startswith("applying transform") and error.__cause__:
+        error = error.__cause__
+    return error
+
+
+def is_machine_trouble(error: BaseException) -> bool:
+    """Whether the error is the machine's (no memory, disk full) and no case is to blame."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
+
+
+def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
+    """The problem that an error tells of.
+
+    Messages on cases read "what is wrong; what to do."; the errors of other libraries get their type's name.
+
+    Args:
+        error: a root cause.
+        dataset: name of the dataset.
+        case: name of the case.
+    """
+    text = str(error).strip().rstrip(".")
+    if not isinstance(error, ValueError):
+        return Problem(dataset, case, f"{type(error).__name__}: {text}", _DEFAULT_REMEDY)
+    problem, _, remedy = text.rpartition("; ")
+    return Problem(dataset, case, problem or text, remedy if problem else _DEFAULT_REMEDY)
+
+
+def as_error(problems: Sequence[Problem], dataset: str, read: int) -> DataError:
+    """All problems of a dataset in one error.
+
+    Args:
+        problems: at least one.
+        dataset: name of the dataset.
+        read: how many cases were read.
+    """
+    lines = [f"  {problem}" for problem in problems]
+    cases = sum(1 for problem in problems if problem.case)
+    head = f"dataset '{dataset}': {cases} of {read} cases cannot be used" if cases else f"dataset '{dataset}'"
+    return DataError("\n".join([f"{head}:", *lines]))

@@ -1,0 +1,79 @@
+"""Samples on their way to disk: nameless files, of which nothing stays behind however the process ends."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+
+
+class Scratch:
+    """Images and masks of one grid in numbered slots of nameless temporary files.
+
+    Use it as a context manager. Arrays taken from it stay valid after it is closed, and the disk space is free once
+    the last of them is gone.
+
+    Args:
+        folder: a folder on the disk to use; None is the system's for temporary files.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+        self._images = self._new_file()
+        self._masks = self._new_file()
+        self._grid: tuple[int, ...] = ()
+
+    def put(self, slot: int, image: np.ndarray, mask: np.ndarray) -> None:
+        """Store one sample, in place of what the slot may hold.
+
+        Args:
+            slot: from 0; slots must be filled without gaps.
+            image: (*grid) float32.
+            mask: (*grid) bool.
+        """
+        self._grid = image.shape
+        for file, array in ((self._images, image), (self._masks, mask)):
+            file.seek(slot * array.nbytes)
+            file.write(np.ascontiguousarray(array).data)
+
+    def arrays(self, slots: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """The samples of `slots`, in that order: images (n, *grid) float32 and masks (n, *grid) bool.
+
+        Both are memory-mapped; writing to them changes the memory only.
+
+        Args:
+            slots: which slots, at least one.
+        """
+        return self._array(self._images, slots, np.float32), self._array(self._masks, slots, np.bool_)
+
+    def _array(self, file: IO[bytes], slots: list[int], dtype: type[np.generic]) -> np.ndarray:
+        file.flush()
+        stored = _mapped(file, max(slots) + 1, self._grid, dtype)
+        if slots == list(range(len(stored))):
+            return stored
+        ordered = self._new_file()
+        for slot in slots:
+            ordered.write(stored[slot].data)
+        ordered.flush()
+        return _mapped(ordered, len(slots), self._grid, dtype)
+
+    def _new_file(self) -> IO[bytes]:
+        return self._stack.enter_context(tempfile.TemporaryFile(dir=self._folder))
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def _mapped(file: IO[bytes], n: int, grid: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+    # A plain view: np.memmap as a class would follow into every slice and message.
+    return np.memmap(file, dtype=dtype, mode="c", shape=(n, *grid)).view(np.ndarray)

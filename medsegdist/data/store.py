@@ -1,0 +1,215 @@
+"""Samples on disk: two memory-mapped arrays and a JSON file, complete or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.errors import DataError
+
+_IMAGES, _MASKS, _DESCRIPTION = "images.npy", "masks.npy", "samples.json"
+
+
+class _Description(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal["medsegdist samples"] = "medsegdist samples"
+    version: Literal[1] = 1
+    name: str
+    shape: Annotated[list[PositiveInt], Field(min_length=3, max_length=4)]
+    case_ids: list[str]
+    patient_ids: list[str]
+    weights: list[float]
+    preprocessing: str
+    skipped: list[str]
+
+
+def save_samples(samples: SegmentationSamples, directory: Path, *, skipped: Sequence[str] = ()) -> None:
+    """Store samples in a directory that appears only when everything in it is written and synced.
+
+    Args:
+        samples: what to store.
+        directory: must not exist yet, or be empty; its parents are made.
+        skipped: what was wrong with cases that were left out, to be told again when the samples are loaded.
+
+    Raises:
+        FileExistsError: `directory` holds something already.
+        OSError: the disk is full or not writable; nothing is left behind.
+    """
+    check_vacant(directory)
+    description = _Description(
+        name=samples.name,
+        shape=list(samples.images.shape),
+        case_ids=list(samples.case_ids),
+        patient_ids=list(samples.patient_ids),
+        weights=samples.weights.tolist(),
+        preprocessing=samples.preprocessing,
+        skipped=list(skipped),
+    )
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _appearing(directory) as partial:
+        _write_array(partial / _IMAGES, samples.images.cpu().numpy())
+        _write_array(partial / _MASKS, samples.masks.cpu().numpy())
+        with (partial / _DESCRIPTION).open("w", encoding="utf-8") as file:
+            file.write(description.model_dump_json(indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def load_samples(directory: Path) -> SegmentationSamples:
+    """The samples of a directory, memory-mapped: pixels are read when they are used.
+
+    Writing to the tensors changes them in memory, never on disk.
+
+    Args:
+        directory: what :func:`save_samples` or :func:`~medsegdist.data.collect.collect` wrote.
+
+    Raises:
+        DataError: there is no such directory, or it is damaged.
+    """
+    description = _read_description(directory)
+    shape = tuple(description.shape)
+    images = _map_array(directory / _IMAGES, shape, np.float32)
+    masks = _map_array(directory / _MASKS, shape, np.bool_)
+    try:
+        return SegmentationSamples(
+            name=description.name,
+            images=torch.from_numpy(images),
+            masks=torch.from_numpy(masks),
+            case_ids=tuple(description.case_ids),
+            patient_ids=tuple(description.patient_ids),
+            weights=torch.tensor(description.weights, dtype=torch.float64),
+            preprocessing=description.preprocessing,
+        )
+    except DataError as error:
+        raise _damaged(directory, error) from error
+
+
+def load_skipped(directory: Path) -> tuple[str, ...]:
+    """What was wrong with cases that were left out of stored samples.
+
+    Args:
+        directory: as for :func:`load_samples`.
+
+    Raises:
+        DataError: there is no such directory, or it is damaged.
+    """
+    return tuple(_read_description(directory).skipped)
+
+
+def check_vacant(directory: Path) -> None:
+    """Refuse a directory that holds something already.
+
+    Args:
+        directory: where samples are to be stored.
+
+    Raises:
+        FileExistsError: it is a file or is not empty.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise FileExistsError(errno.EEXIST, "expected a new or empty directory; delete it or choose another", directory)
+
+
+@contextmanager
+def _appearing(directory: Path) -> Iterator[Path]:
+    """A directory to write in, which becomes `directory` at the end, or vanishes on any error."""
+    prefix = f".{directory.name}.partial-"
+    _remove_leftovers(directory.parent, prefix)
+    partial, lock = _locked_directory(directory.parent, prefix)
+    try:
+        yield partial
+        os.fsync(lock)
+        try:
+            partial.rename(directory)
+        except OSError:
+            # Another process may have been first.
+            check_vacant(directory)
+            raise
+        parent = os.open(directory.parent, os.O_RDONLY)
+        try:
+            os.fsync(parent)
+        finally:
+            os.close(parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        os.close(lock)
+
+
+def _locked_directory(parent: Path, prefix: str) -> tuple[Path, int]:
+    """A new directory and a lock on it, which the system lets go of when this process ends, however it ends."""
+    while True:
+        # Not by tempfile.mkdtemp, which makes it private: the published directory follows the umask like any other.
+        partial = parent / f"{prefix}{secrets.token_hex(8)}"
+        partial.mkdir()
+        with suppress(FileNotFoundError):
+            lock = os.open(partial, os.O_RDONLY)
+            # Waits for a process that takes it for a leftover, and finds it gone then. Some network disks have no
+            # locks; leftovers are never removed there.
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if partial.is_dir():
+                return partial, lock
+            os.close(lock)
+        # Another process took it for a leftover before it was locked.
+
+
+def _remove_leftovers(parent: Path, prefix: str) -> None:
+    """Remove what processes left behind that were killed while writing: nobody holds a lock on it."""
+    for leftover in [path for path in parent.iterdir() if path.name.startswith(prefix)]:
+        with suppress(OSError):
+            lock = os.open(leftover, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(leftover)
+            finally:
+                os.close(lock)
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    """Write an .npy file row by row, so that a memory-mapped array never stands in memory as a whole."""
+    header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for row in array:
+            file.write(np.ascontiguousarray(row).data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _map_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(path.parent, error) from error
+    if array.shape != shape or array.dtype != dtype:
+        raise _damaged(
+            path.parent, f"{path.name}: expected {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}"
+        )
+    return array.view(np.ndarray)
+
+
+def _read_description(directory: Path) -> _Description:
+    if not directory.is_dir():
+        raise DataError(f"{directory}: there are no stored samples here; collect them first.")
+    try:
+        return _Description.model_validate_json((directory / _DESCRIPTION).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise _damaged(directory, error) from error
+
+
+def _damaged(directory: Path, what: object) -> DataError:
+    return DataError(f"{directory}: the stored samples are damaged ({what}); delete this directory and collect again.")

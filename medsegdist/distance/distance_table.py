@@ -1,0 +1,127 @@
+"""Distances in rows: what `distances.csv` holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medsegdist.errors import DataError
+from medsegdist.files import written_whole
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceRow:
+    """One source seen from one target by one method; the columns of `distances.csv`.
+
+    Args:
+        source: name of the dataset to pre-train on.
+        target: name of the dataset to train on in the end.
+        method: name of the mask metric.
+        distance: image_term + mask_term.
+        image_term: the part of the images.
+        mask_term: the part of the masks.
+        low: lower end of the interval of the distance; None where no resampling was done.
+        high: upper end of that interval.
+        noise_floor: the target's distance to its own resample; None where no resampling was done.
+        rank: 1 for the nearest source of this target by this method.
+        tied: the rank is shared.
+        n_source: samples of the source that were compared.
+        n_target: samples of the target that were compared.
+        optimality_gap: relative certificate of the transport.
+    """
+
+    source: str
+    target: str
+    method: str
+    distance: float
+    image_term: float
+    mask_term: float
+    low: float | None
+    high: float | None
+    noise_floor: float | None
+    rank: int
+    tied: bool
+    n_source: int
+    n_target: int
+    optimality_gap: float
+
+
+COLUMNS = tuple(field.name for field in fields(DistanceRow))
+"""The columns of `distances.csv`, in order."""
+
+OPTIONAL = ("low", "high", "noise_floor")
+"""The columns that stay empty where no resampling was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceTable:
+    """Distances from sources to targets by one or more methods.
+
+    Args:
+        rows: one per source, target and method.
+    """
+
+    rows: tuple[DistanceRow, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, in the order of the rows."""
+        return tuple(dict.fromkeys(row.method for row in self.rows))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets, in the order of the rows."""
+        return tuple(dict.fromkeys(row.target for row in self.rows))
+
+    def ranking(self, target: str, method: str) -> list[DistanceRow]:
+        """The sources of one target by one method, nearest first.
+
+        Raises:
+            ValueError: the table has no such target and method.
+        """
+        found = [row for row in self.rows if row.target == target and row.method == method]
+        if not found:
+            raise ValueError(
+                f"expected one of the targets {list(self.targets)} and methods {list(self.methods)}, "
+                f"found '{target}' and '{method}'."
+            )
+        return sorted(found, key=lambda row: (row.rank, row.distance))
+
+    def matrix(self, method: str) -> pd.DataFrame:
+        """Distances by one method: a row per source, a column per target, NaN where there is none (Tables 5 to 9)."""
+        rows = [row for row in self.rows if row.method == method]
+        sources = list(dict.fromkeys(row.source for row in rows))
+        frame = pd.DataFrame(index=sources, columns=list(self.targets), dtype="float64")
+        for row in rows:
+            frame.loc[row.source, row.target] = row.distance
+        return frame
+
+    def to_frame(self) -> pd.DataFrame:
+        """All rows as a pandas table with the columns of `distances.csv`."""
+        return pd.DataFrame([asdict(row) for row in self.rows], columns=list(COLUMNS))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the rows as CSV, whole or not at all."""
+        with written_whole(path) as file:
+            self.to_frame().to_csv(file, index=False, float_format="%.17g")
+
+    @classmethod
+    def load(cls, path: str | Path) -> DistanceTable:
+        """Reads what :meth:`save` wrote, or a CSV of somebody else's with the same columns.
+
+        Raises:
+            DataError: a column is missing.
+        """
+        frame = pd.read_csv(path)
+        missing = [column for column in COLUMNS if column not in frame.columns]
+        if missing:
+            raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}; missing are {', '.join(missing)}.")
+        rows = []
+        for record in frame[list(COLUMNS)].to_dict(orient="records"):
+            values: dict[str, Any] = {str(column): value for column, value in record.items()}
+            values.update({column: None for column in OPTIONAL if pd.isna(values[column])})
+            rows.append(DistanceRow(**values))
+        return cls(rows=tuple(rows))

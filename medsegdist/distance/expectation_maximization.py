@@ -1,0 +1,135 @@
+"""Gaussian mixtures fitted to weighted points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsegdist.distance.em_steps import Cells, climb, floored, moments
+from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture_search import Search, search_mixtures
+from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.errors import DataError
+
+COARSE_CELLS = 500
+"""Cells that the search for the best optimum works on; the best ones found are then fitted to all points."""
+
+FINALISTS = 3
+"""Optima of the search that are compared on all points."""
+
+WARM_UP = 21
+"""Steps on all points before the finalists are compared."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MixtureFit:
+    """A fitted mixture and how it came about.
+
+    Args:
+        mixture: the likeliest one found, its components in increasing order of their means.
+        log_likelihood: mean logarithm of its density over the mass of the points.
+        iterations: steps of expectation-maximization on all points.
+        converged: False if the last step still moved more than the tolerance.
+        log_likelihoods: of every optimum that was fitted to all points, best first.
+    """
+
+    mixture: GaussianMixture
+    log_likelihood: float
+    iterations: int
+    converged: bool
+    log_likelihoods: tuple[float, ...]
+
+
+def fit_mixture(
+    histogram: PixelHistogram,
+    components: int = 5,
+    *,
+    seed: int = 0,
+    tolerance: float = 1e-7,
+    max_iterations: int = 1001,
+    search: Search | None = None,
+) -> MixtureFit:
+    """The likeliest Gaussian mixture of weighted points, by expectation-maximization in float64.
+
+    The search for the best of many local optima works on a coarsened histogram, where it is cheap; the best ones are
+    then fitted to all points. Neither the order of the points nor a common factor of their masses matters.
+
+    Args:
+        histogram: h points in d dimensions.
+        components: number of Gaussians, at most h.
+        seed: of the search.
+        tolerance: a fit has converged when one step moves no mass, mean or second moment of a component by more, in
+            standard deviations of the points.
+        max_iterations: steps on all points.
+        search: how hard to search; by default as hard as it takes for different seeds to find the same optimum.
+
+    Raises:
+        DataError: fewer distinct points than components.
+        ValueError: fewer than 1 component.
+    """
+    if components < 1:
+        raise ValueError(f"expected at least 1 component, found {components}.")
+    search = search or Search()
+    center, scale = _standard(histogram)
+    cells = Cells.of_points((histogram.points - center) / scale, histogram.masses)
+    coarse = cells.merged(COARSE_CELLS)
+    if len(coarse) < components:  # few pixels, or an outlier so far off that all others share a box
+        coarse = cells.merged(len(cells))
+    if len(coarse) < components:
+        raise DataError(
+            f"expected at least as many distinct segment pixels as components, found {len(coarse)} pixels for "
+            f"{components} components; ask for fewer components or leave the dataset out."
+        )
+    coarse = Cells(coarse.monomials.cpu(), coarse.masses.cpu())
+    with _one_thread():
+        optima, _ = search_mixtures(coarse, components, search, np.random.default_rng(seed))
+    optima, likelihoods, _, warm_up = climb(cells, optima[:, :FINALISTS], WARM_UP, search.floor, tolerance)
+    best = int(likelihoods.argmax())
+    statistics, likelihood, change, steps = climb(cells, optima[:, [best]], max_iterations, search.floor, tolerance)
+    likelihoods[best] = likelihood[0]
+    in_units = likelihoods - scale.log().sum().cpu()
+    return MixtureFit(
+        mixture=_mixture(statistics, search.floor, center.cpu(), scale.cpu()),
+        log_likelihood=float(in_units[best]),
+        iterations=warm_up + steps,
+        converged=float(change) <= tolerance,
+        log_likelihoods=tuple(sorted(in_units.tolist(), reverse=True)),
+    )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Many small products: more threads would mostly wait for one another, on a busy machine for minutes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _standard(histogram: PixelHistogram) -> tuple[Tensor, Tensor]:
+    """(d,) mean and (d,) standard deviation of the points; an axis without spread takes that of the widest, or 1."""
+    center = histogram.masses @ histogram.points
+    spread = (histogram.masses @ (histogram.points - center).square()).sqrt()
+    widest = float(spread.max())
+    # Rounding leaves a constant axis with a spread near 1e-16.
+    flat = spread <= 1e-9 * max(widest, float(histogram.points.abs().max()))
+    return center, torch.where(flat, widest if widest > 0 and not bool(flat.all()) else 1.0, spread)
+
+
+def _mixture(statistics: Tensor, floor: float, center: Tensor, scale: Tensor) -> GaussianMixture:
+    """The mixture of (k, 1, f) statistics in the unit of the points, components ordered by their means."""
+    masses, means, covariances = (value.squeeze(1) for value in moments(statistics))
+    means = center + scale * means
+    order = torch.from_numpy(np.lexsort(means.numpy().T[::-1]))
+    return GaussianMixture(
+        weights=(masses / masses.sum())[order],
+        means=means[order],
+        covariances=(floored(covariances, floor) * scale[:, None] * scale[None, :])[order],
+    )

@@ -1,0 +1,154 @@
+"""All segment pixels of a dataset as a weighted point set, however many slices they come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.errors import DataError
+
+LEVELS = 256
+"""Bins that the span of the segment intensities is cut into where no width is given: about one per 8-bit gray level."""
+
+COUNTED_AT_ONCE = 2**24
+"""Pairs of place and bin that are counted in one pass over the samples, which bounds the memory to a few hundred MB."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PixelHistogram:
+    """Distinct points with the mass that lies on each.
+
+    Args:
+        points: (h, d) float64, finite.
+        masses: (h,) float64, positive; normalized to sum to 1.
+
+    Raises:
+        DataError: there is no point, or one is NaN or infinite, or a mass is not positive.
+    """
+
+    points: Tensor
+    masses: Tensor
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[0] == 0 or self.masses.shape != self.points.shape[:1]:
+            raise DataError(
+                "expected points (h, d) with h >= 1 and masses (h,), found "
+                f"{tuple(self.points.shape)} and {tuple(self.masses.shape)}."
+            )
+        if not bool(torch.isfinite(self.points).all()):
+            raise DataError("expected finite points, found NaN or infinite ones; look at the images.")
+        if not bool((torch.isfinite(self.masses) & (self.masses > 0)).all()):
+            raise DataError("expected positive finite masses, found zero, negative, NaN or infinite ones.")
+        object.__setattr__(self, "masses", self.masses / self.masses.sum())
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def pixel_histogram(
+    samples: SegmentationSamples,
+    *,
+    intensity: bool,
+    intensity_bin: float | None = None,
+    sample_index: Tensor | Sequence[int] | None = None,
+) -> PixelHistogram:
+    """The set of all segment pixels of a dataset (the paper's set G above Eq. 10), equal ones counted together.
+
+    Every pixel carries the mass of its sample, so a large segment counts more than a small one. Without intensities the
+    histogram loses nothing and is no larger than the grid. With them, pixels of one place whose intensities fall
+    into one bin become one point at their mean intensity.
+
+    Args:
+        samples: n samples; read one at a time.
+        intensity: whether the intensity is the last coordinate, after (slice,) row and column.
+        intensity_bin: width of the bins, in intensity units; None takes 1/256 of the span of the segment intensities.
+        sample_index: which samples to count; all by default.
+
+    Returns:
+        Points in pixels (and intensity units), on the device of the samples.
+
+    Raises:
+        ValueError: the width of the bins is not positive, or so small that they cannot be counted.
+        DataError: no sample was chosen, a mask is empty, or an intensity inside a segment is NaN or infinite.
+    """
+    if intensity_bin is not None and not intensity_bin > 0:
+        raise ValueError(f"expected an intensity_bin > 0, found {intensity_bin}.")
+    chosen = range(len(samples)) if sample_index is None else [int(k) for k in sample_index]
+    if not len(chosen):
+        raise DataError(f"dataset '{samples.name}': expected at least 1 sample to count the pixels of, found none.")
+    for k in chosen:
+        if not bool(samples.masks[k].any()):
+            raise DataError(
+                f"dataset '{samples.name}', case '{samples.case_ids[k]}': the mask is empty; "
+                "every sample needs a segment."
+            )
+    mass = samples.mass
+    if not intensity:
+        total = mass.new_zeros(samples.grid)
+        for k in chosen:
+            total += mass[k] * samples.masks[k]
+        occupied = total.nonzero()
+        return PixelHistogram(points=occupied.to(torch.float64), masses=total[tuple(occupied.T)])
+    low, high = _span(samples, chosen)
+    width = intensity_bin if intensity_bin is not None else (high - low) / LEVELS
+    bins = int((high - low) / width) + 1 if width > 0 else 1
+    if bins > COUNTED_AT_ONCE:
+        raise ValueError(
+            f"expected an intensity_bin that cuts the intensities {low:g} to {high:g} of dataset '{samples.name}' into "
+            f"at most {COUNTED_AT_ONCE} bins, found {intensity_bin}; choose a wider one."
+        )
+    return _binned(samples, chosen, mass, low, width, bins)
+
+
+def _span(samples: SegmentationSamples, chosen: Sequence[int]) -> tuple[float, float]:
+    """Lowest and highest intensity inside the segments."""
+    low, high = math.inf, -math.inf
+    for k in chosen:
+        darkest, brightest = (float(value) for value in torch.aminmax(samples.images[k][samples.masks[k]]))
+        if not (math.isfinite(darkest) and math.isfinite(brightest)):
+            raise DataError(
+                f"dataset '{samples.name}', case '{samples.case_ids[k]}': expected finite intensities inside the "
+                "segment, found NaN or infinite ones; look at the image."
+            )
+        low, high = min(low, darkest), max(high, brightest)
+    return low, high
+
+
+def _binned(
+    samples: SegmentationSamples, chosen: Sequence[int], mass: Tensor, low: float, width: float, bins: int
+) -> PixelHistogram:
+    """Counts pixels by place and intensity bin; places are numbered among those any segment touches."""
+    touched = samples.masks.new_zeros(samples.grid)
+    for k in chosen:
+        touched |= samples.masks[k]
+    places = touched.nonzero()
+    number = torch.zeros(samples.grid, dtype=torch.int64, device=touched.device)
+    number[touched] = torch.arange(len(places), device=touched.device)
+
+    points, masses = [], []
+    step = max(1, COUNTED_AT_ONCE // bins)
+    for start in range(0, len(places), step):
+        stop = min(start + step, len(places))
+        total = mass.new_zeros((stop - start) * bins)
+        moment = torch.zeros_like(total)
+        for k in chosen:
+            inside = samples.masks[k]
+            place = number[inside]
+            value = samples.images[k][inside].to(torch.float64) - low
+            if step < len(places):
+                here = (place >= start) & (place < stop)
+                place, value = place[here], value[here]
+            level = (value / width).long().clamp_(max=bins - 1) if width > 0 else torch.zeros_like(place)
+            cell = (place - start) * bins + level
+            total.index_add_(0, cell, mass[k].expand(len(cell)))
+            moment.index_add_(0, cell, mass[k] * value)
+        occupied = total.nonzero()[:, 0]
+        intensities = low + moment[occupied] / total[occupied]
+        points.append(torch.cat([places[start + occupied // bins].to(torch.float64), intensities[:, None]], dim=1))
+        masses.append(total[occupied])
+    return PixelHistogram(points=torch.cat(points), masses=torch.cat(masses))

@@ -1,0 +1,108 @@
+"""Optimal transport on a given cost, with a certificate of how optimal it is."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import ot
+import torch
+from torch import Tensor
+
+from medsegdist.errors import ConvergenceError, DataError
+
+MAX_ITERATIONS = 100_000_000
+"""Pivots of the network simplex. POT's default of 1e5 stops early at n >= 2000 and reads up to 2% high."""
+
+OPTIMAL = 1
+"""What POT's network simplex calls a solution that it proved optimal."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Transport:
+    """An optimal coupling of two weighted point sets, and the dual potentials that prove it.
+
+    Args:
+        value: cost of the coupling, in the unit of the cost matrix.
+        plan: (n, m) float64 mass moved from each source to each target point; sums to 1.
+        source_potential: (n,) float64 dual potential of the source points.
+        target_potential: (m,) float64 dual potential of the target points; together they are feasible:
+            source_potential[k] + target_potential[l] <= cost[k, l].
+        dual_value: what the potentials are worth, a lower bound of every coupling's cost.
+        scale: the largest cost, which stands in for a vanishing value in :attr:`optimality_gap`.
+    """
+
+    value: float
+    plan: Tensor
+    source_potential: Tensor
+    target_potential: Tensor
+    dual_value: float
+    scale: float
+
+    @property
+    def optimality_gap(self) -> float:
+        """(primal - dual) / primal: by how much, relatively, the value can lie above the optimum at most.
+
+        Where the value itself vanishes (equal datasets), the gap is relative to the largest cost.
+        """
+        denominator = self.value if self.value > 1e-9 * self.scale else self.scale
+        return max(self.value - self.dual_value, 0.0) / denominator if denominator > 0 else 0.0
+
+
+def solve_transport(
+    cost: Tensor, source_weights: Tensor, target_weights: Tensor, *, max_iterations: int = MAX_ITERATIONS
+) -> Transport:
+    """Exact optimal transport between two discrete distributions (the minimum of the paper's Eq. 2).
+
+    Args:
+        cost: (n, m) float64, finite and >= 0, in any unit.
+        source_weights: (n,) positive masses; only their ratios matter.
+        target_weights: (m,) positive masses; only their ratios matter.
+        max_iterations: pivots of the network simplex.
+
+    Returns:
+        The coupling on the device of `cost`; the simplex itself runs on the CPU in float64.
+
+    Raises:
+        DataError: a cost or a weight is NaN, infinite or out of range, or shapes do not fit.
+        ConvergenceError: the simplex did not reach an optimum.
+    """
+    matrix = np.ascontiguousarray(cost.detach().cpu().numpy(), dtype=np.float64)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise DataError(f"expected a cost matrix of shape (n, m) with n, m >= 1, found {matrix.shape}.")
+    if not np.isfinite(matrix).all() or matrix.min() < 0:
+        raise DataError("expected finite costs >= 0, found NaN, infinite or negative ones; look at the images.")
+    source = _masses(source_weights, matrix.shape[0], "source")
+    target = _masses(target_weights, matrix.shape[1], "target")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # POT warns where we raise
+        plan, log = ot.emd(source, target, matrix, numItermax=max_iterations, log=True)
+    if log["result_code"] != OPTIMAL:
+        raise ConvergenceError(
+            f"optimal transport between {len(source)} and {len(target)} points stopped before its optimum "
+            f"(network simplex, {max_iterations} iterations: {log['warning']}); "
+            "raise max_iterations or lower max_samples."
+        )
+    # The c-transform lifts the potentials to exactly feasible ones, so that the dual value bounds rigorously.
+    source_potential = np.asarray(log["u"])
+    target_potential = (matrix - source_potential[:, None]).min(axis=0)
+    source_potential = (matrix - target_potential[None, :]).min(axis=1)
+    return Transport(
+        value=float(np.vdot(plan, matrix)),
+        plan=torch.from_numpy(plan).to(cost.device),
+        source_potential=torch.from_numpy(source_potential).to(cost.device),
+        target_potential=torch.from_numpy(target_potential).to(cost.device),
+        dual_value=float(source @ source_potential + target @ target_potential),
+        scale=float(matrix.max()),
+    )
+
+
+def _masses(weights: Tensor, expected: int, side: str) -> np.ndarray:
+    masses = weights.detach().cpu().numpy().astype(np.float64)
+    if masses.shape != (expected,):
+        raise DataError(f"expected {expected} {side} weights, one per row or column of the cost, found {masses.shape}.")
+    if not np.isfinite(masses).all() or (masses <= 0).any():
+        raise DataError(f"expected positive finite {side} weights, found zero, negative, NaN or infinite ones.")
+    return np.asarray(masses / masses.sum())

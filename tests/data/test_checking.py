@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from medsegdist.data.checking import check_dataset
+from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.manifest import Preprocessing
+from medsegdist.data.problems import SkippedCasesWarning
+from medsegdist.errors import DataError
+from tests.data.making import (
+    AFFINE,
+    PREPROCESSING,
+    SHAPE,
+    labels,
+    pictures_manifest,
+    task_manifest,
+    voxels,
+    write_listing,
+    write_picture,
+    write_pictures,
+    write_task,
+    write_volume,
+)
+
+IMAGE, LABEL = "imagesTr/p1_b.nii.gz", "labelsTr/p1_b.nii.gz"
+
+
+def truncate(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def with_value(array, value):
+    array = array.astype(np.float32)
+    array[3, 3, 1] = value
+    return array
+
+
+moved = AFFINE.copy()
+moved[:3, 3] = [0, 0, 1]
+
+BAD_CASES = {
+    "missing image": (
+        lambda r: (r / IMAGE).unlink(),
+        r"image .*p1_b.*: the file does not exist",
+        "restore it, or take",
+    ),
+    "missing mask": (lambda r: (r / LABEL).unlink(), r"label .*p1_b.*: the file does not exist", "restore it"),
+    "empty file": (lambda r: (r / IMAGE).write_bytes(b""), r"image .*the file is empty", "copy or download it again"),
+    "truncated image": (lambda r: truncate(r / IMAGE), r"image .*cannot be read \(EOFError", "copy or download"),
+    "truncated mask": (lambda r: truncate(r / LABEL), r"label .*cannot be read \(", "copy or download"),
+    "no NIfTI": (
+        lambda r: (r / IMAGE).write_text("<html>"),
+        r"image .*cannot be read .*not a NIfTI",
+        "copy or download",
+    ),
+    "other shape": (
+        lambda r: write_volume(r / LABEL, labels()[:, :, :3]),
+        r"'image' and 'label': expected the same shape, found \(4, 10, 12\) and \(3, 10, 12\)",
+        "",
+    ),
+    "other affine": (
+        lambda r: write_volume(r / LABEL, labels(), moved),
+        r"'image' and 'label': expected the same affine, found two that place the volume up to 1 mm apart",
+        "resample one to the other",
+    ),
+    "fractional mask": (
+        lambda r: write_volume(r / LABEL, with_value(labels(), 0.5)),
+        r"expected whole numbers as label values, found 0\.5",
+        "threshold it first",
+    ),
+    "NaN mask": (
+        lambda r: write_volume(r / LABEL, with_value(labels(), np.nan)),
+        "expected whole numbers as label values, found NaN",
+        "repair the label map",
+    ),
+    "several labels": (
+        lambda r: write_volume(r / LABEL, labels(1, 2)),
+        "expected a mask of 0 and one other value, found 0, 1, 2",
+        "name the values that are foreground",
+    ),
+    "NaN": (
+        lambda r: write_volume(r / IMAGE, with_value(voxels(1), np.nan)),
+        "'image': expected finite intensities, found 1 of 480 that are NaN or infinite",
+        "repair the image",
+    ),
+    "infinite": (
+        lambda r: write_volume(r / IMAGE, with_value(voxels(1), -np.inf)),
+        "'image': expected finite intensities, found 1 of 480",
+        "repair the image",
+    ),
+    "constant image": (lambda r: write_volume(r / IMAGE, np.full(SHAPE, 3, np.float32)), "constant|percentile", ""),
+    "channels": (
+        lambda r: write_volume(r / IMAGE, np.stack([voxels(1)] * 2, axis=-1)),
+        r"found 2 channels, shape \(12, 10, 4, 2\)",
+        "say which one by `channel: 0` to 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CASES)
+def test_a_bad_case_is_one_clear_problem(tmp_path, kind):
+    spoil, problem, remedy = BAD_CASES[kind]
+    root = write_task(tmp_path / "task")
+    manifest = task_manifest(root)
+    assert check_dataset(manifest, PREPROCESSING) == []
+    spoil(root)
+    (found,) = check_dataset(manifest, PREPROCESSING)
+    assert (found.dataset, found.case) == ("tiny", "p1_b")
+    with pytest.raises(DataError, match=problem) as caught:
+        load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+    assert str(caught.value) == f"dataset 'tiny': 1 of 3 cases cannot be used:\n  {found}"
+    assert remedy in found.remedy
+    assert list((tmp_path / "cache").iterdir()) == []
+    with pytest.warns(SkippedCasesWarning, match="case 'p1_b': "):
+        samples = load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", on_bad_case="skip")
+    assert samples.case_ids == ("p1_a", "p1_a", "p2_a", "p2_a")
+
+
+def test_every_problem_of_every_case_is_listed_and_nothing_changed(tmp_path):
+    root = write_task(tmp_path, tuple(f"p{k}_a" for k in range(5)))
+    (root / "imagesTr" / "p0_a.nii.gz").unlink()
+    truncate(root / "labelsTr" / "p0_a.nii.gz")
+    write_volume(root / "labelsTr" / "p2_a.nii.gz", with_value(labels(), 0.5))
+    write_volume(root / "imagesTr" / "p4_a.nii.gz", with_value(voxels(1), np.nan))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    seen = []
+    problems = check_dataset(task_manifest(root), PREPROCESSING, lambda *counts: seen.append(counts))
+    assert [problem.case for problem in problems] == ["p0_a", "p2_a", "p4_a"]
+    assert "does not exist" in problems[0].problem
+    assert "cannot be read" in problems[0].problem
+    assert seen == [(k, 5) for k in range(1, 6)]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("values", "foreground", "absent"), [((1,), (2,), [2]), ((1, 3), (1, 2, 3), [2]), ((1,), (1, 4, 5), [4, 5])]
+)
+def test_a_label_that_no_case_has(tmp_path, values, foreground, absent):
+    manifest = task_manifest(write_task(tmp_path, values=values), foreground=foreground)
+    problems = check_dataset(manifest, PREPROCESSING)
+    assert [str(problem) for problem in problems] == [
+        f"all cases: label {label} is in none of the 3 cases; correct `foreground` to labels that exist."
+        for label in absent
+    ]
+    with pytest.raises(DataError, match=f"dataset 'tiny':\n  all cases: label {absent[0]} is in none of the 3 cases"):
+        load_dataset_samples(manifest, PREPROCESSING, on_bad_case="skip")
+
+
+def test_a_label_that_one_case_has_is_enough(tmp_path):
+    root = write_task(tmp_path)
+    write_volume(root / LABEL, labels(1, 2))
+    assert check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING) == []
+    assert load_dataset_samples(task_manifest(root, foreground=(2,)), PREPROCESSING).patients == ("p1",)
+
+
+def test_a_label_that_a_broken_case_may_have_is_not_called_absent(tmp_path):
+    root = write_task(tmp_path)
+    truncate(root / IMAGE)
+    (problem,) = check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING)
+    assert problem.case == "p1_b"
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_masks_that_mean_different_things_in_different_cases(tmp_path, dimensions):
+    root = write_task(tmp_path)
+    write_volume(root / LABEL, labels(2))
+    grid = (10, 12) if dimensions == 2 else (4, 10, 12)
+    (problem,) = check_dataset(task_manifest(root), Preprocessing(grid=grid, dimensions=dimensions, min_pixels=1))
+    assert str(problem) == (
+        "all cases: expected masks of 0 and one other value, the same in every case, found 1 (case 'p1_a'), "
+        "2 (case 'p1_b'); name the values that are foreground."
+    )
+
+
+@pytest.mark.parametrize("foreground", [None, (1,)])
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_all_masks_empty(tmp_path, foreground, dimensions):
+    root = write_task(tmp_path)
+    for path in (root / "labelsTr").iterdir():
+        write_volume(path, np.zeros(SHAPE, np.uint8))
+    grid = (10, 12) if dimensions == 2 else (4, 10, 12)
+    preprocessing = Preprocessing(grid=grid, dimensions=dimensions, min_pixels=1)
+    (problem,) = check_dataset(task_manifest(root, foreground=foreground), preprocessing)
+    if foreground is None:
+        assert str(problem).startswith("all cases: all masks are empty, 3 cases read; check the masks")
+    else:
+        assert str(problem).startswith("all cases: label 1 is in none of the 3 cases; correct `foreground`")
+
+
+def test_one_empty_mask_is_no_problem(tmp_path):
+    root = write_task(tmp_path)
+    write_volume(root / LABEL, np.zeros(SHAPE, np.uint8))
+    assert check_dataset(task_manifest(root), PREPROCESSING) == []
+
+
+def test_one_pixel_on_one_slice_is_a_dataset(tmp_path):
+    label = np.zeros((12, 10, 1), np.uint8)
+    label[4, 5] = 1
+    write_volume(tmp_path / "a.nii.gz", voxels(0)[..., :1])
+    write_volume(tmp_path / "b.nii.gz", label)
+    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
+    manifest = task_manifest(tmp_path).model_copy(
+        update={"layout": task_manifest(tmp_path).layout.model_copy(update={"patient_pattern": None})}
+    )
+    assert check_dataset(manifest, PREPROCESSING) == []
+    samples = load_dataset_samples(manifest, PREPROCESSING)
+    assert samples.masks.nonzero().tolist() == [[0, 5, 4]]
+
+
+def test_segments_too_small_for_the_grid(tmp_path):
+    preprocessing = Preprocessing(grid=(10, 12), min_pixels=10)
+    (problem,) = check_dataset(task_manifest(write_task(tmp_path)), preprocessing)
+    assert str(problem) == (
+        "all cases: no sample has min_pixels = 10 foreground pixels, the largest segment of 3 cases has 9; "
+        "lower min_pixels, or take a finer grid."
+    )
+
+
+def test_delta_inside_the_range_of_hounsfield_units(tmp_path):
+    preprocessing = Preprocessing(grid=(10, 12), min_pixels=1, intensity="hounsfield", delta=0)
+    root = write_task(tmp_path)
+    write_volume(root / IMAGE, voxels(1) - 2000)
+    (problem,) = check_dataset(task_manifest(root, modality="CT"), preprocessing)
+    assert problem.case == "p1_b"
+    assert str(problem).startswith("case 'p1_b': expected intensities above delta = 0 in the segment, found -")
+
+
+def test_what_is_wrong_with_the_listing_is_a_problem_too(tmp_path):
+    (problem,) = check_dataset(task_manifest(tmp_path), PREPROCESSING)
+    assert problem.case == ""
+    assert "dataset.json does not exist" in problem.problem
+    assert problem.remedy == "set `root` to the folder that holds dataset.json"
+    write_listing(tmp_path, [{"image": "/a.nii.gz", "label": "b.nii.gz"}])
+    (problem,) = check_dataset(task_manifest(tmp_path), PREPROCESSING)
+    assert "expected a path inside" in problem.problem
+    (problem,) = check_dataset(task_manifest(tmp_path), Preprocessing(grid=(8, 8), intensity="hounsfield"))
+    assert "not in HU" in problem.problem
+
+
+def test_pictures_of_different_size_than_their_masks(tmp_path):
+    root = write_pictures(tmp_path)
+    write_picture(root / "masks" / "b.png", np.full((12, 10), 255, np.uint8))
+    write_picture(root / "images" / "a.png", np.full((10, 12), 9, np.uint8))
+    problems = check_dataset(pictures_manifest(root), PREPROCESSING)
+    assert [problem.case for problem in problems] == ["a", "b"]
+    assert "expected the same shape, found (10, 12) and (12, 10)" in problems[1].problem
+
+
+@pytest.mark.realdata
+def test_real_labels_that_do_not_exist(tmp_path, data_root):
+    source = data_root / "Task04_Hippocampus"
+    names = ["hippocampus_001.nii.gz", "hippocampus_003.nii.gz"]
+    for folder in ("imagesTr", "labelsTr"):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).symlink_to(source / folder / name)
+    write_listing(tmp_path, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
+    layout = task_manifest(tmp_path).layout.model_copy(update={"patient_pattern": None})
+    manifest = task_manifest(tmp_path, layout=layout, foreground=(1, 2, 3))
+    (problem,) = check_dataset(manifest, Preprocessing(grid=(48, 48)))
+    assert problem.problem == "label 3 is in none of the 2 cases"
+    assert nib.load(source / "labelsTr" / names[0]).get_fdata().max() == 2

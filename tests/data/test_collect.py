@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import tempfile
+import warnings
+import weakref
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.data import CacheDataset, Dataset, MetaTensor, PersistentDataset
+from monai.transforms import Compose, Lambda
+
+from medsegdist.data.collect import collect
+from medsegdist.data.problems import SkippedCasesWarning
+from medsegdist.data.samples import spread_over_patients
+from medsegdist.data.store import load_samples
+from medsegdist.errors import DataError
+
+GRID = (4, 5)
+
+
+def item(k: int = 0, *, pixels: int = 6, grid=GRID, **more) -> dict:
+    image = torch.from_numpy(np.random.default_rng(k).normal(size=(1, *grid)).astype(np.float32))
+    label = torch.zeros((1, *grid), dtype=torch.uint8)
+    label.view(-1)[:pixels] = 1
+    return {"image": image, "label": label, "case_id": f"c{k}", "patient_id": f"p{k // 2}"} | more
+
+
+def collected(dataset, **options):
+    return collect(dataset, **{"name": "tiny"} | options)
+
+
+def assert_equal(a, b):
+    assert (a.name, a.case_ids, a.patient_ids, a.preprocessing) == (b.name, b.case_ids, b.patient_ids, b.preprocessing)
+    for field in ("images", "masks", "weights"):
+        assert torch.equal(getattr(a, field), getattr(b, field))
+
+
+def same(data):
+    return data
+
+
+@pytest.mark.parametrize("grid", [(4, 5), (3, 4, 5)])
+def test_samples_are_the_items(grid):
+    items = [item(k, grid=grid) for k in range(5)]
+    samples = collected(items, preprocessing="abc")
+    assert samples.images.shape == (5, *grid)
+    assert torch.equal(samples.images, torch.cat([part["image"] for part in items]))
+    assert torch.equal(samples.masks, torch.cat([part["label"] for part in items]).bool())
+    assert samples.case_ids == ("c0", "c1", "c2", "c3", "c4")
+    assert samples.patient_ids == ("p0", "p0", "p1", "p1", "p2")
+    assert samples.weights.tolist() == [1.0] * 5
+    assert (samples.name, samples.preprocessing) == ("tiny", "abc")
+
+
+def test_every_monai_dataset_gives_the_same(tmp_path):
+    items = [item(k) for k in range(4)]
+    expected = collected(items)
+    # The datasets hold indices of items, as they would hold paths.
+    index = [{"case_id": f"c{k}", "k": k} for k in range(4)]
+    read = Compose(Lambda(lambda entry: items[entry["k"]]))
+    assert_equal(collected(Dataset(index, read)), expected)
+    assert_equal(collected(CacheDataset(index, read, num_workers=0, progress=False)), expected)
+    persistent = PersistentDataset(index, read, cache_dir=tmp_path / "cache")
+    assert_equal(collected(persistent), expected)
+    assert_equal(collected(persistent), expected)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda t: t.numpy(),
+        lambda t: MetaTensor(t),
+        lambda t: t.double(),
+        lambda t: t.to(torch.float16).float().double().numpy(),
+    ],
+)
+def test_any_kind_of_array(convert):
+    items = [item(k) for k in range(2)]
+    turned = [part | {"image": convert(part["image"]), "label": convert(part["label"])} for part in items]
+    samples = collected(turned)
+    assert type(samples.images) is torch.Tensor
+    torch.testing.assert_close(samples.images, torch.cat([part["image"] for part in items]), rtol=1e-3, atol=1e-3)
+    assert torch.equal(samples.masks, torch.cat([part["label"] for part in items]).bool())
+
+
+def test_lists_of_slices_are_laid_out_in_order():
+    samples = collected([[item(0), item(1)], [], [item(2)]])
+    assert samples.case_ids == ("c0", "c1", "c2")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ({"image": "/somewhere/liver_1.nii.gz"}, "liver_1"),
+        ({"image": Path("/somewhere/liver_1.png"), "case_id": "mine"}, "mine"),
+        ({"image": 3}, "0"),
+        ("liver_1", "0"),
+    ],
+)
+def test_a_case_is_called_by_what_it_was_read_from(source, name):
+    anonymous = {key: value for key, value in item().items() if key in ("image", "label")}
+    samples = collected(Dataset([source], Lambda(lambda _: anonymous)))
+    assert (samples.case_ids, samples.patient_ids) == ((name,), (name,))
+    with pytest.raises(DataError, match=f"case '{name}': "):
+        collected(Dataset([source], Lambda(lambda _: {"image": 1})))
+
+
+def boom(*_):
+    raise KeyError("not what you think")
+
+
+BAD = {
+    "no dict": (lambda: "text", r'expected a dict with "image" and "label", found str; rename or add'),
+    "other keys": (lambda: {"img": 1, "seg": 2}, r"found the keys \['img', 'seg'\]; rename or add the keys"),
+    "two channels": (
+        lambda: {"image": torch.rand(2, 4, 5), "label": torch.ones(2, 4, 5)},
+        r"expected an image of shape \(1, rows, columns\) or .*, found \(2, 4, 5\); put the channel first",
+    ),
+    "no channel": (lambda: {"image": torch.rand(4, 5), "label": torch.ones(4, 5)}, r"found \(4, 5\); put the"),
+    "other shape": (
+        lambda: item() | {"label": torch.ones(1, 5, 4)},
+        r"the image has shape \(1, 4, 5\) but its mask \(1, 5, 4\); pair each",
+    ),
+    "nan": (
+        lambda: item() | {"image": torch.full((1, 4, 5), torch.nan)},
+        "the image holds NaN or infinite values; rep",
+    ),
+    "one nan": (lambda: item() | {"image": item()["image"].index_fill(1, torch.tensor(1), torch.nan)}, "holds NaN or"),
+    "infinite": (lambda: item() | {"image": item()["image"] / 0}, "the image holds NaN or infinite"),
+    "too large": (lambda: item() | {"image": item()["image"].double() * 1e300}, "the image holds NaN or infinite"),
+    "constant": (lambda: item() | {"image": torch.full((1, 4, 5), 7.0)}, "the image is constant, 7 everywhere; check"),
+    "fractions": (
+        lambda: item() | {"label": torch.linspace(0, 1, 20).reshape(1, 4, 5)},
+        r"expected a mask of 0 and 1, found 0\.0526316, .*; binarize the labels first",
+    ),
+    "labels": (lambda: item() | {"label": item()["label"] * 2}, "expected a mask of 0 and 1, found 2; binarize"),
+    "negative": (lambda: item() | {"label": -item()["label"].int()}, "expected a mask of 0 and 1, found -1; binarize"),
+    "nan label": (lambda: item() | {"label": item()["label"] / 0}, "expected a mask of 0 and 1, found .*nan"),
+    "other grid": (lambda: item(grid=(5, 5)), r"expected the grid \(4, 5\), as in case 'c1', found \(5, 5\); resample"),
+    "another error": (boom, r"KeyError: 'not what you think'; repair the case, or take it out"),
+    "in a list": (lambda: [item(), {"image": 1}], r"found the keys \['image'\]"),
+}
+
+
+def with_bad_case(make) -> Dataset:
+    """Good cases c1, c2, c3 and a bad one named 'bad', in MONAI's own wrapping."""
+    makers = {"c1": lambda: item(1), "bad": make, "c2": lambda: item(2), "c3": lambda: item(3)}
+    return Dataset(
+        [{"case_id": name} for name in makers], Compose([Lambda(same), Lambda(lambda d: makers[d["case_id"]]())])
+    )
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_case_is_named_and_nothing_is_written(tmp_path, kind):
+    make, message = BAD[kind]
+    with pytest.raises(DataError, match=rf"dataset 'tiny': 1 of 4 cases cannot be used:\n  case 'bad': .*{message}"):
+        collected(with_bad_case(make), directory=tmp_path / "samples")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_case_can_be_skipped(kind):
+    make, message = BAD[kind]
+    with pytest.warns(SkippedCasesWarning, match=rf"'tiny': left out 1 bad cases:\n  case 'bad': .*{message}"):
+        samples = collected(with_bad_case(make), on_bad_case="skip")
+    assert_equal(samples, collected([item(1), item(2), item(3)]))
+
+
+def test_all_bad_cases_are_listed():
+    good = item()
+    dataset = [good, {"image": 1}, good | {"label": item()["label"] * 3, "case_id": "three"}, boom]
+    with pytest.raises(DataError) as caught:
+        collected(dataset)
+    assert str(caught.value).splitlines() == [
+        "dataset 'tiny': 3 of 4 cases cannot be used:",
+        "  case '1': expected a dict with \"image\" and \"label\", found the keys ['image']; rename or add the keys.",
+        "  case 'three': expected a mask of 0 and 1, found 3; binarize the labels first.",
+        '  case \'3\': expected a dict with "image" and "label", found function; rename or add the keys.',
+    ]
+
+
+def test_skipping_every_case_is_an_error():
+    with pytest.raises(DataError, match=r"2 of 2 cases cannot be used:\n  case '0'.*\n  case '1'"):
+        collected([{"image": 1}, {}], on_bad_case="skip")
+
+
+@pytest.mark.parametrize(
+    ("delta", "least", "good"),
+    [(-1.0, -1.0, False), (-1.0, -0.99, True), (-2048.0, -3000.0, False), (None, -1e9, True)],
+)
+def test_delta_must_lie_below_the_segment(delta, least, good):
+    image = torch.rand(1, *GRID)
+    image[0, 0, 0] = least
+    # Outside the segment nothing is neutralized: padding in a CT may be darker than delta.
+    image[0, -1, -1] = -1e10
+    dataset = [item() | {"image": image}]
+    if good:
+        assert collected(dataset, delta=delta).images.min() == -1e10
+    else:
+        message = rf"expected intensities above delta = {delta:g} in the segment, found {least:g}; lower delta"
+        with pytest.raises(DataError, match=message):
+            collected(dataset, delta=delta)
+
+
+def test_small_segments_are_left_out():
+    samples = collected([item(k, pixels=k) for k in range(6)], min_pixels=3)
+    assert samples.case_ids == ("c3", "c4", "c5")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ([item(pixels=0)] * 3, "'tiny':\n  all cases: all masks are empty, 3 cases read; check the masks, and which"),
+        ([[], []], "all cases: all masks are empty, 2 cases read"),
+        ([item(pixels=4), item(pixels=2)], "no sample has min_pixels = 5 .* of 2 cases has 4; lower min_pixels"),
+        ([], "dataset 'tiny' is empty; expected at least one item"),
+    ],
+)
+def test_nothing_left_says_why(tmp_path, dataset, message):
+    with pytest.raises(DataError, match=message):
+        collected(dataset, min_pixels=5, directory=tmp_path / "samples")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("k", [1, 3, 4, 7, 100])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_most_samples_are_spread_over_patients(k, seed):
+    items = [item(n, patient_id=f"p{min(n, 3)}", pixels=1 + n % 3) for n in range(12)]
+    usable = [part for part in items if part["label"].sum() >= 2]
+    chosen = spread_over_patients([part["patient_id"] for part in usable], k, seed)
+    samples = collected(items, max_samples=k, seed=seed, min_pixels=2)
+    assert_equal(samples, collected([usable[index] for index in chosen]))
+    assert max(Counter(samples.patient_ids).values()) <= max(1, k - len(set(samples.patient_ids)) + 1)
+
+
+def test_stored_samples_are_the_same_as_those_in_memory(tmp_path):
+    items = [item(n) for n in range(12)]
+    in_memory = collected(items, max_samples=5)
+    stored = collected(items, max_samples=5, directory=tmp_path / "deep" / "samples")
+    assert_equal(stored, in_memory)
+    assert_equal(load_samples(tmp_path / "deep" / "samples"), in_memory)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["samples"]
+
+
+def test_a_directory_in_use_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(FileExistsError, match="expected a new or empty directory"):
+        collected(boom, directory=tmp_path)
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_samples_without_a_directory_leave_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = []
+    samples = collected([item(k) for k in range(3)], progress=lambda *_: seen.append(list(tmp_path.iterdir())))
+    assert seen == [[]] * 3
+    samples.images[0] = 0
+    assert samples.images.isfinite().all()
+    assert list(tmp_path.iterdir()) == []
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
+def test_samples_without_a_directory_give_their_disk_space_back():
+    gc.collect()
+    before = open_files()
+    samples = collected([item(k) for k in range(9)], max_samples=4)
+    assert open_files() > before
+    del samples
+    gc.collect()
+    assert open_files() == before
+
+
+def test_progress_counts_items():
+    seen = []
+    collected([[item(0), item(1)], item(2)], progress=lambda *counts: seen.append(counts))
+    assert seen == [(1, 2), (2, 2)]
+
+
+class Streaming:
+    """A dataset that knows how many of its items are still held by somebody."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.alive, self.most = n, weakref.WeakSet(), 0
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, k: int) -> dict:
+        made = item(k)
+        self.alive.add(made["image"])
+        self.most = max(self.most, len(self.alive))
+        return made
+
+
+def test_at_most_two_items_are_in_memory():
+    dataset = Streaming(50)
+    collected(dataset)
+    assert dataset.most <= 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
+@pytest.mark.parametrize("on_bad_case", ["raise", "skip"])
+def test_the_machines_trouble_is_no_bad_case(tmp_path, number, on_bad_case):
+    def full(_):
+        raise OSError(number, os.strerror(number))
+
+    dataset = Dataset([{"case_id": "c"}] * 3, Compose([Lambda(same), Lambda(full)]))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        collected(dataset, on_bad_case=on_bad_case, directory=tmp_path / "samples")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_an_interrupted_run_leaves_nothing(tmp_path, error):
+    def stop(done, total):
+        raise error
+
+    with pytest.raises(error):
+        collected([item(k) for k in range(3)], directory=tmp_path / "samples", progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_pixels": 0}, "expected min_pixels >= 1"),
+        ({"max_samples": 0}, "max_samples >= 1, found 1 and 0"),
+        ({"on_bad_case": "ignore"}, "expected on_bad_case to be 'raise' or 'skip', found 'ignore'"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        collected([item()], **options)
+
+
+def test_nothing_is_said_when_nothing_is_skipped():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        collected([item()], on_bad_case="skip")

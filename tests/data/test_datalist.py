@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from monai.data import load_decathlon_datalist
+from pydantic import ValidationError
+
+from medsegdist.data.dataset import load_dataset_samples, make_dataset
+from medsegdist.data.layouts.datalist import DatalistLayout
+from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
+from medsegdist.errors import DataError, ManifestError
+from tests.data.making import PREPROCESSING, labels, voxels, write_picture, write_volume
+
+ENTRIES = [
+    {"image": "p1/a.nii.gz", "label": "p1/a_seg.nii.gz", "fold": 0, "subject": "p1"},
+    {"image": "p1/b.nii.gz", "label": "p1/b_seg.nii.gz", "fold": 1, "subject": "p1"},
+    {"image": "./p2/c.nii.gz", "label": "p2/c_seg.nii.gz", "fold": 1, "subject": 7},
+]
+
+
+def write_list(root, training=ENTRIES, name="datalist.json", **sections):
+    root.mkdir(parents=True, exist_ok=True)
+    content = {"training": training, **sections}
+    (root / name).write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    return root
+
+
+def write_files(root, entries=ENTRIES):
+    for k, entry in enumerate(entries):
+        images = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
+        for j, image in enumerate(images):
+            write_volume(root / image, voxels(10 * k + j))
+        write_volume(root / entry["label"], labels())
+    return write_list(root, entries)
+
+
+def ids(root, **options):
+    return [case.id for case in DatalistLayout(root=root, **options).cases()]
+
+
+def with_first(**changes):
+    return [{key: value for key, value in (ENTRIES[0] | changes).items() if value is not ...}, *ENTRIES[1:]]
+
+
+def test_cases_in_the_order_of_the_list(tmp_path):
+    cases = DatalistLayout(root=write_list(tmp_path, [*reversed(ENTRIES)])).cases()
+    assert [(case.id, case.patient_id, case.image, case.label) for case in cases] == [
+        (name, name, str(tmp_path / folder / f"{name}.nii.gz"), str(tmp_path / folder / f"{name}_seg.nii.gz"))
+        for folder, name in (("p2", "c"), ("p1", "b"), ("p1", "a"))
+    ]
+
+
+def test_monai_reads_the_same_files(tmp_path):
+    write_list(tmp_path)
+    expected = load_decathlon_datalist(tmp_path / "datalist.json", True, "training")
+    found = DatalistLayout(root=tmp_path).cases()
+    assert [(case.image, case.label) for case in found] == [(entry["image"], entry["label"]) for entry in expected]
+
+
+def test_patients(tmp_path):
+    write_list(tmp_path)
+    by_key = DatalistLayout(root=tmp_path, patient_key="subject").cases()
+    assert [case.patient_id for case in by_key] == ["p1", "p1", "7"]
+    by_pattern = DatalistLayout(root=tmp_path, patient_pattern="^([abc])").cases()
+    assert [case.patient_id for case in by_pattern] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("folds", "expected"), [((0,), ["a"]), ((1,), ["b", "c"]), ((1, 0), ["a", "b", "c"])])
+def test_folds(tmp_path, folds, expected):
+    assert ids(write_list(tmp_path), folds=folds) == expected
+
+
+def test_another_file_section_and_keys(tmp_path, monkeypatch):
+    entries = [{"scan": "p1/a.nii.gz", "mask": "p1/a_seg.nii.gz"}]
+    lists = write_list(tmp_path / "lists", None, "my.json", validation=entries)
+    monkeypatch.setenv("MY_LISTS", str(lists))
+    options = {"section": "validation", "image_key": "scan", "label_key": "mask"}
+    for file in ("lists/my.json", str(lists / "my.json"), "${MY_LISTS}/my.json"):
+        assert ids(tmp_path, file=file, **options) == ["a"]
+
+
+def test_names_that_repeat_are_told_apart_by_their_folders(tmp_path):
+    entries = [{"image": f"{patient}/ct.nii.gz", "label": f"{patient}/seg.nii.gz"} for patient in ("p1", "./p2")]
+    assert ids(write_list(tmp_path, entries)) == ["p1/ct", "p2/ct"]
+    with pytest.raises(DataError, match=r"these images are listed more than once: p1/ct; list each once"):
+        ids(write_list(tmp_path, [entries[0], *entries]))
+
+
+def test_one_of_several_channel_files(tmp_path):
+    entries = [
+        {"image": [f"{name}_t1.nii.gz", f"{name}_t2.nii.gz"], "label": f"{name}_seg.nii.gz"} for name in ("a", "b")
+    ]
+    layout = DatalistLayout(root=write_files(tmp_path, entries), channel=1)
+    assert [case.id for case in layout.cases()] == ["a_t2", "b_t2"]
+    item = layout.loader()(layout.cases()[1].as_item())
+    np.testing.assert_array_equal(item["image"][0], voxels(11))
+    with pytest.raises(DataError, match=r"entry 0: found 2 images; say which one by `channel: 0` to 1"):
+        ids(tmp_path)
+    with pytest.raises(DataError, match=r"entry 1: expected channel 2, found 2 images; set `channel` below that"):
+        ids(tmp_path, channel=2)
+
+
+def test_one_file_in_a_list_needs_no_channel(tmp_path):
+    layout = DatalistLayout(root=write_files(tmp_path, [ENTRIES[0] | {"image": ["p1/a.nii.gz"]}]))
+    np.testing.assert_array_equal(layout.loader()(layout.cases()[0].as_item())["image"][0], voxels(0))
+
+
+def test_one_channel_of_a_file_with_several(tmp_path):
+    write_files(tmp_path, ENTRIES[:1])
+    write_volume(tmp_path / "p1/a.nii.gz", np.stack([voxels(0), voxels(1)], axis=-1))
+    layout = DatalistLayout(root=tmp_path, channel=1)
+    np.testing.assert_array_equal(layout.loader()(layout.cases()[0].as_item())["image"][0], voxels(1))
+
+
+def test_lists_and_single_files_do_not_mix(tmp_path):
+    write_list(tmp_path, with_first(image=["p1/a.nii.gz", "p1/b.nii.gz"]))
+    with pytest.raises(DataError, match="some images are one file and some are lists of files; write all in one way"):
+        ids(tmp_path, channel=0)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../secret.nii.gz", "p1/../../x.nii.gz", "C:/x.nii.gz", "..\\x.nii.gz", "\\\\host\\x", ""]
+)
+@pytest.mark.parametrize("key", ["image", "label"])
+def test_no_path_leaves_the_folder(tmp_path, key, path):
+    write_list(tmp_path, [*ENTRIES[1:], ENTRIES[0] | {key: path}])
+    with pytest.raises(ManifestError) as caught:
+        ids(tmp_path)
+    assert f"entry 2: expected a path inside {tmp_path}, found '{path}'" in str(caught.value)
+    listed = [*ENTRIES[1:], ENTRIES[0] | {"image": ["p1/a.nii.gz", path]}]
+    with pytest.raises(ManifestError, match="entry 2: expected a path inside"):
+        ids(write_list(tmp_path, listed), channel=1)
+
+
+def test_all_malformed_entries_are_listed(tmp_path):
+    bad = ["a.nii.gz", {"label": "b"}, {"image": 3, "label": "b"}, {"image": [], "label": "b"}, {"image": "a"}]
+    write_list(tmp_path, [*bad, {"image": "a", "label": ["b"]}, ENTRIES[0]])
+    with pytest.raises(DataError) as caught:
+        ids(tmp_path)
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path / 'datalist.json'}: entries of 'training' that cannot be used:",
+        '  entry 0: expected {"image": "path", ...}, found "a.nii.gz".',
+        '  entry 1: expected {"image": "path", ...}, found {"label": "b"}.',
+        "  entry 2: expected 'image' to be a path or a list of paths, found 3.",
+        "  entry 3: expected 'image' to be a path or a list of paths, found [].",
+        "  entry 4: expected the path of a mask under 'label', found null.",
+        "  entry 5: expected the path of a mask under 'label', found [\"b\"].",
+    ]
+
+
+@pytest.mark.parametrize("value", [..., None, True, "", 1.5, ["p1"]])
+def test_entries_without_patient_are_listed(tmp_path, value):
+    write_list(tmp_path, with_first(subject=value))
+    with pytest.raises(DataError, match="entry 0: expected a name or number under 'subject', found"):
+        ids(tmp_path, patient_key="subject")
+
+
+def test_entries_without_fold_are_listed(tmp_path):
+    write_list(tmp_path, [*with_first(fold=...), ENTRIES[0] | {"fold": "0"}, ENTRIES[0] | {"fold": True}])
+    with pytest.raises(DataError, match=r"have no whole number as their 'fold': 0, 3, 4; add it, or leave `folds` out"):
+        ids(tmp_path, folds=(0,))
+
+
+def test_folds_that_do_not_exist(tmp_path):
+    with pytest.raises(DataError, match=r"no entry of 'training' is in fold 2, 5, found the folds 0, 1; correct `fol"):
+        ids(write_list(tmp_path), folds=(0, 5, 2))
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (
+            None,
+            r"expected a list 'training' of labeled cases, found none; set `section` to one of its lists: 'testing'",
+        ),
+        ([], "found an empty one; set"),
+        ({"image": "a"}, "found dict; set"),
+    ],
+)
+def test_missing_section(tmp_path, training, message):
+    with pytest.raises(DataError, match=message):
+        ids(write_list(tmp_path, training, testing=[{"image": "a"}], folds=5))
+
+
+def test_a_section_without_labels(tmp_path):
+    with pytest.raises(DataError, match=r"entry 0: expected the path of a mask under 'label', found null"):
+        ids(write_list(tmp_path, testing=[{"image": "a.nii.gz"}]), section="testing")
+
+
+def test_missing_and_broken_file(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"datalist\.json does not exist; set `root` and `file` to where"):
+        ids(tmp_path)
+    for text in ("{", "[" * 100_000, '{"training": ' + "9" * 5000 + "}"):
+        (tmp_path / "datalist.json").write_text(text)
+        with pytest.raises(DataError, match=r"datalist\.json cannot be read as JSON"):
+            ids(tmp_path)
+    (tmp_path / "datalist.json").write_text("[]")
+    with pytest.raises(DataError, match=r"expected {'training': \[\.\.\.\]}, found list; mend it"):
+        ids(tmp_path)
+    monkeypatch.delenv("MY_LISTS", raising=False)
+    with pytest.raises(ManifestError, match="file: the environment variable MY_LISTS is not set"):
+        ids(tmp_path, file="${MY_LISTS}/my.json")
+    with pytest.raises(ManifestError, match=r"expected the name of a JSON file, found 'a\\x00'; correct `file`"):
+        ids(tmp_path, file="a\0")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label_key": "image"}, "image_key and label_key are both 'image'"),
+        ({"patient_key": "subject", "patient_pattern": "(.)"}, "patient_key and patient_pattern both say"),
+        ({"folds": ()}, "at least 1 item"),
+        ({"folds": (-1,)}, "greater than or equal to 0"),
+        ({"file": ""}, "at least 1 character"),
+    ],
+)
+def test_wrong_options(tmp_path, options, message):
+    with pytest.raises(ValidationError, match=message):
+        DatalistLayout(root=tmp_path, **options)
+
+
+def test_samples_of_it(tmp_path):
+    write_files(tmp_path)
+    layout = DatalistLayout(root=tmp_path, folds=(1,), patient_key="subject")
+    samples = load_dataset_samples(DatasetManifest(name="tiny", modality="MR", layout=layout), PREPROCESSING)
+    assert samples.case_ids == ("b", "b", "c", "c")
+    assert samples.patient_ids == ("p1", "p1", "7", "7")
+    np.testing.assert_array_equal(samples.masks[0], labels()[:, :, 1].T)
+
+
+def test_pictures_have_no_size_in_mm(tmp_path):
+    write_picture(tmp_path / "a.png", voxels(0)[:, :, 0].astype(np.uint8))
+    write_picture(tmp_path / "b.png", labels()[:, :, 1])
+    layout = DatalistLayout(root=write_list(tmp_path, [{"image": "a.png", "label": "b.png"}]))
+    manifest = DatasetManifest(name="polyps", modality="other", layout=layout)
+    with pytest.raises(ManifestError, match="'polyps' holds pictures, whose size in mm is unknown"):
+        make_dataset(manifest, Preprocessing(grid=(8, 8), spacing=(1, 1)))
+    assert len(load_dataset_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))) == 1
+
+
+def test_it_is_a_layout_of_manifests(tmp_path):
+    path = tmp_path / "d.yaml"
+    path.write_text("{name: d, modality: CT, layout: {kind: datalist, root: ., folds: [0, 1], patient_key: subject}}")
+    manifest = load_dataset(path)
+    assert manifest.layout == DatalistLayout(root=tmp_path, folds=(0, 1), patient_key="subject")
+    assert DatasetManifest.model_validate_json(manifest.model_dump_json()) == manifest
+    path.write_text("{name: d, modality: CT, layout: {kind: datalist, root: ., fold: 1}}")
+    with pytest.raises(ManifestError, match=r"layout\.fold: unknown key; did you mean 'folds'\?"):
+        load_dataset(path)
+
+
+def test_loader_can_be_sent_to_another_process(tmp_path):
+    layout = DatalistLayout(root=write_files(tmp_path))
+    item = layout.cases()[0].as_item()
+    sent = pickle.loads(pickle.dumps(layout.loader()))
+    np.testing.assert_array_equal(sent(item)["image"], layout.loader()(item)["image"])
+
+
+@pytest.mark.realdata
+def test_the_json_of_a_real_task_is_a_datalist(data_root):
+    root = data_root / "Task04_Hippocampus"
+    cases = DatalistLayout(root=root, file="dataset.json", patient_pattern=r"_(\d+)$").cases()
+    expected = load_decathlon_datalist(root / "dataset.json", True, "training")
+    assert [(case.image, case.label) for case in cases] == [(entry["image"], entry["label"]) for entry in expected]
+    assert (cases[0].id, cases[0].patient_id) == ("hippocampus_001", "001")

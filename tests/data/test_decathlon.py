@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.transforms import LoadImage
+
+from medsegdist.data.case import Case
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.errors import DataError, ManifestError
+from tests.data.making import AFFINE, SHAPE, labels, voxels, write_listing, write_task, write_volume
+
+
+def loaded(root, **options):
+    layout = DecathlonLayout(root=root, **options)
+    return [layout.loader()(case.as_item()) for case in layout.cases()]
+
+
+def test_cases_are_the_labeled_ones_in_their_order(tmp_path):
+    write_task(tmp_path, ("p2_a", "p1_b", "p1_a"))
+    assert DecathlonLayout(root=tmp_path, patient_pattern=r"^(p\d+)_").cases() == [
+        Case(
+            id=name,
+            patient_id=name[:2],
+            image=str(tmp_path / "imagesTr" / f"{name}.nii.gz"),
+            label=str(tmp_path / "labelsTr" / f"{name}.nii.gz"),
+        )
+        for name in ("p2_a", "p1_b", "p1_a")
+    ]
+
+
+def test_without_a_pattern_every_case_is_a_patient(tmp_path):
+    cases = DecathlonLayout(root=write_task(tmp_path)).cases()
+    assert [case.patient_id for case in cases] == [case.id for case in cases] == ["p1_a", "p1_b", "p2_a"]
+
+
+def test_listing_reads_no_volume(tmp_path):
+    write_listing(tmp_path, [{"image": "imagesTr/not_there.nii.gz", "label": "labelsTr/not_there.nii.gz"}])
+    assert [case.id for case in DecathlonLayout(root=tmp_path).cases()] == ["not_there"]
+
+
+def test_patients_that_the_pattern_misses_are_listed(tmp_path):
+    write_task(tmp_path, ("p1_a", "q1_a", "q2_a"))
+    with pytest.raises(DataError, match=r"finds no patient in 2 of 3 cases: q1_a, q2_a; mend the pattern"):
+        DecathlonLayout(root=tmp_path, patient_pattern=r"^(p\d+)_").cases()
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../secret.nii.gz", "imagesTr/../../x.nii.gz", "C:/x.nii.gz", "..\\x.nii.gz", "\\\\host\\x"]
+)
+@pytest.mark.parametrize("key", ["image", "label"])
+def test_no_path_leaves_the_folder(tmp_path, path, key):
+    good = {"image": "imagesTr/a.nii.gz", "label": "labelsTr/a.nii.gz"}
+    write_listing(tmp_path, [good, good | {key: path}])
+    with pytest.raises(ManifestError) as caught:
+        DecathlonLayout(root=tmp_path).cases()
+    assert f"entry 1: expected a path inside {tmp_path}, found '{path}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        (None, "expected a list 'training' of labeled cases, found none"),
+        ([], "found an empty one"),
+        ({"image": "a"}, "found dict"),
+        (["a.nii.gz"], r'entry 0: expected {"image": "path", "label": "path"}, found "a.nii.gz"'),
+        ([{"image": "a.nii.gz"}], r'entry 0: .* found {"image": "a.nii.gz"}'),
+        ([{"image": ["a.nii.gz", "b.nii.gz"], "label": "c.nii.gz"}], "entry 0: expected"),
+        ([{"image": "x/a.nii.gz", "label": "b"}, {"image": "y/a.nii.gz", "label": "c"}], r"more than once: a; list"),
+    ],
+)
+def test_malformed_listing(tmp_path, training, message):
+    with pytest.raises(DataError, match=message):
+        DecathlonLayout(root=write_listing(tmp_path, training)).cases()
+
+
+def test_missing_and_broken_listing(tmp_path):
+    with pytest.raises(DataError, match=r"dataset\.json does not exist; set `root` to the folder"):
+        DecathlonLayout(root=tmp_path).cases()
+    (tmp_path / "dataset.json").write_text('{"training": [')
+    with pytest.raises(DataError, match=r"dataset\.json cannot be read as JSON"):
+        DecathlonLayout(root=tmp_path).cases()
+    (tmp_path / "dataset.json").write_text(json.dumps(["training"]))
+    with pytest.raises(DataError, match=r"expected a list 'training'"):
+        DecathlonLayout(root=tmp_path).cases()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, ">i2", np.float32, np.float64])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_volumes_agree_with_monais_own_reader(tmp_path, dtype, suffix):
+    affine = np.array([[0, -1.5, 0, 7], [-1, 0, 0.2, 8], [0, 0.1, 3, -9], [0, 0, 0, 1]])
+    image = write_volume(tmp_path / f"a{suffix}", (voxels(0) / 4).astype(dtype), affine)
+    label = write_volume(tmp_path / f"b{suffix}", labels(1, 2), affine)
+    write_listing(tmp_path, [{"image": image.name, "label": label.name}])
+    (item,) = loaded(tmp_path)
+    for key, path in (("image", image), ("label", label)):
+        expected = LoadImage(ensure_channel_first=True)(path)
+        np.testing.assert_array_equal(item[key], expected)
+        np.testing.assert_array_equal(item[key].affine, expected.affine)
+        assert item[key].dtype == expected.dtype
+        assert item[key].meta["space"] == expected.meta["space"]
+
+
+def test_scaled_integers_are_read_in_their_unit(tmp_path):
+    image = nib.Nifti1Image(voxels(0).astype(np.int16), AFFINE)
+    image.header.set_slope_inter(2.0, -1024.0)
+    nib.save(image, tmp_path / "a.nii.gz")
+    write_volume(tmp_path / "b.nii.gz", labels())
+    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
+    np.testing.assert_array_equal(loaded(tmp_path)[0]["image"][0], voxels(0) * 2 - 1024)
+
+
+def test_affine_is_mended_as_monai_mends_it(tmp_path):
+    image = nib.Nifti1Image(voxels(0), AFFINE)
+    image.set_sform(AFFINE, code=1)
+    image.set_qform(np.diag([1.0, 1.0, 5.0, 1.0]), code=1)
+    nib.save(image, tmp_path / "a.nii.gz")
+    write_volume(tmp_path / "b.nii.gz", labels())
+    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
+    expected = LoadImage(ensure_channel_first=True)(tmp_path / "a.nii.gz").affine
+    assert not np.allclose(expected, AFFINE)
+    np.testing.assert_array_equal(loaded(tmp_path)[0]["image"].affine, expected)
+
+
+@pytest.mark.parametrize("channel", [0, 2])
+def test_one_channel_of_several(tmp_path, channel):
+    channels = np.stack([voxels(k) for k in range(3)], axis=-1)
+    write_volume(tmp_path / "a.nii.gz", channels)
+    write_volume(tmp_path / "b.nii.gz", labels())
+    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
+    (item,) = loaded(tmp_path, channel=channel)
+    assert item["image"].shape == (1, *SHAPE)
+    np.testing.assert_array_equal(item["image"][0], voxels(channel))
+
+
+def test_flat_and_padded_shapes_are_volumes(tmp_path):
+    write_volume(tmp_path / "a.nii.gz", voxels(0)[..., :1, None])
+    write_volume(tmp_path / "b.nii.gz", labels()[..., 0])
+    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
+    (item,) = loaded(tmp_path)
+    assert item["image"].shape == item["label"].shape == (1, 12, 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("image", "channel", "message"),
+    [
+        (
+            np.zeros((*SHAPE, 2), np.float32),
+            None,
+            r"found 2 channels, shape \(12, 10, 4, 2\); say which one by `channel",
+        ),
+        (np.zeros((*SHAPE, 2), np.float32), 2, r"expected channel 2, found 2 channels; set `channel` below that"),
+        (
+            np.zeros(SHAPE, np.float32),
+            1,
+            r"expected a volume with channels, found shape \(12, 10, 4\); leave `channel`",
+        ),
+        (np.zeros((*SHAPE, 2, 2), np.float32), 0, r"expected \(x, y, z\) or \(x, y, z, channels\), found shape"),
+    ],
+)
+def test_wrong_channels(tmp_path, image, channel, message):
+    write_volume(tmp_path / "a.nii.gz", image)
+    write_volume(tmp_path / "b.nii.gz", labels())
+    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
+    with pytest.raises(DataError, match=message):
+        loaded(tmp_path, channel=channel)
+
+
+def test_both_problems_of_a_case_are_told(tmp_path):
+    (tmp_path / "a.nii.gz").write_bytes(b"")
+    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
+    with pytest.raises(
+        DataError, match=r"image .*a\.nii\.gz: the file is empty.*label .*b\.nii\.gz: the file does not"
+    ):
+        loaded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(b"too short a header"),
+        gzip.compress(bytes(1000)),
+        b"no gzip at all",
+        b"\x1f\x8b\x08\x00 starts like gzip",
+    ],
+)
+def test_files_that_are_no_nifti(tmp_path, content):
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    write_volume(tmp_path / "b.nii.gz", labels())
+    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
+    with pytest.raises(DataError, match=r"a\.nii\.gz: the file cannot be read \(\w+: .*copy or download it again"):
+        loaded(tmp_path)
+
+
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.99])
+def test_truncated_file(tmp_path, part):
+    write_task(tmp_path, ("a",))
+    path = tmp_path / "imagesTr" / "a.nii.gz"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(DataError, match=r"a\.nii\.gz: the file cannot be read"):
+        loaded(tmp_path)
+
+
+def test_a_damaged_byte_is_noticed(tmp_path):
+    write_task(tmp_path, ("a",))
+    path = tmp_path / "imagesTr" / "a.nii.gz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.nii\.gz: the file cannot be read"):
+        loaded(tmp_path)
+
+
+def test_loader_can_be_sent_to_another_process(tmp_path):
+    layout = DecathlonLayout(root=write_task(tmp_path))
+    item = layout.cases()[0].as_item()
+    sent = pickle.loads(pickle.dumps(layout.loader()))(item)
+    np.testing.assert_array_equal(sent["image"], layout.loader()(item)["image"])
+    assert item["image"].endswith("p1_a.nii.gz"), "the item given must not be changed"
+
+
+@pytest.mark.realdata
+def test_real_task(data_root):
+    layout = DecathlonLayout(root=data_root / "Task04_Hippocampus", patient_pattern=r"_(\d+)$")
+    cases = layout.cases()
+    assert len(cases) == 260
+    assert (cases[0].id, cases[0].patient_id) == ("hippocampus_001", "001")
+    item = layout.loader()(cases[0].as_item())
+    assert item["image"].shape == item["label"].shape == (1, 35, 51, 35)
+    assert item["label"].unique().tolist() == [0, 1, 2]

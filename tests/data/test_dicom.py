@@ -1,0 +1,283 @@
+"""The DICOM layout: which drawing belongs to which series, what is refused, and what is never told."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+from pydantic import ValidationError
+
+from medsegdist.data.checking import check_dataset
+from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.layouts.dicom import DicomLayout
+from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
+from medsegdist.data.problems import SkippedCasesWarning
+from medsegdist.errors import DataError
+from tests.data.making_dicom import (
+    PATIENT_ID,
+    PATIENT_NAME,
+    rectangle,
+    stack,
+    stored_values,
+    structure_set,
+    uid,
+    write,
+    write_slices,
+)
+
+STORED = stored_values((4, 12, 10))
+BOX = np.zeros((4, 12, 10), dtype=bool)
+BOX[1:3, 2:8, 2:8] = True
+
+
+def write_case(root, name, patient=PATIENT_ID, regions=("liver",)):
+    """A series and a structure set with a box in each region, in a folder of its own."""
+    slices = stack(STORED, series=name, patient=patient)
+    write_slices(root / name / "ct", slices)
+    drawn = structure_set({region: [rectangle(1.6, 7.4, k) for k in (1, 2)] for region in regions}, slices)
+    drawn.PatientID = patient
+    return write(root / name / "rt.dcm", drawn)
+
+
+def layout_of(root, **options):
+    return DicomLayout(root=root, **{"segmentation": "rtstruct"} | options)
+
+
+def manifest_of(root, **options):
+    return DatasetManifest(name="tiny", modality="CT", layout=layout_of(root, **options))
+
+
+PREPROCESSING = Preprocessing(grid=(12, 10), min_pixels=1)
+
+
+def test_cases_are_drawings_with_their_series(tmp_path):
+    for name in ("b", "a"):
+        write_case(tmp_path, name)
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    (tmp_path / ".hidden.dcm").write_bytes(b"left by a Mac")
+    layout = layout_of(tmp_path)
+    cases = layout.cases()
+    assert [case.id for case in cases] == ["a__rt", "b__rt"]
+    for case, name in zip(cases, ("a", "b"), strict=True):
+        assert case.label.path == str(tmp_path / name / "rt.dcm")
+        assert list(case.image.paths) == sorted(str(path) for path in (tmp_path / name / "ct").iterdir())
+    item = layout.loader()(cases[0].as_item())
+    np.testing.assert_array_equal(item["image"][0], STORED.T.astype(np.float32) - 1024)
+    np.testing.assert_array_equal(item["label"][0], BOX.T)
+    np.testing.assert_array_equal(item["image"].affine, item["label"].affine)
+
+
+def test_a_manifest_in_yaml(tmp_path):
+    write_case(tmp_path / "scans", "a", regions=("liver", "spleen"))
+    file = tmp_path / "liver.yaml"
+    layout = "{kind: dicom, root: scans, segmentation: rtstruct, roi: liver}"
+    file.write_text(f"name: Liver\nmodality: CT\nlayout: {layout}\n")
+    samples = load_dataset_samples(load_dataset(file), PREPROCESSING)
+    assert samples.case_ids == ("a__rt",) * 2
+    np.testing.assert_array_equal(samples.masks, BOX[1:3])
+
+
+def test_where_files_lie_says_nothing(tmp_path):
+    for name in ("a", "b"):
+        write_case(tmp_path, name)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for k, path in enumerate(sorted(path for path in tmp_path.rglob("*") if path.is_file())):
+        shutil.copy(path, flat / f"{k:02d}")
+    layout = layout_of(flat)
+    assert [len(case.image.paths) for case in layout.cases()] == [4, 4]
+    for case in layout.cases():
+        np.testing.assert_array_equal(layout.loader()(case.as_item())["label"][0], BOX.T)
+
+
+def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
+    write_case(tmp_path, "a", patient="Q17")
+    write_case(tmp_path, "b", patient="")
+    write_case(tmp_path, "c", patient="Q17")
+    write_case(tmp_path, "d", patient="")
+    assert [case.patient_id for case in layout_of(tmp_path).cases()] == ["a__rt", "b__rt", "a__rt", "d__rt"]
+    by_folder = layout_of(tmp_path, patient_pattern=r"^([a-z])__").cases()
+    assert [case.patient_id for case in by_folder] == ["a", "b", "c", "d"]
+
+
+def test_references_by_instance_where_the_series_is_not_named(tmp_path):
+    path = write_case(tmp_path, "a")
+    drawn = pydicom.dcmread(path)
+    images = drawn.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
+    for contour in drawn.ROIContourSequence[0].ContourSequence:
+        contour.ContourImageSequence = [images.ContourImageSequence[0]]
+    del drawn.ReferencedFrameOfReferenceSequence
+    write(path, drawn)
+    layout = layout_of(tmp_path)
+    np.testing.assert_array_equal(layout.loader()(layout.cases()[0].as_item())["label"][0], BOX.T)
+
+
+def test_the_drawing_that_has_the_region_counts(tmp_path):
+    write_case(tmp_path, "a", regions=("spleen",))
+    slices = stack(STORED, series="a")
+    write(tmp_path / "a" / "other.dcm", structure_set({"liver": [rectangle(0.6, 2.4, 0)]}, slices))
+    (case,) = layout_of(tmp_path, roi="liver").cases()
+    assert case.id == "a__other"
+    assert layout_of(tmp_path).loader()(case.as_item())["label"].sum() == 4
+
+
+def load(layout):
+    return [layout.loader()(case.as_item()) for case in layout.cases()]
+
+
+def test_an_absent_region_and_a_choice_of_several_are_told(tmp_path):
+    write_case(tmp_path, "a", regions=("liver", "spleen"))
+    with pytest.raises(DataError, match=r"one roi, found 1 'liver', 2 'spleen' in rt\.dcm; choose one by `roi`"):
+        load(layout_of(tmp_path))
+    with pytest.raises(DataError, match=r"one roi 'lung', found 1 'liver', 2 'spleen' in rt\.dcm; correct `roi`"):
+        load(layout_of(tmp_path, roi="lung"))
+    assert load(layout_of(tmp_path, roi="spleen"))[0]["label"].sum() == BOX.sum()
+    write(tmp_path / "a" / "again.dcm", structure_set({"liver": []}, stack(STORED, series="a")))
+    with pytest.raises(DataError, match=r"found 1 'liver' in again\.dcm and .* in rt\.dcm; keep one of them"):
+        load(layout_of(tmp_path, roi="liver"))
+
+
+def test_images_that_are_not_there_are_told_by_the_case(tmp_path):
+    write_case(tmp_path, "a")
+    write_case(tmp_path, "b")
+    shutil.rmtree(tmp_path / "b" / "ct")
+    (problem,) = check_dataset(manifest_of(tmp_path), PREPROCESSING)
+    assert problem.case == "b__rt"
+    assert problem.problem == "rt.dcm: the images that it refers to are not in the folder"
+    assert problem.remedy == "add their series, or leave the case out"
+
+
+def test_a_drawing_on_two_series_is_refused(tmp_path):
+    path = write_case(tmp_path, "a")
+    write_slices(tmp_path / "second", stack(STORED, series="second"))
+    drawn = pydicom.dcmread(path)
+    study = drawn.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    more = pydicom.Dataset()
+    more.SeriesInstanceUID = uid("second")
+    study.RTReferencedSeriesSequence.append(more)
+    write(path, drawn)
+    with pytest.raises(DataError, match=r"expected a drawing on one image series, found one on 2; keep the series"):
+        load(layout_of(tmp_path))
+
+
+def test_a_folder_without_drawings(tmp_path):
+    with pytest.raises(DataError, match="nowhere does not exist; set `root`"):
+        layout_of(tmp_path / "nowhere").cases()
+    with pytest.raises(DataError, match="holds 0 DICOM series but no RTSTRUCT; correct `root`"):
+        layout_of(tmp_path).cases()
+    write_slices(tmp_path, stack(STORED))
+    with pytest.raises(DataError, match="holds 1 DICOM series but no SEG; correct `root` or `segmentation`"):
+        layout_of(tmp_path, segmentation="seg").cases()
+
+
+@pytest.mark.parametrize("content", [b"", b"no DICOM", b"\0" * 200])
+def test_files_that_only_look_like_dicom_are_all_listed(tmp_path, content):
+    write_case(tmp_path, "a")
+    for name in ("x.dcm", "y.DCM"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"2 files cannot be read:\n  x\.dcm: the file .*; copy .*\n  y\.DCM: the file"):
+        layout_of(tmp_path).cases()
+
+
+def test_regions_without_numbers_are_told(tmp_path):
+    path = write_case(tmp_path, "a")
+    drawn = pydicom.dcmread(path)
+    del drawn.StructureSetROISequence[0].ROINumber
+    write(path, drawn)
+    with pytest.raises(DataError, match=r"1 files cannot be read:\n  a/rt\.dcm: its segments have no numbers; export"):
+        layout_of(tmp_path).cases()
+
+
+def test_a_file_that_may_not_be_read_is_the_machines_trouble(tmp_path, monkeypatch):
+    write_case(tmp_path, "a")
+
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pydicom.dcmread", denied)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        layout_of(tmp_path).cases()
+
+
+def test_a_structure_set_cut_short_is_told(tmp_path):
+    path = write_case(tmp_path, "a")
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(DataError, match=r"rt\.dcm: .*(export the file again|copy it again)"):
+        load(layout_of(tmp_path))
+
+
+def test_names_that_would_fall_together_are_refused(tmp_path):
+    path = write_case(tmp_path, "a")
+    write_case(tmp_path, "b").rename(path.with_suffix(""))
+    with pytest.raises(DataError, match="several drawings would be called a__rt; rename the files"):
+        layout_of(tmp_path).cases()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"segmentation": "rtstruct", "segment": 1},
+        {"segmentation": "rtstruct", "fractional_threshold": 0.5},
+        {"segmentation": "seg", "roi": "liver"},
+    ],
+)
+def test_options_of_the_other_kind_are_refused(tmp_path, options):
+    with pytest.raises(ValidationError, match=r"`(roi|segment)`.* for '"):
+        DicomLayout(root=tmp_path, **options)
+
+
+@pytest.mark.parametrize("threshold", [0, 1.5])
+def test_a_threshold_is_a_fraction(tmp_path, threshold):
+    with pytest.raises(ValidationError, match="fractional_threshold"):
+        DicomLayout(root=tmp_path, segmentation="seg", fractional_threshold=threshold)
+
+
+def test_a_replaced_slice_gives_new_samples(tmp_path):
+    write_case(tmp_path, "a")
+    manifest, cache = manifest_of(tmp_path), tmp_path / "cache"
+    before = load_dataset_samples(manifest, PREPROCESSING, cache=cache)
+    again = load_dataset_samples(manifest, PREPROCESSING, cache=cache)
+    np.testing.assert_array_equal(before.images, again.images)
+    assert len(list(cache.iterdir())) == 1
+    write_slices(tmp_path / "a" / "ct", stack(np.flip(STORED), series="a"))
+    after = load_dataset_samples(manifest, PREPROCESSING, cache=cache)
+    assert len(list(cache.iterdir())) == 2
+    assert not np.array_equal(before.images, after.images)
+
+
+def test_loader_can_be_sent_to_another_process(tmp_path):
+    write_case(tmp_path, "a")
+    layout = layout_of(tmp_path)
+    loader, case = pickle.loads(pickle.dumps((layout.loader(), layout.cases()[0])))
+    np.testing.assert_array_equal(loader(case.as_item())["label"][0], BOX.T)
+
+
+def test_no_word_of_the_patient_gets_out(tmp_path, caplog, capsys):
+    root = tmp_path / "data"
+    for name in ("good", "gap", "absent", "damaged", "cut"):
+        write_case(root, name)
+    shutil.rmtree(root / "absent" / "ct")
+    sorted((root / "gap" / "ct").iterdir())[2].unlink()
+    for name in ("damaged", "cut"):
+        path = sorted((root / name / "ct").iterdir())[0]
+        path.write_bytes(path.read_bytes()[: -10 if name == "damaged" else 900])
+    with pydicom.config.disable_value_validation():
+        odd = pydicom.dcmread(root / "good" / "rt.dcm")
+        odd.PatientID = odd.PatientName = PATIENT_ID * 20 + "\\" + PATIENT_NAME
+        write(root / "good" / "rt.dcm", odd)
+    manifest = manifest_of(root)
+    problems = check_dataset(manifest, PREPROCESSING)
+    assert [problem.case for problem in problems] == ["absent__rt", "cut__rt", "damaged__rt", "gap__rt"]
+    told = [str(problem) for problem in problems]
+    with pytest.warns(SkippedCasesWarning) as warned:
+        load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", on_bad_case="skip")
+    (stored,) = (tmp_path / "cache").glob("*/samples.json")
+    assert json.loads(stored.read_text())["case_ids"] == ["good__rt"] * 2
+    everything = [*told, *(str(one.message) for one in warned), stored.read_text(), caplog.text, *capsys.readouterr()]
+    everything += [repr(manifest), *(repr(case) for case in manifest.layout.cases())]
+    for secret in (PATIENT_ID, PATIENT_NAME, "Mustermann"):
+        assert not [text for text in everything if secret in text]

@@ -1,0 +1,223 @@
+"""Structure sets: filled areas against closed forms, holes, and contours that do not fit."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.path import Path as Outline
+from pydicom.config import disable_value_validation
+from skimage.draw import polygon, polygon_perimeter
+
+from medsegdist.data.dicom.series import read_series
+from medsegdist.data.dicom.structure_set import read_structure_set
+from medsegdist.data.layouts.dicom import DicomLayout
+from medsegdist.errors import DataError
+from tests.data.making_dicom import (
+    GAP,
+    ORIGIN,
+    SPACING,
+    contour,
+    rectangle,
+    slice_of,
+    stack,
+    stored_values,
+    structure_set,
+    write,
+    write_slices,
+)
+
+SHAPE = (40, 30, 3)
+"""Columns, rows, slices."""
+SLICES = stack(stored_values(SHAPE[::-1]))
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    return read_series(write_slices(tmp_path_factory.mktemp("series"), SLICES))[1]
+
+
+def fill(folder, grid, contours, **options):
+    path = write(folder / "rt.dcm", structure_set({"other": [rectangle(1, 3, 0)], "it": contours}, SLICES, **options))
+    return read_structure_set(path, 2, grid)
+
+
+def test_a_voxel_counts_where_its_center_is(tmp_path, grid):
+    mask = fill(tmp_path, grid, [contour([(4.6, 9.5), (12.4, 9.5), (12.4, 20.4), (4.6, 20.4)], 1)])
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[5:13, 10:21, 1] = True
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_a_contour_within_another_is_a_hole_and_one_in_the_hole_an_island(tmp_path, grid):
+    mask = fill(tmp_path, grid, [rectangle(2.5, 22.5, 1), rectangle(5.5, 19.5, 1), rectangle(9.5, 12.5, 1)])
+    assert mask.sum() == 20**2 - 14**2 + 3**2
+    assert mask[10, 10, 1]
+    assert not mask[7, 7, 1]
+
+
+def test_a_keyhole_channel_keeps_its_hole(tmp_path, grid):
+    outer = [(2.5, 2.5), (22.5, 2.5), (22.5, 22.5), (2.5, 22.5), (2.5, 12.3)]
+    inner = [(6.5, 12.3), (6.5, 18.5), (18.5, 18.5), (18.5, 6.5), (6.5, 6.5), (6.5, 12.3)]
+    mask = fill(tmp_path, grid, [contour([*outer, *inner, (2.5, 12.3)], 1)])
+    assert mask.sum() == 20**2 - 12**2
+    assert not mask[12, 12, 1]
+
+
+def test_islands_apart_and_several_slices(tmp_path, grid):
+    mask = fill(tmp_path, grid, [rectangle(2.5, 5.5, 0), rectangle(10.5, 12.5, 0), rectangle(7.5, 9.5, 2)])
+    assert mask.sum(axis=(0, 1)).tolist() == [9 + 4, 0, 4]
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.floats(0.1, 38.9), st.floats(0.1, 28.9)), min_size=3, max_size=9, unique=True),
+    st.integers(0, 2),
+)
+def test_polygons_are_those_of_matplotlib(tmp_path_factory, grid, pixels, level):
+    mask = fill(tmp_path_factory.mktemp("rt"), grid, [contour(pixels, level)])
+    centers = np.stack(np.mgrid[: SHAPE[0], : SHAPE[1]], axis=-1).reshape(-1, 2).astype(float)
+    # Points on or by the outline, where rounding decides, are left out; the files hold eight digits.
+    clear = distance_to(pixels, centers) > 1e-4
+    # Even-odd: matplotlib's own rule for points is nonzero, so each point's crossings are counted here.
+    expected = crossings(np.array(pixels), centers) % 2 == 1
+    np.testing.assert_array_equal(mask[..., level].ravel()[clear], expected[clear])
+    if is_convex(pixels):
+        inside = Outline(pixels, closed=False).contains_points(centers)
+        np.testing.assert_array_equal(mask[..., level].ravel()[clear], inside[clear])
+
+
+def edges(pixels):
+    points = np.array(pixels, dtype=float)
+    return list(zip(points, np.roll(points, -1, axis=0), strict=True))
+
+
+def crossings(points, centers):
+    """How often a ray to the right of each center crosses the outline."""
+    counts = np.zeros(len(centers), dtype=int)
+    for (x0, y0), (x1, y1) in edges(points):
+        spans = (y0 <= centers[:, 1]) != (y1 <= centers[:, 1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = x0 + (centers[:, 1] - y0) * (x1 - x0) / (y1 - y0)
+        counts += spans & (x > centers[:, 0])
+    return counts
+
+
+def distance_to(pixels, centers):
+    away = np.full(len(centers), np.inf)
+    for start, end in edges(pixels):
+        along = end - start
+        where = np.clip((centers - start) @ along / max(along @ along, 1e-30), 0, 1)
+        away = np.minimum(away, np.linalg.norm(centers - start - where[:, None] * along, axis=1))
+    return away
+
+
+def is_convex(pixels):
+    points = np.array(pixels, dtype=float)
+    turns = [
+        float(np.linalg.det([points[k - 1] - points[k - 2], points[k] - points[k - 1]])) for k in range(len(points))
+    ]
+    return len(points) == 3 and (min(turns) > 0 or max(turns) < 0)
+
+
+def test_an_oblique_series_is_filled_alike(tmp_path):
+    orthogonal, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
+    row, column, normal = (orthogonal * np.linalg.det(orthogonal)).T
+    stored = stored_values(SHAPE[::-1])
+    slices = [
+        slice_of(one, ORIGIN + GAP * k * normal, number=k + 1, orientation=(*row, *column))
+        for k, one in enumerate(stored)
+    ]
+    _, oblique = read_series(write_slices(tmp_path / "ct", slices))
+    corners = np.array([(4.6, 9.5), (12.4, 9.5), (12.4, 20.4), (4.6, 20.4)])
+    points = ORIGIN + GAP * normal + SPACING[1] * corners[:, :1] * row + SPACING[0] * corners[:, 1:] * column
+    mask = fill(tmp_path, oblique, [points])
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[5:13, 10:21, 1] = True
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_points_and_lines_have_no_inside(tmp_path, grid):
+    mask = fill(tmp_path, grid, [contour([(4, 4)], 0), contour([(4, 4), (9, 9)], 0), rectangle(2.5, 5.5, 1)])
+    assert mask.sum() == 9
+
+
+@pytest.mark.parametrize("kind", ["OPEN_PLANAR", "POINT", "OPEN_NONPLANAR"])
+def test_open_contours_are_refused(tmp_path, grid, kind):
+    with pytest.raises(DataError, match=f"expected closed contours, found the type {kind}; choose an ROI"):
+        fill(tmp_path, grid, [rectangle(1, 5, 0)], kind=kind)
+
+
+def test_a_contour_between_slices_or_across_them_is_refused(tmp_path, grid):
+    between = rectangle(1, 5, 0) + np.array([0, 0, 0.3 * GAP])
+    across = rectangle(1, 5, 0) + np.array([[0, 0, 0], [0, 0, GAP], [0, 0, GAP], [0, 0, 0]])
+    beyond = rectangle(1, 5, 3)
+    for points, found in ((between, "30.75 to 30.75"), (across, "30 to 32.5"), (beyond, "37.5 to 37.5")):
+        with pytest.raises(DataError, match=f"each contour on one slice, found one from {found} mm where slices lie"):
+            fill(tmp_path, grid, [points])
+
+
+def test_a_contour_that_leaves_the_images_is_refused(tmp_path, grid):
+    for far in ((60, 5), (5, 60), (-2, 5), (5, -2)):
+        with pytest.raises(DataError, match="a contour at 30 mm leaves the images; pair the structure set with"):
+            fill(tmp_path, grid, [contour([(5, 5), far, (9, 9)], 0)])
+    # Up to the edge of the outermost voxels they are within.
+    assert fill(tmp_path, grid, [contour([(-0.4, -0.4), (3.4, -0.4), (3.4, 3.4)], 0)]).any()
+
+
+def test_coordinates_must_be_finite(tmp_path, grid):
+    told = "a contour holds NaN or infinite coordinates; export the file again"
+    with disable_value_validation(), pytest.raises(DataError, match=told):
+        fill(tmp_path, grid, [np.array([[0, 0, 30], [np.inf, 0, 30], [0, 5, 30]])])
+
+
+def test_damaged_coordinates_are_refused(tmp_path, grid):
+    with pytest.raises(DataError, match=r"the contours cannot be read \(ValueError\); export the file again"):
+        fill(tmp_path, grid, [np.array([0.0, 0.0, 30.0, 5.0])])
+
+
+def real_case(folder, data_root, name):
+    for file in ("ct_1.dcm", "ct_2.dcm", name):
+        shutil.copy(data_root / "dicom_rtutils" / "mock_data" / file, folder)
+    layout = DicomLayout(root=folder, segmentation="rtstruct", roi="ROI-1")
+    (case,) = layout.cases()
+    return layout.loader()(case.as_item())
+
+
+@pytest.mark.realdata
+def test_real_structure_set(tmp_path, data_root):
+    """A square of 24 mm with an octagonal hole, by pixel centers; rt-utils counts 1,660 voxels, outlines included."""
+    mask = np.asarray(real_case(tmp_path, data_root, "rt.dcm")["label"][0])
+    assert mask.sum() == 1443
+    assert mask[..., 1].sum() == 0
+    # 49.15 pixels wide, of which 49 centers lie within; the hole is 15 mm wide with corners of 1 mm cut off.
+    area = (24**2 - 15**2 + 1) / 0.488281**2
+    assert mask.sum() == pytest.approx(area, rel=0.05)
+    corners = [(-51, -51), (-51, -27), (-27, -27), (-27, -51)]
+    hole = [(-47, -46), (-46, -47), (-32, -47), (-32, -46), (-32, -32), (-32, -32), (-46, -32), (-47, -32)]
+    painted = np.zeros((512, 512), dtype=int)
+    for points in (corners, hole):
+        rounded = np.round((np.array(points) + 125) / 0.488281)
+        painted[polygon(*rounded.T)] += 1
+    on_outlines = painted == 1
+    on_outlines[polygon_perimeter(*np.round((np.array(hole) + 125) / 0.488281).astype(int).T)] = True
+    assert on_outlines.sum() == 1660
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["invalid_reference_rt.dcm", "non_existent_reference_rt.dcm"])
+def test_real_contours_on_slices_that_are_not_there(tmp_path, data_root, name):
+    with pytest.raises(DataError, match=f"{name}: expected each contour on one slice, found one from 70 to 70 mm"):
+        real_case(tmp_path, data_root, name)
+
+
+@pytest.mark.realdata
+def test_real_references_that_do_not_resolve(tmp_path, data_root):
+    shutil.copy(data_root / "dicom_rtutils" / "pydicom_rtstruct.dcm", tmp_path)
+    shutil.copy(data_root / "dicom_rtutils" / "mock_data" / "ct_1.dcm", tmp_path)
+    layout = DicomLayout(root=tmp_path, segmentation="rtstruct")
+    with pytest.raises(DataError, match=r"pydicom_rtstruct\.dcm: the images that it refers to are not in the folder"):
+        layout.loader()(layout.cases()[0].as_item())

@@ -1,0 +1,347 @@
+"""The task folder: its bytes, its names, what may be in its way, and bad cases."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import re
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.export import export_task
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.layouts.dicom import DicomLayout
+from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.manifest import DatasetManifest, load_dataset
+from medsegdist.errors import DataError, ManifestError
+from tests.data.making import (
+    PREPROCESSING,
+    SHAPE,
+    labels,
+    pictures_manifest,
+    task_manifest,
+    voxels,
+    write_pictures,
+    write_task,
+    write_volume,
+)
+from tests.data.making_dicom import PATIENT_ID, PATIENT_NAME
+from tests.data.test_dicom import write_case
+from tests.data.test_export import contents, listing_of, read_back, with_layout
+
+# --- Bytes, names and provenance -------------------------------------------------------------------------------------
+
+
+def test_the_bytes_depend_on_the_dataset_alone(tmp_path, monkeypatch):
+    root = write_task(tmp_path / "here" / "source")
+    export_task(task_manifest(root), tmp_path / "Task07_A")
+    moved = root.rename(tmp_path / "elsewhere")
+    monkeypatch.setattr("time.time", lambda: 2e9)
+    export_task(task_manifest(moved), tmp_path / "there" / "Task999_B")
+    first = contents(tmp_path / "Task07_A")
+    assert first == contents(tmp_path / "there" / "Task999_B")
+    assert len(first) == 8
+    header = (tmp_path / "Task07_A" / "imagesTr" / "p1_a.nii.gz").read_bytes()[:10]
+    assert header[3:8] == bytes(5), "no file name, no time"
+    for path in (tmp_path / "Task07_A").rglob("*.gz"):
+        assert gzip.decompress(path.read_bytes())
+
+
+def test_the_listing_says_where_the_task_comes_from(tmp_path):
+    layout = LidcLayout(malignancy=4, rule="mode", min_readers=4, max_patients=1, seed=5)
+    manifest = DatasetManifest(
+        name="LIDC 4", modality="CT", layout=layout, simulated="intensities", license="CC-BY 3.0"
+    )
+    export_task(manifest, tmp_path / "Task07_Nodules", label="nodule")
+    listing = listing_of(tmp_path / "Task07_Nodules")
+    provenance = listing["provenance"]
+    assert provenance["layout"].items() >= {"kind": "lidc", "rule": "mode", "min_readers": 4, "consensus": 0.5}.items()
+    assert provenance["simulated"] == "intensities"
+    assert provenance["foreground"] == "the only value beside 0"
+    assert provenance["medsegdist"] == listing["release"].removeprefix("medsegdist ")
+    assert (listing["licence"], listing["labels"]["1"]) == ("CC-BY 3.0", "nodule")
+    assert load_dataset(tmp_path / "Task07_Nodules" / "dataset.yaml").simulated == "intensities"
+
+
+def test_no_path_of_this_machine_is_written(tmp_path):
+    root = write_task(tmp_path / "Jane Doe" / "source", values=(1, 2))
+    export_task(task_manifest(root, foreground=(2,)), tmp_path / "Task07_A")
+    for name in ("dataset.json", "dataset.yaml"):
+        text = (tmp_path / "Task07_A" / name).read_text()
+        assert "Jane" not in text
+        assert str(tmp_path) not in text
+    provenance = listing_of(tmp_path / "Task07_A")["provenance"]
+    assert provenance["foreground"] == [2]
+    assert "root" not in provenance["layout"]
+
+
+def test_nothing_of_a_dicom_header_tells_who_it_is(tmp_path):
+    for name in ("a", "b"):
+        write_case(tmp_path / "source", name)
+    layout = DicomLayout(root=tmp_path / "source", segmentation="rtstruct")
+    task = tmp_path / "Task07_A"
+    export_task(DatasetManifest(name="dicom", modality="CT", layout=layout), task)
+    files = [path for path in task.rglob("*") if path.is_file()]
+    assert len(files) == 6
+    for path in files:
+        content = path.read_bytes()
+        text = gzip.decompress(content) if path.suffix == ".gz" else content
+        assert not any(secret.encode() in text for secret in (PATIENT_ID, *PATIENT_NAME.split("^")))
+    assert {entry["patient_id"] for entry in listing_of(task)["training"] if "patient_id" in entry} == {"a__rt"}
+
+
+def test_pseudonyms_take_every_name_away_and_keep_who_is_who(tmp_path):
+    names = ("p7_doe_left", "p7_doe_right", "p9_roe_left")
+    manifest = task_manifest(write_task(tmp_path / "source", names))
+    task = tmp_path / "Task07_A"
+    export_task(manifest, task, pseudonyms=True)
+    text = "".join(contents(task)) + (task / "dataset.json").read_text() + (task / "dataset.yaml").read_text()
+    assert not re.search(r"doe|roe|p7|p9_", text)
+    samples, original = read_back(task), load_dataset_samples(manifest, PREPROCESSING)
+    assert samples.case_ids == tuple(f"case_000{k}" for k in (1, 1, 2, 2, 3, 3))
+    assert samples.patient_ids == tuple(f"patient_000{k}" for k in (1, 1, 1, 1, 2, 2))
+    assert torch.equal(samples.images, original.images)
+    assert torch.equal(samples.masks, original.masks)
+
+
+def write_patients(task: Path, patients: list) -> Path:
+    listing = listing_of(task)
+    for entry, patient in zip(listing["training"], patients, strict=True):
+        entry["patient_id"] = patient
+    (task / "dataset.json").write_text(json.dumps(listing))
+    return task
+
+
+def test_whom_a_case_shows_is_read_from_the_listing_unless_a_pattern_says_it(tmp_path):
+    task = write_patients(write_task(tmp_path / "task"), ["x", 7, "x"])
+    assert [case.patient_id for case in DecathlonLayout(root=task).cases()] == ["x", "7", "x"]
+    layout = DecathlonLayout(root=task, patient_pattern=r"^(p\d)_")
+    assert [case.patient_id for case in layout.cases()] == ["p1", "p1", "p2"]
+
+
+@pytest.mark.parametrize("patient", ["", None, True, 1.5, ["x"], {}])
+def test_a_patient_without_a_name_is_refused(tmp_path, patient):
+    task = write_patients(write_task(tmp_path / "task"), ["x", patient, "x"])
+    with pytest.raises(DataError, match=r"entry 1: expected a name or number under 'patient_id', found "):
+        DecathlonLayout(root=task).cases()
+
+
+def test_where_every_case_is_a_patient_none_is_named(tmp_path):
+    manifest = pictures_manifest(write_pictures(tmp_path / "source"))
+    for pseudonyms in (False, True):
+        task = tmp_path / f"Task0{1 + pseudonyms}_A"
+        export_task(manifest, task, pseudonyms=pseudonyms)
+        assert all(set(entry) == {"image", "label"} for entry in listing_of(task)["training"])
+
+
+@pytest.mark.parametrize(
+    "names", [("_a",), (".hidden_a",), ("Lung_a", "lung_a"), ("p1_\x07",), ("x" * 201,), ("-p1_a",)]
+)
+def test_ids_that_can_name_no_file_are_listed_and_pseudonyms_help(tmp_path, names):
+    manifest = task_manifest(write_task(tmp_path / "source", ("good_1", *names)))
+    manifest = manifest.model_copy(update={"layout": DecathlonLayout(root=tmp_path / "source")})
+    with pytest.raises(
+        DataError, match=r"dataset 'tiny': expected case ids that .*; rename these cases, or use"
+    ) as caught:
+        export_task(manifest, tmp_path / "Task07_A")
+    assert f"found {', '.join(map(repr, names))};" in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    assert export_task(manifest, tmp_path / "Task07_A", pseudonyms=True).cases == 1 + len(names)
+
+
+@pytest.mark.parametrize(
+    "name", ["lungs", "Task7_Lung", "Task07", "Task07_", "Task07_Lung_CT", "Task07_Lung CT", "Task07_A."]
+)
+def test_a_folder_that_is_called_like_no_task(tmp_path, name):
+    with pytest.raises(
+        ManifestError, match=rf"like 'Task11_LungNodules', found '{re.escape(name)}'; nnU-Net and MONAI"
+    ):
+        export_task(task_manifest(tmp_path), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("label", ["", "  ", "background"])
+def test_the_foreground_needs_a_name(tmp_path, label):
+    with pytest.raises(
+        ManifestError, match=f"expected a name for the foreground, found '{label}'; name what the masks"
+    ):
+        export_task(task_manifest(tmp_path), tmp_path / "Task07_A", label=label)
+
+
+# --- What is in the way ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def manifest(tmp_path) -> DatasetManifest:
+    return task_manifest(write_task(tmp_path / "source"))
+
+
+def test_nothing_is_overwritten_unasked(tmp_path, manifest):
+    task = tmp_path / "Task07_A"
+    export_task(manifest, task)
+    before = contents(tmp_path)
+    with pytest.raises(
+        FileExistsError, match="expected a new or empty folder; choose another, or allow this task to be"
+    ):
+        export_task(manifest, task)
+    assert contents(tmp_path) == before
+    (tmp_path / "Task08_File").write_text("mine")
+    with pytest.raises(FileExistsError, match="expected a new or empty folder"):
+        export_task(manifest, tmp_path / "Task08_File")
+    assert (tmp_path / "Task08_File").read_text() == "mine"
+
+
+def test_an_empty_folder_may_be_there(tmp_path, manifest):
+    (tmp_path / "Task07_A").mkdir()
+    assert export_task(manifest, tmp_path / "Task07_A").cases == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "source"]
+
+
+def test_a_task_is_replaced_when_asked(tmp_path, manifest):
+    task = tmp_path / "Task07_A"
+    export_task(task_manifest(write_task(tmp_path / "other", ("p9_x",))), task)
+    assert export_task(manifest, task, overwrite=True).resumed == 0
+    export_task(manifest, tmp_path / "Task08_New")
+    assert contents(task) == contents(tmp_path / "Task08_New")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "Task08_New", "other", "source"]
+
+
+def test_only_a_task_is_replaced(tmp_path, manifest):
+    (tmp_path / "Task07_A").mkdir()
+    (tmp_path / "Task07_A" / "thesis.txt").write_text("precious")
+    with pytest.raises(
+        FileExistsError, match=r"expected a task to overwrite, but found no dataset\.json in it; choose"
+    ):
+        export_task(manifest, tmp_path / "Task07_A", overwrite=True)
+    assert contents(tmp_path / "Task07_A").keys() == {"thesis.txt"}
+
+
+def test_the_old_task_stays_when_the_new_one_fails(tmp_path, manifest):
+    task = tmp_path / "Task07_A"
+    export_task(manifest, task)
+    before = contents(task)
+    (tmp_path / "source" / "imagesTr" / "p1_b.nii.gz").write_bytes(b"")
+    with pytest.raises(DataError, match="case 'p1_b'"):
+        export_task(manifest, task, overwrite=True)
+    assert contents(task) == before
+
+
+@pytest.mark.parametrize("place", ["Task07_A", "Task07_A/imagesTr"])
+def test_a_dataset_is_not_replaced_by_its_own_task(tmp_path, place):
+    write_task(tmp_path / "Task07_A")
+    before = contents(tmp_path)
+    layout = FolderLayout(root=tmp_path / place, images="*_a.nii.gz", masks="*_b.nii.gz")
+    manifest = DatasetManifest(name="itself", modality="MR", layout=layout)
+    with pytest.raises(ManifestError, match=r"dataset 'itself' lies in .*Task07_A itself, where the task is to be"):
+        export_task(manifest, tmp_path / "Task07_A", overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path, manifest):
+    (tmp_path / "large disk" / "Task07_A").mkdir(parents=True)
+    (tmp_path / "Task07_A").symlink_to(tmp_path / "large disk" / "Task07_A")
+    export_task(manifest, tmp_path / "Task07_A")
+    assert (tmp_path / "Task07_A").is_symlink()
+    assert (tmp_path / "large disk" / "Task07_A" / "dataset.json").is_file()
+    assert [path.name for path in (tmp_path / "large disk").iterdir()] == ["Task07_A"]
+
+
+# --- Bad cases -------------------------------------------------------------------------------------------------------
+
+
+def test_all_bad_cases_are_listed_and_the_good_ones_are_not_written_twice(tmp_path, manifest):
+    source, task = tmp_path / "source", tmp_path / "Task07_A"
+    good = (source / "imagesTr" / "p1_b.nii.gz").read_bytes()
+    (source / "imagesTr" / "p1_b.nii.gz").write_bytes(good[:-20])
+    write_volume(source / "labelsTr" / "p2_a.nii.gz", labels()[:, :, :3])
+    with pytest.raises(DataError) as caught:
+        export_task(manifest, task)
+    head, *lines = str(caught.value).splitlines()
+    assert head == "dataset 'tiny': 2 of 3 cases cannot be used:"
+    assert [line.split(":")[0] for line in lines] == ["  case 'p1_b'", "  case 'p2_a'"]
+    assert "1 of 3 cases are finished and wait in" in caught.value.__notes__[0]
+    assert not task.exists()
+    (source / "imagesTr" / "p1_b.nii.gz").write_bytes(good)
+    write_volume(source / "labelsTr" / "p2_a.nii.gz", labels())
+    assert export_task(manifest, task).resumed == 1
+    export_task(manifest, tmp_path / "Task08_B")
+    assert contents(task) == contents(tmp_path / "Task08_B")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "Task08_B", "source"]
+
+
+@pytest.mark.parametrize(
+    ("values", "foreground", "message"),
+    [
+        ((1, 2), None, "case 'p1_a': expected a mask of 0 and one other value, found 0, 1, 2; name the values"),
+        ((1,), (1, 3), "all cases: label 3 is in none of the 3 cases; correct `foreground`"),
+    ],
+)
+def test_labels_that_cannot_be_right(tmp_path, values, foreground, message):
+    manifest = task_manifest(write_task(tmp_path / "source", values=values), foreground=foreground)
+    with pytest.raises(DataError, match=message):
+        export_task(manifest, tmp_path / "Task07_A")
+    assert not (tmp_path / "Task07_A").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError("too large")])
+def test_the_machines_trouble_is_no_bad_case(tmp_path, manifest, error):
+    def fail(item):
+        raise error
+
+    with pytest.raises(type(error), match=r"No space left|too large"):
+        export_task(with_layout(manifest, loader=lambda self: fail), tmp_path / "Task07_A")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_manifest_that_cannot_be_right_is_no_bad_case(tmp_path, manifest):
+    def fail(item):
+        raise ManifestError("this layout needs something else")
+
+    with pytest.raises(ManifestError, match="this layout needs something else"):
+        export_task(with_layout(manifest, loader=lambda self: fail), tmp_path / "Task07_A")
+
+
+def test_a_label_that_only_a_resumed_case_has_is_remembered(tmp_path):
+    source = write_task(tmp_path / "source", values=(1,))
+    write_volume(source / "labelsTr" / "p1_a.nii.gz", labels(1, 2))
+    manifest = task_manifest(source, foreground=(1, 2))
+    good = (source / "imagesTr" / "p2_a.nii.gz").read_bytes()
+    (source / "imagesTr" / "p2_a.nii.gz").write_bytes(b"")
+    with pytest.raises(DataError, match="1 of 3 cases cannot be used"):
+        export_task(manifest, tmp_path / "Task07_A")
+    (source / "imagesTr" / "p2_a.nii.gz").write_bytes(good)
+    assert export_task(manifest, tmp_path / "Task07_A").resumed == 2
+
+
+def test_masks_that_mean_different_things(tmp_path, manifest):
+    write_volume(tmp_path / "source" / "labelsTr" / "p1_b.nii.gz", labels(2))
+    with pytest.raises(DataError, match=r"the same in every case, found 1 \(case 'p1_a'\), 2 \(case 'p1_b'\); name"):
+        export_task(manifest, tmp_path / "Task07_A")
+
+
+def test_all_masks_empty(tmp_path, manifest):
+    for path in (tmp_path / "source" / "labelsTr").iterdir():
+        write_volume(path, np.zeros(SHAPE, np.uint8))
+    with pytest.raises(DataError, match="all cases: all masks are empty, 3 cases read; check the masks"):
+        export_task(manifest, tmp_path / "Task07_A")
+
+
+def test_a_case_whose_source_has_changed_is_written_again(tmp_path, manifest):
+    source, task = tmp_path / "source", tmp_path / "Task07_A"
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_task(manifest, task, progress=stop)
+    write_volume(source / "imagesTr" / "p1_a.nii.gz", voxels(77))
+    assert export_task(manifest, task).resumed == 1
+    np.testing.assert_array_equal(np.asanyarray(nib.load(task / "imagesTr" / "p1_a.nii.gz").dataobj), voxels(77))

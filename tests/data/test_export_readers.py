@@ -1,0 +1,164 @@
+"""A written task in the hands of MONAI, nnU-Net and ITK, and what such readers could not take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+from monai.apps.datasets import DecathlonDataset
+from monai.data.decathlon_datalist import load_decathlon_datalist
+from monai.transforms import Compose, LoadImage
+
+from medsegdist.data.collect import collect
+from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.export import export_task
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.errors import DataError
+from tests.data.making import (
+    AFFINE,
+    PREPROCESSING,
+    SHAPE,
+    labels,
+    pictures_manifest,
+    task_manifest,
+    voxels,
+    write_picture,
+    write_pictures,
+    write_task,
+)
+from tests.data.test_export import contents, listing_of, read_back, with_layout
+
+
+def test_monai_reads_the_task(tmp_path):
+    task = tmp_path / "Task09_Spleen"
+    manifest = task_manifest(write_task(tmp_path / "source"), description="Three of them", license="CC0")
+    export_task(manifest, task, label="spleen")
+    dataset = DecathlonDataset(tmp_path, "Task09_Spleen", "training", download=False, val_frac=0.0, progress=False)
+    assert len(dataset) == 3
+    found = {str(item["patient_id"]): item for item in dataset}
+    np.testing.assert_array_equal(found["p2"]["image"], voxels(2))
+    np.testing.assert_array_equal(found["p2"]["label"], labels())
+    np.testing.assert_array_equal(found["p2"]["image"].affine, AFFINE)
+    properties = dataset.get_properties(
+        ["name", "description", "licence", "modality", "labels", "numTraining", "numTest", "tensorImageSize"]
+    )
+    assert properties == {
+        "name": "tiny",
+        "description": "Three of them",
+        "licence": "CC0",
+        "modality": {"0": "MRI"},
+        "labels": {"0": "background", "1": "spleen"},
+        "numTraining": 3,
+        "numTest": 0,
+        "tensorImageSize": "3D",
+    }
+    datalist = load_decathlon_datalist(task / "dataset.json", is_segmentation=True)
+    assert [entry["patient_id"] for entry in datalist] == ["p1", "p1", "p2"]
+    assert [Path(entry["image"]) for entry in datalist] == sorted((task / "imagesTr").iterdir())
+    read = LoadImage(ensure_channel_first=True)
+    samples = collect(
+        [{**entry, **{key: read(entry[key]) for key in ("image", "label")}} for entry in datalist], name="t"
+    )
+    assert torch.equal(samples.images, torch.stack([torch.from_numpy(voxels(k)) for k in range(3)]))
+    assert samples.patients == ("p1", "p2")
+
+
+def stacked(item, *, images=1, labels=1):
+    return {
+        **item,
+        "image": torch.cat([item["image"] * (k + 1) for k in range(images)]),
+        "label": torch.cat([item["label"]] * labels),
+    }
+
+
+def with_channels(manifest: DatasetManifest, images: int = 1, labels: int = 1) -> DatasetManifest:
+    loader = manifest.layout.loader()
+    return with_layout(
+        manifest, loader=lambda self: Compose([loader, lambda item: stacked(item, images=images, labels=labels)])
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nnunet_can_convert_the_task(tmp_path, channels):
+    """What nnUNetv2_convert_MSD_dataset does with a folder, step by step."""
+    manifest = with_channels(task_manifest(write_task(tmp_path / "source")), channels)
+    task = tmp_path / "Task101_Tiny"
+    export_task(manifest, task, label="organ")
+    number, name = task.name.split("_")
+    assert (int(number[4:]), name) == (101, "Tiny")
+    assert all((task / folder).is_dir() for folder in ("imagesTr", "labelsTr", "imagesTs"))
+    listing = listing_of(task)
+    assert {name: int(value) for value, name in listing["labels"].items()} == {"background": 0, "organ": 1}
+    assert listing["modality"] == {str(k): "MRI" for k in range(channels)}
+    assert listing["test"] == []
+    assert listing["tensorImageSize"] == ("3D" if channels == 1 else "4D")
+    for k, path in enumerate(sorted((task / "imagesTr").iterdir())):
+        image, label = (SimpleITK.ReadImage(str(task / folder / path.name)) for folder in ("imagesTr", "labelsTr"))
+        assert image.GetDimension() == (3 if channels == 1 else 4)
+        array = np.atleast_2d(SimpleITK.GetArrayFromImage(image)).reshape(channels, *SHAPE[::-1])
+        for channel in range(channels):
+            np.testing.assert_array_equal(array[channel], (channel + 1) * voxels(k).T)
+        assert image.GetSize()[:3] == label.GetSize()
+        assert image.GetSpacing()[:3] == label.GetSpacing()
+        assert image.GetOrigin()[:3] == label.GetOrigin()
+        size = image.GetDimension()
+        assert np.reshape(image.GetDirection(), (size, size))[:3, :3].ravel().tolist() == list(label.GetDirection())
+    if channels > 1:
+        chosen = DatasetManifest(name="second", modality="MR", layout=DecathlonLayout(root=task, channel=1))
+        second = load_dataset_samples(chosen, PREPROCESSING)
+        assert torch.equal(second.masks, read_back(task).masks)
+
+
+def test_a_mask_of_several_channels_is_refused(tmp_path):
+    manifest = with_channels(task_manifest(write_task(tmp_path / "source")), labels=2)
+    with pytest.raises(
+        DataError, match="case 'p1_a': expected a mask of one channel, found 2; put the labels into one"
+    ):
+        export_task(manifest, tmp_path / "Task07_Two")
+
+
+def test_images_of_different_channels_are_refused(tmp_path):
+    manifest = task_manifest(write_task(tmp_path / "source"))
+    loader = manifest.layout.loader()
+
+    class Uneven:
+        def __call__(self, item):
+            read = loader(item)
+            return stacked(read, images=2) if item["case_id"] == "p1_b" else read
+
+    uneven = with_layout(manifest, loader=lambda self: Uneven())
+    message = r"all cases: expected as many channels in every image, found 1 \(case 'p2_a'\), 2 \(case 'p1_b'\); choose"
+    with pytest.raises(DataError, match=message):
+        export_task(uneven, tmp_path / "Task07_Uneven")
+
+
+def test_an_image_too_long_for_nifti_is_refused(tmp_path):
+    root = write_pictures(tmp_path / "source", names=("a",))
+    for folder in ("images", "masks"):
+        write_picture(root / folder / "a.png", np.eye(2, 32768, dtype=np.uint8) * 255)
+    message = r"case 'a': expected at most 32767 pixels along each axis, .* found \(2, 32768\); crop or split the image"
+    with pytest.raises(DataError, match=message):
+        export_task(pictures_manifest(root), tmp_path / "Task07_Long")
+
+
+def test_a_volume_in_lps_is_written_in_ras(tmp_path):
+    """A loader may give LPS affines and say so, as MONAI's ITK reader does."""
+    manifest = task_manifest(write_task(tmp_path / "source"))
+    loader = manifest.layout.loader()
+
+    class InLps:
+        def __call__(self, item):
+            read = loader(item)
+            for key in ("image", "label"):
+                read[key].affine = torch.diag(torch.tensor([-1.0, -1, 1, 1], dtype=torch.float64)) @ read[key].affine
+                read[key].meta["space"] = "LPS"
+            return read
+
+    export_task(manifest, tmp_path / "Task07_Ras")
+    export_task(with_layout(manifest, loader=lambda self: InLps()), tmp_path / "Task08_Lps")
+    files = [contents(tmp_path / name) for name in ("Task07_Ras", "Task08_Lps")]
+    assert files[0] == files[1]

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medsegdist.data.case import Case
+from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.errors import DataError
+from tests.data.making import labels, voxels, write_picture, write_pictures, write_volume
+
+# An F: no flip, rotation or transposition of it is itself.
+LETTER = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]], dtype=np.uint8) * 255
+COLORS = np.random.default_rng(0).integers(0, 256, (5, 3, 3), dtype=np.uint8)
+
+
+def png_layout(root, **options):
+    return FolderLayout(root=root, **{"images": "images/*.png", "masks": "masks/*.png"} | options)
+
+
+def read(root, pixels, mask=LETTER, mode=None, mask_mode=None, **options):
+    write_picture(root / "images" / "a.png", pixels, mode)
+    write_picture(root / "masks" / "a.png", mask, mask_mode)
+    layout = png_layout(root, **options)
+    (case,) = layout.cases()
+    return layout.loader()(case.as_item())
+
+
+def test_files_are_paired_by_the_part_at_the_star(tmp_path):
+    for name in ("s2_10", "s1_9", "s1_10"):
+        write_picture(tmp_path / "scans" / f"ct_{name}.png", LETTER)
+        write_picture(tmp_path / "truth" / f"{name}_mask.bmp", LETTER)
+    layout = png_layout(tmp_path, images="scans/ct_*.png", masks="truth/*_mask.bmp", patient_pattern=r"^(s\d)_")
+    assert layout.cases() == [
+        Case(
+            id=name,
+            patient_id=name[:2],
+            image=str(tmp_path / "scans" / f"ct_{name}.png"),
+            label=str(tmp_path / "truth" / f"{name}_mask.bmp"),
+        )
+        for name in ("s1_10", "s1_9", "s2_10")
+    ]
+
+
+def test_a_folder_for_each_case(tmp_path):
+    for name in ("s1", "s2"):
+        write_volume(tmp_path / name / "ct.nii.gz", voxels(0))
+        write_volume(tmp_path / name / "liver.nii.gz", labels())
+    layout = FolderLayout(root=tmp_path, images="*/ct.nii.gz", masks="*/liver.nii.gz")
+    assert [case.id for case in layout.cases()] == ["s1", "s2"]
+
+
+def test_masks_beside_images_are_no_images(tmp_path):
+    for name in ("a", "b"):
+        write_volume(tmp_path / f"{name}.nii.gz", voxels(0))
+        write_volume(tmp_path / f"{name}_seg.nii.gz", labels())
+    layout = FolderLayout(root=tmp_path, images="*.nii.gz", masks="*_seg.nii.gz")
+    assert [case.id for case in layout.cases()] == ["a", "b"]
+
+
+def test_brackets_in_names_are_no_wildcards(tmp_path):
+    write_pictures(tmp_path / "[x]?")
+    layout = png_layout(tmp_path, images="[x]?/images/*.png", masks="[x]?/masks/*.png")
+    assert [case.id for case in layout.cases()] == ["a", "b"]
+
+
+def test_names_that_are_no_utf_8_are_refused(tmp_path):
+    """As they come out of an old archive; a cache or a report could not be written with them."""
+    write_pictures(tmp_path)
+    for folder in ("images", "masks"):
+        (tmp_path / folder / "a.png").rename(tmp_path / folder / os.fsdecode(b"\xe4.png"))
+    with pytest.raises(DataError, match=r"expected names in UTF-8, found '\\udce4'; rename these files"):
+        png_layout(tmp_path).cases()
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    write_pictures(tmp_path)
+    (tmp_path / "images" / "._a.png").write_bytes(b"left by a Mac")
+    assert [case.id for case in png_layout(tmp_path).cases()] == ["a", "b"]
+
+
+def test_unpaired_files_are_all_listed(tmp_path):
+    write_pictures(tmp_path, ("a", "b", "c", "d"))
+    for gone in ("images/a", "masks/c", "masks/d"):
+        (tmp_path / f"{gone}.png").unlink()
+    with pytest.raises(DataError, match="3 files have no partner; add the partners") as caught:
+        png_layout(tmp_path).cases()
+    assert str(caught.value).splitlines()[1:] == [
+        "  'c.png' has no mask",
+        "  'd.png' has no mask",
+        "  mask 'a.png' has no image",
+    ]
+
+
+def test_missing_and_empty_folder(tmp_path):
+    with pytest.raises(DataError, match="nowhere does not exist; set `root`"):
+        png_layout(tmp_path / "nowhere").cases()
+    with pytest.raises(DataError, match=r"holds no file 'images/\*\.png' and none 'masks/\*\.png'; mend"):
+        png_layout(tmp_path).cases()
+
+
+def test_row_0_is_on_top_and_column_0_on_the_left(tmp_path):
+    item = read(tmp_path, LETTER)
+    np.testing.assert_array_equal(item["image"], LETTER[None])
+    np.testing.assert_array_equal(item["label"], LETTER[None])
+    assert item["image"].dtype.is_floating_point
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_picture_stored_on_its_side_is_read_as_it_is_shown(tmp_path, suffix):
+    write_picture(tmp_path / "masks" / "a.png", LETTER)
+    exif = Image.Exif()
+    # To be turned clockwise by a quarter.
+    exif[0x0112] = 6
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.rot90(LETTER).copy()).save(tmp_path / "images" / f"a{suffix}", exif=exif)
+    layout = png_layout(tmp_path, images=f"images/*{suffix}")
+    np.testing.assert_array_equal(layout.loader()(layout.cases()[0].as_item())["image"][0], LETTER)
+
+
+@pytest.mark.parametrize(("color", "band"), [("red", 0), ("green", 1), ("blue", 2)])
+def test_one_color_of_rgb(tmp_path, color, band):
+    np.testing.assert_array_equal(read(tmp_path, COLORS, color=color)["image"][0], COLORS[..., band])
+
+
+def test_luminance_is_pillows_to_its_rounding(tmp_path):
+    expected = np.asarray(Image.fromarray(COLORS).convert("L"), dtype=np.float32)
+    # Pillow truncates to whole numbers.
+    np.testing.assert_allclose(read(tmp_path, COLORS)["image"][0], expected, atol=1.0)
+
+
+def test_gray_rgb_is_that_gray_and_a_good_mask(tmp_path):
+    gray = np.repeat(LETTER[..., None], 3, axis=2)
+    item = read(tmp_path, gray, gray)
+    np.testing.assert_allclose(item["image"][0], LETTER, rtol=1e-6)
+    np.testing.assert_array_equal(item["label"][0], LETTER)
+
+
+def test_transparency_is_ignored(tmp_path):
+    rgba = np.concatenate([COLORS, np.full((5, 3, 1), 7, np.uint8)], axis=2)
+    np.testing.assert_array_equal(read(tmp_path / "rgba", rgba, color="green")["image"][0], COLORS[..., 1])
+    gray_alpha = np.stack([LETTER, np.full_like(LETTER, 7)], axis=2)
+    item = read(tmp_path / "la", gray_alpha, gray_alpha)
+    np.testing.assert_array_equal(item["image"][0], LETTER)
+    np.testing.assert_array_equal(item["label"][0], LETTER)
+
+
+def test_sixteen_bits_and_one_bit_are_kept(tmp_path):
+    deep = LETTER.astype(np.uint16) * 257
+    item = read(tmp_path, deep, mask_mode="1")
+    np.testing.assert_array_equal(item["image"][0], deep)
+    np.testing.assert_array_equal(item["label"][0], LETTER // 255)
+
+
+def test_a_palette_is_labels_in_a_mask_and_colors_in_an_image(tmp_path):
+    indices = np.arange(15, dtype=np.uint8).reshape(5, 3) % 4
+    palette = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
+    for folder in ("images", "masks"):
+        picture = Image.fromarray(indices)
+        picture.putpalette(palette)
+        (tmp_path / folder).mkdir()
+        picture.save(tmp_path / folder / "a.png")
+    layout = png_layout(tmp_path, color="red")
+    item = layout.loader()(layout.cases()[0].as_item())
+    np.testing.assert_array_equal(item["label"][0], indices)
+    np.testing.assert_array_equal(item["image"][0], np.array(palette[::3])[indices])
+
+
+def test_a_mask_in_colors_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"label .*a\.png: expected a mask of one channel, found colors; save"):
+        read(tmp_path, LETTER, COLORS)
+
+
+def test_several_pages_are_refused(tmp_path):
+    write_pictures(tmp_path, ("a",))
+    pages = [Image.fromarray(LETTER), Image.fromarray(LETTER)]
+    (tmp_path / "images" / "a.png").unlink()
+    pages[0].save(tmp_path / "images" / "a.tif", save_all=True, append_images=pages[1:])
+    layout = png_layout(tmp_path, images="images/*.tif")
+    with pytest.raises(DataError, match="expected one picture, found 2 pages; save each page"):
+        layout.loader()(layout.cases()[0].as_item())
+
+
+def test_a_damaged_picture_is_refused(tmp_path):
+    write_pictures(tmp_path, ("a",))
+    path = tmp_path / "images" / "a.png"
+    path.write_bytes(path.read_bytes()[:60])
+    (tmp_path / "masks" / "a.png").write_bytes(b"no picture")
+    layout = png_layout(tmp_path)
+    with pytest.raises(DataError, match=r"image .*cannot be read \(\w+: .* \| label .*cannot be read \(\w+: "):
+        layout.loader()(layout.cases()[0].as_item())
+
+
+def test_a_folder_in_the_place_of_a_file_and_an_unknown_ending_are_refused(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(DataError, match=r"a\.png: the file is a folder.*b\.dcm: expected a file ending in \.nii\.gz"):
+        png_layout(tmp_path).loader()({"image": tmp_path / "a.png", "label": tmp_path / "b.dcm"})
+
+
+def test_loader_can_be_sent_to_another_process(tmp_path):
+    layout = png_layout(write_pictures(tmp_path), color="red")
+    item = layout.cases()[0].as_item()
+    sent = pickle.loads(pickle.dumps(layout.loader()))
+    np.testing.assert_array_equal(sent(item)["image"], layout.loader()(item)["image"])
+
+
+@pytest.mark.realdata
+def test_real_pictures(data_root):
+    layout = png_layout(data_root / "msd_liver_ct2d", patient_pattern=r"^liver_(\d+)_")
+    cases = layout.cases()
+    assert len(cases) == 623
+    assert len({case.patient_id for case in cases}) == 122
+    item = layout.loader()(cases[0].as_item())
+    with Image.open(cases[0].image) as picture:
+        np.testing.assert_array_equal(item["image"][0], np.asarray(picture))
+
+
+@pytest.mark.realdata
+def test_real_volumes_of_many_shapes(data_root):
+    layout = FolderLayout(root=data_root / "sct_spinalcord_mr3d", images="images/*.nii.gz", masks="labels/*.nii.gz")
+    cases = layout.cases()
+    assert len(cases) == 8
+    for case in cases:
+        item = layout.loader()(case.as_item())
+        assert item["image"].shape == item["label"].shape
+        assert item["image"].ndim == 4

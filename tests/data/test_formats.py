@@ -1,0 +1,372 @@
+"""Volumes beside NIfTI: NRRD and MetaImage."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import zlib
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813
+import torch
+
+from medsegdist.data.collect import collect
+from medsegdist.data.dataset import load_dataset_samples, prepared_dataset, source_stamp
+from medsegdist.data.layouts._volume_reading import read_volume
+from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.errors import DataError
+from tests.data.making import SHAPE, labels, voxels, write_picture
+
+SPACING = (0.5, 1.25, 2.5)
+ORIGIN = (10.0, -20.0, 30.0)
+ITK_ENDINGS = (".nrrd", ".mha", ".mhd")
+# Which way the axes of the file run, as columns in (left, posterior, superior).
+IDENTITY = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+TURNED = (0, 0, -1, -1, 0, 0, 0, 1, 0)
+TILTED = (1, 0, 0, 0, 0.8, -0.6, 0, 0.6, 0.8)
+
+
+def itk_image(array=None, direction=IDENTITY, vector=False):
+    """The (x, y, z) array as an ITK image."""
+    array = voxels(0) if array is None else array
+    spatial = array.transpose(2, 1, 0, *range(3, array.ndim))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(spatial), isVector=vector)
+    image.SetSpacing(SPACING)
+    image.SetOrigin(ORIGIN)
+    image.SetDirection(direction)
+    return image
+
+
+def write_itk(path, image=None, compressed=False):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(itk_image() if image is None else image, str(path), compressed)
+    return path
+
+
+def changed(path, old, new):
+    """The file with a part of its header replaced."""
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize("direction", [IDENTITY, TURNED, TILTED])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("ending", ITK_ENDINGS)
+def test_volumes_agree_with_itk_on_every_voxel_and_its_place(tmp_path, ending, compressed, direction):
+    image = itk_image(direction=direction)
+    volume = read_volume(write_itk(tmp_path / f"a{ending}", image, compressed))
+    assert volume.shape == (1, *SHAPE)
+    assert volume.dtype == torch.float32
+    np.testing.assert_array_equal(volume[0], voxels(0))
+    for index in itertools.product((0, 11), (0, 9), (0, 3)):
+        left, posterior, superior = image.TransformIndexToPhysicalPoint(index)
+        place = volume.affine.numpy() @ [*index, 1]
+        np.testing.assert_allclose(place[:3], [-left, -posterior, superior], atol=1e-9)
+
+
+@pytest.mark.parametrize("direction", [IDENTITY, TURNED, TILTED])
+def test_itks_nifti_and_its_nrrd_are_at_the_same_place(tmp_path, direction):
+    """NIfTI is read by nibabel: another library, and another convention of the world."""
+    image = itk_image(direction=direction)
+    nifti = read_volume(write_itk(tmp_path / "a.nii.gz", image))
+    nrrd = read_volume(write_itk(tmp_path / "a.nrrd", image))
+    np.testing.assert_array_equal(nifti, nrrd)
+    np.testing.assert_allclose(nifti.affine, nrrd.affine, atol=1e-5)
+    assert nifti.meta["space"] == nrrd.meta["space"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("ending", ITK_ENDINGS)
+def test_every_number_type(tmp_path, ending, dtype):
+    array = (voxels(0) / 4 - (0 if np.dtype(dtype).kind == "u" else 60)).astype(dtype)
+    np.testing.assert_array_equal(read_volume(write_itk(tmp_path / f"a{ending}", itk_image(array)))[0], array)
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [(b"left-posterior-superior", (-1, -1)), (b"right-anterior-superior", (1, 1)), (b"LAS", (-1, 1))],
+)
+def test_the_worlds_of_nrrd(tmp_path, space, signs):
+    path = changed(write_itk(tmp_path / "a.nrrd"), b"left-posterior-superior", space)
+    expected = np.diag([*np.multiply(signs, SPACING[:2]), SPACING[2], 1])
+    expected[:3, 3] = [*np.multiply(signs, ORIGIN[:2]), ORIGIN[2]]
+    np.testing.assert_allclose(read_volume(path).affine, expected)
+
+
+def test_nrrd_without_a_world_lies_as_stored(tmp_path):
+    path = write_itk(tmp_path / "a.nrrd")
+    changed(path, b"space: left-posterior-superior\n", b"")
+    changed(path, b"space origin: (10,-20,30)\n", b"")
+    changed(path, b"space directions: (0.5,0,0) (0,1.25,0) (0,0,2.5)", b"spacings: 0.5 1.25 2.5")
+    np.testing.assert_allclose(read_volume(path).affine, np.diag([-0.5, -1.25, 2.5, 1]))
+
+
+@pytest.mark.parametrize("space", [b"scanner-xyz", b"3D-right-handed", b"3D-left-handed"])
+def test_a_world_that_is_not_the_patients_is_refused(tmp_path, space):
+    path = changed(write_itk(tmp_path / "a.nrrd"), b"left-posterior-superior", space)
+    with pytest.raises(DataError, match=rf"expected axes of the patient.*found 'space: {space.decode().lower()}'; wr"):
+        read_volume(path)
+
+
+def test_units_other_than_mm_are_refused(tmp_path):
+    path = changed(write_itk(tmp_path / "a.nrrd"), b"endian", b'space units: "um" "um" "um"\nendian')
+    with pytest.raises(DataError, match="expected millimeters, found the units um, um, um; write the file in mm"):
+        read_volume(path)
+    changed(path, b'"um" "um" "um"', b'"mm" "mm" "mm"')
+    np.testing.assert_array_equal(read_volume(path)[0], voxels(0))
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+@pytest.mark.parametrize("channel", [0, 1])
+def test_one_channel_of_several(tmp_path, ending, channel):
+    several = np.stack([voxels(0), voxels(1)], axis=-1)
+    path = write_itk(tmp_path / f"a{ending}", itk_image(several, TURNED, vector=True))
+    single = read_volume(write_itk(tmp_path / f"b{ending}", itk_image(voxels(channel), TURNED)))
+    chosen = read_volume(path, channel)
+    np.testing.assert_array_equal(chosen, single)
+    np.testing.assert_array_equal(chosen.affine, single.affine)
+    with pytest.raises(
+        DataError, match=r"found 2 channels, shape \(12, 10, 4, 2\); say which one by `channel: 0` to 1"
+    ):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_four_dimensions_are_channels(tmp_path, ending):
+    several = np.stack([voxels(0), voxels(1)])
+    image = sitk.GetImageFromArray(several.transpose(0, 3, 2, 1).copy(), isVector=False)
+    image.SetSpacing((*SPACING, 1.0))
+    chosen = read_volume(write_itk(tmp_path / f"a{ending}", image), 1)
+    np.testing.assert_array_equal(chosen[0], voxels(1))
+    if ending == ".mha":  # ITK's writer of NRRD forgets the spacing.
+        np.testing.assert_allclose(chosen.affine, np.diag([-0.5, -1.25, 2.5, 1]))
+
+
+@pytest.mark.parametrize("colors", [False, True])
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_two_dimensions_are_one_slice(tmp_path, ending, colors):
+    flat = voxels(0)[:, :, 0]
+    stored = np.stack([flat, flat + 1], axis=-1) if colors else flat
+    image = sitk.GetImageFromArray(stored.swapaxes(0, 1).copy(), isVector=colors)
+    image.SetSpacing(SPACING[:2])
+    volume = read_volume(write_itk(tmp_path / f"a{ending}", image), 1 if colors else None)
+    np.testing.assert_array_equal(volume[0, :, :, 0], flat + colors)
+    np.testing.assert_allclose(volume.affine, np.diag([-0.5, -1.25, 1, 1]))
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".mhd"])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.99])
+def test_truncated_files(tmp_path, ending, compressed, part):
+    path = write_itk(tmp_path / f"a{ending}", compressed=compressed)
+    data = max(tmp_path.iterdir(), key=lambda file: file.stat().st_size)
+    content = data.read_bytes()
+    data.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(DataError, match=r"cannot be read \(.*; copy or download it again"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".mhd"])
+def test_a_damaged_byte_of_compressed_voxels_is_noticed(tmp_path, ending):
+    """ITK itself reads a damaged MetaImage as other numbers, and says so on stderr only."""
+    path = write_itk(tmp_path / f"a{ending}", compressed=True)
+    data = max(tmp_path.iterdir(), key=lambda file: file.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[-100] ^= 0xFF
+    data.write_bytes(content)
+    with pytest.raises(DataError, match=r"the file cannot be read \("):
+        read_volume(path)
+
+
+def test_fewer_voxels_than_the_header_says_are_noticed(tmp_path):
+    path = write_itk(tmp_path / "a.mha", compressed=True)
+    header, _, _ = path.read_bytes().partition(b"CompressedDataSize")
+    rest = b"DimSize = 12 10 4\nElementType = MET_FLOAT\nElementDataFile = LOCAL\n"
+    path.write_bytes(header + rest + zlib.compress(bytes(12 * 10 * 3 * 4)))
+    with pytest.raises(DataError, match=r"1920 bytes of voxels expected, 1440 found\); copy or download"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "old", "new"),
+    [
+        (".mha", b"ElementSpacing = 0.5 ", b"ElementSpacing = 0 "),
+        (".mha", b"ElementSpacing = 0.5 ", b"ElementSpacing = nan "),
+        (".mha", b"TransformMatrix = 1 ", b"TransformMatrix = 0 "),
+        (".mha", b"DimSize = 12 10 4", b"DimSize = 100000 100000 400"),
+        (".mha", b"DimSize = 12 10 4", b"DimSize = 12 10 -4"),
+        (".nrrd", b"directions: (0.5,", b"directions: (0,"),
+        (".nrrd", b"directions: (0.5,", b"directions: (nan,"),
+        (".nrrd", b"sizes: 12 10 4", b"sizes: 100000 100000 400"),
+        (".nrrd", b"NRRD0004", b"\x89PNG\r\n\x1a\n"),
+    ],
+)
+def test_headers_that_make_no_sense(tmp_path, ending, old, new):
+    path = changed(write_itk(tmp_path / f"a{ending}"), old, new)
+    with pytest.raises(DataError, match=r"the file cannot be read \(\w+: .*; copy or download it again"):
+        read_volume(path)
+
+
+def test_a_file_of_another_format_is_refused(tmp_path):
+    """ITK would read it: it goes by the content, and a PNG would be a slice of 1 mm pixels."""
+    picture = write_picture(tmp_path / "a.png", np.zeros((4, 5), np.uint8))
+    with pytest.raises(DataError, match="the file cannot be read"):
+        read_volume(picture.rename(tmp_path / "a.nrrd"))
+
+
+def test_complex_intensities_are_refused(tmp_path):
+    nib.save(nib.Nifti1Image((voxels(0) * 1j).astype(np.complex64), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(DataError, match="expected real intensities, found complex ones; save the magnitude"):
+        read_volume(tmp_path / "a.nii")
+
+
+def test_a_volume_in_colors_is_refused(tmp_path):
+    colors = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colors, np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(DataError, match="the file cannot be read"):
+        read_volume(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../a.raw", "x/../../a.raw", "C:\\a.raw", "..\\a.raw"])
+@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd"])
+def test_no_header_leads_out_of_its_folder(tmp_path, ending, name):
+    path = write_itk(tmp_path / "in" / f"a{ending}")
+    (tmp_path / "a.raw").write_bytes(voxels(0).tobytes())
+    if ending == ".nrrd":
+        changed(path, b"encoding: raw\n", f"encoding: raw\ndata file: {name}\n".encode())
+    else:
+        changed(path, b"LOCAL" if ending == ".mha" else b"a.raw", name.encode())
+    with pytest.raises(DataError, match=r"expected voxels inside the folder of the header, found .*; save the volume"):
+        read_volume(path)
+    assert source_stamp(str(path))[0] == str(path)
+
+
+@pytest.mark.parametrize("name", ["LIST", "slice%03d.raw 1 4 1"])
+def test_voxels_in_several_files_are_refused(tmp_path, name):
+    path = changed(write_itk(tmp_path / "a.mhd"), b"a.raw", name.encode())
+    with pytest.raises(DataError, match=f"expected voxels in one file, found '{name}'; save the volume as one"):
+        read_volume(path)
+
+
+def test_detached_voxels(tmp_path):
+    path = write_itk(tmp_path / "a.mhd")
+    before = source_stamp(str(path))
+    assert source_stamp(str(path)) == before
+    os.utime(tmp_path / "a.raw", ns=(0, 1))
+    assert source_stamp(str(path)) != before, "a cache must see that the voxels changed"
+    (tmp_path / "a.raw").unlink()
+    with pytest.raises(DataError, match=r"the file a\.raw with the voxels does not exist; copy it beside the header"):
+        read_volume(path)
+
+
+def test_detached_voxels_of_nrrd(tmp_path):
+    path = write_itk(tmp_path / "a.nrrd")
+    header, _, data = path.read_bytes().partition(b"\n\n")
+    path.write_bytes(header + b"\ndata file: ./a.raw\n")
+    (tmp_path / "a.raw").write_bytes(data)
+    np.testing.assert_array_equal(read_volume(path)[0], voxels(0))
+
+
+def folder_manifest(root, ending, **more):
+    layout = FolderLayout(root=root, images=f"images/*{ending}", masks=f"masks/*{ending}")
+    return DatasetManifest(**{"name": "tiny", "modality": "MR", "layout": layout, **more})
+
+
+@pytest.mark.parametrize("ending", ITK_ENDINGS)
+def test_a_folder_of_volumes(tmp_path, ending):
+    for name in ("a", "b"):
+        write_itk(tmp_path / "images" / f"{name}{ending}")
+        write_itk(tmp_path / "masks" / f"{name}{ending}", itk_image(labels()))
+    samples = load_dataset_samples(folder_manifest(tmp_path, ending), Preprocessing(grid=(10, 12), min_pixels=1))
+    assert samples.case_ids == ("a", "a", "b", "b")
+    # Stored as LPS, so rows and columns are the file's own.
+    np.testing.assert_array_equal(samples.masks[0], labels()[:, :, 1].T)
+
+
+REAL_NRRD = [
+    ("brain1_image", "brain1_label", {1: 4137}),
+    ("brain2_image", "brain2_label", {1: 453}),
+    ("breast1_image", "breast1_label", {1: 143}),
+    ("prostate_phantom_subvolume", "prostate_phantom_subvolume-label", {1: 168, 7: 170, 8: 2997, 9: 9088}),
+]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("image", "label", "counts"), REAL_NRRD)
+def test_real_nrrd(data_root, image, label, counts):
+    folder = data_root / "pyradiomics_nrrd"
+    volume, mask = read_volume(folder / f"{image}.nrrd"), read_volume(folder / f"{label}.nrrd")
+    values, numbers = np.unique(mask[mask > 0], return_counts=True)
+    assert dict(zip(values.astype(int).tolist(), numbers.tolist(), strict=True)) == counts
+    np.testing.assert_allclose(volume.affine, mask.affine, atol=1e-9)
+    header = sitk.ReadImage(str(folder / f"{image}.nrrd"))
+    assert volume.shape[1:] == header.GetSize()
+    np.testing.assert_allclose(volume.pixdim, header.GetSpacing())
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("image", "label", "counts"), REAL_NRRD)
+def test_real_nrrd_on_its_own_spacing_keeps_every_voxel(data_root, image, label, counts):
+    header = sitk.ReadImage(str(data_root / "pyradiomics_nrrd" / f"{image}.nrrd"))
+    layout = FolderLayout(
+        root=data_root / "pyradiomics_nrrd",
+        images=f"{image[:4]}*{image[5:]}.nrrd",
+        masks=f"{label[:4]}*{label[5:]}.nrrd",
+    )
+    manifest = DatasetManifest(name=image, modality="MR", layout=layout, foreground=tuple(counts))
+    case = next(case for case in layout.cases() if case.id == image[4])
+    columns, rows, slices = header.GetSize()
+    spacing = header.GetSpacing()
+    whole = Preprocessing(dimensions=3, grid=(slices, rows, columns), spacing=spacing[::-1], min_pixels=1)
+    samples = collect(prepared_dataset(manifest, whole, [case], note_labels=False), name=image)
+    assert int(samples.masks.sum()) == sum(counts.values())
+
+
+@pytest.mark.realdata
+def test_real_spinal_cords_of_very_flat_voxels(data_root):
+    layout = FolderLayout(root=data_root / "sct_spinalcord_mr3d", images="images/*.nii.gz", masks="labels/*.nii.gz")
+    cases = layout.cases()
+    assert len(cases) == 8
+    manifest = DatasetManifest(name="cord", modality="MR", layout=layout)
+    spacing = (0.5, 0.5)
+    samples = load_dataset_samples(
+        manifest, Preprocessing(grid=(200, 200), spacing=spacing, min_pixels=1, max_samples=10**6)
+    )
+    loader = layout.loader()
+    for case in cases:
+        label = loader(case.as_item())["label"]
+        # Axes of the file that lie in the axial plane: the two that are not nearest to superior.
+        directions = np.abs(label.affine.numpy()[:3, :3])
+        depth = int(directions[2].argmax())
+        area = float(label.sum()) * np.prod(np.delete(np.linalg.norm(directions, axis=0), depth))
+        mine = [k for k, name in enumerate(samples.case_ids) if name == case.id]
+        # Half-pixel cells of few pixels in all: a tenth is their rounding, an axis mixed up is a factor of ten.
+        assert float(samples.masks[mine].sum()) * 0.25 == pytest.approx(area, rel=0.1)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("organ", ["liver", "spleen"])
+def test_a_real_ct_and_its_organs(tmp_path, data_root, organ):
+    example = data_root / "totalsegmentator_example"
+    sources = {"images": example / "example_ct.nii.gz", "masks": example / "example_seg_full" / f"{organ}.nii.gz"}
+    for folder, source in sources.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ct.nii.gz").symlink_to(source)
+    manifest = folder_manifest(tmp_path, ".nii.gz", modality="CT")
+    preprocessing = Preprocessing(
+        dimensions=3, grid=(130, 130, 130), spacing=(3, 3, 3), intensity="hounsfield", min_pixels=1
+    )
+    samples = load_dataset_samples(manifest, preprocessing)
+    assert int(samples.masks.sum()) == int((nib.load(sources["masks"]).get_fdata() > 0.5).sum())
+    assert 0 < float(samples.images[samples.masks].median()) < 200, "soft tissue, in HU"
+    # A patient's liver lies on the right, where columns are low, and the spleen on the left.
+    body = samples.images[0] > -300
+    columns = torch.arange(130.0)
+    side = (samples.masks[0].sum((0, 1)) * columns).sum() / samples.masks.sum()
+    middle = (body.sum((0, 1)) * columns).sum() / body.sum()
+    assert (side < middle) == (organ == "liver")

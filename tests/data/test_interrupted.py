@@ -1,0 +1,212 @@
+"""Runs that end before their time: whatever ends them, nobody finds half a result, and the next run completes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medsegdist.data.collect import collect
+from medsegdist.data.export import export_task
+from tests.data.making import task_manifest, write_task
+from tests.data.test_collect import item
+from tests.data.test_export import contents
+
+
+def write_sources(folder: Path) -> None:
+    for name, cases in (("new", ("p1_a", "p1_b")), ("old", ("p3_x",))):
+        write_task(folder / name, cases)
+        layout = {"kind": "decathlon", "root": name}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"name": "tiny", "modality": "MR", "layout": layout}))
+
+
+def run(project_root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(project_root)}
+    return subprocess.run(command, cwd=project_root, env=environment, capture_output=True, text=True, check=False)
+
+
+EACH = "killed at each change"
+
+
+@pytest.mark.parametrize(
+    ("work", "how"),
+    [
+        ("prepare", EACH),
+        pytest.param("replace", EACH, marks=pytest.mark.slow),
+        pytest.param("collect", EACH, marks=pytest.mark.slow),
+        pytest.param("prepare", "killed", marks=pytest.mark.slow),
+        pytest.param("replace", "killed", marks=pytest.mark.slow),
+        pytest.param("collect", "killed", marks=pytest.mark.slow),
+        pytest.param("prepare", "disk full at each change", marks=pytest.mark.slow),
+        pytest.param("replace", "disk full at each change", marks=pytest.mark.slow),
+        ("collect", "disk full at each change"),
+    ],
+)
+def test_no_run_leaves_half_a_result_and_the_next_one_completes_it(tmp_path, project_root, work, how):
+    write_sources(tmp_path / "source")
+    done = run(project_root, sys.executable, "-m", "tests.data.interruptions", work, how, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    # So many changes there are at least, two of them after the result stands (one, where it is a single renaming).
+    if how != "killed":
+        assert found["ended"] > {"prepare": 20, "replace": 20, "collect": 5}[work]
+        assert found["ended"] - found["whole"] > 4
+
+
+def interrupting(after: int, error: BaseException):
+    def progress(done: int, total: int) -> None:
+        if done == after:
+            raise error
+
+    return progress
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), MemoryError()])
+def test_finished_cases_are_kept_as_they_are(tmp_path, error):
+    manifest = task_manifest(write_task(tmp_path / "source"))
+    task, hidden = tmp_path / "Task07_A", tmp_path / ".Task07_A.unfinished"
+    with pytest.raises(type(error)) as caught:
+        export_task(manifest, task, progress=interrupting(2, error))
+    assert not task.exists()
+    assert caught.value.__notes__ == [
+        f"2 of 3 cases are finished and wait in {hidden}; run the same again to go on, or delete that folder."
+    ]
+    before = {path.name: path.stat() for path in hidden.rglob("p*.nii.gz")}
+    assert sorted(before) == ["p1_a.nii.gz", "p1_b.nii.gz"]
+    seen = []
+    done = export_task(manifest, task, progress=lambda *counts: seen.append(counts))
+    assert (done.cases, done.resumed) == (3, 2)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    for name in before:
+        after = (task / "labelsTr" / name).stat()
+        assert (after.st_ino, after.st_mtime_ns) == (before[name].st_ino, before[name].st_mtime_ns)
+    assert not hidden.exists()
+
+
+def test_a_run_that_finished_nothing_leaves_nothing(tmp_path, monkeypatch):
+    manifest = task_manifest(write_task(tmp_path / "source"))
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("medsegdist.data.unfinished_task.write_nifti", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        export_task(manifest, tmp_path / "Task07_A")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda hidden: (hidden / "finished" / "p1_a.json").write_text("{"),
+        lambda hidden: (hidden / "finished" / "p1_a.json").unlink(),
+        lambda hidden: (hidden / "task" / "imagesTr" / "p1_a.nii.gz").write_bytes(b"short"),
+        lambda hidden: (hidden / "task" / "labelsTr" / "p1_a.nii.gz").unlink(),
+        lambda hidden: (hidden / "task" / "labelsTr" / ".p1_a.nii.gz.123.partial").write_bytes(b"half"),
+        lambda hidden: (hidden / "task" / "imagesTr" / "p9_of_another_list.nii.gz").write_bytes(b"old"),
+        lambda hidden: (hidden / "task" / ".dataset.yaml.123.partial").write_bytes(b"half"),
+        lambda hidden: shutil.rmtree(hidden / "task"),
+    ],
+)
+def test_what_is_damaged_is_made_anew(tmp_path, damage):
+    manifest = task_manifest(write_task(tmp_path / "source"))
+    with pytest.raises(KeyboardInterrupt):
+        export_task(manifest, tmp_path / "Task07_A", progress=interrupting(2, KeyboardInterrupt()))
+    damage(tmp_path / ".Task07_A.unfinished")
+    export_task(manifest, tmp_path / "Task07_A")
+    export_task(manifest, tmp_path / "Task08_B")
+    assert contents(tmp_path / "Task07_A") == contents(tmp_path / "Task08_B")
+
+
+def test_two_at_once_do_not_disturb_each_other(tmp_path):
+    manifest = task_manifest(write_task(tmp_path / "source"))
+    task = tmp_path / "Task07_A"
+
+    def second(done, total):
+        with pytest.raises(BlockingIOError, match="another process is making this task; wait until it has ended"):
+            export_task(manifest, task)
+
+    assert export_task(manifest, task, progress=second).cases == 3
+    export_task(manifest, tmp_path / "Task08_B")
+    assert contents(task) == contents(tmp_path / "Task08_B")
+
+
+# A disk of its own for one process and its children, gone with them; it needs no privilege where the system lets
+# users have namespaces.
+MOUNTED = [
+    "unshare",
+    "--map-root-user",
+    "--mount",
+    "sh",
+    "-c",
+    'mount -t tmpfs -o "$1" none "$2" && shift 2 && exec "$@"',
+]
+
+
+@pytest.fixture
+def small_disk(tmp_path, project_root):
+    """Runs a script of Python with its arguments: the folder where a disk of so many bytes is mounted, and more."""
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare to mount a small disk with")
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def start(size: int, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        mounted = [*MOUNTED, "sh", f"size={size}", str(place)]
+        if run(project_root, *mounted, "true").returncode:
+            pytest.skip("this system lets no user mount a small disk")
+        return run(project_root, *mounted, sys.executable, "-c", script, str(place), *arguments)
+
+    return start
+
+
+FILL = """
+import errno, subprocess, sys
+from pathlib import Path
+from tests.data.interruptions import WORK, visible
+place, source, work = Path(sys.argv[1]), Path(sys.argv[2]), WORK[sys.argv[3]]
+try:
+    work(source, place)
+except OSError as error:
+    assert error.errno == errno.ENOSPC, error
+else:
+    raise AssertionError("it found room")
+assert visible(place) == {}, visible(place)
+assert not [path for path in place.rglob("*") if path.name.endswith(".partial")]
+left = [path.name for path in place.iterdir()]
+subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+work(source, place)
+undisturbed = Path(sys.argv[4])
+work(source, undisturbed)
+assert visible(place) == visible(undisturbed)
+print(left)
+"""
+
+
+@pytest.mark.parametrize(("work", "left"), [("prepare", "['.Task07_Tiny.unfinished']"), ("collect", "[]")])
+def test_a_full_disk(tmp_path, small_disk, work, left):
+    """Room for one of two cases; when there is more, the run goes on."""
+    write_sources(tmp_path / "source")
+    (tmp_path / "undisturbed").mkdir()
+    done = small_disk(16384, FILL, str(tmp_path / "source"), work, str(tmp_path / "undisturbed"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == left
+
+
+def test_collecting_on_a_full_disk_leaves_nothing(small_disk, project_root):
+    script = "import sys; from tests.data.test_interrupted import fill_by_collecting; fill_by_collecting(sys.argv[1])"
+    done = small_disk(1 << 20, script)
+    assert done.returncode == 0, done.stderr
+
+
+def fill_by_collecting(place: str) -> None:
+    items = [item(k, grid=(64, 64)) for k in range(100)]
+    with pytest.raises(OSError, match="No space left on device"):
+        collect(items, name="large", directory=Path(place) / "samples")
+    assert list(Path(place).iterdir()) == []

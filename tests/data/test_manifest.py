@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.layouts.phantom import PhantomLayout
+from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study, load_dataset, load_study
+from medsegdist.errors import ManifestError
+
+LUNG = """
+name: lung
+modality: CT
+layout: {kind: decathlon, root: Task06_Lung}
+foreground: [1]
+license: CC-BY-SA 4.0
+"""
+STUDY = """
+name: two organs
+preprocessing: {grid: [64, 64]}
+datasets:
+  - lung.yaml
+  - name: polyps
+    modality: other
+    layout: {kind: folder, root: ../polyps, images: images/*.png, masks: masks/*.png}
+targets: [lung]
+"""
+
+
+def written(folder: Path, text: str, name: str = "lung.yaml") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def lung_with(folder: Path, old: str, new: str) -> Path:
+    assert old in LUNG
+    return written(folder, LUNG.replace(old, new))
+
+
+def study_with(folder: Path, old: str, new: str) -> Path:
+    assert old in STUDY
+    written(folder, LUNG)
+    return written(folder, STUDY.replace(old, new), "study.yaml")
+
+
+def test_dataset_is_read_with_its_root_beside_the_file(tmp_path):
+    dataset = load_dataset(written(tmp_path, LUNG))
+    assert dataset == DatasetManifest(
+        name="lung",
+        modality="CT",
+        layout=DecathlonLayout(root=tmp_path / "Task06_Lung"),
+        foreground=(1,),
+        license="CC-BY-SA 4.0",
+    )
+
+
+def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
+    study_file = study_with(tmp_path, "two organs", "two organs")
+    monkeypatch.chdir("/")
+    study = load_study(study_file)
+    assert [dataset.name for dataset in study.datasets] == ["lung", "polyps"]
+    assert isinstance(study.datasets[1].layout, FolderLayout)
+    assert study.datasets[0] == load_dataset(tmp_path / "lung.yaml")
+    assert study.datasets[1].layout.root == tmp_path / "../polyps"
+    assert study.sources_of("lung") == ("polyps",)
+    assert study.dataset("polyps") is study.datasets[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("{kind: lidc, malignancy: 5}", LidcLayout),
+        ("{kind: phantom, organ: liver}", PhantomLayout),
+        ("{kind: folder, root: x, images: 'a/*.nii.gz', masks: 'b/*.nii.gz'}", FolderLayout),
+    ],
+)
+def test_kind_chooses_the_layout(tmp_path, text, kind):
+    dataset = load_dataset(lung_with(tmp_path, "{kind: decathlon, root: Task06_Lung}", text))
+    assert isinstance(dataset.layout, kind)
+
+
+def test_root_takes_variables_and_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOME_DATA", "/somewhere")
+    monkeypatch.setenv("HOME", "/home/reader")
+    assert str(load_dataset(lung_with(tmp_path, "Task06_Lung", "'${SOME_DATA}/T'")).layout.root) == "/somewhere/T"
+    assert str(load_dataset(lung_with(tmp_path, "Task06_Lung", "~/T")).layout.root) == "/home/reader/T"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_unset_variable_is_named(tmp_path, monkeypatch, value):
+    if value is None:
+        monkeypatch.delenv("SOME_DATA", raising=False)
+    else:
+        monkeypatch.setenv("SOME_DATA", value)
+    with pytest.raises(ManifestError, match=r"lung\.yaml: layout\.root: the environment variable SOME_DATA is not set"):
+        load_dataset(lung_with(tmp_path, "Task06_Lung", "'${SOME_DATA}/T'"))
+
+
+def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("SOME_DATA", raising=False)
+    with pytest.raises(ManifestError, match=r"study\.yaml: datasets\.0: the environment variable SOME_DATA"):
+        load_study(study_with(tmp_path, "- lung.yaml", "- ${SOME_DATA}/lung.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "modality: CT",
+            "modalty: CT",
+            r"modalty: unknown key; did you mean 'modality'\? Allowed here: descr.*window\.",
+        ),
+        ("modality: CT", "", r"modality: this key is missing"),
+        ("modality: CT", "modality: MRI", r"modality: expected 'CT', 'MR' or 'other', found 'MRI'; did you mean 'MR'"),
+        ("root:", "rooot: x, root:", r"layout\.rooot: unknown key; did you mean 'root'\? Allowed here: channel, kind,"),
+        ("root:", "qqq: x, root:", r"layout\.qqq: unknown key\. Allowed here:"),
+        ("decathlon", "decatlon", r"layout: expected 'kind' to be one of 'deca.*found 'decatlon'; did you mean 'decat"),
+        ("kind: decathlon, ", "", r"layout: the key 'kind' is missing"),
+        ("root: Task06_Lung", "root: 3", r"layout\.root: .*path.*found 3"),
+        ("root: Task06_Lung", "root: ''", r"layout\.root: the path is empty"),
+        ("root: Task06_Lung", "root: x, patient_pattern: '('", r"layout\.patient_pattern: not a regular expression"),
+        ("root: Task06_Lung", "root: x, patient_pattern: 'a'", r"layout\.patient_pattern: .*one group.*found 0 groups"),
+        ("foreground: [1]", "foreground: [0, 1]", r"foreground: 0 is the background"),
+        ("foreground: [1]", "foreground: [1, 1]", r"foreground: a label value is named twice in \[1, 1\]"),
+        ("foreground: [1]", "foreground: []", r"foreground: .*at least 1 item"),
+        ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: .*integer.*found 1\.5"),
+        ("foreground: [1]", "window: [400, -1000]", r"window: the window is upside down.*\[400\.0, -1000\.0\]"),
+        ("foreground: [1]", "window: [.nan, 3]", r"window\.0: .*finite"),
+        ("name: lung", "name: no", r"name: .*valid string, found False"),
+        ("name: lung", "name: ../lung", r"name: .*pattern.*found '\.\./lung'"),
+        ("name: lung", "name: lung\nname: liver", r"lung\.yaml, line 3, column 1: .*'name' is given twice"),
+        ("name: lung", "name: [lung", r"lung\.yaml, line \d+, column \d+: not valid YAML"),
+        ("name: lung", "name: !!python/object/apply:os.mkdir [made]", r"not valid YAML: could not determine a constr"),
+    ],
+)
+def test_wrong_dataset_names_file_place_and_what_was_found(tmp_path, monkeypatch, old, new, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ManifestError, match=message) as caught:
+        load_dataset(lung_with(tmp_path, old, new))
+    assert str(tmp_path / "lung.yaml") in str(caught.value)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("grid: [64, 64]", "grid: [64, 64], gird: 3", r"preprocessing\.gird: unknown key; did you mean 'grid'"),
+        ("grid: [64, 64]", "grid: [64]", r"grid: expected \(rows, columns\) for 2 dimensions, found \[64\]"),
+        ("grid: [64, 64]", "grid: [64, 0]", r"preprocessing\.grid\.1: .*greater than 0, found 0"),
+        (
+            "grid: [64, 64]",
+            "grid: [4, 64, 64]",
+            r"grid: expected \(rows, columns\) for 2 dimensions, found \[4, 64, 64",
+        ),
+        ("grid: [64, 64]", "grid: [6, 6], dimensions: 3", r"grid: expected \(slices, rows, columns\) for 3 dimensions"),
+        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, 1, 1]", r"spacing: expected mm for each of \(rows, columns\)"),
+        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, -1]", r"preprocessing\.spacing\.1: .*greater than 0"),
+        ("grid: [64, 64]", "grid: [6, 6], ct_window: [4, 4]", r"preprocessing\.ct_window: the window is upside down"),
+        ("grid: [64, 64]", "grid: [6, 6], percentiles: [1, 101]", r"percentiles: expected 0 <= low < high <= 100"),
+        ("grid: [64, 64]", "grid: [6, 6], percentiles: [9, 1]", r"percentiles: expected 0 <= low < high <= 100"),
+        ("grid: [64, 64]", "grid: [6, 6], delta: 0", r"delta: expected a number below 0, the least.*'window'.*found 0"),
+        ("grid: [64, 64]", "grid: [6, 6], intensity: zscore, delta: -5", r"below -5.*'zscore' gives, found -5; .* -6"),
+        ("grid: [64, 64]", "grid: [6, 6], dimensions: 4", r"dimensions: expected 2 or 3, found 4"),
+        ("grid: [64, 64]", "grid: [6, 6], intensity: hounsfield", r"'polyps' is of modality 'other'.*'hounsfield'"),
+        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, 1]", r"'polyps' holds pictures, whose size in mm is unknown"),
+        (
+            "grid: [64, 64]",
+            "grid: [6, 6, 6], dimensions: 3",
+            r"'polyps' holds pictures, but the study compares volumes",
+        ),
+        ("targets: [lung]", "targets: [lungs]", r"targets: 'lungs' is no dataset of this study.*did you mean 'lung'\?"),
+        ("targets: [lung]", "targets: [lung, lung]", r"targets: the name 'lung' is given twice"),
+        ("targets: [lung]", "targets: []", r"targets: .*at least 1 item"),
+        ("targets: [lung]", "targets: lung", r"targets: .*tuple, found 'lung'"),
+        ("targets: [lung]", "targets: [lung]\nsources: [spleen]", r"sources: 'spleen' is no dataset"),
+        ("targets: [lung]", "targets: [lung]\nsources: [lung]", r"the target 'lung' has no source left but itself"),
+        ("name: polyps", "name: lung", r"datasets: the name 'lung' is given twice"),
+        ("images: images/*.png", "images: images/a.png", r"datasets\.1\.layout\.images: .*one \*.*'images/a\.png'"),
+        ("images: images/*.png", "images: /x/*.png", r"datasets\.1\.layout\.images: .*inside `root`"),
+        ("images: images/*.png", "images: ../x/*.png", r"datasets\.1\.layout\.images: .*inside `root`"),
+        ("images: images/*.png", "images: images/*", r"datasets\.1\.layout\.images: .*ending in \.nii\.gz"),
+        ("images: images/*.png", "images: masks/*.png", r"datasets\.1\.layout: images and masks have the same pattern"),
+        ("images: images/*.png", "imagse: images/*.png", r"datasets\.1\.layout\.imagse: unknown key; .*'images'"),
+        ("- lung.yaml", "- liver.yaml", r"liver\.yaml: cannot be read \(.*No such file"),
+        ("- lung.yaml", "- 3", r"datasets\.0: expected a mapping of keys to values, found 3"),
+        ("- lung.yaml", "- {name: x}", r"datasets\.0\.modality: this key is missing"),
+    ],
+)
+def test_wrong_study_names_place_and_what_was_found(tmp_path, old, new, message):
+    with pytest.raises(ManifestError, match=message) as caught:
+        load_study(study_with(tmp_path, old, new))
+    assert str(tmp_path) in str(caught.value)
+    assert ".." not in str(caught.value).replace("../", "")
+
+
+def test_all_problems_of_all_files_come_at_once(tmp_path):
+    broken = LUNG.replace("CT", "CAT").replace("[1]", "[0]")
+    written(tmp_path, broken)
+    text = STUDY.replace("modality: other", "modality: nothing").replace("64, 64", "64, -1").replace("two organs", "''")
+    with pytest.raises(ManifestError) as caught:
+        load_study(written(tmp_path, text, "study.yaml"))
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        [str(tmp_path / "lung.yaml"), "modality"],
+        [str(tmp_path / "lung.yaml"), "foreground"],
+        [str(tmp_path / "study.yaml"), "datasets.1.modality"],
+        [str(tmp_path / "study.yaml"), "name"],
+        [str(tmp_path / "study.yaml"), "preprocessing.grid.1"],
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words"])
+def test_a_file_without_keys_is_refused(tmp_path, text):
+    with pytest.raises(ManifestError, match="expected a mapping of keys to values, found"):
+        load_dataset(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("entries", ["", "datasets: lung.yaml", "datasets: [lung.yaml]"])
+def test_study_needs_a_list_of_two_datasets(tmp_path, entries):
+    written(tmp_path, LUNG)
+    text = f"name: one\npreprocessing: {{grid: [64, 64]}}\n{entries}\ntargets: [lung]\n"
+    with pytest.raises(ManifestError, match=r"datasets: (this key is missing|.*tuple, found|.*at least 2 items)"):
+        load_study(written(tmp_path, text, "study.yaml"))
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}"])
+def test_a_file_that_holds_itself_is_refused(tmp_path, text):
+    with pytest.raises(ManifestError, match=r"its aliases \(\*\) stand for more than 100000 values; write them out"):
+        load_dataset(written(tmp_path, text))
+
+
+def test_aliases_save_writing(tmp_path):
+    layout = "&root Task06_Lung}\ndescription: *root"
+    assert load_dataset(lung_with(tmp_path, "Task06_Lung}", layout)).description == "Task06_Lung"
+
+
+@pytest.mark.parametrize("value", ["2001-99-99", "!!int ''", "!!bool maybe", "!!timestamp now", "9" * 5000, "[" * 9999])
+def test_values_that_yaml_cannot_mean_are_refused(tmp_path, value):
+    with pytest.raises(ManifestError, match=r"lung\.yaml: not valid YAML: \w+: "):
+        load_dataset(written(tmp_path, f"name: {value}"))
+
+
+def test_an_unknown_home_is_refused(tmp_path):
+    with pytest.raises(
+        ManifestError, match=r"layout\.root: the home folder in '~nobody_at_all/x' is unknown; write it"
+    ):
+        load_dataset(lung_with(tmp_path, "Task06_Lung", "~nobody_at_all/x"))
+
+
+def test_a_pattern_beyond_all_measure_is_refused(tmp_path):
+    pattern = f"root: x, patient_pattern: '(a{{{9**30}}})'"
+    with pytest.raises(ManifestError, match=r"patient_pattern: not a regular expression: the repetition number is too"):
+        load_dataset(lung_with(tmp_path, "root: Task06_Lung", pattern))
+
+
+def test_a_folder_or_binary_file_is_refused(tmp_path):
+    with pytest.raises(ManifestError, match="cannot be read"):
+        load_dataset(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        load_dataset(tmp_path / "binary.yaml")
+
+
+def test_unknown_dataset_of_a_study_is_named(tmp_path):
+    study = load_study(study_with(tmp_path, "two organs", "two organs"))
+    with pytest.raises(
+        ManifestError, match=r"study 'two organs': no dataset 'polyp' among .*; did you mean 'polyps'\?"
+    ):
+        study.dataset("polyp")
+
+
+def test_a_dataset_with_its_own_window_is_not_in_hounsfield():
+    lung = DatasetManifest(name="lung", modality="CT", layout=DecathlonLayout(root="x"), window=(0, 255))
+    lung.check_fits(Preprocessing(grid=(8, 8)))
+    with pytest.raises(ManifestError, match="'lung' has a window of its own, so it is not in HU"):
+        lung.check_fits(Preprocessing(grid=(8, 8), intensity="hounsfield"))
+
+
+def test_manifests_cannot_be_changed(tmp_path):
+    with pytest.raises(ValidationError, match="frozen"):
+        load_dataset(written(tmp_path, LUNG)).name = "liver"
+
+
+def test_a_study_survives_json(tmp_path):
+    study = load_study(study_with(tmp_path, "two organs", "two organs"))
+    assert Study.model_validate_json(study.model_dump_json()) == study
+
+
+OTHER_VALUES = {
+    "dimensions": {"dimensions": 3, "grid": (8, 9, 7)},
+    "grid": {"grid": (9, 8)},
+    "spacing": {"spacing": (1, 1)},
+    "intensity": {"intensity": "zscore"},
+    "ct_window": {"ct_window": (-1000, 401)},
+    "percentiles": {"percentiles": (0, 100)},
+    "delta": {"delta": -2},
+    "min_pixels": {"min_pixels": 11},
+    "max_samples": {"max_samples": 501},
+    "max_per_case": {"max_per_case": 5},
+    "seed": {"seed": 1},
+}
+
+
+@pytest.mark.parametrize("field", sorted(Preprocessing.model_fields))
+def test_fingerprint_depends_on_every_field(field):
+    usual = {"grid": (8, 9)}
+    assert Preprocessing(**usual | OTHER_VALUES[field]).fingerprint != Preprocessing(**usual).fingerprint
+
+
+def test_fingerprint_does_not_depend_on_how_it_is_written():
+    usual = Preprocessing(grid=(8, 9))
+    assert Preprocessing(grid=[8, 9], delta=-1, ct_window=[-1000, 400], spacing=None).fingerprint == usual.fingerprint
+
+
+def test_fingerprint_is_the_same_in_another_process():
+    code = "from medsegdist.data.preprocessing import Preprocessing; print(Preprocessing(grid=(8, 9)).fingerprint)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout.strip() == Preprocessing(grid=(8, 9)).fingerprint
+
+
+@given(
+    grid=st.tuples(st.integers(1, 512), st.integers(1, 512)),
+    intensity=st.sampled_from(["window", "hounsfield", "zscore"]),
+    seed=st.integers(0, 2**63),
+    low=st.floats(-2000, 0),
+)
+def test_fingerprint_survives_json(grid, intensity, seed, low):
+    preprocessing = Preprocessing(grid=grid, intensity=intensity, seed=seed, ct_window=(low, low + 1))
+    again = Preprocessing.model_validate_json(preprocessing.model_dump_json())
+    assert again.fingerprint == preprocessing.fingerprint
+    assert len(again.fingerprint) == 16
+
+
+@pytest.mark.parametrize(("intensity", "delta"), [("window", -1), ("hounsfield", -2048), ("zscore", -6)])
+def test_delta_has_the_rules_own_default(intensity, delta):
+    assert Preprocessing(grid=(8, 8), intensity=intensity).effective_delta == delta
+    assert Preprocessing(grid=(8, 8), intensity=intensity, delta=-9999).effective_delta == -9999

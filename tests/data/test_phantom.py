@@ -1,0 +1,208 @@
+"""Invented patients: the right organ in the right place, the same on every run."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.transforms import Orientation
+from pydantic import ValidationError
+from scipy.ndimage import binary_dilation
+
+from medsegdist.data.layouts.phantom import PhantomLayout
+from medsegdist.data.simulation.patients import Stack, examine_abdomen, examine_chest, examine_pelvis
+
+ORGANS = ("lung_tumor", "tuberculoma", "liver", "spleen", "prostate")
+
+
+@pytest.fixture(scope="module")
+def patients():
+    """Twelve patients of each kind, five slices of 128 x 128."""
+    made = {}
+    for organ in ORGANS:
+        layout = PhantomLayout(organ=organ, patients=12, size=(128, 128))
+        loader = layout.loader()
+        made[organ] = [loader(case.as_item()) for case in layout.cases()]
+    return made
+
+
+def images(items):
+    return np.stack([item["image"][0].numpy() for item in items])
+
+
+def masks(items):
+    return np.stack([item["label"][0].numpy() > 0 for item in items])
+
+
+def area_cm2(item):
+    """Of each slice."""
+    _, row, column = nib.affines.voxel_sizes(item["label"].affine.numpy())
+    return item["label"][0].numpy().sum(axis=(1, 2)) * row * column / 100
+
+
+def volume_cm3(item):
+    """Slices lie over the middle four fifths of the organ."""
+    return area_cm2(item).sum() * nib.affines.voxel_sizes(item["label"].affine.numpy())[0] / 10
+
+
+@pytest.mark.parametrize("organ", ORGANS)
+def test_items_are_volumes_with_a_segment_on_every_slice(patients, organ):
+    for item in patients[organ]:
+        assert item["image"].shape == item["label"].shape == (1, 5, 128, 128)
+        assert str(item["image"].dtype) == "torch.float32"
+        assert item["label"].unique().tolist() == [0, 1]
+        assert (item["label"].sum(dim=(0, 2, 3)) > 0).all()
+        assert nib.aff2axcodes(item["image"].affine.numpy()) == ("S", "P", "L")
+        np.testing.assert_array_equal(Orientation(axcodes="SPL", labels=None)(item["label"]), item["label"])
+        whole = item["image"].numpy()
+        np.testing.assert_array_equal(whole, np.rint(whole))
+
+
+@pytest.mark.parametrize("organ", ORGANS)
+def test_a_patient_is_the_same_in_every_process_and_whatever_else_is_asked_for(organ):
+    few, many = PhantomLayout(organ=organ, patients=2), PhantomLayout(organ=organ, patients=5)
+    assert few.cases() == many.cases()[:2]
+    case = few.cases()[1].as_item()
+    loader = few.loader()
+    once, again = loader(case), pickle.loads(pickle.dumps(many.loader()))(case)
+    np.testing.assert_array_equal(once["image"], again["image"])
+    np.testing.assert_array_equal(once["label"], again["label"])
+    other = PhantomLayout(organ=organ, seed=1).loader()(case)
+    assert not np.array_equal(once["image"], other["image"])
+
+
+FINGERPRINT = """
+import zlib
+from medsegdist.data.simulation.patients import *
+stack = Stack(2, (64, 64), None)
+made = [examine_chest("lung_tumor", 3, 0, stack), examine_abdomen("liver", 3, 0, stack), examine_pelvis(3, 0, stack)]
+print([zlib.crc32(part.image.tobytes() + part.mask.tobytes()) for part in made])
+"""
+
+
+def test_a_new_process_draws_the_same_bytes():
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", FINGERPRINT],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert printed[0] == printed[1] != ""
+
+
+def centroid(item):
+    """Row and column of the segment, as fractions of the slice."""
+    _, rows, columns = np.nonzero(item["label"][0].numpy())
+    return rows.mean() / 127, columns.mean() / 127
+
+
+def test_organs_lie_on_their_side(patients):
+    for item in patients["liver"]:
+        assert centroid(item)[1] < 0.42, "the liver is on the patient's right, the picture's left"
+    for item in patients["spleen"]:
+        row, column = centroid(item)
+        assert column > 0.65, "the spleen is on the left"
+        assert row > 0.48, "toward the back"
+    for item in patients["prostate"]:
+        row, column = centroid(item)
+        assert abs(row - 0.5) < 0.12
+        assert abs(column - 0.5) < 0.08
+
+
+def test_lesions_are_found_in_both_lungs(patients):
+    for organ in ("lung_tumor", "tuberculoma"):
+        columns = np.array([centroid(item)[1] for item in patients[organ]])
+        assert columns.min() < 0.4 < 0.6 < columns.max()
+
+
+def test_sizes_are_those_of_human_organs(patients):
+    """Textbook ranges, with room for the slices' coarse grid."""
+    volumes = {organ: [volume_cm3(item) for item in patients[organ]] for organ in ORGANS}
+    assert 1100 < np.mean(volumes["liver"]) < 2000
+    assert 150 < np.mean(volumes["spleen"]) < 400
+    assert 30 < np.mean(volumes["prostate"]) < 90
+    for organ, low, high in (("lung_tumor", 1.6, 7.0), ("tuberculoma", 0.8, 4.0)):
+        diameters = [2 * np.sqrt(area_cm2(item).max() / np.pi) for item in patients[organ]]
+        assert low < min(diameters)
+        assert max(diameters) < high
+    assert np.median(volumes["lung_tumor"]) > 3 * np.median(volumes["tuberculoma"])
+
+
+def test_intensities_are_those_of_ct_and_mr(patients):
+    for organ, low, high in (("liver", 70, 140), ("spleen", 80, 150)):
+        means = [item["image"][item["label"] > 0].mean() for item in patients[organ]]
+        assert low < min(means) <= max(means) < high
+    for organ in ("lung_tumor", "tuberculoma", "liver", "spleen"):
+        assert images(patients[organ]).min() >= -1024
+        assert np.mean(images(patients[organ]) < -900) > 0.1, "air around the body"
+    prostate = images(patients["prostate"])
+    assert prostate.min() >= 0
+    levels = [np.percentile(item["image"], 99) for item in patients["prostate"]]
+    assert max(levels) > 1.3 * min(levels), "MR has no common scale"
+
+
+def test_lesions_are_surrounded_by_lung(patients):
+    for organ in ("lung_tumor", "tuberculoma"):
+        air = []
+        for image, mask in zip(images(patients[organ]), masks(patients[organ]), strict=True):
+            ring = binary_dilation(mask[2], iterations=3) & ~binary_dilation(mask[2], iterations=1)
+            air.append(np.mean(image[2][ring] < -500))
+            assert image[2][mask[2]].mean() > image[2][ring].mean() + 200
+        assert np.median(air) > 0.6
+
+
+def test_some_tuberculomas_are_calcified_and_no_tumor_is(patients):
+    def core(item):
+        return np.percentile(item["image"][item["label"] > 0], 95)
+
+    calcified = [core(item) > 220 for item in patients["tuberculoma"]]
+    assert 0 < sum(calcified) < len(calcified)
+    assert not any(core(item) > 220 for item in patients["lung_tumor"])
+
+
+@pytest.mark.parametrize("organ", ORGANS)
+def test_the_grid_does_not_change_the_anatomy(organ):
+    """The same patient at twice the resolution has the same segment, to the coarse grid's partial volume."""
+    coarse, fine = (PhantomLayout(organ=organ, size=size, slices=3) for size in ((160, 160), (320, 320)))
+    case = coarse.cases()[4].as_item()
+    a, b = coarse.loader()(case), fine.loader()(case)
+    assert area_cm2(a) == pytest.approx(area_cm2(b), rel=0.08, abs=0.3)
+
+
+def test_given_spacing_is_kept():
+    layout = PhantomLayout(organ="liver", slices=4, size=(96, 120), spacing_mm=(5.0, 3.5, 3.0))
+    item = layout.loader()(layout.cases()[0].as_item())
+    assert item["image"].shape == (1, 4, 96, 120)
+    np.testing.assert_allclose(nib.affines.voxel_sizes(item["image"].affine.numpy()), (5.0, 3.5, 3.0))
+    stack = Stack(4, (96, 120), (5.0, 3.5, 3.0))
+    np.testing.assert_array_equal(item["image"][0], examine_abdomen("liver", 1, 0, stack).image)
+
+
+def test_slices_beyond_a_small_lesion_have_no_mask():
+    examination = examine_chest("tuberculoma", 1, 0, Stack(9, (96, 96), (10.0, 4.0, 4.0)))
+    segments = examination.mask.sum(axis=(1, 2))
+    assert segments[4] > 0
+    assert segments[0] == segments[-1] == 0
+    assert examine_pelvis(1, 0, Stack(9, (96, 96), (15.0, 2.0, 2.0))).mask.any(axis=(1, 2)).tolist().count(True) < 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"organ": "brain"}, "lung_tumor"),
+        ({"organ": "liver", "patients": 0}, "greater than or equal to 1"),
+        ({"organ": "liver", "size": (16, 64)}, "greater than or equal to 32"),
+        ({"organ": "liver", "spacing_mm": (1, 1, 0)}, "greater than 0"),
+        ({"organ": "liver", "images": 3}, "Extra inputs are not permitted"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(ValidationError, match=message):
+        PhantomLayout(**options)

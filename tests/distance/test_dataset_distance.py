@@ -1,0 +1,162 @@
+"""The one formula against plain POT and scipy, and what it refuses."""
+
+from dataclasses import replace
+
+import numpy as np
+import ot
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.fake_classes import fake_classes
+from medsegdist.distance.mask_metrics import (
+    EuclideanMetric,
+    FakeClassGmmMetric,
+    FakeClassMetric,
+    GmmMetric,
+    paper_metrics,
+)
+from medsegdist.distance.segment_features import segment_features
+from medsegdist.errors import DataError, PreprocessingMismatchError
+from tests.synthetic import blobs
+
+A = blobs("a", n=14, center=(0.4, 0.4), seed=1)
+B = blobs("b", n=11, center=(0.6, 0.55), radius=7, brightness=180, seed=2)
+
+
+def flat(images):
+    return images.reshape(len(images), -1).double().numpy()
+
+
+def image_cost(a, b):
+    return cdist(flat(a.images), flat(b.images))
+
+
+def exact(cost, a, b):
+    return ot.emd2(a.mass.numpy(), b.mass.numpy(), cost, numItermax=10_000_000)
+
+
+def test_euclidean_is_equation_9():
+    segments = [flat(torch.where(one.masks, one.images + 1, torch.zeros(()))) for one in (A, B)]
+    cost = image_cost(A, B) + cdist(*segments)
+    assert DatasetDistance(EuclideanMetric(delta=-1))(A, B).value == pytest.approx(exact(cost, A, B), rel=1e-9)
+
+
+@pytest.mark.parametrize("intensity", [False, True])
+def test_gmm_is_equation_14_image_transport_plus_a_constant(intensity):
+    found = DatasetDistance(GmmMetric(components=3, intensity=intensity))(A, B)
+    assert found.image_term == pytest.approx(exact(image_cost(A, B), A, B), rel=1e-9)
+    metric = GmmMetric(components=3, intensity=intensity)
+    mixtures = [metric.summarize(one) for one in (A, B)]
+    squared = ot.gmm.gmm_ot_loss(
+        *(m.means.numpy() for m in mixtures),
+        *(m.covariances.numpy() for m in mixtures),
+        *(m.weights.numpy() for m in mixtures),
+    )
+    assert found.mask_term == pytest.approx(squared, rel=1e-6)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_fake_classes_is_equation_17_by_brute_force(p):
+    cost = image_cost(A, B)
+    classes = [fake_classes(segment_features(one.masks), one.weights).numpy() for one in (A, B)]
+    label_cost = np.zeros_like(cost)
+    for i in np.unique(classes[0]):
+        for j in np.unique(classes[1]):
+            rows, columns = classes[0] == i, classes[1] == j
+            masses = [m / m.sum() for m in (A.mass.numpy()[rows], B.mass.numpy()[columns])]
+            label_cost[np.ix_(rows, columns)] = ot.emd2(*masses, cost[np.ix_(rows, columns)] ** p) ** (1 / p)
+    found = DatasetDistance(FakeClassMetric(p=p))(A, B)
+    assert found.value == pytest.approx(exact(cost + label_cost, A, B), rel=1e-9)
+
+
+def test_fake_class_gmm_with_one_class_is_gmm_unsquared():
+    one_class = DatasetDistance(FakeClassGmmMetric(classes=1))(A, B)
+    squared = DatasetDistance(GmmMetric())(A, B)
+    assert one_class.mask_term == pytest.approx(squared.mask_term**0.5, rel=1e-9)
+    assert one_class.image_term == pytest.approx(squared.image_term, rel=1e-9)
+
+
+def test_moving_all_masks_by_t_gives_gmm2d_t_squared():
+    masks = torch.zeros(6, 64, 64, dtype=torch.bool)
+    source = blobs("still", n=6, grid=(40, 40), seed=3)
+    masks[:, :40, :40] = source.masks
+    images = torch.zeros(6, 64, 64)
+    still = replace(source, images=images, masks=masks)
+    moved = replace(still, name="moved", masks=masks.roll((12, 5), dims=(1, 2)))
+    found = DatasetDistance(GmmMetric(intensity=False))(still, moved)
+    assert found.mask_term == pytest.approx(12**2 + 5**2, rel=1e-9)
+    assert found.image_term == 0
+
+
+def test_weights_scale_their_terms():
+    metric = EuclideanMetric()
+    images_only = DatasetDistance(metric, mask_weight=0)(A, B)
+    assert images_only.value == pytest.approx(exact(image_cost(A, B), A, B), rel=1e-9)
+    assert images_only.mask_term == 0
+    doubled = DatasetDistance(metric, image_weight=2, mask_weight=2)(A, B)
+    assert doubled.value == pytest.approx(2 * DatasetDistance(metric)(A, B).value, rel=1e-9)
+
+
+def test_a_larger_dataset_is_sampled_and_the_result_says_so():
+    found = DatasetDistance(EuclideanMetric(), max_samples=6)(A, B)
+    assert (found.n_source, found.n_target) == (6, 6)
+    assert DatasetDistance(EuclideanMetric(), max_samples=6)(A, B).value == found.value
+
+
+def test_different_preprocessing_is_refused():
+    with pytest.raises(PreprocessingMismatchError, match="'a' and 'b' were prepared differently"):
+        DatasetDistance(EuclideanMetric())(A, replace(B, preprocessing="other"))
+
+
+def test_different_grids_are_refused():
+    with pytest.raises(PreprocessingMismatchError, match=r"different grids, \(32, 40\) and \(16, 16\)"):
+        DatasetDistance(EuclideanMetric())(A, blobs("b", grid=(16, 16)))
+
+
+def test_delta_inside_the_range_is_refused():
+    with pytest.raises(DataError, match=r"dataset 'a', case 'case0': expected intensities above delta = 100"):
+        DatasetDistance(EuclideanMetric(delta=100))(A, B)
+
+
+def test_fewer_pixels_than_components_are_refused_with_the_dataset_named():
+    masks = torch.zeros(2, 8, 8, dtype=torch.bool)
+    masks[:, 3, 3:5] = True
+    tiny = replace(A.take([0, 1]), name="tiny", images=torch.zeros(2, 8, 8), masks=masks)
+    with pytest.raises(DataError, match=r"dataset 'tiny'.*2.*5"):
+        DatasetDistance(GmmMetric(intensity=False))(tiny, tiny)
+
+
+@pytest.mark.parametrize("method", ["fake_classes", "fake_class_gmm"])
+def test_one_sample_and_one_pixel_are_enough_for_fake_classes(method):
+    masks = torch.zeros(1, 32, 40, dtype=torch.bool)
+    masks[0, 3, 3] = True
+    tiny = replace(A.take([0]), name="tiny", masks=masks)
+    found = DatasetDistance(paper_metrics()[method])(tiny, B)
+    assert found.value > 0
+
+
+def test_a_metric_of_the_wrong_shape_is_refused():
+    class Wrong(EuclideanMetric):
+        def compare(self, source, target, image_cost, /):
+            return torch.ones(3, 2, dtype=torch.float64)
+
+    with pytest.raises(DataError, match=r"euclidean between 'a' and 'b': expected a mask distance of shape \(14, 11\)"):
+        DatasetDistance(Wrong())(A, B)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DatasetDistance(EuclideanMetric(), image_weight=-1), "weights >= 0"),
+        (lambda: DatasetDistance(EuclideanMetric(), image_weight=0, mask_weight=0), "not both 0"),
+        (lambda: GmmMetric(components=0), "at least 1 component, found 0"),
+        (lambda: FakeClassMetric(classes=0), "at least 1 class, found 0"),
+        (lambda: FakeClassMetric(p=0.5), "p >= 1, found 0.5"),
+        (lambda: FakeClassGmmMetric(classes=0), "at least 1 class and component"),
+    ],
+)
+def test_bad_options_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,92 @@
+"""Fits against closed forms, scikit-learn and planted mixtures."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.mixture import GaussianMixture as ReferenceMixture
+
+from medsegdist.distance.em_steps import Cells, climb, expectation, maximization
+from medsegdist.distance.expectation_maximization import fit_mixture
+from medsegdist.distance.mixture_transport import mixture_wasserstein
+from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.errors import DataError
+
+
+def planted(n=1500, seed=0):
+    rng = np.random.default_rng(seed)
+    centers = np.array([[20.0, 30], [70, 40], [45, 90]])
+    points = np.round(centers[rng.integers(3, size=n)] + rng.normal(size=(n, 2)) * [6, 3])
+    distinct, counts = np.unique(points, axis=0, return_counts=True)
+    return points, PixelHistogram(points=torch.from_numpy(distinct), masses=torch.from_numpy(counts).double())
+
+
+def test_one_component_is_mean_and_covariance():
+    points, histogram = planted()
+    mixture = fit_mixture(histogram, 1).mixture
+    np.testing.assert_allclose(mixture.means[0].numpy(), points.mean(0), rtol=1e-9)
+    np.testing.assert_allclose(mixture.covariances[0].numpy(), np.cov(points.T, bias=True), rtol=1e-9)
+
+
+@pytest.mark.parametrize("components", [3, 4])
+def test_likelihood_is_not_below_the_best_of_scikit_learn(components):
+    points, histogram = planted()
+    reference = ReferenceMixture(components, n_init=10, tol=1e-6, max_iter=500, reg_covar=1e-9, random_state=0)
+    fit = fit_mixture(histogram, components)
+    assert fit.converged
+    assert fit.log_likelihood >= reference.fit(points).score(points) - 1e-6
+    assert fit.mixture.log_likelihood(histogram) == pytest.approx(fit.log_likelihood, abs=1e-5)
+    assert fit.log_likelihoods[0] == fit.log_likelihood
+
+
+def test_planted_mixture_is_found_from_every_seed_and_in_any_order():
+    _, histogram = planted()
+    fit = fit_mixture(histogram, 3)
+    np.testing.assert_allclose(fit.mixture.means.numpy(), [[20, 30], [45, 90], [70, 40]], atol=1)
+    order = torch.randperm(len(histogram), generator=torch.Generator().manual_seed(0))
+    shuffled = PixelHistogram(points=histogram.points[order], masses=5 * histogram.masses[order])
+    for other in (fit_mixture(histogram, 3, seed=9), fit_mixture(shuffled, 3)):
+        assert mixture_wasserstein(fit.mixture, other.mixture) < 1e-4
+
+
+def test_moving_the_points_moves_the_mixture():
+    _, histogram = planted()
+    moved = PixelHistogram(points=histogram.points + 1000, masses=histogram.masses)
+    distance = mixture_wasserstein(fit_mixture(histogram, 3).mixture, fit_mixture(moved, 3).mixture)
+    assert distance == pytest.approx(1000 * 2**0.5, rel=1e-6)
+
+
+def test_the_likelihood_never_falls():
+    _, histogram = planted()
+    cells = Cells.of_points((histogram.points - 50) / 30, histogram.masses)
+    start = expectation(cells, maximization(cells, cells.total().repeat(1, 1, 1), 1e-6))[1]
+    before = -float("inf")
+    for _ in range(15):
+        start, likelihood, _, _ = climb(cells, start, 1, 1e-6, 0.0)
+        assert likelihood.item() >= before - 1e-12
+        before = likelihood.item()
+
+
+def test_a_constant_axis_and_a_single_point_are_fitted():
+    _, histogram = planted()
+    flat = PixelHistogram(
+        points=torch.cat([histogram.points, torch.full((len(histogram), 1), 5.0).double()], 1), masses=histogram.masses
+    )
+    assert fit_mixture(flat, 2).mixture.means[:, 2].tolist() == pytest.approx([5, 5])
+    single = PixelHistogram(points=torch.tensor([[3.0, 4.0]]).double(), masses=torch.ones(1).double())
+    assert fit_mixture(single, 1).mixture.means.tolist() == [[3, 4]]
+
+
+def test_many_points_are_searched_on_few_cells():
+    rng = np.random.default_rng(0)
+    points = torch.from_numpy(np.concatenate([rng.normal(0, 1, (4000, 3)), rng.normal(9, 1, (4000, 3))]))
+    fit = fit_mixture(PixelHistogram(points=points, masses=torch.ones(8000).double()), 2)
+    np.testing.assert_allclose(fit.mixture.means.numpy(), [[0] * 3, [9] * 3], atol=0.1)
+
+
+def test_bad_input_is_refused():
+    _, histogram = planted()
+    with pytest.raises(ValueError, match="at least 1 component, found 0"):
+        fit_mixture(histogram, 0)
+    two = PixelHistogram(points=histogram.points[:2], masses=histogram.masses[:2])
+    with pytest.raises(DataError, match="found 2 pixels for 5 components"):
+        fit_mixture(two, 5)

@@ -1,0 +1,48 @@
+"""Mixtures of real masks: two fits of the LIDC-IDRI subsets from different seeds are the same mixtures.
+
+With a single start, two fits of the same nodule pixels lie as far apart as two malignancy levels do.
+"""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+from medsegdist.data.layouts.lidc_contours import count_votes, read_outlines
+from medsegdist.data.layouts.lidc_nodules import malignancy_subsets, read_nodules
+from medsegdist.distance.expectation_maximization import fit_mixture
+from medsegdist.distance.mixture_transport import squared_mixture_wasserstein
+from medsegdist.distance.pixel_histogram import PixelHistogram
+
+LEVELS = range(1, 6)
+
+
+@pytest.fixture(scope="module")
+def histograms():
+    """All pixels that half of the readers call nodule, on the scanner's 512 x 512 grid."""
+    of_level = {}
+    for level, nodules in malignancy_subsets(read_nodules()).items():
+        image = np.zeros((512, 512))
+        for nodule in nodules:
+            votes = count_votes(read_outlines(nodule.scan_id, nodule.annotations))
+            _, row, column = votes.corner
+            counts = votes.consensus(0.5).sum(axis=0)
+            image[row : row + counts.shape[0], column : column + counts.shape[1]] += counts
+        points = np.argwhere(image)
+        of_level[level] = PixelHistogram(
+            points=torch.from_numpy(points).double(),
+            masses=torch.from_numpy(image[tuple(points.T)] / image.sum()),
+        )
+    return of_level
+
+
+@pytest.mark.slow
+def test_gmm2d_of_all_20_ordered_pairs_is_the_same_from_two_seeds(histograms):
+    first, second = (
+        {level: fit_mixture(histograms[level], 5, seed=seed).mixture for level in LEVELS} for seed in (1, 2)
+    )
+    for a, b in permutations(LEVELS, 2):
+        value = squared_mixture_wasserstein(first[a], first[b])
+        assert squared_mixture_wasserstein(second[a], second[b]) == pytest.approx(value, rel=0.01), (a, b)
+        assert value > 500, "the levels do lie apart"

@@ -1,0 +1,109 @@
+"""Gaussian mixtures against scipy's normal distributions."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.errors import DataError
+
+
+def random_mixture(k=3, d=2, seed=0):
+    rng = np.random.default_rng(seed)
+    factors = rng.normal(size=(k, d, d))
+    weights = rng.uniform(0.5, 2, size=k)
+    return GaussianMixture(
+        weights=torch.from_numpy(weights / weights.sum()),
+        means=torch.from_numpy(rng.normal(scale=20, size=(k, d))),
+        covariances=torch.from_numpy(factors @ factors.transpose(0, 2, 1) + 0.1 * np.eye(d)),
+    )
+
+
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (3, 2), (5, 3), (2, 4)])
+def test_log_density_is_scipys(k, d):
+    mixture = random_mixture(k, d)
+    points = np.random.default_rng(1).normal(scale=30, size=(200, d))
+    each = [multivariate_normal(m, c).logpdf(points) for m, c in zip(mixture.means, mixture.covariances, strict=True)]
+    expected = logsumexp(np.stack(each), axis=0, b=mixture.weights.numpy()[:, None])
+    np.testing.assert_allclose(mixture.log_density(torch.from_numpy(points)), expected, rtol=1e-10)
+
+
+def test_density_integrates_to_1():
+    mixture = random_mixture(2, 2)
+    side = torch.arange(-90, 90, 0.1, dtype=torch.float64)
+    grid = torch.cartesian_prod(side, side)
+    assert float(mixture.log_density(grid).exp().sum() * 0.01) == pytest.approx(1, abs=1e-6)
+
+
+def test_log_likelihood_is_a_mean_over_mass_so_that_repeated_points_count_as_heavier_ones():
+    mixture = random_mixture()
+    points = torch.randn(4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weighted = PixelHistogram(points, torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))
+    repeated = PixelHistogram(points.repeat_interleave(torch.tensor([1, 2, 3, 4]), 0), torch.ones(10).double())
+    assert mixture.log_likelihood(weighted) == pytest.approx(mixture.log_likelihood(repeated), rel=1e-13)
+
+
+def test_json_brings_back_every_bit():
+    mixture = random_mixture(4, 3)
+    again = GaussianMixture.from_dict(json.loads(json.dumps(mixture.to_dict())))
+    for name in ("weights", "means", "covariances"):
+        assert torch.equal(getattr(again, name), getattr(mixture, name))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"weights": [1.0], "means": [[0.0]]},
+        {"weights": [0.5], "means": [[0.0]], "covariances": [[[1.0]]]},
+        {"weights": [1.0], "means": [["x"]], "covariances": [[[1.0]]]},
+        {"weights": [1.0], "means": [[0.0]], "covariances": [[[float("nan")]]]},
+    ],
+)
+def test_a_broken_stored_mixture_is_a_data_error(stored):
+    with pytest.raises(DataError, match="expected a mixture with weights, means, covariances, found a broken one"):
+        GaussianMixture.from_dict(stored)
+
+
+def test_moves_to_a_device_with_its_numbers():
+    mixture = random_mixture()
+    moved = mixture.to("cpu")
+    assert torch.equal(moved.means, mixture.means)
+    assert mixture.dimensions == 2
+
+
+def broken(**changes):
+    whole = random_mixture(2, 2)
+    parts = {name: getattr(whole, name).clone() for name in ("weights", "means", "covariances")}
+    return parts | changes
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (broken(weights=torch.tensor([0.5, 0.6]).double()), "expected positive weights that sum to 1"),
+        (broken(weights=torch.tensor([1.0, 0.0]).double()), "expected positive weights that sum to 1"),
+        (broken(weights=torch.tensor([1.5, -0.5]).double()), "expected positive weights that sum to 1"),
+        (broken(weights=torch.tensor([0.5, 0.5])), "expected finite float64 weights"),
+        (broken(means=torch.full((2, 2), float("nan")).double()), "expected finite float64 means"),
+        (broken(means=torch.zeros(3, 2).double()), r"expected weights \(k,\), means \(k, d\) and covariances"),
+        (broken(covariances=torch.zeros(2, 3, 3).double()), r"expected weights \(k,\), means \(k, d\)"),
+        (broken(covariances=torch.tensor([[[1.0, 0.5], [0.0, 1.0]]] * 2).double()), "expected symmetric covariances"),
+        (broken(covariances=torch.tensor([[[1.0, 2.0], [2.0, 1.0]]] * 2).double()), "without negative eigenvalues"),
+    ],
+)
+def test_what_is_no_mixture_is_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        GaussianMixture(**parts)
+
+
+def test_a_singular_mixture_exists_but_has_no_density():
+    parts = broken(covariances=torch.stack([torch.eye(2), torch.diag(torch.tensor([1.0, 0.0]))]).double())
+    mixture = GaussianMixture(**parts)
+    with pytest.raises(ValueError, match=r"expected invertible covariances, found a singular one in component 1"):
+        mixture.log_density(torch.zeros(1, 2, dtype=torch.float64))

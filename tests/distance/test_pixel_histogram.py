@@ -1,0 +1,172 @@
+"""Histograms of segment pixels against the pixels themselves, collected one by one."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance import pixel_histogram as module
+from medsegdist.distance.pixel_histogram import PixelHistogram, pixel_histogram
+from medsegdist.errors import DataError
+
+
+def make_samples(n=6, grid=(9, 7), seed=0, offset=0.0, levels=256):
+    rng = np.random.default_rng(seed)
+    masks = rng.random((n, *grid)) < 0.3
+    masks.reshape(n, -1)[:, 3] = True
+    images = rng.integers(0, levels, size=(n, *grid)).astype(np.float32) + offset
+    return SegmentationSamples.from_arrays("toy", images, masks, weights=rng.uniform(0.5, 2, n))
+
+
+def all_pixels(samples, intensity):
+    """Every segment pixel on its own: (pixels, d) coordinates and (pixels,) masses that sum to 1."""
+    index = samples.masks.nonzero().numpy()
+    points = index[:, 1:].astype(float)
+    if intensity:
+        points = np.c_[points, samples.images[samples.masks].numpy().astype(float)]
+    masses = samples.weights.numpy()[index[:, 0]]
+    return points, masses / masses.sum()
+
+
+def as_dictionary(points, masses):
+    total = {}
+    for point, mass in zip(np.asarray(points).round(9).tolist(), np.asarray(masses).tolist(), strict=True):
+        total[tuple(point)] = total.get(tuple(point), 0.0) + mass
+    return total
+
+
+@pytest.mark.parametrize("grid", [(9, 7), (3, 5, 4)])
+@pytest.mark.parametrize("intensity", [False, True])
+def test_holds_the_mass_of_every_pixel(grid, intensity):
+    # 8-bit levels fall into bins of their own, so that with intensities, too, nothing is lost.
+    samples = make_samples(grid=grid)
+    histogram = pixel_histogram(samples, intensity=intensity)
+    expected = as_dictionary(*all_pixels(samples, intensity))
+    assert histogram.points.shape == (len(expected), len(grid) + intensity)
+    assert histogram.points.dtype == histogram.masses.dtype == torch.float64
+    assert as_dictionary(histogram.points, histogram.masses) == pytest.approx(expected, rel=1e-12)
+    assert float(histogram.masses.sum()) == pytest.approx(1, rel=1e-14)
+
+
+@given(width=st.floats(0.7, 500), seed=st.integers(0, 100))
+def test_means_are_exact_and_places_keep_their_mass_however_wide_the_bins(width, seed):
+    samples = make_samples(seed=seed)
+    points, masses = all_pixels(samples, intensity=True)
+    histogram = pixel_histogram(samples, intensity=True, intensity_bin=width)
+    np.testing.assert_allclose(histogram.masses @ histogram.points, masses @ points, rtol=1e-12)
+    flat = as_dictionary(histogram.points[:, :2], histogram.masses)
+    assert flat == pytest.approx(as_dictionary(points[:, :2], masses), rel=1e-12)
+    # No pixel moved by more than a bin: the points of a place, spread over its pixels, differ by less than the width.
+    for place in flat:
+        here = (histogram.points[:, :2] == torch.tensor(place, dtype=torch.float64)).all(1)
+        values = points[(points[:, :2] == place).all(1), 2]
+        for value in histogram.points[here, 2].tolist():
+            assert np.abs(values - value).min() < width
+
+
+def test_brighter_images_have_the_same_histogram_further_up():
+    plain, brighter = make_samples(), make_samples(offset=1000.0)
+    one, other = (pixel_histogram(s, intensity=True, intensity_bin=10.0) for s in (plain, brighter))
+    torch.testing.assert_close(one.points + torch.tensor([0.0, 0.0, 1000.0]), other.points, rtol=0, atol=1e-9)
+    torch.testing.assert_close(one.masses, other.masses, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("intensity", [False, True])
+def test_order_and_total_weight_of_the_samples_do_not_matter(intensity):
+    samples = make_samples()
+    shuffled = samples.take([4, 2, 0, 5, 1, 3])
+    heavier = SegmentationSamples.from_arrays("toy", samples.images, samples.masks, weights=2 * samples.weights)
+    expected = pixel_histogram(samples, intensity=intensity)
+    for same in (shuffled, heavier):
+        found = pixel_histogram(same, intensity=intensity)
+        torch.testing.assert_close(found.points, expected.points, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found.masses, expected.masses, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("intensity", [False, True])
+@pytest.mark.parametrize("index", [[1, 4], [0, 0, 3], torch.tensor([5, 2])])
+def test_chosen_samples_are_counted_as_often_as_they_are_named(intensity, index):
+    samples = make_samples()
+    found = pixel_histogram(samples, intensity=intensity, sample_index=index)
+    expected = pixel_histogram(samples.take([int(k) for k in index]), intensity=intensity)
+    torch.testing.assert_close(found.points, expected.points)
+    torch.testing.assert_close(found.masses, expected.masses)
+
+
+def test_constant_intensities_are_one_level_without_rounding():
+    samples = make_samples()
+    constant = SegmentationSamples.from_arrays("toy", torch.full_like(samples.images, 0.1), samples.masks)
+    histogram = pixel_histogram(constant, intensity=True)
+    assert set(histogram.points[:, 2].tolist()) == {float(np.float32(0.1))}
+
+
+def test_counting_in_parts_changes_nothing(monkeypatch):
+    samples = make_samples(grid=(3, 5, 4))
+    expected = pixel_histogram(samples, intensity=True)
+    monkeypatch.setattr(module, "COUNTED_AT_ONCE", 700)  # two places at a time
+    found = pixel_histogram(samples, intensity=True)
+    assert torch.equal(found.points, expected.points)
+    torch.testing.assert_close(found.masses, expected.masses, rtol=1e-14, atol=0)
+
+
+def test_one_pixel_is_one_point():
+    mask = np.zeros((1, 4, 5), dtype=bool)
+    mask[0, 2, 3] = True
+    samples = SegmentationSamples.from_arrays("dot", np.full((1, 4, 5), 7.0), mask)
+    assert pixel_histogram(samples, intensity=True).points.tolist() == [[2.0, 3.0, 7.0]]
+
+
+def test_an_intensity_that_is_not_finite_names_dataset_and_case():
+    samples = make_samples()
+    samples.images[2][samples.masks[2]] = float("nan")
+    with pytest.raises(DataError, match=r"dataset 'toy', case '2': expected finite intensities inside the segment"):
+        pixel_histogram(samples, intensity=True)
+    pixel_histogram(samples, intensity=False)
+
+
+@pytest.mark.parametrize("intensity", [False, True])
+def test_an_empty_mask_names_dataset_and_case(intensity):
+    samples = make_samples()
+    samples.masks[3] = False
+    with pytest.raises(DataError, match=r"dataset 'toy', case '3': the mask is empty"):
+        pixel_histogram(samples, intensity=intensity)
+
+
+def test_no_chosen_sample_is_an_error():
+    with pytest.raises(DataError, match=r"dataset 'toy': expected at least 1 sample"):
+        pixel_histogram(make_samples(), intensity=False, sample_index=[])
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, float("nan")])
+def test_bins_without_width_are_refused(width):
+    with pytest.raises(ValueError, match="expected an intensity_bin > 0, found"):
+        pixel_histogram(make_samples(), intensity=True, intensity_bin=width)
+
+
+def test_too_many_bins_are_refused():
+    with pytest.raises(ValueError, match=r"dataset 'toy' into at most 16777216 bins, found 1e-06; choose a wider one"):
+        pixel_histogram(make_samples(), intensity=True, intensity_bin=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("points", "masses", "message"),
+    [
+        ([[0.0, float("nan")]], [1.0], "expected finite points, found NaN or infinite ones"),
+        ([[0.0, float("inf")]], [1.0], "expected finite points, found NaN or infinite ones"),
+        ([[0.0], [1.0]], [1.0, 0.0], "expected positive finite masses"),
+        ([[0.0], [1.0]], [1.0, -1.0], "expected positive finite masses"),
+        ([[0.0], [1.0]], [1.0, float("nan")], "expected positive finite masses"),
+        ([[0.0], [1.0]], [1.0], r"expected points \(h, d\) with h >= 1 and masses \(h,\), found \(2, 1\) and \(1,\)"),
+        ([0.0, 1.0], [1.0, 1.0], r"expected points \(h, d\) with h >= 1"),
+    ],
+)
+def test_points_that_are_no_histogram_are_refused(points, masses, message):
+    with pytest.raises(DataError, match=message):
+        PixelHistogram(torch.tensor(points, dtype=torch.float64), torch.tensor(masses, dtype=torch.float64))
+
+
+def test_no_point_at_all_is_refused():
+    with pytest.raises(DataError, match="with h >= 1"):
+        PixelHistogram(torch.zeros(0, 2, dtype=torch.float64), torch.zeros(0, dtype=torch.float64))

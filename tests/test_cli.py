@@ -1,0 +1,139 @@
+"""The command line, run in process on a tiny study of NIfTI volumes."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from medsegdist.cli import app
+from medsegdist.distance.distance_table import COLUMNS
+from medsegdist.distance.mask_metrics import PAPER_METHODS
+
+
+def write_dataset(root, center, *, cases=3, seed=0):
+    rng = np.random.default_rng(seed)
+    axes = np.mgrid[:24, :20, :6]
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for k in range(cases):
+        middle = np.array([*center, 3]) + rng.uniform(-1, 1, 3)
+        mask = (((axes - middle[:, None, None, None]) / [[[[5]]], [[[4]]], [[[3]]]]) ** 2).sum(0) <= 1
+        image = rng.normal(-600, 30, mask.shape) + 650 * mask
+        for folder, array in (("images", image.astype(np.float32)), ("masks", mask.astype(np.uint8))):
+            nib.save(nib.Nifti1Image(array, np.diag([-1.0, -1, 2, 1])), root / folder / f"case{k}.nii.gz")
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study file whose 'near' source lies where its 'target' does, and 'far' elsewhere."""
+    centers = {"target": (8, 8), "near": (9, 8), "far": (16, 13)}
+    for seed, (name, center) in enumerate(centers.items()):
+        write_dataset(tmp_path / name, center, seed=seed)
+    layout = {"kind": "folder", "images": "images/*.nii.gz", "masks": "masks/*.nii.gz"}
+    content = {
+        "name": "tiny",
+        "preprocessing": {"grid": [24, 20], "min_pixels": 8},
+        "datasets": [{"name": name, "modality": "CT", "layout": {**layout, "root": name}} for name in centers],
+        "targets": ["target"],
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def run(*arguments, status=0):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+    assert result.exit_code == status, (result.exit_code, result.output, result.exception)
+    return result
+
+
+def test_rank_puts_the_near_source_first_and_writes_every_distance(study, tmp_path):
+    out = tmp_path / "out"
+    shown = run("rank", study, "--out", out).stdout
+    assert "Nearest sources for target" in shown
+    assert "For target the nearest source is near, by every method (5 of 5)." in shown
+    frame = pd.read_csv(out / "distances.csv")
+    assert tuple(frame.columns) == COLUMNS
+    assert len(frame) == 2 * 5
+    assert set(frame.loc[frame["rank"] == 1, "source"]) == {"near"}
+    assert (frame["optimality_gap"] < 1e-9).all()
+
+
+def test_rank_json_is_all_of_standard_output(study, tmp_path):
+    result = run("rank", study, "--method", "gmm2d", "--json", "--out", tmp_path / "out")
+    content = json.loads(result.stdout)
+    assert content["study"] == "tiny"
+    assert content["targets"]["target"]["mean_ranks"] == {"near": 1.0, "far": 2.0}
+    assert {row["method"] for row in content["distances"]} == {"gmm2d"}
+
+
+def test_distances_are_all_pairs(study, tmp_path):
+    shown = run("distances", study, "--out", tmp_path / "out").stdout
+    for title in ("Table 5", "Table 6", "Table 7", "Table 8", "Table 9"):
+        assert title in shown
+    assert len(pd.read_csv(tmp_path / "out" / "distances.csv")) == 6 * len(PAPER_METHODS)
+
+
+def test_a_second_run_reads_no_image_and_gives_the_same_numbers(study, tmp_path):
+    cache = tmp_path / "cache"
+    first = run("rank", study, "--out", tmp_path / "one", "--cache", cache, "--json").stdout
+    stamps = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
+    second = run("rank", study, "--out", tmp_path / "two", "--cache", cache, "--json").stdout
+    assert first == second
+    assert stamps == {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}
+
+
+def test_check_finds_nothing_wrong(study):
+    assert "3 datasets read, no problem found" in run("check", study).stdout
+    assert json.loads(run("check", study, "--json").stdout) == []
+
+
+def test_check_lists_every_problem_and_changes_nothing(study, tmp_path):
+    (tmp_path / "near" / "masks" / "case0.nii.gz").write_bytes(b"")
+    nib.save(nib.Nifti1Image(np.zeros((3, 3, 3), np.uint8), np.eye(4)), tmp_path / "far" / "masks" / "case1.nii.gz")
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    problems = json.loads(run("check", study, "--json", status=1).stdout)
+    assert {(problem["dataset"], problem["case"]) for problem in problems} == {("near", "case0"), ("far", "case1")}
+    assert "What to do" in run("check", study, status=1).stdout
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "tarjet"], "expected a target among the datasets target, near, far, found 'tarjet'"),
+        (["--method", "gmm4d"], "expected a method among euclidean, gmm2d, gmm3d, fake_classes, fake_class_gmm"),
+        (["--device", "cuda:9"], "expected a CUDA device|cuda:9"),
+    ],
+)
+def test_bad_choices_are_one_clear_error(study, tmp_path, arguments, message):
+    result = run("rank", study, "--out", tmp_path / "out", *arguments, status=2)
+    assert result.stdout == ""
+    assert any(part in " ".join(result.stderr.split()) for part in message.split("|"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_case_ends_the_run_with_no_table(study, tmp_path):
+    (tmp_path / "near" / "masks" / "case2.nii.gz").write_bytes(b"not a volume")
+    result = run("rank", study, "--out", tmp_path / "out", status=2)
+    assert "case2" in result.stderr
+    assert not (tmp_path / "out" / "distances.csv").exists()
+
+
+def test_a_study_that_is_not_there(tmp_path):
+    result = run("rank", tmp_path / "nowhere.yaml", status=2)
+    assert "nowhere.yaml" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [([], [153, 151, 639, 258, 191]), (["--min-readers", "1"], [324, 494, 1253, 359, 221])],
+)
+def test_lidc_subsets(arguments, expected):
+    content = json.loads(run("lidc", "subsets", "--json", *arguments).stdout)
+    assert list(content["nodules"].values()) == expected
+    assert "LIDC-IDRI nodules" in run("lidc", "subsets", *arguments).stdout

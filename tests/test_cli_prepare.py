@@ -1,0 +1,124 @@
+"""`medsegdist prepare` and `medsegdist lidc export`."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import yaml
+
+from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.manifest import Preprocessing, load_dataset
+from tests.data.making import write_pictures, write_task
+from tests.test_cli import run
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    write_task(tmp_path / "source")
+    path = tmp_path / "dataset.yaml"
+    path.write_text(
+        yaml.safe_dump({"name": "tiny", "modality": "MR", "layout": {"kind": "decathlon", "root": "source"}})
+    )
+    return path
+
+
+def test_prepare_writes_a_task_and_says_where(dataset, tmp_path):
+    task = tmp_path / "tasks" / "Task07_Tiny"
+    shown = run("prepare", dataset, "--out", task, "--label", "left atrium").stdout
+    assert f"3 cases written: {task}" in shown
+    assert f"Name {task / 'dataset.yaml'} in a study" in shown
+    assert json.loads((task / "dataset.json").read_text())["labels"] == {"0": "background", "1": "left atrium"}
+    assert load_dataset(task / "dataset.yaml").name == "tiny"
+
+
+def test_prepare_json_is_all_of_standard_output(dataset, tmp_path):
+    task = tmp_path / "Task07_Tiny"
+    shown = run("prepare", dataset, "--out", task, "--json").stdout
+    assert json.loads(shown) == {"task": str(task), "cases": 3, "resumed": 0}
+
+
+def test_a_prepared_task_can_be_used_in_a_study(dataset, tmp_path):
+    run("prepare", dataset, "--out", tmp_path / "Task07_Tiny")
+    layout = {"kind": "folder", "root": "pictures", "images": "images/*.png", "masks": "masks/*.png"}
+    write_pictures(tmp_path / "pictures")
+    study = {
+        "name": "two",
+        "preprocessing": {"grid": [10, 12], "min_pixels": 1},
+        "datasets": ["Task07_Tiny/dataset.yaml", {"name": "other", "modality": "other", "layout": layout}],
+        "targets": ["tiny"],
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    assert json.loads(run("check", tmp_path / "study.yaml", "--json").stdout) == []
+
+
+def test_nothing_is_overwritten_without_force(dataset, tmp_path):
+    task = tmp_path / "Task07_Tiny"
+    run("prepare", dataset, "--out", task)
+    stamp = (task / "dataset.json").stat().st_mtime_ns
+    refused = run("prepare", dataset, "--out", task, "--pseudonyms", status=2)
+    assert "expected a new or empty folder" in " ".join(refused.stderr.split())
+    assert (task / "dataset.json").stat().st_mtime_ns == stamp
+    run("prepare", dataset, "--out", task, "--pseudonyms", "--force")
+    assert [path.name for path in sorted((task / "imagesTr").iterdir())] == [f"case_000{k}.nii.gz" for k in (1, 2, 3)]
+
+
+def test_bad_cases_are_told_with_what_is_kept(dataset, tmp_path):
+    (tmp_path / "source" / "imagesTr" / "p2_a.nii.gz").write_bytes(b"")
+    task = tmp_path / "Task07_Tiny"
+    told = " ".join(run("prepare", dataset, "--out", task, status=2).stderr.split())
+    assert "case 'p2_a': image" in told
+    assert "2 of 3 cases are finished and wait in" in told
+    write_task(tmp_path / "other")
+    (tmp_path / "other" / "imagesTr" / "p2_a.nii.gz").rename(tmp_path / "source" / "imagesTr" / "p2_a.nii.gz")
+    assert "3 cases written, 2 of them by an earlier run:" in run("prepare", dataset, "--out", task).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "lungs"], "expected a folder called Task, two or three digits"),
+        (["--out", "Task07_A"], "nowhere.yaml"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_error(tmp_path, arguments, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if "nowhere" not in message:
+        (tmp_path / "nowhere.yaml").write_text(
+            yaml.safe_dump({"name": "a", "modality": "CT", "layout": {"kind": "phantom", "organ": "liver"}})
+        )
+    result = run("prepare", "nowhere.yaml", *arguments, status=2)
+    assert message in " ".join(result.stderr.split())
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_lidc_export_with_images_that_are_not_there(tmp_path):
+    arguments = ("--malignancy", 4, "--dicom-root", tmp_path / "nowhere", "--out", tmp_path / "Task11_Nodules")
+    told = " ".join(run("lidc", "export", *arguments, status=2).stderr.split())
+    assert f"{tmp_path / 'nowhere'} does not exist" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lidc_export_is_the_subset_that_was_asked_for(tmp_path):
+    task = tmp_path / "Task11_Nodules"
+    chosen = {"malignancy": 5, "rule": "mode", "min_readers": 4, "max_patients": 2, "seed": 3, "consensus": 0.75}
+    options = [part for key, value in chosen.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    found = json.loads(run("lidc", "export", *options, "--out", task, "--json").stdout)
+    cases = LidcLayout(**chosen).cases()
+    assert found == {"task": str(task), "cases": len(cases), "resumed": 0}
+    listing = json.loads((task / "dataset.json").read_text())
+    assert listing["labels"]["1"] == "nodule"
+    assert listing["licence"] == "CC-BY 3.0"
+    assert listing["provenance"]["layout"].items() >= chosen.items()
+    assert "intensities" in listing["provenance"]["simulated"]
+    assert {entry["patient_id"] for entry in listing["training"]} == {case.patient_id for case in cases}
+    # The real contours, voxel for voxel.
+    reader = LidcLayout(**chosen).loader()
+    for case in cases:
+        mask = np.asanyarray(nib.load(task / "labelsTr" / f"{case.id}.nii.gz").dataobj)
+        np.testing.assert_array_equal(mask.transpose(2, 1, 0), reader(case.as_item())["label"][0])
+    samples = load_dataset_samples(load_dataset(task / "dataset.yaml"), Preprocessing(grid=(512, 512)))
+    assert len(samples.patients) == 2

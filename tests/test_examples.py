@@ -1,0 +1,82 @@
+"""The example scripts, run as a reader would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from medsegdist.data.manifest import load_dataset
+from tests.data.making import AFFINE, write_pictures, write_volume
+
+
+def run(project_root: Path, script: str, *arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", project_root / "scripts" / script, *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_prepare_decathlon_task(tmp_path, project_root):
+    write_pictures(tmp_path / "polyps", names=("s1_a", "s1_b", "s2_a"))
+    task = tmp_path / "Task11_Polyps"
+    arguments = (tmp_path / "polyps", "images/*.png", "masks/*.png", task, "--foreground", 255, "--patient", r"^(s\d)")
+    shown = run(project_root, "prepare_decathlon_task.py", *arguments)
+    assert "3 of 3 cases" in shown
+    assert shown.splitlines()[-1] == f"{task} is ready; {task / 'dataset.yaml'} names it in a study."
+    cases = load_dataset(task / "dataset.yaml").layout.cases()
+    assert [case.patient_id for case in cases] == ["s1", "s1", "s2"]
+    assert nib.load(cases[0].image).shape == (12, 10, 1)
+
+
+def write_datalist(root: Path, row: int, *, seed: int, fold: bool) -> list[dict]:
+    """Volumes with a block of foreground from `row` on."""
+    rng = np.random.default_rng(seed)
+    entries = []
+    for k in range(4):
+        label = np.zeros((24, 20, 4), np.uint8)
+        label[6:12, row : row + 5] = 1
+        image = (rng.normal(100, 5, label.shape) + 60 * label).astype(np.float32)
+        write_volume(root / f"image_{k}.nii.gz", image, AFFINE)
+        write_volume(root / f"label_{k}.nii.gz", label, AFFINE)
+        entries.append({"image": f"image_{k}.nii.gz", "label": f"label_{k}.nii.gz"} | ({"fold": k % 2} if fold else {}))
+    return entries
+
+
+@pytest.fixture
+def target_and_sources(tmp_path):
+    target = tmp_path / "Task07_Target"
+    listing = {"training": write_datalist(target, 3, seed=0, fold=False)}
+    (target / "dataset.json").write_text(json.dumps(listing))
+    files = []
+    for seed, (name, row) in enumerate({"far": 13, "near": 4}.items(), start=1):
+        files.append(tmp_path / name / f"{name}.json")
+        entries = write_datalist(tmp_path / name, row, seed=seed, fold=True)
+        files[-1].write_text(json.dumps({"training": entries, "testing": []}))
+    return target, files
+
+
+def test_monai_workflow_ranks_the_near_source_first(target_and_sources, project_root):
+    target, sources = target_and_sources
+    # What lies in the fold for validation must not be read.
+    (sources[0].parent / "image_0.nii.gz").unlink()
+    shown = run(project_root, "monai_workflow.py", target, *sources, "--grid", 20, 24).splitlines()
+    assert [line for line in shown if not line.startswith(" ")] == [
+        "euclidean, nearest first:",
+        "gmm2d, nearest first:",
+    ]
+    assert [line.split(":")[0] for line in shown if line.startswith(" ")] == ["  near", "  far"] * 2
+    # Blocks ten rows apart: the mixtures are as far apart as the blocks, 1 and 10 rows.
+    near, far = (float(line.split(":")[1]) for line in shown[-2:])
+    assert 0 < near < far

@@ -1,0 +1,96 @@
+"""The public names: pinned, lazy, and the same for the interpreter as for a type checker."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import tomllib
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import medsegdist
+from tests.laws import check_mask_metric
+from tests.synthetic import blobs
+
+PUBLIC_NAMES = {
+    "ConvergenceError": "medsegdist.errors",
+    "DataError": "medsegdist.errors",
+    "DatasetDistance": "medsegdist.distance.dataset_distance",
+    "DatasetManifest": "medsegdist.data.manifest",
+    "Distance": "medsegdist.distance.dataset_distance",
+    "DistanceTable": "medsegdist.distance.distance_table",
+    "EuclideanMetric": "medsegdist.distance.mask_metrics.euclidean",
+    "FakeClassGmmMetric": "medsegdist.distance.mask_metrics.fake_class_gmm",
+    "FakeClassMetric": "medsegdist.distance.mask_metrics.fake_classes",
+    "GaussianMixture": "medsegdist.distance.mixture",
+    "GmmMetric": "medsegdist.distance.mask_metrics.gmm",
+    "ManifestError": "medsegdist.errors",
+    "MaskMetric": "medsegdist.distance.mask_metrics.mask_metric",
+    "MedSegDistError": "medsegdist.errors",
+    "MissingDependencyError": "medsegdist.errors",
+    "Preprocessing": "medsegdist.data.preprocessing",
+    "PreprocessingMismatchError": "medsegdist.errors",
+    "SegmentationSamples": "medsegdist.data.samples",
+    "Study": "medsegdist.data.manifest",
+    "Transport": "medsegdist.distance.transport",
+    "collect": "medsegdist.data.collect",
+    "compare_all": "medsegdist.distance.ranking",
+    "fit_mixture": "medsegdist.distance.expectation_maximization",
+    "load_dataset": "medsegdist.data.manifest",
+    "load_dataset_samples": "medsegdist.data.dataset",
+    "load_study": "medsegdist.data.manifest",
+    "make_dataset": "medsegdist.data.dataset",
+    "mixture_wasserstein": "medsegdist.distance.mixture_transport",
+    "rank_sources": "medsegdist.distance.ranking",
+    "solve_transport": "medsegdist.distance.transport",
+}
+
+
+def test_the_public_names_are_pinned() -> None:
+    assert medsegdist.__all__ == sorted([*PUBLIC_NAMES, "__version__"])
+
+
+@pytest.mark.parametrize(("name", "home"), PUBLIC_NAMES.items())
+def test_a_public_name_is_the_thing_its_module_defines(name: str, home: str) -> None:
+    found = getattr(medsegdist, name)
+    assert found is getattr(import_module(home), name)
+    assert found.__module__ == home
+    assert inspect.getdoc(found)
+
+
+def test_a_type_checker_sees_the_names_the_interpreter_sees() -> None:
+    tree = ast.parse(Path(medsegdist.__file__).read_text(encoding="utf-8"))
+    guard = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    declared = {
+        alias.asname or alias.name: node.module
+        for node in guard.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert declared == medsegdist._MODULE_OF_NAME
+
+
+def test_the_version_is_that_of_pyproject(project_root: Path) -> None:
+    project = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert medsegdist.__version__ == project["version"]
+
+
+def test_dir_lists_the_public_names() -> None:
+    assert set(medsegdist.__all__) <= set(dir(medsegdist))
+
+
+def test_an_unknown_name_says_where_to_look() -> None:
+    with pytest.raises(AttributeError, match=r"module 'medsegdist' has no attribute 'rank_source'.*__all__"):
+        _ = medsegdist.rank_source
+
+
+def test_the_metric_that_contributing_shows_obeys_the_laws(project_root: Path) -> None:
+    text = (project_root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(compile(shown, "CONTRIBUTING.md", "exec"), scope)
+    check_mask_metric(scope["AreaMetric"](), blobs(seed=1), blobs(seed=2, radius=7.0))

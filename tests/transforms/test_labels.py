@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from medsegdist.transforms import BinarizeLabel
+
+LABELS = np.array([[[0, 1, 2], [3, 2, 0]]])
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.uint8, np.int16, np.int64, np.uint16, np.uint32, np.float16, np.float32, np.float64]
+)
+@pytest.mark.parametrize("foreground", [2, (2,), [2, 2], [2.0]])
+def test_the_named_values_become_1(foreground, dtype, kind, make, same_kind):
+    labels = make(LABELS.astype(dtype), kind)
+    result = BinarizeLabel(foreground)(labels)
+    same_kind(result, labels)
+    assert np.asarray(result).dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(result), [[[0, 0, 1], [0, 1, 0]]])
+
+
+@given(arrays(np.int16, (1, 3, 4), elements=st.integers(-3, 6)), st.sets(st.integers(-3, 6), min_size=1))
+def test_named_values_agree_with_isin_and_the_input_is_kept(labels, foreground):
+    before = labels.copy()
+    np.testing.assert_array_equal(BinarizeLabel(sorted(foreground))(labels), np.isin(labels, list(foreground)))
+    np.testing.assert_array_equal(labels, before)
+
+
+@pytest.mark.parametrize("axes", list(permutations(range(4))))
+def test_a_permuted_view_gives_the_permuted_mask(axes):
+    labels = torch.randint(0, 4, (2, 3, 4, 5), generator=torch.Generator().manual_seed(0))
+    view = labels.permute(axes)
+    for foreground in ([2], [0, 3]):
+        expected = torch.isin(view, torch.tensor(foreground))
+        torch.testing.assert_close(BinarizeLabel(foreground)(view), expected.to(torch.uint8))
+
+
+@pytest.mark.parametrize("value", [1, 255, 7, True])
+def test_one_unnamed_value_is_the_foreground(value):
+    mask = np.array([[[0, value], [value, 0]]])
+    np.testing.assert_array_equal(BinarizeLabel()(mask), [[[0, 1], [1, 0]]])
+
+
+@pytest.mark.parametrize("foreground", [[256], [-255], [65537], [2**40]])
+def test_a_value_that_the_stored_type_cannot_hold_is_not_wrapped_around(foreground):
+    assert BinarizeLabel(foreground)(np.array([[[0, 1, 255]]], dtype=np.uint8)).sum() == 0
+
+
+def test_negative_zero_is_background():
+    np.testing.assert_array_equal(BinarizeLabel()(np.array([[[-0.0, 1.0]]])), [[[0, 1]]])
+
+
+@pytest.mark.parametrize("foreground", [None, [4]])
+def test_a_map_without_the_foreground_is_no_error(foreground):
+    assert BinarizeLabel(foreground)(np.zeros((1, 3, 3))).sum() == 0
+
+
+def test_several_unnamed_values_are_refused_and_listed():
+    with pytest.raises(ValueError, match=r"0 and one other value, found 0, 1, 2, 3; name the values that are foregr"):
+        BinarizeLabel()(LABELS)
+
+
+def test_a_long_list_of_values_is_cut():
+    with pytest.raises(ValueError, match=r"found 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\. \(256 values\)"):
+        BinarizeLabel()(np.arange(256).reshape(1, 16, 16))
+
+
+def test_a_map_without_background_lists_none():
+    with pytest.raises(ValueError, match="found 1, 2; name"):
+        BinarizeLabel()(np.array([[[1, 2]]]))
+    assert BinarizeLabel()(np.full((1, 2, 2), 255)).sum() == 4
+
+
+@pytest.mark.parametrize("foreground", [None, [1]])
+def test_fractional_values_are_refused_and_named(foreground):
+    with pytest.raises(ValueError, match=r"whole numbers as label values, found 0\.25, 0\.5; .*threshold"):
+        BinarizeLabel(foreground)(np.array([[[0, 0.5, 1.0, 0.25]]]))
+
+
+@pytest.mark.parametrize("foreground", [None, [1]])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_labels_are_refused(bad, foreground):
+    with pytest.raises(ValueError, match="found NaN or infinite ones"):
+        BinarizeLabel(foreground)(np.array([[[0, bad, 1.0]]]))
+
+
+@pytest.mark.parametrize("foreground", [[], [0.5], ["liver"], "12", [float("nan")], [None]])
+def test_foreground_must_be_whole_numbers(foreground):
+    with pytest.raises(ValueError, match="expected foreground label values as whole numbers, found"):
+        BinarizeLabel(foreground)

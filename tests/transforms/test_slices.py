@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from medsegdist.transforms import ForegroundSlices, ForegroundSlicesd
+from monai.data import MetaTensor
+
+
+def test_the_slices_with_foreground_come_in_order(kind, make, same_kind, axial_volume):
+    image, mask = (make(array[None], kind) for array in axial_volume)
+    slices = ForegroundSlices()(image, mask)
+    for result, index in zip(slices, (1, 2, 3), strict=True):
+        same_kind(result, image)
+        assert result.shape == (1, 7, 9)
+        np.testing.assert_array_equal(np.asarray(result)[0], axial_volume[0][index])
+
+
+def test_items_keep_their_other_entries_and_learn_their_index(make, axial_volume):
+    image, mask = (make(array[None]) for array in axial_volume)
+    item = {"image": image, "label": mask, "case_id": "a", "patient_id": "p"}
+    results = ForegroundSlicesd(["image", "label"])(item)
+    assert [result["slice_index"] for result in results] == [1, 2, 3]
+    for result in results:
+        assert (result["case_id"], result["patient_id"]) == ("a", "p")
+        np.testing.assert_array_equal(result["label"][0], axial_volume[1][result["slice_index"]])
+    assert set(item) == {"image", "label", "case_id", "patient_id"}
+    assert item["image"].shape == (1, 5, 7, 9)
+
+
+def test_a_pixel_keeps_its_place_in_the_world(make, axial_volume, axial_affine):
+    """The affine of a slice takes (row, column, 0) to where the volume's takes (slice, row, column)."""
+    volume = make(axial_volume[0][None], affine=axial_affine)
+    for index in range(5):
+        result = ForegroundSlices().cut(volume, index)
+        assert result.spatial_ndim == 2
+        assert result.applied_operations == []
+        for row, column in ((0, 0), (3, 8)):
+            expected = axial_affine @ [index, row, column, 1]
+            np.testing.assert_allclose(result.affine.numpy() @ [row, column, 0, 1], expected)
+        np.testing.assert_allclose(result.pixdim, [0.8, 0.7])
+    np.testing.assert_array_equal(volume.affine, axial_affine)
+
+
+def test_slices_are_copies(make, axial_volume):
+    volume = torch.from_numpy(axial_volume[0][None].copy())
+    result = ForegroundSlices().cut(volume, 1)
+    result += 1
+    np.testing.assert_array_equal(volume[0], axial_volume[0])
+    assert result.untyped_storage().nbytes() == 7 * 9 * 4
+
+
+def test_an_empty_mask_gives_no_slices():
+    empty = np.zeros((1, 3, 4, 5))
+    assert ForegroundSlices()(empty, empty) == []
+    assert ForegroundSlicesd(["image", "label"])({"image": empty, "label": empty}) == []
+
+
+def test_a_choice_is_seeded_by_seed_and_case_and_increasing():
+    mask = np.zeros((1, 200, 1, 1))
+    mask[0, 20:180] = 1
+    select = ForegroundSlices(max_slices=12, seed=3).select
+    chosen = select(mask, "case_a")
+    assert chosen == select(mask, "case_a") == sorted(set(chosen))
+    assert len(chosen) == 12
+    assert set(chosen) <= set(range(20, 180))
+    assert chosen != select(mask, "case_b")
+    assert chosen != ForegroundSlices(max_slices=12, seed=4).select(mask, "case_a")
+    rng = np.random.default_rng([3, zlib.crc32(b"case_a")])
+    assert chosen == sorted(rng.choice(np.arange(20, 180), 12, replace=False))
+    assert ForegroundSlices(max_slices=160).select(mask) == list(range(20, 180))
+
+
+def test_the_choice_is_the_same_for_image_and_label_and_uses_the_case_id():
+    mask = np.zeros((1, 50, 2, 2))
+    mask[0, 10:] = 1
+    image = np.broadcast_to(np.arange(50.0).reshape(1, 50, 1, 1), mask.shape)
+    items = ForegroundSlicesd(["image", "label"], max_slices=5, seed=1)(
+        {"image": image, "label": mask, "case_id": "lung_001"}
+    )
+    assert [item["slice_index"] for item in items] == ForegroundSlices(5, 1).select(mask, "lung_001")
+    assert all((item["image"] == item["slice_index"]).all() for item in items)
+
+
+def test_every_slice_can_be_chosen_and_none_is_preferred():
+    mask = np.ones((1, 6, 1, 1))
+    counts = np.zeros(6)
+    for case in range(600):
+        counts[ForegroundSlices(max_slices=2).select(mask, f"case {case}")] += 1
+    # 600 draws of 2 of 6: binomial with mean 200 and standard deviation 11.5
+    assert (abs(counts - 200) < 5 * 11.5).all()
+
+
+def test_an_image_passes_as_it_is():
+    item = {"image": MetaTensor(torch.ones(1, 4, 5)), "label": MetaTensor(torch.zeros(1, 4, 5))}
+    result = ForegroundSlicesd(["image", "label"])(item)
+    assert result == item
+    assert result is not item
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (1, 1, 2, 4, 5)])
+def test_something_that_is_no_volume_is_refused(shape):
+    with pytest.raises(ValueError, match=r"expected a volume \(channels, slices, rows, columns\), found shape"):
+        ForegroundSlices()(np.ones(shape), np.ones(shape))
+
+
+def test_an_image_and_mask_of_other_shapes_are_refused():
+    item = {"image": np.ones((1, 3, 4, 5)), "label": np.ones((1, 4, 4, 5))}
+    with pytest.raises(ValueError, match=r"'image' has shape \(1, 3, 4, 5\) but the mask 'label' \(1, 4, 4, 5\)"):
+        ForegroundSlicesd(["image"])(item)
+
+
+def test_an_item_without_mask_is_refused():
+    with pytest.raises(KeyError, match="no mask under 'seg'"):
+        ForegroundSlicesd(["image"], label_key="seg")({"image": np.ones((1, 3, 4, 5))})
+
+
+def test_bad_options_are_refused():
+    with pytest.raises(ValueError, match="max_slices >= 1 or None, found 0"):
+        ForegroundSlices(max_slices=0)
+    with pytest.raises(ValueError, match="seed >= 0, found -1"):
+        ForegroundSlices(seed=-1)

@@ -1,0 +1,162 @@
+"""What must hold of an image and its mask before anything is measured; MONAI itself accepts all of it silently."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from itertools import product
+
+import torch
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms import MapTransform, Transform
+from torch import Tensor
+
+from .conversion import BACKEND, Array, as_plain_tensor, memory_order
+
+
+class CheckFinite(Transform):
+    """Pass an array on if every value is finite.
+
+    Raises:
+        ValueError: when called, the array is empty or holds NaN or infinite values.
+    """
+
+    backend = BACKEND
+
+    def __call__(self, img: Array) -> Array:
+        """The same object.
+
+        Args:
+            img: (channels, *spatial), any real dtype.
+        """
+        values = as_plain_tensor(img)
+        if values.numel() == 0:
+            raise ValueError(f"expected an image with pixels, found shape {tuple(values.shape)}.")
+        if not values.is_floating_point():
+            return img
+        # NaN and infinity show in the extremes, and finding those needs no second volume in memory.
+        smallest, largest = torch.aminmax(values.permute(memory_order(values)))
+        if not bool(torch.isfinite(smallest) & torch.isfinite(largest)):
+            bad = int((~torch.isfinite(values)).sum())
+            raise ValueError(
+                f"expected finite intensities, found {bad} of {values.numel()} that are NaN or infinite; "
+                "repair the image, or leave this case out."
+            )
+        return img
+
+
+class CheckSameSpace(Transform):
+    """Pass an array on if it lies on the same pixels as another one.
+
+    Both must have the same spatial shape, and volumes the same affine: no corner of the two may be further apart than
+    `tolerance` voxels. Orient both first, so that files which merely store their axes in another order agree. The
+    affine of a 2D image is not compared, since most picture formats have none.
+
+    Args:
+        tolerance: allowed distance, in units of the smallest voxel side; headers keep offsets in float32 only.
+
+    Raises:
+        ValueError: when called, shapes or affines differ.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, tolerance: float = 0.1) -> None:
+        if not tolerance >= 0:
+            raise ValueError(f"expected a tolerance >= 0, found {tolerance:g}.")
+        self.tolerance = float(tolerance)
+
+    def __call__(self, img: Array, reference: NdarrayOrTensor) -> Array:  # type: ignore[override]
+        """The same object as `img`.
+
+        Args:
+            img: (channels, *spatial).
+            reference: (channels, *spatial); affines are compared where both are MetaTensors.
+        """
+        shape, expected = tuple(img.shape[1:]), tuple(reference.shape[1:])
+        if shape != expected:
+            raise ValueError(f"expected the same shape, found {shape} and {expected}.")
+        if len(shape) == 3 and isinstance(img, MetaTensor) and isinstance(reference, MetaTensor):
+            voxel = float(torch.linalg.vector_norm(reference.affine[:3, :3], dim=0).min())
+            distance = _furthest_corner(img.affine, reference.affine, shape)
+            if not distance <= self.tolerance * voxel:
+                raise ValueError(
+                    f"expected the same affine, found two that place the volume up to {distance:.3g} mm apart: "
+                    f"{_rounded(img.affine)} and {_rounded(reference.affine)}; resample one to the other."
+                )
+        return img
+
+
+class CheckFinited(MapTransform):
+    """Dictionary version of :class:`CheckFinite`; its message names the key.
+
+    Args:
+        keys: images to check.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = CheckFinite.backend
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.check = CheckFinite()
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The same entries."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            try:
+                self.check(item[key])
+            except ValueError as error:
+                raise ValueError(f"'{key}': {error}") from None
+        return item
+
+
+class CheckSameSpaced(MapTransform):
+    """Dictionary version of :class:`CheckSameSpace`; its message names both keys.
+
+    Args:
+        keys: images to check.
+        reference_key: what they are compared with.
+        tolerance: allowed distance of any corner, in units of the smallest voxel side.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = CheckSameSpace.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        reference_key: str = "label",
+        tolerance: float = 0.1,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.reference_key = reference_key
+        self.check = CheckSameSpace(tolerance)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The same entries."""
+        item = dict(data)
+        if self.reference_key not in item:
+            raise KeyError(f"nothing under '{self.reference_key}'; the item has {sorted(map(str, item))}.")
+        for key in self.key_iterator(item):
+            try:
+                self.check(item[key], item[self.reference_key])
+            except ValueError as error:
+                raise ValueError(f"'{key}' and '{self.reference_key}': {error}") from None
+        return item
+
+
+def _furthest_corner(affine: Tensor, other: Tensor, shape: tuple[int, ...]) -> float:
+    corners = torch.tensor(list(product(*((0, size - 1) for size in shape), (1,))), dtype=torch.float64)
+    apart = (affine.to(torch.float64) - other.to(torch.float64)) @ corners.T
+    return float(torch.linalg.vector_norm(apart[:3], dim=0).max())
+
+
+def _rounded(affine: Tensor) -> list[list[float]]:
+    return [[round(value, 4) for value in row] for row in affine.tolist()[:3]]
+
+
+CheckFiniteD = CheckFiniteDict = CheckFinited
+CheckSameSpaceD = CheckSameSpaceDict = CheckSameSpaced

@@ -1,0 +1,41 @@
+"""What every transform here does first and last: array in, plain tensor inside, the same kind of array out."""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+import torch
+from monai.config import NdarrayOrTensor
+from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
+from torch import Tensor
+
+BACKEND = [TransformBackends.TORCH]  # arrays of numpy are taken and given back, the work is done by torch
+Array = TypeVar("Array", bound=NdarrayOrTensor)
+
+
+def as_plain_tensor(img: NdarrayOrTensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The values of `img` as a tensor without metadata; it may share memory with `img`, so never write to it."""
+    return cast(Tensor, convert_to_tensor(img, dtype=dtype, track_meta=False))
+
+
+def as_floats(img: NdarrayOrTensor) -> Tensor:
+    """The values of `img` as a plain tensor of at least 32-bit floats.
+
+    Half precision holds HU to the nearest 1 only up to 2048, and integers cannot hold a rescaled intensity.
+    """
+    values = as_plain_tensor(img)
+    return values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float32)
+
+
+def like(values: Tensor, img: Array) -> Array:
+    """`values`, with their own dtype, as the same kind of array as `img`; a MetaTensor gets a copy of its metadata."""
+    return convert_to_dst_type(values, dst=img, dtype=values.dtype)[0]
+
+
+def memory_order(values: Tensor) -> list[int]:
+    """The axes in the order in which they lie in memory, the slowest first.
+
+    An oriented volume is often a permuted view, over which torch reduces and selects 10 to 100 times slower than over
+    the same values in their own order.
+    """
+    return sorted(range(values.ndim), key=lambda axis: values.stride(axis), reverse=True)

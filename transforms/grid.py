@@ -1,0 +1,212 @@
+"""All samples on one grid, so that pixel (i, j) of any two of them can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+import torch
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import ensure_tuple_rep
+from torch import Tensor
+
+from .conversion import BACKEND, Array, as_floats, like, memory_order
+
+# Less than one voxel in any average taken here, more than float32 loses in it: two of four pixels always count as half.
+_HALF = 0.5 - 1e-5
+
+
+class ResampleToGrid(Transform):
+    """Resample an image or a mask to a grid, either by resizing or to a voxel size in mm.
+
+    Without `spacing` the whole image is resized to the grid. With it, grid points lie exactly `spacing` apart and the
+    grid is centered on the image, to within half a pixel of the input: what reaches beyond the grid is cropped, what
+    the image does not cover is padded, and there is only one interpolation.
+
+    Images are interpolated linearly. Where the grid is coarser, the kernel is widened by the same factor
+    (antialiasing), as torch's interpolate(antialias=True) does in 2D; here also in 3D and at any spacing. Masks are
+    averaged over the exact area of each grid cell and are 1 where at least half of it is foreground: of all binary
+    masks that is the one nearest to the true coverage. It does not thicken masks, as interpolate(mode="area") does,
+    which counts every pixel touched as a whole one. A lesion smaller than half a cell is lost, always, where the
+    nearest neighbor keeps or loses it by chance.
+
+    Args:
+        grid: (rows, columns) or (slices, rows, columns), as many as the input has spatial dimensions.
+        spacing: mm from one grid point to the next along each axis; None resizes.
+        is_mask: whether the input is a mask of 0 and 1.
+        pad_value: intensity where the image does not reach; None takes the image's smallest. Masks get 0.
+
+    Raises:
+        ValueError: grid or spacing are not positive or differ in length; or, when called, the input has another
+            number of spatial dimensions, no affine to read its spacing from, or is a mask that is not binary.
+    """
+
+    backend = BACKEND
+
+    def __init__(
+        self,
+        grid: Sequence[int],
+        spacing: Sequence[float] | None = None,
+        is_mask: bool = False,
+        pad_value: float | None = None,
+    ) -> None:
+        if len(grid) not in (2, 3) or any(points != int(points) or points < 1 for points in grid):
+            raise ValueError(f"expected a grid of 2 or 3 positive whole numbers, found {tuple(grid)}.")
+        if spacing is not None and (
+            len(spacing) != len(grid) or not all(math.isfinite(step) and step > 0 for step in spacing)
+        ):
+            raise ValueError(f"expected a positive spacing (mm) for each axis of {tuple(grid)}, found {spacing}.")
+        self.grid = tuple(int(points) for points in grid)
+        self.spacing = None if spacing is None else tuple(float(step) for step in spacing)
+        self.is_mask = is_mask
+        self.pad_value = pad_value
+
+    def __call__(self, img: Array) -> Array:
+        """Resample.
+
+        Args:
+            img: (channels, *spatial); a MetaTensor where `spacing` is given.
+
+        Returns:
+            (channels, *grid) of the same kind of array: float32 image, or uint8 mask. A MetaTensor's affine follows.
+        """
+        values = as_floats(img).to(torch.float32)
+        if values.ndim != len(self.grid) + 1:
+            raise ValueError(
+                f"expected {len(self.grid)} spatial dimensions, for the grid {self.grid}, "
+                f"found an array of shape {tuple(values.shape)}."
+            )
+        steps = self._steps(img, values)
+        stored = values.permute(memory_order(values))
+        if self.is_mask:
+            if not bool(((stored == 0) | (stored == 1)).all()):
+                raise ValueError("expected a mask of 0 and 1, found other values; binarize it first (BinarizeLabel).")
+            averages = _along_axes(values, self.grid, steps, _area_weights)
+            result = like((averages >= _HALF).to(torch.uint8), img)
+        else:
+            pad_value = float(stored.min()) if self.pad_value is None else self.pad_value
+            resampled = _along_axes(values, self.grid, steps, _linear_weights)
+            result = like(_padded(resampled, values.shape[1:], steps, pad_value), img)
+        if isinstance(result, MetaTensor):
+            result.affine = _grid_affine(result.affine, values.shape[1:], self.grid, steps)
+        return result
+
+    def _steps(self, img: NdarrayOrTensor, values: Tensor) -> tuple[float, ...]:
+        """Distance of neighboring grid points, in pixels of the input."""
+        if self.spacing is None:
+            return tuple(size / points for size, points in zip(values.shape[1:], self.grid, strict=True))
+        if not isinstance(img, MetaTensor):
+            raise ValueError(
+                f"expected a MetaTensor, whose affine gives the spacing in mm, found {type(img).__name__}; "
+                "make it one, or resize (spacing=None)."
+            )
+        voxel = torch.linalg.vector_norm(img.affine[:-1, : len(self.grid)].to(torch.float64), dim=0).tolist()
+        if not all(math.isfinite(size) and size > 0 for size in voxel):
+            raise ValueError(f"expected an affine with a positive voxel size, found {img.affine.tolist()}.")
+        # Headers keep float32: a spacing that equals the input's but for rounding must not interpolate.
+        ratios = (step / size for step, size in zip(self.spacing, voxel, strict=True))
+        return tuple(1.0 if math.isclose(ratio, 1, rel_tol=1e-6) else ratio for ratio in ratios)
+
+
+class ResampleToGridd(MapTransform):
+    """Dictionary version of :class:`ResampleToGrid`.
+
+    Args:
+        keys: images and masks to resample.
+        grid: (rows, columns) or (slices, rows, columns).
+        spacing: mm from one grid point to the next along each axis; None resizes.
+        is_mask: whether a key holds a mask, one for all keys or one for each.
+        pad_value: intensity where an image does not reach; None takes its smallest. Masks get 0.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = ResampleToGrid.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        grid: Sequence[int],
+        spacing: Sequence[float] | None = None,
+        is_mask: Sequence[bool] | bool = False,
+        pad_value: float | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.is_mask = ensure_tuple_rep(is_mask, len(self.keys))
+        self.resample_image = ResampleToGrid(grid, spacing, is_mask=False, pad_value=pad_value)
+        self.resample_mask = ResampleToGrid(grid, spacing, is_mask=True)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The item on the grid."""
+        item = dict(data)
+        for key, is_mask in self.key_iterator(item, self.is_mask):
+            item[key] = self.resample_mask(item[key]) if is_mask else self.resample_image(item[key])
+        return item
+
+
+def _positions(size: int, points: int, step: float) -> Tensor:
+    """(points,) where the grid points lie, in pixels of the input.
+
+    The grid's outer edge is put on the edge of a pixel, so that a grid of the input's own spacing is a plain crop: a
+    shift by half a pixel would blur the image and, at exact halves, thicken the mask. The tie is broken a little off
+    the half, lest spacings that differ in the last digit move image and mask apart.
+    """
+    edge = math.ceil((size - points * step) / 2 - 0.501)
+    return edge + (torch.arange(points, dtype=torch.float64) + 0.5) * step - 0.5
+
+
+def _linear_weights(size: int, points: int, step: float) -> Tensor:
+    """(points, size) weights of a triangle as wide as two grid steps, or two pixels if those are wider."""
+    support = max(step, 1.0)
+    offsets = torch.arange(size, dtype=torch.float64) - _positions(size, points, step)[:, None]
+    weights = (1 - offsets.abs() / support).clamp(min=0)
+    total = weights.sum(dim=1, keepdim=True)
+    return weights / torch.where(total > 0, total, 1.0)  # rows without weight are padded afterwards
+
+
+def _area_weights(size: int, points: int, step: float) -> Tensor:
+    """(points, size) the part of each grid cell that each pixel covers; what lies outside the image counts as 0."""
+    centers = _positions(size, points, step)[:, None]
+    pixels = torch.arange(size, dtype=torch.float64)
+    left = torch.maximum(centers - step / 2, pixels - 0.5)
+    right = torch.minimum(centers + step / 2, pixels + 0.5)
+    return (right - left).clamp(min=0) / step
+
+
+def _along_axes(
+    values: Tensor, grid: Sequence[int], steps: Sequence[float], weights: Callable[[int, int, float], Tensor]
+) -> Tensor:
+    """(channels, *grid) the values weighted along one axis after another, the one that shrinks most first."""
+    for axis in sorted(range(len(grid)), key=lambda axis: grid[axis] / values.shape[axis + 1]):
+        size = values.shape[axis + 1]
+        if size == grid[axis] and steps[axis] == 1:
+            continue
+        matrix = weights(size, grid[axis], steps[axis]).to(values)
+        values = torch.tensordot(matrix, values, dims=([1], [axis + 1])).movedim(0, axis + 1)
+    return values.contiguous()
+
+
+def _padded(values: Tensor, sizes: Sequence[int], steps: Sequence[float], pad_value: float) -> Tensor:
+    """The values, with `pad_value` at grid points that lie outside the image."""
+    for axis, (size, step) in enumerate(zip(sizes, steps, strict=True), start=1):
+        positions = _positions(size, values.shape[axis], step)
+        outside = (positions < -0.5) | (positions > size - 0.5)
+        if bool(outside.any()):
+            shape = [1] * values.ndim
+            shape[axis] = -1
+            values = torch.where(outside.to(values.device).reshape(shape), pad_value, values)
+    return values
+
+
+def _grid_affine(affine: Tensor, sizes: Sequence[int], grid: Sequence[int], steps: Sequence[float]) -> Tensor:
+    """The affine of the grid, from that of the input."""
+    to_input = torch.eye(len(affine), dtype=torch.float64)
+    for axis, (size, points, step) in enumerate(zip(sizes, grid, steps, strict=True)):
+        to_input[axis, axis] = step
+        to_input[axis, -1] = _positions(size, points, step)[0]
+    return affine.to(torch.float64) @ to_input
+
+
+ResampleToGridD = ResampleToGridDict = ResampleToGridd

@@ -1,0 +1,212 @@
+"""Intensities on one scale for all datasets: a fixed window, a window by percentiles, or standard scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+
+import torch
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.transforms import MapTransform, NormalizeIntensity, ScaleIntensityRange, Transform
+from monai.transforms.utils_pytorch_numpy_unification import percentile
+
+from .conversion import BACKEND, Array, as_floats, as_plain_tensor, like, memory_order
+
+_DISPLAY_LOW, _DISPLAY_HIGH = 0.0, 255.0
+
+
+class WindowIntensity(Transform):
+    """Clip intensities to a window and rescale it to [0, 255].
+
+    Args:
+        low: intensity that becomes 0, in the image's own unit (HU for CT).
+        high: intensity that becomes 255.
+
+    Raises:
+        ValueError: the window is upside down, empty or not finite.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, low: float, high: float) -> None:
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"expected a window with low < high, found low = {low:g} and high = {high:g}.")
+        self.low = float(low)
+        self.high = float(high)
+
+    def __call__(self, img: Array) -> Array:
+        """Apply the window.
+
+        Args:
+            img: (channels, *spatial), any real dtype.
+
+        Returns:
+            The same kind of array, float32, in [0, 255]. NaN stays NaN.
+        """
+        scale = ScaleIntensityRange(self.low, self.high, _DISPLAY_LOW, _DISPLAY_HIGH, clip=True)
+        return like(as_plain_tensor(scale(as_floats(img))), img)
+
+
+class PercentileWindowIntensity(Transform):
+    """Clip intensities to two percentiles of the image itself and rescale them to [0, 255].
+
+    For MR, ultrasound and photographs, whose numbers have no unit. The percentiles are taken over all channels and
+    voxels, so give it whole volumes, not slices: slices of one volume then stay comparable.
+
+    MONAI's ScaleIntensityRangePercentiles warns of a constant image and returns it shifted; here that is an error.
+
+    Args:
+        lower: percentile that becomes 0.
+        upper: percentile that becomes 255.
+
+    Raises:
+        ValueError: not 0 <= lower < upper <= 100, or, when called, both percentiles have the same value.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, lower: float = 0.5, upper: float = 99.5) -> None:
+        if not 0 <= lower < upper <= 100:
+            raise ValueError(f"expected percentiles 0 <= lower < upper <= 100, found {lower:g} and {upper:g}.")
+        self.lower = float(lower)
+        self.upper = float(upper)
+
+    def __call__(self, img: Array) -> Array:
+        """Apply the window.
+
+        Args:
+            img: (channels, *spatial), any real dtype.
+
+        Returns:
+            The same kind of array, float32, in [0, 255].
+        """
+        values = as_floats(img)
+        stored = values.permute(memory_order(values))
+        low, high = (float(value) for value in percentile(stored, [self.lower, self.upper]))  # type: ignore[union-attr]
+        if not low < high:
+            smallest, largest = (float(value) for value in torch.aminmax(stored))
+            raise ValueError(
+                f"expected an image with contrast, found the same intensity {low:g} at percentiles {self.lower:g} and "
+                f"{self.upper:g} (smallest {smallest:g}, largest {largest:g}); leave this image out, "
+                "or widen the percentiles."
+            )
+        return WindowIntensity(low, high)(img)
+
+
+class StandardizeIntensity(Transform):
+    """Bring an image to mean 0 and standard deviation 1, then clip it.
+
+    NormalizeIntensity of MONAI does the scaling. It is given mean and standard deviation in float64, because its own
+    in float32 turn a constant image into noise or zeros; here a constant image is an error.
+
+    Args:
+        limit: standard scores are clipped to [-limit, limit]; the mean is exactly 0 only where nothing is clipped.
+
+    Raises:
+        ValueError: the limit is not positive, or, when called, the image is constant or not finite.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, limit: float = 5.0) -> None:
+        if not (math.isfinite(limit) and limit > 0):
+            raise ValueError(f"expected a positive limit, found {limit:g}.")
+        self.limit = float(limit)
+
+    def __call__(self, img: Array) -> Array:
+        """Standardize over all channels and pixels.
+
+        Args:
+            img: (channels, *spatial), any real dtype.
+
+        Returns:
+            The same kind of array, float32, in [-limit, limit].
+        """
+        values = as_floats(img)
+        deviation, mean = (float(value) for value in torch.std_mean(values.to(torch.float64), correction=0))
+        if not 0 < deviation < math.inf:
+            smallest, largest = (float(value) for value in torch.aminmax(values))
+            raise ValueError(
+                f"expected an image with contrast, found intensities from {smallest:g} to {largest:g}; "
+                "a constant image has no standard scores: leave it out, or widen the window."
+            )
+        scores = NormalizeIntensity(subtrahend=mean, divisor=deviation, dtype=None)(values)  # type: ignore[arg-type]
+        return like(as_plain_tensor(scores).clamp(-self.limit, self.limit).to(torch.float32), img)
+
+
+class WindowIntensityd(MapTransform):
+    """Dictionary version of :class:`WindowIntensity`.
+
+    Args:
+        keys: images to window.
+        low: intensity that becomes 0.
+        high: intensity that becomes 255.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = WindowIntensity.backend
+
+    def __init__(self, keys: KeysCollection, low: float, high: float, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.window = WindowIntensity(low, high)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The item with its images windowed."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.window(item[key])
+        return item
+
+
+class PercentileWindowIntensityd(MapTransform):
+    """Dictionary version of :class:`PercentileWindowIntensity`; every key has its own percentiles.
+
+    Args:
+        keys: images to window.
+        lower: percentile that becomes 0.
+        upper: percentile that becomes 255.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = PercentileWindowIntensity.backend
+
+    def __init__(
+        self, keys: KeysCollection, lower: float = 0.5, upper: float = 99.5, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.window = PercentileWindowIntensity(lower, upper)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The item with its images windowed."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.window(item[key])
+        return item
+
+
+class StandardizeIntensityd(MapTransform):
+    """Dictionary version of :class:`StandardizeIntensity`.
+
+    Args:
+        keys: images to standardize.
+        limit: standard scores are clipped to [-limit, limit].
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = StandardizeIntensity.backend
+
+    def __init__(self, keys: KeysCollection, limit: float = 5.0, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.standardize = StandardizeIntensity(limit)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The item with its images standardized."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.standardize(item[key])
+        return item
+
+
+WindowIntensityD = WindowIntensityDict = WindowIntensityd
+PercentileWindowIntensityD = PercentileWindowIntensityDict = PercentileWindowIntensityd
+StandardizeIntensityD = StandardizeIntensityDict = StandardizeIntensityd

@@ -1,0 +1,127 @@
+"""From label values to one binary mask, refusing whatever is not clearly a label."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import torch
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.transforms import MapTransform, Transform
+from torch import Tensor
+
+from .conversion import BACKEND, Array, as_plain_tensor, like, memory_order
+
+_MOST_VALUES_NAMED = 10
+
+
+class BinarizeLabel(Transform):
+    """Turn a label map into a mask of 0 and 1 (paper Eq. 6).
+
+    A wanted value that is absent from one label map is no error: whether a whole dataset lacks it is for the caller
+    to check.
+
+    Args:
+        foreground: label values that become 1, all others becoming 0; None takes the only value beside 0, whatever
+            it is (1, 255, ...), and refuses a label map with more than one.
+
+    Raises:
+        ValueError: `foreground` is empty or not whole numbers; or, when called, the label map holds NaN, infinite or
+            fractional values, or several values where none was named.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, foreground: Sequence[int] | int | None = None) -> None:
+        self.foreground = None if foreground is None else _as_label_values(foreground)
+
+    def __call__(self, img: Array) -> Array:
+        """Binarize a label map.
+
+        Args:
+            img: (channels, *spatial) label values, integers or floats that are whole numbers.
+
+        Returns:
+            The same kind of array, uint8.
+        """
+        stored = as_plain_tensor(img)
+        order = memory_order(stored)
+        labels = stored.permute(order)
+        # Label maps are mostly 0: looking at the rest only is what makes this cheap on a whole CT.
+        labeled = labels != 0
+        found = _as_whole(labels[labeled])
+        if self.foreground is None:
+            if found.numel() and bool(found.min() != found.max()):
+                all_values = torch.cat([found, found.new_zeros(int(not labeled.all()))])
+                raise ValueError(
+                    f"expected a mask of 0 and one other value, found {_named(all_values)}; "
+                    "name the values that are foreground."
+                )
+            mask = labeled
+        else:
+            mask = torch.full_like(labeled, 0 in self.foreground)
+            mask[labeled] = torch.isin(found, torch.tensor(self.foreground, device=found.device))
+        return like(mask.to(torch.uint8).permute(sorted(range(mask.ndim), key=order.__getitem__)), img)
+
+
+class BinarizeLabeld(MapTransform):
+    """Dictionary version of :class:`BinarizeLabel`.
+
+    Args:
+        keys: label maps to binarize.
+        foreground: label values that become 1; None takes the only value beside 0.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = BinarizeLabel.backend
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        foreground: Sequence[int] | int | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.binarize = BinarizeLabel(foreground)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The item with its label maps binarized."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.binarize(item[key])
+        return item
+
+
+def _as_label_values(foreground: Any) -> tuple[int, ...]:
+    values = tuple(foreground) if isinstance(foreground, Sequence) else (foreground,)
+    if not values or not all(isinstance(value, Real) and float(value).is_integer() for value in values):
+        raise ValueError(f"expected foreground label values as whole numbers, found {foreground!r}.")
+    return tuple(int(value) for value in values)
+
+
+def _as_whole(found: Tensor) -> Tensor:
+    """The values as int64: torch compares its wider unsigned types to nothing, and half floats to little."""
+    if not found.is_floating_point():
+        return found.to(torch.int64)
+    if not bool(torch.isfinite(found).all()):
+        raise ValueError(
+            "expected whole numbers as label values, found NaN or infinite ones; "
+            "repair the label map, or leave this case out."
+        )
+    fractional = found != found.round()
+    if bool(fractional.any()):
+        raise ValueError(
+            f"expected whole numbers as label values, found {_named(found[fractional])}; "
+            "if this is a probability map, threshold it first."
+        )
+    return found.to(torch.int64)
+
+
+def _named(labels: Tensor) -> str:
+    values = torch.unique(labels)
+    text = ", ".join(f"{float(value):g}" for value in values[:_MOST_VALUES_NAMED])
+    return text if len(values) <= _MOST_VALUES_NAMED else f"{text}, ... ({len(values)} values)"
+
+
+BinarizeLabelD = BinarizeLabelDict = BinarizeLabeld

@@ -1,0 +1,89 @@
+"""The preprocessing that all datasets of a study share, as one MONAI Compose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from monai.transforms import Compose, Transform
+
+from .checks import CheckFinited, CheckSameSpaced
+from .geometry import OrientAxiald
+from .grid import ResampleToGridd
+from .intensity import PercentileWindowIntensityd, StandardizeIntensityd, WindowIntensityd
+from .labels import BinarizeLabeld
+from .slices import ForegroundSlicesd
+
+IntensityRule = Literal["window", "hounsfield", "zscore"]
+
+
+def preprocessing_pipeline(
+    *,
+    dimensions: int = 2,
+    grid: Sequence[int],
+    spacing: Sequence[float] | None = None,
+    foreground: Sequence[int] | None = None,
+    intensity: IntensityRule = "window",
+    window: tuple[float, float] | None = None,
+    percentiles: tuple[float, float] = (0.5, 99.5),
+    max_slices: int | None = None,
+    seed: int = 0,
+    image_key: str = "image",
+    label_key: str = "label",
+) -> Compose:
+    """The transforms from a loaded image and label map to samples on a common grid.
+
+    An item is {image, label, ...} of channel-first MetaTensors. A volume becomes one item (3D), or a list of items,
+    one for each slice with foreground (2D), possibly none; a 2D image becomes one item. The image is then
+    (1, *grid) float32 and the label (1, *grid) uint8 of 0 and 1. Other entries are kept.
+
+    The order: orient to (slices, rows, columns); check that image and label lie on the same pixels and the image is
+    finite; binarize; percentile window, as it needs the whole image; cut slices; fixed window; resample;
+    standardize, as it looks at the final grid.
+
+    Args:
+        dimensions: 2 for slices, 3 for volumes.
+        grid: (rows, columns) or (slices, rows, columns).
+        spacing: mm from one grid point to the next along each axis; None resizes to the grid.
+        foreground: label values that are foreground; None takes the only value beside 0.
+        intensity: "window" gives [0, 255]; "hounsfield" keeps the values; "zscore" gives each sample mean 0 and
+            standard deviation 1, clipped to [-5, 5].
+        window: (low, high) of a fixed window, for "window", or before "zscore". None: "window" takes the image's own
+            percentiles, "zscore" no window. Not used by "hounsfield".
+        percentiles: lower and upper percentile, where the window is the image's own.
+        max_slices: the most slices of one volume, chosen by `seed` and the item's "case_id"; None takes all.
+        seed: seed of that choice.
+        image_key: entry with the image.
+        label_key: entry with the label map.
+
+    Raises:
+        ValueError: an option is unknown or does not fit another.
+    """
+    if dimensions not in (2, 3):
+        raise ValueError(f"expected dimensions 2 or 3, found {dimensions}.")
+    if len(grid) != dimensions:
+        raise ValueError(f"expected a grid of {dimensions} numbers, as dimensions = {dimensions}, found {tuple(grid)}.")
+    if intensity not in get_args(IntensityRule):
+        raise ValueError(f"expected intensity to be one of {get_args(IntensityRule)}, found {intensity!r}.")
+    both = (image_key, label_key)
+    fixed_window = window is not None and intensity != "hounsfield"
+    own_window = window is None and intensity == "window"
+
+    steps: list[Transform] = [
+        OrientAxiald(both),
+        CheckSameSpaced(image_key, reference_key=label_key),
+        CheckFinited(image_key),
+        BinarizeLabeld(label_key, foreground),
+    ]
+    if own_window:
+        steps.append(PercentileWindowIntensityd(image_key, *percentiles))
+    if dimensions == 2:
+        steps.append(ForegroundSlicesd(both, label_key, max_slices, seed))
+    if fixed_window and window is not None:
+        steps.append(WindowIntensityd(image_key, *window))
+    # Where an image is padded: black after a window, otherwise its own darkest value, which is air in a CT.
+    pad_value = 0.0 if fixed_window or own_window else None
+    steps.append(ResampleToGridd(both, grid, spacing, is_mask=(False, True), pad_value=pad_value))
+    if intensity == "zscore":
+        steps.append(StandardizeIntensityd(image_key))
+    return Compose(steps)
