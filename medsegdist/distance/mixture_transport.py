@@ -15,8 +15,9 @@ def squared_bures_wasserstein(
     """Squared 2-Wasserstein distance between every two Gaussians (the paper's Eq. 12).
 
     The trace formula is the difference of nearly equal numbers for nearly equal Gaussians. It equals the least
-    ||A - B U||_F^2 over rotations U, where A and B are the square roots of the covariances and U comes from the
-    singular vectors of B A; that is a sum of squares and vanishes exactly.
+    ||A - B U||_F^2 over orthogonal U, where A and B are the square roots of the covariances and U comes from the
+    singular vectors of B A; that is a sum of squares and vanishes exactly. Along directions that are narrower than the
+    rounding of B A the sign of U is left to chance, so U = 1 is tried too: no U can fall below the least.
 
     Args:
         means: (k, d).
@@ -29,9 +30,10 @@ def squared_bures_wasserstein(
     """
     root, other_root = _square_roots(covariances), _square_roots(other_covariances)
     left, _, right = torch.linalg.svd(other_root[None, :] @ root[:, None])  # (k, k', d, d)
-    gap = root[:, None] - other_root[None, :] @ (left @ right)
+    turned = (root[:, None] - other_root[None, :] @ (left @ right)).square().sum((-2, -1))
+    unturned = (root[:, None] - other_root[None, :]).square().sum((-2, -1))
     shift = means.cpu().double()[:, None] - other_means.cpu().double()[None, :]
-    squared: Tensor = shift.square().sum(-1) + gap.square().sum((-2, -1))
+    squared: Tensor = shift.square().sum(-1) + torch.minimum(turned, unturned)
     return squared
 
 

@@ -133,7 +133,8 @@ def examine_pelvis(number: int, seed: int, stack: Stack) -> Examination:
     """
     rng = generator("prostate", number, seed)
     pelvis = Pelvis.draw(rng)
-    step, row, column = stack.spacing(pelvis.height, float(rng.normal(200, 8)))
+    # A small field around the gland: prostate protocols ask for 120 to 200 mm.
+    step, row, column = stack.spacing(pelvis.height, float(rng.normal(160, 6)))
     images, masks = [], []
     for k, z in enumerate(stack.heights(0.0, pelvis.height, step)):
         canvas = Canvas(stack.size, (row, column), NOTHING)
