@@ -46,16 +46,24 @@ Cache = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
 Rule = Literal["median_high", "median_low", "mean", "mode"]
-Seed = Annotated[int, typer.Option(help="Of clusterings, fits and choices of samples.")]
+Seed = Annotated[int, typer.Option(help="Of clusterings, fits, choices of samples and draws of patients.")]
+Replicates = Annotated[
+    int, typer.Option("--bootstrap", help="How often patients are drawn anew for intervals; 0 does not.", min=0)
+]
 
 
 @app.command()
 def demo(
-    out: Out = Path("out/demo"), cache: Cache = None, device: Device = "auto", seed: Seed = 0, as_json: AsJson = False
+    out: Out = Path("out/demo"),
+    cache: Cache = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    bootstrap: Replicates = 200,
+    as_json: AsJson = False,
 ) -> None:
     """The paper's ten datasets in miniature: five distances and a ranking for both targets."""
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
-        study, table = _distances(manifests / "demo.yaml", None, None, out, cache, device, seed)
+        study, table = _distances(manifests / "demo.yaml", None, None, out, cache, device, seed, bootstrap)
         _show(study, table, out, as_json, matrices=True)
 
 
@@ -70,11 +78,12 @@ def rank(
     cache: Cache = None,
     device: Device = "auto",
     seed: Seed = 0,
+    bootstrap: Replicates = 200,
     as_json: AsJson = False,
 ) -> None:
     """Ranks the sources of a study for its target, nearest first."""
     with reported_errors():
-        study, table = _distances(study_file, target, method, out, cache, device, seed)
+        study, table = _distances(study_file, target, method, out, cache, device, seed, bootstrap)
         _show(study, table, out, as_json, matrices=False)
 
 
@@ -86,11 +95,12 @@ def distances(
     cache: Cache = None,
     device: Device = "auto",
     seed: Seed = 0,
+    bootstrap: Replicates = 200,
     as_json: AsJson = False,
 ) -> None:
     """Distances between all pairs of a study's datasets."""
     with reported_errors():
-        study, table = _distances(study_file, [], method, out, cache, device, seed)
+        study, table = _distances(study_file, [], method, out, cache, device, seed, bootstrap)
         _show(study, table, out, as_json, matrices=True, rankings=False)
 
 
@@ -160,9 +170,11 @@ def _distances(
     cache: Path | None,
     device: str,
     seed: int,
+    replicates: int,
 ) -> tuple[Study, DistanceTable]:
     """Distances of a study to its targets (None: those of the study; empty: every dataset), also as distances.csv."""
     from medsegdist.data.manifest import load_study
+    from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.mask_metrics import paper_metrics
     from medsegdist.distance.ranking import compare_all
@@ -187,6 +199,7 @@ def _distances(
             {name: DatasetDistance(metrics[name], seed=seed) for name in chosen},
             targets=targets,
             sources=study.sources or names,
+            bootstrap=Bootstrap(replicates, seed=seed) if replicates else None,
             progress=lambda done, total, what: advance(done, total),
         )
     table.save(out / "distances.csv")

@@ -48,8 +48,40 @@ class Distance:
         return self.transport.optimality_gap
 
 
-class SamplePair:
-    """Two datasets side by side, with the parts of their distance that do not depend on the mask metric.
+class ImagePair:
+    """The images of two datasets side by side: what all mask metrics share.
+
+    Args:
+        image_cost: (n, m) float64 d_X.
+        source_weights: (n,) positive.
+        target_weights: (m,) positive.
+        start: dual potentials to start every transport from, where those of a similar pair are known.
+    """
+
+    def __init__(
+        self,
+        image_cost: Tensor,
+        source_weights: Tensor,
+        target_weights: Tensor,
+        start: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.image_cost = image_cost
+        self.source_weights = source_weights
+        self.target_weights = target_weights
+        self.start = start
+
+    def transport(self, cost: Tensor, start: tuple[Tensor, Tensor] | None = None) -> Transport:
+        """Optimal transport between the two datasets on an (n, m) cost."""
+        return solve_transport(cost, self.source_weights, self.target_weights, start=start)
+
+    @cached_property
+    def image_transport(self) -> Transport:
+        """Optimal transport on the image cost alone, solved once."""
+        return self.transport(self.image_cost, self.start)
+
+
+def pair_images(source: SegmentationSamples, target: SegmentationSamples) -> ImagePair:
+    """The images of two datasets side by side.
 
     Args:
         source: n samples.
@@ -58,31 +90,18 @@ class SamplePair:
     Raises:
         PreprocessingMismatchError: grids or preprocessing differ.
     """
-
-    def __init__(self, source: SegmentationSamples, target: SegmentationSamples) -> None:
-        if source.grid != target.grid:
-            raise PreprocessingMismatchError(
-                f"datasets '{source.name}' and '{target.name}' lie on different grids, {source.grid} and "
-                f"{target.grid}; prepare both with one preprocessing."
-            )
-        if source.preprocessing != target.preprocessing:
-            raise PreprocessingMismatchError(
-                f"datasets '{source.name}' and '{target.name}' were prepared differently (fingerprints "
-                f"{source.preprocessing} and {target.preprocessing}), so their distance would measure the "
-                "preparation; prepare both with one preprocessing."
-            )
-        self.source = source
-        self.target = target
-
-    @cached_property
-    def image_cost(self) -> Tensor:
-        """(n, m) float64 d_X."""
-        return image_cost(self.source.images, self.target.images)
-
-    @cached_property
-    def image_transport(self) -> Transport:
-        """Optimal transport on the image cost alone."""
-        return solve_transport(self.image_cost, self.source.weights, self.target.weights)
+    if source.grid != target.grid:
+        raise PreprocessingMismatchError(
+            f"datasets '{source.name}' and '{target.name}' lie on different grids, {source.grid} and "
+            f"{target.grid}; prepare both with one preprocessing."
+        )
+    if source.preprocessing != target.preprocessing:
+        raise PreprocessingMismatchError(
+            f"datasets '{source.name}' and '{target.name}' were prepared differently (fingerprints "
+            f"{source.preprocessing} and {target.preprocessing}), so their distance would measure the "
+            "preparation; prepare both with one preprocessing."
+        )
+    return ImagePair(image_cost(source.images, target.images), source.weights, target.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,45 +139,63 @@ class DatasetDistance:
             PreprocessingMismatchError: they were not prepared alike.
             DataError: one of them cannot be summarized by the metric.
         """
-        pair = SamplePair(*(samples.spread(self.max_samples, seed=self.seed) for samples in (source, target)))
-        source, target = pair.source, pair.target
-        return self.between(pair, self.metric.summarize(source), self.metric.summarize(target))
+        source, target = (samples.spread(self.max_samples, seed=self.seed) for samples in (source, target))
+        images = pair_images(source, target)
+        summaries = self.metric.summarize(source), self.metric.summarize(target)
+        return self.between(source, target, images, self.metric.compare(*summaries, images.image_cost))
 
-    def between(self, pair: SamplePair, source_summary: Any, target_summary: Any) -> Distance:
-        """The distance of a pair whose summaries are there already.
+    def between(
+        self, source: SegmentationSamples, target: SegmentationSamples, images: ImagePair, mask_cost: Tensor
+    ) -> Distance:
+        """The distance of two datasets whose costs are there already.
 
         Args:
-            pair: the two datasets; its image cost and image transport are computed at most once.
-            source_summary: `metric.summarize(pair.source)`.
-            target_summary: `metric.summarize(pair.target)`.
+            source: n samples.
+            target: m samples.
+            images: `pair_images(source, target)`; its transport is solved at most once for all methods.
+            mask_cost: (n, m) or (1, 1) d_Y, not raised to its power.
         """
         try:
-            mask_cost = self.metric.compare(source_summary, target_summary, pair.image_cost) ** self.metric.power
-            transport, image_term, mask_term = self._solve(pair, mask_cost)
+            transport, image_term, mask_term = self.solve(images, mask_cost)
         except MedSegDistError as error:
-            message = f"{self.metric.name} between '{pair.source.name}' and '{pair.target.name}': {error}"
+            message = f"{self.metric.name} between '{source.name}' and '{target.name}': {error}"
             raise type(error)(message) from error
         return Distance(
-            source=pair.source.name,
-            target=pair.target.name,
+            source=source.name,
+            target=target.name,
             method=self.metric.name,
             value=image_term + mask_term,
             image_term=image_term,
             mask_term=mask_term,
-            n_source=len(pair.source),
-            n_target=len(pair.target),
+            n_source=len(source),
+            n_target=len(target),
             transport=transport,
         )
 
-    def _solve(self, pair: SamplePair, mask_cost: Tensor) -> tuple[Transport, float, float]:
-        shape = tuple(pair.image_cost.shape)
+    def solve(
+        self, images: ImagePair, mask_cost: Tensor, start: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Transport, float, float]:
+        """The minimum of the formula for costs that are there already.
+
+        Args:
+            images: of n and m samples.
+            mask_cost: (n, m) or (1, 1) d_Y, not raised to its power.
+            start: dual potentials to start from.
+
+        Returns:
+            The coupling, the image term and the mask term.
+
+        Raises:
+            DataError: the mask cost has another shape.
+        """
+        shape = tuple(images.image_cost.shape)
+        powered = mask_cost**self.metric.power
         if tuple(mask_cost.shape) == (1, 1):
             # A constant leaves the integral (Eq. 14): the coupling is that of the images alone.
-            transport = pair.image_transport
-            return transport, self.image_weight * transport.value, self.mask_weight * float(mask_cost)
+            transport = images.image_transport
+            return transport, self.image_weight * transport.value, self.mask_weight * float(powered)
         if tuple(mask_cost.shape) != shape:
             raise DataError(f"expected a mask distance of shape {shape} or (1, 1), found {tuple(mask_cost.shape)}.")
-        cost = self.image_weight * pair.image_cost + self.mask_weight * mask_cost
-        transport = solve_transport(cost, pair.source.weights, pair.target.weights)
-        image_term = self.image_weight * float(torch.sum(transport.plan * pair.image_cost))
-        return transport, image_term, self.mask_weight * float(torch.sum(transport.plan * mask_cost))
+        transport = images.transport(self.image_weight * images.image_cost + self.mask_weight * powered, start)
+        image_term = self.image_weight * float(torch.sum(transport.plan * images.image_cost))
+        return transport, image_term, self.mask_weight * float(torch.sum(transport.plan * powered))

@@ -23,10 +23,11 @@ class DistanceRow:
         distance: image_term + mask_term.
         image_term: the part of the images.
         mask_term: the part of the masks.
-        low: lower end of the interval of the distance; None where no resampling was done.
+        low: lower end of the interval of the distance; None where no patients were drawn anew, or one dataset has one
+            patient only.
         high: upper end of that interval.
-        noise_floor: the target's distance to its own resample; None where no resampling was done.
-        rank: 1 for the nearest source of this target by this method.
+        noise_floor: the target's distance to its own resample; None likewise.
+        rank: 1 for the nearest source of this target by this method. Sources that cannot be told apart share one.
         tied: the rank is shared.
         n_source: samples of the source that were compared.
         n_target: samples of the target that were compared.
@@ -49,6 +50,27 @@ class DistanceRow:
     optimality_gap: float
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two sources of one target by one method; the columns of `comparisons.csv`.
+
+    Args:
+        target: name of the target.
+        method: name of the mask metric.
+        nearer: the source with the smaller distance.
+        farther: the other source.
+        probability: that `nearer` is nearer indeed, were there more patients; 0.5 is a toss-up.
+        patients: how many the smallest of the three datasets has.
+    """
+
+    target: str
+    method: str
+    nearer: str
+    farther: str
+    probability: float
+    patients: int
+
+
 COLUMNS = tuple(field.name for field in fields(DistanceRow))
 """The columns of `distances.csv`, in order."""
 
@@ -62,9 +84,11 @@ class DistanceTable:
 
     Args:
         rows: one per source, target and method.
+        comparisons: one per two sources, target and method; empty where no patients were drawn anew.
     """
 
     rows: tuple[DistanceRow, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -104,9 +128,15 @@ class DistanceTable:
         return pd.DataFrame([asdict(row) for row in self.rows], columns=list(COLUMNS))
 
     def save(self, path: str | Path) -> None:
-        """Writes the rows as CSV, whole or not at all."""
+        """Writes the rows as CSV, whole or not at all; comparisons go into `comparisons.csv` beside it."""
         with written_whole(path) as file:
             self.to_frame().to_csv(file, index=False, float_format="%.17g")
+        beside = Path(path).with_name("comparisons.csv")
+        beside.unlink(missing_ok=True)  # an older one would belong to other distances
+        if self.comparisons:
+            with written_whole(beside) as file:
+                frame = pd.DataFrame([asdict(one) for one in self.comparisons])
+                frame.to_csv(file, index=False, float_format="%.4g")
 
     @classmethod
     def load(cls, path: str | Path) -> DistanceTable:

@@ -30,7 +30,7 @@ class Cells:
 
     Args:
         monomials: (f, h) a row of ones, the d coordinates, then the products x_i x_j with i <= j.
-        masses: (h,) that sum to 1.
+        masses: (h,) that sum to 1; or (r, h), one row for each of the mixtures that are fitted side by side.
     """
 
     monomials: Tensor
@@ -44,7 +44,11 @@ class Cells:
         return cls(torch.cat([torch.ones_like(axes[:1]), axes, axes[row] * axes[column]]), masses)
 
     def __len__(self) -> int:
-        return len(self.masses)
+        return self.monomials.shape[1]
+
+    def of_mixtures(self, chosen: Tensor) -> Cells:
+        """The cells as the mixtures numbered in `chosen` see them."""
+        return self if self.masses.ndim == 1 else Cells(self.monomials, self.masses[chosen])
 
     @property
     def centers(self) -> Tensor:
@@ -56,14 +60,19 @@ class Cells:
         return (self.monomials @ self.masses).reshape(1, 1, -1)
 
     def merged(self, limit: int) -> Cells:
-        """At most `limit` cells, whose order does not depend on the order of these.
+        """At most `limit` cells, whose order does not depend on the order of these; see :meth:`grouping`."""
+        return self.grouped(self.grouping(limit))
+
+    def grouping(self, limit: int) -> Tensor:
+        """(h,) int64: for each cell the one it goes into when at most `limit` are to be left.
 
         Equal points become one cell. If that leaves too many, cells are merged by the finest regular grid of a ladder
         of grids that has at most `limit` occupied boxes.
         """
-        if len(self) <= limit:
-            return self._grouped(torch.unique(self.centers, dim=0, return_inverse=True)[1])
         centers = self.centers
+        if len(self) <= limit:
+            inverse: Tensor = torch.unique(centers, dim=0, return_inverse=True)[1]
+            return inverse
         low = centers.amin(0)
         span = centers.amax(0) - low
         unit = (centers - low) / torch.where(span > 0, span, 1.0)
@@ -76,9 +85,10 @@ class Cells:
             if int(finer.max()) >= limit:
                 break
             group = finer
-        return self._grouped(group)
+        return group
 
-    def _grouped(self, group: Tensor) -> Cells:
+    def grouped(self, group: Tensor) -> Cells:
+        """One cell for each number in the (h,) `group`, which holds all from 0 to the largest."""
         count = int(group.max()) + 1
         masses = self.masses.new_zeros(count).index_add_(0, group, self.masses)
         sums = self.masses.new_zeros(len(self.monomials), count).index_add_(1, group, self.monomials * self.masses)
@@ -103,12 +113,12 @@ def expectation(cells: Cells, parameters: Tensor) -> tuple[Tensor, Tensor]:
     # Blocks of what stays in a processor's cache make a pass three times faster than one sweep over all cells.
     block = max(1, (2**17 if rows.device.type == "cpu" else 2**25) // (k * r))
     for start in range(0, len(cells), block):
-        monomials, masses = cells.monomials[:, start : start + block], cells.masses[start : start + block]
+        monomials, masses = cells.monomials[:, start : start + block], cells.masses[..., start : start + block]
         densities = (rows @ monomials).view(k, r, -1)
         largest = densities.amax(0)
         densities.sub_(largest).exp_()
         total = densities.sum(0)
-        likelihood += (total.log() + largest) @ masses
+        likelihood += ((total.log() + largest) * masses).sum(-1)
         densities.mul_(masses / total)
         statistics += densities.view(k * r, -1) @ monomials.T
     return likelihood.to(parameters.device), statistics.to(parameters.device).view(k, r, f)
@@ -158,7 +168,8 @@ def maximization(cells: Cells, statistics: Tensor, floor: float) -> Tensor:
     masses, means, covariances = moments(statistics)
     parameters = natural_parameters(masses, means, covariances, floor)
     for r in torch.nonzero((masses < EMPTY).any(0)).flatten().tolist():
-        parameters[:, r] = _with_empty_reseeded(cells, parameters[:, r], masses[:, r] < EMPTY, floor)
+        own = cells.of_mixtures(torch.tensor(r))
+        parameters[:, r] = _with_empty_reseeded(own, parameters[:, r], masses[:, r] < EMPTY, floor)
     return parameters
 
 
@@ -189,13 +200,14 @@ def climb(
     moving = torch.nonzero(change > tolerance).flatten()
     while len(moving) and made + 2 <= steps:
         first, second = start[:, moving], image[:, moving]
-        likelihood_second, third = expectation(cells, maximization(cells, second, floor))
+        seen = cells.of_mixtures(moving)
+        likelihood_second, third = expectation(seen, maximization(seen, second, floor))
         step = second - first
         bend = (third - second) - step
         length = (step.square().sum((0, 2)) / bend.square().sum((0, 2)).clamp(min=1e-300)).sqrt().clamp(1.0, 100.0)
         length = length.unsqueeze(-1)
         trial = first + 2 * length * step + length.square() * bend
-        likelihood_trial, after = expectation(cells, maximization(cells, trial, floor))
+        likelihood_trial, after = expectation(seen, maximization(seen, trial, floor))
         better = likelihood_trial >= likelihood_second
         choose = better.unsqueeze(-1)
         start[:, moving] = torch.where(choose, trial, second)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medsegdist.distance.em_steps import Cells, climb, floored, moments
+from medsegdist.distance.em_steps import EMPTY, Cells, climb, floored, moments
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_search import Search, search_mixtures
 from medsegdist.distance.pixel_histogram import PixelHistogram
@@ -75,7 +75,7 @@ def fit_mixture(
     if components < 1:
         raise ValueError(f"expected at least 1 component, found {components}.")
     search = search or Search()
-    center, scale = _standard(histogram)
+    center, scale = histogram.standard()
     cells = Cells.of_points((histogram.points - center) / scale, histogram.masses)
     coarse = cells.merged(COARSE_CELLS)
     if len(coarse) < components:  # few pixels, or an outlier so far off that all others share a box
@@ -86,7 +86,7 @@ def fit_mixture(
             f"{components} components; ask for fewer components or leave the dataset out."
         )
     coarse = Cells(coarse.monomials.cpu(), coarse.masses.cpu())
-    with _one_thread():
+    with one_thread():
         optima, _ = search_mixtures(coarse, components, search, np.random.default_rng(seed))
     optima, likelihoods, _, warm_up = climb(cells, optima[:, :FINALISTS], WARM_UP, search.floor, tolerance)
     best = int(likelihoods.argmax())
@@ -94,7 +94,7 @@ def fit_mixture(
     likelihoods[best] = likelihood[0]
     in_units = likelihoods - scale.log().sum().cpu()
     return MixtureFit(
-        mixture=_mixture(statistics, search.floor, center.cpu(), scale.cpu()),
+        mixture=mixture_of(statistics.squeeze(1), search.floor, center.cpu(), scale.cpu()),
         log_likelihood=float(in_units[best]),
         iterations=warm_up + steps,
         converged=float(change) <= tolerance,
@@ -103,7 +103,7 @@ def fit_mixture(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Many small products: more threads would mostly wait for one another, on a busy machine for minutes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -113,19 +113,19 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _standard(histogram: PixelHistogram) -> tuple[Tensor, Tensor]:
-    """(d,) mean and (d,) standard deviation of the points; an axis without spread takes that of the widest, or 1."""
-    center = histogram.masses @ histogram.points
-    spread = (histogram.masses @ (histogram.points - center).square()).sqrt()
-    widest = float(spread.max())
-    # Rounding leaves a constant axis with a spread near 1e-16.
-    flat = spread <= 1e-9 * max(widest, float(histogram.points.abs().max()))
-    return center, torch.where(flat, widest if widest > 0 and not bool(flat.all()) else 1.0, spread)
+def mixture_of(statistics: Tensor, floor: float, center: Tensor, scale: Tensor) -> GaussianMixture:
+    """The mixture that the statistics of an E step describe.
 
+    Args:
+        statistics: (k, f) on the CPU, in standard units.
+        floor: smallest variance of a component along any direction, in squared standard units.
+        center: (d,) of the standard units.
+        scale: (d,) of the standard units.
 
-def _mixture(statistics: Tensor, floor: float, center: Tensor, scale: Tensor) -> GaussianMixture:
-    """The mixture of (k, 1, f) statistics in the unit of the points, components ordered by their means."""
-    masses, means, covariances = (value.squeeze(1) for value in moments(statistics))
+    Returns:
+        The components that hold any mass, in increasing order of their means, in the unit of the points.
+    """
+    masses, means, covariances = moments(statistics[statistics[:, 0] > EMPTY])
     means = center + scale * means
     order = torch.from_numpy(np.lexsort(means.numpy().T[::-1]))
     return GaussianMixture(

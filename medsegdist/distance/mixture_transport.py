@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -50,15 +52,48 @@ def squared_mixture_wasserstein(source: GaussianMixture, target: GaussianMixture
     Raises:
         ValueError: the dimensions differ.
     """
-    if source.dimensions != target.dimensions:
-        raise ValueError(f"expected mixtures of one dimension, found {source.dimensions} and {target.dimensions}.")
-    cost = squared_bures_wasserstein(source.means, source.covariances, target.means, target.covariances)
-    return solve_transport(cost, source.weights, target.weights).value
+    return float(_squared_mixture_wassersteins([source], [target]))
 
 
 def mixture_wasserstein(source: GaussianMixture, target: GaussianMixture) -> float:
     """MW2, not squared, in the unit of the points (the paper's Eq. 11, 12)."""
     return float(squared_mixture_wasserstein(source, target) ** 0.5)
+
+
+def mixture_wassersteins(sources: Sequence[GaussianMixture], targets: Sequence[GaussianMixture]) -> Tensor:
+    """MW2, not squared, between every two mixtures.
+
+    Args:
+        sources: p mixtures in d dimensions.
+        targets: q mixtures in as many.
+
+    Returns:
+        (p, q) float64 CPU tensor in the unit of the points.
+
+    Raises:
+        ValueError: the dimensions differ.
+    """
+    return _squared_mixture_wassersteins(sources, targets).sqrt()
+
+
+def _squared_mixture_wassersteins(sources: Sequence[GaussianMixture], targets: Sequence[GaussianMixture]) -> Tensor:
+    dimensions = [mixture.dimensions for mixture in (*sources, *targets)]
+    if len(set(dimensions)) > 1:
+        raise ValueError(f"expected mixtures of one dimension, found {min(dimensions)} and {max(dimensions)}.")
+    means, covariances, other_means, other_covariances = (
+        torch.cat([getattr(mixture, name) for mixture in mixtures])
+        for mixtures in (sources, targets)
+        for name in ("means", "covariances")
+    )
+    cost = squared_bures_wasserstein(means, covariances, other_means, other_covariances)
+    values = [
+        [
+            solve_transport(block, source.weights, target.weights).value
+            for block, target in zip(rows.split([len(target.weights) for target in targets], 1), targets, strict=True)
+        ]
+        for rows, source in zip(cost.split([len(source.weights) for source in sources]), sources, strict=True)
+    ]
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def _square_roots(covariances: Tensor) -> Tensor:

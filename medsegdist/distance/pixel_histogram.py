@@ -49,6 +49,15 @@ class PixelHistogram:
     def __len__(self) -> int:
         return len(self.points)
 
+    def standard(self) -> tuple[Tensor, Tensor]:
+        """(d,) mean and (d,) standard deviation; an axis without spread takes that of the widest, or 1."""
+        center = self.masses @ self.points
+        spread = (self.masses @ (self.points - center).square()).sqrt()
+        widest = float(spread.max())
+        # Rounding leaves a constant axis with a spread near 1e-16.
+        flat = spread <= 1e-9 * max(widest, float(self.points.abs().max()))
+        return center, torch.where(flat, widest if widest > 0 and not bool(flat.all()) else 1.0, spread)
+
 
 def pixel_histogram(
     samples: SegmentationSamples,
@@ -94,15 +103,41 @@ def pixel_histogram(
             total += mass[k] * samples.masks[k]
         occupied = total.nonzero()
         return PixelHistogram(points=occupied.to(torch.float64), masses=total[tuple(occupied.T)])
-    low, high = _span(samples, chosen)
-    width = intensity_bin if intensity_bin is not None else (high - low) / LEVELS
-    bins = int((high - low) / width) + 1 if width > 0 else 1
-    if bins > COUNTED_AT_ONCE:
-        raise ValueError(
-            f"expected an intensity_bin that cuts the intensities {low:g} to {high:g} of dataset '{samples.name}' into "
-            f"at most {COUNTED_AT_ONCE} bins, found {intensity_bin}; choose a wider one."
-        )
-    return _binned(samples, chosen, mass, low, width, bins)
+    return _binned(samples, chosen, mass, IntensityBins.of(samples, chosen, intensity_bin))
+
+
+@dataclass(frozen=True, slots=True)
+class IntensityBins:
+    """Equal bins over the intensities inside segments.
+
+    Args:
+        low: where the first one begins.
+        width: of each; 0 if all intensities are equal.
+        count: how many.
+    """
+
+    low: float
+    width: float
+    count: int
+
+    @classmethod
+    def of(cls, samples: SegmentationSamples, chosen: Sequence[int], width: float | None) -> IntensityBins:
+        """The bins of some samples; `width` None is 1/256 of the span."""
+        low, high = _span(samples, chosen)
+        width = (high - low) / LEVELS if width is None else width
+        count = int((high - low) / width) + 1 if width > 0 else 1
+        if count > COUNTED_AT_ONCE:
+            raise ValueError(
+                f"expected an intensity_bin that cuts the intensities {low:g} to {high:g} of dataset "
+                f"'{samples.name}' into at most {COUNTED_AT_ONCE} bins, found {width}; choose a wider one."
+            )
+        return cls(low, width, count)
+
+    def levels(self, heights: Tensor) -> Tensor:
+        """(pixels,) int64 bin of each intensity, given as its (pixels,) height above `low`."""
+        if self.width == 0:
+            return torch.zeros_like(heights, dtype=torch.int64)
+        return (heights / self.width).long().clamp_(max=self.count - 1)
 
 
 def _span(samples: SegmentationSamples, chosen: Sequence[int]) -> tuple[float, float]:
@@ -119,36 +154,40 @@ def _span(samples: SegmentationSamples, chosen: Sequence[int]) -> tuple[float, f
     return low, high
 
 
-def _binned(
-    samples: SegmentationSamples, chosen: Sequence[int], mass: Tensor, low: float, width: float, bins: int
-) -> PixelHistogram:
+def _binned(samples: SegmentationSamples, chosen: Sequence[int], mass: Tensor, bins: IntensityBins) -> PixelHistogram:
     """Counts pixels by place and intensity bin; places are numbered among those any segment touches."""
+    places, number = touched_places(samples, chosen)
+    points, masses = [], []
+    step = max(1, COUNTED_AT_ONCE // bins.count)
+    for start in range(0, len(places), step):
+        stop = min(start + step, len(places))
+        total = mass.new_zeros((stop - start) * bins.count)
+        moment = torch.zeros_like(total)
+        for k in chosen:
+            inside = samples.masks[k]
+            place = number[inside]
+            height = samples.images[k][inside].to(torch.float64) - bins.low
+            if step < len(places):
+                here = (place >= start) & (place < stop)
+                place, height = place[here], height[here]
+            cell = (place - start) * bins.count + bins.levels(height)
+            total.index_add_(0, cell, mass[k].expand(len(cell)))
+            moment.index_add_(0, cell, mass[k] * height)
+        occupied = total.nonzero()[:, 0]
+        intensities = bins.low + moment[occupied] / total[occupied]
+        points.append(
+            torch.cat([places[start + occupied // bins.count].to(torch.float64), intensities[:, None]], dim=1)
+        )
+        masses.append(total[occupied])
+    return PixelHistogram(points=torch.cat(points), masses=torch.cat(masses))
+
+
+def touched_places(samples: SegmentationSamples, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """(p, d) int64 pixels that any segment touches, in reading order, and (*grid) int64 their numbers."""
     touched = samples.masks.new_zeros(samples.grid)
     for k in chosen:
         touched |= samples.masks[k]
     places = touched.nonzero()
     number = torch.zeros(samples.grid, dtype=torch.int64, device=touched.device)
     number[touched] = torch.arange(len(places), device=touched.device)
-
-    points, masses = [], []
-    step = max(1, COUNTED_AT_ONCE // bins)
-    for start in range(0, len(places), step):
-        stop = min(start + step, len(places))
-        total = mass.new_zeros((stop - start) * bins)
-        moment = torch.zeros_like(total)
-        for k in chosen:
-            inside = samples.masks[k]
-            place = number[inside]
-            value = samples.images[k][inside].to(torch.float64) - low
-            if step < len(places):
-                here = (place >= start) & (place < stop)
-                place, value = place[here], value[here]
-            level = (value / width).long().clamp_(max=bins - 1) if width > 0 else torch.zeros_like(place)
-            cell = (place - start) * bins + level
-            total.index_add_(0, cell, mass[k].expand(len(cell)))
-            moment.index_add_(0, cell, mass[k] * value)
-        occupied = total.nonzero()[:, 0]
-        intensities = low + moment[occupied] / total[occupied]
-        points.append(torch.cat([places[start + occupied // bins].to(torch.float64), intensities[:, None]], dim=1))
-        masses.append(total[occupied])
-    return PixelHistogram(points=torch.cat(points), masses=torch.cat(masses))
+    return places, number

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.dataset_distance import DatasetDistance, Distance, SamplePair
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
-
-EQUAL = 1e-9
-"""Distances that differ by less than this part of the largest are one rank: the solvers do not resolve more."""
+from medsegdist.distance.bootstrap import Bootstrap
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.distance_table import Comparison, DistanceRow, DistanceTable
+from medsegdist.distance.pairs import PairDistance, PreparedDataset, compare_pair, noise_floors_of, prepare
+from medsegdist.distance.ranks import probability_nearer, ranked
 
 Progress = Callable[[int, int, str], None]
 """Called with steps done, steps in all, and what was just done."""
@@ -23,6 +22,7 @@ def compare_all(
     *,
     targets: Sequence[str] | None = None,
     sources: Sequence[str] | None = None,
+    bootstrap: Bootstrap | None = None,
     progress: Progress | None = None,
 ) -> DistanceTable:
     """Distances from every source to every target by every method.
@@ -35,6 +35,7 @@ def compare_all(
         distances: the dataset distances to compute, by the name of the method.
         targets: names of the targets; all datasets by default.
         sources: names of the sources; all datasets by default. A dataset is never its own source.
+        bootstrap: how patients are drawn anew to tell how sure the distances are; None leaves that unsaid.
         progress: told of every summary and pair.
 
     Raises:
@@ -53,22 +54,33 @@ def compare_all(
     wanted = {frozenset((source, target)) for target in targets for source in sources if source != target}
     pairs = [pair for pair in combinations(by_name, 2) if frozenset(pair) in wanted]
     needed = [name for name in by_name if any(name in pair for pair in pairs)]
-    steps = _Steps(len(needed) * len(distances) + len(pairs), progress)
+    floors_of = [name for name in targets if name in needed] if bootstrap is not None else []
+    steps = _Steps(len(needed) * len(distances) + len(pairs) + len(floors_of), progress)
 
-    summarized: dict[str, dict[str, tuple[SegmentationSamples, Any]]] = {}
+    prepared: dict[str, dict[str, PreparedDataset]] = {}
     for name in needed:
-        summarized[name] = _summaries(by_name[name], distances, steps)
-    solved: dict[frozenset[str], dict[str, Distance]] = {}
+        prepared[name] = {}
+        for method, dataset in prepare(by_name[name], distances, bootstrap):
+            prepared[name][method] = dataset
+            steps.done(f"{method} of {name}")
+    solved: dict[frozenset[str], dict[str, PairDistance]] = {}
     for one, other in pairs:
-        solved[frozenset((one, other))] = _between(summarized[one], summarized[other], distances)
+        solved[frozenset((one, other))] = compare_pair(prepared[one], prepared[other], distances)
         steps.done(f"{one} and {other}")
-    rows = (
-        row
-        for method in distances
-        for target in targets
-        for row in _ranked({s: solved[frozenset((s, target))][method] for s in sources if s != target}, target)
-    )
-    return DistanceTable(rows=tuple(rows))
+    floors: dict[str, dict[str, float]] = {}
+    for name in floors_of:
+        floors[name] = noise_floors_of(prepared[name], distances)
+        steps.done(f"noise floor of {name}")
+    level = Bootstrap().level if bootstrap is None else bootstrap.level
+    patients = {name: len(prepared[name][method].samples.patients) for name in needed for method in distances}
+    rows: list[DistanceRow] = []
+    comparisons: list[Comparison] = []
+    for method in distances:
+        for target in targets:
+            found = {s: solved[frozenset((s, target))][method] for s in sources if s != target}
+            rows += _rows(found, target, floors.get(target, {}).get(method), level)
+            comparisons += _comparisons(found, target, method, patients)
+    return DistanceTable(rows=tuple(rows), comparisons=tuple(comparisons))
 
 
 def rank_sources(
@@ -76,6 +88,7 @@ def rank_sources(
     sources: Iterable[SegmentationSamples],
     distances: Mapping[str, DatasetDistance],
     *,
+    bootstrap: Bootstrap | None = None,
     progress: Progress | None = None,
 ) -> DistanceTable:
     """The sources in order of their distance to one target, by every method.
@@ -84,70 +97,53 @@ def rank_sources(
         target: the dataset to train on in the end.
         sources: the datasets that could be pre-trained on.
         distances: the dataset distances to compute, by the name of the method.
+        bootstrap: how patients are drawn anew to tell how sure the ranking is; None leaves that unsaid.
         progress: told of every summary and pair.
     """
     sources = list(sources)
     names = [samples.name for samples in sources]
-    return compare_all([target, *sources], distances, targets=[target.name], sources=names, progress=progress)
+    return compare_all(
+        [target, *sources], distances, targets=[target.name], sources=names, bootstrap=bootstrap, progress=progress
+    )
 
 
-def _summaries(
-    samples: SegmentationSamples, distances: Mapping[str, DatasetDistance], steps: _Steps
-) -> dict[str, tuple[SegmentationSamples, Any]]:
-    """For each method the samples it compares and their summary; methods that compare the same samples share them."""
-    chosen: dict[tuple[int, int], SegmentationSamples] = {}
-    found = {}
-    for method, distance in distances.items():
-        choice = (distance.max_samples, distance.seed)
-        if choice not in chosen:
-            chosen[choice] = samples.spread(distance.max_samples, seed=distance.seed)
-        found[method] = (chosen[choice], distance.metric.summarize(chosen[choice]))
-        steps.done(f"{method} of {samples.name}")
-    return found
-
-
-def _between(
-    one: Mapping[str, tuple[SegmentationSamples, Any]],
-    other: Mapping[str, tuple[SegmentationSamples, Any]],
-    distances: Mapping[str, DatasetDistance],
-) -> dict[str, Distance]:
-    """The distance of two datasets by every method; methods that compare the same samples share the image cost."""
-    pairs: dict[tuple[int, int], SamplePair] = {}
-    found = {}
-    for method, distance in distances.items():
-        (samples, summary), (other_samples, other_summary) = one[method], other[method]
-        choice = (distance.max_samples, distance.seed)
-        if choice not in pairs:
-            pairs[choice] = SamplePair(samples, other_samples)
-        found[method] = distance.between(pairs[choice], summary, other_summary)
-    return found
-
-
-def _ranked(by_source: Mapping[str, Distance], target: str) -> list[DistanceRow]:
-    values = [distance.value for distance in by_source.values()]
-    resolution = EQUAL * max(values, default=0.0)
-    rows = []
-    for source, distance in by_source.items():
+def _rows(
+    found: Mapping[str, PairDistance], target: str, noise_floor: float | None, level: float
+) -> Iterator[DistanceRow]:
+    ranks = ranked({source: pair.estimate for source, pair in found.items()}, level)
+    for source, pair in found.items():
+        distance = pair.distance
         forward = distance.source == source
-        rows.append(
-            DistanceRow(
-                source=source,
-                target=target,
-                method=distance.method,
-                distance=distance.value,
-                image_term=distance.image_term,
-                mask_term=distance.mask_term,
-                low=None,
-                high=None,
-                noise_floor=None,
-                rank=1 + sum(value < distance.value - resolution for value in values),
-                tied=sum(abs(value - distance.value) <= resolution for value in values) > 1,
-                n_source=distance.n_source if forward else distance.n_target,
-                n_target=distance.n_target if forward else distance.n_source,
-                optimality_gap=distance.optimality_gap,
-            )
+        low, high = pair.estimate.interval(level)
+        rank, tied = ranks[source]
+        yield DistanceRow(
+            source=source,
+            target=target,
+            method=distance.method,
+            distance=distance.value,
+            image_term=distance.image_term,
+            mask_term=distance.mask_term,
+            low=low,
+            high=high,
+            noise_floor=noise_floor,
+            rank=rank,
+            tied=tied,
+            n_source=distance.n_source if forward else distance.n_target,
+            n_target=distance.n_target if forward else distance.n_source,
+            optimality_gap=distance.optimality_gap,
         )
-    return rows
+
+
+def _comparisons(
+    found: Mapping[str, PairDistance], target: str, method: str, patients: Mapping[str, int]
+) -> Iterator[Comparison]:
+    """Every two sources of a target, the one that seems nearer first."""
+    order = sorted(found, key=lambda source: found[source].distance.value)
+    for nearer, farther in combinations(order, 2):
+        probability = probability_nearer(found[nearer].estimate, found[farther].estimate)
+        if probability is not None:
+            fewest = min(patients[name] for name in (target, nearer, farther))
+            yield Comparison(target, method, nearer, farther, probability, fewest)
 
 
 class _Steps:

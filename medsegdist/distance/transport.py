@@ -51,7 +51,12 @@ class Transport:
 
 
 def solve_transport(
-    cost: Tensor, source_weights: Tensor, target_weights: Tensor, *, max_iterations: int = MAX_ITERATIONS
+    cost: Tensor,
+    source_weights: Tensor,
+    target_weights: Tensor,
+    *,
+    start: tuple[Tensor, Tensor] | None = None,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> Transport:
     """Exact optimal transport between two discrete distributions (the minimum of the paper's Eq. 2).
 
@@ -59,6 +64,8 @@ def solve_transport(
         cost: (n, m) float64, finite and >= 0, in any unit.
         source_weights: (n,) positive masses; only their ratios matter.
         target_weights: (m,) positive masses; only their ratios matter.
+        start: (n,) and (m,) dual potentials to start from, such as those of a similar problem. They save pivots and
+            change nothing else.
         max_iterations: pivots of the network simplex.
 
     Returns:
@@ -78,7 +85,8 @@ def solve_transport(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # POT warns where we raise
-        plan, log = ot.emd(source, target, matrix, numItermax=max_iterations, log=True)
+        initial = None if start is None else tuple(potential.detach().cpu().double().numpy() for potential in start)
+        plan, log = ot.emd(source, target, matrix, numItermax=max_iterations, log=True, potentials_init=initial)
     if log["result_code"] != OPTIMAL:
         raise ConvergenceError(
             f"optimal transport between {len(source)} and {len(target)} points stopped before its optimum "

@@ -13,7 +13,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
-    from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 
 TITLES = {
     "euclidean": "Euclidean distance (Table 5)",
@@ -65,24 +65,50 @@ def ranking_table(table: DistanceTable, target: str) -> Table:
 
 
 def mean_ranks(table: DistanceTable, target: str) -> Mapping[str, float]:
-    """Mean rank over the methods of every source of one target, smallest first."""
+    """Mean rank over the methods of every source of one target, smallest first; of equal ones the nearer first."""
     ranks: dict[str, list[int]] = {}
-    for row in table.rows:
-        if row.target == target:
+    places: Counter[str] = Counter()
+    for method in table.methods:
+        for place, row in enumerate(_by_distance(table, target, method)):
             ranks.setdefault(row.source, []).append(row.rank)
+            places[row.source] += place
     means = {source: sum(found) / len(found) for source, found in ranks.items()}
-    return dict(sorted(means.items(), key=lambda item: item[1]))
+    return dict(sorted(means.items(), key=lambda item: (item[1], places[item[0]])))
 
 
 def verdict(table: DistanceTable, target: str) -> str:
-    """One sentence: which source is nearest, by how many methods."""
-    first = Counter(row.source for row in table.rows if row.target == target and row.rank == 1)
+    """Which source is nearest, by how many methods, and which ones cannot be told from it."""
     methods = len(table.methods)
-    ordered = sorted(first.items(), key=lambda item: -item[1])
-    if len(ordered) == 1:
-        return f"For {target} the nearest source is {ordered[0][0]}, by every method ({methods} of {methods})."
-    said = ", ".join(f"{source} (by {count} of {methods})" for source, count in ordered)
-    return f"For {target} the methods do not agree on the nearest source: {said}."
+    first = Counter(_by_distance(table, target, method)[0].source for method in table.methods)
+    nearest = first.most_common(1)[0][0]
+    if len(first) == 1:
+        found = f"For {target} the nearest source is {nearest}, by every method ({methods} of {methods})."
+    else:
+        said = ", ".join(f"{source} (by {count} of {methods})" for source, count in first.most_common())
+        found = f"For {target} the methods do not agree on the nearest source: {said}."
+    return f"{found}{_doubt(table, target, nearest)}"
+
+
+def _doubt(table: DistanceTable, target: str, nearest: str) -> str:
+    """A sentence on the sources that share the first rank with the nearest one; empty if there are none."""
+    alike: Counter[str] = Counter()
+    for method in table.methods:
+        together = [row.source for row in _by_distance(table, target, method) if row.rank == 1]
+        if nearest in together:
+            alike.update(source for source in together if source != nearest)
+    compared = [one for one in table.comparisons if one.target == target and nearest in (one.nearer, one.farther)]
+    patients = {source: one.patients for one in compared for source in (one.nearer, one.farther)}
+    if not alike or not patients:
+        return ""
+    said = ", ".join(
+        f"{source} with {patients[source]} patients (by {count} of {len(table.methods)})"
+        for source, count in alike.most_common()
+    )
+    return f" {nearest} cannot be told apart from {said}."
+
+
+def _by_distance(table: DistanceTable, target: str, method: str) -> list[DistanceRow]:
+    return sorted(table.ranking(target, method), key=lambda row: row.distance)
 
 
 def problem_table(problems: Iterable[Problem]) -> Table:

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from medsegdist.distance.fake_classes import fake_classes
+from medsegdist.distance.fake_classes import fake_classes, numbered, refit_classes
 
 
 def three_groups(n=90, seed=0):
@@ -50,3 +51,39 @@ def test_never_more_classes_than_distinct_samples_and_none_empty():
 def test_no_class_is_refused():
     with pytest.raises(ValueError, match="at least 1 class, found 0"):
         fake_classes(torch.ones(2, 2), torch.ones(2), classes=0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_refitted_classes_are_those_of_scikit_learn_from_the_same_centers(seed):
+    rng = np.random.default_rng(seed)
+    features = torch.from_numpy(rng.uniform(size=(50, 4)))
+    features[0], features[1] = 0.0, 1.0  # scaling to [0, 1] then changes nothing
+    classes = fake_classes(features, torch.ones(50))
+    weights = torch.from_numpy(rng.multinomial(50, np.full(50, 1 / 50), size=20).astype(float))
+    found = refit_classes(features, classes, weights)
+    for row, mass in zip(found, weights, strict=True):
+        drawn = (mass > 0).numpy()
+        points, own = features.numpy()[drawn], classes.numpy()[drawn]
+        centers = np.stack(
+            [np.average(points[own == c], axis=0, weights=mass.numpy()[drawn][own == c]) for c in range(3)]
+        )
+        expected = KMeans(3, init=centers, n_init=1, tol=0).fit(points, sample_weight=mass.numpy()[drawn]).labels_
+        assert np.array_equal(row.numpy()[drawn], expected)
+        assert (row.numpy()[~drawn] == -1).all()
+
+
+def test_refitting_with_the_own_weights_changes_nothing():
+    rng = np.random.default_rng(9)
+    features = torch.from_numpy(rng.uniform(size=(40, 5)))
+    weights = torch.from_numpy(rng.uniform(0.2, 3, size=40))
+    classes = fake_classes(features, weights)
+    assert torch.equal(refit_classes(features, classes, weights[None])[0], classes)
+
+
+def test_a_class_of_which_nothing_is_drawn_is_gone():
+    features = torch.tensor([[0.0], [0.1], [0.5], [0.9], [1.0]])
+    classes = torch.tensor([0, 0, 1, 2, 2])
+    weights = torch.tensor([[1.0, 1.0, 0.0, 2.0, 1.0]], dtype=torch.float64)
+    found = refit_classes(features.double(), classes, weights)
+    assert found.tolist() == [[0, 0, -1, 2, 2]]
+    assert numbered(found[0][weights[0] > 0]).tolist() == [0, 0, 1, 1]

@@ -74,7 +74,9 @@ def test_nothing_is_computed_twice(monkeypatch):
     costs, solved = [], []
     image_cost, solve = dataset_distance.image_cost, dataset_distance.solve_transport
     monkeypatch.setattr(dataset_distance, "image_cost", lambda *args: costs.append(1) or image_cost(*args))
-    monkeypatch.setattr(dataset_distance, "solve_transport", lambda *args: solved.append(1) or solve(*args))
+    monkeypatch.setattr(
+        dataset_distance, "solve_transport", lambda *args, **options: solved.append(1) or solve(*args, **options)
+    )
     metrics = [Counting("one"), Counting("two")]
     compare_all([NEAR, TARGET, FAR], {metric.name: DatasetDistance(metric) for metric in metrics})
     assert (len(costs), len(solved)) == (3, 3)

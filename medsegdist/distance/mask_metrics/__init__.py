@@ -5,5 +5,7 @@ from medsegdist.distance.mask_metrics.fake_class_gmm import FakeClassGmmMetric a
 from medsegdist.distance.mask_metrics.fake_classes import FakeClassMetric as FakeClassMetric
 from medsegdist.distance.mask_metrics.gmm import GmmMetric as GmmMetric
 from medsegdist.distance.mask_metrics.mask_metric import MaskMetric as MaskMetric
+from medsegdist.distance.mask_metrics.mask_metric import PairwiseMetric as PairwiseMetric
+from medsegdist.distance.mask_metrics.mask_metric import ResamplingMetric as ResamplingMetric
 from medsegdist.distance.mask_metrics.paper import PAPER_METHODS as PAPER_METHODS
 from medsegdist.distance.mask_metrics.paper import paper_metrics as paper_metrics

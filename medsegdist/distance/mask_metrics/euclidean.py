@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import sparse
@@ -30,6 +31,11 @@ class EuclideanMetric:
     def name(self) -> str:
         """What tables call it."""
         return "euclidean"
+
+    @property
+    def pairwise(self) -> Literal[True]:
+        """d_Y of two samples depends on nothing else."""
+        return True
 
     def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
         """Neutralized segments S (Eq. 8), one row per sample: (n, pixels) float64, zero outside the segment.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.fake_classes import fake_classes
+from medsegdist.distance.fake_classes import fake_classes, numbered, refit_classes
 from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_transport import mixture_wasserstein
+from medsegdist.distance.mixture_refit import refit_mixtures
+from medsegdist.distance.mixture_transport import mixture_wassersteins
 from medsegdist.distance.pixel_histogram import pixel_histogram
+from medsegdist.distance.sample_histograms import sample_histograms
 from medsegdist.distance.segment_features import segment_features
 
 
@@ -74,9 +75,24 @@ class FakeClassGmmMetric:
             mixtures.append(fit_mixture(histogram, components, seed=self.seed).mixture)
         return ClassMixtures(classes=classes, mixtures=tuple(mixtures))
 
+    def resummarize(
+        self, samples: SegmentationSamples, summary: ClassMixtures, weights: Tensor, /
+    ) -> list[ClassMixtures]:
+        """What the whole dataset's classes and their mixtures move to when its samples are weighed anew."""
+        classes = refit_classes(segment_features(samples.masks), summary.classes, weights)
+        histograms = sample_histograms(samples, intensity=self.intensity, intensity_bin=self.intensity_bin)
+        mixtures: list[dict[int, GaussianMixture]] = [{} for _ in weights]
+        for c, start in enumerate(summary.mixtures):
+            of_class = weights * (classes == c)
+            there = of_class.any(1).nonzero()[:, 0]
+            for b, mixture in zip(there.tolist(), refit_mixtures(histograms, of_class[there], start), strict=True):
+                mixtures[b][c] = mixture
+        return [
+            ClassMixtures(numbered(of_sample[row > 0]), tuple(found.values()))
+            for of_sample, row, found in zip(classes, weights, mixtures, strict=True)
+        ]
+
     def compare(self, source: ClassMixtures, target: ClassMixtures, image_cost: Tensor, /) -> Tensor:
         """(n, m) MW2 in pixels (and intensity units), constant within a pair of classes."""
-        between = torch.tensor(
-            [[mixture_wasserstein(g, h) for h in target.mixtures] for g in source.mixtures], dtype=torch.float64
-        )
+        between = mixture_wassersteins(source.mixtures, target.mixtures)
         return between[source.classes][:, target.classes].to(image_cost.device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.fake_classes import fake_classes
+from medsegdist.distance.fake_classes import fake_classes, numbered, refit_classes
 from medsegdist.distance.segment_features import segment_features
 from medsegdist.distance.transport import solve_transport
 
@@ -65,6 +65,17 @@ class FakeClassMetric:
             classes=fake_classes(features, samples.weights, classes=self.classes, seed=self.seed),
             mass=samples.mass,
         )
+
+    def resummarize(
+        self, samples: SegmentationSamples, summary: ClassedSamples, weights: Tensor, /
+    ) -> list[ClassedSamples]:
+        """The classes that the whole dataset's classes move to when its samples are weighed anew."""
+        refitted = refit_classes(segment_features(samples.masks), summary.classes, weights)
+        found = []
+        for classes, row in zip(refitted, weights, strict=True):
+            drawn = row > 0
+            found.append(ClassedSamples(classes=numbered(classes[drawn]), mass=row[drawn] / row.sum()))
+        return found
 
     def compare(self, source: ClassedSamples, target: ClassedSamples, image_cost: Tensor, /) -> Tensor:
         """(n, m) Wasserstein distances in the unit of the image cost, constant within a pair of classes."""

@@ -10,8 +10,10 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.expectation_maximization import fit_mixture
 from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture_refit import refit_mixtures
 from medsegdist.distance.mixture_transport import mixture_wasserstein
 from medsegdist.distance.pixel_histogram import pixel_histogram
+from medsegdist.distance.sample_histograms import sample_histograms
 from medsegdist.errors import DataError
 
 
@@ -54,6 +56,13 @@ class GmmMetric:
             return fit_mixture(histogram, self.components, seed=self.seed).mixture
         except DataError as error:
             raise DataError(f"dataset '{samples.name}': {error}") from error
+
+    def resummarize(
+        self, samples: SegmentationSamples, summary: GaussianMixture, weights: Tensor, /
+    ) -> list[GaussianMixture]:
+        """The mixtures that the whole dataset's mixture moves to when its samples are weighed anew."""
+        histograms = sample_histograms(samples, intensity=self.intensity, intensity_bin=self.intensity_bin)
+        return refit_mixtures(histograms, weights, summary)
 
     def compare(self, source: GaussianMixture, target: GaussianMixture, image_cost: Tensor, /) -> Tensor:
         """(1, 1) MW2 in pixels (and intensity units), not squared."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -42,5 +43,39 @@ class MaskMetric(Protocol[S]):
 
         Returns:
             (n, m) or (1, 1) float64, >= 0, not raised to `power`.
+        """
+        ...
+
+
+@runtime_checkable
+class PairwiseMetric(Protocol):
+    """A mask metric whose d_Y(k, l) depends on the samples k and l alone.
+
+    Where patients are drawn anew, d_Y is then a choice of rows and columns, and nothing is compared again.
+    """
+
+    @property
+    def pairwise(self) -> Literal[True]:
+        """Says so."""
+        ...
+
+
+@runtime_checkable
+class ResamplingMetric(Protocol[S]):
+    """A mask metric that knows a short way to the summaries of a dataset whose patients are drawn anew.
+
+    Without it, every replicate is summarized like a dataset of its own.
+    """
+
+    def resummarize(self, samples: SegmentationSamples, summary: S, weights: Tensor, /) -> Sequence[S]:
+        """Summaries of the same samples under other weights.
+
+        Args:
+            samples: n samples.
+            summary: `summarize(samples)`.
+            weights: (r, n) float64 on the CPU; a sample of weight 0 is not there.
+
+        Returns:
+            r summaries, each of the samples that are there.
         """
         ...
