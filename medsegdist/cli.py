@@ -105,26 +105,40 @@ def distances(
 
 
 @app.command()
-def check(study_file: StudyFile, as_json: AsJson = False) -> None:
-    """Reads everything a study names, lists every problem at once, and changes nothing."""
-    from medsegdist.data.checking import check_dataset
+def check(
+    study_file: StudyFile,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every voxel, not the headers only: slower, and finds all.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Lists every problem of a study's datasets at once, and changes nothing.
+
+    Exit status 1 if there is an error, 0 if there are only warnings, or nothing.
+    """
+    from medsegdist.data.checking import check_study
     from medsegdist.data.manifest import load_study
     from medsegdist.report.tables import problem_table
 
     with reported_errors():
         study = load_study(study_file)
-        problems = []
         with progress_bars() as progress:
-            for manifest in study.datasets:
-                advance = bar(progress, f"Checking {manifest.name}")
-                problems += check_dataset(manifest, study.preprocessing, progress=advance)
+            problems = check_study(study, full=full, progress=lambda name: bar(progress, f"Checking {name}"))
+    errors = sum(problem.severity == "error" for problem in problems)
+    read = "every voxel" if full else "the headers"
     if as_json:
         typer.echo(json.dumps([_fields(problem) for problem in problems], indent=2))
     elif problems:
-        Console().print(problem_table(problems))
+        console = Console()
+        console.print(problem_table(problems))
+        console.print(
+            f"Errors: {errors}, warnings: {len(problems) - errors}, in {read} of {len(study.datasets)} datasets."
+        )
     else:
-        Console().print(f"{len(study.datasets)} datasets read, no problem found.")
-    raise typer.Exit(1 if problems else 0)
+        Console().print(f"No problem found in {read} of {len(study.datasets)} datasets.")
+    if not (full or as_json or errors):
+        Console().print("--full reads every voxel.")
+    raise typer.Exit(1 if errors else 0)
 
 
 @lidc.command()

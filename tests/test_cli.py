@@ -1,6 +1,7 @@
 """The command line, run in process on a tiny study of NIfTI volumes."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -88,8 +89,33 @@ def test_a_second_run_reads_no_image_and_gives_the_same_numbers(study, tmp_path)
 
 
 def test_check_finds_nothing_wrong(study):
-    assert "3 datasets read, no problem found" in run("check", study).stdout
-    assert json.loads(run("check", study, "--json").stdout) == []
+    assert "No problem found in the headers of 3 datasets." in run("check", study).stdout
+    assert "No problem found in every voxel of 3 datasets." in run("check", study, "--full").stdout
+    assert json.loads(run("check", study, "--full", "--json").stdout) == []
+
+
+def test_check_tells_an_image_that_is_in_target_and_source(study, tmp_path):
+    for folder in ("images", "masks"):
+        shutil.copy(tmp_path / "target" / folder / "case1.nii.gz", tmp_path / "near" / folder / "case1.nii.gz")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for options in ([], ["--full"]):
+        (problem,) = json.loads(run("check", study, "--json", *options, status=1).stdout)
+        assert problem == {
+            "dataset": "target",
+            "case": "case1",
+            "problem": "1 of 3 cases has the same image in the source 'near': 'case1'",
+            "remedy": "take them out of one of the two, or say `shared_images: allow` in the study",
+            "severity": "error",
+            "cases": ["case1"],
+        }
+        assert "Errors: 1, warnings: 0" in run("check", study, *options, status=1).stdout
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    study.write_text(study.read_text() + "shared_images: allow\n")
+    (problem,) = json.loads(run("check", study, "--json").stdout)
+    assert problem["severity"] == "warning"
+    shown = run("check", study).stdout
+    assert "warning" in shown
+    assert "Errors: 0, warnings: 1, in the headers of 3 datasets." in shown
 
 
 def test_check_lists_every_problem_and_changes_nothing(study, tmp_path):

@@ -1,40 +1,108 @@
-"""Reading everything, changing nothing, and naming every problem at once."""
+"""Reading a study, changing nothing, and naming every problem at once."""
 
 from __future__ import annotations
 
-from medsegdist.data.dataset import prepared_dataset
-from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from collections.abc import Callable
+from dataclasses import replace
+
+from medsegdist.data.checks.duplicates import doubled_images, file_marks
+from medsegdist.data.checks.facts import DatasetFacts
+from medsegdist.data.checks.intensities import empty_masks, suspicious_intensities
+from medsegdist.data.checks.leakage import leaks
+from medsegdist.data.checks.patients import patients_in, patients_in_two_folds
+from medsegdist.data.checks.reading import read_headers, read_voxels
+from medsegdist.data.checks.spacings import spacing_outliers
+from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study
 from medsegdist.data.problems import Problem, problem_of
-from medsegdist.data.reading import CaseReader, Progress
+from medsegdist.data.reading import Progress
 from medsegdist.errors import DataError, ManifestError
 
 
-def check_dataset(
-    manifest: DatasetManifest, preprocessing: Preprocessing, progress: Progress | None = None
+def check_study(
+    study: Study, *, full: bool = False, progress: Callable[[str], Progress] | None = None
 ) -> list[Problem]:
-    """Read every case as a study would, and list what is wrong.
+    """All problems of all datasets of a study, and of what they have in common.
 
-    The checks are those of :func:`~medsegdist.data.collect.collect`: a dataset without problems can be loaded.
+    Args:
+        study: which study.
+        full: read every voxel, as :func:`~medsegdist.data.collect.collect` would: a study without errors can be
+            loaded. Otherwise read the headers only; layouts that draw their images have none.
+        progress: called with each dataset's name; gives what is called after each of its cases.
+
+    Returns:
+        The problems of each dataset, in the study's order, then those between datasets; empty if all is well.
+    """
+    read, problems = [], []
+    for manifest in study.datasets:
+        advance = None if progress is None else progress(manifest.name)
+        facts, found = _read(manifest, study.preprocessing, advance, full=full)
+        problems.append(found)
+        read.append(facts)
+    known = [facts for facts in read if facts is not None]
+    known = _with_file_marks(known)
+    own = {facts.manifest.name: doubled_images(facts.manifest.name, facts.cases) for facts in known}
+    listed = [
+        problem
+        for manifest, found in zip(study.datasets, problems, strict=True)
+        for problem in (*found, *own.get(manifest.name, ()))
+    ]
+    return [*listed, *leaks(study, known)]
+
+
+def check_dataset(
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    progress: Progress | None = None,
+    *,
+    full: bool = True,
+) -> list[Problem]:
+    """All problems of one dataset.
 
     Args:
         manifest: which dataset.
         preprocessing: how it would be prepared.
         progress: called after each case with (cases read, cases there are).
+        full: read every voxel, as :func:`check_study` does.
 
     Returns:
         The problems of single cases in their order, then those of the dataset as a whole; empty if all is well.
     """
+    facts, problems = _read(manifest, preprocessing, progress, full=full)
+    if facts is None:
+        return problems
+    (facts,) = _with_file_marks([facts])
+    return [*problems, *doubled_images(manifest.name, facts.cases)]
+
+
+def _read(
+    manifest: DatasetManifest, preprocessing: Preprocessing, progress: Progress | None, *, full: bool
+) -> tuple[DatasetFacts | None, list[Problem]]:
+    """What is known of a dataset, None if it cannot be listed; and what is wrong with it for itself."""
+    name = manifest.name
     try:
-        dataset = prepared_dataset(manifest, preprocessing, note_labels=True)
+        manifest.check_fits(preprocessing)
+        cases = manifest.layout.cases()
+        manifest.check_fits(preprocessing, cases)
+        if full:
+            facts, problems = read_voxels(manifest, preprocessing, cases, progress)
+        else:
+            facts, problems = read_headers(manifest, cases, progress)
+        problems += patients_in_two_folds(manifest)
+        patients = patients_in(manifest.layout, cases)
     except (DataError, ManifestError) as error:
-        return [problem_of(error, manifest.name, "")]
-    reader = CaseReader(
-        dataset,
-        name=manifest.name,
-        delta=preprocessing.effective_delta,
-        min_pixels=preprocessing.min_pixels,
-        foreground=manifest.foreground,
-    )
-    for _ in reader.samples(progress):
-        pass
-    return [*reader.problems, *reader.whole_dataset_problems()]
+        return None, [problem_of(error, name, "")]
+    problems += [
+        *empty_masks(name, facts),
+        *suspicious_intensities(manifest, facts),
+        *spacing_outliers(name, facts),
+    ]
+    return DatasetFacts(manifest, tuple(facts), patients), problems
+
+
+def _with_file_marks(datasets: list[DatasetFacts]) -> list[DatasetFacts]:
+    """The facts, with the images whose voxels were not read told apart by the bytes of their files."""
+    marks = file_marks(case.file for facts in datasets for case in facts.cases if case.file)
+    return [
+        replace(facts, cases=tuple(replace(case, image=marks.get(case.file, case.image)) for case in facts.cases))
+        for facts in datasets
+    ]

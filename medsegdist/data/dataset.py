@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,9 @@ from medsegdist.data.store import load_samples, load_skipped
 
 if TYPE_CHECKING:
     from monai.data.dataset import Dataset
+
+Watch = Callable[[Mapping[Any, Any]], None]
+"""Is shown the items of a dataset as they are read."""
 
 
 def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dataset:
@@ -42,7 +47,12 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
 
 
 def prepared_dataset(
-    manifest: DatasetManifest, preprocessing: Preprocessing, cases: list[Case] | None = None, *, note_labels: bool
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    cases: list[Case] | None = None,
+    *,
+    note_labels: bool,
+    watch: Watch | None = None,
 ) -> Dataset:
     """A MONAI dataset of the prepared cases, as :func:`make_dataset` gives, or of some of them.
 
@@ -51,6 +61,7 @@ def prepared_dataset(
         preprocessing: how to prepare them.
         cases: which cases; None is all.
         note_labels: whether items tell which label values their masks held, for CaseReader.
+        watch: is shown every item as the layout reads it, before any check of it.
 
     Raises:
         ManifestError: the preprocessing has no meaning for this dataset.
@@ -77,8 +88,33 @@ def prepared_dataset(
         max_slices=preprocessing.max_per_case,
         seed=preprocessing.seed,
     )
-    watch = [NoteLabels(manifest.foreground)] if note_labels else []
-    steps: list[Any] = [manifest.layout.loader(), *watch, *pipeline.transforms]
+    notes: list[Any] = [NoteLabels(manifest.foreground)] if note_labels else []
+    if watch is not None:
+        notes.append(partial(_shown, watch))
+    steps: list[Any] = [manifest.layout.loader(), *notes, *pipeline.transforms]
+    return Dataset([case.as_item() for case in cases], Compose(steps))
+
+
+def header_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset | None:
+    """A MONAI dataset of the headers of cases, with the checks of :func:`make_dataset` that need no voxel.
+
+    Args:
+        manifest: the dataset they belong to.
+        cases: which cases.
+
+    Returns:
+        A dataset whose items are dicts with "image" and "label" on the meta device, (slices, rows, columns) or
+        (rows, columns) after the channel, "case_id" and "patient_id"; None for a layout that draws its images.
+    """
+    from monai.data.dataset import Dataset
+    from monai.transforms.compose import Compose
+
+    from medsegdist.transforms import CheckSameSpaced, OrientAxiald
+
+    loader = manifest.layout.loader()
+    if not hasattr(loader, "headers"):
+        return None
+    steps = [loader.headers, OrientAxiald(("image", "label")), CheckSameSpaced("image", reference_key="label")]
     return Dataset([case.as_item() for case in cases], Compose(steps))
 
 
@@ -156,6 +192,11 @@ def load_dataset_samples(
         if directory is None:
             raise
         return _from_cache(directory)
+
+
+def _shown(watch: Watch, item: dict[Any, Any]) -> dict[Any, Any]:
+    watch(item)
+    return item
 
 
 def _from_cache(directory: Path) -> SegmentationSamples:

@@ -109,6 +109,9 @@ class Study(BaseModel):
         targets: names of the datasets that sources are ranked for.
         sources: names of the datasets that may be sources; None is all. A target is never its own source.
         methods: names of the distances to compute; None leaves the choice to the caller.
+        shared_images: whether a source may hold images or patients of a target. "refuse" makes that an error of
+            `medsegdist check`. "allow" makes it a warning, for several tasks on the same images; the sources then
+            hold the target's own images, and the ranking rewards them for it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -120,6 +123,7 @@ class Study(BaseModel):
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
     sources: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    shared_images: Literal["refuse", "allow"] = "refuse"
 
     @model_validator(mode="after")
     def _check_names(self) -> Study:

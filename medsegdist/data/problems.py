@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from medsegdist.errors import DataError
 
@@ -13,24 +14,32 @@ _DEFAULT_REMEDY = "repair the case, or take it out of the dataset"
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
+Severity = Literal["error", "warning"]
+"""An error makes a dataset or a ranking unusable; a warning is to be looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a dataset.
 
     Args:
         dataset: name of the dataset.
-        case: name of the case; empty if it is the dataset as a whole.
+        case: name of the case; empty if it is several cases, or the dataset as a whole.
         problem: what was expected and what was found.
         remedy: what to do.
+        severity: how bad it is.
+        cases: names of all cases that it concerns, if there are several.
     """
 
     dataset: str
     case: str
     problem: str
     remedy: str
+    severity: Severity = "error"
+    cases: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        where = f"case '{self.case}'" if self.case else "all cases"
+        where = f"case '{self.case}'" if self.case else f"{len(self.cases) or 'all'} cases"
         return f"{where}: {self.problem}; {self.remedy}."
 
 

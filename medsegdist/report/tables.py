@@ -112,11 +112,12 @@ def _by_distance(table: DistanceTable, target: str, method: str) -> list[Distanc
 
 
 def problem_table(problems: Iterable[Problem]) -> Table:
-    """All problems of a study: where, what and what to do."""
-    rich_table = Table("Dataset", "Case", "Problem", "What to do", title="Problems", title_justify="left")
+    """All problems of a study: how bad, where, what and what to do."""
+    rich_table = Table("", "Dataset", "Case", "Problem", "What to do", title="Problems", title_justify="left")
     for problem in problems:
+        severity = "[bold red]error[/bold red]" if problem.severity == "error" else "warning"
         rich_table.add_row(
-            *(escape(str(cell)) for cell in (problem.dataset, problem.case, problem.problem, problem.remedy))
+            severity, *(escape(cell) for cell in (problem.dataset, problem.case, problem.problem, problem.remedy))
         )
     return rich_table
 

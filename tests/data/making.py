@@ -34,6 +34,15 @@ def labels(*values: int) -> np.ndarray:
     return label
 
 
+def smooth(low: float, high: float, size: int = 64) -> np.ndarray:
+    """(size, size) float32 whole numbers from low to high: hills with a little noise."""
+    axes = np.mgrid[:size, :size] / size
+    hills = np.sin(9 * axes[0]) * np.cos(7 * axes[1])
+    noise = np.random.default_rng(0).normal(0, 0.01, hills.shape)
+    scaled = (hills + noise - hills.min()) / np.ptp(hills)
+    return np.rint(low + (high - low) * scaled).astype(np.float32)
+
+
 def write_volume(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(array, affine), path)

@@ -190,10 +190,15 @@ def test_all_masks_empty(tmp_path, foreground, dimensions):
         assert str(problem).startswith("all cases: label 1 is in none of the 3 cases; correct `foreground`")
 
 
-def test_one_empty_mask_is_no_problem(tmp_path):
+@pytest.mark.parametrize("foreground", [None, (1,)])
+def test_one_empty_mask_is_a_warning(tmp_path, foreground):
     root = write_task(tmp_path)
     write_volume(root / LABEL, np.zeros(SHAPE, np.uint8))
-    assert check_dataset(task_manifest(root), PREPROCESSING) == []
+    manifest = task_manifest(root, foreground=foreground)
+    (problem,) = check_dataset(manifest, PREPROCESSING)
+    assert str(problem) == "case 'p1_b': the mask is empty; check the mask; the case gives no sample."
+    assert problem.severity == "warning"
+    assert set(load_dataset_samples(manifest, PREPROCESSING).case_ids) == {"p1_a", "p2_a"}
 
 
 def test_one_pixel_on_one_slice_is_a_dataset(tmp_path):
@@ -223,8 +228,10 @@ def test_delta_inside_the_range_of_hounsfield_units(tmp_path):
     preprocessing = Preprocessing(grid=(10, 12), min_pixels=1, intensity="hounsfield", delta=0)
     root = write_task(tmp_path)
     write_volume(root / IMAGE, voxels(1) - 2000)
-    (problem,) = check_dataset(task_manifest(root, modality="CT"), preprocessing)
-    assert problem.case == "p1_b"
+    manifest = task_manifest(root, modality="CT")
+    problem, *warnings = check_dataset(manifest, preprocessing)
+    assert (problem.case, problem.severity) == ("p1_b", "error")
+    assert {warning.severity for warning in warnings} == {"warning"}
     assert str(problem).startswith("case 'p1_b': expected intensities above delta = 0 in the segment, found -")
 
 

@@ -110,6 +110,30 @@ def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
     return header
 
 
+def patient_of_file(path: Path) -> str:
+    """What tells the patient of a DICOM file from others; empty if unknown. Not to be shown to anybody.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    return _text(read_header(path, ["PatientID"]) or Dataset(), "PatientID")
+
+
+def series_of_file(path: Path) -> str:
+    """The SeriesInstanceUID of a DICOM file, which no other series has; empty if unknown.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    return _text(read_header(path, []) or Dataset(), "SeriesInstanceUID")
+
+
 def files_under(root: Path) -> Iterator[Path]:
     """Every file under a folder but hidden ones, in a fixed order."""
     for folder, folders, names in os.walk(root):

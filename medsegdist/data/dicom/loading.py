@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from medsegdist.data.dicom._highdicom import require_highdicom
 from medsegdist.data.dicom.grid import Grid
 from medsegdist.data.dicom.segmentation import read_segmentation
-from medsegdist.data.dicom.series import read_series
+from medsegdist.data.dicom.series import read_series, read_series_grid
 from medsegdist.data.dicom.sources import DrawnSegment, SeriesFiles
 from medsegdist.data.dicom.structure_set import read_structure_set
 from medsegdist.errors import DataError
@@ -66,6 +66,25 @@ class ReadDicom(Transform):
         item["label"] = as_tensor(mask.astype(np.float32), grid)
         return item
 
+    def headers(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with "image" as a tensor on the meta device: shape and affine, but no voxel.
+
+        "label" is the same: a drawing has no grid of its own, and whether it fits shows when it is read.
+
+        Args:
+            data: as for calling it.
+
+        Raises:
+            DataError: files are missing, their headers damaged, or the slices make no volume.
+        """
+        files: SeriesFiles = data["image"]
+        drawing: DrawnSegment = data["label"]
+        if drawing.problem:
+            raise DataError(drawing.problem)
+        grid = read_series_grid([Path(path) for path in files.paths])
+        image = _tensor(torch.empty((1, *grid.shape), device="meta"), grid)
+        return {**data, "image": image, "label": image}
+
     def _mask(self, drawing: DrawnSegment, grid: Grid) -> NDArray[np.bool_]:
         path = Path(drawing.path)
         if drawing.kind == "seg":
@@ -80,8 +99,10 @@ def as_tensor(voxels: NDArray[np.float32], grid: Grid) -> MetaTensor:
         voxels: (columns, rows, slices).
         grid: where they lie.
     """
+    return _tensor(torch.from_numpy(voxels[None]), grid)
+
+
+def _tensor(voxels: torch.Tensor, grid: Grid) -> MetaTensor:
     # DICOM counts mm to the left and the back, NIfTI and MONAI to the right and the front.
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
-    return MetaTensor(
-        torch.from_numpy(voxels[None]), affine=torch.from_numpy(affine), meta={MetaKeys.SPACE: SpaceKeys.RAS.value}
-    )
+    return MetaTensor(voxels, affine=torch.from_numpy(affine), meta={MetaKeys.SPACE: SpaceKeys.RAS.value})

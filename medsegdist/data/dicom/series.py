@@ -40,6 +40,20 @@ def read_series(paths: Sequence[Path]) -> tuple[NDArray[np.float32], Grid]:
     return voxels.T, grid
 
 
+def read_series_grid(paths: Sequence[Path]) -> Grid:
+    """Where the voxels of a series lie; no pixel is read, unless one file holds all of its frames.
+
+    Args:
+        paths: as for :func:`read_series`.
+
+    Raises:
+        DataError: as for :func:`read_series`.
+    """
+    if len(paths) == 1 and frames_in(paths[0]) > 1:
+        return read_frames(paths[0])[1]
+    return _grid(ordered_slices(paths))
+
+
 def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> list[Slice]:
     """The slices of a series, by their position along their common normal; no pixel is read.
 

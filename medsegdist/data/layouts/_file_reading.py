@@ -13,8 +13,8 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
 
 from medsegdist.data.layouts._paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
-from medsegdist.data.layouts._picture_reading import read_picture
-from medsegdist.data.layouts._volume_reading import read_volume
+from medsegdist.data.layouts._picture_reading import read_picture, read_picture_header
+from medsegdist.data.layouts._volume_reading import read_volume, read_volume_header
 from medsegdist.errors import DataError
 
 
@@ -43,21 +43,18 @@ class ReadFiles(Transform):
         Args:
             data: item with paths under "image" and "label"; its other entries are kept.
         """
-        item = dict(data)
-        problems = []
-        readers: tuple[tuple[str, Callable[[Path], MetaTensor]], ...] = (
-            ("image", self._image),
-            ("label", self._mask),
-        )
-        for key, read in readers:
-            path = Path(item[key])
-            try:
-                item[key] = read(path)
-            except DataError as error:
-                problems.append(f"{key} {path}: {error}")
-        if problems:
-            raise DataError(" | ".join(problem.rstrip(".") for problem in problems) + ".")
-        return item
+        return _read_both(data, self._image, self._mask)
+
+    def headers(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with "image" and "label" as tensors on the meta device: shape and affine, but no voxel.
+
+        Args:
+            data: as for calling it.
+
+        Raises:
+            DataError: a file is missing, its header is damaged, or it is of another kind than expected.
+        """
+        return _read_both(data, self._image_header, self._mask_header)
 
     def _image(self, path: Path) -> MetaTensor:
         if _is_volume(path):
@@ -66,6 +63,30 @@ class ReadFiles(Transform):
 
     def _mask(self, path: Path) -> MetaTensor:
         return read_volume(path) if _is_volume(path) else read_picture(path, None)
+
+    def _image_header(self, path: Path) -> MetaTensor:
+        if _is_volume(path):
+            return read_volume_header(path, self.channel)
+        return read_picture_header(path, is_mask=False)
+
+    def _mask_header(self, path: Path) -> MetaTensor:
+        return read_volume_header(path) if _is_volume(path) else read_picture_header(path, is_mask=True)
+
+
+def _read_both(
+    data: Mapping[Hashable, Any], read_image: Callable[[Path], MetaTensor], read_mask: Callable[[Path], MetaTensor]
+) -> dict[Hashable, Any]:
+    item = dict(data)
+    problems = []
+    for key, read in (("image", read_image), ("label", read_mask)):
+        path = Path(item[key])
+        try:
+            item[key] = read(path)
+        except DataError as error:
+            problems.append(f"{key} {path}: {error}")
+    if problems:
+        raise DataError(" | ".join(problem.rstrip(".") for problem in problems) + ".")
+    return item
 
 
 def _is_volume(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK
@@ -30,14 +31,8 @@ def read_itk(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
         DataError: the header is not to be trusted, see `read_itk_header`, or the voxels are damaged.
         ValueError: the file cannot be read.
     """
-    header = read_itk_header(path)
-    if not header.data.is_file():
-        raise DataError(f"the file {header.data.name} with the voxels does not exist; copy it beside the header.")
+    header, reader = _opened(path)
     size = _inflated_size(header) if header.deflated else None
-    reader = SimpleITK.ImageFileReader()
-    # Without this ITK looks at the content and reads, say, a PNG by the name of a.nrrd.
-    reader.SetImageIO("NrrdImageIO" if path.name.lower().endswith(".nrrd") else "MetaImageIO")
-    reader.SetFileName(str(path))
     try:
         image = reader.Execute()
     except RuntimeError as error:
@@ -48,6 +43,37 @@ def read_itk(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
     return _voxels(image), _affine(image)
 
 
+def read_itk_size(path: Path) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """The shape of what :func:`read_itk` would give, and its affine; no voxel is read.
+
+    Args:
+        path: as for `read_itk`.
+
+    Raises:
+        DataError: the header is not to be trusted, or the file of its voxels is missing.
+        ValueError: the header cannot be read.
+    """
+    _, reader = _opened(path)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise ValueError(_last_words(error)) from None
+    size, channels = reader.GetSize(), reader.GetNumberOfComponents()
+    spatial = (*size, 1) if len(size) == 2 else size
+    return (*spatial, *((channels,) if channels > 1 else ())), _affine(reader)
+
+
+def _opened(path: Path) -> tuple[ItkHeader, SimpleITK.ImageFileReader]:
+    header = read_itk_header(path)
+    if not header.data.is_file():
+        raise DataError(f"the file {header.data.name} with the voxels does not exist; copy it beside the header.")
+    reader = SimpleITK.ImageFileReader()
+    # Without this ITK looks at the content and reads, say, a PNG by the name of a.nrrd.
+    reader.SetImageIO("NrrdImageIO" if path.name.lower().endswith(".nrrd") else "MetaImageIO")
+    reader.SetFileName(str(path))
+    return header, reader
+
+
 def _voxels(image: SimpleITK.Image) -> NDArray[np.generic]:
     # From ITK: (z, y, x) or (z, y, x, channels).
     array: NDArray[np.generic] = SimpleITK.GetArrayFromImage(image)
@@ -56,7 +82,7 @@ def _voxels(image: SimpleITK.Image) -> NDArray[np.generic]:
     return array if dimensions > 2 else array[:, :, None]
 
 
-def _affine(image: SimpleITK.Image) -> NDArray[np.float64]:
+def _affine(image: Any) -> NDArray[np.float64]:
     dimensions = image.GetDimension()
     # Two dimensions lie in an axial slice; what comes after the third one is no space.
     spatial = min(dimensions, 3)

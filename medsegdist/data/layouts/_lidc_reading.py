@@ -47,22 +47,41 @@ class ReadLidc(Transform):
         Args:
             data: item with a layout's descriptions under "image" and "label"; its other entries are kept.
         """
-        scan, chosen, files = (data["image"][key] for key in ("scan", "slices", "files"))
-        if files is None:
-            raise DataError("its CT series is not under `dicom_root`; run `medsegdist fetch lidc`, or leave it out.")
-        slices = ordered_slices([Path(path) for path in files.paths], one_per_position=True)
-        levels = read_levels(scan)
-        _check_levels(slices, levels)
+        scan, chosen = data["image"]["scan"], data["image"]["slices"]
+        slices, affine = _slices_of(data)
         image = np.stack([read_pixels(slices[k]) for k in chosen])
         groups = data["label"]["nodules"]
         outlines = read_outlines(scan, [reader for group in groups for reader in group])
         votes = [count_votes([outline for outline in outlines if outline.annotation in group]) for group in groups]
         masks = consensus_masks(votes, data["label"]["slices"], slices[0].shape, self.consensus)
-        affine = _affine(slices[chosen[0]], float(np.median(np.diff(levels))))
         item = dict(data)
-        item["image"] = _tensor(image, affine)
-        item["label"] = _tensor(masks.astype(np.float32), affine)
+        item["image"] = _tensor(torch.from_numpy(image[None]), affine)
+        item["label"] = _tensor(torch.from_numpy(masks.astype(np.float32)[None]), affine)
         return item
+
+    def headers(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with "image" and "label" as tensors on the meta device: shape and affine, but no voxel.
+
+        Args:
+            data: as for calling it.
+
+        Raises:
+            DataError: the series is missing, its headers damaged, or it is not the one that was outlined.
+        """
+        slices, affine = _slices_of(data)
+        volume = _tensor(torch.empty((1, len(data["image"]["slices"]), *slices[0].shape), device="meta"), affine)
+        return {**data, "image": volume, "label": volume}
+
+
+def _slices_of(data: Mapping[Hashable, Any]) -> tuple[list[Slice], NDArray[np.float64]]:
+    """All slices of an item's series, and the affine of the chosen ones."""
+    scan, chosen, files = (data["image"][key] for key in ("scan", "slices", "files"))
+    if files is None:
+        raise DataError("its CT series is not under `dicom_root`; run `medsegdist fetch lidc`, or leave it out.")
+    slices = ordered_slices([Path(path) for path in files.paths], one_per_position=True)
+    levels = read_levels(scan)
+    _check_levels(slices, levels)
+    return slices, _affine(slices[chosen[0]], float(np.median(np.diff(levels))))
 
 
 def _check_levels(slices: Sequence[Slice], levels: NDArray[np.float64]) -> None:
@@ -85,7 +104,5 @@ def _affine(first: Slice, spacing: float) -> NDArray[np.float64]:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
-def _tensor(voxels: NDArray[np.float32], affine: NDArray[np.float64]) -> MetaTensor:
-    return MetaTensor(
-        torch.from_numpy(voxels[None]), affine=torch.from_numpy(affine), meta={MetaKeys.SPACE: SpaceKeys.RAS.value}
-    )
+def _tensor(voxels: torch.Tensor, affine: NDArray[np.float64]) -> MetaTensor:
+    return MetaTensor(voxels, affine=torch.from_numpy(affine), meta={MetaKeys.SPACE: SpaceKeys.RAS.value})

@@ -25,6 +25,8 @@ _COLOR_WEIGHTS: dict[str, tuple[float, float, float]] = {
 }
 # Tags of TIFF.
 _PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339
+# A tag of EXIF, and its values for pictures whose rows are stored as columns.
+_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 # A picture that claims more pixels than any memory holds is refused by Pillow with an error of its own.
 _UNREADABLE = (OSError, EOFError, ValueError, Image.DecompressionBombError)
 
@@ -60,10 +62,44 @@ def read_picture(path: Path, color: Color | None) -> MetaTensor:
     except _UNREADABLE as error:
         raise damaged(error) from error
     if pages != 1:
-        raise DataError(
-            f"expected one picture, found {pages} pages; save each page as a file of its own, or a volume as NIfTI."
-        )
+        raise _several(pages)
     return MetaTensor(torch.from_numpy(_one_channel(pixels, color)[None]))
+
+
+def read_picture_header(path: Path, is_mask: bool) -> MetaTensor:
+    """What :func:`read_picture` would give, without a pixel: a (1, rows, columns) tensor on the meta device.
+
+    Args:
+        path: as for `read_picture`.
+        is_mask: whether it is a mask, whose numbers must be what is stored.
+
+    Raises:
+        DataError: the file is missing, no picture, has several pages, or has pixels that would not be read rightly.
+    """
+    check_present(path)
+    try:
+        with Image.open(path) as picture:
+            pages = getattr(picture, "n_frames", 1)
+            if pages == 1:
+                _check_pixels(picture, is_mask=is_mask)
+            columns, rows = picture.size
+            if picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE:
+                columns, rows = rows, columns
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise damaged(UnidentifiedImageError("no picture of a kind that Pillow reads")) from error
+    except _UNREADABLE as error:
+        raise damaged(error) from error
+    if pages != 1:
+        raise _several(pages)
+    return MetaTensor(torch.empty((1, rows, columns), device="meta"))
+
+
+def _several(pages: int) -> DataError:
+    return DataError(
+        f"expected one picture, found {pages} pages; save each page as a file of its own, or a volume as NIfTI."
+    )
 
 
 def _check_pixels(picture: Image.Image, is_mask: bool) -> None:

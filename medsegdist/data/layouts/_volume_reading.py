@@ -6,6 +6,7 @@ This module imports MONAI: layouts import it inside `loader()` only.
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,56 @@ def read_volume(path: Path, channel: int | None = None) -> MetaTensor:
         affine=torch.as_tensor(np.array(affine, dtype=np.float64)),
         meta={MetaKeys.SPACE: SpaceKeys.RAS.value},
     )
+
+
+def read_volume_header(path: Path, channel: int | None = None) -> MetaTensor:
+    """What :func:`read_volume` would give, without a voxel: a (1, x, y, z) tensor on the meta device, and its affine.
+
+    Args:
+        path: as for `read_volume`.
+        channel: as for `read_volume`.
+
+    Raises:
+        DataError: the file is missing or empty, its header cannot be read, or it has channels other than expected.
+    """
+    check_present(path)
+    try:
+        stored, affine = _stored_size(path)
+        shape = _spatial_and_channels(stored)
+        if len(shape) > 3:
+            _checked_channel(shape, channel)
+    except DataError:
+        raise
+    except _UNREADABLE as error:
+        raise damaged(error) from error
+    if len(shape) == 3 and channel is not None:
+        raise DataError(f"expected a volume with channels, found shape {stored}; leave `channel` out.")
+    return MetaTensor(
+        torch.empty((1, *shape[:3]), device="meta"),
+        affine=torch.as_tensor(np.array(affine, dtype=np.float64)),
+        meta={MetaKeys.SPACE: SpaceKeys.RAS.value},
+    )
+
+
+def _stored_size(path: Path) -> tuple[tuple[int, ...], Any]:
+    """(x, y, z[, channels]) of what a file stores, and its affine (RAS+)."""
+    if path.name.lower().endswith(ITK_SUFFIXES):
+        from medsegdist.data.layouts._itk_reading import read_itk_size
+
+        return read_itk_size(path)
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else path.open("rb") as file:
+        start = file.read(nib.nifti2.Nifti2Header.sizeof_hdr)
+    for kind in (nib.nifti1.Nifti1Image, nib.nifti2.Nifti2Image):
+        of_kind: Any = kind.header_class
+        if of_kind.may_contain_header(start[: of_kind.sizeof_hdr]):
+            header = of_kind.from_fileobj(io.BytesIO(start))
+            # MONAI mends the voxel size of an image, which here is one value seen everywhere.
+            blank = np.broadcast_to(np.uint8(0), header.get_data_shape())
+            image: Any = kind(blank, header.get_best_affine(), header)  # type: ignore[no-untyped-call]
+            return image.shape, correct_nifti_header_if_necessary(image).affine  # type: ignore[no-untyped-call]
+    raise ValueError("not a NIfTI file")
 
 
 def _stored(path: Path) -> tuple[Any, Any]:

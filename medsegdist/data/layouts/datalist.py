@@ -75,8 +75,21 @@ class DatalistLayout(BaseModel):
             DataError: the list is missing or not of this form, or its entries cannot be used (all are listed).
             ManifestError: a path in it is absolute or leaves the folder, or `file` cannot be a file.
         """
+        return [case for case, _ in self._cases(self.folds)]
+
+    def cases_with_folds(self) -> list[tuple[Case, int | None]]:
+        """The labeled cases of all folds, each with its own; None where an entry names none.
+
+        Raises:
+            DataError: as for :meth:`cases`.
+            ManifestError: as for :meth:`cases`.
+        """
+        return [(case, fold if _is_fold(fold) else None) for case, fold in self._cases(None)]
+
+    def _cases(self, folds: tuple[int, ...] | None) -> list[tuple[Case, Any]]:
+        """The cases of some folds, each with what its entry has as "fold"."""
         listing = self._listing()
-        entries = self._entries(listing)
+        entries = self._entries(listing, folds)
         found, malformed, escaping = [], [], []
         for index, entry in entries:
             try:
@@ -99,8 +112,8 @@ class DatalistLayout(BaseModel):
             else [str(entry[self.patient_key]) for _, _, entry in found]
         )
         return [
-            Case(id=case_id, patient_id=patient, image=str(image), label=str(label))
-            for case_id, patient, (image, label, _) in zip(ids, patients, found, strict=True)
+            (Case(id=case_id, patient_id=patient, image=str(image), label=str(label)), entry.get("fold"))
+            for case_id, patient, (image, label, entry) in zip(ids, patients, found, strict=True)
         ]
 
     def loader(self) -> Any:
@@ -113,7 +126,7 @@ class DatalistLayout(BaseModel):
         from medsegdist.data.layouts._file_reading import ReadFiles
 
         # Of images that are lists of files, the channel has been chosen with the file.
-        _, first = self._entries(self._listing())[0]
+        _, first = self._entries(self._listing(), self.folds)[0]
         listed = isinstance(first, dict) and _is_list(first.get(self.image_key))
         return ReadFiles(channel=None if listed else self.channel, color=self.color)
 
@@ -126,7 +139,7 @@ class DatalistLayout(BaseModel):
             raise ManifestError(f"expected the name of a JSON file, found {ascii(self.file)[:200]}; correct `file`.")
         return listing
 
-    def _entries(self, listing: Path) -> list[tuple[int, Any]]:
+    def _entries(self, listing: Path, wanted: tuple[int, ...] | None) -> list[tuple[int, Any]]:
         """The entries of the section and the folds, with their places in the section."""
         content = read_listing(listing, "set `root` and `file` to where the datalist lies")
         if not isinstance(content, dict):
@@ -141,7 +154,7 @@ class DatalistLayout(BaseModel):
                 f"set `section` to one of its lists: {', '.join(lists)[:500] or 'it has none'}."
             )
         entries = list(enumerate(section))
-        if self.folds is None:
+        if wanted is None:
             return entries
         folds: list[Any] = [entry.get("fold") if isinstance(entry, dict) else None for entry in section]
         without = [str(index) for index, fold in enumerate(folds) if not _is_fold(fold)]
@@ -150,13 +163,13 @@ class DatalistLayout(BaseModel):
                 f"{listing}: these entries of '{self.section}' have no whole number as their 'fold': "
                 f"{', '.join(without)}; add it, or leave `folds` out."
             )
-        absent = sorted(set(self.folds) - set(folds))
+        absent = sorted(set(wanted) - set(folds))
         if absent:
             raise DataError(
                 f"{listing}: no entry of '{self.section}' is in fold {', '.join(map(str, absent))}, found the folds "
                 f"{', '.join(map(str, sorted(set(folds))))[:500]}; correct `folds`."
             )
-        return [(index, entry) for index, entry in entries if folds[index] in self.folds]
+        return [(index, entry) for index, entry in entries if folds[index] in wanted]
 
     def _image(self, entry: Any) -> str:
         if not isinstance(entry, dict) or self.image_key not in entry:

@@ -1,0 +1,127 @@
+"""Reading a dataset to check it: headers alone, or every voxel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medsegdist.data.case import Case
+from medsegdist.data.checks.duplicates import voxel_mark
+from medsegdist.data.checks.facts import CaseFacts, Voxels, spacing_of
+from medsegdist.data.checks.intensities import looks_wrapped
+from medsegdist.data.dataset import header_dataset, prepared_dataset
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
+from medsegdist.data.reading import FOUND_LABELS, CaseReader, Progress
+from medsegdist.errors import ManifestError
+
+
+def read_headers(
+    manifest: DatasetManifest, cases: Sequence[Case], progress: Progress | None
+) -> tuple[list[CaseFacts], list[Problem]]:
+    """What the headers of a dataset tell; nothing for a layout that draws its images.
+
+    Args:
+        manifest: which dataset.
+        cases: all of its cases.
+        progress: called after each case.
+
+    Returns:
+        The facts of the cases that have no problem, and the problems.
+    """
+    dataset = header_dataset(manifest, list(cases))
+    if dataset is None:
+        return [], []
+    facts, problems = [], []
+    for index, case in enumerate(cases):
+        try:
+            image = dataset[index]["image"]
+            facts.append(CaseFacts(case.id, _series_of(case), _file_of(case), _spacing(image)))
+        except ManifestError:
+            raise
+        # As in CaseReader: one bad case must not hide the others.
+        except Exception as error:  # noqa: BLE001
+            cause = root_cause(error)
+            if is_machine_trouble(cause):
+                raise cause from None
+            problems.append(problem_of(cause, manifest.name, case.id))
+        if progress is not None:
+            progress(index + 1, len(cases))
+    return facts, problems
+
+
+def read_voxels(
+    manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case], progress: Progress | None
+) -> tuple[list[CaseFacts], list[Problem]]:
+    """What every voxel of a dataset tells, read as :func:`~medsegdist.data.collect.collect` reads it.
+
+    Args:
+        manifest: which dataset.
+        preprocessing: how it would be prepared.
+        cases: all of its cases.
+        progress: called after each case.
+
+    Returns:
+        The facts of the cases whose files can be read, and the problems for which `collect` would refuse them.
+    """
+    watcher = _Watcher()
+    reader = CaseReader(
+        prepared_dataset(manifest, preprocessing, list(cases), note_labels=True, watch=watcher),
+        name=manifest.name,
+        delta=preprocessing.effective_delta,
+        min_pixels=preprocessing.min_pixels,
+        foreground=manifest.foreground,
+    )
+    for _ in reader.samples(progress):
+        pass
+    return watcher.facts, [*reader.problems, *reader.whole_dataset_problems()]
+
+
+@dataclass(slots=True)
+class _Watcher:
+    """Notes the facts of each item that it is shown.
+
+    Attributes:
+        facts: of the items, in their order.
+    """
+
+    facts: list[CaseFacts] = field(default_factory=list)
+
+    def __call__(self, item: Mapping[Any, Any]) -> None:
+        image = np.asarray(item["image"][0])
+        if not image.size or not np.isfinite([image.min(), image.max()]).all():
+            # An error of its own.
+            return
+        spacing = _spacing(item["image"])
+        affine = None if spacing is None else np.asarray(item["image"].affine)
+        voxels = Voxels(
+            low=float(image.min()),
+            high=float(image.max()),
+            wrapped=looks_wrapped(image),
+            empty=not bool((item[FOUND_LABELS] != 0).any()),
+        )
+        self.facts.append(CaseFacts(item["case_id"], voxel_mark(image, affine), "", spacing, voxels))
+
+
+def _spacing(image: Any) -> tuple[float, float, float] | None:
+    # A picture has no size in mm.
+    return spacing_of(np.asarray(image.affine, dtype=np.float64)) if image.ndim == 4 else None
+
+
+def _file_of(case: Case) -> str:
+    return os.fspath(case.image) if isinstance(case.image, (str, os.PathLike)) else ""
+
+
+def _series_of(case: Case) -> str:
+    """What tells the series of a DICOM case from all others, from the header of its first file."""
+    from medsegdist.data.dicom.headers import series_of_file
+
+    files = case.image.get("files") if isinstance(case.image, dict) else case.image
+    paths = getattr(files, "paths", ())
+    series = series_of_file(Path(paths[0])) if paths else ""
+    return f"series {series}" if series else ""
