@@ -156,16 +156,18 @@ def patients_of(case_ids: list[str], pattern: str | None, where: str) -> list[st
 
 
 def check_present(path: Path) -> None:
-    """Refuse a path that is no file, or an empty one.
+    """Refuse a path that is no file with content: reading a pipe would wait for ever.
 
     Args:
         path: where a file is expected.
 
     Raises:
-        DataError: there is nothing, a folder, or a file without content.
+        DataError: there is nothing, a folder, a pipe or device, or a file without content.
     """
     if not path.exists():
         raise DataError("the file does not exist; restore it, or take the case out of the listing.")
+    if not path.is_dir() and not path.is_file():
+        raise DataError("the file is a pipe or a device; put a regular file in its place.")
     if path.is_dir() or path.stat().st_size == 0:
         raise DataError(f"the file is {'a folder' if path.is_dir() else 'empty'}; copy or download it again.")
 

@@ -6,6 +6,7 @@ This module imports MONAI: layouts import it inside `loader()` only.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -22,28 +23,40 @@ from nibabel.spatialimages import HeaderDataError
 from medsegdist.data.layouts._paths import ITK_SUFFIXES, check_present, damaged
 from medsegdist.errors import DataError
 
+# Codes of NIfTI; 0 is unknown, which nearly always means mm, and 2 is mm.
+_OTHER_UNITS = {1: "m", 3: "micron"}
 _UNREADABLE = (OSError, EOFError, ValueError, TypeError, zlib.error, ImageFileError, HeaderDataError)
 
 
-def read_volume(path: Path, channel: int | None = None) -> MetaTensor:
+def read_volume(path: Path, channel: int | None = None, *, is_mask: bool = False) -> MetaTensor:
     """One channel of a volume as a (1, x, y, z) float32 tensor with its affine (RAS+, mm).
+
+    Of the two affines of a NIfTI file the sform counts where its code is set, as in nibabel and MONAI.
 
     Args:
         path: a .nii, .nii.gz, .nrrd, .mha or .mhd file of 2 dimensions (taken as one slice), 3, or 4 (the last one
             being channels).
         channel: which channel, from 0; None where there are none.
+        is_mask: whether it is a mask, which never has channels.
 
     Raises:
-        DataError: the file is missing, empty, truncated or of another format, or has channels other than expected.
+        DataError: the file is missing, empty, truncated or of another format, is in colors or in another unit than mm,
+            or has channels other than expected.
     """
     check_present(path)
     try:
         stored, affine = _stored(path)
         shape = _spatial_and_channels(stored.shape)
+        if is_mask and len(shape) == 4:
+            raise DataError(f"expected a mask of one channel, found shape {shape}; put the labels into one channel.")
         part = stored if len(shape) == 3 else stored[:, :, :, _checked_channel(shape, channel)]
         if np.iscomplexobj(part):
             raise DataError("expected real intensities, found complex ones; save the magnitude.")
-        voxels = np.require(part, dtype=np.float32, requirements="W")
+        if 0 in shape:
+            raise DataError(f"expected a volume with voxels, found shape {shape}; save it anew.")
+        # Beyond the largest float lies infinity, which is refused where intensities are looked at.
+        with np.errstate(over="ignore"):
+            voxels = np.require(part, dtype=np.float32, requirements="W")
     except DataError:
         raise
     except _UNREADABLE as error:
@@ -63,7 +76,13 @@ def _stored(path: Path) -> tuple[Any, Any]:
         from medsegdist.data.layouts._itk_reading import read_itk
 
         return read_itk(path)
-    volume = correct_nifti_header_if_necessary(_parsed(path))  # type: ignore[no-untyped-call]
+    volume = _parsed(path)
+    if volume.get_data_dtype().fields is not None:
+        raise DataError("expected one intensity for each voxel, found colors; save the volume in gray.")
+    unit = _OTHER_UNITS.get(int(volume.header["xyzt_units"]) & 7)
+    if unit is not None:
+        raise DataError(f"expected millimeters, found the unit {unit}; write the file in mm.")
+    volume = correct_nifti_header_if_necessary(volume)  # type: ignore[no-untyped-call]
     return volume.dataobj, volume.affine
 
 
@@ -78,8 +97,17 @@ def _parsed(path: Path) -> Any:
     for kind in (nib.nifti1.Nifti1Image, nib.nifti2.Nifti2Image):
         header: Any = kind.header_class
         if header.may_contain_header(content[: header.sizeof_hdr]):
-            return kind.from_bytes(content)
+            image = kind.from_bytes(content)
+            _check_size(image, len(content))
+            return image
     raise ValueError("not a NIfTI file")
+
+
+def _check_size(image: Any, size: int) -> None:
+    """Before memory is asked for: a damaged header may claim more voxels than any memory holds."""
+    expected, found = math.prod(image.shape) * image.get_data_dtype().itemsize, size - int(image.dataobj.offset)
+    if expected > found:
+        raise ValueError(f"{expected} bytes of voxels expected, {max(found, 0)} found")
 
 
 def _spatial_and_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
