@@ -10,6 +10,9 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from medsegdist.data.problems import printable
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
@@ -89,9 +92,9 @@ def problem_table(problems: Iterable[Problem]) -> Table:
     """All problems of a study: where, what and what to do."""
     rich_table = Table("Dataset", "Case", "Problem", "What to do", title="Problems", title_justify="left")
     for problem in problems:
-        rich_table.add_row(
-            *(escape(str(cell)) for cell in (problem.dataset, problem.case, problem.problem, problem.remedy))
-        )
+        # As Text, in which no name is taken for markup or for an emoji.
+        cells = (problem.dataset, problem.case, problem.problem, problem.remedy)
+        rich_table.add_row(*(Text(printable(cell)) for cell in cells))
     return rich_table
 
 
