@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import struct
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 from monai.transforms import LoadImage
 
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import collect
+from medsegdist.data.dataset import load_dataset_samples, make_dataset
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts._volume_reading import read_volume
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.errors import DataError
-from tests.data.making import AFFINE, PREPROCESSING, SHAPE, labels, task_manifest, voxels, write_task, write_volume
+from tests.data.making import (
+    AFFINE,
+    PREPROCESSING,
+    SHAPE,
+    labels,
+    pictures_manifest,
+    task_manifest,
+    voxels,
+    write_pictures,
+    write_task,
+    write_volume,
+)
 
 IMAGE, LABEL = "imagesTr/p1_b.nii.gz", "labelsTr/p1_b.nii.gz"
 NAN = struct.pack("<f", np.nan)
@@ -215,3 +229,31 @@ def test_a_volume_of_one_slice(tmp_path, dimensions):
     samples = load_dataset_samples(task_manifest(root), Preprocessing(grid=grid, dimensions=dimensions, min_pixels=1))
     assert samples.masks.shape == (1, *grid)
     np.testing.assert_array_equal(samples.masks.reshape(10, 12), labels()[:, :, 1].T > 0)
+
+
+def failing(number):
+    def fail(path, *arguments, **options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    return fail
+
+
+@pytest.mark.parametrize("make", [write_task, write_pictures])
+def test_a_file_that_may_not_be_read_is_a_bad_case(tmp_path, monkeypatch, make):
+    manifest = {write_task: task_manifest, write_pictures: pictures_manifest}[make](make(tmp_path))
+    monkeypatch.setattr(Path, "read_bytes", failing(errno.EACCES))
+    dataset = make_dataset(manifest, PREPROCESSING)
+    told = r"image .*: the file may not be read \(permission denied\); change its permissions \| label .*: the file may"
+    with pytest.raises(DataError, match=told):
+        collect(dataset, name="tiny")
+
+
+@pytest.mark.parametrize("make", [write_task, write_pictures])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_the_machines_trouble_skips_no_case(tmp_path, monkeypatch, make, number):
+    manifest = {write_task: task_manifest, write_pictures: pictures_manifest}[make](make(tmp_path))
+    monkeypatch.setattr(Path, "read_bytes", failing(number))
+    dataset = make_dataset(manifest, PREPROCESSING)
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        collect(dataset, name="tiny", on_bad_case="skip")
+    assert caught.value.errno == number

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from medsegdist.data.problems import is_machine_trouble
 from medsegdist.errors import DataError, ManifestError
 
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
@@ -173,5 +174,13 @@ def check_present(path: Path) -> None:
 
 
 def damaged(error: Exception) -> DataError:
-    """That a file cannot be read, and why."""
+    """That a file cannot be read, and why.
+
+    Args:
+        error: what a reader raised. It is raised again if it is the machine's trouble: no file is to blame.
+    """
+    if is_machine_trouble(error):
+        raise error
+    if isinstance(error, PermissionError):
+        return DataError("the file may not be read (permission denied); change its permissions.")
     return DataError(f"the file cannot be read ({type(error).__name__}: {error}); copy or download it again.")
