@@ -268,7 +268,7 @@ def _show(
             console.print(escape(verdict(table, target)), "\n")
     if simulated:
         console.print("Simulated here:", *(escape(line) for line in simulated), sep="\n  ")
-    console.print(f"All distances: {out / 'distances.csv'}")
+    console.print(f"All distances: {escape(str(out / 'distances.csv'))}", soft_wrap=True)
 
 
 def _device(name: str) -> str:

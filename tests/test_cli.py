@@ -150,6 +150,27 @@ def test_a_broken_case_ends_the_run_with_no_table(study, tmp_path):
     assert not (tmp_path / "out" / "distances.csv").exists()
 
 
+def test_names_of_files_can_steer_no_terminal(study, tmp_path):
+    name = "[red]:bug:\n\x1b[2Jcase\x1b]0;owned\x07"
+    for folder, content in (("images", b""), ("masks", b"")):
+        (tmp_path / "near" / folder / f"{name}.nii.gz").write_bytes(content)
+    shown = r"[red]:bug:\n\x1b[2Jcase\x1b]0;owned\x07"
+    told = run("rank", study, "--out", tmp_path / "out", status=2).stderr
+    assert f"case '{shown}': image" in told
+    table = run("check", study, status=1).stdout
+    for text in (told, table):
+        assert not [one for one in text if not one.isprintable() and one != "\n"]
+        assert ":bug:" in text
+        assert "[red]" in text
+    (problem,) = json.loads(run("check", study, "--json", status=1).stdout)
+    assert problem["case"] == name
+
+
+def test_a_folder_may_be_called_like_markup(study, tmp_path):
+    out = tmp_path / "[bold]" / "[" / "bold]"
+    assert f"All distances: {out / 'distances.csv'}" in run("rank", study, "--out", out, "--method", "euclidean").stdout
+
+
 def test_a_study_that_is_not_there(tmp_path):
     result = run("rank", tmp_path / "nowhere.yaml", status=2)
     assert "nowhere.yaml" in result.stderr

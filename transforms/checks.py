@@ -31,7 +31,10 @@ class CheckFinite(Transform):
         """
         values = as_plain_tensor(img)
         if values.numel() == 0:
-            raise ValueError(f"expected an image with pixels, found shape {tuple(values.shape)}.")
+            raise ValueError(
+                f"expected an image with pixels, found shape {tuple(values.shape)}; "
+                "save it anew, or leave this case out."
+            )
         if not values.is_floating_point():
             return img
         # NaN and infinity show in the extremes, and finding those needs no second volume in memory.
@@ -75,7 +78,10 @@ class CheckSameSpace(Transform):
         """
         shape, expected = tuple(img.shape[1:]), tuple(reference.shape[1:])
         if shape != expected:
-            raise ValueError(f"expected the same shape, found {shape} and {expected}.")
+            raise ValueError(
+                f"expected the same shape, found {shape} and {expected}; "
+                "pair each image with the mask that was drawn on it."
+            )
         if len(shape) == 3 and isinstance(img, MetaTensor) and isinstance(reference, MetaTensor):
             voxel = float(torch.linalg.vector_norm(reference.affine[:3, :3], dim=0).min())
             distance = _furthest_corner(img.affine, reference.affine, shape)

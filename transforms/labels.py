@@ -28,7 +28,8 @@ class BinarizeLabel(Transform):
 
     Raises:
         ValueError: `foreground` is empty or not whole numbers; or, when called, the label map holds NaN, infinite or
-            fractional values, or several values where none was named.
+            fractional values, floats so large that two labels may have become one, or several values where none was
+            named.
     """
 
     backend = BACKEND
@@ -115,13 +116,28 @@ def _as_whole(found: Tensor) -> Tensor:
             f"expected whole numbers as label values, found {_named(found[fractional])}; "
             "if this is a probability map, threshold it first."
         )
+    # From there on the floats of this width leave out whole numbers: 16777217 has become 16777216.
+    kind = torch.finfo(found.dtype)
+    exact = int(2 / kind.eps)
+    too_large = found.abs() >= exact
+    if bool(too_large.any()):
+        raise ValueError(
+            f"expected label values between -{exact} and {exact}, which {kind.bits}-bit floats tell apart, "
+            f"found {_named(found[too_large])}; renumber the labels."
+        )
     return found.to(torch.int64)
 
 
 def _named(labels: Tensor) -> str:
     values = torch.unique(labels)
-    text = ", ".join(f"{float(value):g}" for value in values[:_MOST_VALUES_NAMED])
+    # As numpy writes them: 0.9999999 is not shortened to 1, nor 0.1 lengthened to what it is in 32 bits.
+    text = ", ".join(_written(value) for value in values[:_MOST_VALUES_NAMED])
     return text if len(values) <= _MOST_VALUES_NAMED else f"{text}, ... ({len(values)} values)"
+
+
+def _written(value: Tensor) -> str:
+    number = value.cpu().numpy()
+    return str(int(number)) if number == number.round() else str(number)
 
 
 BinarizeLabelD = BinarizeLabelDict = BinarizeLabeld

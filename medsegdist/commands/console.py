@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
+from medsegdist.data.problems import printable
 from medsegdist.errors import MedSegDistError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
@@ -35,10 +37,22 @@ def bar(progress: Progress, description: str) -> Callable[[int, int], None]:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """What went wrong, in words, on standard error; exit status 2."""
+    """What went wrong, in words, on standard error; exit status 2, or 130 after Ctrl-C."""
     try:
         yield
     except (MedSegDistError, OSError) as error:
-        text = "\n".join([str(error), *getattr(error, "__notes__", [])])
-        Console(stderr=True).print(f"[bold red]Error:[/bold red] {escape(text)}", soft_wrap=True)
+        _tell("Error:", [str(error), *_notes(error)])
         raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        _tell("Interrupted.", _notes(error))
+        raise typer.Exit(130) from error
+
+
+def _notes(error: BaseException) -> list[str]:
+    return list(getattr(error, "__notes__", []))
+
+
+def _tell(head: str, texts: list[str]) -> None:
+    # The texts tell of names, which Text takes for neither markup nor emoji.
+    lines = [printable(line) for text in texts for line in text.split("\n")]
+    Console(stderr=True).print(Text.assemble((head, "bold red"), " ", "\n".join(lines)), soft_wrap=True)

@@ -38,7 +38,7 @@ def collect(
     Any MONAI or PyTorch dataset will do (Dataset, CacheDataset, PersistentDataset, ...), and so will a list, if its
     items are dicts with "image" (1, *grid) and "label" (1, *grid) of 0 and 1, or lists of such dicts (slices of a
     volume). "case_id" and "patient_id" are used where an item has them; a case is otherwise called by its image file
-    or its index, and is a patient of its own. One item at a time is in memory.
+    (by its path, where file names repeat) or its index, and is a patient of its own. One item at a time is in memory.
 
     Args:
         dataset: the items; all samples must have one grid.

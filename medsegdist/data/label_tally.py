@@ -23,7 +23,7 @@ class LabelTally:
         """Add one mask.
 
         Args:
-            found: a bool for each wanted value, or the mask's largest value where none was asked for.
+            found: a bool for each wanted value, or the mask's value farthest from 0 where none was asked for.
             case_id: whose mask it is.
         """
         values = np.atleast_1d(np.asarray(found))

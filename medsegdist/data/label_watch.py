@@ -18,8 +18,8 @@ class NoteLabels(Transform):
     """Add to an item which of the wanted label values its mask holds.
 
     Args:
-        foreground: the wanted values; None notes the largest value, which is the only one beside 0 if the mask is
-            as it should be.
+        foreground: the wanted values; None notes the value farthest from 0, which is the only one beside 0 if the mask
+            is as it should be.
     """
 
     def __init__(self, foreground: tuple[int, ...] | None) -> None:
@@ -33,8 +33,15 @@ class NoteLabels(Transform):
         """
         label = torch.as_tensor(data["label"]).as_subclass(torch.Tensor)
         found = (
-            label.max()
+            _farthest_from_0(label)
             if self.foreground is None
             else torch.stack([(label == value).any() for value in self.foreground])
         )
         return {**data, FOUND_LABELS: found}
+
+
+def _farthest_from_0(label: torch.Tensor) -> torch.Tensor:
+    if not label.numel():
+        return label.new_zeros(())
+    smallest, largest = torch.aminmax(label)
+    return largest if largest >= -smallest else smallest

@@ -30,12 +30,16 @@ Layout = Annotated[
 ]
 """Any layout; in YAML its key `kind` says which."""
 
+# Masks are read as 32-bit floats, which tell no greater whole numbers apart.
+_LABELS_END = 2**24
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _label_values(values: tuple[int, ...]) -> tuple[int, ...]:
     if 0 in values:
         raise ValueError("0 is the background; name the other label values")
+    if any(abs(value) >= _LABELS_END for value in values):
+        raise ValueError(f"expected label values between -{_LABELS_END} and {_LABELS_END}, found {list(values)}")
     if len(set(values)) != len(values):
         raise ValueError(f"a label value is named twice in {list(values)}")
     return values

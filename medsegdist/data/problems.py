@@ -40,7 +40,18 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"case '{self.case}'" if self.case else f"{len(self.cases) or 'all'} cases"
-        return f"{where}: {self.problem}; {self.remedy}."
+        return printable(f"{where}: {self.problem}; {self.remedy}.")
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with every character that could steer a terminal written out as Python would.
+
+    Names of files may hold anything, and whoever named them may not be trusted.
+
+    Args:
+        text: a message, or a part of one.
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 class SkippedCasesWarning(UserWarning):

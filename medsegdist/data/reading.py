@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from medsegdist.data.file_names import FileNames
 from medsegdist.data.label_tally import LabelTally
 from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
 from medsegdist.errors import DataError, ManifestError
@@ -76,6 +76,7 @@ class CaseReader:
         self._name = name
         self._delta = delta
         self._min_pixels = min_pixels
+        self._names = FileNames(dataset)
         self._labels = LabelTally(foreground)
         self._grid: tuple[int, ...] | None = None
         self._first = ""
@@ -126,7 +127,7 @@ class CaseReader:
             cause = root_cause(error)
             if is_machine_trouble(cause):
                 raise cause from None
-            self.problems.append(problem_of(cause, self._name, self._case_name(index)))
+            self.problems.append(problem_of(cause, self._name, self._names.of_entry(index)))
             return []
         self._grid, self._first = grid, first
         for part, sample in zip(items, samples, strict=True):
@@ -161,7 +162,7 @@ class CaseReader:
         pixels = image[0].to(torch.float32)
         mask = _binary(label[0])
         self._check_intensities(pixels, mask)
-        case_id = str(item.get("case_id", self._case_name(index)))
+        case_id = self._names.of_item(item, index)
         return Sample(case_id, str(item.get("patient_id", case_id)), pixels.numpy(), mask.numpy())
 
     def _check_intensities(self, pixels: Tensor, mask: Tensor) -> None:
@@ -179,16 +180,6 @@ class CaseReader:
                 f"expected intensities above delta = {self._delta:g} in the segment, found {least:g}; "
                 "lower delta, or clip the intensities."
             )
-
-    def _case_name(self, index: int) -> str:
-        source = getattr(self._dataset, "data", self._dataset)
-        entry = source[index] if isinstance(source, (list, tuple)) else None
-        if not isinstance(entry, Mapping):
-            return str(index)
-        if "case_id" in entry:
-            return str(entry["case_id"])
-        image = entry.get("image")
-        return Path(image).name.split(".")[0] if isinstance(image, (str, Path)) else str(index)
 
     def _why_nothing_left(self) -> tuple[str, str]:
         if not self._largest:

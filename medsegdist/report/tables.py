@@ -10,6 +10,9 @@ import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from medsegdist.data.problems import printable
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
@@ -115,10 +118,10 @@ def problem_table(problems: Iterable[Problem]) -> Table:
     """All problems of a study: how bad, where, what and what to do."""
     rich_table = Table("", "Dataset", "Case", "Problem", "What to do", title="Problems", title_justify="left")
     for problem in problems:
-        severity = "[bold red]error[/bold red]" if problem.severity == "error" else "warning"
-        rich_table.add_row(
-            severity, *(escape(cell) for cell in (problem.dataset, problem.case, problem.problem, problem.remedy))
-        )
+        severity = Text("error", style="bold red") if problem.severity == "error" else Text("warning")
+        # As Text, in which no name is taken for markup or for an emoji.
+        cells = (problem.dataset, problem.case, problem.problem, problem.remedy)
+        rich_table.add_row(severity, *(Text(printable(cell)) for cell in cells))
     return rich_table
 
 

@@ -59,7 +59,7 @@ BAD_CASES = {
     "other shape": (
         lambda r: write_volume(r / LABEL, labels()[:, :, :3]),
         r"'image' and 'label': expected the same shape, found \(4, 10, 12\) and \(3, 10, 12\)",
-        "",
+        "pair each image with the mask that was drawn on it",
     ),
     "other affine": (
         lambda r: write_volume(r / LABEL, labels(), moved),
@@ -91,7 +91,11 @@ BAD_CASES = {
         "'image': expected finite intensities, found 1 of 480",
         "repair the image",
     ),
-    "constant image": (lambda r: write_volume(r / IMAGE, np.full(SHAPE, 3, np.float32)), "constant|percentile", ""),
+    "constant image": (
+        lambda r: write_volume(r / IMAGE, np.full(SHAPE, 3, np.float32)),
+        r"expected an image with contrast, found the same intensity 3 at percentiles 0\.5 and 99\.5",
+        "leave this image out, or widen the percentiles",
+    ),
     "channels": (
         lambda r: write_volume(r / IMAGE, np.stack([voxels(1)] * 2, axis=-1)),
         r"found 2 channels, shape \(12, 10, 4, 2\)",

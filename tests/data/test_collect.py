@@ -111,6 +111,20 @@ def test_a_case_is_called_by_what_it_was_read_from(source, name):
         collected(Dataset([source], Lambda(lambda _: {"image": 1})))
 
 
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["/d/s1/ct.nii.gz", "/d/s2/ct.nii.gz", "/d/other/mr.nii.gz"], ("s1/ct", "s2/ct", "other/mr")),
+        (["/d/a.1.nii.gz", "/d/a.2.nii.gz"], ("a.1", "a.2")),
+        (["/d/a.nii.gz", "/d/b.nii.gz", "/d/a.nii.gz"], ("a", "b", "a")),
+    ],
+)
+def test_two_files_are_never_one_patient(paths, names):
+    nameless = {key: value for key, value in item().items() if key in ("image", "label")}
+    samples = collected(Dataset([{"image": path} for path in paths], Lambda(lambda _: nameless)))
+    assert samples.case_ids == samples.patient_ids == names
+
+
 def boom(*_):
     raise KeyError("not what you think")
 

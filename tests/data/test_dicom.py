@@ -104,6 +104,18 @@ def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
     assert [case.patient_id for case in by_folder] == ["a", "b", "c", "d"]
 
 
+def test_links_that_lead_in_circles_come_to_an_end(tmp_path):
+    write_case(tmp_path, "a")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (case,) = layout_of(tmp_path).cases()
+    assert (case.id, len(case.image.paths)) == ("a__rt", 4)
+    (tmp_path / "a" / "self").symlink_to(tmp_path / "a" / "self")
+    (tmp_path / "a" / "gone.dcm").symlink_to(tmp_path / "nowhere")
+    told = "the link leads to no file; restore the file, or remove the link"
+    with pytest.raises(DataError, match=rf"2 files cannot be read:\n  a/gone\.dcm: {told}\.\n  a/self: {told}"):
+        layout_of(tmp_path).cases()
+
+
 def test_references_by_instance_where_the_series_is_not_named(tmp_path):
     path = write_case(tmp_path, "a")
     drawn = pydicom.dcmread(path)

@@ -228,7 +228,7 @@ def test_complex_intensities_are_refused(tmp_path):
 def test_a_volume_in_colors_is_refused(tmp_path):
     colors = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(colors, np.eye(4)), tmp_path / "a.nii")
-    with pytest.raises(DataError, match="the file cannot be read"):
+    with pytest.raises(DataError, match="expected one intensity for each voxel, found colors; save the volume in gray"):
         read_volume(tmp_path / "a.nii")
 
 
@@ -327,6 +327,13 @@ def test_real_nrrd_on_its_own_spacing_keeps_every_voxel(data_root, image, label,
     assert int(samples.masks.sum()) == sum(counts.values())
 
 
+CORDS = {
+    **{"mt0": 502, "mt1": 520, "t1": 5437, "t2": 4275, "t2fakelesion": 7335, "t2s": 2885},
+    **{"t2sgm": 519, "t2suncroppedgm": 697},
+}
+"""Voxels of each mask, counted by nibabel."""
+
+
 @pytest.mark.realdata
 def test_real_spinal_cords_of_very_flat_voxels(data_root):
     layout = FolderLayout(root=data_root / "sct_spinalcord_mr3d", images="images/*.nii.gz", masks="labels/*.nii.gz")
@@ -340,6 +347,7 @@ def test_real_spinal_cords_of_very_flat_voxels(data_root):
     loader = layout.loader()
     for case in cases:
         label = loader(case.as_item())["label"]
+        assert int(label.sum()) == CORDS[case.id]
         # Axes of the file that lie in the axial plane: the two that are not nearest to superior.
         directions = np.abs(label.affine.numpy()[:3, :3])
         depth = int(directions[2].argmax())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,35 @@ def test_finished_cases_are_kept_as_they_are(tmp_path, error):
         after = (task / "labelsTr" / name).stat()
         assert (after.st_ino, after.st_mtime_ns) == (before[name].st_ino, before[name].st_mtime_ns)
     assert not hidden.exists()
+
+
+def test_ctrl_c_at_the_terminal_says_what_is_kept(tmp_path, project_root):
+    layout = {"kind": "phantom", "organ": "liver", "patients": 9999, "slices": 1, "size": [64, 64]}
+    (tmp_path / "many.yaml").write_text(yaml.safe_dump({"name": "many", "modality": "CT", "layout": layout}))
+    script = "from medsegdist.cli import app; app()"
+    command = [sys.executable, "-W", "ignore", "-c", script, "prepare", "many.yaml", "--out", "Task07_Many"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(project_root), "COLUMNS": "80"}
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where these tests run in the background, Ctrl-C is ignored and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        records = tmp_path / ".Task07_Many.unfinished" / "finished"
+        while process.poll() is None and not (records.is_dir() and list(records.glob("*.json"))):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate()[1]
+    assert process.returncode == 130, told
+    finished = len(list(records.glob("[!.]*.json")))
+    assert f"Interrupted. {finished} of 9999 cases are finished and wait in" in told
+    assert "run the same again to go on, or delete that folder." in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.rglob("*.partial"))
+    assert not (tmp_path / "Task07_Many").exists()
 
 
 def test_a_run_that_finished_nothing_leaves_nothing(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import shutil
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -59,6 +60,7 @@ def write_scan(folder, scan, series):
     """A whole CT series under names and numbers that say nothing of the order of its slices."""
     volume, levels = marked_volume(scan)
     spacing = nodules_of(scan)[0].pixel_spacing
+    study_of = {series: study for _, _, study, series in SCANS}
     for k, (pixels, level) in enumerate(zip(volume, levels, strict=True)):
         content = slice_of(
             ((pixels - INTERCEPT) / SLOPE).astype(np.int16),
@@ -67,7 +69,7 @@ def write_scan(folder, scan, series):
             spacing=(spacing, spacing),
             rescale=(SLOPE, INTERCEPT),
         )
-        content.SeriesInstanceUID = series
+        content.StudyInstanceUID, content.SeriesInstanceUID = study_of[series], series
         write(folder / f"1-{(k * 37) % len(volume):03d}.dcm", content)
     return folder
 
@@ -122,6 +124,21 @@ def test_slices_and_masks_are_those_of_the_simulated_layout(root):
     np.testing.assert_array_equal(np.asarray(read_item["label"]), np.asarray(drawn_item["label"]))
     sides = np.abs(np.diag(np.fliplr(np.asarray(read_item["image"].affine)[:3, :3])))
     np.testing.assert_allclose(sides, np.abs(np.diag(np.fliplr(np.asarray(drawn_item["image"].affine)[:3, :3]))))
+
+
+def test_volumes_lie_as_pylidc_itself_reads_them(root, tmp_path, monkeypatch):
+    """pylidc's own volume is (row, column, slice) in HU: the same voxels, so contours and pixels count alike."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".pylidcrc").write_text(f"[dicom]\npath = {root}\n")
+    pylidc = load_pylidc()
+    scan = pylidc.query(pylidc.Scan).filter(pylidc.Scan.id == SCANS[0][0]).first()
+    volume = scan.to_volume(verbose=False)
+    layout = layout_of(root)
+    (case,) = [case for case in cases_of(layout) if case.image["scan"] == scan.id]
+    item = layout.loader()(case.as_item())
+    np.testing.assert_array_equal(item["image"][0], np.moveaxis(volume, -1, 0)[case.image["slices"]])
+    # In the axes of a viewer: row to the back, column to the left, and upright from slice to slice.
+    assert "".join(nib.aff2axcodes(item["image"].affine.numpy())) == "SPL"
 
 
 @pytest.mark.parametrize("name", ["{series}", "CT_{series}"])

@@ -15,6 +15,7 @@ from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study, load_dataset, load_study
+from medsegdist.data.yaml_errors import read_yaml
 from medsegdist.errors import ManifestError
 
 LUNG = """
@@ -130,6 +131,7 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         ("root: Task06_Lung", "root: x, patient_pattern: '('", r"layout\.patient_pattern: not a regular expression"),
         ("root: Task06_Lung", "root: x, patient_pattern: 'a'", r"layout\.patient_pattern: .*one group.*found 0 groups"),
         ("foreground: [1]", "foreground: [0, 1]", r"foreground: 0 is the background"),
+        ("foreground: [1]", "foreground: [16777216]", r"foreground: expected label values between -16777216 and 16777"),
         ("foreground: [1]", "foreground: [1, 1]", r"foreground: a label value is named twice in \[1, 1\]"),
         ("foreground: [1]", "foreground: []", r"foreground: .*at least 1 item"),
         ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: .*integer.*found 1\.5"),
@@ -236,6 +238,40 @@ def test_study_needs_a_list_of_two_datasets(tmp_path, entries):
 def test_a_file_that_holds_itself_is_refused(tmp_path, text):
     with pytest.raises(ManifestError, match=r"its aliases \(\*\) stand for more than 100000 values; write them out"):
         load_dataset(written(tmp_path, text))
+
+
+MERGED = """
+name: two
+preprocessing: {grid: [8, 8]}
+datasets:
+  - &lung
+    name: lung
+    modality: CT
+    layout: &files {kind: folder, root: lung, images: "i/*.png", masks: "m/*.png"}
+  - <<: *lung
+    name: liver
+    layout: {<<: *files, root: liver}
+targets: [lung]
+"""
+
+
+def test_merged_keys_are_defaults_that_may_be_overridden(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(MERGED)
+    lung, liver = load_study(path).datasets
+    assert (liver.name, liver.modality, liver.layout.root) == ("liver", "CT", tmp_path / "liver")
+    assert (lung.name, lung.layout.root, liver.layout.images) == ("lung", tmp_path / "lung", lung.layout.images)
+    path.write_text(MERGED.replace("name: liver", "name: liver\n    name: spleen"))
+    with pytest.raises(ManifestError, match=r"study\.yaml, line 11, column 5: not valid YAML: the key 'name' is given"):
+        load_study(path)
+
+
+def test_a_mapping_that_was_merged_before_it_was_reached_is_not_said_to_repeat_keys(tmp_path):
+    """What is merged into a mapping near the top may lie deep below, and override what is merged into itself."""
+    path = tmp_path / "a.yaml"
+    text = "a: &a {x: 1}\nb: {c: {d: &d {<<: *a, x: 2}}}\ne: {<<: *d, x: 3}\n"
+    path.write_text(text)
+    assert read_yaml(path) == {"a": {"x": 1}, "b": {"c": {"d": {"x": 2}}}, "e": {"x": 3}}
 
 
 def test_aliases_save_writing(tmp_path):

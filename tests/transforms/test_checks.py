@@ -22,7 +22,7 @@ def test_non_finite_intensities_are_refused_and_counted(bad, kind, make):
 
 
 def test_an_image_without_pixels_is_refused():
-    with pytest.raises(ValueError, match=r"expected an image with pixels, found shape \(1, 0, 3\)"):
+    with pytest.raises(ValueError, match=r"expected an image with pixels, found shape \(1, 0, 3\); save it anew"):
         CheckFinite()(np.ones((1, 0, 3)))
 
 
@@ -36,7 +36,7 @@ def test_the_same_pixels_pass(kind, make):
 
 
 def test_other_shapes_are_refused_with_both():
-    with pytest.raises(ValueError, match=r"'image' and 'label': .* shape, found \(2, 3, 4\) and \(2, 3, 5\)"):
+    with pytest.raises(ValueError, match=r"'image' and 'label': .* found \(2, 3, 4\) and \(2, 3, 5\); pair each image"):
         CheckSameSpaced("image")({"image": np.ones((1, 2, 3, 4)), "label": np.ones((1, 2, 3, 5))})
 
 

@@ -94,3 +94,28 @@ def test_non_finite_labels_are_refused(bad, foreground):
 def test_foreground_must_be_whole_numbers(foreground):
     with pytest.raises(ValueError, match="expected foreground label values as whole numbers, found"):
         BinarizeLabel(foreground)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [(np.float16, 2**11 - 1), (np.float32, 2**24 - 1), (np.float64, 2**53 - 1)]
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_floats_that_may_stand_for_another_label_are_refused(dtype, largest, sign):
+    stored = np.array([[[0, sign * largest]]], dtype)
+    np.testing.assert_array_equal(BinarizeLabel([sign * largest])(stored), [[[0, 1]]])
+    confused = np.array([[[0, sign * (largest + 2)]]]).astype(dtype)
+    assert confused[0, 0, 1] == dtype(sign * (largest + 1)), "two labels have become one"
+    message = rf"between -{largest + 1} and {largest + 1}, which {8 * dtype().itemsize}-bit .*, found -?\d+; renumber"
+    with pytest.raises(ValueError, match=message):
+        BinarizeLabel([1])(confused)
+
+
+def test_integers_of_any_size_are_told_apart():
+    stored = np.array([[[0, 2**40, 2**40 + 1]]])
+    np.testing.assert_array_equal(BinarizeLabel([2**40])(stored), [[[0, 1, 0]]])
+
+
+@pytest.mark.parametrize(("value", "written"), [(0.1, "0.1"), (0.9999999, "0.9999999"), (1e-30, "1e-30")])
+def test_fractions_are_named_as_they_are(value, written):
+    with pytest.raises(ValueError, match=f"found {written}; if this is"):
+        BinarizeLabel()(np.array([[[0, value]]], np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from medsegdist.errors import DataError
 Kind = Literal["seg", "rtstruct"]
 
 _KINDS: dict[str, Kind] = {"SEG": "seg", "RTSTRUCT": "rtstruct"}
+_DANGLING = (errno.ENOENT, errno.ELOOP)
 # Some of these are in every DICOM file.
 _ALWAYS = ["SOPClassUID", "Modality", "SeriesInstanceUID"]
 _TAGS = [
@@ -91,7 +93,7 @@ def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
         tags: keywords of the elements.
 
     Raises:
-        DataError: it ends in .dcm but is no DICOM file, or is damaged.
+        DataError: it ends in .dcm but is no DICOM file, is damaged, or is a link that leads nowhere.
     """
     named = path.suffix.lower() == ".dcm"
     with discreet():
@@ -101,6 +103,8 @@ def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
             return None
         # Whatever a damaged file makes pydicom stumble over; its message might quote the header.
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _DANGLING:
+                raise DataError("the link leads to no file; restore the file, or remove the link.") from None
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise DataError(f"the file cannot be read as DICOM ({type(error).__name__}); copy it again.") from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
+from monai.utils.misc import ImageMetaKey
 
 from medsegdist.data.layouts._paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
 from medsegdist.data.layouts._picture_reading import read_picture, read_picture_header
@@ -62,7 +63,7 @@ class ReadFiles(Transform):
         return read_picture(path, self.color)
 
     def _mask(self, path: Path) -> MetaTensor:
-        return read_volume(path) if _is_volume(path) else read_picture(path, None)
+        return read_volume(path, is_mask=True) if _is_volume(path) else read_picture(path, None)
 
     def _image_header(self, path: Path) -> MetaTensor:
         if _is_volume(path):
@@ -70,7 +71,7 @@ class ReadFiles(Transform):
         return read_picture_header(path, is_mask=False)
 
     def _mask_header(self, path: Path) -> MetaTensor:
-        return read_volume_header(path) if _is_volume(path) else read_picture_header(path, is_mask=True)
+        return read_volume_header(path, is_mask=True) if _is_volume(path) else read_picture_header(path, is_mask=True)
 
 
 def _read_both(
@@ -82,6 +83,7 @@ def _read_both(
         path = Path(item[key])
         try:
             item[key] = read(path)
+            item[key].meta[ImageMetaKey.FILENAME_OR_OBJ] = str(path)
         except DataError as error:
             problems.append(f"{key} {path}: {error}")
     if problems:

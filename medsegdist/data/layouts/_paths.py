@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from medsegdist.data.problems import is_machine_trouble
 from medsegdist.errors import DataError, ManifestError
 
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
@@ -156,20 +157,30 @@ def patients_of(case_ids: list[str], pattern: str | None, where: str) -> list[st
 
 
 def check_present(path: Path) -> None:
-    """Refuse a path that is no file, or an empty one.
+    """Refuse a path that is no file with content: reading a pipe would wait for ever.
 
     Args:
         path: where a file is expected.
 
     Raises:
-        DataError: there is nothing, a folder, or a file without content.
+        DataError: there is nothing, a folder, a pipe or device, or a file without content.
     """
     if not path.exists():
         raise DataError("the file does not exist; restore it, or take the case out of the listing.")
+    if not path.is_dir() and not path.is_file():
+        raise DataError("the file is a pipe or a device; put a regular file in its place.")
     if path.is_dir() or path.stat().st_size == 0:
         raise DataError(f"the file is {'a folder' if path.is_dir() else 'empty'}; copy or download it again.")
 
 
 def damaged(error: Exception) -> DataError:
-    """That a file cannot be read, and why."""
+    """That a file cannot be read, and why.
+
+    Args:
+        error: what a reader raised. It is raised again if it is the machine's trouble: no file is to blame.
+    """
+    if is_machine_trouble(error):
+        raise error
+    if isinstance(error, PermissionError):
+        return DataError("the file may not be read (permission denied); change its permissions.")
     return DataError(f"the file cannot be read ({type(error).__name__}: {error}); copy or download it again.")

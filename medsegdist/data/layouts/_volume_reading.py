@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -23,28 +24,37 @@ from nibabel.spatialimages import HeaderDataError
 from medsegdist.data.layouts._paths import ITK_SUFFIXES, check_present, damaged
 from medsegdist.errors import DataError
 
+# Codes of NIfTI; 0 is unknown, which nearly always means mm, and 2 is mm.
+_OTHER_UNITS = {1: "m", 3: "micron"}
 _UNREADABLE = (OSError, EOFError, ValueError, TypeError, zlib.error, ImageFileError, HeaderDataError)
 
 
-def read_volume(path: Path, channel: int | None = None) -> MetaTensor:
+def read_volume(path: Path, channel: int | None = None, *, is_mask: bool = False) -> MetaTensor:
     """One channel of a volume as a (1, x, y, z) float32 tensor with its affine (RAS+, mm).
+
+    Of the two affines of a NIfTI file the sform counts where its code is set, as in nibabel and MONAI.
 
     Args:
         path: a .nii, .nii.gz, .nrrd, .mha or .mhd file of 2 dimensions (taken as one slice), 3, or 4 (the last one
             being channels).
         channel: which channel, from 0; None where there are none.
+        is_mask: whether it is a mask, which never has channels.
 
     Raises:
-        DataError: the file is missing, empty, truncated or of another format, or has channels other than expected.
+        DataError: the file is missing, empty, truncated or of another format, is in colors or in another unit than mm,
+            or has channels other than expected.
     """
     check_present(path)
     try:
         stored, affine = _stored(path)
         shape = _spatial_and_channels(stored.shape)
+        _check_shape(shape, is_mask)
         part = stored if len(shape) == 3 else stored[:, :, :, _checked_channel(shape, channel)]
         if np.iscomplexobj(part):
             raise DataError("expected real intensities, found complex ones; save the magnitude.")
-        voxels = np.require(part, dtype=np.float32, requirements="W")
+        # Beyond the largest float lies infinity, which is refused where intensities are looked at.
+        with np.errstate(over="ignore"):
+            voxels = np.require(part, dtype=np.float32, requirements="W")
     except DataError:
         raise
     except _UNREADABLE as error:
@@ -58,12 +68,13 @@ def read_volume(path: Path, channel: int | None = None) -> MetaTensor:
     )
 
 
-def read_volume_header(path: Path, channel: int | None = None) -> MetaTensor:
+def read_volume_header(path: Path, channel: int | None = None, *, is_mask: bool = False) -> MetaTensor:
     """What :func:`read_volume` would give, without a voxel: a (1, x, y, z) tensor on the meta device, and its affine.
 
     Args:
         path: as for `read_volume`.
         channel: as for `read_volume`.
+        is_mask: as for `read_volume`.
 
     Raises:
         DataError: the file is missing or empty, its header cannot be read, or it has channels other than expected.
@@ -72,6 +83,7 @@ def read_volume_header(path: Path, channel: int | None = None) -> MetaTensor:
     try:
         stored, affine = _stored_size(path)
         shape = _spatial_and_channels(stored)
+        _check_shape(shape, is_mask)
         if len(shape) > 3:
             _checked_channel(shape, channel)
     except DataError:
@@ -101,6 +113,7 @@ def _stored_size(path: Path) -> tuple[tuple[int, ...], Any]:
         of_kind: Any = kind.header_class
         if of_kind.may_contain_header(start[: of_kind.sizeof_hdr]):
             header = of_kind.from_fileobj(io.BytesIO(start))
+            _check_nifti(header)
             # MONAI mends the voxel size of an image, which here is one value seen everywhere.
             blank = np.broadcast_to(np.uint8(0), header.get_data_shape())
             image: Any = kind(blank, header.get_best_affine(), header)  # type: ignore[no-untyped-call]
@@ -114,7 +127,9 @@ def _stored(path: Path) -> tuple[Any, Any]:
         from medsegdist.data.layouts._itk_reading import read_itk
 
         return read_itk(path)
-    volume = correct_nifti_header_if_necessary(_parsed(path))  # type: ignore[no-untyped-call]
+    volume = _parsed(path)
+    _check_nifti(volume.header)
+    volume = correct_nifti_header_if_necessary(volume)  # type: ignore[no-untyped-call]
     return volume.dataobj, volume.affine
 
 
@@ -129,8 +144,32 @@ def _parsed(path: Path) -> Any:
     for kind in (nib.nifti1.Nifti1Image, nib.nifti2.Nifti2Image):
         header: Any = kind.header_class
         if header.may_contain_header(content[: header.sizeof_hdr]):
-            return kind.from_bytes(content)
+            image = kind.from_bytes(content)
+            _check_size(image, len(content))
+            return image
     raise ValueError("not a NIfTI file")
+
+
+def _check_nifti(header: Any) -> None:
+    if header.get_data_dtype().fields is not None:
+        raise DataError("expected one intensity for each voxel, found colors; save the volume in gray.")
+    unit = _OTHER_UNITS.get(int(header["xyzt_units"]) & 7)
+    if unit is not None:
+        raise DataError(f"expected millimeters, found the unit {unit}; write the file in mm.")
+
+
+def _check_shape(shape: tuple[int, ...], is_mask: bool) -> None:
+    if is_mask and len(shape) == 4:
+        raise DataError(f"expected a mask of one channel, found shape {shape}; put the labels into one channel.")
+    if 0 in shape:
+        raise DataError(f"expected a volume with voxels, found shape {shape}; save it anew.")
+
+
+def _check_size(image: Any, size: int) -> None:
+    """Before memory is asked for: a damaged header may claim more voxels than any memory holds."""
+    expected, found = math.prod(image.shape) * image.get_data_dtype().itemsize, size - int(image.dataobj.offset)
+    if expected > found:
+        raise ValueError(f"{expected} bytes of voxels expected, {max(found, 0)} found")
 
 
 def _spatial_and_channels(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,259 @@
+"""NIfTI files that somebody's program, or somebody's malice, made odd: read as they are meant, or refused in words."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import struct
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.transforms import LoadImage
+
+from medsegdist.data.collect import collect
+from medsegdist.data.dataset import load_dataset_samples, make_dataset
+from medsegdist.data.export import export_task
+from medsegdist.data.layouts._volume_reading import read_volume
+from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.errors import DataError
+from tests.data.making import (
+    AFFINE,
+    PREPROCESSING,
+    SHAPE,
+    labels,
+    pictures_manifest,
+    task_manifest,
+    voxels,
+    write_pictures,
+    write_task,
+    write_volume,
+)
+
+IMAGE, LABEL = "imagesTr/p1_b.nii.gz", "labelsTr/p1_b.nii.gz"
+NAN = struct.pack("<f", np.nan)
+# Bytes of a NIfTI-1 header.
+DIM, SLOPE, UNITS, OFFSET, SFORM = 40, 112, 123, 108, 280
+
+
+def overwrite(path, place, content):
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    raw[place : place + len(content)] = content
+    path.write_bytes(gzip.compress(bytes(raw)))
+
+
+def colors():
+    return np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def endless(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def loop(path):
+    path.unlink()
+    path.symlink_to(path)
+
+
+def without_voxels(root):
+    write_volume(root / IMAGE, np.zeros((12, 0, 4), np.float32))
+    write_volume(root / LABEL, np.zeros((12, 0, 4), np.uint8))
+
+
+def in_unit(code):
+    return lambda root: [overwrite(root / name, UNITS, bytes([code])) for name in (IMAGE, LABEL)]
+
+
+def singular(root):
+    for name in (IMAGE, LABEL):
+        overwrite(root / name, SFORM, struct.pack("<12f", *[1, 0, 0, 0] * 3))
+        overwrite(root / name, 80, struct.pack("<3f", 3**0.5, 1, 1))
+
+
+BAD = {
+    "label that 32 bits confuse with another": (
+        lambda r: write_volume(r / LABEL, labels().astype(np.int32) * (2**24 + 1)),
+        "expected label values between -16777216 and 16777216, which 32-bit floats tell apart, found 16777216; ren",
+    ),
+    "largest label of 32 bits": (
+        lambda r: write_volume(r / LABEL, labels().astype(np.int32) * (2**31 - 1)),
+        "which 32-bit floats tell apart, found 2147483648; renumber the labels",
+    ),
+    "label beyond all floats": (
+        lambda r: write_volume(r / LABEL, labels() * 1e300),
+        "expected whole numbers as label values, found NaN or infinite ones; repair the label map",
+    ),
+    "label a hair below 1": (
+        lambda r: write_volume(r / LABEL, (labels() * np.float32(0.9999999)).astype(np.float32)),
+        "expected whole numbers as label values, found 0.9999999; if this is a probability map, threshold it first",
+    ),
+    "labels on both sides of 0": (
+        lambda r: write_volume(r / LABEL, np.where(labels() > 0, 1, -1).astype(np.int16)),
+        "expected a mask of 0 and one other value, found -1, 1; name the values that are foreground",
+    ),
+    "mask of two channels": (
+        lambda r: write_volume(r / LABEL, np.stack([labels()] * 2, -1)),
+        "expected a mask of one channel, found shape (12, 10, 4, 2); put the labels into one channel",
+    ),
+    "colors": (
+        lambda r: write_volume(r / IMAGE, colors()),
+        "expected one intensity for each voxel, found colors; save the volume in gray",
+    ),
+    "mask in colors": (lambda r: write_volume(r / LABEL, colors()), "found colors; save the volume in gray"),
+    "no voxels": (without_voxels, "expected a volume with voxels, found shape (12, 0, 4); save it anew"),
+    "more voxels than bytes": (
+        lambda r: overwrite(r / IMAGE, DIM, struct.pack("<4h", 3, 32000, 32000, 32000)),
+        "(ValueError: 131072000000000 bytes of voxels expected, 1920 found); copy or download it again",
+    ),
+    "voxels that begin behind the end": (
+        lambda r: overwrite(r / IMAGE, OFFSET, struct.pack("<f", 1e9)),
+        "(ValueError: 1920 bytes of voxels expected, 0 found); copy or download it again",
+    ),
+    "voxels that begin nowhere": (lambda r: overwrite(r / IMAGE, OFFSET, NAN), "the file cannot be read (ValueError"),
+    "fewer than no voxels": (
+        lambda r: overwrite(r / IMAGE, DIM, struct.pack("<4h", 3, 12, -10, 4)),
+        "the file cannot be read (ValueError",
+    ),
+    "micrometers": (in_unit(3), "expected millimeters, found the unit micron; write the file in mm"),
+    "meters": (in_unit(1), "expected millimeters, found the unit m; write the file in mm"),
+    "intensities beyond all floats": (
+        lambda r: overwrite(r / IMAGE, SLOPE, struct.pack("<f", 1e38)),
+        "'image': expected finite intensities, found 476 of 480 that are NaN or infinite; repair the image",
+    ),
+    "offset of intensities that is none": (
+        lambda r: overwrite(r / IMAGE, SLOPE + 4, NAN),
+        "the file cannot be read (HeaderDataError: Valid slope but invalid intercept nan)",
+    ),
+    "axes that coincide": (singular, "the affine of the volume is singular or not finite: [[1.0, 0.0, 0.0, 0.0], [1.0"),
+    "bytes behind the end": (
+        lambda r: (r / IMAGE).write_bytes((r / IMAGE).read_bytes() + b"garbage"),
+        "the file cannot be read (BadGzipFile",
+    ),
+    "pipe": (lambda r: pipe(r / IMAGE), "the file is a pipe or a device; put a regular file in its place"),
+    "device without end": (lambda r: endless(r / IMAGE), "the file is a pipe or a device; put a regular file"),
+    "link to itself": (lambda r: loop(r / IMAGE), "the file does not exist; restore it, or take the case out"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # MONAI's norm of a NaN
+def test_it_is_refused_in_words_and_nothing_is_written(tmp_path, kind):
+    spoil, message = BAD[kind]
+    root = write_task(tmp_path / "source")
+    spoil(root)
+    manifest = task_manifest(root)
+    with pytest.raises(DataError) as caught:
+        load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+    head, line = str(caught.value).splitlines()
+    assert head == "dataset 'tiny': 1 of 3 cases cannot be used:"
+    assert line.startswith("  case 'p1_b': ")
+    assert message in line
+    assert list((tmp_path / "cache").iterdir()) == []
+    with pytest.raises(DataError) as caught:
+        export_task(manifest, tmp_path / "Task07_Tiny")
+    assert str(caught.value).splitlines() == [head, line]
+    assert not (tmp_path / "Task07_Tiny").exists()
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_negative_label_is_another_label(tmp_path, dimensions):
+    root = write_task(tmp_path)
+    preprocessing = Preprocessing(grid=(4, 10, 12)[-dimensions:], dimensions=dimensions, min_pixels=1)
+    expected = load_dataset_samples(task_manifest(root), preprocessing).masks
+    write_volume(root / LABEL, -labels().astype(np.int16))
+    message = (
+        r"the same in every case, found -1 \(case 'p1_b'\), 1 \(case 'p1_a'\); name the values that are foreground"
+    )
+    with pytest.raises(DataError, match=message):
+        load_dataset_samples(task_manifest(root), preprocessing)
+    for path in (root / "labelsTr").iterdir():
+        write_volume(path, -labels().astype(np.int16))
+    for foreground in (None, (-1,)):
+        samples = load_dataset_samples(task_manifest(root, foreground=foreground), preprocessing)
+        np.testing.assert_array_equal(samples.masks, expected)
+
+
+def test_of_two_affines_that_disagree_the_sform_counts(tmp_path):
+    image = nib.Nifti1Image(voxels(0), AFFINE)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(np.diag([1.0, -1, 2, 1]), 1)
+    nib.save(image, tmp_path / "a.nii")
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").affine, AFFINE)
+    np.testing.assert_array_equal(LoadImage()(tmp_path / "a.nii").affine, AFFINE)
+    image.set_sform(np.diag([1.0, 1, 2, 1]), 0)
+    image.set_qform(AFFINE, 1)
+    nib.save(image, tmp_path / "b.nii")
+    np.testing.assert_array_equal(read_volume(tmp_path / "b.nii").affine, AFFINE)
+
+
+@pytest.mark.parametrize(
+    "content", [NAN, NAN + NAN, struct.pack("<f", 0), struct.pack("<f", np.inf)], ids=["nan", "nans", "0", "infinite"]
+)
+def test_a_slope_that_is_none_scales_nothing(tmp_path, content):
+    """The standard says so of 0; nibabel writes NaN itself."""
+    path = write_volume(tmp_path / "a.nii.gz", voxels(0))
+    overwrite(path, SLOPE, content)
+    np.testing.assert_array_equal(read_volume(path)[0], voxels(0))
+
+
+def test_bytes_in_the_other_order(tmp_path):
+    image = nib.Nifti1Image(voxels(0).astype(">f4"), AFFINE, nib.Nifti1Header(endianness=">"))
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert nib.load(tmp_path / "a.nii.gz").header.endianness == ">"
+    volume = read_volume(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(volume[0], voxels(0))
+    np.testing.assert_array_equal(volume.affine, AFFINE)
+
+
+def test_a_mask_of_one_channel_is_a_mask(tmp_path):
+    root = write_task(tmp_path)
+    expected = load_dataset_samples(task_manifest(root), PREPROCESSING).masks
+    write_volume(root / LABEL, labels()[..., None])
+    np.testing.assert_array_equal(load_dataset_samples(task_manifest(root), PREPROCESSING).masks, expected)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_volume_of_one_slice(tmp_path, dimensions):
+    root = write_task(tmp_path, ("p1_a",))
+    write_volume(root / "imagesTr" / "p1_a.nii.gz", voxels(0)[:, :, 1:2])
+    write_volume(root / "labelsTr" / "p1_a.nii.gz", labels()[:, :, 1:2])
+    grid = (1, 10, 12)[-dimensions:]
+    samples = load_dataset_samples(task_manifest(root), Preprocessing(grid=grid, dimensions=dimensions, min_pixels=1))
+    assert samples.masks.shape == (1, *grid)
+    np.testing.assert_array_equal(samples.masks.reshape(10, 12), labels()[:, :, 1].T > 0)
+
+
+def failing(number):
+    def fail(path, *arguments, **options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    return fail
+
+
+@pytest.mark.parametrize("make", [write_task, write_pictures])
+def test_a_file_that_may_not_be_read_is_a_bad_case(tmp_path, monkeypatch, make):
+    manifest = {write_task: task_manifest, write_pictures: pictures_manifest}[make](make(tmp_path))
+    monkeypatch.setattr(Path, "read_bytes", failing(errno.EACCES))
+    dataset = make_dataset(manifest, PREPROCESSING)
+    told = r"image .*: the file may not be read \(permission denied\); change its permissions \| label .*: the file may"
+    with pytest.raises(DataError, match=told):
+        collect(dataset, name="tiny")
+
+
+@pytest.mark.parametrize("make", [write_task, write_pictures])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_the_machines_trouble_skips_no_case(tmp_path, monkeypatch, make, number):
+    manifest = {write_task: task_manifest, write_pictures: pictures_manifest}[make](make(tmp_path))
+    monkeypatch.setattr(Path, "read_bytes", failing(number))
+    dataset = make_dataset(manifest, PREPROCESSING)
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        collect(dataset, name="tiny", on_bad_case="skip")
+    assert caught.value.errno == number
