@@ -37,11 +37,20 @@ class Cells:
     masses: Tensor
 
     @classmethod
-    def of_points(cls, points: Tensor, masses: Tensor) -> Cells:
-        """One cell for each of the (h, d) points."""
+    def of_points(cls, points: Tensor, masses: Tensor, widths: Tensor | None = None) -> Cells:
+        """One cell for each of the (h, d) points.
+
+        Args:
+            points: (h, d).
+            masses: (h,) that sum to 1.
+            widths: (d,) how far the mass of each point reaches along each axis, evenly; None: it is in the point.
+        """
         axes = points.T
         row, column = torch.triu_indices(len(axes), len(axes), device=points.device)
-        return cls(torch.cat([torch.ones_like(axes[:1]), axes, axes[row] * axes[column]]), masses)
+        products = axes[row] * axes[column]
+        if widths is not None:
+            products += torch.where(row == column, widths[row].square() / 12, 0.0).unsqueeze(1)
+        return cls(torch.cat([torch.ones_like(axes[:1]), axes, products]), masses)
 
     def __len__(self) -> int:
         return self.monomials.shape[1]

@@ -50,8 +50,8 @@ def fit_mixture(
     components: int = 5,
     *,
     seed: int = 0,
-    tolerance: float = 1e-7,
-    max_iterations: int = 1001,
+    tolerance: float = 1e-11,
+    max_iterations: int = 4001,
     search: Search | None = None,
 ) -> MixtureFit:
     """The likeliest Gaussian mixture of weighted points, by expectation-maximization in float64.
@@ -75,8 +75,7 @@ def fit_mixture(
     if components < 1:
         raise ValueError(f"expected at least 1 component, found {components}.")
     search = search or Search()
-    center, scale = histogram.standard()
-    cells = Cells.of_points((histogram.points - center) / scale, histogram.masses)
+    cells, center, scale = histogram.standard_cells()
     coarse = cells.merged(COARSE_CELLS)
     if len(coarse) < components:  # few pixels, or an outlier so far off that all others share a box
         coarse = cells.merged(len(cells))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.em_steps import Cells
 from medsegdist.errors import DataError
 
 LEVELS = 256
@@ -26,6 +27,9 @@ class PixelHistogram:
     Args:
         points: (h, d) float64, finite.
         masses: (h,) float64, positive; normalized to sum to 1.
+        widths: (d,) float64, >= 0: how far the mass of a point reaches along each axis. A pixel is a square, and a
+            count in a bin lies anywhere in it; without that, a Gaussian that collapses onto one row of pixels would be
+            infinitely likely. None for points that are points.
 
     Raises:
         DataError: there is no point, or one is NaN or infinite, or a mass is not positive.
@@ -33,6 +37,7 @@ class PixelHistogram:
 
     points: Tensor
     masses: Tensor
+    widths: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or self.points.shape[0] == 0 or self.masses.shape != self.points.shape[:1]:
@@ -45,9 +50,18 @@ class PixelHistogram:
         if not bool((torch.isfinite(self.masses) & (self.masses > 0)).all()):
             raise DataError("expected positive finite masses, found zero, negative, NaN or infinite ones.")
         object.__setattr__(self, "masses", self.masses / self.masses.sum())
+        if self.widths is None:
+            object.__setattr__(self, "widths", self.points.new_zeros(self.points.shape[1]))
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def standard_cells(self) -> tuple[Cells, Tensor, Tensor]:
+        """One cell for each point, in units of :meth:`standard`, with the (d,) center and scale of those."""
+        center, scale = self.standard()
+        assert self.widths is not None  # set above
+        cells = Cells.of_points((self.points - center) / scale, self.masses, self.widths.to(scale) / scale)
+        return cells, center, scale
 
     def standard(self) -> tuple[Tensor, Tensor]:
         """(d,) mean and (d,) standard deviation; an axis without spread takes that of the widest, or 1."""
@@ -102,7 +116,9 @@ def pixel_histogram(
         for k in chosen:
             total += mass[k] * samples.masks[k]
         occupied = total.nonzero()
-        return PixelHistogram(points=occupied.to(torch.float64), masses=total[tuple(occupied.T)])
+        return PixelHistogram(
+            points=occupied.to(torch.float64), masses=total[tuple(occupied.T)], widths=mass.new_ones(total.ndim)
+        )
     return _binned(samples, chosen, mass, IntensityBins.of(samples, chosen, intensity_bin))
 
 
@@ -179,7 +195,8 @@ def _binned(samples: SegmentationSamples, chosen: Sequence[int], mass: Tensor, b
             torch.cat([places[start + occupied // bins.count].to(torch.float64), intensities[:, None]], dim=1)
         )
         masses.append(total[occupied])
-    return PixelHistogram(points=torch.cat(points), masses=torch.cat(masses))
+    widths = mass.new_tensor([1.0] * number.ndim + [bins.width])
+    return PixelHistogram(points=torch.cat(points), masses=torch.cat(masses), widths=widths)
 
 
 def touched_places(samples: SegmentationSamples, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -58,8 +58,7 @@ def sample_histograms(
         DataError: as for :func:`~medsegdist.distance.pixel_histogram.pixel_histogram`.
     """
     histogram = pixel_histogram(samples, intensity=intensity, intensity_bin=intensity_bin)
-    center, scale = histogram.standard()
-    points = Cells.of_points((histogram.points - center) / scale, histogram.masses)
+    points, center, scale = histogram.standard_cells()
     group = points.grouping(limit)
     keys = _point_numbers(samples, intensity, intensity_bin)
     distinct = torch.unique(torch.cat([torch.unique(key) for key in keys]))

@@ -90,3 +90,31 @@ def test_bad_input_is_refused():
     two = PixelHistogram(points=histogram.points[:2], masses=histogram.masses[:2])
     with pytest.raises(DataError, match="found 2 pixels for 5 components"):
         fit_mixture(two, 5)
+
+
+def disc(radius=9):
+    """All pixels of a disc, evenly."""
+    axis = np.arange(-radius, radius + 1)
+    inside = np.argwhere(axis[:, None] ** 2 + axis[None] ** 2 <= radius**2).astype(float)
+    return torch.from_numpy(inside)
+
+
+def test_no_component_collapses_onto_a_row_of_pixels():
+    points = disc()
+    masses = torch.ones(len(points)).double()
+    narrowest = [
+        torch.linalg.eigvalsh(fit_mixture(PixelHistogram(points, masses, widths), 5).mixture.covariances)[:, 0].min()
+        for widths in (torch.ones(2).double(), None)
+    ]
+    assert narrowest[0] > 1
+    assert narrowest[1] < 1e-3, "mere points do have such components"
+
+
+def test_the_likelihood_of_pixels_is_that_of_places_within_them():
+    points, rng = disc(), np.random.default_rng(0)
+    fit = fit_mixture(PixelHistogram(points, torch.ones(len(points)).double(), torch.ones(2).double()), 1)
+    within = points.numpy()[rng.integers(0, len(points), 400_000)] + rng.uniform(-0.5, 0.5, (400_000, 2))
+    assert fit.log_likelihood == pytest.approx(
+        float(fit.mixture.log_density(torch.from_numpy(within)).mean()), abs=0.005
+    )
+    assert torch.allclose(fit.mixture.covariances[0], torch.from_numpy(np.cov(within.T)), rtol=0.01, atol=0.1)
