@@ -53,6 +53,7 @@ def ranking_table(table: DistanceTable, target: str) -> Table:
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
     )
     ranks = mean_ranks(table, target)
     rows = {(row.source, row.method): row for row in table.rows if row.target == target}

@@ -1,0 +1,95 @@
+"""What is said of a ranking, on tables made by hand."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from medsegdist.distance.distance_table import Comparison, DistanceRow, DistanceTable
+from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table, verdict
+
+
+def row(source, method, distance, rank, *, tied=False, target="target"):
+    return DistanceRow(source, target, method, distance, distance, 0.0, None, None, None, rank, tied, 9, 9, 0.0)
+
+
+def shown(renderable, width=80):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(renderable)
+    return console.export_text()
+
+
+SURE = DistanceTable(
+    rows=tuple(
+        row(source, method, value, rank)
+        for method in ("gmm2d", "gmm3d")
+        for rank, (source, value) in enumerate({"near": 10.0, "far": 20.0}.items(), start=1)
+    )
+)
+
+
+def test_all_methods_agree():
+    assert verdict(SURE, "target") == "For target the nearest source is near, by every method (2 of 2)."
+
+
+def test_methods_disagree():
+    table = DistanceTable(
+        rows=(
+            *(row("a", method, 1.0, 1) for method in ("one", "two")),
+            *(row("b", method, 2.0, 2) for method in ("one", "two")),
+            row("a", "three", 5.0, 2),
+            row("b", "three", 4.0, 1),
+        )
+    )
+    assert verdict(table, "target") == (
+        "For target the methods do not agree on the nearest source: a (by 2 of 3), b (by 1 of 3)."
+    )
+
+
+def test_what_cannot_be_told_apart_is_named_with_the_patients_that_it_rests_on():
+    table = DistanceTable(
+        rows=(
+            row("LIDC 5", "gmm3d", 10.0, 1, tied=True),
+            row("LIDC 4", "gmm3d", 11.0, 1, tied=True),
+            row("liver", "gmm3d", 30.0, 3),
+        ),
+        comparisons=(
+            Comparison("target", "gmm3d", "LIDC 5", "LIDC 4", 0.61, 12),
+            Comparison("target", "gmm3d", "LIDC 5", "liver", 1.0, 9),
+            Comparison("target", "gmm3d", "LIDC 4", "liver", 1.0, 9),
+        ),
+    )
+    assert verdict(table, "target") == (
+        "For target the nearest source is LIDC 5, by every method (1 of 1). "
+        "LIDC 5 cannot be told apart from LIDC 4 with 12 patients (by 1 of 1)."
+    )
+    assert list(mean_ranks(table, "target").items()) == [("LIDC 5", 1.0), ("LIDC 4", 1.0), ("liver", 3.0)]
+
+
+def test_the_papers_methods_fit_80_columns_and_ties_are_marked():
+    methods = ("euclidean", "gmm2d", "gmm3d", "fake_classes", "fake_class_gmm")
+    table = DistanceTable(rows=tuple(row("Lung phantom", method, 12345.6, 1, tied=True) for method in methods))
+    lines = shown(ranking_table(table, "target")).splitlines()
+    (line,) = [line for line in lines if "Lung phantom" in line]
+    assert line.count("1= 12,346") == 5
+
+
+def test_a_matrix_has_a_row_per_source_and_a_column_per_target():
+    rows = (row("b", "gmm2d", 2.5, 1, target="a"), row("a", "gmm2d", 2.5, 1, target="b"))
+    (rendered,) = distance_tables(DistanceTable(rows=rows))
+    text = shown(rendered)
+    assert "GMM 2D (Table 6)" in text
+    assert text.count("2.50") == 2
+    assert text.count(" - ") == 2
+
+
+def test_markup_in_a_name_is_a_name():
+    table = DistanceTable(rows=(row("[red]x", "gmm2d", 1.0, 1, target="[bold]t"),))
+    text = shown(ranking_table(table, "[bold]t"))
+    assert "[red]x" in text
+    assert "[bold]t" in text
+
+
+def test_an_unknown_target_is_refused():
+    with pytest.raises(ValueError, match="found 'nobody'"):
+        verdict(SURE, "nobody")
