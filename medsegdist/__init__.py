@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest, Study, load_dataset, load_study
     from medsegdist.data.preprocessing import Preprocessing
     from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.dataset_distance import DatasetDistance, Distance
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.distance.expectation_maximization import fit_mixture
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Bootstrap",
     "ConvergenceError",
     "DataError",
     "DatasetDistance",
@@ -80,6 +82,7 @@ _NAMES_OF_MODULE = {
     "medsegdist.data.manifest": ("DatasetManifest", "Study", "load_dataset", "load_study"),
     "medsegdist.data.preprocessing": ("Preprocessing",),
     "medsegdist.data.samples": ("SegmentationSamples",),
+    "medsegdist.distance.bootstrap": ("Bootstrap",),
     "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance"),
     "medsegdist.distance.distance_table": ("DistanceTable",),
     "medsegdist.distance.expectation_maximization": ("fit_mixture",),

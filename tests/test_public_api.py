@@ -17,6 +17,7 @@ from tests.laws import check_mask_metric
 from tests.synthetic import blobs
 
 PUBLIC_NAMES = {
+    "Bootstrap": "medsegdist.distance.bootstrap",
     "ConvergenceError": "medsegdist.errors",
     "DataError": "medsegdist.errors",
     "DatasetDistance": "medsegdist.distance.dataset_distance",
