@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.distance.expectation_maximization import fit_mixture
     from medsegdist.distance.mask_metrics import (
+        CosineMetric,
+        DiceMetric,
         EuclideanMetric,
         FakeClassGmmMetric,
         FakeClassMetric,
+        FingerprintMetric,
         GmmMetric,
+        HausdorffMetric,
         MaskMetric,
+        OtddMetric,
     )
     from medsegdist.distance.mixture import GaussianMixture
     from medsegdist.distance.mixture_transport import mixture_wasserstein
@@ -41,20 +46,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConvergenceError",
+    "CosineMetric",
     "DataError",
     "DatasetDistance",
     "DatasetManifest",
+    "DiceMetric",
     "Distance",
     "DistanceTable",
     "EuclideanMetric",
     "FakeClassGmmMetric",
     "FakeClassMetric",
+    "FingerprintMetric",
     "GaussianMixture",
     "GmmMetric",
+    "HausdorffMetric",
     "ManifestError",
     "MaskMetric",
     "MedSegDistError",
     "MissingDependencyError",
+    "OtddMetric",
     "Preprocessing",
     "PreprocessingMismatchError",
     "SegmentationSamples",
@@ -84,11 +94,16 @@ _NAMES_OF_MODULE = {
     "medsegdist.distance.distance_table": ("DistanceTable",),
     "medsegdist.distance.expectation_maximization": ("fit_mixture",),
     "medsegdist.distance.mask_metrics": (
+        "CosineMetric",
+        "DiceMetric",
         "EuclideanMetric",
         "FakeClassGmmMetric",
         "FakeClassMetric",
+        "FingerprintMetric",
         "GmmMetric",
+        "HausdorffMetric",
         "MaskMetric",
+        "OtddMetric",
     ),
     "medsegdist.distance.mixture": ("GaussianMixture",),
     "medsegdist.distance.mixture_transport": ("mixture_wasserstein",),
