@@ -184,3 +184,12 @@ def test_lidc_subsets(arguments, expected):
     content = json.loads(run("lidc", "subsets", "--json", *arguments).stdout)
     assert list(content["nodules"].values()) == expected
     assert "LIDC-IDRI nodules" in run("lidc", "subsets", *arguments).stdout
+
+
+def test_a_comparator_is_a_method_like_those_of_the_paper(study, tmp_path):
+    arguments = [part for name in ("dice", "hausdorff", "fingerprint") for part in ("--method", name)]
+    run("rank", study, *arguments, "--bootstrap", "4", "--out", tmp_path / "out")
+    frame = pd.read_csv(tmp_path / "out" / "distances.csv")
+    assert list(frame["method"].unique()) == ["dice", "hausdorff", "fingerprint"]
+    assert frame.loc[frame["method"] == "dice", "mask_term"].between(0, 1).all()
+    assert frame["noise_floor"].notna().all()

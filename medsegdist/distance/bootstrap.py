@@ -149,16 +149,21 @@ def noise_floors(
     resamples = next(iter(datasets.values())).resamples
     if resamples is None:
         return {}
+    own_costs = {
+        method: distance.metric.compare(datasets[method].summary, datasets[method].summary, images.image_cost)
+        for method, distance in distances.items()
+        if isinstance(distance.metric, PairwiseMetric)
+    }
     found: dict[str, list[float]] = {method: [] for method in distances}
     for b in range(1, min(1 + replicates, len(resamples))):
         columns = resamples.drawn(b)
         part = ImagePair(images.image_cost[:, columns], images.source_weights, resamples.weights[b][columns])
         for method, distance in distances.items():
-            dataset = datasets[method]
-            if isinstance(distance.metric, PairwiseMetric):
-                mask_cost = distance.metric.compare(dataset.summary, dataset.summary, images.image_cost)[:, columns]
+            if method in own_costs:
+                mask_cost = own_costs[method][:, columns]
             else:
-                mask_cost = distance.metric.compare(dataset.summaries[0], dataset.summaries[b], part.image_cost)
+                summaries = datasets[method].summaries
+                mask_cost = distance.metric.compare(summaries[0], summaries[b], part.image_cost)
             _, *terms = distance.solve(part, mask_cost)
             found[method].append(sum(terms))
     return {method: statistics.median(values) for method, values in found.items()}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.embedding import Embedding, embed
 from medsegdist.distance.image_cost import image_cost
 from medsegdist.distance.mask_metrics import MaskMetric
 from medsegdist.distance.transport import Transport, solve_transport
@@ -25,7 +26,8 @@ class Distance:
         target: name of the other.
         method: name of the mask metric.
         value: image_term + mask_term.
-        image_term: image_weight * sum of pi * d_X, in the unit of the intensities times sqrt(pixels).
+        image_term: image_weight * sum of pi * d_X, in the unit of the intensities times sqrt(pixels), or that of the
+            embedding.
         mask_term: mask_weight * sum of pi * d_Y**q.
         n_source: samples of the source that were compared.
         n_target: samples of the target that were compared.
@@ -80,15 +82,23 @@ class ImagePair:
         return self.transport(self.image_cost, self.start)
 
 
-def pair_images(source: SegmentationSamples, target: SegmentationSamples) -> ImagePair:
+def pair_images(
+    source: SegmentationSamples,
+    target: SegmentationSamples,
+    source_features: Tensor | None = None,
+    target_features: Tensor | None = None,
+) -> ImagePair:
     """The images of two datasets side by side.
 
     Args:
         source: n samples.
         target: m samples on the same grid, prepared in the same way.
+        source_features: (n, f) what d_X compares in the place of pixels.
+        target_features: (m, f) likewise.
 
     Raises:
         PreprocessingMismatchError: grids or preprocessing differ.
+        DataError: the datasets have different numbers of features.
     """
     if source.grid != target.grid:
         raise PreprocessingMismatchError(
@@ -101,7 +111,14 @@ def pair_images(source: SegmentationSamples, target: SegmentationSamples) -> Ima
             f"{source.preprocessing} and {target.preprocessing}), so their distance would measure the "
             "preparation; prepare both with one preprocessing."
         )
-    return ImagePair(image_cost(source.images, target.images), source.weights, target.weights)
+    if source_features is None or target_features is None:
+        return ImagePair(image_cost(source.images, target.images), source.weights, target.weights)
+    if source_features.shape[1] != target_features.shape[1]:
+        raise DataError(
+            f"expected the embedding to give all images equally many features, found {source_features.shape[1]} for "
+            f"dataset '{source.name}' and {target_features.shape[1]} for '{target.name}'."
+        )
+    return ImagePair(image_cost(source_features, target_features), source.weights, target.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +134,8 @@ class DatasetDistance:
         max_samples: exact transport is solved for at most this many samples a side; of a larger dataset as many are
             taken, spread over its patients. `Distance.n_source` and `n_target` say how many were compared.
         seed: of that choice.
+        embedding: what d_X compares in the place of raw pixels: a function from (n, *grid) float32 images to
+            (n, features), such as a frozen network in evaluation mode. It is given one batch of images after another.
     """
 
     metric: MaskMetric[Any]
@@ -124,6 +143,7 @@ class DatasetDistance:
     mask_weight: float = 1.0
     max_samples: int = 2000
     seed: int = 0
+    embedding: Embedding | None = None
 
     def __post_init__(self) -> None:
         if self.image_weight < 0 or self.mask_weight < 0 or self.image_weight + self.mask_weight == 0:
@@ -137,12 +157,16 @@ class DatasetDistance:
 
         Raises:
             PreprocessingMismatchError: they were not prepared alike.
-            DataError: one of them cannot be summarized by the metric.
+            DataError: one of them cannot be summarized by the metric, or the embedding returns no finite features.
         """
         source, target = (samples.spread(self.max_samples, seed=self.seed) for samples in (source, target))
-        images = pair_images(source, target)
+        images = pair_images(source, target, self.features(source), self.features(target))
         summaries = self.metric.summarize(source), self.metric.summarize(target)
         return self.between(source, target, images, self.metric.compare(*summaries, images.image_cost))
+
+    def features(self, samples: SegmentationSamples) -> Tensor | None:
+        """What the embedding makes of the images, (n, features); None where d_X compares pixels."""
+        return None if self.embedding is None else embed(samples, self.embedding)
 
     def between(
         self, source: SegmentationSamples, target: SegmentationSamples, images: ImagePair, mask_cost: Tensor
@@ -152,7 +176,7 @@ class DatasetDistance:
         Args:
             source: n samples.
             target: m samples.
-            images: `pair_images(source, target)`; its transport is solved at most once for all methods.
+            images: `pair_images(source, target, ...)`; its transport is solved at most once for all methods.
             mask_cost: (n, m) or (1, 1) d_Y, not raised to its power.
         """
         try:

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap, ResampledDataset, noise_floors, resample, resampled_values
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, pair_images
 from medsegdist.distance.ranks import Estimate
+
+_Images = tuple[int, int, int | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,10 +25,12 @@ class PreparedDataset:
     Args:
         samples: those that are compared.
         resampled: their summary, and those of their replicates.
+        features: what d_X compares of them, where that is not pixels; one tensor for all methods of one embedding.
     """
 
     samples: SegmentationSamples
     resampled: ResampledDataset
+    features: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +49,7 @@ class PairDistance:
 def prepare(
     samples: SegmentationSamples, distances: Mapping[str, DatasetDistance], bootstrap: Bootstrap | None
 ) -> Iterator[tuple[str, PreparedDataset]]:
-    """The dataset as each method compares it; methods that compare the same samples share them.
+    """The dataset as each method compares it; methods that compare the same samples share them and their features.
 
     Args:
         samples: the dataset.
@@ -51,22 +57,26 @@ def prepare(
         bootstrap: how patients are drawn anew; None does not.
     """
     chosen: dict[tuple[int, int], SegmentationSamples] = {}
+    features: dict[_Images, Tensor | None] = {}
     for method, distance in distances.items():
         choice = (distance.max_samples, distance.seed)
         if choice not in chosen:
             chosen[choice] = samples.spread(distance.max_samples, seed=distance.seed)
         compared, metric = chosen[choice], distance.metric
+        images = _images(distance)
+        if images not in features:
+            features[images] = distance.features(compared)
         summary = metric.summarize(compared)
         resampled = (
             ResampledDataset(summary, (), None) if bootstrap is None else resample(compared, metric, summary, bootstrap)
         )
-        yield method, PreparedDataset(compared, resampled)
+        yield method, PreparedDataset(compared, resampled, features[images])
 
 
 def compare_pair(
     one: Mapping[str, PreparedDataset], other: Mapping[str, PreparedDataset], distances: Mapping[str, DatasetDistance]
 ) -> dict[str, PairDistance]:
-    """The distance of two datasets by every method; methods that compare the same samples share the image cost.
+    """The distance of two datasets by every method; methods that compare the same images share the image cost.
 
     Args:
         one: a dataset by the name of the method.
@@ -77,7 +87,7 @@ def compare_pair(
     for together in _sharing(distances):
         method = next(iter(together))
         source, target = one[method].samples, other[method].samples
-        images = pair_images(source, target)
+        images = pair_images(source, target, one[method].features, other[method].features)
         sides = [{name: side[name].resampled for name in together} for side in (one, other)]
         mask_costs = {
             name: distance.metric.compare(sides[0][name].summary, sides[1][name].summary, images.image_cost)
@@ -103,16 +113,22 @@ def noise_floors_of(
     """
     found: dict[str, float] = {}
     for together in _sharing(distances):
-        samples = dataset[next(iter(together))].samples
+        one = dataset[next(iter(together))]
         resampled = {name: dataset[name].resampled for name in together}
-        if any(one.resamples is not None for one in resampled.values()):
-            found.update(noise_floors(together, pair_images(samples, samples), resampled))
+        if any(side.resamples is not None for side in resampled.values()):
+            images = pair_images(one.samples, one.samples, one.features, one.features)
+            found.update(noise_floors(together, images, resampled))
     return found
 
 
 def _sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
-    """The methods in groups that compare the same samples."""
-    groups: dict[tuple[int, int], dict[str, DatasetDistance]] = {}
+    """The methods in groups that compare the same samples by the same embedding."""
+    groups: dict[_Images, dict[str, DatasetDistance]] = {}
     for method, distance in distances.items():
-        groups.setdefault((distance.max_samples, distance.seed), {})[method] = distance
+        groups.setdefault(_images(distance), {})[method] = distance
     return list(groups.values())
+
+
+def _images(distance: DatasetDistance) -> _Images:
+    """What the image cost depends on: the choice of samples, and which object the embedding is."""
+    return distance.max_samples, distance.seed, None if distance.embedding is None else id(distance.embedding)

@@ -78,7 +78,7 @@ def compare_all(
     for method in distances:
         for target in targets:
             found = {s: solved[frozenset((s, target))][method] for s in sources if s != target}
-            rows += _rows(found, target, floors.get(target, {}).get(method), level)
+            rows += _rows(found, target, method, floors.get(target, {}).get(method), level)
             comparisons += _comparisons(found, target, method, patients)
     return DistanceTable(rows=tuple(rows), comparisons=tuple(comparisons))
 
@@ -108,7 +108,7 @@ def rank_sources(
 
 
 def _rows(
-    found: Mapping[str, PairDistance], target: str, noise_floor: float | None, level: float
+    found: Mapping[str, PairDistance], target: str, method: str, noise_floor: float | None, level: float
 ) -> Iterator[DistanceRow]:
     ranks = ranked({source: pair.estimate for source, pair in found.items()}, level)
     for source, pair in found.items():
@@ -119,7 +119,7 @@ def _rows(
         yield DistanceRow(
             source=source,
             target=target,
-            method=distance.method,
+            method=method,
             distance=distance.value,
             image_term=distance.image_term,
             mask_term=distance.mask_term,

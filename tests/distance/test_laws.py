@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from medsegdist.distance.mask_metrics import PAPER_METHODS, paper_metrics
+from medsegdist.distance.mask_metrics import (
+    PAPER_METHODS,
+    CosineMetric,
+    DiceMetric,
+    FingerprintMetric,
+    HausdorffMetric,
+    OtddMetric,
+    paper_metrics,
+)
 from tests.laws import check_mask_metric
 from tests.synthetic import blobs
 
@@ -65,3 +73,30 @@ class Lopsided(MeanArea):
 def test_the_harness_finds_asymmetry():
     with pytest.raises(AssertionError, match="lopsided breaks the law 'is_symmetric'"):
         check_mask_metric(Lopsided(), blobs("a", seed=1), blobs("b", radius=8, seed=2))
+
+
+def by_size(samples):
+    """A class for samples with small segments, one for the others."""
+    return [int(size) > 150 for size in samples.masks.flatten(1).sum(1)]
+
+
+COMPARATORS = [
+    DiceMetric(),
+    DiceMetric(jaccard=True),
+    HausdorffMetric(),
+    HausdorffMetric(percentile=95),
+    CosineMetric(),
+    CosineMetric(angular=True),
+    OtddMetric(by_size),
+    FingerprintMetric(),
+    FingerprintMetric(intensity_unit=32),
+]
+
+
+@pytest.mark.parametrize("image_weight", [0, 1], ids=["masks", "images and masks"])
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+@pytest.mark.parametrize("metric", COMPARATORS, ids=lambda metric: metric.name)
+def test_comparators_obey_the_laws(metric, grid, image_weight):
+    a = blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1)
+    b = blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2)
+    check_mask_metric(metric, a, b, image_weight=image_weight)

@@ -85,6 +85,15 @@ def test_nothing_is_computed_twice(monkeypatch):
         assert len(metric.counts) == 3 + 3
 
 
+def test_one_metric_with_two_options_is_two_methods():
+    methods = {f"images times {w}": DatasetDistance(EuclideanMetric(), image_weight=w) for w in (1, 3)}
+    table = rank_sources(TARGET, [FAR, NEAR], methods)
+    assert table.methods == tuple(methods)
+    for row in table.rows:
+        alone = methods[row.method]({"near": NEAR, "far": FAR}[row.source], TARGET)
+        assert row.distance == pytest.approx(alone.value, rel=1e-9)
+
+
 def test_equal_distances_share_a_rank():
     table = rank_sources(TARGET, [FAR, NEAR], {"one": DatasetDistance(Counting("one"), image_weight=0)})
     assert [(row.rank, row.tied) for row in table.rows] == [(1, True), (1, True)]

@@ -7,26 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.fake_classes import fake_classes, numbered, refit_classes
+from medsegdist.distance.class_transport import ClassedSamples, class_distances, drawn_classes
+from medsegdist.distance.fake_classes import fake_classes, refit_classes
 from medsegdist.distance.segment_features import segment_features
-from medsegdist.distance.transport import solve_transport
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassedSamples:
-    """Fake class and mass of every sample of one dataset.
-
-    Args:
-        classes: (n,) int64, 0 to the number of classes - 1.
-        mass: (n,) float64, sums to 1.
-    """
-
-    classes: Tensor
-    mass: Tensor
-
-    def members(self) -> list[Tensor]:
-        """For each class the indices of its samples."""
-        return [(self.classes == c).nonzero()[:, 0] for c in range(int(self.classes.max()) + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +54,8 @@ class FakeClassMetric:
     ) -> list[ClassedSamples]:
         """The classes that the whole dataset's classes move to when its samples are weighed anew."""
         refitted = refit_classes(segment_features(samples.masks), summary.classes, weights)
-        found = []
-        for classes, row in zip(refitted, weights, strict=True):
-            drawn = row > 0
-            found.append(ClassedSamples(classes=numbered(classes[drawn]), mass=row[drawn] / row.sum()))
-        return found
+        return drawn_classes(refitted, weights)
 
     def compare(self, source: ClassedSamples, target: ClassedSamples, image_cost: Tensor, /) -> Tensor:
         """(n, m) Wasserstein distances in the unit of the image cost, constant within a pair of classes."""
-        source_members, target_members = source.members(), target.members()
-        between = image_cost.new_zeros((len(source_members), len(target_members)))
-        for i, rows in enumerate(source_members):
-            for j, columns in enumerate(target_members):
-                block = image_cost[rows][:, columns] ** self.p
-                transport = solve_transport(block, source.mass[rows], target.mass[columns])
-                between[i, j] = transport.value ** (1 / self.p)
-        return between[source.classes][:, target.classes]
+        return class_distances(source, target, image_cost, self.p)

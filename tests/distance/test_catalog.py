@@ -1,0 +1,50 @@
+"""The metrics that have a name on the command line, and their replicates."""
+
+import statistics
+
+import pytest
+
+from medsegdist.distance.bootstrap import Bootstrap
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.mask_metrics import PAPER_METHODS, OtddMetric, all_metrics
+from medsegdist.distance.pairs import compare_pair, noise_floors_of, prepare
+from medsegdist.distance.resampling import resample_patients
+from tests.distance.test_laws import by_size
+from tests.synthetic import blobs
+
+
+def test_the_papers_five_come_first_and_every_metric_has_its_own_name():
+    metrics = all_metrics(delta=-7, seed=3)
+    assert tuple(metrics)[:5] == PAPER_METHODS
+    assert {name: metric.name for name, metric in metrics.items()} == {name: name for name in metrics}
+    for metric in metrics.values():
+        assert getattr(metric, "delta", -7) == -7
+        assert getattr(metric, "seed", 3) == 3
+
+
+METHODS = ["dice", "jaccard", "hausdorff", "hausdorff95", "cosine", "angular", "fingerprint"]
+METRICS = [*(all_metrics()[name] for name in METHODS), OtddMetric(by_size)]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_replicates_are_the_distances_of_resampled_datasets(metric):
+    a, b = blobs("a", seed=1), blobs("b", n=9, radius=7, seed=2)
+    bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
+    sides = [dict(prepare(one, {"it": distance}, bootstrap)) for one in (a, b)]
+    found = compare_pair(*sides, {"it": distance})["it"].estimate.replicates
+    draws = [resample_patients(one, bootstrap.replicates, bootstrap.seed) for one in (a, b)]
+    assert len(found) == 6
+    for k, value in enumerate(found.tolist()):
+        alone = distance(draws[0].samples(a, k), draws[1].samples(b, k))
+        assert value == pytest.approx(alone.value, rel=1e-9)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_the_noise_floor_is_the_median_distance_to_a_resample(metric):
+    samples = blobs(seed=1)
+    bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
+    found = noise_floors_of(dict(prepare(samples, {"it": distance}, bootstrap)), {"it": distance})["it"]
+    draws = resample_patients(samples, bootstrap.replicates, bootstrap.seed)
+    alone = [distance(samples, draws.samples(samples, k)).value for k in range(1, len(draws))]
+    assert found == pytest.approx(statistics.median(alone), rel=1e-9)
+    assert found > 0
