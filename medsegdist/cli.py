@@ -46,16 +46,27 @@ Cache = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
 Rule = Literal["median_high", "median_low", "mean", "mode"]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", help="Processes that read files. [default: one for each core where that saves time]", min=1
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of clusterings, fits and choices of samples.")]
 
 
 @app.command()
 def demo(
-    out: Out = Path("out/demo"), cache: Cache = None, device: Device = "auto", seed: Seed = 0, as_json: AsJson = False
+    out: Out = Path("out/demo"),
+    cache: Cache = None,
+    device: Device = "auto",
+    seed: Seed = 0,
+    workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """The paper's ten datasets in miniature: five distances and a ranking for both targets."""
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
-        study, table = _distances(manifests / "demo.yaml", None, None, out, cache, device, seed)
+        study, table = _distances(manifests / "demo.yaml", None, None, out, cache, device, seed, workers)
         _show(study, table, out, as_json, matrices=True)
 
 
@@ -70,11 +81,12 @@ def rank(
     cache: Cache = None,
     device: Device = "auto",
     seed: Seed = 0,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Ranks the sources of a study for its target, nearest first."""
     with reported_errors():
-        study, table = _distances(study_file, target, method, out, cache, device, seed)
+        study, table = _distances(study_file, target, method, out, cache, device, seed, workers)
         _show(study, table, out, as_json, matrices=False)
 
 
@@ -86,16 +98,17 @@ def distances(
     cache: Cache = None,
     device: Device = "auto",
     seed: Seed = 0,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Distances between all pairs of a study's datasets."""
     with reported_errors():
-        study, table = _distances(study_file, [], method, out, cache, device, seed)
+        study, table = _distances(study_file, [], method, out, cache, device, seed, workers)
         _show(study, table, out, as_json, matrices=True, rankings=False)
 
 
 @app.command()
-def check(study_file: StudyFile, as_json: AsJson = False) -> None:
+def check(study_file: StudyFile, workers: Workers = None, as_json: AsJson = False) -> None:
     """Reads everything a study names, lists every problem at once, and changes nothing."""
     from medsegdist.data.checking import check_dataset
     from medsegdist.data.manifest import load_study
@@ -107,7 +120,7 @@ def check(study_file: StudyFile, as_json: AsJson = False) -> None:
         with progress_bars() as progress:
             for manifest in study.datasets:
                 advance = bar(progress, f"Checking {manifest.name}")
-                problems += check_dataset(manifest, study.preprocessing, progress=advance)
+                problems += check_dataset(manifest, study.preprocessing, progress=advance, workers=workers)
     if as_json:
         typer.echo(json.dumps([_fields(problem) for problem in problems], indent=2))
     elif problems:
@@ -160,6 +173,7 @@ def _distances(
     cache: Path | None,
     device: str,
     seed: int,
+    workers: int | None,
 ) -> tuple[Study, DistanceTable]:
     """Distances of a study to its targets (None: those of the study; empty: every dataset), also as distances.csv."""
     from medsegdist.data.manifest import load_study
@@ -180,7 +194,7 @@ def _distances(
             raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
     picked = _device(device)
     with progress_bars() as progress:
-        samples = [one.to(picked) for one in _samples(study, cache or out / "samples", progress)]
+        samples = [one.to(picked) for one in _samples(study, cache or out / "samples", workers, progress)]
         advance = bar(progress, "Comparing")
         table = compare_all(
             samples,
@@ -193,12 +207,12 @@ def _distances(
     return study, table
 
 
-def _samples(study: Study, cache: Path, progress: Progress) -> Iterator[SegmentationSamples]:
+def _samples(study: Study, cache: Path, workers: int | None, progress: Progress) -> Iterator[SegmentationSamples]:
     from medsegdist.data.dataset import load_dataset_samples
 
     for manifest in study.datasets:
         advance = bar(progress, f"Reading {manifest.name}")
-        yield load_dataset_samples(manifest, study.preprocessing, cache=cache, progress=advance)
+        yield load_dataset_samples(manifest, study.preprocessing, cache=cache, progress=advance, workers=workers)
 
 
 def _rebuilt(out: Path | None) -> Any:

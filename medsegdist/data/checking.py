@@ -10,7 +10,11 @@ from medsegdist.errors import DataError, ManifestError
 
 
 def check_dataset(
-    manifest: DatasetManifest, preprocessing: Preprocessing, progress: Progress | None = None
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    progress: Progress | None = None,
+    *,
+    workers: int | None = 1,
 ) -> list[Problem]:
     """Read every case as a study would, and list what is wrong.
 
@@ -20,6 +24,7 @@ def check_dataset(
         manifest: which dataset.
         preprocessing: how it would be prepared.
         progress: called after each case with (cases read, cases there are).
+        workers: processes that read cases, as for :func:`~medsegdist.data.collect.collect`.
 
     Returns:
         The problems of single cases in their order, then those of the dataset as a whole; empty if all is well.
@@ -34,6 +39,7 @@ def check_dataset(
         delta=preprocessing.effective_delta,
         min_pixels=preprocessing.min_pixels,
         foreground=manifest.foreground,
+        workers=workers,
     )
     for _ in reader.samples(progress):
         pass

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from monai.transforms.transform import Transform
 
-from medsegdist.data.reading import FOUND_LABELS
+from medsegdist.data.case_reading import FOUND_LABELS
 
 
 class NoteLabels(Transform):
@@ -33,8 +33,13 @@ class NoteLabels(Transform):
         """
         label = torch.as_tensor(data["label"]).as_subclass(torch.Tensor)
         found = (
-            label.max()
-            if self.foreground is None
-            else torch.stack([(label == value).any() for value in self.foreground])
+            label.max() if self.foreground is None else torch.stack([_holds(label, value) for value in self.foreground])
         )
         return {**data, FOUND_LABELS: found}
+
+
+def _holds(label: torch.Tensor, value: int) -> torch.Tensor:
+    # torch takes a value modulo 256 where it compares it with 8-bit labels.
+    if not label.is_floating_point() and not torch.iinfo(label.dtype).min <= value <= torch.iinfo(label.dtype).max:
+        return torch.tensor(False)
+    return (label == value).any()
