@@ -46,6 +46,12 @@ Cache = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
 Rule = Literal["median_high", "median_low", "mean", "mode"]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", help="Processes that read files. [default: one for each core where that saves time]", min=1
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of clusterings, fits, choices of samples and draws of patients.")]
 Replicates = Annotated[
     int, typer.Option("--bootstrap", help="How often patients are drawn anew for intervals; 0 does not.", min=0)
@@ -59,11 +65,12 @@ def demo(
     device: Device = "auto",
     seed: Seed = 0,
     bootstrap: Replicates = 200,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """The paper's ten datasets in miniature: five distances and a ranking for both targets."""
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
-        study, table = _distances(manifests / "demo.yaml", None, None, out, cache, device, seed, bootstrap)
+        study, table = _distances(manifests / "demo.yaml", None, None, out, cache, device, seed, bootstrap, workers)
         _show(study, table, out, as_json, matrices=True)
 
 
@@ -79,11 +86,12 @@ def rank(
     device: Device = "auto",
     seed: Seed = 0,
     bootstrap: Replicates = 200,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Ranks the sources of a study for its target, nearest first."""
     with reported_errors():
-        study, table = _distances(study_file, target, method, out, cache, device, seed, bootstrap)
+        study, table = _distances(study_file, target, method, out, cache, device, seed, bootstrap, workers)
         _show(study, table, out, as_json, matrices=False)
 
 
@@ -96,11 +104,12 @@ def distances(
     device: Device = "auto",
     seed: Seed = 0,
     bootstrap: Replicates = 200,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Distances between all pairs of a study's datasets."""
     with reported_errors():
-        study, table = _distances(study_file, [], method, out, cache, device, seed, bootstrap)
+        study, table = _distances(study_file, [], method, out, cache, device, seed, bootstrap, workers)
         _show(study, table, out, as_json, matrices=True, rankings=False)
 
 
@@ -185,6 +194,7 @@ def _distances(
     device: str,
     seed: int,
     replicates: int,
+    workers: int | None,
 ) -> tuple[Study, DistanceTable]:
     """Distances of a study to its targets (None: those of the study; empty: every dataset), also as distances.csv."""
     from medsegdist.data.manifest import load_study
@@ -206,7 +216,7 @@ def _distances(
             raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
     picked = _device(device)
     with progress_bars() as progress:
-        samples = [one.to(picked) for one in _samples(study, cache or out / "samples", progress)]
+        samples = [one.to(picked) for one in _samples(study, cache or out / "samples", workers, progress)]
         advance = bar(progress, "Comparing")
         table = compare_all(
             samples,
@@ -220,12 +230,12 @@ def _distances(
     return study, table
 
 
-def _samples(study: Study, cache: Path, progress: Progress) -> Iterator[SegmentationSamples]:
+def _samples(study: Study, cache: Path, workers: int | None, progress: Progress) -> Iterator[SegmentationSamples]:
     from medsegdist.data.dataset import load_dataset_samples
 
     for manifest in study.datasets:
         advance = bar(progress, f"Reading {manifest.name}")
-        yield load_dataset_samples(manifest, study.preprocessing, cache=cache, progress=advance)
+        yield load_dataset_samples(manifest, study.preprocessing, cache=cache, progress=advance, workers=workers)
 
 
 def _rebuilt(out: Path | None) -> Any:

@@ -72,6 +72,13 @@ def test_rank_json_is_all_of_standard_output(study, tmp_path):
     assert {row["method"] for row in content["distances"]} == {"gmm2d"}
 
 
+def test_workers_change_no_number(study, tmp_path):
+    for workers in ("1", "2"):
+        run("rank", study, "--method", "gmm3d", "--workers", workers, "--out", tmp_path / workers)
+    assert (tmp_path / "1" / "distances.csv").read_bytes() == (tmp_path / "2" / "distances.csv").read_bytes()
+    assert "greater than or equal to 1" in run("rank", study, "--workers", "0", status=2).output
+
+
 def test_distances_are_all_pairs(study, tmp_path):
     shown = run("distances", study, "--out", tmp_path / "out").stdout
     for title in ("Table 5", "Table 6", "Table 7", "Table 8", "Table 9"):

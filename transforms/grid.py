@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache
 
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
@@ -12,7 +13,7 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import ensure_tuple_rep
 from torch import Tensor
 
-from .conversion import BACKEND, Array, as_floats, like, memory_order
+from .conversion import BACKEND, Array, as_floats, as_plain_tensor, like, memory_order
 
 # Less than one voxel in any average taken here, more than float32 loses in it: two of four pixels always count as half.
 _HALF = 0.5 - 1e-5
@@ -81,7 +82,7 @@ class ResampleToGrid(Transform):
         steps = self._steps(img, values)
         stored = values.permute(memory_order(values))
         if self.is_mask:
-            if not bool(((stored == 0) | (stored == 1)).all()):
+            if not _is_binary(img, stored):
                 raise ValueError("expected a mask of 0 and 1, found other values; binarize it first (BinarizeLabel).")
             averages = _along_axes(values, self.grid, steps, _area_weights)
             result = like((averages >= _HALF).to(torch.uint8), img)
@@ -146,6 +147,12 @@ class ResampleToGridd(MapTransform):
         return item
 
 
+def _is_binary(img: NdarrayOrTensor, stored: Tensor) -> bool:
+    if img.dtype in (torch.bool, torch.uint8):
+        return bool(as_plain_tensor(img).max() <= 1)
+    return bool(((stored == 0) | (stored == 1)).all())
+
+
 def _positions(size: int, points: int, step: float) -> Tensor:
     """(points,) where the grid points lie, in pixels of the input.
 
@@ -157,6 +164,7 @@ def _positions(size: int, points: int, step: float) -> Tensor:
     return edge + (torch.arange(points, dtype=torch.float64) + 0.5) * step - 0.5
 
 
+@lru_cache(maxsize=64)  # the slices of a volume, and often all volumes of a dataset, have the same
 def _linear_weights(size: int, points: int, step: float) -> Tensor:
     """(points, size) weights of a triangle as wide as two grid steps, or two pixels if those are wider."""
     support = max(step, 1.0)
@@ -166,6 +174,7 @@ def _linear_weights(size: int, points: int, step: float) -> Tensor:
     return weights / torch.where(total > 0, total, 1.0)  # rows without weight are padded afterwards
 
 
+@lru_cache(maxsize=64)
 def _area_weights(size: int, points: int, step: float) -> Tensor:
     """(points, size) the part of each grid cell that each pixel covers; what lies outside the image counts as 0."""
     centers = _positions(size, points, step)[:, None]
@@ -184,7 +193,12 @@ def _along_axes(
         if size == grid[axis] and steps[axis] == 1:
             continue
         matrix = weights(size, grid[axis], steps[axis]).to(values)
-        values = torch.tensordot(matrix, values, dims=([1], [axis + 1])).movedim(0, axis + 1)
+        if axis + 1 == len(grid):
+            values = values @ matrix.T
+        else:
+            # A matrix product of the axis and all that comes after it: no axis has to change its place in memory.
+            product = matrix @ values.flatten(0, axis).flatten(2)
+            values = product.reshape(*values.shape[: axis + 1], grid[axis], *values.shape[axis + 2 :])
     return values.contiguous()
 
 

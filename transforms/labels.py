@@ -14,6 +14,8 @@ from torch import Tensor
 from .conversion import BACKEND, Array, as_plain_tensor, like, memory_order
 
 _MOST_VALUES_NAMED = 10
+# torch compares its wider unsigned integers to nothing.
+_COMPARED = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class BinarizeLabel(Transform):
@@ -49,6 +51,9 @@ class BinarizeLabel(Transform):
         stored = as_plain_tensor(img)
         order = memory_order(stored)
         labels = stored.permute(order)
+        if self.foreground is not None and labels.dtype in _COMPARED:
+            mask = _any_of(labels, self.foreground)
+            return like(mask.to(torch.uint8).permute(sorted(range(mask.ndim), key=order.__getitem__)), img)
         # Label maps are mostly 0: looking at the rest only is what makes this cheap on a whole CT.
         labeled = labels != 0
         found = _as_whole(labels[labeled])
@@ -99,6 +104,16 @@ def _as_label_values(foreground: Any) -> tuple[int, ...]:
     if not values or not all(isinstance(value, Real) and float(value).is_integer() for value in values):
         raise ValueError(f"expected foreground label values as whole numbers, found {foreground!r}.")
     return tuple(int(value) for value in values)
+
+
+def _any_of(labels: Tensor, values: Sequence[int]) -> Tensor:
+    """Where integers are one of the values. torch takes a value modulo 256 where it compares it with 8-bit labels."""
+    limits = torch.iinfo(labels.dtype)
+    mask = torch.zeros_like(labels, dtype=torch.bool)
+    for value in values:
+        if limits.min <= value <= limits.max:
+            mask |= labels == value
+    return mask
 
 
 def _as_whole(found: Tensor) -> Tensor:

@@ -153,6 +153,7 @@ def load_dataset_samples(
     cache: Path | None = None,
     on_bad_case: OnBadCase = "raise",
     progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> SegmentationSamples:
     """The samples of a dataset, read from its files once and from the cache from then on.
 
@@ -163,10 +164,12 @@ def load_dataset_samples(
             paths, sizes and times of change) and each version of medsegdist; None keeps nothing.
         on_bad_case: "raise" or "skip", as for :func:`~medsegdist.data.collect.collect`.
         progress: called after each case with (cases read, cases there are); not called if the cache has the samples.
+        workers: processes that read cases, as for :func:`~medsegdist.data.collect.collect`.
 
     Raises:
         ManifestError: the preprocessing has no meaning for this dataset.
         DataError: cases are bad (every one is listed), a wanted label is in no case, or no sample is left.
+        MedSegDistError: a worker was killed.
     """
     manifest.check_fits(preprocessing)
     cases = manifest.layout.cases()
@@ -186,6 +189,7 @@ def load_dataset_samples(
             directory=directory,
             progress=progress,
             foreground=manifest.foreground,
+            workers=workers,
         )
     except FileExistsError:
         # Another process has finished the same work meanwhile.

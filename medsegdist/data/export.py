@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from medsegdist.data.case import Case
+from medsegdist.data.case_reading import FOUND_LABELS, ItemDataset
 from medsegdist.data.dataset import native_dataset, source_stamp
 from medsegdist.data.label_tally import LabelTally
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.nifti_pair import NiftiPair, nifti_pair
 from medsegdist.data.problems import Problem, as_error, is_machine_trouble, problem_of, root_cause
-from medsegdist.data.reading import FOUND_LABELS, ItemDataset, Progress
+from medsegdist.data.reading import Progress
 from medsegdist.data.task_listing import task_texts
 from medsegdist.data.task_names import CaseName, check_task_name, names_of
 from medsegdist.data.unfinished_task import CaseRecord, UnfinishedTask, unfinished_task, workplace_of

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from monai.transforms.transform import Transform
 
-from medsegdist.data.reading import FOUND_LABELS
+from medsegdist.data.case_reading import FOUND_LABELS
 
 
 class NoteLabels(Transform):
@@ -35,7 +35,7 @@ class NoteLabels(Transform):
         found = (
             _farthest_from_0(label)
             if self.foreground is None
-            else torch.stack([(label == value).any() for value in self.foreground])
+            else torch.stack([_holds(label, value) for value in self.foreground])
         )
         return {**data, FOUND_LABELS: found}
 
@@ -45,3 +45,10 @@ def _farthest_from_0(label: torch.Tensor) -> torch.Tensor:
         return label.new_zeros(())
     smallest, largest = torch.aminmax(label)
     return largest if largest >= -smallest else smallest
+
+
+def _holds(label: torch.Tensor, value: int) -> torch.Tensor:
+    # torch takes a value modulo 256 where it compares it with 8-bit labels.
+    if not label.is_floating_point() and not torch.iinfo(label.dtype).min <= value <= torch.iinfo(label.dtype).max:
+        return torch.tensor(False)
+    return (label == value).any()

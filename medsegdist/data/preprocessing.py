@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised whenever the same preprocessing begins to give other samples, so that old caches are not used."""
 
 Intensity = Literal["window", "hounsfield", "zscore"]

@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
 
-import numpy as np
-import torch
-from torch import Tensor
-
+from medsegdist.data.case_reading import CaseContent, ItemDataset, ReadCase
 from medsegdist.data.file_names import FileNames
 from medsegdist.data.label_tally import LabelTally
-from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
-from medsegdist.errors import DataError, ManifestError
-
-FOUND_LABELS = "found_labels"
-"""Entry of an item that says which label values its mask held before it was made binary."""
+from medsegdist.data.parallel import WorkerLostError, ordered_results
+from medsegdist.data.problems import Problem, problem_of
+from medsegdist.data.sample import Sample
+from medsegdist.errors import DataError, MedSegDistError
 
 Progress = Callable[[int, int], None]
 """Called with (items read, items there are)."""
-
-
-class ItemDataset(Protocol):
-    """Any dataset of MONAI or PyTorch, or a plain list, whose items are samples or lists of samples."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """One checked sample.
-
-    Args:
-        case_id: the case it was taken from.
-        patient_id: whom it shows.
-        image: (*grid) float32, finite, not constant.
-        mask: (*grid) bool.
-    """
-
-    case_id: str
-    patient_id: str
-    image: np.ndarray
-    mask: np.ndarray
 
 
 class CaseReader:
@@ -57,6 +26,7 @@ class CaseReader:
         delta: what segments will be neutralized by; must lie below each segment's intensities. None: not checked.
         min_pixels: foreground pixels a sample needs; smaller ones are passed over.
         foreground: label values that were asked for; None if unknown.
+        workers: processes that read items; 1 reads in this one, None starts one for each core where it saves time.
 
     Attributes:
         problems: what was wrong with each case that could not be used.
@@ -71,12 +41,14 @@ class CaseReader:
         delta: float | None,
         min_pixels: int,
         foreground: tuple[int, ...] | None = None,
+        workers: int | None = 1,
     ) -> None:
-        self._dataset = dataset
+        if workers is not None and workers < 1:
+            raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")
+        self._read_case = ReadCase(dataset, name, delta, min_pixels, FileNames(dataset))
         self._name = name
-        self._delta = delta
         self._min_pixels = min_pixels
-        self._names = FileNames(dataset)
+        self._workers = workers
         self._labels = LabelTally(foreground)
         self._grid: tuple[int, ...] | None = None
         self._first = ""
@@ -86,21 +58,30 @@ class CaseReader:
         self.read = 0
 
     def samples(self, progress: Progress | None = None) -> Iterator[Sample]:
-        """The samples with enough foreground, one item of the dataset in memory at a time.
+        """The samples with enough foreground, a few items of the dataset in memory at a time.
 
         A case with anything wrong yields none of its samples and is added to `problems`.
 
         Args:
             progress: called after each item.
+
+        Raises:
+            DataError: the dataset is empty.
+            ManifestError: the layout cannot read what the manifest describes.
+            MedSegDistError: a process that reads items was killed.
+            OSError: the machine is in trouble, as when its disk is full.
         """
-        total = len(self._dataset)
+        total = len(self._read_case.dataset)
         if not total:
             raise DataError(f"dataset '{self._name}' is empty; expected at least one item.")
-        for index in range(total):
-            yield from self._case(index)
-            self.read += 1
-            if progress is not None:
-                progress(self.read, total)
+        try:
+            for index, content in enumerate(ordered_results(self._read_case, total, self._workers)):
+                yield from self._accepted(content, index)
+                self.read += 1
+                if progress is not None:
+                    progress(self.read, total)
+        except WorkerLostError as error:
+            raise MedSegDistError(self._told(error)) from None
 
     def whole_dataset_problems(self) -> list[Problem]:
         """What only shows once every case has been read: labels that no case has, or nothing left."""
@@ -109,77 +90,47 @@ class CaseReader:
             found.append(self._whole(*self._why_nothing_left()))
         return found
 
-    def _case(self, index: int) -> list[Sample]:
-        try:
-            item = self._dataset[index]
-            items = item if isinstance(item, (list, tuple)) else [item]
-            grid, first = self._grid, self._first
-            samples = []
-            for part in items:
-                sample = self._checked(part, index, grid, first)
-                if grid is None:
-                    grid, first = sample.image.shape, sample.case_id
-                samples.append(sample)
-        except ManifestError:
-            raise
-        # Any transform may fail in any way, and one bad case must not hide the others.
-        except Exception as error:  # noqa: BLE001
-            cause = root_cause(error)
-            if is_machine_trouble(cause):
-                raise cause from None
-            self.problems.append(problem_of(cause, self._name, self._names.of_entry(index)))
-            return []
-        self._grid, self._first = grid, first
-        for part, sample in zip(items, samples, strict=True):
-            if FOUND_LABELS in part:
-                self._labels.note(part[FOUND_LABELS], sample.case_id)
-        sizes = [int(sample.mask.sum()) for sample in samples]
-        self._largest = max([self._largest, *sizes])
-        large = [sample for sample, size in zip(samples, sizes, strict=True) if size >= self._min_pixels]
-        self._usable += len(large)
-        return large
+    def _accepted(self, content: CaseContent, index: int) -> tuple[Sample, ...]:
+        if content.trouble is not None:
+            raise content.trouble
+        problem = content.problem
+        if problem is None:
+            problem = self._other_grid(content, self._read_case.names.of_entry(index))
+        if problem is not None:
+            self.problems.append(problem)
+            return ()
+        if self._grid is None and content.grids:
+            self._first, self._grid = content.grids[0]
+        for case_id, found in content.labels:
+            self._labels.note(found, case_id)
+        self._largest = max(self._largest, content.largest)
+        self._usable += len(content.samples)
+        return content.samples
 
-    def _checked(self, item: object, index: int, grid: tuple[int, ...] | None, first: str) -> Sample:
-        if not isinstance(item, Mapping) or "image" not in item or "label" not in item:
-            found = f"the keys {sorted(map(str, item))}" if isinstance(item, Mapping) else type(item).__name__
-            raise DataError(f'expected a dict with "image" and "label", found {found}; rename or add the keys.')
-        image, label = _values(item["image"]), _values(item["label"])
-        if image.ndim not in (3, 4) or image.shape[0] != 1:
-            raise DataError(
-                f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found "
-                f"{tuple(image.shape)}; put the channel first and choose one."
-            )
-        if label.shape != image.shape:
-            raise DataError(
-                f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}; "
-                "pair each image with the mask that was drawn on it."
-            )
-        if grid is not None and tuple(image.shape[1:]) != grid:
-            raise DataError(
-                f"expected the grid {grid}, as in case '{first}', found {tuple(image.shape[1:])}; "
-                "resample all cases to one grid."
-            )
-        pixels = image[0].to(torch.float32)
-        mask = _binary(label[0])
-        self._check_intensities(pixels, mask)
-        case_id = self._names.of_item(item, index)
-        return Sample(case_id, str(item.get("patient_id", case_id)), pixels.numpy(), mask.numpy())
+    def _other_grid(self, content: CaseContent, case: str) -> Problem | None:
+        """The problem of a case whose samples do not fit each other or the cases before it."""
+        if not content.grids:
+            return None
+        first, grid = content.grids[0] if self._grid is None else (self._first, self._grid)
+        for _, other in content.grids:
+            if other != grid:
+                error = DataError(
+                    f"expected the grid {grid}, as in case '{first}', found {other}; resample all cases to one grid."
+                )
+                return problem_of(error, self._name, case)
+        return None
 
-    def _check_intensities(self, pixels: Tensor, mask: Tensor) -> None:
-        low, high = (float(value) for value in torch.aminmax(pixels))
-        # NaN and infinity show in the extremes.
-        if not np.isfinite([low, high]).all():
-            raise DataError("the image holds NaN or infinite values; repair the image.")
-        if low == high:
-            raise DataError(f"the image is constant, {low:g} everywhere; check its window, and that it is not blank.")
-        if self._delta is None or low > self._delta or not bool(mask.any()):
-            return
-        least = float(pixels[mask].min())
-        if least <= self._delta:
-            raise DataError(
-                f"expected intensities above delta = {self._delta:g} in the segment, found {least:g}; "
-                "lower delta, or clip the intensities."
+    def _told(self, error: WorkerLostError) -> str:
+        cases = ", ".join(f"'{self._read_case.names.of_entry(index)}'" for index in error.indices)
+        if not cases:
+            return (
+                f"dataset '{self._name}': the {error.workers} processes to read it could not start; read with one "
+                'worker, or put what your script does under: if __name__ == "__main__".'
             )
+        return (
+            f"dataset '{self._name}': one of {error.workers} processes that read it was killed, most often because "
+            f"memory ran out, at one of the cases {cases}; use fewer workers."
+        )
 
     def _why_nothing_left(self) -> tuple[str, str]:
         if not self._largest:
@@ -192,18 +143,3 @@ class CaseReader:
 
     def _whole(self, problem: str, remedy: str) -> Problem:
         return Problem(self._name, "", problem, remedy)
-
-
-def _values(array: Any) -> Tensor:
-    # A MetaTensor first of all becomes a plain tensor: every step of it copies its metadata.
-    values = array.as_subclass(Tensor) if isinstance(array, Tensor) else torch.as_tensor(array)
-    return values.detach().cpu()
-
-
-def _binary(label: Tensor) -> Tensor:
-    mask = label.to(torch.bool)
-    if not torch.equal(mask.to(label.dtype), label):
-        other = label[(label != 0) & (label != 1)]
-        values = ", ".join(f"{value:g}" for value in torch.unique(other)[:5].tolist())
-        raise DataError(f"expected a mask of 0 and 1, found {values}; binarize the labels first.")
-    return mask

@@ -274,3 +274,9 @@ def test_real_labels_that_do_not_exist(tmp_path, data_root):
     (problem,) = check_dataset(manifest, Preprocessing(grid=(48, 48)))
     assert problem.problem == "label 3 is in none of the 2 cases"
     assert nib.load(source / "labelsTr" / names[0]).get_fdata().max() == 2
+
+
+def test_a_label_beyond_eight_bits_is_found_in_no_mask_of_eight_bits(tmp_path):
+    # 257 is 1 modulo 256, which is what torch compares 8-bit labels with.
+    (problem,) = check_dataset(task_manifest(write_task(tmp_path), foreground=[257]), PREPROCESSING)
+    assert problem.problem == "label 257 is in none of the 3 cases"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from medsegdist.transforms import PercentileWindowIntensity, StandardizeIntensity, WindowIntensity
-from monai.transforms import NormalizeIntensity
+from monai.transforms import NormalizeIntensity, ScaleIntensityRange
 
 images = arrays(np.float32, (1, 4, 5), elements=st.floats(-5000, 5000, width=32))
 
@@ -40,6 +40,12 @@ def test_a_window_keeps_order_stays_in_range_and_equals_its_formula(image, low, 
     order = np.argsort(image, axis=None)
     assert (np.diff(result.ravel()[order]) >= 0).all()
     np.testing.assert_array_equal(image, before)
+
+
+@given(images, st.floats(-4000, 3000), st.floats(1, 4000))
+def test_a_window_is_monais_to_the_bit(image, low, width):
+    expected = ScaleIntensityRange(low, low + width, 0.0, 255.0, clip=True)(torch.from_numpy(image))
+    np.testing.assert_array_equal(WindowIntensity(low, low + width)(image), expected)
 
 
 def test_half_precision_is_widened_before_it_is_windowed():

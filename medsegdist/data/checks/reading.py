@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from medsegdist.data.case import Case
+from medsegdist.data.case_reading import FOUND_LABELS
 from medsegdist.data.checks.duplicates import voxel_mark
 from medsegdist.data.checks.facts import CaseFacts, Voxels, spacing_of
 from medsegdist.data.checks.intensities import looks_wrapped
 from medsegdist.data.dataset import header_dataset, prepared_dataset
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
-from medsegdist.data.reading import FOUND_LABELS, CaseReader, Progress
+from medsegdist.data.reading import CaseReader, Progress
 from medsegdist.errors import ManifestError
 
 

@@ -23,7 +23,7 @@ class ReadFiles(Transform):
     """Read the image and the mask of an item from files: volumes (NIfTI, NRRD, MHA) or pictures (PNG, JPEG, BMP, TIFF).
 
     Volumes come as (1, x, y, z) with their affine (RAS+, mm); pictures as (1, rows, columns), row 0 on top as a
-    viewer shows it. Both float32, and the mask's values are those in the file.
+    viewer shows it. The values are those in the file, as float32 or, in volumes, the small integers that it stores.
 
     Args:
         channel: which image of a multi-channel (4D) volume, from 0; None where volumes have no channels.

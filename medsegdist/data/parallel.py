@@ -1,0 +1,184 @@
+"""Work on the items of a dataset in several processes, with the results in order.
+
+The processes come from Python's fork server, which imports MONAI once (seconds, 0.3 GB) and forks in milliseconds
+from then on, for as long as this process lives. Forking this process itself would be cheaper still, and would copy
+whatever lock torch, a progress bar or SQLite holds at that moment.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from time import perf_counter
+from typing import Any, TypeVar, cast
+
+import torch
+
+Result = TypeVar("Result")
+
+IN_FLIGHT = 2
+"""Items for each process that are being worked on or wait to be fetched."""
+
+# What costs most to import; the main module is not among it, for it may be a script that does more than define.
+_PRELOADED = ["medsegdist.data.native", "medsegdist.transforms", "medsegdist.data.parallel"]
+# Each worker may hold a few volumes, and eight of them keep up with most disks: who has more memory asks for more.
+_MOST_UNASKED = 8
+# Seconds that the processes must save before they are started unasked: about twice what starting them takes.
+_WORTHWHILE = 10.0
+# A dataset that is larger than this when pickled has its items in memory, where there is nothing to decode.
+_LARGEST_PICKLE = 1 << 26
+
+
+class WorkerLostError(Exception):
+    """A process ended before its work did.
+
+    Args:
+        indices: the items that were being worked on.
+        workers: how many processes there were.
+    """
+
+    def __init__(self, indices: list[int], workers: int) -> None:
+        super().__init__(indices, workers)
+        self.indices = indices
+        self.workers = workers
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ordered_results(work: Callable[[int], Result], total: int, workers: int | None) -> Iterator[Result]:
+    """work(0), work(1), ... work(total - 1), the same for any number of processes.
+
+    All of it is done in this process where the processes could not help: `work` cannot be pickled or is large, or this
+    process may have no children. No process outlives the iterator.
+
+    Args:
+        work: what is done for each item; torch is given one thread for it.
+        total: how many items.
+        workers: processes; 1 works in this one. None starts one for each core, up to 8, as soon as the pace of the
+            first items shows that it saves more time than it costs.
+
+    Raises:
+        WorkerLostError: a process was killed.
+    """
+    done, spent = 0, 0.0
+    count = min(available_cores(), _MOST_UNASKED) if workers is None else workers
+    while done < total:
+        if min(count, total - done) > 1 and (workers is not None or _pays(spent, done, total, count)):
+            payload = _pickled(work)
+            if payload is not None:
+                done = yield from _in_processes(payload, done, total, min(count, total - done))
+            count = 1
+            continue
+        start = perf_counter()
+        with _one_thread():
+            result = work(done)
+        spent += perf_counter() - start
+        done += 1
+        yield result
+        del result
+
+
+def _pays(spent: float, done: int, total: int, workers: int) -> bool:
+    return bool(done) and spent / done * (total - done) * (1 - 1 / workers) > _WORTHWHILE
+
+
+def _in_processes(payload: bytes, first: int, total: int, workers: int) -> Generator[Any, None, int]:
+    """Yields the results from `first` on; returns where to go on: `first` if no process could load the work."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(payload,))
+    pending: deque[tuple[int, Future[Any]]] = deque()
+    try:
+        if not pool.submit(_has_work).result():
+            return first
+        following = iter(range(first, total))
+        while True:
+            while len(pending) < IN_FLIGHT * workers and (index := next(following, None)) is not None:
+                pending.append((index, pool.submit(_do, index)))
+            if not pending:
+                return total
+            result = pending[0][1].result()
+            pending.popleft()
+            yield result
+            del result
+    except BrokenProcessPool:
+        lost = [index for index, future in pending if not future.done() or future.exception() is not None]
+        raise WorkerLostError(lost, workers) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _pickled(work: object) -> bytes | None:
+    if multiprocessing.current_process().daemon:
+        return None
+    file = _SmallFile()
+    try:
+        pickle.dump(work, file, protocol=pickle.HIGHEST_PROTOCOL)
+    # A dataset of the user's may refuse in any way.
+    except Exception:  # noqa: BLE001
+        return None
+    return file.getvalue()
+
+
+class _SmallFile(io.BytesIO):
+    def write(self, data: Any, /) -> int:
+        if self.tell() + memoryview(data).nbytes > _LARGEST_PICKLE:
+            raise OverflowError(f"more than {_LARGEST_PICKLE} bytes")
+        return super().write(data)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch with one thread, as in the processes: sums that are split over threads may differ in their last bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# In a worker: what it was started for, or None where it could not be loaded there.
+_work: Callable[[int], Any] | None = None
+
+
+def _start(payload: bytes) -> None:
+    global _work
+    # Ctrl-C reaches every process of the terminal; the parent ends its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    try:
+        _work = cast("Callable[[int], Any]", pickle.loads(payload))
+    # What was defined in a notebook is not found here.
+    except Exception:  # noqa: BLE001
+        _work = None
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _has_work() -> bool:
+    return _work is not None
+
+
+def _do(index: int) -> Any:
+    assert _work is not None  # _has_work was asked first
+    return _work(index)
