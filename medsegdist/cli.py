@@ -190,12 +190,12 @@ def _distances(
     from medsegdist.data.manifest import load_study
     from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.dataset_distance import DatasetDistance
-    from medsegdist.distance.mask_metrics import paper_metrics
+    from medsegdist.distance.mask_metrics import PAPER_METHODS, all_metrics
     from medsegdist.distance.ranking import compare_all
 
     study = load_study(study_file)
-    metrics = paper_metrics(delta=study.preprocessing.effective_delta, seed=seed)
-    chosen = list(methods or study.methods or metrics)
+    metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
+    chosen = list(methods or study.methods or PAPER_METHODS)
     for name in chosen:
         if name not in metrics:
             raise ManifestError(f"expected a method among {', '.join(metrics)}, found '{name}'.")

@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from medsegdist.distance.mask_metrics import PAPER_METHODS, paper_metrics
+from medsegdist.distance.mask_metrics import (
+    PAPER_METHODS,
+    MmdMetric,
+    PatchesMetric,
+    PixelsMetric,
+    SlicedMetric,
+    paper_metrics,
+)
 from tests.laws import check_mask_metric
 from tests.synthetic import blobs
 
@@ -65,3 +72,27 @@ class Lopsided(MeanArea):
 def test_the_harness_finds_asymmetry():
     with pytest.raises(AssertionError, match="lopsided breaks the law 'is_symmetric'"):
         check_mask_metric(Lopsided(), blobs("a", seed=1), blobs("b", radius=8, seed=2))
+
+
+COMPARATORS = {
+    "pixels": PixelsMetric(),
+    "pixels with intensities": PixelsMetric(intensity=True, bin=12),
+    "pixels by Sinkhorn": PixelsMetric(solver="sinkhorn"),
+    "pixels with intensities by Sinkhorn": PixelsMetric(intensity=True, bin=8, blur=12, solver="sinkhorn"),
+    "mmd": MmdMetric(),
+    "mmd of places": MmdMetric(intensity=False, max_bins=64),
+    "sliced": SlicedMetric(),
+    "sliced places": SlicedMetric(intensity=False, max_bins=64),
+    "patches": PatchesMetric(width=5, count=120),
+    "fewer patches than samples": PatchesMetric(width=5, count=12),
+    "patches by slices": PatchesMetric(width=5, count=120, solver="sliced"),
+    "patches by Sinkhorn": PatchesMetric(width=5, count=60, solver="sinkhorn", blur=1),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+@pytest.mark.parametrize("metric", COMPARATORS.values(), ids=COMPARATORS.keys())
+def test_the_distributions_of_pixels_and_patches_obey_the_laws(metric, grid):
+    a = blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1)
+    b = blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2)
+    check_mask_metric(metric, a, b)
