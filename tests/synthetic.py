@@ -41,3 +41,22 @@ def blobs(
         weights=rng.uniform(0.5, 2.0, size=n),
         preprocessing="synthetic",
     )
+
+
+def dots(
+    name: str,
+    pixels: Sequence[Sequence[Sequence[int]]],
+    *,
+    grid: Sequence[int] = (48, 48),
+    intensities: Sequence[Sequence[float]] | None = None,
+    weights: Sequence[float] | None = None,
+) -> SegmentationSamples:
+    """One sample for each list of pixels, which are its segment; images are 0 but where `intensities` says more."""
+    masks = np.zeros((len(pixels), *grid), dtype=bool)
+    images = np.zeros(masks.shape, dtype=np.float32)
+    for k, of_sample in enumerate(pixels):
+        places = tuple(np.array(of_sample).T)
+        masks[k][places] = True
+        if intensities is not None:
+            images[k][places] = intensities[k]
+    return SegmentationSamples.from_arrays(name, images, masks, weights=weights, preprocessing="synthetic")

@@ -79,6 +79,19 @@ def test_workers_change_no_number(study, tmp_path):
     assert "greater than or equal to 1" in run("rank", study, "--workers", "0", status=2).output
 
 
+def test_methods_beyond_the_papers_are_chosen_by_name(study, tmp_path):
+    names = ["pixels", "mmd", "sliced", "patches"]
+    content = yaml.safe_load(study.read_text())
+    study.write_text(yaml.safe_dump({**content, "methods": names}))
+    result = run("rank", study, "--json", "--bootstrap", "3", "--out", tmp_path / "out")
+    rows = json.loads(result.stdout)["distances"]
+    assert {(row["method"], row["source"]) for row in rows} == {(name, s) for name in names for s in ("near", "far")}
+    assert all(row["low"] <= row["high"] for row in rows)
+    shown = run("distances", study, "--method", "mmd", "--out", tmp_path / "one").stdout
+    assert "mmd" in shown
+    assert set(pd.read_csv(tmp_path / "one" / "distances.csv")["method"]) == {"mmd"}
+
+
 def test_distances_are_all_pairs(study, tmp_path):
     shown = run("distances", study, "--out", tmp_path / "out").stdout
     for title in ("Table 5", "Table 6", "Table 7", "Table 8", "Table 9"):

@@ -105,11 +105,7 @@ def pixel_histogram(
     if not len(chosen):
         raise DataError(f"dataset '{samples.name}': expected at least 1 sample to count the pixels of, found none.")
     for k in chosen:
-        if not bool(samples.masks[k].any()):
-            raise DataError(
-                f"dataset '{samples.name}', case '{samples.case_ids[k]}': the mask is empty; "
-                "every sample needs a segment."
-            )
+        require_segment(samples, k)
     mass = samples.mass
     if not intensity:
         total = mass.new_zeros(samples.grid)
@@ -120,6 +116,25 @@ def pixel_histogram(
             points=occupied.to(torch.float64), masses=total[tuple(occupied.T)], widths=mass.new_ones(total.ndim)
         )
     return _binned(samples, chosen, mass, IntensityBins.of(samples, chosen, intensity_bin))
+
+
+def require_segment(samples: SegmentationSamples, k: int) -> None:
+    """Raises DataError if the mask of sample k is empty."""
+    if not bool(samples.masks[k].any()):
+        raise DataError(
+            f"dataset '{samples.name}', case '{samples.case_ids[k]}': the mask is empty; every sample needs a segment."
+        )
+
+
+def segment_intensities(samples: SegmentationSamples, k: int) -> Tensor:
+    """(pixels,) float64 intensities inside the segment of sample k; DataError if one is NaN or infinite."""
+    intensities = samples.images[k][samples.masks[k]].to(torch.float64)
+    if not bool(torch.isfinite(intensities).all()):
+        raise DataError(
+            f"dataset '{samples.name}', case '{samples.case_ids[k]}': expected finite intensities inside the "
+            "segment, found NaN or infinite ones; look at the image."
+        )
+    return intensities
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +175,7 @@ def _span(samples: SegmentationSamples, chosen: Sequence[int]) -> tuple[float, f
     """Lowest and highest intensity inside the segments."""
     low, high = math.inf, -math.inf
     for k in chosen:
-        darkest, brightest = (float(value) for value in torch.aminmax(samples.images[k][samples.masks[k]]))
-        if not (math.isfinite(darkest) and math.isfinite(brightest)):
-            raise DataError(
-                f"dataset '{samples.name}', case '{samples.case_ids[k]}': expected finite intensities inside the "
-                "segment, found NaN or infinite ones; look at the image."
-            )
+        darkest, brightest = (float(value) for value in torch.aminmax(segment_intensities(samples, k)))
         low, high = min(low, darkest), max(high, brightest)
     return low, high
 

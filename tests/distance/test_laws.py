@@ -11,7 +11,11 @@ from medsegdist.distance.mask_metrics import (
     DiceMetric,
     FingerprintMetric,
     HausdorffMetric,
+    MmdMetric,
     OtddMetric,
+    PatchesMetric,
+    PixelsMetric,
+    SlicedMetric,
     paper_metrics,
 )
 from tests.laws import check_mask_metric
@@ -80,7 +84,7 @@ def by_size(samples):
     return [int(size) > 150 for size in samples.masks.flatten(1).sum(1)]
 
 
-COMPARATORS = [
+OF_MASKS_ALONE = [
     DiceMetric(),
     DiceMetric(jaccard=True),
     HausdorffMetric(),
@@ -95,8 +99,32 @@ COMPARATORS = [
 
 @pytest.mark.parametrize("image_weight", [0, 1], ids=["masks", "images and masks"])
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
-@pytest.mark.parametrize("metric", COMPARATORS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", OF_MASKS_ALONE, ids=lambda metric: metric.name)
 def test_comparators_obey_the_laws(metric, grid, image_weight):
     a = blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1)
     b = blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2)
     check_mask_metric(metric, a, b, image_weight=image_weight)
+
+
+OF_PIXELS_AND_PATCHES = {
+    "pixels": PixelsMetric(),
+    "pixels with intensities": PixelsMetric(intensity=True, bin=12),
+    "pixels by Sinkhorn": PixelsMetric(solver="sinkhorn"),
+    "pixels with intensities by Sinkhorn": PixelsMetric(intensity=True, bin=8, blur=12, solver="sinkhorn"),
+    "mmd": MmdMetric(),
+    "mmd of places": MmdMetric(intensity=False, max_bins=64),
+    "sliced": SlicedMetric(),
+    "sliced places": SlicedMetric(intensity=False, max_bins=64),
+    "patches": PatchesMetric(width=5, count=120),
+    "fewer patches than samples": PatchesMetric(width=5, count=12),
+    "patches by slices": PatchesMetric(width=5, count=120, solver="sliced"),
+    "patches by Sinkhorn": PatchesMetric(width=5, count=60, solver="sinkhorn", blur=1),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+@pytest.mark.parametrize("metric", OF_PIXELS_AND_PATCHES.values(), ids=OF_PIXELS_AND_PATCHES.keys())
+def test_the_distributions_of_pixels_and_patches_obey_the_laws(metric, grid):
+    a = blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1)
+    b = blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2)
+    check_mask_metric(metric, a, b)

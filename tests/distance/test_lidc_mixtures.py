@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from medsegdist.data.layouts.lidc_contours import count_votes, read_outlines
-from medsegdist.data.layouts.lidc_nodules import malignancy_subsets, read_nodules
 from medsegdist.distance.expectation_maximization import fit_mixture
 from medsegdist.distance.mixture_transport import squared_mixture_wasserstein
 from medsegdist.distance.pixel_histogram import PixelHistogram
+from tests.distance.lidc_masks import nodule_counts
 
 LEVELS = range(1, 6)
 
@@ -22,13 +21,7 @@ LEVELS = range(1, 6)
 def histograms():
     """All pixels that half of the readers call nodule, on the scanner's 512 x 512 grid."""
     of_level = {}
-    for level, nodules in malignancy_subsets(read_nodules()).items():
-        image = np.zeros((512, 512))
-        for nodule in nodules:
-            votes = count_votes(read_outlines(nodule.scan_id, nodule.annotations))
-            _, row, column = votes.corner
-            counts = votes.consensus(0.5).sum(axis=0)
-            image[row : row + counts.shape[0], column : column + counts.shape[1]] += counts
+    for level, image in nodule_counts().items():
         points = np.argwhere(image)
         of_level[level] = PixelHistogram(
             points=torch.from_numpy(points).double(),

@@ -12,6 +12,10 @@ from medsegdist.distance.mask_metrics.hausdorff import HausdorffMetric as Hausdo
 from medsegdist.distance.mask_metrics.mask_metric import MaskMetric as MaskMetric
 from medsegdist.distance.mask_metrics.mask_metric import PairwiseMetric as PairwiseMetric
 from medsegdist.distance.mask_metrics.mask_metric import ResamplingMetric as ResamplingMetric
+from medsegdist.distance.mask_metrics.mmd import MmdMetric as MmdMetric
 from medsegdist.distance.mask_metrics.otdd import OtddMetric as OtddMetric
 from medsegdist.distance.mask_metrics.paper import PAPER_METHODS as PAPER_METHODS
 from medsegdist.distance.mask_metrics.paper import paper_metrics as paper_metrics
+from medsegdist.distance.mask_metrics.patches import PatchesMetric as PatchesMetric
+from medsegdist.distance.mask_metrics.pixels import PixelsMetric as PixelsMetric
+from medsegdist.distance.mask_metrics.sliced import SlicedMetric as SlicedMetric

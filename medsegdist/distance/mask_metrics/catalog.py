@@ -9,7 +9,11 @@ from medsegdist.distance.mask_metrics.dice import DiceMetric
 from medsegdist.distance.mask_metrics.fingerprint import FingerprintMetric
 from medsegdist.distance.mask_metrics.hausdorff import HausdorffMetric
 from medsegdist.distance.mask_metrics.mask_metric import MaskMetric
+from medsegdist.distance.mask_metrics.mmd import MmdMetric
 from medsegdist.distance.mask_metrics.paper import paper_metrics
+from medsegdist.distance.mask_metrics.patches import PatchesMetric
+from medsegdist.distance.mask_metrics.pixels import PixelsMetric
+from medsegdist.distance.mask_metrics.sliced import SlicedMetric
 
 
 def all_metrics(*, delta: float = -1.0, seed: int = 0) -> dict[str, MaskMetric[Any]]:
@@ -32,4 +36,8 @@ def all_metrics(*, delta: float = -1.0, seed: int = 0) -> dict[str, MaskMetric[A
         "cosine": CosineMetric(delta=delta),
         "angular": CosineMetric(delta=delta, angular=True),
         "fingerprint": FingerprintMetric(),
+        "pixels": PixelsMetric(),
+        "mmd": MmdMetric(),
+        "sliced": SlicedMetric(seed=seed),
+        "patches": PatchesMetric(seed=seed),
     }
