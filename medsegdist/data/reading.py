@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.file_names import FileNames
-from medsegdist.data.label_tally import LabelTally
+from medsegdist.data.label_tally import Foreground, LabelTally
 from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
 from medsegdist.errors import DataError, ManifestError
 
@@ -38,7 +38,7 @@ class Sample:
         case_id: the case it was taken from.
         patient_id: whom it shows.
         image: (*grid) float32, finite, not constant.
-        mask: (*grid) bool.
+        mask: (*grid) bool, or (classes, *grid) where the dataset has classes.
     """
 
     case_id: str
@@ -52,11 +52,13 @@ class CaseReader:
 
     Args:
         dataset: items are dicts with "image" (1, *grid) and "label" (1, *grid) of 0 and 1, or lists of such dicts;
-            optional entries "case_id" and "patient_id".
+            optional entries "case_id" and "patient_id". With classes, "label" is (classes, *grid).
         name: the dataset's name.
         delta: what segments will be neutralized by; must lie below each segment's intensities. None: not checked.
-        min_pixels: foreground pixels a sample needs; smaller ones are passed over.
+        min_pixels: foreground pixels a sample needs; smaller ones are passed over. With classes, every class of a
+            sample needs as many, or is taken off it.
         foreground: label values that were asked for; None if unknown.
+        classes: names of the classes, in the order of the label's channels; None for one foreground.
 
     Attributes:
         problems: what was wrong with each case that could not be used.
@@ -70,7 +72,8 @@ class CaseReader:
         name: str,
         delta: float | None,
         min_pixels: int,
-        foreground: tuple[int, ...] | None = None,
+        foreground: Foreground = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         self._dataset = dataset
         self._name = name
@@ -80,8 +83,10 @@ class CaseReader:
         self._labels = LabelTally(foreground)
         self._grid: tuple[int, ...] | None = None
         self._first = ""
-        self._usable = 0
-        self._largest = 0
+        self._classes = None if classes is None else tuple(classes)
+        # For every channel of the label:
+        self._usable = np.zeros(1 if classes is None else len(classes), dtype=np.int64)
+        self._largest = np.zeros_like(self._usable)
         self.problems: list[Problem] = []
         self.read = 0
 
@@ -105,8 +110,8 @@ class CaseReader:
     def whole_dataset_problems(self) -> list[Problem]:
         """What only shows once every case has been read: labels that no case has, or nothing left."""
         found = [self._whole(*text) for text in self._labels.problems(self.read, complete=not self.problems)]
-        if not found and not self._usable and not self.problems:
-            found.append(self._whole(*self._why_nothing_left()))
+        if not found and not self.problems:
+            found = [self._whole(*self._why_nothing_left(k)) for k in np.flatnonzero(self._usable == 0).tolist()]
         return found
 
     def _case(self, index: int) -> list[Sample]:
@@ -133,11 +138,19 @@ class CaseReader:
         for part, sample in zip(items, samples, strict=True):
             if FOUND_LABELS in part:
                 self._labels.note(part[FOUND_LABELS], sample.case_id)
-        sizes = [int(sample.mask.sum()) for sample in samples]
-        self._largest = max([self._largest, *sizes])
-        large = [sample for sample, size in zip(samples, sizes, strict=True) if size >= self._min_pixels]
-        self._usable += len(large)
-        return large
+        return [large for sample in samples if (large := self._large_part(sample)) is not None]
+
+    def _large_part(self, sample: Sample) -> Sample | None:
+        """The sample without the masks that are too small; None if none is left."""
+        masks = sample.mask if self._classes is not None else sample.mask[None]
+        sizes = masks.reshape(len(masks), -1).sum(1)
+        self._largest = np.maximum(self._largest, sizes)
+        large = sizes >= self._min_pixels
+        self._usable += large
+        if large.all() or not large.any():
+            return sample if large.any() else None
+        # A copy: the mask may be the dataset's own.
+        return replace(sample, mask=masks & large.reshape(-1, *[1] * (masks.ndim - 1)))
 
     def _checked(self, item: object, index: int, grid: tuple[int, ...] | None, first: str) -> Sample:
         if not isinstance(item, Mapping) or "image" not in item or "label" not in item:
@@ -149,9 +162,10 @@ class CaseReader:
                 f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found "
                 f"{tuple(image.shape)}; put the channel first and choose one."
             )
-        if label.shape != image.shape:
+        if label.shape != (len(self._usable), *image.shape[1:]):
+            channels = "" if self._classes is None else f", expected {len(self._usable)} channels, one for each class"
             raise DataError(
-                f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}; "
+                f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}; "
                 "pair each image with the mask that was drawn on it."
             )
         if grid is not None and tuple(image.shape[1:]) != grid:
@@ -160,8 +174,8 @@ class CaseReader:
                 "resample all cases to one grid."
             )
         pixels = image[0].to(torch.float32)
-        mask = _binary(label[0])
-        self._check_intensities(pixels, mask)
+        mask = _binary(label[0] if self._classes is None else label)
+        self._check_intensities(pixels, mask if self._classes is None else mask.any(0))
         case_id = self._names.of_item(item, index)
         return Sample(case_id, str(item.get("patient_id", case_id)), pixels.numpy(), mask.numpy())
 
@@ -181,12 +195,14 @@ class CaseReader:
                 "lower delta, or clip the intensities."
             )
 
-    def _why_nothing_left(self) -> tuple[str, str]:
-        if not self._largest:
-            return f"all masks are empty, {self.read} cases read", "check the masks, and which labels are foreground"
+    def _why_nothing_left(self, channel: int) -> tuple[str, str]:
+        which = "" if self._classes is None else f"class '{self._classes[channel]}': "
+        if not self._largest[channel]:
+            problem = f"{which}all masks are empty, {self.read} cases read"
+            return problem, "check the masks, and which labels are foreground"
         problem = (
-            f"no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of {self.read} "
-            f"cases has {self._largest}"
+            f"{which}no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of "
+            f"{self.read} cases has {self._largest[channel]}"
         )
         return problem, "lower min_pixels, or take a finer grid"
 

@@ -12,8 +12,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
 
+from medsegdist.data.cache_names import source_stamp
 from medsegdist.data.collect import collect
-from medsegdist.data.dataset import load_dataset_samples, prepared_dataset, source_stamp
+from medsegdist.data.dataset import load_dataset_samples, prepared_dataset
 from medsegdist.data.layouts._volume_reading import read_volume
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
