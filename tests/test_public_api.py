@@ -17,6 +17,7 @@ from tests.laws import check_mask_metric
 from tests.synthetic import blobs
 
 PUBLIC_NAMES = {
+    "ClassMatching": "medsegdist.distance.class_matching",
     "ConvergenceError": "medsegdist.errors",
     "DataError": "medsegdist.errors",
     "DatasetDistance": "medsegdist.distance.dataset_distance",
@@ -32,19 +33,25 @@ PUBLIC_NAMES = {
     "MaskMetric": "medsegdist.distance.mask_metrics.mask_metric",
     "MedSegDistError": "medsegdist.errors",
     "MissingDependencyError": "medsegdist.errors",
+    "MulticlassDistance": "medsegdist.distance.multiclass",
+    "MulticlassSamples": "medsegdist.data.multiclass",
     "Preprocessing": "medsegdist.data.preprocessing",
     "PreprocessingMismatchError": "medsegdist.errors",
     "SegmentationSamples": "medsegdist.data.samples",
     "Study": "medsegdist.data.manifest",
     "Transport": "medsegdist.distance.transport",
     "collect": "medsegdist.data.collect",
+    "collect_classes": "medsegdist.data.collect",
     "compare_all": "medsegdist.distance.ranking",
     "fit_mixture": "medsegdist.distance.expectation_maximization",
+    "load_class_samples": "medsegdist.data.dataset",
     "load_dataset": "medsegdist.data.manifest",
     "load_dataset_samples": "medsegdist.data.dataset",
     "load_study": "medsegdist.data.manifest",
     "make_dataset": "medsegdist.data.dataset",
+    "match_classes": "medsegdist.distance.class_matching",
     "mixture_wasserstein": "medsegdist.distance.mixture_transport",
+    "multiclass_distance": "medsegdist.distance.multiclass",
     "rank_sources": "medsegdist.distance.ranking",
     "solve_transport": "medsegdist.distance.transport",
 }
