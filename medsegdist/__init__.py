@@ -9,12 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medsegdist.data.collect import collect
-    from medsegdist.data.dataset import load_dataset_samples, make_dataset
+    from medsegdist.data.collect import collect, collect_classes
+    from medsegdist.data.dataset import load_class_samples, load_dataset_samples, make_dataset
     from medsegdist.data.manifest import DatasetManifest, Study, load_dataset, load_study
+    from medsegdist.data.multiclass import MulticlassSamples
     from medsegdist.data.preprocessing import Preprocessing
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.distance.bootstrap import Bootstrap
+    from medsegdist.distance.class_matching import ClassMatching, match_classes
     from medsegdist.distance.dataset_distance import DatasetDistance, Distance
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.distance.expectation_maximization import fit_mixture
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     )
     from medsegdist.distance.mixture import GaussianMixture
     from medsegdist.distance.mixture_transport import mixture_wasserstein
+    from medsegdist.distance.multiclass import MulticlassDistance, multiclass_distance
     from medsegdist.distance.ranking import compare_all, rank_sources
     from medsegdist.distance.transport import Transport, solve_transport
     from medsegdist.errors import (
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bootstrap",
+    "ClassMatching",
     "ConvergenceError",
     "CosineMetric",
     "DataError",
@@ -71,6 +75,8 @@ __all__ = [
     "MedSegDistError",
     "MissingDependencyError",
     "MmdMetric",
+    "MulticlassDistance",
+    "MulticlassSamples",
     "OtddMetric",
     "PatchesMetric",
     "PixelsMetric",
@@ -82,25 +88,31 @@ __all__ = [
     "Transport",
     "__version__",
     "collect",
+    "collect_classes",
     "compare_all",
     "fit_mixture",
+    "load_class_samples",
     "load_dataset",
     "load_dataset_samples",
     "load_study",
     "make_dataset",
+    "match_classes",
     "mixture_wasserstein",
+    "multiclass_distance",
     "rank_sources",
     "solve_transport",
 ]
 
 # The imports above, for the interpreter; tests/test_public_api.py holds the two together.
 _NAMES_OF_MODULE = {
-    "medsegdist.data.collect": ("collect",),
-    "medsegdist.data.dataset": ("load_dataset_samples", "make_dataset"),
+    "medsegdist.data.collect": ("collect", "collect_classes"),
+    "medsegdist.data.dataset": ("load_class_samples", "load_dataset_samples", "make_dataset"),
     "medsegdist.data.manifest": ("DatasetManifest", "Study", "load_dataset", "load_study"),
+    "medsegdist.data.multiclass": ("MulticlassSamples",),
     "medsegdist.data.preprocessing": ("Preprocessing",),
     "medsegdist.data.samples": ("SegmentationSamples",),
     "medsegdist.distance.bootstrap": ("Bootstrap",),
+    "medsegdist.distance.class_matching": ("ClassMatching", "match_classes"),
     "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance"),
     "medsegdist.distance.distance_table": ("DistanceTable",),
     "medsegdist.distance.expectation_maximization": ("fit_mixture",),
@@ -122,6 +134,7 @@ _NAMES_OF_MODULE = {
     ),
     "medsegdist.distance.mixture": ("GaussianMixture",),
     "medsegdist.distance.mixture_transport": ("mixture_wasserstein",),
+    "medsegdist.distance.multiclass": ("MulticlassDistance", "multiclass_distance"),
     "medsegdist.distance.ranking": ("compare_all", "rank_sources"),
     "medsegdist.distance.transport": ("Transport", "solve_transport"),
     "medsegdist.errors": (

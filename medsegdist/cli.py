@@ -204,6 +204,8 @@ def _distances(
     from medsegdist.distance.ranking import compare_all
 
     study = load_study(study_file)
+    for manifest in study.datasets:
+        manifest.check_one_foreground()
     metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
     chosen = list(methods or study.methods or PAPER_METHODS)
     for name in chosen:

@@ -163,6 +163,17 @@ def test_bad_choices_are_one_clear_error(study, tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["rank", "distances"])
+def test_a_dataset_with_classes_is_checked_but_not_ranked(study, tmp_path, command):
+    content = yaml.safe_load(study.read_text())
+    content["datasets"][2]["classes"] = {"nodule": 1}
+    study.write_text(yaml.safe_dump(content))
+    assert "No problem found in every voxel" in run("check", study, "--full").stdout
+    result = run(command, study, "--out", tmp_path / "out", status=2)
+    assert "dataset 'far': expected one foreground, found the classes nodule" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_broken_case_ends_the_run_with_no_table(study, tmp_path):
     (tmp_path / "near" / "masks" / "case2.nii.gz").write_bytes(b"not a volume")
     result = run("rank", study, "--out", tmp_path / "out", status=2)

@@ -28,7 +28,16 @@ from .intensity import (
     WindowIntensityd,
     WindowIntensityDict,
 )
-from .labels import BinarizeLabel, BinarizeLabelD, BinarizeLabeld, BinarizeLabelDict
+from .labels import (
+    BinarizeLabel,
+    BinarizeLabelD,
+    BinarizeLabeld,
+    BinarizeLabelDict,
+    ClassMasks,
+    ClassMasksD,
+    ClassMasksd,
+    ClassMasksDict,
+)
 from .pipeline import preprocessing_pipeline
 from .segments import NeutralizeSegment, NeutralizeSegmentD, NeutralizeSegmentd, NeutralizeSegmentDict
 from .slices import ForegroundSlices, ForegroundSlicesD, ForegroundSlicesd, ForegroundSlicesDict
@@ -46,6 +55,10 @@ __all__ = [
     "CheckSameSpaceD",
     "CheckSameSpaceDict",
     "CheckSameSpaced",
+    "ClassMasks",
+    "ClassMasksD",
+    "ClassMasksDict",
+    "ClassMasksd",
     "ForegroundSlices",
     "ForegroundSlicesD",
     "ForegroundSlicesDict",

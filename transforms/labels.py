@@ -1,4 +1,4 @@
-"""From label values to one binary mask, refusing whatever is not clearly a label."""
+"""From label values to binary masks, refusing whatever is not clearly a label."""
 
 from __future__ import annotations
 
@@ -99,6 +99,64 @@ class BinarizeLabeld(MapTransform):
         return item
 
 
+class ClassMasks(Transform):
+    """Turn a label map into one mask of 0 and 1 for each class, one class against all others.
+
+    Args:
+        classes: label values of each class, in the order of the channels. They may overlap.
+
+    Raises:
+        ValueError: a class has no values, or they are not whole numbers; or, when called, the label map has more than
+            one channel, or holds what :class:`BinarizeLabel` refuses.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, classes: Sequence[Sequence[int] | int]) -> None:
+        if not classes:
+            raise ValueError("expected label values of at least one class, found none.")
+        self.binarize = [BinarizeLabel(values) for values in classes]
+
+    def __call__(self, img: Array) -> Array:
+        """The masks of a label map.
+
+        Args:
+            img: (1, *spatial) label values, integers or floats that are whole numbers.
+
+        Returns:
+            The same kind of array, (classes, *spatial) uint8.
+        """
+        labels = as_plain_tensor(img)
+        if len(labels) != 1:
+            raise ValueError(f"expected a label map of one channel, found shape {tuple(labels.shape)}.")
+        return like(torch.cat([binarize(labels) for binarize in self.binarize]), img)
+
+
+class ClassMasksd(MapTransform):
+    """Dictionary version of :class:`ClassMasks`.
+
+    Args:
+        keys: label maps to turn into masks.
+        classes: label values of each class.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = ClassMasks.backend
+
+    def __init__(
+        self, keys: KeysCollection, classes: Sequence[Sequence[int] | int], allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.masks = ClassMasks(classes)
+
+    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
+        """The item with its label maps as masks of classes."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.masks(item[key])
+        return item
+
+
 def _as_label_values(foreground: Any) -> tuple[int, ...]:
     values = tuple(foreground) if isinstance(foreground, Sequence) else (foreground,)
     if not values or not all(isinstance(value, Real) and float(value).is_integer() for value in values):
@@ -156,3 +214,4 @@ def _written(value: Tensor) -> str:
 
 
 BinarizeLabelD = BinarizeLabelDict = BinarizeLabeld
+ClassMasksD = ClassMasksDict = ClassMasksd

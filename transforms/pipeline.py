@@ -11,7 +11,7 @@ from .checks import CheckFinited, CheckSameSpaced
 from .geometry import OrientAxiald
 from .grid import ResampleToGridd
 from .intensity import PercentileWindowIntensityd, StandardizeIntensityd, WindowIntensityd
-from .labels import BinarizeLabeld
+from .labels import BinarizeLabeld, ClassMasksd
 from .slices import ForegroundSlicesd
 
 IntensityRule = Literal["window", "hounsfield", "zscore"]
@@ -23,6 +23,7 @@ def preprocessing_pipeline(
     grid: Sequence[int],
     spacing: Sequence[float] | None = None,
     foreground: Sequence[int] | None = None,
+    classes: Sequence[Sequence[int]] | None = None,
     intensity: IntensityRule = "window",
     window: tuple[float, float] | None = None,
     percentiles: tuple[float, float] = (0.5, 99.5),
@@ -35,7 +36,7 @@ def preprocessing_pipeline(
 
     An item is {image, label, ...} of channel-first MetaTensors. A volume becomes one item (3D), or a list of items,
     one for each slice with foreground (2D), possibly none; a 2D image becomes one item. The image is then
-    (1, *grid) float32 and the label (1, *grid) uint8 of 0 and 1. Other entries are kept.
+    (1, *grid) float32 and the label (1, *grid), or (classes, *grid), uint8 of 0 and 1. Other entries are kept.
 
     The order: orient to (slices, rows, columns); check that image and label lie on the same pixels and the image is
     finite; binarize; percentile window, as it needs the whole image; cut slices; fixed window; resample;
@@ -46,6 +47,8 @@ def preprocessing_pipeline(
         grid: (rows, columns) or (slices, rows, columns).
         spacing: mm from one grid point to the next along each axis; None resizes to the grid.
         foreground: label values that are foreground; None takes the only value beside 0.
+        classes: label values of each class, which gets a channel of the label of its own; a slice is kept if any class
+            is on it. In place of `foreground`.
         intensity: "window" gives [0, 255]; "hounsfield" keeps the values; "zscore" gives each sample mean 0 and
             standard deviation 1, clipped to [-5, 5].
         window: (low, high) of a fixed window, for "window", or before "zscore". None: "window" takes the image's own
@@ -65,6 +68,8 @@ def preprocessing_pipeline(
         raise ValueError(f"expected a grid of {dimensions} numbers, as dimensions = {dimensions}, found {tuple(grid)}.")
     if intensity not in get_args(IntensityRule):
         raise ValueError(f"expected intensity to be one of {get_args(IntensityRule)}, found {intensity!r}.")
+    if classes is not None and foreground is not None:
+        raise ValueError(f"expected foreground or classes, found both, {foreground} and {classes}.")
     both = (image_key, label_key)
     fixed_window = window is not None and intensity != "hounsfield"
     own_window = window is None and intensity == "window"
@@ -73,7 +78,7 @@ def preprocessing_pipeline(
         OrientAxiald(both),
         CheckSameSpaced(image_key, reference_key=label_key),
         CheckFinited(image_key),
-        BinarizeLabeld(label_key, foreground),
+        BinarizeLabeld(label_key, foreground) if classes is None else ClassMasksd(label_key, classes),
     ]
     if own_window:
         steps.append(PercentileWindowIntensityd(image_key, *percentiles))

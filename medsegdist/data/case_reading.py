@@ -9,7 +9,7 @@ import numpy as np
 
 from medsegdist.data.file_names import FileNames
 from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
-from medsegdist.data.sample import Sample, checked_sample
+from medsegdist.data.sample import Sample, checked_sample, large_part
 from medsegdist.errors import ManifestError
 
 FOUND_LABELS = "found_labels"
@@ -29,10 +29,10 @@ class CaseContent:
     """What one item held. It has no tensor, which would need shared memory on its way between processes.
 
     Args:
-        samples: those with enough foreground.
+        samples: those with enough foreground, without the classes of them that have too little.
         grids: (case id, grid) of all of them.
         labels: (case id, what its mask held before it was made binary), where the item tells.
-        largest: foreground pixels of the largest segment.
+        sizes: foreground pixels of all of them, in every channel of the label.
         problem: why the case cannot be used; the other fields are then empty.
         trouble: what ends the reading as a whole.
     """
@@ -40,7 +40,7 @@ class CaseContent:
     samples: tuple[Sample, ...] = ()
     grids: tuple[tuple[str, tuple[int, ...]], ...] = ()
     labels: tuple[tuple[str, Any], ...] = ()
-    largest: int = 0
+    sizes: tuple[tuple[int, ...], ...] = ()
     problem: Problem | None = None
     trouble: Exception | None = None
 
@@ -53,8 +53,9 @@ class ReadCase:
         dataset: items are dicts, or lists of dicts, as for :func:`~medsegdist.data.collect.collect`.
         name: the dataset's name.
         delta: what segments will be neutralized by; None: not checked.
-        min_pixels: foreground pixels a sample needs.
+        min_pixels: foreground pixels a sample needs, or each class of it.
         names: what the cases are called.
+        classes: how many channels the label has, one for each class; None for one foreground.
     """
 
     dataset: ItemDataset
@@ -62,6 +63,7 @@ class ReadCase:
     delta: float | None
     min_pixels: int
     names: FileNames
+    classes: int | None = None
 
     def __call__(self, index: int) -> CaseContent:
         """Read one item; whatever is wrong with it is in the result.
@@ -81,15 +83,19 @@ class ReadCase:
     def _read(self, index: int) -> CaseContent:
         item = self.dataset[index]
         parts = item if isinstance(item, (list, tuple)) else [item]
-        samples = [checked_sample(part, lambda item: self.names.of_item(item, index), self.delta) for part in parts]
-        sizes = [int(np.count_nonzero(sample.mask)) for sample in samples]
+        samples = [
+            checked_sample(part, lambda item: self.names.of_item(item, index), self.delta, self.classes)
+            for part in parts
+        ]
+        sizes = tuple(sample.sizes for sample in samples)
+        large = [large_part(sample, size, self.min_pixels) for sample, size in zip(samples, sizes, strict=True)]
         return CaseContent(
-            samples=tuple(sample for sample, size in zip(samples, sizes, strict=True) if size >= self.min_pixels),
+            samples=tuple(sample for sample in large if sample is not None),
             grids=tuple((sample.case_id, sample.image.shape) for sample in samples),
             labels=tuple(
                 (sample.case_id, np.asarray(part[FOUND_LABELS]))
                 for part, sample in zip(parts, samples, strict=True)
                 if FOUND_LABELS in part
             ),
-            largest=max(sizes, default=0),
+            sizes=sizes,
         )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from medsegdist.data.case_reading import ItemDataset
+from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.problems import SkippedCasesWarning, as_error
 from medsegdist.data.reading import CaseReader, Progress
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.scratch import Scratch
 from medsegdist.data.spread import SpreadSelection
-from medsegdist.data.store import check_vacant, load_samples, save_samples
+from medsegdist.data.store import check_vacant, load_multiclass_samples, load_samples, save_samples
 from medsegdist.errors import DataError
 
 OnBadCase = Literal["raise", "skip"]
@@ -70,41 +73,75 @@ def collect(
         MedSegDistError: a worker was killed.
         ValueError: an option is out of range.
     """
-    if min_pixels < 1 or (max_samples is not None and max_samples < 1):
-        raise ValueError(f"expected min_pixels >= 1 and max_samples >= 1, found {min_pixels} and {max_samples}.")
-    if on_bad_case not in ("raise", "skip"):
-        raise ValueError(f"expected on_bad_case to be 'raise' or 'skip', found '{on_bad_case}'.")
-    if directory is not None:
-        check_vacant(directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
     reader = CaseReader(dataset, name=name, delta=delta, min_pixels=min_pixels, foreground=foreground, workers=workers)
-    selection = SpreadSelection(max_samples, seed)
-    ids: dict[int, tuple[str, str]] = {}
-    with Scratch(None if directory is None else directory.parent) as scratch:
-        for sample in reader.samples(progress):
-            if reader.problems and on_bad_case == "raise":
-                continue
-            slot = selection.offer(sample.patient_id)
-            if slot is not None:
-                scratch.put(slot, sample.image, sample.mask)
-                ids[slot] = sample.case_id, sample.patient_id
-        skipped = _judge(reader, on_bad_case, name, kept=len(ids))
-        slots = [kept.slot for kept in selection.kept]
-        images, masks = scratch.arrays(slots)
-    samples = SegmentationSamples(
-        name=name,
-        images=torch.from_numpy(images),
-        masks=torch.from_numpy(masks),
-        case_ids=tuple(ids[slot][0] for slot in slots),
-        patient_ids=tuple(ids[slot][1] for slot in slots),
-        weights=torch.ones(len(slots), dtype=torch.float64),
-        preprocessing=preprocessing,
-    )
-    warn_of_skipped(name, skipped)
+    found = _gathered(reader, name, min_pixels, max_samples, seed, on_bad_case, directory, progress)
+    samples = SegmentationSamples(name=name, preprocessing=preprocessing, **found.fields)
+    warn_of_skipped(name, found.skipped)
     if directory is None:
         return samples
-    save_samples(samples, directory, skipped=skipped)
+    save_samples(samples, directory, skipped=found.skipped)
     return load_samples(directory)
+
+
+def collect_classes(
+    dataset: ItemDataset,
+    classes: Sequence[str],
+    *,
+    name: str,
+    preprocessing: str = "unspecified",
+    delta: float | None = None,
+    min_pixels: int = 1,
+    max_samples: int | None = None,
+    seed: int = 0,
+    on_bad_case: OnBadCase = "raise",
+    directory: Path | None = None,
+    progress: Progress | None = None,
+    foreground: Mapping[str, tuple[int, ...]] | None = None,
+    workers: int | None = 1,
+) -> MulticlassSamples:
+    """Read a dataset whose masks have several classes once, and keep its samples in memory-mapped files.
+
+    As :func:`collect`, but for items whose "label" is (classes, *grid) of 0 and 1, one channel for each class.
+
+    Args:
+        dataset: the items; all samples must have one grid.
+        classes: names of the classes, in the order of the channels.
+        name: the dataset's name, for tables and messages.
+        preprocessing: as for :func:`collect`.
+        delta: as for :func:`collect`.
+        min_pixels: foreground pixels that each class of a sample needs; a smaller one is taken off the sample, and a
+            sample without any class is left out.
+        max_samples: the most samples to keep, whatever classes they show; None keeps all.
+        seed: as for :func:`collect`.
+        on_bad_case: as for :func:`collect`.
+        directory: as for :func:`collect`; to be read by :func:`~medsegdist.data.store.load_multiclass_samples`.
+        progress: called after each item with (items read, items there are).
+        foreground: label values that each class was made from, if the items tell which they found.
+        workers: as for :func:`collect`.
+
+    Raises:
+        DataError: cases are bad (every one is listed), a class is in no sample, or no sample is left.
+        FileExistsError: `directory` holds something already.
+        MedSegDistError: a worker was killed.
+        ValueError: an option is out of range.
+    """
+    reader = CaseReader(
+        dataset,
+        name=name,
+        delta=delta,
+        min_pixels=min_pixels,
+        foreground=foreground,
+        classes=classes,
+        workers=workers,
+    )
+    found = _gathered(reader, name, min_pixels, max_samples, seed, on_bad_case, directory, progress)
+    samples = MulticlassSamples(name=name, classes=tuple(classes), preprocessing=preprocessing, **found.fields)
+    samples.check_classes()
+    warn_of_skipped(name, found.skipped)
+    if directory is None:
+        return samples
+    save_samples(samples, directory, skipped=found.skipped)
+    return load_multiclass_samples(directory)
 
 
 def warn_of_skipped(name: str, skipped: tuple[str, ...]) -> None:
@@ -119,6 +156,53 @@ def warn_of_skipped(name: str, skipped: tuple[str, ...]) -> None:
         warnings.warn(
             f"dataset '{name}': left out {len(skipped)} bad cases:\n{lines}", SkippedCasesWarning, stacklevel=3
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    fields: dict[str, Any]
+    skipped: tuple[str, ...]
+
+
+def _gathered(
+    reader: CaseReader,
+    name: str,
+    min_pixels: int,
+    max_samples: int | None,
+    seed: int,
+    on_bad_case: OnBadCase,
+    directory: Path | None,
+    progress: Progress | None,
+) -> _Gathered:
+    """What samples are made of, read from all items of a dataset."""
+    if min_pixels < 1 or (max_samples is not None and max_samples < 1):
+        raise ValueError(f"expected min_pixels >= 1 and max_samples >= 1, found {min_pixels} and {max_samples}.")
+    if on_bad_case not in ("raise", "skip"):
+        raise ValueError(f"expected on_bad_case to be 'raise' or 'skip', found '{on_bad_case}'.")
+    if directory is not None:
+        check_vacant(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    selection = SpreadSelection(max_samples, seed)
+    ids: dict[int, tuple[str, str]] = {}
+    with Scratch(None if directory is None else directory.parent) as scratch:
+        for sample in reader.samples(progress):
+            if reader.problems and on_bad_case == "raise":
+                continue
+            slot = selection.offer(sample.patient_id)
+            if slot is not None:
+                scratch.put(slot, sample.image, sample.mask)
+                ids[slot] = sample.case_id, sample.patient_id
+        skipped = _judge(reader, on_bad_case, name, kept=len(ids))
+        slots = [kept.slot for kept in selection.kept]
+        images, masks = scratch.arrays(slots)
+    fields = {
+        "images": torch.from_numpy(images),
+        "masks": torch.from_numpy(masks),
+        "case_ids": tuple(ids[slot][0] for slot in slots),
+        "patient_ids": tuple(ids[slot][1] for slot in slots),
+        "weights": torch.ones(len(slots), dtype=torch.float64),
+    }
+    return _Gathered(fields, skipped)
 
 
 def _judge(reader: CaseReader, on_bad_case: OnBadCase, name: str, kept: int) -> tuple[str, ...]:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from medsegdist.data.cache_names import cache_name
 from medsegdist.data.case import Case
-from medsegdist.data.collect import OnBadCase, collect, warn_of_skipped
-from medsegdist.data.layouts._itk_headers import detached_data
+from medsegdist.data.collect import OnBadCase, collect, collect_classes, warn_of_skipped
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.reading import Progress
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.store import load_samples, load_skipped
+from medsegdist.data.store import load_multiclass_samples, load_samples, load_skipped
+from medsegdist.errors import ManifestError
 
 if TYPE_CHECKING:
     from monai.data.dataset import Dataset
 
 Watch = Callable[[Mapping[Any, Any]], None]
 """Is shown the items of a dataset as they are read."""
+_Samples = TypeVar("_Samples", SegmentationSamples, MulticlassSamples)
 
 
 def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dataset:
@@ -36,8 +34,9 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
 
     Returns:
         A dataset whose items are dicts with "image" (1, *grid) float32, "label" (1, *grid) of 0 and 1, "case_id" and
-        "patient_id"; in 2D, a volume's item is a list of such dicts, one for each slice with foreground. Its `data`
-        and `transform` also go into CacheDataset or PersistentDataset.
+        "patient_id"; in 2D, a volume's item is a list of such dicts, one for each slice with foreground. Where the
+        manifest has classes, "label" is (classes, *grid). Its `data` and `transform` also go into CacheDataset or
+        PersistentDataset.
 
     Raises:
         ManifestError: the preprocessing has no meaning for this dataset.
@@ -82,13 +81,14 @@ def prepared_dataset(
         grid=preprocessing.grid,
         spacing=preprocessing.spacing,
         foreground=manifest.foreground,
+        classes=None if manifest.classes is None else tuple(manifest.classes.values()),
         intensity=preprocessing.intensity,
         window=_fixed_window(manifest, preprocessing),
         percentiles=preprocessing.percentiles,
         max_slices=preprocessing.max_per_case,
         seed=preprocessing.seed,
     )
-    notes: list[Any] = [NoteLabels(manifest.foreground)] if note_labels else []
+    notes: list[Any] = [NoteLabels(manifest.label_values)] if note_labels else []
     if watch is not None:
         notes.append(partial(_shown, watch))
     steps: list[Any] = [manifest.layout.loader(), *notes, *pipeline.transforms]
@@ -167,17 +167,68 @@ def load_dataset_samples(
         workers: processes that read cases, as for :func:`~medsegdist.data.collect.collect`.
 
     Raises:
-        ManifestError: the preprocessing has no meaning for this dataset.
+        ManifestError: the preprocessing has no meaning for this dataset, or the dataset has classes.
         DataError: cases are bad (every one is listed), a wanted label is in no case, or no sample is left.
         MedSegDistError: a worker was killed.
     """
+    manifest.check_one_foreground()
+    gather = partial(collect, foreground=manifest.foreground, progress=progress, workers=workers)
+    return _through_cache(manifest, preprocessing, cache, on_bad_case, gather, load_samples)
+
+
+def load_class_samples(
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    *,
+    cache: Path | None = None,
+    on_bad_case: OnBadCase = "raise",
+    progress: Progress | None = None,
+    workers: int | None = 1,
+) -> MulticlassSamples:
+    """The samples of a dataset with a mask for each of its classes, read from its files once, as for one foreground.
+
+    A sample shows any of the classes. Each class of it needs the preprocessing's `min_pixels`; a smaller one is taken
+    off. `max_samples` and `max_per_case` count samples, whatever classes they show.
+
+    Args:
+        manifest: which dataset; it has `classes`.
+        preprocessing: how to prepare it.
+        cache: as for :func:`load_dataset_samples`.
+        on_bad_case: as for :func:`load_dataset_samples`.
+        progress: as for :func:`load_dataset_samples`.
+        workers: as for :func:`load_dataset_samples`.
+
+    Raises:
+        ManifestError: the preprocessing has no meaning for this dataset, or it has no classes.
+        DataError: cases are bad (every one is listed), a class or one of its labels is in no case, or no sample is
+            left.
+        MedSegDistError: a worker was killed.
+    """
+    if manifest.classes is None:
+        raise ManifestError(
+            f"dataset '{manifest.name}': expected `classes`, found none; name the label values of each class, or load "
+            "one foreground with load_dataset_samples."
+        )
+    classes = manifest.classes
+    gather = partial(collect_classes, classes=tuple(classes), foreground=classes, progress=progress, workers=workers)
+    return _through_cache(manifest, preprocessing, cache, on_bad_case, gather, load_multiclass_samples)
+
+
+def _through_cache(
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    cache: Path | None,
+    on_bad_case: OnBadCase,
+    gather: Callable[..., _Samples],
+    load: Callable[[Path], _Samples],
+) -> _Samples:
     manifest.check_fits(preprocessing)
     cases = manifest.layout.cases()
-    directory = None if cache is None else cache / _cache_name(manifest, preprocessing, cases, on_bad_case)
+    directory = None if cache is None else cache / cache_name(manifest, preprocessing, cases, on_bad_case)
     if directory is not None and directory.is_dir():
-        return _from_cache(directory)
+        return _from_cache(directory, load)
     try:
-        return collect(
+        return gather(
             prepared_dataset(manifest, preprocessing, cases, note_labels=True),
             name=manifest.name,
             preprocessing=preprocessing.fingerprint,
@@ -187,15 +238,12 @@ def load_dataset_samples(
             seed=preprocessing.seed,
             on_bad_case=on_bad_case,
             directory=directory,
-            progress=progress,
-            foreground=manifest.foreground,
-            workers=workers,
         )
     except FileExistsError:
         # Another process has finished the same work meanwhile.
         if directory is None:
             raise
-        return _from_cache(directory)
+        return _from_cache(directory, load)
 
 
 def _shown(watch: Watch, item: dict[Any, Any]) -> dict[Any, Any]:
@@ -203,8 +251,8 @@ def _shown(watch: Watch, item: dict[Any, Any]) -> dict[Any, Any]:
     return item
 
 
-def _from_cache(directory: Path) -> SegmentationSamples:
-    samples = load_samples(directory)
+def _from_cache(directory: Path, load: Callable[[Path], _Samples]) -> _Samples:
+    samples = load(directory)
     warn_of_skipped(samples.name, load_skipped(directory))
     return samples
 
@@ -213,38 +261,3 @@ def _fixed_window(manifest: DatasetManifest, preprocessing: Preprocessing) -> tu
     if manifest.window is not None or manifest.modality != "CT":
         return manifest.window
     return preprocessing.ct_window
-
-
-def _cache_name(
-    manifest: DatasetManifest, preprocessing: Preprocessing, cases: list[Case], on_bad_case: OnBadCase
-) -> str:
-    content = {
-        # Another version may draw or prepare the same cases in another way.
-        "medsegdist": version("medsegdist"),
-        "manifest": manifest.model_dump(mode="json"),
-        "preprocessing": preprocessing.fingerprint,
-        "on_bad_case": on_bad_case,
-        "cases": [[case.id, case.patient_id, source_stamp(case.image), source_stamp(case.label)] for case in cases],
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()
-    return f"{re.sub(r'[^A-Za-z0-9._-]+', '_', manifest.name)}-{digest[:20]}"
-
-
-def source_stamp(source: object) -> object:
-    """What changes when the content of an image's source changes; a description that is no file is its own stamp.
-
-    Args:
-        source: the `image` or `label` of a Case.
-    """
-    if not isinstance(source, (str, os.PathLike)):
-        return source
-    path = Path(source)
-    try:
-        if path.is_dir():
-            return [str(path), [source_stamp(part) for part in sorted(path.iterdir())]]
-        status = path.stat()
-    except OSError:
-        return [str(path), None]
-    # An .mhd is a header only, and its voxels change without it.
-    data = detached_data(path)
-    return [str(path), status.st_size, status.st_mtime_ns, *([] if data is None else [source_stamp(data)])]

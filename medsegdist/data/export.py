@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from medsegdist.data.cache_names import source_stamp
 from medsegdist.data.case import Case
 from medsegdist.data.case_reading import FOUND_LABELS, ItemDataset
-from medsegdist.data.dataset import native_dataset, source_stamp
+from medsegdist.data.dataset import native_dataset
 from medsegdist.data.label_tally import LabelTally
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.nifti_pair import NiftiPair, nifti_pair
@@ -69,7 +70,8 @@ def export_task(
         progress: called after each case with (cases done, cases there are).
 
     Raises:
-        ManifestError: the folder's name or `label` cannot be used, or the folder holds the dataset itself.
+        ManifestError: the folder's name or `label` cannot be used, the folder holds the dataset itself, or the dataset
+            has classes.
         DataError: cases are bad (every one is listed), a wanted label is in no case, or all masks are empty.
         FileExistsError: `directory` holds something already.
         BlockingIOError: another process is writing the same task.
@@ -81,6 +83,7 @@ def export_task(
     if not label.strip() or label == "background":
         raise ManifestError(f"expected a name for the foreground, found '{label}'; name what the masks show.")
     _check_apart(manifest, directory)
+    manifest.check_one_foreground()
     cases = manifest.layout.cases()
     names = names_of(cases, pseudonyms=pseudonyms, dataset=manifest.name)
     with unfinished_task(directory, overwrite=overwrite) as task:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+Foreground = tuple[int, ...] | Mapping[str, tuple[int, ...]] | None
+"""Label values that were asked for: some, those of each class, or the only one beside 0."""
 
 
 class LabelTally:
     """Label values that the masks held before they were made binary, gathered over the cases.
 
     Args:
-        foreground: the values that were asked for; None if each mask should hold one value beside 0, the same in all.
+        foreground: the values that were asked for, or those of each class by its name; None if each mask should hold
+            one value beside 0, the same in all.
     """
 
-    def __init__(self, foreground: tuple[int, ...] | None) -> None:
-        self._foreground = foreground
+    def __init__(self, foreground: Foreground) -> None:
+        self._class_of = (
+            {value: name for name, values in foreground.items() for value in values}
+            if isinstance(foreground, Mapping)
+            else {}
+        )
+        self._foreground = tuple(self._class_of) if isinstance(foreground, Mapping) else foreground
         self._found: set[int] = set()
         self._other_values: dict[float, str] = {}
 
@@ -49,7 +59,11 @@ class LabelTally:
                 )
             ]
         absent = [label for label in self._foreground or () if label not in self._found] if complete else []
-        return [
-            (f"label {label} is in none of the {cases} cases", "correct `foreground` to labels that exist")
-            for label in absent
-        ]
+        return [(f"{self._called(label)} is in none of the {cases} cases", self._remedy) for label in absent]
+
+    def _called(self, label: int) -> str:
+        return f"label {label}" + (f" of class '{self._class_of[label]}'" if self._class_of else "")
+
+    @property
+    def _remedy(self) -> str:
+        return f"correct `{'classes' if self._class_of else 'foreground'}` to labels that exist"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from medsegdist.data.case import Case
 from medsegdist.data.layouts._paths import DIRECTORY, expand_path, is_picture
@@ -32,6 +32,7 @@ Layout = Annotated[
 
 # Masks are read as 32-bit floats, which tell no greater whole numbers apart.
 _LABELS_END = 2**24
+_NAME = r"^\w[\w .+()-]*$"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -45,6 +46,27 @@ def _label_values(values: tuple[int, ...]) -> tuple[int, ...]:
     return values
 
 
+def _one_or_more(values: object) -> object:
+    return (values,) if isinstance(values, int) else values
+
+
+def _disjoint(classes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    class_of: dict[int, str] = {}
+    for name, values in classes.items():
+        for value in values:
+            if value in class_of:
+                raise ValueError(f"the label value {value} is named in two classes, '{class_of[value]}' and '{name}'")
+            class_of[value] = name
+    return classes
+
+
+_LabelValues = Annotated[tuple[int, ...], AfterValidator(_label_values), Field(min_length=1)]
+_Name = Annotated[str, Field(pattern=_NAME, max_length=80)]
+_Classes = Annotated[
+    dict[_Name, Annotated[_LabelValues, BeforeValidator(_one_or_more)]], AfterValidator(_disjoint), Field(min_length=1)
+]
+
+
 class DatasetManifest(BaseModel):
     """One dataset: where it lies, what it shows, and which labels are foreground.
 
@@ -54,6 +76,8 @@ class DatasetManifest(BaseModel):
         layout: how the files lie on disk.
         foreground: label values that count as the segment; None demands masks of 0 and one other value, the same in
             every case.
+        classes: label values of each class by its name, for masks of several classes that are to be told apart; in
+            place of `foreground`.
         window: (low, high) of this dataset's own intensities, for CT that is no longer in HU or pictures whose full
             range is known; None takes the study's CT window, or percentiles for other modalities.
         description: what it shows, in a sentence.
@@ -63,14 +87,41 @@ class DatasetManifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^\w[\w .+()-]*$", max_length=80)]
+    name: _Name
     modality: Literal["CT", "MR", "other"]
     layout: Layout
-    foreground: Annotated[tuple[int, ...], AfterValidator(_label_values), Field(min_length=1)] | None = None
+    foreground: _LabelValues | None = None
+    classes: _Classes | None = None
     window: Window | None = None
     description: str = ""
     license: str = ""
     simulated: str = ""
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> DatasetManifest:
+        if self.foreground is not None and self.classes is not None:
+            raise ValueError("expected `foreground` or `classes`, found both; keep the one that is meant")
+        return self
+
+    @property
+    def label_values(self) -> tuple[int, ...] | None:
+        """All values that are foreground, of whatever class; None if there is only one beside 0."""
+        if self.classes is None:
+            return self.foreground
+        return tuple(value for values in self.classes.values() for value in values)
+
+    def check_one_foreground(self) -> None:
+        """Refuse a dataset of several classes where one foreground is compared or written.
+
+        Raises:
+            ManifestError: it has classes.
+        """
+        if self.classes is not None:
+            raise ManifestError(
+                f"dataset '{self.name}': expected one foreground, found the classes {', '.join(self.classes)}; give "
+                "the label values of `foreground` in place of `classes`, or load them with load_class_samples and "
+                "compare them with multiclass_distance."
+            )
 
     def check_fits(self, preprocessing: Preprocessing, cases: Sequence[Case] = ()) -> None:
         """Refuse a preprocessing that has no meaning for this dataset.

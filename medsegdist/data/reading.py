@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
 
 from medsegdist.data.case_reading import CaseContent, ItemDataset, ReadCase
 from medsegdist.data.file_names import FileNames
-from medsegdist.data.label_tally import LabelTally
+from medsegdist.data.label_tally import Foreground, LabelTally
 from medsegdist.data.parallel import WorkerLostError, ordered_results
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.data.sample import Sample
@@ -21,11 +23,13 @@ class CaseReader:
 
     Args:
         dataset: items are dicts with "image" (1, *grid) and "label" (1, *grid) of 0 and 1, or lists of such dicts;
-            optional entries "case_id" and "patient_id".
+            optional entries "case_id" and "patient_id". With classes, "label" is (classes, *grid).
         name: the dataset's name.
         delta: what segments will be neutralized by; must lie below each segment's intensities. None: not checked.
-        min_pixels: foreground pixels a sample needs; smaller ones are passed over.
+        min_pixels: foreground pixels a sample needs; smaller ones are passed over. With classes, every class of a
+            sample needs as many, or is taken off it.
         foreground: label values that were asked for; None if unknown.
+        classes: names of the classes, in the order of the label's channels; None for one foreground.
         workers: processes that read items; 1 reads in this one, None starts one for each core where it saves time.
 
     Attributes:
@@ -40,20 +44,24 @@ class CaseReader:
         name: str,
         delta: float | None,
         min_pixels: int,
-        foreground: tuple[int, ...] | None = None,
+        foreground: Foreground = None,
+        classes: Sequence[str] | None = None,
         workers: int | None = 1,
     ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")
-        self._read_case = ReadCase(dataset, name, delta, min_pixels, FileNames(dataset))
+        channels = None if classes is None else len(classes)
+        self._read_case = ReadCase(dataset, name, delta, min_pixels, FileNames(dataset), channels)
         self._name = name
         self._min_pixels = min_pixels
         self._workers = workers
         self._labels = LabelTally(foreground)
         self._grid: tuple[int, ...] | None = None
         self._first = ""
-        self._usable = 0
-        self._largest = 0
+        self._classes = None if classes is None else tuple(classes)
+        # For every channel of the label:
+        self._usable = np.zeros(1 if classes is None else len(classes), dtype=np.int64)
+        self._largest = np.zeros_like(self._usable)
         self.problems: list[Problem] = []
         self.read = 0
 
@@ -86,8 +94,8 @@ class CaseReader:
     def whole_dataset_problems(self) -> list[Problem]:
         """What only shows once every case has been read: labels that no case has, or nothing left."""
         found = [self._whole(*text) for text in self._labels.problems(self.read, complete=not self.problems)]
-        if not found and not self._usable and not self.problems:
-            found.append(self._whole(*self._why_nothing_left()))
+        if not found and not self.problems:
+            found = [self._whole(*self._why_nothing_left(k)) for k in np.flatnonzero(self._usable == 0).tolist()]
         return found
 
     def _accepted(self, content: CaseContent, index: int) -> tuple[Sample, ...]:
@@ -103,8 +111,9 @@ class CaseReader:
             self._first, self._grid = content.grids[0]
         for case_id, found in content.labels:
             self._labels.note(found, case_id)
-        self._largest = max(self._largest, content.largest)
-        self._usable += len(content.samples)
+        sizes = np.array(content.sizes, dtype=np.int64).reshape(len(content.sizes), len(self._usable))
+        self._largest = np.maximum(self._largest, sizes.max(0, initial=0))
+        self._usable += (sizes >= self._min_pixels).sum(0)
         return content.samples
 
     def _other_grid(self, content: CaseContent, case: str) -> Problem | None:
@@ -132,12 +141,14 @@ class CaseReader:
             f"memory ran out, at one of the cases {cases}; use fewer workers."
         )
 
-    def _why_nothing_left(self) -> tuple[str, str]:
-        if not self._largest:
-            return f"all masks are empty, {self.read} cases read", "check the masks, and which labels are foreground"
+    def _why_nothing_left(self, channel: int) -> tuple[str, str]:
+        which = "" if self._classes is None else f"class '{self._classes[channel]}': "
+        if not self._largest[channel]:
+            problem = f"{which}all masks are empty, {self.read} cases read"
+            return problem, "check the masks, and which labels are foreground"
         problem = (
-            f"no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of {self.read} "
-            f"cases has {self._largest}"
+            f"{which}no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of "
+            f"{self.read} cases has {self._largest[channel]}"
         )
         return problem, "lower min_pixels, or take a finer grid"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ class Sample:
         case_id: the case it was taken from.
         patient_id: whom it shows.
         image: (*grid) float32, finite, not constant.
-        mask: (*grid) bool.
+        mask: (*grid) bool, or (classes, *grid) where the dataset has classes.
     """
 
     case_id: str
@@ -29,14 +29,27 @@ class Sample:
     image: np.ndarray
     mask: np.ndarray
 
+    @property
+    def channels(self) -> np.ndarray:
+        """(classes, *grid) the mask of each class, or of the one foreground, without a copy."""
+        return self.mask.reshape(-1, *self.image.shape)
 
-def checked_sample(item: object, name_of: Callable[[Mapping[Any, Any]], str], delta: float | None) -> Sample:
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Foreground pixels of each channel of the mask."""
+        return tuple(int(np.count_nonzero(channel)) for channel in self.channels)
+
+
+def checked_sample(
+    item: object, name_of: Callable[[Mapping[Any, Any]], str], delta: float | None, classes: int | None = None
+) -> Sample:
     """The sample that an item of a dataset is.
 
     Args:
-        item: dict with "image" (1, *grid) and "label" (1, *grid) of 0 and 1.
+        item: dict with "image" (1, *grid) and "label" (1, *grid), or (classes, *grid), of 0 and 1.
         name_of: gives the name of the case that an item is of.
         delta: what segments will be neutralized by; must lie below the segment's intensities. None: not checked.
+        classes: how many channels the label has, one for each class; None for one foreground.
 
     Raises:
         DataError: the item is something else.
@@ -50,16 +63,36 @@ def checked_sample(item: object, name_of: Callable[[Mapping[Any, Any]], str], de
             f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found "
             f"{tuple(image.shape)}; put the channel first and choose one."
         )
-    if label.shape != image.shape:
+    if label.shape != (1 if classes is None else classes, *image.shape[1:]):
+        channels = "" if classes is None else f", expected {classes} channels, one for each class"
         raise DataError(
-            f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}; "
+            f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}; "
             "pair each image with the mask that was drawn on it."
         )
     pixels = image[0].to(torch.float32)
-    mask = _binary(label[0])
-    _check_intensities(pixels, mask, delta)
+    mask = _binary(label[0] if classes is None else label)
+    _check_intensities(pixels, mask if classes is None else mask.any(0), delta)
     case_id = name_of(item)
     return Sample(case_id, str(item.get("patient_id", case_id)), pixels.numpy(), mask.numpy())
+
+
+def large_part(sample: Sample, sizes: tuple[int, ...], min_pixels: int) -> Sample | None:
+    """The sample without the channels of its mask that are too small; None if none is left.
+
+    Args:
+        sample: stays as it is.
+        sizes: its `sizes`.
+        min_pixels: foreground pixels that each channel needs.
+    """
+    large = [size >= min_pixels for size in sizes]
+    if not any(large):
+        return None
+    if all(large):
+        return sample
+    # A copy: the mask may be the dataset's own.
+    mask = sample.mask.copy()
+    mask[[not kept for kept in large]] = False
+    return replace(sample, mask=mask)
 
 
 def _values(array: Any) -> Tensor:

@@ -26,7 +26,7 @@ class Scratch:
         self._stack = ExitStack()
         self._images = self._new_file()
         self._masks = self._new_file()
-        self._grid: tuple[int, ...] = ()
+        self._shapes: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
 
     def put(self, slot: int, image: np.ndarray, mask: np.ndarray) -> None:
         """Store one sample, in place of what the slot may hold.
@@ -34,33 +34,34 @@ class Scratch:
         Args:
             slot: from 0; slots must be filled without gaps.
             image: (*grid) float32.
-            mask: (*grid) bool.
+            mask: (*grid) bool, or (classes, *grid).
         """
-        self._grid = image.shape
+        self._shapes = image.shape, mask.shape
         for file, array in ((self._images, image), (self._masks, mask)):
             file.seek(slot * array.nbytes)
             file.write(np.ascontiguousarray(array).data)
 
     def arrays(self, slots: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """The samples of `slots`, in that order: images (n, *grid) float32 and masks (n, *grid) bool.
+        """The samples of `slots`, in that order: images (n, *grid) float32 and masks (n, [classes,] *grid) bool.
 
         Both are memory-mapped; writing to them changes the memory only.
 
         Args:
             slots: which slots, at least one.
         """
-        return self._array(self._images, slots, np.float32), self._array(self._masks, slots, np.bool_)
+        images, masks = self._shapes
+        return self._array(self._images, slots, images, np.float32), self._array(self._masks, slots, masks, np.bool_)
 
-    def _array(self, file: IO[bytes], slots: list[int], dtype: type[np.generic]) -> np.ndarray:
+    def _array(self, file: IO[bytes], slots: list[int], shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
         file.flush()
-        stored = _mapped(file, max(slots) + 1, self._grid, dtype)
+        stored = _mapped(file, max(slots) + 1, shape, dtype)
         if slots == list(range(len(stored))):
             return stored
         ordered = self._new_file()
         for slot in slots:
             ordered.write(stored[slot].data)
         ordered.flush()
-        return _mapped(ordered, len(slots), self._grid, dtype)
+        return _mapped(ordered, len(slots), shape, dtype)
 
     def _new_file(self) -> IO[bytes]:
         return self._stack.enter_context(tempfile.TemporaryFile(dir=self._folder))
@@ -74,6 +75,6 @@ class Scratch:
         self._stack.close()
 
 
-def _mapped(file: IO[bytes], n: int, grid: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
+def _mapped(file: IO[bytes], n: int, shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
     # A plain view: np.memmap as a class would follow into every slice and message.
-    return np.memmap(file, dtype=dtype, mode="c", shape=(n, *grid)).view(np.ndarray)
+    return np.memmap(file, dtype=dtype, mode="c", shape=(n, *shape)).view(np.ndarray)

@@ -10,12 +10,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError
 
@@ -34,9 +35,12 @@ class _Description(BaseModel):
     weights: list[float]
     preprocessing: str
     skipped: list[str]
+    classes: Annotated[list[str], Field(min_length=1)] | None = None
 
 
-def save_samples(samples: SegmentationSamples, directory: Path, *, skipped: Sequence[str] = ()) -> None:
+def save_samples(
+    samples: SegmentationSamples | MulticlassSamples, directory: Path, *, skipped: Sequence[str] = ()
+) -> None:
     """Store samples in a directory that appears only when everything in it is written and synced.
 
     Args:
@@ -57,6 +61,7 @@ def save_samples(samples: SegmentationSamples, directory: Path, *, skipped: Sequ
         weights=samples.weights.tolist(),
         preprocessing=samples.preprocessing,
         skipped=list(skipped),
+        classes=list(samples.classes) if isinstance(samples, MulticlassSamples) else None,
     )
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _appearing(directory) as partial:
@@ -77,24 +82,32 @@ def load_samples(directory: Path) -> SegmentationSamples:
         directory: what :func:`save_samples` or :func:`~medsegdist.data.collect.collect` wrote.
 
     Raises:
-        DataError: there is no such directory, or it is damaged.
+        DataError: there is no such directory, it is damaged, or its samples have classes.
     """
-    description = _read_description(directory)
-    shape = tuple(description.shape)
-    images = _map_array(directory / _IMAGES, shape, np.float32)
-    masks = _map_array(directory / _MASKS, shape, np.bool_)
-    try:
-        return SegmentationSamples(
-            name=description.name,
-            images=torch.from_numpy(images),
-            masks=torch.from_numpy(masks),
-            case_ids=tuple(description.case_ids),
-            patient_ids=tuple(description.patient_ids),
-            weights=torch.tensor(description.weights, dtype=torch.float64),
-            preprocessing=description.preprocessing,
+    samples = _load(directory)
+    if isinstance(samples, MulticlassSamples):
+        raise DataError(
+            f"{directory}: expected samples with one foreground, found the classes {', '.join(samples.classes)}; "
+            "load them with load_multiclass_samples."
         )
-    except DataError as error:
-        raise _damaged(directory, error) from error
+    return samples
+
+
+def load_multiclass_samples(directory: Path) -> MulticlassSamples:
+    """The samples with classes of a directory, memory-mapped as by :func:`load_samples`.
+
+    Args:
+        directory: what :func:`save_samples` or :func:`~medsegdist.data.collect.collect_classes` wrote.
+
+    Raises:
+        DataError: there is no such directory, it is damaged, or its samples have no classes.
+    """
+    samples = _load(directory)
+    if isinstance(samples, SegmentationSamples):
+        raise DataError(
+            f"{directory}: expected samples with classes, found one foreground; load them with load_samples."
+        )
+    return samples
 
 
 def load_skipped(directory: Path) -> tuple[str, ...]:
@@ -200,6 +213,29 @@ def _map_array(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> n
             path.parent, f"{path.name}: expected {np.dtype(dtype)} {shape}, found {array.dtype} {array.shape}"
         )
     return array.view(np.ndarray)
+
+
+def _load(directory: Path) -> SegmentationSamples | MulticlassSamples:
+    description = _read_description(directory)
+    shape, classes = tuple(description.shape), description.classes
+    mask_shape = shape if classes is None else (*shape[:1], len(classes), *shape[1:])
+    images = _map_array(directory / _IMAGES, shape, np.float32)
+    masks = _map_array(directory / _MASKS, mask_shape, np.bool_)
+    fields: dict[str, Any] = {
+        "name": description.name,
+        "images": torch.from_numpy(images),
+        "masks": torch.from_numpy(masks),
+        "case_ids": tuple(description.case_ids),
+        "patient_ids": tuple(description.patient_ids),
+        "weights": torch.tensor(description.weights, dtype=torch.float64),
+        "preprocessing": description.preprocessing,
+    }
+    try:
+        if classes is None:
+            return SegmentationSamples(**fields)
+        return MulticlassSamples(classes=tuple(classes), **fields)
+    except DataError as error:
+        raise _damaged(directory, error) from error
 
 
 def _read_description(directory: Path) -> _Description:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, PersistentDataset
 
-from medsegdist.data import dataset as dataset_module
+from medsegdist.data import cache_names
 from medsegdist.data.checking import check_dataset
 from medsegdist.data.collect import collect
 from medsegdist.data.dataset import load_dataset_samples, make_dataset
@@ -199,7 +199,7 @@ def test_any_change_is_read_anew(tmp_path, change):
 def test_another_version_reads_anew(tmp_path, monkeypatch):
     manifest = task_manifest(write_task(tmp_path / "task"))
     load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
-    monkeypatch.setattr(dataset_module, "version", lambda name: "99.0")
+    monkeypatch.setattr(cache_names, "version", lambda name: "99.0")
     load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
@@ -243,17 +243,17 @@ def test_a_damaged_cache_says_what_to_delete(tmp_path):
 
 
 def test_layouts_may_describe_what_is_no_file():
-    stamp = dataset_module.source_stamp
+    stamp = cache_names.source_stamp
     assert stamp({"scan": 3}) == {"scan": 3}
     assert stamp("scan 3 of nowhere") == ["scan 3 of nowhere", None]
 
 
 def test_a_folder_of_files_changes_with_each_of_them(tmp_path):
     (tmp_path / "1.dcm").write_text("a")
-    before = dataset_module.source_stamp(str(tmp_path))
-    assert dataset_module.source_stamp(str(tmp_path)) == before
+    before = cache_names.source_stamp(str(tmp_path))
+    assert cache_names.source_stamp(str(tmp_path)) == before
     (tmp_path / "1.dcm").write_text("ab")
-    assert dataset_module.source_stamp(str(tmp_path)) != before
+    assert cache_names.source_stamp(str(tmp_path)) != before
 
 
 # A process that tells when it has read a case, or is about to sync a file, and waits there for a word.

@@ -16,8 +16,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medsegdist.data.cache_names import source_stamp
 from medsegdist.data.collect import collect
-from medsegdist.data.dataset import load_dataset_samples, prepared_dataset, source_stamp
+from medsegdist.data.dataset import load_dataset_samples, prepared_dataset
 from medsegdist.data.layouts._volume_reading import _inflated, read_volume
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing

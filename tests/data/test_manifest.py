@@ -64,6 +64,13 @@ def test_dataset_is_read_with_its_root_beside_the_file(tmp_path):
     )
 
 
+def test_classes_are_one_value_or_several(tmp_path):
+    manifest = load_dataset(lung_with(tmp_path, "foreground: [1]", "classes: {cancer: 1, rib cage: [2, -3]}"))
+    assert manifest.classes == {"cancer": (1,), "rib cage": (2, -3)}
+    assert manifest.label_values == (1, 2, -3)
+    assert DatasetManifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
 def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
     study_file = study_with(tmp_path, "two organs", "two organs")
     monkeypatch.chdir("/")
@@ -118,7 +125,7 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         (
             "modality: CT",
             "modalty: CT",
-            r"modalty: unknown key; did you mean 'modality'\? Allowed here: descr.*window\.",
+            r"modalty: unknown key; did you mean 'modality'\? Allowed here: classes.*window\.",
         ),
         ("modality: CT", "", r"modality: this key is missing"),
         ("modality: CT", "modality: MRI", r"modality: expected 'CT', 'MR' or 'other', found 'MRI'; did you mean 'MR'"),
@@ -135,6 +142,23 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         ("foreground: [1]", "foreground: [1, 1]", r"foreground: a label value is named twice in \[1, 1\]"),
         ("foreground: [1]", "foreground: []", r"foreground: .*at least 1 item"),
         ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: .*integer.*found 1\.5"),
+        ("foreground: [1]", "classes: {a: 0}", r"classes\.a: 0 is the background"),
+        ("foreground: [1]", "classes: {a: [1, 1]}", r"classes\.a: a label value is named twice in \[1, 1\]"),
+        (
+            "foreground: [1]",
+            "classes: {a: [1, 2], b: 2}",
+            r"classes: the label value 2 is named in two classes, 'a' and",
+        ),
+        ("foreground: [1]", "classes: {a: []}", r"classes\.a: .*at least 1 item"),
+        ("foreground: [1]", "classes: {a: 1.5}", r"classes\.a: .*found 1\.5"),
+        ("foreground: [1]", "classes: {}", r"classes: .*at least 1 item"),
+        ("foreground: [1]", "classes: [1, 2]", r"classes: .*dict"),
+        ("foreground: [1]", "classes: {../a: 1}", r"classes\.\.\./a.*pattern"),
+        (
+            "foreground: [1]",
+            "foreground: [1]\nclasses: {a: 1}",
+            r"expected `foreground` or `classes`, found both; keep",
+        ),
         ("foreground: [1]", "window: [400, -1000]", r"window: the window is upside down.*\[400\.0, -1000\.0\]"),
         ("foreground: [1]", "window: [.nan, 3]", r"window\.0: .*finite"),
         ("name: lung", "name: no", r"name: .*valid string, found False"),

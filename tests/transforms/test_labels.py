@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from medsegdist.transforms import BinarizeLabel
+from medsegdist.transforms import BinarizeLabel, ClassMasks
 
 LABELS = np.array([[[0, 1, 2], [3, 2, 0]]])
 
@@ -119,3 +119,38 @@ def test_integers_of_any_size_are_told_apart():
 def test_fractions_are_named_as_they_are(value, written):
     with pytest.raises(ValueError, match=f"found {written}; if this is"):
         BinarizeLabel()(np.array([[[0, value]]], np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
+def test_each_class_gets_a_channel(dtype, kind, make, same_kind):
+    labels = make(LABELS.astype(dtype), kind)
+    result = ClassMasks([[1, 3], 2, [9]])(labels)
+    same_kind(result, labels)
+    assert np.asarray(result).dtype == np.uint8
+    np.testing.assert_array_equal(
+        np.asarray(result), [[[0, 1, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 0]], [[0, 0, 0], [0, 0, 0]]]
+    )
+
+
+@given(
+    arrays(np.int16, (1, 3, 4), elements=st.integers(-3, 6)),
+    st.lists(st.sets(st.integers(-3, 6), min_size=1), min_size=1, max_size=4),
+)
+def test_a_channel_is_the_class_against_all_others(labels, classes):
+    found = ClassMasks([sorted(values) for values in classes])(labels)
+    expected = np.concatenate([BinarizeLabel(sorted(values))(labels) for values in classes])
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "message"),
+    [
+        ([], LABELS, "expected label values of at least one class, found none"),
+        ([[]], LABELS, "expected foreground label values as whole numbers"),
+        ([1], np.zeros((2, 3, 4)), r"expected a label map of one channel, found shape \(2, 3, 4\)"),
+        ([1], np.full((1, 2, 2), 0.5), "expected whole numbers as label values, found 0.5"),
+    ],
+)
+def test_what_makes_no_masks_of_classes_is_refused(classes, labels, message):
+    with pytest.raises(ValueError, match=message):
+        ClassMasks(classes)(labels)

@@ -152,6 +152,21 @@ def test_named_values_are_the_foreground(ct):
     assert "found 0, 2, 3; name the values" in str(root(failure.value))
 
 
+def test_a_slice_of_any_class_is_kept_with_the_masks_of_all(ct):
+    ct["label"][ct["label"] == 1] = 3
+    ct["label"][0, 20:30, 20:30, 0] = 2
+    items = preprocessing_pipeline(grid=(20, 24), classes=((3,), (2,), (5,)))(ct)
+    assert [item["slice_index"] for item in items] == [0, 4, 5, 6, 7]
+    assert {tuple(item["label"].shape) for item in items} == {(3, 20, 24)}
+    for channel, value in enumerate((3, 2)):
+        alone = preprocessing_pipeline(grid=(20, 24), foreground=(value,))(ct)
+        shown = [item for item in items if item["label"][channel].any()]
+        assert [item["slice_index"] for item in shown] == [item["slice_index"] for item in alone]
+        for item, one in zip(shown, alone, strict=True):
+            assert torch.equal(item["label"][channel], one["label"][0])
+            assert torch.equal(item["image"], one["image"])
+
+
 def root(error: BaseException) -> BaseException:
     """The first of a chain: MONAI wraps whatever a transform raises in RuntimeErrors."""
     while error.__cause__ is not None:
@@ -215,6 +230,7 @@ def test_a_spoiled_case_is_refused(ct, spoil, message):
         ({"grid": (8, 8), "spacing": (1,)}, "positive spacing"),
         ({"grid": (8, 8), "max_slices": 0}, "max_slices >= 1"),
         ({"grid": (8, 8), "foreground": ()}, "whole numbers"),
+        ({"grid": (8, 8), "foreground": (1,), "classes": ((2,),)}, "expected foreground or classes, found both"),
     ],
 )
 def test_bad_options_are_refused_at_once(options, message):

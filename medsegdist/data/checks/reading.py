@@ -76,7 +76,8 @@ def read_voxels(
         name=manifest.name,
         delta=preprocessing.effective_delta,
         min_pixels=preprocessing.min_pixels,
-        foreground=manifest.foreground,
+        foreground=manifest.classes or manifest.foreground,
+        classes=None if manifest.classes is None else tuple(manifest.classes),
     )
     for _ in reader.samples(progress):
         pass

@@ -1,0 +1,212 @@
+"""Samples whose masks have several classes, and the binary dataset that each class is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsegdist.data.samples import SegmentationSamples, spread_over_patients
+from medsegdist.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class MulticlassSamples:
+    """Images and one binary mask for each class, of one dataset on a common grid.
+
+    Every class is a binary dataset of its own, one class against all others (Y_k in the paper's section 6.3): the
+    samples that show it, with its masks. A class that is absent from some samples is normal. Use :meth:`from_arrays`
+    for label maps of one's own.
+
+    Args:
+        name: the dataset's name, for tables and messages.
+        classes: (k,) names of the classes, all different.
+        images: (n, *grid) float32 intensities.
+        masks: (n, k, *grid) bool, True on the class.
+        case_ids: (n,) the case each sample was taken from.
+        patient_ids: (n,) whom each sample shows.
+        weights: (n,) float64, positive; only their ratios matter.
+        preprocessing: fingerprint of how the samples were made; datasets with different ones cannot be compared.
+
+    Raises:
+        DataError: shapes, types or weights are not as said, or a class has no name of its own.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    images: Tensor
+    masks: Tensor
+    case_ids: tuple[str, ...]
+    patient_ids: tuple[str, ...]
+    weights: Tensor
+    preprocessing: str
+
+    def __post_init__(self) -> None:
+        k, shape = len(self.classes), tuple(self.images.shape)
+        if not k or len(set(self.classes)) < k:
+            raise DataError(
+                f"dataset '{self.name}': expected at least one class, all named differently, found {k}: "
+                f"{list(self.classes)}."
+            )
+        if tuple(self.masks.shape) != (*shape[:1], k, *shape[1:]):
+            raise DataError(
+                f"dataset '{self.name}': expected masks (n, {k}, *grid) for images (n, *grid), one for each of the "
+                f"classes {', '.join(self.classes)}, found {tuple(self.masks.shape)} and {shape}."
+            )
+        # The rest is checked where it is checked for any dataset; no pixel is looked at.
+        self._binary(self.name, self.masks[:, 0])
+
+    @classmethod
+    def from_arrays(
+        cls,
+        name: str,
+        images: np.ndarray | Tensor,
+        labels: np.ndarray | Tensor,
+        classes: Mapping[str, int | Sequence[int]],
+        *,
+        case_ids: Sequence[str] | None = None,
+        patient_ids: Sequence[str] | None = None,
+        weights: np.ndarray | Tensor | Sequence[float] | None = None,
+        preprocessing: str = "unspecified",
+    ) -> MulticlassSamples:
+        """Samples from label maps, with every value checked.
+
+        Args:
+            name: the dataset's name.
+            images: (n, *grid) of any real dtype; converted to float32.
+            labels: (n, *grid) label values.
+            classes: label values of each class, by its name; all other values are background.
+            case_ids: (n,) names; by default the index.
+            patient_ids: (n,) names; by default the case ids.
+            weights: (n,) positive numbers; by default all equal.
+            preprocessing: fingerprint of how the arrays were made.
+
+        Raises:
+            DataError: shapes differ, an intensity is NaN or infinite, a sample shows no class, or a class is in no
+                sample.
+        """
+        label_maps = torch.as_tensor(labels)
+        values = [torch.as_tensor(wanted, device=label_maps.device).reshape(-1) for wanted in classes.values()]
+        masks = [torch.isin(label_maps, wanted.to(label_maps.dtype)) for wanted in values]
+        if not masks:
+            raise DataError(f"dataset '{name}': expected label values of at least one class, found none.")
+        whole = SegmentationSamples.from_arrays(
+            name,
+            images,
+            torch.stack(masks).any(0),
+            case_ids=case_ids,
+            patient_ids=patient_ids,
+            weights=weights,
+            preprocessing=preprocessing,
+        )
+        samples = cls(
+            name=name,
+            classes=tuple(classes),
+            images=whole.images,
+            masks=torch.stack(masks, dim=1),
+            case_ids=whole.case_ids,
+            patient_ids=whole.patient_ids,
+            weights=whole.weights,
+            preprocessing=preprocessing,
+        )
+        samples.check_classes()
+        return samples
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """(rows, columns) or (slices, rows, columns)."""
+        return tuple(self.images.shape[1:])
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """(n, k) int64 pixels of each class in each sample."""
+        return torch.stack([mask.flatten(1).sum(1) for mask in self.masks])
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """How much of the foreground is of each class: its share of all classes' pixels, samples by their weights."""
+        mass = self.weights / self.weights.sum()
+        pixels = [float(mass @ size) for size in self.sizes.to(torch.float64).T.contiguous()]
+        # fsum does not depend on the order of the classes.
+        total = math.fsum(pixels)
+        return {name: size / total for name, size in zip(self.classes, pixels, strict=True)}
+
+    def check_classes(self) -> None:
+        """Refuse a dataset that lacks one of its classes.
+
+        Raises:
+            DataError: a class is in no sample.
+        """
+        absent = [name for name, there in zip(self.classes, (self.sizes > 0).any(0).tolist(), strict=True) if not there]
+        if absent:
+            raise DataError(
+                f"dataset '{self.name}': expected every class in some sample, found {', '.join(map(repr, absent))} in "
+                f"none of {len(self)}; take more samples, or leave the class out."
+            )
+
+    def shown(self, name: str) -> Tensor:
+        """Indices of the samples that show the class `name`, in increasing order."""
+        return (self.sizes[:, self.classes.index(name)] > 0).nonzero()[:, 0]
+
+    @cached_property
+    def by_class(self) -> dict[str, SegmentationSamples]:
+        """The binary dataset of each class: the samples that show it. Those of a class in every sample are no copies.
+
+        Raises:
+            DataError: a class is in no sample.
+        """
+        self.check_classes()
+        found = {}
+        for k, name in enumerate(self.classes):
+            binary = self._binary(f"{self.name} ({name})", self.masks[:, k])
+            shown = self.shown(name)
+            found[name] = binary if len(shown) == len(self) else binary.take(shown.tolist())
+        return found
+
+    @cached_property
+    def whole(self) -> SegmentationSamples:
+        """All samples, with all classes as one foreground."""
+        return self._binary(self.name, self.masks.any(1))
+
+    def to(self, device: torch.device | str) -> MulticlassSamples:
+        """The same samples with their tensors on `device`."""
+        return replace(
+            self, images=self.images.to(device), masks=self.masks.to(device), weights=self.weights.to(device)
+        )
+
+    def take(self, indices: Sequence[int]) -> MulticlassSamples:
+        """The samples at `indices`, in that order."""
+        index = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
+        return replace(
+            self,
+            images=self.images[index],
+            masks=self.masks[index],
+            case_ids=tuple(self.case_ids[k] for k in indices),
+            patient_ids=tuple(self.patient_ids[k] for k in indices),
+            weights=self.weights[index],
+        )
+
+    def spread(self, k: int, *, seed: int = 0) -> MulticlassSamples:
+        """At most `k` samples, spread evenly over the patients, as :meth:`SegmentationSamples.spread` does."""
+        if len(self) <= k:
+            return self
+        return self.take(spread_over_patients(self.patient_ids, k, seed))
+
+    def _binary(self, name: str, masks: Tensor) -> SegmentationSamples:
+        return SegmentationSamples(
+            name=name,
+            images=self.images,
+            masks=masks,
+            case_ids=self.case_ids,
+            patient_ids=self.patient_ids,
+            weights=self.weights,
+            preprocessing=self.preprocessing,
+        )

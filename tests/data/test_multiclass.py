@@ -1,0 +1,325 @@
+"""Masks of several classes: each class is the binary dataset that its label values alone would give."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medsegdist.data.checking import check_dataset
+from medsegdist.data.collect import collect_classes
+from medsegdist.data.dataset import load_class_samples, load_dataset_samples, make_dataset
+from medsegdist.data.export import export_task
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.multiclass import MulticlassSamples
+from medsegdist.data.problems import SkippedCasesWarning
+from medsegdist.data.store import load_multiclass_samples, load_samples, save_samples
+from medsegdist.distance.class_matching import match_classes
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.mask_metrics import GmmMetric
+from medsegdist.distance.multiclass import multiclass_distance
+from medsegdist.errors import DataError, ManifestError
+from tests.data.making import PREPROCESSING, labels, task_manifest, write_listing, write_task, write_volume
+from tests.data.test_collect import assert_equal
+
+CLASSES = {"liver": [1, 3], "kidney": 2}
+
+
+def write_organs(root: Path) -> Path:
+    """Four cases with 1, 2 and 3; with 2 only; with 1 and 3 only; with a single voxel of 2 beside 3."""
+    write_task(root, ("p1_a", "p1_b", "p2_a", "p3_a"))
+    single = labels(3)
+    single[9, 9, 1] = 2
+    for name, label in (("p1_a", labels(1, 2, 3)), ("p1_b", labels(7, 2)), ("p2_a", labels(1, 3)), ("p3_a", single)):
+        write_volume(root / "labelsTr" / f"{name}.nii.gz", label)
+    return root
+
+
+@pytest.fixture
+def manifest(tmp_path) -> DatasetManifest:
+    return task_manifest(write_organs(tmp_path / "task"), classes=CLASSES)
+
+
+def binary(manifest: DatasetManifest, name: str) -> DatasetManifest:
+    fields = {field: getattr(manifest, field) for field in ("modality", "layout")}
+    return DatasetManifest(name=f"{manifest.name} ({name})", foreground=manifest.classes[name], **fields)
+
+
+def assert_each_class_is_its_binary_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> None:
+    samples = load_class_samples(manifest, preprocessing)
+    assert samples.classes == tuple(manifest.classes)
+    for name in samples.classes:
+        assert_equal(samples.by_class[name], load_dataset_samples(binary(manifest, name), preprocessing))
+
+
+@pytest.mark.parametrize("min_pixels", [1, 2, 9])
+@pytest.mark.parametrize("options", [{"grid": (10, 12)}, {"grid": (10, 12), "intensity": "zscore"}, {"grid": (7, 5)}])
+def test_each_class_is_its_binary_dataset(manifest, options, min_pixels):
+    assert_each_class_is_its_binary_dataset(
+        manifest, Preprocessing(**options, min_pixels=1 if options["grid"] == (7, 5) else min_pixels)
+    )
+
+
+def test_each_class_of_volumes_is_its_binary_dataset(manifest):
+    assert_each_class_is_its_binary_dataset(manifest, Preprocessing(grid=(4, 10, 12), dimensions=3, min_pixels=2))
+
+
+def test_classes_of_a_case_that_are_too_small_are_taken_off(manifest):
+    def shown(min_pixels):
+        samples = load_class_samples(manifest, Preprocessing(grid=(10, 12), min_pixels=min_pixels))
+        return {name: sorted(set(one.case_ids)) for name, one in samples.by_class.items()}
+
+    assert shown(1) == {"liver": ["p1_a", "p2_a", "p3_a"], "kidney": ["p1_a", "p1_b", "p3_a"]}
+    assert shown(2) == {"liver": ["p1_a", "p2_a", "p3_a"], "kidney": ["p1_a", "p1_b"]}
+
+
+def test_the_order_of_classes_is_that_of_their_names_only(manifest):
+    turned = manifest.model_copy(update={"classes": dict(reversed(manifest.classes.items()))})
+    one, other = (load_class_samples(each, PREPROCESSING) for each in (manifest, turned))
+    assert other.classes == ("kidney", "liver")
+    assert one.shares == other.shares
+    for name in CLASSES:
+        assert_equal(one.by_class[name], other.by_class[name])
+
+
+def test_items_have_a_channel_for_each_class(manifest):
+    for part in itertools.chain.from_iterable(make_dataset(manifest, PREPROCESSING)):
+        assert part["image"].shape == (1, 10, 12)
+        assert part["label"].shape == (2, 10, 12)
+        assert part["label"].any()
+
+
+def test_the_cache_keeps_classes(manifest, tmp_path):
+    seen = []
+    first = load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", progress=lambda *n: seen.append(n))
+    assert seen == [(k, 4) for k in range(1, 5)], "every case is read once"
+    again = load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", progress=lambda *n: seen.append(n))
+    assert len(seen) == 4
+    assert again.classes == first.classes
+    assert torch.equal(again.masks, first.masks)
+    for name in CLASSES:
+        assert_equal(again.by_class[name], first.by_class[name])
+    (directory,) = (tmp_path / "cache").iterdir()
+    with pytest.raises(DataError, match="one foreground, found the classes liver, kidney; load them with load_multicl"):
+        load_samples(directory)
+    changed = manifest.model_copy(update={"classes": {"liver": (1,), "kidney": (2, 3)}})
+    load_class_samples(changed, PREPROCESSING, cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_stored_samples_of_one_foreground_have_no_classes(manifest, tmp_path):
+    save_samples(load_dataset_samples(binary(manifest, "liver"), PREPROCESSING), tmp_path / "samples")
+    with pytest.raises(DataError, match="expected samples with classes, found one foreground; load them with load_sam"):
+        load_multiclass_samples(tmp_path / "samples")
+
+
+@pytest.mark.parametrize("classes", [["liver"], ["liver", "kidney", "spleen"], ["liver", "liver"], [], None])
+def test_damaged_classes_are_noticed(manifest, tmp_path, classes):
+    save_samples(load_class_samples(manifest, PREPROCESSING), tmp_path / "samples")
+    file = tmp_path / "samples" / "samples.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"classes": classes}))
+    with pytest.raises(DataError, match=r"the stored samples are damaged (.|\n)*delete this directory"):
+        load_multiclass_samples(tmp_path / "samples")
+
+
+def test_labels_that_no_case_has_are_named_with_their_class(tmp_path):
+    manifest = task_manifest(write_organs(tmp_path), classes={"liver": [1, 5], "kidney": 2, "spleen": 4})
+    expected = [
+        f"all cases: label {label} of class '{name}' is in none of the 4 cases; correct `classes` to labels that exist."
+        for label, name in ((5, "liver"), (4, "spleen"))
+    ]
+    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING)] == expected
+    with pytest.raises(DataError) as caught:
+        load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+    assert str(caught.value).splitlines()[1:] == [f"  {line}" for line in expected]
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_class_whose_segments_are_too_small_is_named(tmp_path):
+    root = write_task(tmp_path, values=(1,))
+    label = labels(1)
+    label[9, 9, 1] = 2
+    write_volume(root / "labelsTr" / "p1_a.nii.gz", label)
+    manifest = task_manifest(root, classes={"liver": 1, "lesion": 2})
+    expected = (
+        "all cases: class 'lesion': no sample has min_pixels = 4 foreground pixels, the largest segment of 3 cases has "
+        "1; lower min_pixels, or take a finer grid."
+    )
+    preprocessing = Preprocessing(grid=(10, 12), min_pixels=4)
+    assert [str(problem) for problem in check_dataset(manifest, preprocessing)] == [expected]
+    with pytest.raises(DataError, match="class 'lesion': no sample has min_pixels = 4"):
+        load_class_samples(manifest, preprocessing)
+
+
+def test_a_good_dataset_has_no_problem(manifest):
+    assert check_dataset(manifest, PREPROCESSING) == []
+    assert check_dataset(manifest, PREPROCESSING, full=False) == []
+
+
+def test_a_class_that_falls_to_the_limit_of_samples_is_named(manifest):
+    found = []
+    for seed in range(8):
+        one = Preprocessing(grid=(10, 12), min_pixels=2, max_samples=1, seed=seed)
+        try:
+            load_class_samples(manifest, one)
+        except DataError as error:
+            found.append(str(error))
+    assert found
+    assert {error.split(", found ")[1] for error in found} <= {
+        f"'{name}' in none of 1; take more samples, or leave the class out." for name in CLASSES
+    }
+
+
+def test_bad_cases_are_skipped_for_all_classes_alike(manifest):
+    (manifest.layout.root / "labelsTr" / "p1_a.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(DataError, match="1 of 4 cases cannot be used"):
+        load_class_samples(manifest, PREPROCESSING)
+    with pytest.warns(SkippedCasesWarning, match="left out 1 bad cases"):
+        samples = load_class_samples(manifest, PREPROCESSING, on_bad_case="skip")
+    assert "p1_a" not in samples.case_ids
+
+
+def test_one_foreground_is_not_taken_for_classes_nor_classes_for_one(manifest, tmp_path):
+    message = r"dataset 'tiny': expected one foreground, found the classes liver, kidney; .*`foreground`.*multiclass_d"
+    with pytest.raises(ManifestError, match=message):
+        load_dataset_samples(manifest, PREPROCESSING)
+    with pytest.raises(ManifestError, match=message):
+        export_task(manifest, tmp_path / "Task11_Organs")
+    assert not (tmp_path / "Task11_Organs").exists()
+    with pytest.raises(
+        ManifestError, match=r"dataset 'tiny \(liver\)': expected `classes`, found none; .*load_dataset"
+    ):
+        load_class_samples(binary(manifest, "liver"), PREPROCESSING)
+
+
+class Counted:
+    """Items of two classes with masks that are bool already, counted as they are taken."""
+
+    def __init__(self) -> None:
+        self.taken = []
+        self.labels = np.zeros((3, 2, 4, 5), dtype=bool)
+        self.labels[:, 0, 1:3, 1:3] = True
+        self.labels[1, 1, 0, :3] = True
+        self.labels[2, 1, 0, 0] = True
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int):
+        self.taken.append(index)
+        return {"image": np.random.default_rng(index).normal(size=(1, 4, 5)), "label": self.labels[index]}
+
+
+def test_any_dataset_with_a_channel_for_each_class_is_read_once_and_not_written_to():
+    dataset = Counted()
+    before = dataset.labels.copy()
+    samples = collect_classes(dataset, ("x", "y"), name="mine", min_pixels=2)
+    assert dataset.taken == [0, 1, 2]
+    assert np.array_equal(dataset.labels, before)
+    assert samples.sizes.tolist() == [[4, 0], [4, 3], [4, 0]]
+    assert samples.shares == pytest.approx({"x": 12 / 15, "y": 3 / 15})
+
+
+@pytest.mark.parametrize("classes", [("x",), ("x", "y", "z")])
+def test_every_class_needs_a_channel(classes):
+    with pytest.raises(DataError, match=rf"its mask \(2, 4, 5\), expected {len(classes)} channels, one for each class"):
+        collect_classes(Counted(), classes, name="mine")
+
+
+def arrays(**changes):
+    rng = np.random.default_rng(0)
+    label = np.zeros((3, 4, 5), dtype=np.int16)
+    label[:, 0], label[1:, 1], label[2, 2] = 1, 2, 5
+    return {"name": "mine", "images": rng.normal(size=(3, 4, 5)), "labels": label, "classes": CLASSES, **changes}
+
+
+def test_label_maps_of_ones_own():
+    samples = MulticlassSamples.from_arrays(**arrays())
+    assert samples.sizes.tolist() == [[5, 0], [5, 5], [5, 5]]
+    assert torch.equal(samples.whole.masks, samples.masks.any(1))
+    assert samples.by_class["kidney"].name == "mine (kidney)"
+    assert len(samples.spread(2)) == 2
+    assert samples.spread(3) is samples
+    assert torch.equal(samples.take([2, 0]).masks, samples.masks[[2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": {}}, "label values of at least one class, found none"),
+        ({"classes": {"liver": 1, "lung": 4}}, "dataset 'mine': expected every class in some sample, found 'lung' in"),
+        ({"classes": {"kidney": 2}}, "dataset 'mine', case '0': the mask is empty"),
+        ({"labels": np.ones((3, 4, 4))}, "images have shape"),
+    ],
+)
+def test_label_maps_that_make_no_dataset(changes, message):
+    with pytest.raises(DataError, match=message):
+        MulticlassSamples.from_arrays(**arrays(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": ("x", "x")}, r"at least one class, all named differently, found 2: \['x', 'x'\]"),
+        ({"classes": ("x",)}, r"expected masks \(n, 1, \*grid\).*classes x, found \(3, 2, 4, 5\) and \(3, 4, 5\)"),
+        ({"weights": torch.zeros(3, dtype=torch.float64)}, "every weight must be positive"),
+    ],
+)
+def test_tensors_that_make_no_dataset(changes, message):
+    samples = MulticlassSamples.from_arrays(**arrays())
+    fields = {field: getattr(samples, field) for field in samples.__dataclass_fields__}
+    with pytest.raises(DataError, match=message):
+        MulticlassSamples(**fields | changes)
+
+
+HIPPOCAMPUS = {"anterior": 1, "posterior": 2}
+
+
+def half(root: Path, source: Path, name: str, chosen: slice, classes: dict[str, int] | None = None) -> DatasetManifest:
+    names = sorted(path.name for path in (source / "imagesTr").iterdir())[chosen]
+    for folder in ("imagesTr", "labelsTr"):
+        (root / name / folder).mkdir(parents=True)
+        for each in names:
+            (root / name / folder / each).symlink_to(source / folder / each)
+    write_listing(root / name, [{"image": f"imagesTr/{each}", "label": f"labelsTr/{each}"} for each in names])
+    layout = DecathlonLayout(root=root / name)
+    return DatasetManifest(name=name, modality="MR", layout=layout, classes=classes or HIPPOCAMPUS)
+
+
+@pytest.mark.realdata
+def test_real_hippocampus_in_two_classes(tmp_path, data_root):
+    manifest = half(tmp_path, data_root / "Task04_Hippocampus", "hippocampus", slice(6))
+    assert_each_class_is_its_binary_dataset(manifest, Preprocessing(grid=(48, 32), max_samples=10_000))
+    assert check_dataset(manifest, Preprocessing(grid=(48, 32))) == []
+
+
+@pytest.mark.realdata
+def test_real_classes_of_two_halves_are_assigned_to_their_names(tmp_path, data_root):
+    """Head and body of the hippocampus in two halves of the patients: the classes find each other without names."""
+    source = data_root / "Task04_Hippocampus"
+    preprocessing = Preprocessing(dimensions=3, grid=(24, 32, 24), spacing=(1.5, 1.5, 1.5))
+    one = load_class_samples(half(tmp_path, source, "one", slice(0, 24, 2)), preprocessing)
+    other = load_class_samples(half(tmp_path, source, "other", slice(1, 24, 2)), preprocessing)
+    turned = load_class_samples(
+        half(tmp_path, source, "turned", slice(1, 24, 2), {"body and tail": 2, "head": 1}), preprocessing
+    )
+    for metric in (GmmMetric(components=2, intensity=False), GmmMetric(components=1, intensity=True)):
+        distance = DatasetDistance(metric)
+        by_name, assigned = (match_classes(one, other, by, distance=distance) for by in ("name", "assignment"))
+        assert by_name.pairs == assigned.pairs == (("anterior", "anterior"), ("posterior", "posterior"))
+        # The same class of other patients is nearer than the other class.
+        assert assigned.costs.diagonal().max() < assigned.costs.fill_diagonal_(torch.inf).min()
+        named = multiclass_distance(one, other, distance)
+        unnamed = multiclass_distance(one, turned, distance, match="assignment")
+        assert unnamed.matching.pairs == (("anterior", "head"), ("posterior", "body and tail"))
+        assert unnamed.value == named.value
+        for weights in ("frequency", "uniform"):
+            direct = multiclass_distance(one, other, distance, weights=weights, extension="direct")
+            separate = multiclass_distance(one, other, distance, weights=weights)
+            # Every volume shows both.
+            assert direct.value == separate.value

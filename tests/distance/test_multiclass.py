@@ -1,0 +1,359 @@
+"""Several classes: the binary distances they are made of, and what must not matter to them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medsegdist.data.multiclass import MulticlassSamples
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance import dataset_distance
+from medsegdist.distance.class_matching import match_classes
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.mask_metrics import EuclideanMetric, FakeClassMetric, GmmMetric
+from medsegdist.distance.multiclass import multiclass_distance
+from medsegdist.errors import DataError, PreprocessingMismatchError
+from tests.synthetic import blobs
+
+EUCLIDEAN = DatasetDistance(EuclideanMetric())
+GMM = DatasetDistance(GmmMetric(components=1, intensity=False))
+GMM3D = DatasetDistance(GmmMetric(components=2, intensity=True))
+METHODS = pytest.mark.parametrize(
+    "distance", [EUCLIDEAN, GMM, GMM3D, DatasetDistance(FakeClassMetric())], ids=lambda distance: distance.metric.name
+)
+LEFT, MIDDLE, RIGHT = (0.3, 0.2), (0.7, 0.5), (0.3, 0.8)
+
+
+def organs(name: str = "organs", *, seed: int = 0, n: int = 10, **centers: tuple[float, float]) -> MulticlassSamples:
+    """Blobs at the center of each class; every third sample shows one of the classes only, in turn."""
+    parts = {each: blobs(n=n, center=center, seed=seed + k) for k, (each, center) in enumerate(centers.items())}
+    masks = torch.stack([part.masks for part in parts.values()], dim=1).clone()
+    for k in range(0, n, 3):
+        masks[k, [each for each in range(len(parts)) if each != (k // 3) % len(parts)]] = False
+    first = next(iter(parts.values()))
+    return MulticlassSamples(
+        name=name,
+        classes=tuple(parts),
+        images=torch.stack([part.images for part in parts.values()]).amax(0),
+        masks=masks,
+        case_ids=first.case_ids,
+        patient_ids=first.patient_ids,
+        weights=first.weights,
+        preprocessing=first.preprocessing,
+    )
+
+
+def renamed(samples: MulticlassSamples, names: dict[str, str]) -> MulticlassSamples:
+    return replace(samples, classes=tuple(names.get(name, name) for name in samples.classes))
+
+
+def reordered(samples: MulticlassSamples, order: tuple[int, ...]) -> MulticlassSamples:
+    return replace(samples, classes=tuple(samples.classes[k] for k in order), masks=samples.masks[:, list(order)])
+
+
+@pytest.fixture(scope="module")
+def a() -> MulticlassSamples:
+    return organs("a", seed=1, liver=LEFT, kidney=MIDDLE, spleen=RIGHT)
+
+
+@pytest.fixture(scope="module")
+def b() -> MulticlassSamples:
+    return organs("b", seed=11, n=9, liver=(0.35, 0.25), kidney=(0.65, 0.55), spleen=(0.4, 0.75))
+
+
+@METHODS
+def test_one_class_is_the_binary_distance(distance):
+    one, other = blobs("a", seed=1), blobs("b", seed=2, radius=7.0, center=LEFT)
+    lesions = [
+        MulticlassSamples(
+            each.name, ("lesion",), each.images, each.masks[:, None], each.case_ids, each.patient_ids, each.weights,
+            each.preprocessing,
+        )
+        for each in (one, other)
+    ]  # fmt: skip
+    binary = distance(one, other)
+    for weights in ("frequency", "uniform", {"lesion": 0.3}):
+        found = multiclass_distance(*lesions, distance, weights=weights)
+        assert (found.value, found.image_term, found.mask_term) == (binary.value, binary.image_term, binary.mask_term)
+
+
+@METHODS
+def test_it_is_the_weighted_sum_of_the_binary_distances(distance, a, b):
+    weights = {"liver": 2.0, "kidney": 0.0, "spleen": 6.0}
+    found = multiclass_distance(a, b, distance, weights=weights)
+    expected = {name: distance(a.by_class[name], b.by_class[name]).value for name in a.classes}
+    assert found.value == pytest.approx(0.25 * expected["liver"] + 0.75 * expected["spleen"], rel=1e-12)
+    assert [part.weight for part in found.parts] == [0.25, 0.0, 0.75]
+    assert {part.source_class: part.distance.value for part in found.parts} == expected
+    assert (found.source, found.target, found.method) == ("a", "b", distance.metric.name)
+    assert 0 <= found.optimality_gap < 1e-9
+
+
+def columns(images):
+    return images.double().mean(1)
+
+
+@METHODS
+def test_an_embedding_is_that_of_the_binary_distances(distance, a, b):
+    embedded = replace(distance, embedding=columns)
+    found = multiclass_distance(a, b, embedded)
+    for part in found.parts:
+        binary = embedded(a.by_class[part.source_class], b.by_class[part.target_class])
+        assert (part.distance.image_term, part.distance.mask_term) == (binary.image_term, binary.mask_term)
+    alone = replace(embedded, image_weight=0)
+    costs = match_classes(a, b, "assignment", distance=embedded).costs
+    for (row, one), (column, other) in itertools.product(enumerate(a.classes), enumerate(b.classes)):
+        assert float(costs[row, column]) == pytest.approx(alone(a.by_class[one], b.by_class[other]).value, rel=1e-12)
+
+
+def test_the_direct_extension_embeds_all_images_once(a, b):
+    given_images = []
+
+    def counted(images):
+        given_images.append(len(images))
+        return columns(images)
+
+    embedded = replace(GMM, embedding=counted)
+    found = multiclass_distance(a, b, embedded, extension="direct")
+    assert given_images == [len(a), len(b)]
+    assert found.image_term == pytest.approx(embedded(a.whole, b.whole).image_term, rel=1e-12)
+    assert found.mask_term == multiclass_distance(a, b, GMM, extension="direct").mask_term
+
+
+@METHODS
+@pytest.mark.parametrize("match", ["name", "assignment"])
+def test_it_vanishes_on_itself_and_is_symmetric(distance, match, a, b):
+    there, back = (multiclass_distance(*pair, distance, match=match) for pair in ((a, b), (b, a)))
+    assert there.value > 0
+    assert back.value == pytest.approx(there.value, rel=1e-9)
+    assert {(t, s) for s, t in back.matching.pairs} == set(there.matching.pairs)
+    itself = multiclass_distance(a, a, distance, match=match)
+    assert itself.value <= 1e-9 * there.value
+    assert itself.matching.pairs == tuple((name, name) for name in a.classes)
+
+
+def test_given_weights_are_symmetric_too(a, b):
+    weights = {"liver": 1.0, "kidney": 2.0, "spleen": 3.0}
+    there, back = (multiclass_distance(*pair, GMM, weights=weights) for pair in ((a, b), (b, a)))
+    assert back.value == pytest.approx(there.value, rel=1e-9)
+
+
+@pytest.mark.parametrize("match", ["name", "assignment"])
+@pytest.mark.parametrize("extension", ["decomposition", "direct"])
+def test_the_order_of_classes_does_not_matter(match, extension, a, b):
+    expected = multiclass_distance(a, b, GMM, match=match, extension=extension)
+    for order in itertools.permutations(range(3)):
+        found = multiclass_distance(reordered(a, order), b, GMM, match=match, extension=extension)
+        assert found.value == expected.value
+        assert set(found.matching.pairs) == set(expected.matching.pairs)
+
+
+@METHODS
+def test_names_do_not_matter_to_an_assignment(distance, a, b):
+    expected = multiclass_distance(a, b, distance, match="assignment")
+    names = {"liver": "spleen", "spleen": "kidney", "kidney": "x"}
+    found = multiclass_distance(a, renamed(b, names), distance, match="assignment")
+    assert found.value == expected.value
+    assert found.matching.pairs == tuple((one, names[other]) for one, other in expected.matching.pairs)
+    assert multiclass_distance(a, renamed(b, names), distance, match=dict(found.matching.pairs)).value == found.value
+
+
+@pytest.mark.parametrize("distance", [EUCLIDEAN, GMM], ids=lambda distance: distance.metric.name)
+def test_organs_at_the_same_places_are_assigned_to_each_other(distance, a, b):
+    names = {"liver": "spleen", "spleen": "kidney", "kidney": "liver"}
+    found = multiclass_distance(a, renamed(b, names), distance, match="assignment")
+    assert found.matching.pairs == tuple((name, names[name]) for name in a.classes)
+    assert multiclass_distance(a, renamed(b, names), distance).value > found.value
+
+
+def test_an_assignment_is_the_cheapest_of_all(a):
+    b = organs("b", seed=5, n=8, one=RIGHT, two=(0.5, 0.35), three=LEFT, four=MIDDLE)
+    for pair in ((a, b), (b, a)):
+        found = match_classes(*pair, "assignment", distance=GMM)
+        few, many = sorted(found.costs.shape)
+        costs = found.costs if found.costs.shape[0] == few else found.costs.T
+        least = min(
+            sum(float(costs[row, column]) for row, column in enumerate(columns))
+            for columns in itertools.permutations(range(many), few)
+        )
+        chosen = sum(float(found.costs[pair[0].classes.index(s), pair[1].classes.index(t)]) for s, t in found.pairs)
+        assert chosen == pytest.approx(least, rel=1e-12)
+    assert {(s, t) for s, t in found.pairs} == {("one", "spleen"), ("three", "liver"), ("four", "kidney")}
+    assert (found.unmatched_source, found.unmatched_target) == (("two",), ())
+
+
+def test_costs_of_an_assignment_are_the_mask_distances_alone(a, b):
+    found = match_classes(a, b, "assignment", distance=EUCLIDEAN)
+    alone = DatasetDistance(EuclideanMetric(), image_weight=0)
+    for (row, one), (column, other) in itertools.product(enumerate(a.classes), enumerate(b.classes)):
+        expected = alone(a.by_class[one], b.by_class[other]).value
+        assert float(found.costs[row, column]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_classes_without_counterpart_are_left_out_and_told(a):
+    b = organs("b", seed=11, liver=LEFT, kidney=MIDDLE, lung=RIGHT)
+    found = multiclass_distance(a, b, GMM)
+    assert found.matching.pairs == (("liver", "liver"), ("kidney", "kidney"))
+    assert (found.matching.unmatched_source, found.matching.unmatched_target) == (("spleen",), ("lung",))
+    assert found.unmatched_share == pytest.approx((a.shares["spleen"] + b.shares["lung"]) / 2)
+    assert math.fsum(part.weight for part in found.parts) == pytest.approx(1)
+    assert multiclass_distance(a, a, GMM).unmatched_share == 0
+    only_liver = multiclass_distance(a, b, GMM, match={"liver": "liver"})
+    assert only_liver.value == GMM(a.by_class["liver"], b.by_class["liver"]).value
+
+
+def test_frequency_is_the_share_of_foreground_pixels():
+    """Areas by hand: 6 and 2 pixels in one dataset, 3 and 9 in the other."""
+    images = np.random.default_rng(0).uniform(0, 255, (2, 6, 6))
+
+    def dataset(name, *areas):
+        labels = np.zeros((2, 36), dtype=np.uint8)
+        for k, (first, second) in enumerate(areas):
+            labels[k, :first], labels[k, 18 : 18 + second] = 1, 2
+        return MulticlassSamples.from_arrays(name, images, labels.reshape(2, 6, 6), {"x": 1, "y": [2]})
+
+    a, b = dataset("a", (4, 0), (2, 2)), dataset("b", (0, 9), (3, 0))
+    found = multiclass_distance(a, b, EUCLIDEAN)
+    assert [part.weight for part in found.parts] == pytest.approx([(0.75 + 0.25) / 2, (0.25 + 0.75) / 2])
+    heavier = replace(a, weights=torch.tensor([3.0, 1.0], dtype=torch.float64))
+    assert heavier.shares == pytest.approx({"x": (12 + 2) / 16, "y": 2 / 16})
+    twice = replace(a, weights=2 * a.weights)
+    assert multiclass_distance(twice, b, EUCLIDEAN).value == pytest.approx(found.value, rel=1e-12)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(0, 100), min_size=3, max_size=3).filter(lambda w: sum(w) > 1e-3), st.floats(1e-3, 1e3))
+def test_only_the_ratios_of_weights_matter(a, b, weights, factor):
+    found, scaled = (
+        multiclass_distance(a, b, EUCLIDEAN, weights=dict(zip(a.classes, (scale * w for w in weights), strict=True)))
+        for scale in (1, factor)
+    )
+    assert math.fsum(part.weight for part in found.parts) == pytest.approx(1, rel=1e-12)
+    assert scaled.value == pytest.approx(found.value, rel=1e-9)
+    values = [part.distance.value for part in found.parts]
+    assert min(values) * (1 - 1e-12) <= found.value <= max(values) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("weights", ["frequency", "uniform"])
+def test_direct_is_one_transport_of_images_and_a_mixture_for_each_class(weights, a, b, monkeypatch):
+    solved = []
+    solve = dataset_distance.solve_transport
+    monkeypatch.setattr(
+        dataset_distance, "solve_transport", lambda *given, **more: solved.append(given) or solve(*given, **more)
+    )
+    found = multiclass_distance(a, b, GMM, weights=weights, extension="direct")
+    assert len(solved) == 1
+    monkeypatch.undo()
+    both = GMM(a.whole, b.whole)
+    assert found.image_term == pytest.approx(both.image_term, rel=1e-12)
+    separate = multiclass_distance(a, b, GMM, weights=weights)
+    assert found.mask_term == separate.mask_term
+    assert found.image_term != pytest.approx(separate.image_term, rel=1e-6), "some samples show one class only"
+
+
+def test_where_every_sample_shows_every_class_both_extensions_are_one(a, b):
+    everywhere = [each.take((each.sizes > 0).all(1).nonzero()[:, 0].tolist()) for each in (a, b)]
+    for distance in (GMM, replace(GMM, max_samples=4)):
+        direct, separate = (
+            multiclass_distance(*everywhere, distance, extension=name) for name in ("direct", "decomposition")
+        )
+        assert (direct.image_term, direct.mask_term) == (separate.image_term, separate.mask_term)
+
+
+def test_a_limit_of_samples_is_kept_in_both_extensions(a, b):
+    small = replace(GMM, max_samples=5)
+    for extension in ("direct", "decomposition"):
+        found = multiclass_distance(a, b, small, extension=extension)
+        assert {(part.distance.n_source, part.distance.n_target) for part in found.parts} == {(5, 5)}
+
+
+@METHODS
+def test_direct_needs_one_number_for_a_dataset(distance, a, b):
+    if distance in (GMM, GMM3D):
+        assert multiclass_distance(a, b, distance, extension="direct").value > 0
+        return
+    with pytest.raises(ValueError, match=r"one number for a whole dataset .*found '\w+'.*use the decomposition"):
+        multiclass_distance(a, b, distance, extension="direct")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": {"liver": -1, "kidney": 1, "spleen": 1}}, r"finite weights >= 0 that are not all 0, found \{.*-1"),
+        ({"weights": {"liver": 0, "kidney": 0, "spleen": 0}}, r"finite weights >= 0 that are not all 0"),
+        ({"weights": {"liver": math.nan, "kidney": 1, "spleen": 1}}, r"finite weights >= 0"),
+        ({"weights": {"liver": math.inf, "kidney": 1, "spleen": 1}}, r"finite weights >= 0"),
+        (
+            {"weights": {"liver": 1, "kidney": 1}},
+            r"weight for each of .*liver, kidney, spleen, found none for 'spleen'",
+        ),
+        ({"weights": {"liver": 1, "kidney": 1, "spleen": 1, "lung": 1}}, r"found one for 'lung', which it has not"),
+        ({"weights": "equal"}, r"weights 'frequency', 'uniform' or a mapping, found 'equal'"),
+        ({"match": "nearest"}, r"matched by 'name', 'assignment' or a mapping, found 'nearest'"),
+        ({"match": {"lung": "liver"}}, r"found 'lung', but 'a' has liver, kidney, spleen"),
+        ({"match": {"liver": "lung"}}, r"found 'lung', but 'b' has liver, kidney, spleen"),
+        ({"match": {"liver": "liver", "kidney": "liver"}}, r"each class of 'b' at most once in the mapping, found"),
+        ({"extension": "mixture"}, r"expected an extension among .*'decomposition', 'direct'.*found 'mixture'"),
+    ],
+)
+def test_options_that_mean_nothing(a, b, options, message):
+    with pytest.raises(ValueError, match=message):
+        multiclass_distance(a, b, EUCLIDEAN, **options)
+
+
+def test_nothing_in_common(a, b):
+    other = renamed(b, {name: f"{name} 2" for name in b.classes})
+    with pytest.raises(DataError, match=r"classes in common, found liver, kidney, spleen and liver 2, .*by assignment"):
+        multiclass_distance(a, other, GMM)
+    with pytest.raises(DataError, match="classes in common"):
+        multiclass_distance(a, other, GMM, match={})
+
+
+def test_an_assignment_needs_a_distance(a, b):
+    with pytest.raises(ValueError, match="expected a distance to assign classes by, found None"):
+        match_classes(a, b, "assignment")
+
+
+def test_a_class_that_no_compared_sample_shows(a, b):
+    absent = replace(a, masks=a.masks & torch.tensor([True, False, True])[:, None, None])
+    with pytest.raises(DataError, match="'a': expected every class in some sample, found 'kidney' in none of 10"):
+        multiclass_distance(absent, b, GMM)
+
+
+@pytest.mark.parametrize("extension", ["decomposition", "direct"])
+def test_datasets_prepared_differently(a, b, extension):
+    with pytest.raises(PreprocessingMismatchError, match="prepared differently"):
+        multiclass_distance(a, replace(b, preprocessing="other"), GMM, extension=extension)
+
+
+def test_a_class_that_cannot_be_summarized_is_named(a, b):
+    with pytest.raises(DataError, match=r"dataset 'a \(liver\)'"):
+        multiclass_distance(a, b, DatasetDistance(GmmMetric(components=10_000, intensity=False)))
+
+
+@pytest.mark.gpu
+def test_it_is_the_same_on_cuda(a, b):
+    for extension in ("decomposition", "direct"):
+        on_cpu, on_cuda = (
+            multiclass_distance(a.to(device), b.to(device), GMM, match="assignment", extension=extension)
+            for device in ("cpu", "cuda")
+        )
+        assert on_cuda.value == pytest.approx(on_cpu.value, rel=1e-6)
+
+
+def test_classes_are_the_binary_datasets(a):
+    for k, name in enumerate(a.classes):
+        binary = a.by_class[name]
+        assert isinstance(binary, SegmentationSamples)
+        shown = [i for i in range(len(a)) if a.masks[i, k].any()]
+        assert 0 < len(shown) < len(a)
+        assert torch.equal(binary.masks, a.masks[shown, k])
+        assert torch.equal(binary.images, a.images[shown])
+        assert binary.case_ids == tuple(a.case_ids[i] for i in shown)
