@@ -25,7 +25,12 @@ EXACT = 1e-9
 
 def check_mask_metric(metric: MaskMetric[Any], a: SegmentationSamples, b: SegmentationSamples) -> None:
     """Raises AssertionError, with the name of the law, where the metric breaks one."""
-    distance = DatasetDistance(metric)
+    check_dataset_distance(DatasetDistance(metric), a, b)
+
+
+def check_dataset_distance(distance: DatasetDistance, a: SegmentationSamples, b: SegmentationSamples) -> None:
+    """The same for a metric within a distance that has options of its own."""
+    metric = distance.metric
     reference = distance(a, b)
     for law in LAWS:
         try:

@@ -74,7 +74,7 @@ def compare_pair(
         distances: by the name of the method.
     """
     found = {}
-    for together in _sharing(distances):
+    for together in sharing(distances):
         method = next(iter(together))
         source, target = one[method].samples, other[method].samples
         images = pair_images(source, target)
@@ -102,7 +102,7 @@ def noise_floors_of(
         distances: by the name of the method.
     """
     found: dict[str, float] = {}
-    for together in _sharing(distances):
+    for together in sharing(distances):
         samples = dataset[next(iter(together))].samples
         resampled = {name: dataset[name].resampled for name in together}
         if any(one.resamples is not None for one in resampled.values()):
@@ -110,7 +110,7 @@ def noise_floors_of(
     return found
 
 
-def _sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
+def sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
     """The methods in groups that compare the same samples."""
     groups: dict[tuple[int, int], dict[str, DatasetDistance]] = {}
     for method, distance in distances.items():
