@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from medsegdist.data.manifest import Study
     from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.distance.mask_metrics import MaskMetric
 
 app = typer.Typer(
     help="Distances between binary medical segmentation datasets, to choose what to pre-train on.",
@@ -199,7 +201,6 @@ def _distances(
     """Distances of a study to its targets (None: those of the study; empty: every dataset), also as distances.csv."""
     from medsegdist.data.manifest import load_study
     from medsegdist.distance.bootstrap import Bootstrap
-    from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.mask_metrics import PAPER_METHODS, all_metrics
     from medsegdist.distance.ranking import compare_all
 
@@ -216,13 +217,14 @@ def _distances(
     for name in targets:
         if name not in names:
             raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
+    configured = _configured({name: metrics[name] for name in chosen}, study, study_file, seed)
     picked = _device(device)
     with progress_bars() as progress:
         samples = [one.to(picked) for one in _samples(study, cache or out / "samples", workers, progress)]
         advance = bar(progress, "Comparing")
         table = compare_all(
             samples,
-            {name: DatasetDistance(metrics[name], seed=seed) for name in chosen},
+            configured,
             targets=targets,
             sources=study.sources or names,
             bootstrap=Bootstrap(replicates, seed=seed) if replicates else None,
@@ -230,6 +232,23 @@ def _distances(
         )
     table.save(out / "distances.csv")
     return study, table
+
+
+def _configured(
+    metrics: Mapping[str, MaskMetric[Any]], study: Study, study_file: Path, seed: int
+) -> dict[str, DatasetDistance]:
+    """The metrics with the options of the study's `distance`."""
+    from medsegdist.distance.dataset_distance import DatasetDistance
+    from medsegdist.distance.mask_metrics.options import with_options
+
+    try:
+        of_masks, of_formula = study.distance.of_masks(), study.distance.of_formula()
+        return {
+            name: DatasetDistance(with_options(metric, of_masks), seed=seed, **of_formula)
+            for name, metric in metrics.items()
+        }
+    except ValueError as error:
+        raise ManifestError(f"{study_file}: distance: {error}") from error
 
 
 def _samples(study: Study, cache: Path, workers: int | None, progress: Progress) -> Iterator[SegmentationSamples]:

@@ -30,7 +30,12 @@ def check_mask_metric(
 
     With `image_weight=0` the laws see the masks alone: a d_Y of at most 1 would vanish beside the images.
     """
-    distance = DatasetDistance(metric, image_weight=image_weight)
+    check_dataset_distance(DatasetDistance(metric, image_weight=image_weight), a, b)
+
+
+def check_dataset_distance(distance: DatasetDistance, a: SegmentationSamples, b: SegmentationSamples) -> None:
+    """The same for a metric within a distance that has options of its own."""
+    metric = distance.metric
     reference = distance(a, b)
     for law in LAWS:
         try:

@@ -224,3 +224,32 @@ def test_a_comparator_is_a_method_like_those_of_the_paper(study, tmp_path):
     assert list(frame["method"].unique()) == ["dice", "hausdorff", "fingerprint"]
     assert frame.loc[frame["method"] == "dice", "mask_term"].between(0, 1).all()
     assert frame["noise_floor"].notna().all()
+
+
+def test_the_options_of_a_study_reach_its_distances(study, tmp_path):
+    options = {"components": 1, "features": ["texture"], "mask_weight": 0.5, "normalize": True}
+    study.write_text(study.read_text() + yaml.safe_dump({"distance": options}))
+    shown = run("rank", study, "--method", "gmm2d", "--bootstrap", 0, "--out", tmp_path / "out").stdout
+    frame = pd.read_csv(tmp_path / "out" / "distances.csv").set_index("source")
+    # Two pairs have one scale, the mean of the two: half the sum of both terms is their weight.
+    assert frame["mask_term"].mean() == pytest.approx(0.5, rel=1e-9)
+    assert f"1 {frame.loc['near', 'distance']:.3g}" in shown
+    assert frame.loc["near", "distance"] < frame.loc["far", "distance"] < 10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"component": 2}, "unknown key; did you mean 'components'?"),
+        ({"image_weight": 0, "mask_weight": 0}, "study.yaml: distance: expected weights >= 0 that are not both 0"),
+        (
+            {"features": ["shape"], "feature_weights": {"centroid": 2}},
+            "distance: expected weights of the features regions",
+        ),
+    ],
+)
+def test_options_that_cannot_be_are_one_clear_error(study, tmp_path, options, message):
+    study.write_text(study.read_text() + yaml.safe_dump({"distance": options}))
+    result = run("rank", study, "--out", tmp_path / "out", status=2)
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()

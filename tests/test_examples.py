@@ -10,7 +10,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
 from medsegdist.data.manifest import load_dataset
 from tests.data.making import AFFINE, write_pictures, write_volume
@@ -80,3 +82,28 @@ def test_monai_workflow_ranks_the_near_source_first(target_and_sources, project_
     # Blocks ten rows apart: the mixtures are as far apart as the blocks, 1 and 10 rows.
     near, far = (float(line.split(":")[1]) for line in shown[-2:])
     assert 0 < near < far
+
+
+def test_ablation_compares_choices_on_phantoms(tmp_path, project_root):
+    organs = ("liver", "spleen", "prostate")
+    datasets = [
+        {"name": organ, "modality": "CT", "layout": {"kind": "phantom", "organ": organ, "patients": 3, "slices": 2}}
+        for organ in organs
+    ]
+    study = {"name": "tiny", "preprocessing": {"grid": [32, 32]}, "datasets": datasets, "targets": ["liver"]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    out = tmp_path / "out"
+    tables = []
+    for _ in range(2):
+        shown = run(project_root, "ablation.py", tmp_path / "study.yaml", "--out", out, "--quick")
+        tables.append(pd.read_csv(out / "ablation.csv"))
+    assert "Kendall tau" in shown
+    assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
+    table, again = tables
+    assert len(table) == 5 * 2
+    default = table.groupby("family").first()
+    assert (default["kendall_tau"] == 1).all()
+    assert (default["change_percent"] == 0).all()
+    assert table["kendall_tau"].between(-1, 1).all()
+    assert (table["seconds"] > 0).all()
+    pd.testing.assert_frame_equal(table.drop(columns="seconds"), again.drop(columns="seconds"))

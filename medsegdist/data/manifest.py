@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from medsegdist.data.case import Case
+from medsegdist.data.distance_options import DistanceOptions
 from medsegdist.data.layouts._paths import DIRECTORY, expand_path, is_picture
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
@@ -164,6 +165,7 @@ class Study(BaseModel):
         targets: names of the datasets that sources are ranked for.
         sources: names of the datasets that may be sources; None is all. A target is never its own source.
         methods: names of the distances to compute; None leaves the choice to the caller.
+        distance: how the distances are computed where that is to differ from the paper.
         shared_images: whether a source may hold images or patients of a target. "refuse" makes that an error of
             `medsegdist check`. "allow" makes it a warning, for several tasks on the same images; the sources then
             hold the target's own images, and the ranking rewards them for it.
@@ -178,6 +180,7 @@ class Study(BaseModel):
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
     sources: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    distance: DistanceOptions = DistanceOptions()
     shared_images: Literal["refuse", "allow"] = "refuse"
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.embedding import Embedding, embed
 from medsegdist.distance.image_cost import image_cost
 from medsegdist.distance.mask_metrics import MaskMetric
+from medsegdist.distance.scales import Scales, mean_costs, scales_of
 from medsegdist.distance.transport import Transport, solve_transport
 from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
 
@@ -26,12 +28,15 @@ class Distance:
         target: name of the other.
         method: name of the mask metric.
         value: image_term + mask_term.
-        image_term: image_weight * sum of pi * d_X, in the unit of the intensities times sqrt(pixels), or that of the
-            embedding.
-        mask_term: mask_weight * sum of pi * d_Y**q.
+        image_term: the part of the images. For p = 1 it is image_weight * sum of pi * d_X, in the unit of the
+            intensities times sqrt(pixels), or that of the embedding; for p > 1 see :meth:`DatasetDistance.solve`.
+        mask_term: the part of the masks. For p = 1 it is mask_weight * sum of pi * d_Y**power, which is in a squared
+            unit where the power is 2.
         n_source: samples of the source that were compared.
         n_target: samples of the target that were compared.
         transport: the optimal coupling pi of the samples, with its certificate.
+        power: the q that d_Y was raised to: 2 says that the mask term is a squared distance.
+        scales: what d_X and d_Y**power were divided by, so that the terms have no unit; None where they were not.
     """
 
     source: str
@@ -43,6 +48,8 @@ class Distance:
     n_source: int
     n_target: int
     transport: Transport
+    power: float = 1.0
+    scales: Scales | None = None
 
     @property
     def optimality_gap(self) -> float:
@@ -123,7 +130,7 @@ def pair_images(
 
 @dataclass(frozen=True, slots=True)
 class DatasetDistance:
-    """d(A, B) = min over couplings pi of sum_kl pi_kl (w_x d_X(k, l) + w_y d_Y(k, l)**q): the paper's Eq. 2, 3.
+    """The paper's Eq. 2, 3 with weights: the least mean of d_Z = (w_x d_X**p + w_y (d_Y**q)**p)**(1/p) of any coupling.
 
         DatasetDistance(GmmMetric(components=5, intensity=True))(lung, liver).value
 
@@ -136,6 +143,13 @@ class DatasetDistance:
         seed: of that choice.
         embedding: what d_X compares in the place of raw pixels: a function from (n, *grid) float32 images to
             (n, features), such as a frozen network in evaluation mode. It is given one batch of images after another.
+        p: how the two terms of a pair of samples are put together (Eq. 3), >= 1. With 1, as in the paper's tables, they
+            are added, and a d_Y that is one number for all samples leaves the integral (Eq. 14); with more it does not.
+        normalize: divides d_X and d_Y**q by a scale each, so that both terms have no unit and 1 is the usual size of
+            each. The scale is the mean over all pairs of samples (of no coupling), and in a table the median of that
+            over the table's pairs. Alone, two datasets have no scale but their own: a d_Y that is one number for all
+            samples then becomes 1 whatever it is (or stays 0), so normalize tables, or give the scales.
+        scales: those scales, from elsewhere; None takes what `normalize` says.
     """
 
     metric: MaskMetric[Any]
@@ -144,6 +158,9 @@ class DatasetDistance:
     max_samples: int = 2000
     seed: int = 0
     embedding: Embedding | None = None
+    p: float = 1.0
+    normalize: bool = False
+    scales: Scales | None = None
 
     def __post_init__(self) -> None:
         if self.image_weight < 0 or self.mask_weight < 0 or self.image_weight + self.mask_weight == 0:
@@ -151,6 +168,10 @@ class DatasetDistance:
                 "expected weights >= 0 that are not both 0, "
                 f"found image_weight={self.image_weight} and mask_weight={self.mask_weight}."
             )
+        if not 1 <= self.p < math.inf:
+            raise ValueError(f"expected a finite p >= 1 (Eq. 3), found {self.p}.")
+        if self.scales is not None and not self.normalize:
+            raise ValueError("expected normalize=True with scales, found scales that would not be used.")
 
     def __call__(self, source: SegmentationSamples, target: SegmentationSamples) -> Distance:
         """The distance between two datasets.
@@ -194,12 +215,18 @@ class DatasetDistance:
             n_source=len(source),
             n_target=len(target),
             transport=transport,
+            power=self.metric.power,
+            scales=self._scales_of(images, mask_cost) if self.normalize else None,
         )
 
     def solve(
         self, images: ImagePair, mask_cost: Tensor, start: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Transport, float, float]:
         """The minimum of the formula for costs that are there already.
+
+        For p > 1 the cost of two samples is no sum. What coupling pays for them, pi * d_Z, is then shared out as d_Z**p
+        is: the part w_x d_X**p / d_Z**p of it goes to the image term, the rest to the mask term. They still add up to
+        the distance, and for p = 1 that is what they are there.
 
         Args:
             images: of n and m samples.
@@ -213,13 +240,42 @@ class DatasetDistance:
             DataError: the mask cost has another shape.
         """
         shape = tuple(images.image_cost.shape)
+        constant = tuple(mask_cost.shape) == (1, 1)
+        if not constant and tuple(mask_cost.shape) != shape:
+            raise DataError(f"expected a mask distance of shape {shape} or (1, 1), found {tuple(mask_cost.shape)}.")
         powered = mask_cost**self.metric.power
-        if tuple(mask_cost.shape) == (1, 1):
+        scales = self._scales_of(images, mask_cost)
+        if self.p > 1:
+            return self._solve_mixed(images, powered / scales.mask, scales.image, start)
+        image_weight, mask_weight = self.image_weight / scales.image, self.mask_weight / scales.mask
+        if constant:
             # A constant leaves the integral (Eq. 14): the coupling is that of the images alone.
             transport = images.image_transport
-            return transport, self.image_weight * transport.value, self.mask_weight * float(powered)
-        if tuple(mask_cost.shape) != shape:
-            raise DataError(f"expected a mask distance of shape {shape} or (1, 1), found {tuple(mask_cost.shape)}.")
-        transport = images.transport(self.image_weight * images.image_cost + self.mask_weight * powered, start)
-        image_term = self.image_weight * float(torch.sum(transport.plan * images.image_cost))
-        return transport, image_term, self.mask_weight * float(torch.sum(transport.plan * powered))
+            return transport, image_weight * transport.value, mask_weight * float(powered)
+        transport = images.transport(image_weight * images.image_cost + mask_weight * powered, start)
+        image_term = image_weight * float(torch.sum(transport.plan * images.image_cost))
+        return transport, image_term, mask_weight * float(torch.sum(transport.plan * powered))
+
+    def _solve_mixed(
+        self, images: ImagePair, mask_cost: Tensor, image_scale: float, start: tuple[Tensor, Tensor] | None
+    ) -> tuple[Transport, float, float]:
+        image_part = self.image_weight ** (1 / self.p) * images.image_cost / image_scale
+        mask_part = (self.mask_weight ** (1 / self.p) * mask_cost).expand_as(image_part)
+        # Powers of parts of the larger one neither overflow nor vanish.
+        largest = torch.maximum(image_part, mask_part)
+        unit = torch.where(largest > 0, largest, 1.0)
+        image_share, mask_share = (image_part / unit) ** self.p, (mask_part / unit) ** self.p
+        together = image_share + mask_share
+        cost = largest * together ** (1 / self.p)
+        transport = images.transport(cost, start)
+        paid = transport.plan * cost / torch.where(largest > 0, together, 1.0)
+        return transport, float(torch.sum(paid * image_share)), float(torch.sum(paid * mask_share))
+
+    def _scales_of(self, images: ImagePair, mask_cost: Tensor) -> Scales:
+        """The scales of a pair; 1 where nothing is to be normalized."""
+        if not self.normalize:
+            return Scales(1.0, 1.0)
+        if self.scales is not None:
+            return self.scales
+        weights = images.source_weights, images.target_weights
+        return scales_of([mean_costs(images.image_cost, mask_cost, self.metric.power, *weights)])

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from medsegdist.distance.covariance_types import CovarianceType, constrained
+
 EMPTY = 1e-10
 """A component that holds less than this share of the mass is empty and is given a new place."""
 
@@ -172,10 +174,10 @@ def floored(covariances: Tensor, floor: float) -> Tensor:
     return raised
 
 
-def maximization(cells: Cells, statistics: Tensor, floor: float) -> Tensor:
+def maximization(cells: Cells, statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:
     """M step for (k, r, f) statistics of an E step; an empty component moves to the worst explained cell."""
     masses, means, covariances = moments(statistics)
-    parameters = natural_parameters(masses, means, covariances, floor)
+    parameters = natural_parameters(masses, means, constrained(masses, covariances, kind), floor)
     for r in torch.nonzero((masses < EMPTY).any(0)).flatten().tolist():
         own = cells.of_mixtures(torch.tensor(r))
         parameters[:, r] = _with_empty_reseeded(own, parameters[:, r], masses[:, r] < EMPTY, floor)
@@ -183,7 +185,7 @@ def maximization(cells: Cells, statistics: Tensor, floor: float) -> Tensor:
 
 
 def climb(
-    cells: Cells, statistics: Tensor, steps: int, floor: float, tolerance: float
+    cells: Cells, statistics: Tensor, steps: int, floor: float, tolerance: float, kind: CovarianceType = "full"
 ) -> tuple[Tensor, Tensor, Tensor, int]:
     """Accelerated expectation-maximization: every second step is a long one, kept only where the likelihood agrees.
 
@@ -197,27 +199,29 @@ def climb(
         steps: E steps at most.
         floor: smallest variance of a component along any direction.
         tolerance: a mixture rests when one step changes no statistic by more.
+        kind: what covariances may look like.
 
     Returns:
         (k, r, f) statistics, (r,) mean log-likelihoods, (r,) largest change of a statistic in the last plain step, and
         how many E steps were made.
     """
     start = statistics.clone()
-    likelihood, image = expectation(cells, maximization(cells, start, floor))
+    likelihood, image = expectation(cells, maximization(cells, start, floor, kind))
     change = (image - start).abs().amax((0, 2))
     made = 1
     moving = torch.nonzero(change > tolerance).flatten()
     while len(moving) and made + 2 <= steps:
         first, second = start[:, moving], image[:, moving]
         seen = cells.of_mixtures(moving)
-        likelihood_second, third = expectation(seen, maximization(seen, second, floor))
+        likelihood_second, third = expectation(seen, maximization(seen, second, floor, kind))
         step = second - first
         bend = (third - second) - step
         length = (step.square().sum((0, 2)) / bend.square().sum((0, 2)).clamp(min=1e-300)).sqrt().clamp(1.0, 100.0)
         length = length.unsqueeze(-1)
         trial = first + 2 * length * step + length.square() * bend
-        likelihood_trial, after = expectation(seen, maximization(seen, trial, floor))
-        better = likelihood_trial >= likelihood_second
+        likelihood_trial, after = expectation(seen, maximization(seen, trial, floor, kind))
+        # Too long a step can leave a mass below 0; what then takes its place makes the masses add up to more than 1.
+        better = (likelihood_trial >= likelihood_second) & (trial[..., 0] >= EMPTY).all(0)
         choose = better.unsqueeze(-1)
         start[:, moving] = torch.where(choose, trial, second)
         image[:, moving] = torch.where(choose, after, third)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from medsegdist.distance.choices import check_choice
+from medsegdist.distance.covariance_types import COVARIANCE_TYPES, CovarianceType, constrained
 from medsegdist.distance.em_steps import EMPTY, Cells, climb, floored, moments
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_search import Search, search_mixtures
@@ -52,6 +54,7 @@ def fit_mixture(
     seed: int = 0,
     tolerance: float = 1e-11,
     max_iterations: int = 4001,
+    covariance: CovarianceType = "full",
     search: Search | None = None,
 ) -> MixtureFit:
     """The likeliest Gaussian mixture of weighted points, by expectation-maximization in float64.
@@ -66,39 +69,53 @@ def fit_mixture(
         tolerance: a fit has converged when one step moves no mass, mean or second moment of a component by more, in
             standard deviations of the points.
         max_iterations: steps on all points.
+        covariance: what covariances may look like.
         search: how hard to search; by default as hard as it takes for different seeds to find the same optimum.
 
     Raises:
         DataError: fewer distinct points than components.
-        ValueError: fewer than 1 component.
+        ValueError: fewer than 1 component, or an unknown type of covariance.
     """
     if components < 1:
         raise ValueError(f"expected at least 1 component, found {components}.")
-    search = search or Search()
-    cells, center, scale = histogram.standard_cells()
-    coarse = cells.merged(COARSE_CELLS)
-    if len(coarse) < components:  # few pixels, or an outlier so far off that all others share a box
-        coarse = cells.merged(len(cells))
+    check_choice("the type of covariance", covariance, COVARIANCE_TYPES)
+    search = replace(search or Search(), covariance=covariance)
+    cells, center, scale = histogram.standard_cells(isotropic=covariance == "spherical")
+    coarse = coarse_cells(cells, components)
     if len(coarse) < components:
         raise DataError(
             f"expected at least as many distinct segment pixels as components, found {len(coarse)} pixels for "
             f"{components} components; ask for fewer components or leave the dataset out."
         )
-    coarse = Cells(coarse.monomials.cpu(), coarse.masses.cpu())
     with one_thread():
         optima, _ = search_mixtures(coarse, components, search, np.random.default_rng(seed))
-    optima, likelihoods, _, warm_up = climb(cells, optima[:, :FINALISTS], WARM_UP, search.floor, tolerance)
+    optima, likelihoods, _, warm_up = climb(cells, optima[:, :FINALISTS], WARM_UP, search.floor, tolerance, covariance)
     best = int(likelihoods.argmax())
-    statistics, likelihood, change, steps = climb(cells, optima[:, [best]], max_iterations, search.floor, tolerance)
+    statistics, likelihood, change, steps = climb(
+        cells, optima[:, [best]], max_iterations, search.floor, tolerance, covariance
+    )
     likelihoods[best] = likelihood[0]
     in_units = likelihoods - scale.log().sum().cpu()
     return MixtureFit(
-        mixture=mixture_of(statistics.squeeze(1), search.floor, center.cpu(), scale.cpu()),
+        mixture=mixture_of(statistics.squeeze(1), search.floor, center.cpu(), scale.cpu(), covariance),
         log_likelihood=float(in_units[best]),
         iterations=warm_up + steps,
         converged=float(change) <= tolerance,
         log_likelihoods=tuple(sorted(in_units.tolist(), reverse=True)),
     )
+
+
+def coarse_cells(cells: Cells, least: int) -> Cells:
+    """The few cells that optima are searched on, on the CPU.
+
+    Args:
+        cells: one for each point.
+        least: how many are needed, if there are as many distinct points.
+    """
+    coarse = cells.merged(COARSE_CELLS)
+    if len(coarse) < least:  # few pixels, or an outlier so far off that all others share a box
+        coarse = cells.merged(len(cells))
+    return Cells(coarse.monomials.cpu(), coarse.masses.cpu())
 
 
 @contextmanager
@@ -112,19 +129,23 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def mixture_of(statistics: Tensor, floor: float, center: Tensor, scale: Tensor) -> GaussianMixture:
+def mixture_of(
+    statistics: Tensor, floor: float, center: Tensor, scale: Tensor, covariance: CovarianceType = "full"
+) -> GaussianMixture:
     """The mixture that the statistics of an E step describe.
 
     Args:
         statistics: (k, f) on the CPU, in standard units.
         floor: smallest variance of a component along any direction, in squared standard units.
         center: (d,) of the standard units.
-        scale: (d,) of the standard units.
+        scale: (d,) of the standard units; one for all axes if covariances are spherical.
+        covariance: what covariances may look like.
 
     Returns:
         The components that hold any mass, in increasing order of their means, in the unit of the points.
     """
     masses, means, covariances = moments(statistics[statistics[:, 0] > EMPTY])
+    covariances = constrained(masses, covariances, covariance)
     means = center + scale * means
     order = torch.from_numpy(np.lexsort(means.numpy().T[::-1]))
     return GaussianMixture(

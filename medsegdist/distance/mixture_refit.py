@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from medsegdist.distance.covariance_types import CovarianceType
 from medsegdist.distance.em_steps import climb, expectation, natural_parameters
 from medsegdist.distance.expectation_maximization import mixture_of, one_thread
 from medsegdist.distance.mixture import GaussianMixture
@@ -21,7 +22,12 @@ SIDE_BY_SIDE = 64
 
 
 def refit_mixtures(
-    histograms: SampleHistograms, weights: Tensor, start: GaussianMixture, *, floor: float = 1e-6
+    histograms: SampleHistograms,
+    weights: Tensor,
+    start: GaussianMixture,
+    *,
+    floor: float = 1e-6,
+    covariance: CovarianceType = "full",
 ) -> list[GaussianMixture]:
     """The mixtures of the same pixels under other weights of the samples.
 
@@ -29,10 +35,11 @@ def refit_mixtures(
     the start lies in: what is seen is how far the samples move a mixture, not that a search might end elsewhere.
 
     Args:
-        histograms: pixels of n samples.
+        histograms: pixels of n samples; isotropic for spherical covariances.
         weights: (r, n) float64, >= 0; each row leaves at least one sample.
         start: the mixture of all samples, k components in the units of the points.
         floor: smallest variance of a component along any direction, in squared standard deviations of the points.
+        covariance: what covariances may look like.
 
     Returns:
         r mixtures in the units of the points.
@@ -50,6 +57,6 @@ def refit_mixtures(
         seen = cells.of_mixtures(rows)
         with one_thread():
             first = expectation(seen, parameters.unsqueeze(1).expand(-1, len(rows), -1).contiguous())[1]
-            statistics, *_ = climb(seen, first, STEPS, floor, TOLERANCE)
-        fitted += [mixture_of(statistics[:, r], floor, histograms.center, scale) for r in range(len(rows))]
+            statistics, *_ = climb(seen, first, STEPS, floor, TOLERANCE, covariance)
+        fitted += [mixture_of(statistics[:, r], floor, histograms.center, scale, covariance) for r in range(len(rows))]
     return fitted

@@ -9,12 +9,14 @@ taken out and placed anew until that no longer helps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from medsegdist.distance.covariance_types import CovarianceType, constrained
 from medsegdist.distance.em_steps import Cells, climb, expectation, maximization, moments, natural_parameters
 
 SAME = 1e-4
@@ -35,6 +37,7 @@ class Search:
         width: the best distinct ones, which are carried to the next number of components.
         settle: E steps at most for those that are kept in the end.
         floor: smallest variance of a component along any direction.
+        covariance: what covariances may look like.
     """
 
     candidates: int = 400
@@ -46,6 +49,7 @@ class Search:
     width: int = 6
     settle: int = 301
     floor: float = 1e-6
+    covariance: CovarianceType = "full"
 
 
 def search_mixtures(cells: Cells, components: int, search: Search, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -60,18 +64,37 @@ def search_mixtures(cells: Cells, components: int, search: Search, rng: np.rando
     Returns:
         (k, r, f) statistics and (r,) mean log-likelihoods of distinct optima, the best first.
     """
-    found = _best(*climb(cells, cells.total(), 1, search.floor, SETTLED)[:2], search.width)
-    for _ in range(1, components):
-        found = _grown(cells, found[0], search, rng)
-    found = _settled(cells, found[0], search)
+    *_, found = growing_mixtures(cells, components, search, rng)
+    found = settled(cells, found[0], search)
     while components > 1:
         without = torch.cat([_without_each(cells, found[0][:, [r]], search) for r in range(min(2, len(found[1])))], 1)
-        tried = _settled(cells, _grown(cells, without, search, rng)[0], search)
+        tried = settled(cells, _grown(cells, without, search, rng)[0], search)
         before = found[1][0]
         found = _best(torch.cat([found[0], tried[0]], 1), torch.cat([found[1], tried[1]]), search.width)
         if found[1][0] <= before + SAME:
             break
     return found
+
+
+def growing_mixtures(
+    cells: Cells, components: int, search: Search, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The best mixtures of 1, 2, ... components, each grown from those before it, while they still climb.
+
+    Args:
+        cells: h cells on the CPU.
+        components: the most, at most h.
+        search: how hard to search.
+        rng: draws the places where new components are tried.
+
+    Returns:
+        For every number of components (k, r, f) statistics and (r,) mean log-likelihoods, the best first.
+    """
+    found = _best(*_climb(cells, cells.total(), 1, search), search.width)
+    yield found
+    for _ in range(1, components):
+        found = _grown(cells, found[0], search, rng)
+        yield found
 
 
 SETTLED = 1e-6
@@ -87,13 +110,18 @@ def _best(statistics: Tensor, likelihood: Tensor, width: int) -> tuple[Tensor, T
     return statistics[:, kept], likelihood[kept]
 
 
-def _settled(cells: Cells, statistics: Tensor, search: Search) -> tuple[Tensor, Tensor]:
-    return _best(*climb(cells, statistics, search.settle, search.floor, SETTLED)[:2], search.width)
+def settled(cells: Cells, statistics: Tensor, search: Search) -> tuple[Tensor, Tensor]:
+    """The distinct optima that (k, r, f) mixtures climb to, and their mean log-likelihoods, the best first."""
+    return _best(*_climb(cells, statistics, search.settle, search), search.width)
+
+
+def _climb(cells: Cells, statistics: Tensor, steps: int, search: Search) -> tuple[Tensor, Tensor]:
+    return climb(cells, statistics, steps, search.floor, SETTLED, search.covariance)[:2]
 
 
 def _grown(cells: Cells, statistics: Tensor, search: Search, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """The best mixtures with one component more than those given, after the warm-up."""
-    parameters = maximization(cells, statistics, search.floor)
+    parameters = maximization(cells, statistics, search.floor, search.covariance)
     k, r, f = parameters.shape
     branches = max(1, search.restarts // r)
     new, mass = _best_insertions(cells, parameters, branches, search, rng)
@@ -101,15 +129,15 @@ def _grown(cells: Cells, statistics: Tensor, search: Search, rng: np.random.Gene
     old[..., 0] += torch.log1p(-mass)
     grown = torch.cat([old, new.unsqueeze(0)]).reshape(k + 1, -1, f)
     start = expectation(cells, grown)[1]
-    promising = _best(*climb(cells, start, search.short, search.floor, SETTLED)[:2], search.promising)
-    return _best(*climb(cells, promising[0], search.warm_up, search.floor, SETTLED)[:2], search.width)
+    promising = _best(*_climb(cells, start, search.short, search), search.promising)
+    return _best(*_climb(cells, promising[0], search.warm_up, search), search.width)
 
 
 def _without_each(cells: Cells, statistics: Tensor, search: Search) -> Tensor:
     """The k mixtures (k - 1, k, f) that lack one component of a (k, 1, f) mixture, after the warm-up."""
     k = len(statistics)
     kept = torch.tensor([[i for i in range(k) if i != out] for out in range(k)]).T
-    return climb(cells, statistics[kept, 0], search.warm_up, search.floor, SETTLED)[0]
+    return _climb(cells, statistics[kept, 0], search.warm_up, search)[0]
 
 
 def _best_insertions(
@@ -136,10 +164,10 @@ def _best_insertions(
     covariances = (rotations * widths.square()) @ rotations.mT
     masses = torch.full((r, count), 1 / (k + 1), dtype=torch.float64)
     for _ in range(search.candidate_steps):
-        new, odds = _odds(cells, rest, masses, means, covariances, search.floor)
+        new, odds = _odds(cells, rest, masses, means, covariances, search)
         masses, means, covariances = moments(odds.sigmoid_().mul_(cells.masses) @ cells.monomials.T)
         masses = masses.clamp(1e-6, 0.9)
-    new, odds = _odds(cells, rest, masses, means, covariances, search.floor)
+    new, odds = _odds(cells, rest, masses, means, covariances, search)
     gain = torch.nn.functional.softplus(odds) @ cells.masses + torch.log1p(-masses)
     chosen = torch.stack([_distinct(gain[i], means[i], masses[i], branches) for i in range(r)])
     row = torch.arange(r).unsqueeze(1)
@@ -147,10 +175,12 @@ def _best_insertions(
 
 
 def _odds(
-    cells: Cells, rest: Tensor, masses: Tensor, means: Tensor, covariances: Tensor, floor: float
+    cells: Cells, rest: Tensor, masses: Tensor, means: Tensor, covariances: Tensor, search: Search
 ) -> tuple[Tensor, Tensor]:
     """Natural parameters of new components, and (r, count, h) log odds that a cell is theirs and not of the rest."""
-    new = natural_parameters(masses, means, covariances, floor)
+    # What one component shares with the others it takes on when all are fitted together.
+    own: CovarianceType = "full" if search.covariance == "tied" else search.covariance
+    new = natural_parameters(masses, means, constrained(masses, covariances, own), search.floor)
     return new, new @ cells.monomials - (rest + torch.log1p(-masses).unsqueeze(-1))
 
 

@@ -84,7 +84,7 @@ def compare_pair(
         distances: by the name of the method.
     """
     found = {}
-    for together in _sharing(distances):
+    for together in sharing(distances):
         method = next(iter(together))
         source, target = one[method].samples, other[method].samples
         images = pair_images(source, target, one[method].features, other[method].features)
@@ -112,7 +112,7 @@ def noise_floors_of(
         distances: by the name of the method.
     """
     found: dict[str, float] = {}
-    for together in _sharing(distances):
+    for together in sharing(distances):
         one = dataset[next(iter(together))]
         resampled = {name: dataset[name].resampled for name in together}
         if any(side.resamples is not None for side in resampled.values()):
@@ -121,7 +121,7 @@ def noise_floors_of(
     return found
 
 
-def _sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
+def sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
     """The methods in groups that compare the same samples by the same embedding."""
     groups: dict[_Images, dict[str, DatasetDistance]] = {}
     for method, distance in distances.items():

@@ -56,9 +56,15 @@ class PixelHistogram:
     def __len__(self) -> int:
         return len(self.points)
 
-    def standard_cells(self) -> tuple[Cells, Tensor, Tensor]:
-        """One cell for each point, in units of :meth:`standard`, with the (d,) center and scale of those."""
+    def standard_cells(self, *, isotropic: bool = False) -> tuple[Cells, Tensor, Tensor]:
+        """One cell for each point, in units of :meth:`standard`, with the (d,) center and scale of those.
+
+        Args:
+            isotropic: one scale for all axes, so that what is a ball here is one in the unit of the points, too.
+        """
         center, scale = self.standard()
+        if isotropic:
+            scale = scale.square().mean().sqrt().expand_as(scale).contiguous()
         assert self.widths is not None  # set above
         cells = Cells.of_points((self.points - center) / scale, self.masses, self.widths.to(scale) / scale)
         return cells, center, scale

@@ -9,6 +9,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.distance_table import Comparison, DistanceRow, DistanceTable
+from medsegdist.distance.normalization import with_common_scales
 from medsegdist.distance.pairs import PairDistance, PreparedDataset, compare_pair, noise_floors_of, prepare
 from medsegdist.distance.ranks import probability_nearer, ranked
 
@@ -28,7 +29,8 @@ def compare_all(
     """Distances from every source to every target by every method.
 
     Each dataset is summarized once per method, each pair's image cost and image transport are computed once for
-    all methods, and a pair that is asked for in both directions is solved once.
+    all methods, and a pair that is asked for in both directions is solved once. Methods that are to be normalized get
+    one scale for all pairs, for which the costs of every pair are computed once more beforehand.
 
     Args:
         datasets: all prepared alike, with distinct names.
@@ -63,6 +65,7 @@ def compare_all(
         for method, dataset in prepare(by_name[name], distances, bootstrap):
             prepared[name][method] = dataset
             steps.done(f"{method} of {name}")
+    distances = with_common_scales(distances, prepared, pairs)
     solved: dict[frozenset[str], dict[str, PairDistance]] = {}
     for one, other in pairs:
         solved[frozenset((one, other))] = compare_pair(prepared[one], prepared[other], distances)

@@ -44,7 +44,12 @@ class SampleHistograms:
 
 
 def sample_histograms(
-    samples: SegmentationSamples, *, intensity: bool, intensity_bin: float | None = None, limit: int = CELLS
+    samples: SegmentationSamples,
+    *,
+    intensity: bool,
+    intensity_bin: float | None = None,
+    limit: int = CELLS,
+    isotropic: bool = False,
 ) -> SampleHistograms:
     """Counts the segment pixels of every sample in cells that are common to all.
 
@@ -53,12 +58,13 @@ def sample_histograms(
         intensity: whether intensities are the last coordinate.
         intensity_bin: as for :func:`~medsegdist.distance.pixel_histogram.pixel_histogram`.
         limit: the most cells.
+        isotropic: one scale for all axes.
 
     Raises:
         DataError: as for :func:`~medsegdist.distance.pixel_histogram.pixel_histogram`.
     """
     histogram = pixel_histogram(samples, intensity=intensity, intensity_bin=intensity_bin)
-    points, center, scale = histogram.standard_cells()
+    points, center, scale = histogram.standard_cells(isotropic=isotropic)
     group = points.grouping(limit)
     keys = _point_numbers(samples, intensity, intensity_bin)
     distinct = torch.unique(torch.cat([torch.unique(key) for key in keys]))

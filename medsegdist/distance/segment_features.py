@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,43 +11,140 @@ from numpy.typing import NDArray
 from skimage.measure import label, marching_cubes, mesh_surface_area, regionprops
 from torch import Tensor
 
+from medsegdist.distance.choices import check_choice
+from medsegdist.distance.segment_texture import TEXTURES
+
 AXES = {2: ("row", "column"), 3: ("slice", "row", "column")}
 
+FEATURE_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "shape": ("regions", "area", "perimeter"),
+    "location": ("centroid",),
+    "texture": tuple(TEXTURES),
+}
+"""The features there are, by the names of the groups that can be asked for instead."""
 
-def feature_names(dimensions: int) -> tuple[str, ...]:
+FEATURES = tuple(feature for group in FEATURE_GROUPS.values() for feature in group)
+
+PAPER_FEATURES = ("shape", "location")
+"""The paper's: number of regions, their mean area and perimeter, centroid of the largest one."""
+
+
+def chosen_features(names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Features by name, groups written out; each once, in the order of :data:`FEATURES`.
+
+    Args:
+        names: features and groups of features; None takes the paper's.
+
+    Raises:
+        ValueError: a name is unknown, or there is none.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"expected a list of features, found the word '{names}'; write ['{names}'].")
+    chosen: set[str] = set()
+    for name in PAPER_FEATURES if names is None else names:
+        check_choice("a feature", name, (*FEATURE_GROUPS, *FEATURES))
+        chosen.update(FEATURE_GROUPS.get(name, (name,)))
+    if not chosen:
+        raise ValueError("expected at least 1 feature, found none.")
+    return tuple(feature for feature in FEATURES if feature in chosen)
+
+
+def feature_names(dimensions: int, features: Sequence[str] | None = None) -> tuple[str, ...]:
     """Names of the columns of :func:`segment_features`, for slices (2) or volumes (3)."""
-    size = ("mean_area", "mean_perimeter") if dimensions == 2 else ("mean_volume", "mean_surface")
-    return ("regions", *size, *(f"largest_{axis}" for axis in AXES[dimensions]))
+    return tuple(column for feature in chosen_features(features) for column in _columns(feature, dimensions))
 
 
-def segment_features(masks: Tensor) -> Tensor:
-    """The paper's features of every mask: number of regions, their mean size, and where the largest one lies.
+def feature_factors(
+    dimensions: int, features: Sequence[str] | None = None, weights: Mapping[str, float] | None = None
+) -> Tensor:
+    """(d,) float64 factors of the columns of :func:`segment_features`.
+
+    Args:
+        dimensions: 2 or 3.
+        features: as there.
+        weights: by the name of a feature or a group; 1 where none is given, 0 leaves a feature out.
+
+    Raises:
+        ValueError: a name is unknown, not among the features, or given twice (by a group and one of its features);
+            a weight is negative or not finite, or all are 0.
+    """
+    chosen = chosen_features(features)
+    factors: dict[str, float] = {}
+    for name, weight in (weights or {}).items():
+        for feature in chosen_features([name]):
+            if feature not in chosen:
+                raise ValueError(f"expected weights of the features {', '.join(chosen)}, found one of '{feature}'.")
+            if feature in factors:
+                raise ValueError(f"expected one weight of the feature '{feature}', found two: its own and its group's.")
+            factors[feature] = float(weight)
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(f"expected a finite weight >= 0 of the feature '{name}', found {weight}.")
+    if not any(factors.get(feature, 1.0) > 0 for feature in chosen):
+        raise ValueError("expected at least 1 feature with a weight > 0, found none.")
+    columns = [factors.get(feature, 1.0) for feature in chosen for _ in _columns(feature, dimensions)]
+    return torch.tensor(columns, dtype=torch.float64)
+
+
+def segment_features(masks: Tensor, images: Tensor | None = None, features: Sequence[str] | None = None) -> Tensor:
+    """Features of every mask; by default the paper's: number of regions, their mean size, where the largest one lies.
 
     Regions are connected over edges and corners. In volumes the area of a region becomes its volume and the
     perimeter its surface. Of equally large regions the first in reading order counts.
 
+    - `regions`: a count.
+    - `area`, `perimeter`: mean over the regions; pixels and pixel edges (voxels and voxel faces).
+    - `centroid`: of the largest region, one column per axis, pixel coordinates from 0.
+    - textures: of all pixels of the mask, see :mod:`medsegdist.distance.segment_texture`.
+
     Args:
         masks: (n, *grid) bool, none of them empty.
+        images: (n, *grid) intensities; needed for textures only.
+        features: names of features or groups; None takes the paper's.
 
     Returns:
-        (n, 3 + d) float64 CPU tensor, d = 2 or 3, columns as :func:`feature_names`: a count; pixels (voxels);
-        pixel edges (voxel faces); pixel coordinates from 0.
+        (n, d) float64 CPU tensor, columns as :func:`feature_names`.
 
     Raises:
-        ValueError: a mask is empty.
+        ValueError: a mask is empty, a name is unknown, or textures are asked for without images.
     """
-    return torch.from_numpy(np.stack([_features_of(mask) for mask in masks.cpu().numpy()]))
+    chosen = chosen_features(features)
+    textures = [feature for feature in chosen if feature in TEXTURES]
+    if textures and images is None:
+        raise ValueError(f"expected images for the features {', '.join(textures)}, found none.")
+    rows = []
+    for k, mask in enumerate(masks.cpu().numpy()):
+        image = images[k].cpu().numpy().astype(np.float64) if textures and images is not None else None
+        rows.append(_features_of(mask, image, chosen))
+    return torch.from_numpy(np.stack(rows))
 
 
-def _features_of(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _columns(feature: str, dimensions: int) -> tuple[str, ...]:
+    if feature == "centroid":
+        return tuple(f"largest_{axis}" for axis in AXES[dimensions])
+    sizes = {"area": ("mean_area", "mean_volume"), "perimeter": ("mean_perimeter", "mean_surface")}
+    return (sizes[feature][dimensions - 2],) if feature in sizes else (feature,)
+
+
+def _features_of(
+    mask: NDArray[np.bool_], image: NDArray[np.float64] | None, chosen: Sequence[str]
+) -> NDArray[np.float64]:
     # A box around the foreground: tiny segments on large grids are the rule.
-    corner = np.array([_first_and_last(mask, axis)[0] for axis in range(mask.ndim)])
-    box = tuple(slice(first, last + 1) for first, last in (_first_and_last(mask, axis) for axis in range(mask.ndim)))
-    regions = regionprops(label(mask[box]))
+    ends = [_first_and_last(mask, axis) for axis in range(mask.ndim)]
+    corner = np.array([first for first, _ in ends])
+    regions = regionprops(label(mask[tuple(slice(first, last + 1) for first, last in ends)]))
     areas = np.array([region.area for region in regions])
-    boundaries = [_boundary_of(region) for region in regions]
-    centroid = np.array(regions[int(areas.argmax())].centroid) + corner
-    return np.array([len(regions), areas.mean(), np.mean(boundaries), *centroid], dtype=np.float64)
+    measures: dict[str, Callable[[], Any]] = {
+        "regions": lambda: len(regions),
+        "area": areas.mean,
+        "perimeter": lambda: np.mean([_boundary_of(region) for region in regions]),
+        "centroid": lambda: np.array(regions[int(areas.argmax())].centroid) + corner,
+    }
+    found = [measures[feature]() for feature in chosen if feature in measures]
+    if image is not None:
+        # One pixel more, for the differences at the border of a segment.
+        around = tuple(slice(max(first - 1, 0), last + 2) for first, last in ends)
+        found += [TEXTURES[feature](image[around], mask[around]) for feature in chosen if feature in TEXTURES]
+    return np.hstack(found).astype(np.float64)
 
 
 def _first_and_last(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:

@@ -63,9 +63,14 @@ def ranking_table(table: DistanceTable, target: str) -> Table:
         cells = []
         for method in table.methods:
             row = rows[source, method]
-            cells.append(f"[bold]{row.rank}{'=' if row.tied else ''}[/bold] {row.distance:,.0f}")
+            cells.append(f"[bold]{row.rank}{'=' if row.tied else ''}[/bold] {_amount(row.distance)}")
         rich_table.add_row(escape(source), f"{mean_rank:.1f}", *cells)
     return rich_table
+
+
+def _amount(distance: float) -> str:
+    # Normalized distances are about 1.
+    return f"{distance:,.0f}" if distance >= 100 else f"{distance:.3g}"
 
 
 def mean_ranks(table: DistanceTable, target: str) -> Mapping[str, float]:

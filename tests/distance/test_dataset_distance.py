@@ -154,7 +154,7 @@ def test_a_metric_of_the_wrong_shape_is_refused():
         (lambda: GmmMetric(components=0), "at least 1 component, found 0"),
         (lambda: FakeClassMetric(classes=0), "at least 1 class, found 0"),
         (lambda: FakeClassMetric(p=0.5), "p >= 1, found 0.5"),
-        (lambda: FakeClassGmmMetric(classes=0), "at least 1 class and component"),
+        (lambda: FakeClassGmmMetric(classes=0), "at least 1 class, found 0"),
     ],
 )
 def test_bad_options_are_refused(make, message):

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.choices import check_choice, check_count
+from medsegdist.distance.class_options import ClassOptions
+from medsegdist.distance.component_choice import COMPONENT_RULES, ComponentRule, component_count
+from medsegdist.distance.covariance_types import COVARIANCE_TYPES, CovarianceType
+from medsegdist.distance.effective_size import effective_patients
 from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.fake_classes import fake_classes, numbered, refit_classes
+from medsegdist.distance.fake_classes import numbered
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_refit import refit_mixtures
 from medsegdist.distance.mixture_transport import mixture_wassersteins
 from medsegdist.distance.pixel_histogram import pixel_histogram
 from medsegdist.distance.sample_histograms import sample_histograms
-from medsegdist.distance.segment_features import segment_features
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,28 +35,33 @@ class ClassMixtures:
 
 
 @dataclass(frozen=True, slots=True)
-class FakeClassGmmMetric:
+class FakeClassGmmMetric(ClassOptions):
     """d_Y(k, l) = MW2(g_c(k), g'_c'(l)) between one mixture per fake class (the paper's Eq. 18, 19).
 
+    How samples are put into classes is said by the options of :class:`~medsegdist.distance.class_options.ClassOptions`.
+
     Args:
-        classes: number of k-means clusters per dataset (paper: 3).
-        components: number of Gaussians per class (paper: 5); a class with fewer distinct pixels gets that many.
+        components: number of Gaussians per class (paper: 5), or the rule by which each class chooses its own, as in
+            :class:`~medsegdist.distance.mask_metrics.gmm.GmmMetric`; a class with fewer distinct pixels gets that many.
+        max_components: the most that a rule may choose.
+        covariance: "full" (paper), "diag", "spherical" or "tied" within a class.
         intensity: True fits (row, column, intensity), as the paper does.
         intensity_bin: width of the intensity bins the pixels are counted in; None takes 1/256 of their span.
         power: q of the dataset distance; 1 is what the paper's Table 9 decodes to.
-        seed: of the clustering and the fits.
     """
 
-    classes: int = 3
-    components: int = 5
+    components: int | ComponentRule = 5
+    max_components: int = 10
+    covariance: CovarianceType = "full"
     intensity: bool = True
     intensity_bin: float | None = None
     power: float = 1.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.classes < 1 or self.components < 1:
-            raise ValueError(f"expected at least 1 class and component, found {self.classes} and {self.components}.")
+        ClassOptions.__post_init__(self)
+        check_count("component", self.components, COMPONENT_RULES)
+        check_count("component", self.max_components)
+        check_choice("the type of covariance", self.covariance, COVARIANCE_TYPES)
 
     @property
     def name(self) -> str:
@@ -61,31 +70,42 @@ class FakeClassGmmMetric:
 
     def summarize(self, samples: SegmentationSamples, /) -> ClassMixtures:
         """Fake classes, and the mixture of the segment pixels of each."""
-        features = segment_features(samples.masks)
-        classes = fake_classes(features, samples.weights, classes=self.classes, seed=self.seed)
+        classes = self.classify(samples)
         mixtures = []
         for c in range(int(classes.max()) + 1):
+            members = (classes == c).nonzero()[:, 0]
             histogram = pixel_histogram(
-                samples,
-                intensity=self.intensity,
-                intensity_bin=self.intensity_bin,
-                sample_index=(classes == c).nonzero()[:, 0],
+                samples, intensity=self.intensity, intensity_bin=self.intensity_bin, sample_index=members
             )
-            components = min(self.components, len(histogram.points))
-            mixtures.append(fit_mixture(histogram, components, seed=self.seed).mixture)
+            components = component_count(
+                histogram,
+                self.components,
+                most=self.max_components,
+                observations=effective_patients(samples, members),
+                covariance=self.covariance,
+                seed=self.seed,
+            )
+            components = min(components, len(histogram.points))
+            mixtures.append(fit_mixture(histogram, components, seed=self.seed, covariance=self.covariance).mixture)
         return ClassMixtures(classes=classes, mixtures=tuple(mixtures))
 
     def resummarize(
         self, samples: SegmentationSamples, summary: ClassMixtures, weights: Tensor, /
     ) -> list[ClassMixtures]:
         """What the whole dataset's classes and their mixtures move to when its samples are weighed anew."""
-        classes = refit_classes(segment_features(samples.masks), summary.classes, weights)
-        histograms = sample_histograms(samples, intensity=self.intensity, intensity_bin=self.intensity_bin)
+        classes = self.reclassify(samples, summary.classes, weights)
+        histograms = sample_histograms(
+            samples,
+            intensity=self.intensity,
+            intensity_bin=self.intensity_bin,
+            isotropic=self.covariance == "spherical",
+        )
         mixtures: list[dict[int, GaussianMixture]] = [{} for _ in weights]
         for c, start in enumerate(summary.mixtures):
             of_class = weights * (classes == c)
             there = of_class.any(1).nonzero()[:, 0]
-            for b, mixture in zip(there.tolist(), refit_mixtures(histograms, of_class[there], start), strict=True):
+            refitted = refit_mixtures(histograms, of_class[there], start, covariance=self.covariance)
+            for b, mixture in zip(there.tolist(), refitted, strict=True):
                 mixtures[b][c] = mixture
         return [
             ClassMixtures(numbered(of_sample[row > 0]), tuple(found.values()))

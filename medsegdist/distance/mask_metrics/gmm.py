@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.choices import check_choice, check_count
+from medsegdist.distance.component_choice import COMPONENT_RULES, ComponentRule, component_count
+from medsegdist.distance.covariance_types import COVARIANCE_TYPES, CovarianceType
+from medsegdist.distance.effective_size import effective_patients
 from medsegdist.distance.expectation_maximization import fit_mixture
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_refit import refit_mixtures
@@ -22,7 +26,11 @@ class GmmMetric:
     """d_Y = MW2(g, g') between one mixture per dataset, the same for all samples (the paper's Eq. 10 to 14).
 
     Args:
-        components: number of Gaussians (paper: 5).
+        components: number of Gaussians (paper: 5); or "bic", "elbow" or "silhouette", by which each dataset chooses its
+            own, see :func:`medsegdist.distance.component_choice.component_count`.
+        max_components: the most that a rule may choose.
+        covariance: "full" (paper), "diag", "spherical" (in the unit of the points, be they pixels or intensities) or
+            "tied".
         intensity: True fits (row, column, intensity), the paper's GMM 3D; False (row, column), its GMM 2D. Volumes
             have the slice before the row.
         intensity_bin: width of the intensity bins the pixels are counted in; None takes 1/256 of their span.
@@ -30,15 +38,18 @@ class GmmMetric:
         seed: of the starts of the fit.
     """
 
-    components: int = 5
+    components: int | ComponentRule = 5
+    max_components: int = 10
+    covariance: CovarianceType = "full"
     intensity: bool = True
     intensity_bin: float | None = None
     power: float = 2.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.components < 1:
-            raise ValueError(f"expected at least 1 component, found {self.components}.")
+        check_count("component", self.components, COMPONENT_RULES)
+        check_count("component", self.max_components)
+        check_choice("the type of covariance", self.covariance, COVARIANCE_TYPES)
 
     @property
     def name(self) -> str:
@@ -52,8 +63,16 @@ class GmmMetric:
             DataError: fewer distinct pixels than components.
         """
         histogram = pixel_histogram(samples, intensity=self.intensity, intensity_bin=self.intensity_bin)
+        components = component_count(
+            histogram,
+            self.components,
+            most=self.max_components,
+            observations=effective_patients(samples),
+            covariance=self.covariance,
+            seed=self.seed,
+        )
         try:
-            return fit_mixture(histogram, self.components, seed=self.seed).mixture
+            return fit_mixture(histogram, components, seed=self.seed, covariance=self.covariance).mixture
         except DataError as error:
             raise DataError(f"dataset '{samples.name}': {error}") from error
 
@@ -61,8 +80,13 @@ class GmmMetric:
         self, samples: SegmentationSamples, summary: GaussianMixture, weights: Tensor, /
     ) -> list[GaussianMixture]:
         """The mixtures that the whole dataset's mixture moves to when its samples are weighed anew."""
-        histograms = sample_histograms(samples, intensity=self.intensity, intensity_bin=self.intensity_bin)
-        return refit_mixtures(histograms, weights, summary)
+        histograms = sample_histograms(
+            samples,
+            intensity=self.intensity,
+            intensity_bin=self.intensity_bin,
+            isotropic=self.covariance == "spherical",
+        )
+        return refit_mixtures(histograms, weights, summary, covariance=self.covariance)
 
     def compare(self, source: GaussianMixture, target: GaussianMixture, image_cost: Tensor, /) -> Tensor:
         """(1, 1) MW2 in pixels (and intensity units), not squared."""

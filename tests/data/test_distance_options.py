@@ -1,0 +1,114 @@
+"""The `distance` of a study: what may stand there, and that it means what the distances mean."""
+
+import re
+
+import pytest
+import yaml
+
+from medsegdist.data import distance_options
+from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.manifest import load_study
+from medsegdist.distance.class_choice import CLASS_RULES
+from medsegdist.distance.component_choice import COMPONENT_RULES
+from medsegdist.distance.covariance_types import COVARIANCE_TYPES
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.mask_metrics import FakeClassGmmMetric, FakeClassMetric, GmmMetric, paper_metrics
+from medsegdist.distance.mask_metrics.options import with_options
+from medsegdist.distance.segment_features import FEATURE_GROUPS, FEATURES
+from medsegdist.errors import ManifestError
+
+
+def study(tmp_path, options):
+    datasets = [
+        {"name": name, "modality": "CT", "layout": {"kind": "phantom", "organ": name, "patients": 2, "slices": 1}}
+        for name in ("liver", "spleen")
+    ]
+    content = {"name": "s", "preprocessing": {"grid": [16, 16]}, "datasets": datasets, "targets": ["liver"]}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(content | {"distance": options}))
+    return path
+
+
+def test_both_wings_know_the_same_words():
+    assert set(distance_options.Feature.__args__) == {*FEATURE_GROUPS, *FEATURES}
+    assert DistanceOptions.model_fields["covariance"].annotation.__args__ == COVARIANCE_TYPES
+    assert distance_options.COMPONENT_RULES == COMPONENT_RULES
+    assert distance_options.CLASS_RULES == CLASS_RULES
+
+
+def test_defaults_are_those_of_the_distances():
+    found = DistanceOptions()
+    assert (found.of_masks(), found.of_formula()) == ({}, {})
+    everything = {name: getattr(found, name) for name in DistanceOptions.model_fields}
+    for defaults in (GmmMetric(), FakeClassMetric(), FakeClassGmmMetric()):
+        options = {name: value for name, value in everything.items() if name != "p"}
+        assert with_options(defaults, options) == defaults
+    formula = DatasetDistance(GmmMetric())
+    assert {name: getattr(formula, name) for name in distance_options.OF_FORMULA} == {
+        name: everything[name] for name in distance_options.OF_FORMULA
+    }
+
+
+def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
+    given = {
+        "components": "bic",
+        "covariance": "diag",
+        "classes": 4,
+        "features": ["shape"],
+        "feature_weights": {"area": 2},
+        "p": 2,
+        "normalize": True,
+    }
+    options = load_study(study(tmp_path, given)).distance
+    assert options.of_formula() == {"p": 2, "normalize": True}
+    metrics = {name: with_options(metric, options.of_masks()) for name, metric in paper_metrics().items()}
+    assert metrics["euclidean"] == paper_metrics()["euclidean"]
+    assert (metrics["gmm2d"].components, metrics["gmm2d"].covariance, metrics["gmm2d"].intensity) == (
+        "bic",
+        "diag",
+        False,
+    )
+    assert metrics["fake_classes"].classes == 4
+    assert metrics["fake_classes"].features == ("shape",)
+    assert metrics["fake_classes"].p == 2.0, "the order of W_p, which is no p of Eq. 3"
+    assert metrics["fake_class_gmm"].feature_weights == {"area": 2}
+    assert metrics["fake_class_gmm"].components == "bic"
+
+
+def test_the_options_that_the_readme_shows_are_options(tmp_path, project_root):
+    text = (project_root / "README.md").read_text(encoding="utf-8")
+    (shown,) = [
+        block for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S) if block.startswith("distance:")
+    ]
+    options = load_study(study(tmp_path, yaml.safe_load(shown)["distance"])).distance
+    assert options.model_fields_set == set(DistanceOptions.model_fields) - {"max_components", "max_classes"}
+
+
+def test_a_metric_that_is_no_dataclass_stays_as_it_is():
+    metric = object()
+    assert with_options(metric, {"components": 3}) is metric
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"component": 3}, "distance.component: unknown key; did you mean 'components'?"),
+        (
+            {"components": "bci"},
+            "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found 'bci'",
+        ),
+        ({"components": 0}, "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found 0"),
+        ({"components": True}, "found True"),
+        ({"classes": "gab"}, "one of elbow, bic, gap, found 'gab'; did you mean 'gap'?"),
+        ({"covariance": "sperical"}, "distance.covariance: expected .*found 'sperical'; did you mean 'spherical'?"),
+        ({"features": ["aera"]}, "distance.features.0: expected .*found 'aera'; did you mean 'area'?"),
+        ({"features": []}, "distance.features: "),
+        ({"feature_weights": {"area": -1}}, "distance.feature_weights.area: .*greater than or equal to 0, found -1"),
+        ({"p": 0.5}, "distance.p: .*greater than or equal to 1, found 0.5"),
+        ({"mask_weight": -1}, "distance.mask_weight: .*greater than or equal to 0, found -1"),
+        ({"image_weight": float("inf")}, "distance.image_weight: .*finite"),
+    ],
+)
+def test_what_cannot_be_is_an_error_with_its_place(tmp_path, options, message):
+    with pytest.raises(ManifestError, match=message.replace("?", r"\?").replace("distance.", r"distance\.")):
+        load_study(study(tmp_path, options))
