@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.distance_table import DistanceTable
-    from medsegdist.distance.mask_metrics import MaskMetric
 
 app = typer.Typer(
     help="Distances between binary medical segmentation datasets, to choose what to pre-train on.",
@@ -133,6 +132,7 @@ def check(
 
     with reported_errors():
         study = load_study(study_file)
+        _configured(study.methods or (), study, study_file, seed=0)
         with progress_bars() as progress:
             problems = check_study(study, full=full, progress=lambda name: bar(progress, f"Checking {name}"))
     errors = sum(problem.severity == "error" for problem in problems)
@@ -201,23 +201,18 @@ def _distances(
     """Distances of a study to its targets (None: those of the study; empty: every dataset), also as distances.csv."""
     from medsegdist.data.manifest import load_study
     from medsegdist.distance.bootstrap import Bootstrap
-    from medsegdist.distance.mask_metrics import PAPER_METHODS, all_metrics
+    from medsegdist.distance.mask_metrics import PAPER_METHODS
     from medsegdist.distance.ranking import compare_all
 
     study = load_study(study_file)
     for manifest in study.datasets:
         manifest.check_one_foreground()
-    metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
-    chosen = list(methods or study.methods or PAPER_METHODS)
-    for name in chosen:
-        if name not in metrics:
-            raise ManifestError(f"expected a method among {', '.join(metrics)}, found '{name}'.")
     names = [manifest.name for manifest in study.datasets]
     targets = study.targets if targets is None else targets or names
     for name in targets:
         if name not in names:
             raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
-    configured = _configured({name: metrics[name] for name in chosen}, study, study_file, seed)
+    configured = _configured(methods or study.methods or PAPER_METHODS, study, study_file, seed)
     picked = _device(device)
     with progress_bars() as progress:
         samples = [one.to(picked) for one in _samples(study, cache or out / "samples", workers, progress)]
@@ -231,21 +226,27 @@ def _distances(
             progress=lambda done, total, what: advance(done, total),
         )
     table.save(out / "distances.csv")
+    alone = [one.name for one in samples if len(one.patients) < 2] if replicates else []
+    if alone:
+        said = f"No interval for distances of {', '.join(alone)}: one patient does not tell how patients differ."
+        Console(stderr=True).print(escape(said))
     return study, table
 
 
-def _configured(
-    metrics: Mapping[str, MaskMetric[Any]], study: Study, study_file: Path, seed: int
-) -> dict[str, DatasetDistance]:
-    """The metrics with the options of the study's `distance`."""
+def _configured(methods: Sequence[str], study: Study, study_file: Path, seed: int) -> dict[str, DatasetDistance]:
+    """The distances of these names, with the options of the study's `distance`."""
     from medsegdist.distance.dataset_distance import DatasetDistance
+    from medsegdist.distance.mask_metrics import all_metrics
     from medsegdist.distance.mask_metrics.options import with_options
 
+    metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
+    for name in methods:
+        if name not in metrics:
+            raise ManifestError(f"expected a method among {', '.join(metrics)}, found '{name}'.")
     try:
         of_masks, of_formula = study.distance.of_masks(), study.distance.of_formula()
         return {
-            name: DatasetDistance(with_options(metric, of_masks), seed=seed, **of_formula)
-            for name, metric in metrics.items()
+            name: DatasetDistance(with_options(metrics[name], of_masks), seed=seed, **of_formula) for name in methods
         }
     except ValueError as error:
         raise ManifestError(f"{study_file}: distance: {error}") from error

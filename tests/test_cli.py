@@ -253,3 +253,23 @@ def test_options_that_cannot_be_are_one_clear_error(study, tmp_path, options, me
     result = run("rank", study, "--out", tmp_path / "out", status=2)
     assert message in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_check_knows_the_methods_that_rank_knows(study):
+    study.write_text(study.read_text() + yaml.safe_dump({"methods": ["gmm2"]}))
+    assert "expected a method among euclidean, gmm2d" in run("check", study, status=2).stderr
+
+
+def test_a_dataset_of_one_patient_is_named(study, tmp_path):
+    for folder in ("images", "masks"):
+        for k in (1, 2):
+            (tmp_path / "near" / folder / f"case{k}.nii.gz").unlink()
+    result = run("rank", study, "--method", "gmm2d", "--out", tmp_path / "out")
+    assert "No interval for distances of near: one patient does not tell how patients differ." in result.stderr
+    frame = pd.read_csv(tmp_path / "out" / "distances.csv").set_index("source")
+    assert frame["low"].isna().to_dict() == {"near": True, "far": False}
+
+
+def test_a_grid_that_no_memory_holds_is_refused(study):
+    study.write_text(study.read_text().replace("- 24\n  - 20", "- 100000\n  - 100000"))
+    assert "at most 268,435,456 points in a sample" in " ".join(run("check", study, status=2).stderr.split())

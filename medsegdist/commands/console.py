@@ -41,11 +41,18 @@ def reported_errors() -> Iterator[None]:
     try:
         yield
     except (MedSegDistError, OSError) as error:
-        _tell("Error:", [str(error), *_notes(error)])
+        _tell("Error:", [_in_words(error), *_notes(error)])
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         _tell("Interrupted.", _notes(error))
         raise typer.Exit(130) from error
+
+
+def _in_words(error: BaseException) -> str:
+    """The message; without the number and the quotes that an OSError adds to its own."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -19,6 +20,9 @@ from pydantic import (
 
 PIPELINE_VERSION = 2
 """Raised whenever the same preprocessing begins to give other samples, so that old caches are not used."""
+
+LARGEST_GRID = 2**28
+"""Points of a sample at most."""
 
 Intensity = Literal["window", "hounsfield", "zscore"]
 
@@ -76,6 +80,10 @@ class Preprocessing(BaseModel):
         axes = "(rows, columns)" if self.dimensions == 2 else "(slices, rows, columns)"
         if len(self.grid) != self.dimensions:
             raise ValueError(f"grid: expected {axes} for {self.dimensions} dimensions, found {list(self.grid)}")
+        if math.prod(self.grid) > LARGEST_GRID:
+            raise ValueError(
+                f"grid: expected at most {LARGEST_GRID:,} points in a sample, which take 1 GiB, found {list(self.grid)}"
+            )
         if self.spacing is not None and len(self.spacing) != self.dimensions:
             raise ValueError(f"spacing: expected mm for each of {axes}, found {list(self.spacing)}")
         low, high = self.percentiles

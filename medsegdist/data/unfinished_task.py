@@ -208,7 +208,7 @@ def _check_place(directory: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise FileExistsError(
             errno.EEXIST,
-            "expected a new or empty folder; choose another, or allow this task to be overwritten",
+            "expected a new or empty folder; choose another, or allow this task to be overwritten (--force)",
             directory,
         )
     if not (directory / LISTING).is_file():

@@ -127,7 +127,7 @@ def problem_table(problems: Iterable[Problem]) -> Table:
         severity = Text("error", style="bold red") if problem.severity == "error" else Text("warning")
         # As Text, in which no name is taken for markup or for an emoji.
         cells = (problem.dataset, problem.case, problem.problem, problem.remedy)
-        rich_table.add_row(severity, *(Text(printable(cell)) for cell in cells))
+        rich_table.add_row(severity, *(Text("\n".join(map(printable, cell.splitlines()))) for cell in cells))
     return rich_table
 
 

@@ -62,6 +62,7 @@ def test_intensities_that_ran_over_the_end_of_their_type(modulus, offset):
     assert looks_wrapped((image % modulus + offset)[None])
     assert not looks_wrapped(np.clip(image, 0, modulus - 1)), "clipped"
     assert not looks_wrapped(smooth(0, modulus - 1)), "whole range"
+    assert not looks_wrapped(smooth(0, 255).astype(np.uint8)), "8-bit integers, whose differences wrap themselves"
     assert not looks_wrapped(image), "more than the type holds"
     assert not looks_wrapped(image % modulus + np.float32(0.25)), "fractions"
     assert not looks_wrapped((image % modulus)[:20, :20]), "too few pixels to tell"

@@ -20,7 +20,7 @@ _FEWEST_PAIRS = 1000
 _TYPES = (1 << 8, 1 << 16)
 
 
-def looks_wrapped(image: NDArray[np.floating]) -> bool:
+def looks_wrapped(image: NDArray[np.number]) -> bool:
     """Whether intensities seem to have run over the end of an 8 or 16 bit type, so that 256 became 0, or -1 65535.
 
     Where a smooth image crosses the end of the type, neighbors leap from one end of the range to the other. Their
@@ -28,7 +28,7 @@ def looks_wrapped(image: NDArray[np.floating]) -> bool:
     counted: an image that was clipped leaps between these two, and nowhere else.
 
     Args:
-        image: (*spatial) intensities; fractions are never wrapped.
+        image: (*spatial) intensities of any real type; fractions are never wrapped.
     """
     low, high = float(image.min()), float(image.max())
     modulus = next((size for size in _TYPES if size * 7 / 8 <= high - low < size), None)
@@ -37,7 +37,8 @@ def looks_wrapped(image: NDArray[np.floating]) -> bool:
     leaps = pairs = 0
     # By slabs, so that no second volume is in memory.
     for k in range(len(image)):
-        slab = image[k : k + 2]
+        # As floats: the difference of two 8-bit integers would run over the end of their type itself.
+        slab = image[k : k + 2].astype(np.float32)
         if not np.array_equal(slab[0], np.rint(slab[0])):
             return False
         here = slab[:1]
