@@ -1,5 +1,7 @@
 """Exact optimal transport against scipy, closed forms and its own certificate."""
 
+import warnings
+
 import numpy as np
 import ot
 import pytest
@@ -74,6 +76,29 @@ def test_where_pots_default_stops_early_ours_does_not():
     transport = solve_transport(cost, uniform, uniform)
     assert transport.optimality_gap < 1e-9
     assert transport.value < stopped_early * (1 - 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [500, 2000, 4000])
+def test_twenty_problems_of_a_size_are_solved_to_the_certified_optimum(n):
+    """Images of a few hundred dimensions lie like these points: far from each other, all about equally."""
+    stopped = 0
+    uniform = torch.full((n,), 1 / n, dtype=torch.float64)
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        x, y = (torch.randn(n, 64, dtype=torch.float64, generator=generator) for _ in range(2))
+        cost = torch.cdist(x, y + 0.3)
+        transport = solve_transport(cost, uniform, uniform)
+        assert transport.optimality_gap < 1e-9
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            of_default = ot.emd2(uniform.numpy(), uniform.numpy(), cost.numpy())
+        if any("numItermax" in str(warning.message) for warning in caught):
+            stopped += 1
+            assert transport.value < of_default * (1 - 1e-5)
+        else:
+            assert transport.value == pytest.approx(of_default, rel=1e-9)
+    assert stopped == {500: 0}.get(n, 20)
 
 
 def test_a_stop_before_the_optimum_raises():

@@ -1,0 +1,93 @@
+#!/usr/bin/env python
+"""The whole `euclidean` distance against two `ot.dist` and one `ot.emd2`, on the same slices with as many iterations.
+
+    python scripts/bench_image_cost.py [--quick] [--samples N] [--rows ROWS]
+
+GeomLoss, where it is installed, computes its Sinkhorn divergence of the images alone, which is a regularized value.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import numpy as np
+import ot
+import torch
+from _bench import lesions, one_thread, peak_of, seconds_of, show
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.image_cost import image_cost
+from medsegdist.distance.mask_metrics import EuclideanMetric
+from medsegdist.distance.transport import MAX_ITERATIONS, solve_transport
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument("--samples", type=int, default=2000, help="n = m")
+    parser.add_argument("--rows", type=int, default=256, help="of a square slice")
+    options = parser.parse_args(arguments)
+    n, rows = (30, 32) if options.quick else (options.samples, options.rows)
+    a = lesions("a", n=n, rows=rows, radius=rows / 12, seed=0)
+    b = lesions("b", n=n, rows=rows, radius=rows / 10, seed=1, center=(0.4, 0.55))
+    distance = DatasetDistance(EuclideanMetric(), max_samples=n)
+    with one_thread():
+        ((found, here), peak_here) = peak_of(lambda: seconds_of(lambda: distance(a, b)))
+        (_, cost_here), peak_cost = peak_of(lambda: seconds_of(lambda: image_cost(a.images, b.images)))
+        ((expected, there), peak_there) = peak_of(lambda: seconds_of(lambda: _with_pot(a, b)))
+        (_, cost_there), _ = peak_of(lambda: seconds_of(lambda: ot.dist(_flat(a), _flat(b), metric="euclidean")))
+        of_geomloss = _geomloss(a, b)
+    matrix = 8 * n * n / 2**20
+    samples = (a.images.nbytes + b.images.nbytes + a.masks.nbytes + b.masks.nbytes) / 2**20
+    told = f"whole distance (relative difference {abs(found.value / expected - 1):.1g}, gap {found.optimality_gap:.1g})"
+    show(
+        f"euclidean, n = m = {n} slices of {rows} x {rows}, processor seconds",
+        [
+            (told, f"{here:.1f} s", f"{there:.1f} s", f"{there / here:.2f}x", ">= 3x, <= 1e-6"),
+            ("image cost alone", f"{cost_here:.1f} s", f"{cost_there:.1f} s", f"{cost_there / cost_here:.2f}x", ""),
+            _memory("memory beside the samples, whole", peak_here, peak_there, matrix),
+            _memory("memory beside the samples, image cost alone", peak_cost, None, matrix),
+        ],
+        ("POT",),
+        [
+            f"The samples take {samples:.0f} MiB, a cost matrix {matrix:.0f} MiB, a block of pixels 128 MiB.",
+            of_geomloss,
+        ],
+    )
+
+
+def _memory(work: str, here: float | None, there: float | None, matrix: float) -> tuple[object, ...]:
+    told = ["" if peak is None else f"{peak:.0f} MiB" for peak in (here, there)]
+    return work, *told, "" if here is None else f"{here / matrix:.1f} matrices", "<= 1.5 + block"
+
+
+def _flat(samples: SegmentationSamples) -> np.ndarray:
+    return samples.images.flatten(1).double().numpy()
+
+
+def _with_pot(a: SegmentationSamples, b: SegmentationSamples) -> float:
+    cost = ot.dist(_flat(a), _flat(b), metric="euclidean")
+    segments = [torch.where(one.masks, one.images + 1, 0.0).flatten(1).double().numpy() for one in (a, b)]
+    cost += ot.dist(*segments, metric="euclidean")
+    mass = [one.mass.numpy() for one in (a, b)]
+    return float(ot.emd2(*mass, cost, numItermax=MAX_ITERATIONS))
+
+
+def _geomloss(a: SegmentationSamples, b: SegmentationSamples) -> str:
+    try:
+        from geomloss import SamplesLoss
+    except ImportError:
+        return "GeomLoss is not installed: not compared."
+    cost = image_cost(a.images, b.images)
+    exact = solve_transport(cost, a.weights, b.weights).value
+    loss = SamplesLoss("sinkhorn", p=1, blur=0.01 * float(cost.mean()), backend="tensorized")
+    arguments = [part for one in (a, b) for part in (one.mass, one.images.flatten(1).double())]
+    value, seconds = seconds_of(lambda: float(loss(*arguments)))
+    return f"GeomLoss {version('geomloss')}, images alone: {seconds:.1f} s, {value / exact - 1:+.2%} of the optimum."
+
+
+if __name__ == "__main__":
+    main()

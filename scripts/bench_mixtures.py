@@ -1,0 +1,87 @@
+#!/usr/bin/env python
+"""Gaussian mixtures of segment pixels against scikit-learn, and MW2 against POT.
+
+    python scripts/bench_mixtures.py [--quick] [--pixels-2d MILLIONS] [--pixels-3d MILLIONS]
+
+Ours searches among many starts; scikit-learn makes one fit of one start, with its default tolerance of 1e-3.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import ot.gmm
+import torch
+from _bench import lesions, one_thread, seconds_of, show
+from sklearn.mixture import GaussianMixture as ScikitMixture
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.expectation_maximization import fit_mixture
+from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture_transport import squared_mixture_wasserstein
+from medsegdist.distance.pixel_histogram import PixelHistogram, pixel_histogram
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument("--pixels-2d", type=float, default=20, help="segment pixels in millions")
+    parser.add_argument("--pixels-3d", type=float, default=5, help="segment pixels in millions")
+    options = parser.parse_args(arguments)
+    rows, mixtures = [], []
+    with one_thread():
+        for intensity, millions, target in ((False, options.pixels_2d, 200), (True, options.pixels_3d, 20)):
+            samples = _samples(0.02 if options.quick else millions)
+            found, row = _fits(samples, intensity, target)
+            mixtures.append(found)
+            rows.append(row)
+        rows.append(_transports(mixtures[1], _samples(0.02 if options.quick else 1, center=(0.4, 0.6))))
+    show("Mixtures of 5 components, processor seconds", rows, ("scikit-learn", "POT"))
+
+
+def _samples(millions: float, center: tuple[float, float] = (0.5, 0.5)) -> SegmentationSamples:
+    """256 x 256 slices with about so many segment pixels in all."""
+    one = lesions("probe", n=40, rows=256, radius=40, seed=0, center=center)
+    return lesions(
+        "lesions",
+        n=max(8, round(40 * millions * 1e6 / int(one.masks.sum()))),
+        rows=256,
+        radius=40,
+        seed=1,
+        center=center,
+    )
+
+
+def _fits(samples: SegmentationSamples, intensity: bool, target: int) -> tuple[GaussianMixture, tuple[object, ...]]:
+    def ours() -> GaussianMixture:
+        return fit_mixture(pixel_histogram(samples, intensity=intensity), 5, seed=0).mixture
+
+    mixture, here = seconds_of(ours)
+    points = samples.masks.nonzero()[:, 1:].double()
+    if intensity:
+        points = torch.cat([points, samples.images[samples.masks].double()[:, None]], 1)
+    array = points.numpy()
+    scikit, there = seconds_of(lambda: ScikitMixture(5, random_state=0).fit(array))
+    theirs = GaussianMixture(*(torch.from_numpy(x) for x in (scikit.weights_, scikit.means_, scikit.covariances_)))
+    histogram = PixelHistogram(points, torch.ones(len(points), dtype=torch.float64))
+    better = mixture.log_likelihood(histogram) - theirs.log_likelihood(histogram)
+    work = (
+        f"{'3D' if intensity else '2D'} fit, {len(points) / 1e6:.3g} M pixels, against one scikit-learn fit "
+        f"({scikit.n_iter_} steps; mean log-likelihood {better:+.2g})"
+    )
+    return mixture, (work, f"{here:.2f} s", f"{there:.1f} s", f"{there / here:.1f}x", f">= {target}x")
+
+
+def _transports(one: GaussianMixture, samples: SegmentationSamples) -> tuple[object, ...]:
+    other = fit_mixture(pixel_histogram(samples, intensity=True), 5, seed=0).mixture
+    arrays = [getattr(m, n).numpy() for n in ("means", "covariances", "weights") for m in (one, other)]
+    times = 200
+    ours, here = seconds_of(lambda: [squared_mixture_wasserstein(one, other) for _ in range(times)])
+    theirs, there = seconds_of(lambda: [float(ot.gmm.gmm_ot_loss(*arrays)) for _ in range(times)])
+    work = f"MW2 squared, 5 and 5 components, against ot.gmm (relative difference {abs(ours[0] / theirs[0] - 1):.1g})"
+    return work, f"{1e3 * here / times:.2f} ms", f"{1e3 * there / times:.2f} ms", f"{there / here:.1f}x", "equal"
+
+
+if __name__ == "__main__":
+    main()
