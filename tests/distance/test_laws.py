@@ -24,8 +24,11 @@ from tests.synthetic import blobs
 GRIDS = {"slices": (32, 40), "volumes": (10, 20, 24)}
 
 
+METHODS = [pytest.param(method, marks=pytest.mark.slow if method == "fake_class_gmm" else ()) for method in PAPER_METHODS]
+
+
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
-@pytest.mark.parametrize("method", PAPER_METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_the_papers_methods_obey_the_laws(method, grid):
     a = blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1)
     b = blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2)

