@@ -40,7 +40,9 @@ def test_the_gap_of_an_elongated_cloud_is_that_of_one_class():
     assert count(torch.from_numpy(along @ [[1.0, 0.9, -1.1]] + rng.uniform(-0.02, 0.02, size=(200, 3))), "gap") == 1
 
 
-@pytest.mark.parametrize("rule", CLASS_RULES)
+@pytest.mark.parametrize(
+    "rule", [pytest.param(rule, marks=pytest.mark.slow if rule == "gap" else ()) for rule in CLASS_RULES]
+)
 def test_order_copies_and_a_factor_of_the_weights_change_nothing(rule):
     features = groups(3, n=30, seed=7)
     rng = np.random.default_rng(2)

@@ -50,7 +50,7 @@ METRICS = {
 }
 
 
-@pytest.mark.parametrize("sets", SETS.values(), ids=SETS.keys())
+@pytest.mark.parametrize("sets", [SETS["slices"], pytest.param(SETS["volumes"], marks=pytest.mark.slow)], ids=SETS)
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
 def test_options_of_metrics_keep_the_laws(metric, sets):
     check_mask_metric(metric, *sets)

@@ -61,8 +61,8 @@ def _cluster_scans(scan_ids: Sequence[int]) -> list[Nodule]:
 def nearest_mm(one: Any, other: Any) -> float:
     """Mm between the nearest points of two annotations' outlines.
 
-    pylidc groups annotations that are nearer than the slice thickness, which is in mm; its own measure of nearness counts
-    voxels.
+    pylidc groups annotations that are nearer than the slice thickness, which is in mm; its own measure of nearness
+    counts voxels.
 
     Args:
         one: an annotation of pylidc.
