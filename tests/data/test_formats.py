@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import os
-import sys
 import zlib
 
 import nibabel as nib
@@ -13,13 +11,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from medsegdist.data.cache_names import source_stamp
 from medsegdist.data.collect import collect
 from medsegdist.data.dataset import load_dataset_samples, prepared_dataset
-from medsegdist.data.layouts._volume_reading import _inflated, read_volume
+from medsegdist.data.layouts._volume_reading import read_volume
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.errors import DataError
@@ -383,29 +379,3 @@ def test_a_real_ct_and_its_organs(tmp_path, data_root, organ):
     side = (samples.masks[0].sum((0, 1)) * columns).sum() / samples.masks.sum()
     middle = (body.sum((0, 1)) * columns).sum() / body.sum()
     assert (side < middle) == (organ == "liver")
-
-
-def inflated(content: bytes) -> tuple[str, object]:
-    try:
-        return "whole", _inflated(content)
-    except (OSError, EOFError, zlib.error) as error:
-        return type(error).__name__, str(error)
-
-
-@given(st.binary(max_size=300), st.data())
-def test_isal_inflates_what_gzip_does_and_refuses_what_gzip_refuses(voxels, data):
-    content = bytearray(gzip.compress(voxels, mtime=0))
-    kind = data.draw(st.sampled_from(["whole", "flipped", "cut", "longer"]))
-    where = data.draw(st.integers(0, len(content) - 1))
-    if kind == "flipped":
-        content[where] ^= data.draw(st.integers(1, 255))
-    elif kind == "cut":
-        del content[where:]
-    elif kind == "longer":
-        content += data.draw(st.sampled_from([b"\0" * 5, b"junk", gzip.compress(b"more", mtime=0)]))
-    with_isal = inflated(bytes(content))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "isal", None)
-        assert inflated(bytes(content)) == with_isal
-    if kind == "whole":
-        assert with_isal == ("whole", voxels)
