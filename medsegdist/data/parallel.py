@@ -17,12 +17,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.connection import wait
 from time import perf_counter
 from typing import Any, TypeVar, cast
 
 import torch
+
+from medsegdist.threads import one_thread
 
 Result = TypeVar("Result")
 
@@ -83,7 +84,7 @@ def ordered_results(work: Callable[[int], Result], total: int, workers: int | No
             count = 1
             continue
         start = perf_counter()
-        with _one_thread():
+        with one_thread():
             result = work(done)
         spent += perf_counter() - start
         done += 1
@@ -138,17 +139,6 @@ class _SmallFile(io.BytesIO):
         if self.tell() + memoryview(data).nbytes > _LARGEST_PICKLE:
             raise OverflowError(f"more than {_LARGEST_PICKLE} bytes")
         return super().write(data)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch with one thread, as in the processes: sums that are split over threads may differ in their last bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 # In a worker: what it was started for, or None where it could not be loaded there.

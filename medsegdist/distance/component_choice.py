@@ -14,9 +14,10 @@ from medsegdist.distance.choices import check_count
 from medsegdist.distance.covariance_types import CovarianceType, free_parameters
 from medsegdist.distance.elbow import elbow
 from medsegdist.distance.em_steps import Cells, climb, maximization
-from medsegdist.distance.expectation_maximization import WARM_UP, coarse_cells, one_thread
+from medsegdist.distance.expectation_maximization import WARM_UP, coarse_cells
 from medsegdist.distance.mixture_search import SETTLED, Search, growing_mixtures, settled
 from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.threads import one_thread
 
 ComponentRule = Literal["bic", "elbow", "silhouette"]
 COMPONENT_RULES: tuple[str, ...] = get_args(ComponentRule)

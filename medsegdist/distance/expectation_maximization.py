@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +15,7 @@ from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_search import Search, search_mixtures
 from medsegdist.distance.pixel_histogram import PixelHistogram
 from medsegdist.errors import DataError
+from medsegdist.threads import one_thread
 
 COARSE_CELLS = 500
 """Cells that the search for the best optimum works on; the best ones found are then fitted to all points."""
@@ -116,17 +115,6 @@ def coarse_cells(cells: Cells, least: int) -> Cells:
     if len(coarse) < least:  # few pixels, or an outlier so far off that all others share a box
         coarse = cells.merged(len(cells))
     return Cells(coarse.monomials.cpu(), coarse.masses.cpu())
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Many small products: more threads would mostly wait for one another, on a busy machine for minutes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def mixture_of(

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from medsegdist.distance.covariance_types import CovarianceType
 from medsegdist.distance.em_steps import climb, expectation, natural_parameters
-from medsegdist.distance.expectation_maximization import mixture_of, one_thread
+from medsegdist.distance.expectation_maximization import mixture_of
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.sample_histograms import SampleHistograms
+from medsegdist.threads import one_thread
 
 STEPS = 101
 """E steps at most. The start is near, and a fit whose slowest direction still creeps has found its place."""

@@ -1,0 +1,23 @@
+"""How many threads torch computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch with one thread, which gets its other ones back afterwards.
+
+    Many small products mostly wait for one another on more threads, on a busy machine for minutes; and sums that are
+    split over threads may differ in their last bit.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
