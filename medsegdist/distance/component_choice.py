@@ -14,13 +14,16 @@ from medsegdist.distance.choices import check_count
 from medsegdist.distance.covariance_types import CovarianceType, free_parameters
 from medsegdist.distance.elbow import elbow
 from medsegdist.distance.em_steps import Cells, climb, maximization
-from medsegdist.distance.expectation_maximization import WARM_UP, coarse_cells
+from medsegdist.distance.expectation_maximization import coarse_cells
 from medsegdist.distance.mixture_search import SETTLED, Search, growing_mixtures, settled
 from medsegdist.distance.pixel_histogram import PixelHistogram
 from medsegdist.threads import one_thread
 
 ComponentRule = Literal["bic", "elbow", "silhouette"]
 COMPONENT_RULES: tuple[str, ...] = get_args(ComponentRule)
+
+STEPS = 21
+"""Steps on all points that the number of components is judged after; the last digits decide nothing."""
 
 
 def component_count(
@@ -130,7 +133,7 @@ def _grown(
     with one_thread():
         for carried, _ in growing_mixtures(coarse, most, search, np.random.default_rng(seed)):
             best = settled(coarse, carried, search)[0][:, :1]
-            likelihood = climb(cells, best, WARM_UP, search.floor, SETTLED, search.covariance)[1]
+            likelihood = climb(cells, best, STEPS, search.floor, SETTLED, search.covariance)[1]
             yield float(likelihood), _silhouette_of(coarse, best, search) if silhouettes else 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -10,21 +11,25 @@ from torch import Tensor
 
 from medsegdist.distance.choices import check_choice
 from medsegdist.distance.covariance_types import COVARIANCE_TYPES, CovarianceType, constrained
-from medsegdist.distance.em_steps import EMPTY, Cells, climb, floored, moments
+from medsegdist.distance.em_newton import come_to_rest
+from medsegdist.distance.em_steps import EMPTY, Cells, floored, moments
 from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_search import Search, search_mixtures
+from medsegdist.distance.mixture_search import SETTLED, Search, search_mixtures
 from medsegdist.distance.pixel_histogram import PixelHistogram
 from medsegdist.errors import DataError
 from medsegdist.threads import one_thread
 
 COARSE_CELLS = 500
-"""Cells that the search for the best optimum works on; the best ones found are then fitted to all points."""
+"""Cells that the search for the best optimum works on."""
+
+FINER = 10
+"""How many times as many cells each next level has, up to all points."""
+
+FOLLOWING = 101
+"""Passes at most over the cells of a level."""
 
 FINALISTS = 3
-"""Optima of the search that are compared on all points."""
-
-WARM_UP = 21
-"""Steps on all points before the finalists are compared."""
+"""Optima of the search that are compared on the next level."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,16 +39,14 @@ class MixtureFit:
     Args:
         mixture: the likeliest one found, its components in increasing order of their means.
         log_likelihood: mean logarithm of its density over the mass of the points.
-        iterations: steps of expectation-maximization on all points.
+        iterations: passes over all points.
         converged: False if the last step still moved more than the tolerance.
-        log_likelihoods: of every optimum that was fitted to all points, best first.
     """
 
     mixture: GaussianMixture
     log_likelihood: float
     iterations: int
     converged: bool
-    log_likelihoods: tuple[float, ...]
 
 
 def fit_mixture(
@@ -58,8 +61,9 @@ def fit_mixture(
 ) -> MixtureFit:
     """The likeliest Gaussian mixture of weighted points, by expectation-maximization in float64.
 
-    The search for the best of many local optima works on a coarsened histogram, where it is cheap; the best ones are
-    then fitted to all points. Neither the order of the points nor a common factor of their masses matters.
+    The search for the best of many local optima works on a coarsened histogram, where it is cheap; the best one is
+    then followed through finer ones to all points, where Newton's method ends it. Neither the order of the points nor
+    a common factor of their masses matters.
 
     Args:
         histogram: h points in d dimensions.
@@ -67,7 +71,7 @@ def fit_mixture(
         seed: of the search.
         tolerance: a fit has converged when one step moves no mass, mean or second moment of a component by more, in
             standard deviations of the points.
-        max_iterations: steps on all points.
+        max_iterations: passes over all points.
         covariance: what covariances may look like.
         search: how hard to search; by default as hard as it takes for different seeds to find the same optimum.
 
@@ -88,20 +92,26 @@ def fit_mixture(
         )
     with one_thread():
         optima, _ = search_mixtures(coarse, components, search, np.random.default_rng(seed))
-    optima, likelihoods, _, warm_up = climb(cells, optima[:, :FINALISTS], WARM_UP, search.floor, tolerance, covariance)
-    best = int(likelihoods.argmax())
-    statistics, likelihood, change, steps = climb(
-        cells, optima[:, [best]], max_iterations, search.floor, tolerance, covariance
-    )
-    likelihoods[best] = likelihood[0]
-    in_units = likelihoods - scale.log().sum().cpu()
+    contenders = [optima[:, [r]] for r in range(min(FINALISTS, optima.shape[1]))]
+    for finer in refinements(cells) or [cells]:
+        rests = [come_to_rest(finer, start, FOLLOWING, search.floor, SETTLED, covariance) for start in contenders]
+        contenders = [max(rests, key=attrgetter("log_likelihood")).statistics]
+    best = come_to_rest(cells, contenders[0], max_iterations, search.floor, tolerance, covariance)
     return MixtureFit(
-        mixture=mixture_of(statistics.squeeze(1), search.floor, center.cpu(), scale.cpu(), covariance),
-        log_likelihood=float(in_units[best]),
-        iterations=warm_up + steps,
-        converged=float(change) <= tolerance,
-        log_likelihoods=tuple(sorted(in_units.tolist(), reverse=True)),
+        mixture=mixture_of(best.statistics.squeeze(1), search.floor, center.cpu(), scale.cpu(), covariance),
+        log_likelihood=best.log_likelihood - float(scale.log().sum()),
+        iterations=best.steps,
+        converged=best.change <= tolerance,
     )
+
+
+def refinements(cells: Cells) -> list[Cells]:
+    """The cells between the coarse ones that optima are searched on and all of them, the fewest first."""
+    levels = [cells]
+    sizes = [COARSE_CELLS * FINER**step for step in range(1, 20)]
+    for size in reversed([size for size in sizes if 2 * size < len(cells)]):
+        levels.append(levels[-1].merged(size))
+    return levels[:0:-1]
 
 
 def coarse_cells(cells: Cells, least: int) -> Cells:
