@@ -27,20 +27,52 @@ TITLES = {
 }
 """What the paper calls its methods, and where its own numbers stand."""
 
+NAMED_COLUMNS = 5
+"""More columns than that get numbers in place of names."""
+
+LEAST_NAME = 8
+"""Characters that names of rows have at least beside many columns; they go on in the next line."""
+
 
 def distance_tables(table: DistanceTable) -> list[Table]:
-    """One table per method with a row per source and a column per target, as the paper's Tables 5 to 9."""
-    rendered = []
-    for method in table.methods:
-        matrix = table.matrix(method)
-        rich_table = Table("", title=TITLES.get(method, escape(method)), title_justify="left")
-        for target in matrix.columns:
-            rich_table.add_column(escape(target), justify="right")
-        for source, values in matrix.iterrows():
-            cells = ["-" if pd.isna(value) else f"{value:,.2f}" for value in values]
-            rich_table.add_row(escape(str(source)), *cells)
-        rendered.append(rich_table)
-    return rendered
+    """One table per method with a row per source and a column per target, as the paper's Tables 5 to 9.
+
+    Where many columns leave no room for names, numbers stand for them, which the rows explain.
+    """
+    return [
+        _numbered(table, method) if len(table.targets) > NAMED_COLUMNS else _named(table, method)
+        for method in table.methods
+    ]
+
+
+def _named(table: DistanceTable, method: str) -> Table:
+    matrix = table.matrix(method)
+    rich_table = Table("", title=_title(method), title_justify="left")
+    for target in matrix.columns:
+        rich_table.add_column(escape(target), justify="right")
+    for source, values in matrix.iterrows():
+        rich_table.add_row(escape(str(source)), *("-" if pd.isna(value) else f"{value:,.2f}" for value in values))
+    return rich_table
+
+
+def _numbered(table: DistanceTable, method: str) -> Table:
+    matrix = table.matrix(method)
+    order = [*matrix.columns, *(source for source in matrix.index if source not in matrix.columns)]
+    named = {name: f"{number} {name}" for number, name in enumerate(order, start=1)}
+    cells = matrix.map(lambda value: "-" if pd.isna(value) else _amount(value).replace(",", ""))
+    widths = [max(map(len, cells[target])) + 1 for target in cells.columns]
+    room = max(LEAST_NAME, min(max(map(len, named.values())), 78 - sum(widths)))
+    rich_table = Table(title=_title(method), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    rich_table.add_column("", width=room)
+    for number in range(1, len(widths) + 1):
+        rich_table.add_column(str(number), justify="right", no_wrap=True)
+    for source in (name for name in order if name in cells.index):
+        rich_table.add_row(escape(named[source]), *cells.loc[source])
+    return rich_table
+
+
+def _title(method: str) -> str:
+    return TITLES.get(method, escape(method))
 
 
 def ranking_table(table: DistanceTable, target: str) -> Table:

@@ -83,6 +83,22 @@ def test_a_matrix_has_a_row_per_source_and_a_column_per_target():
     assert text.count(" - ") == 2
 
 
+def test_a_wide_matrix_shows_every_number_in_80_columns():
+    names = [f"a dataset with a long name {k}" for k in range(10)]
+    rows = tuple(
+        row(source, "gmm2d", 1000.0 * (i + 1) + j, 1, target=target)
+        for j, target in enumerate(names)
+        for i, source in enumerate(names)
+        if i != j
+    )
+    (rendered,) = distance_tables(DistanceTable(rows=rows))
+    text = shown(rendered)
+    for value in rows:
+        assert f" {value.distance:.0f}" in text
+    assert "\n 10 a" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_markup_in_a_name_is_a_name():
     table = DistanceTable(rows=(row("[red]x", "gmm2d", 1.0, 1, target="[bold]t"),))
     text = shown(ranking_table(table, "[bold]t"))
