@@ -49,10 +49,13 @@ if TYPE_CHECKING:
         MissingDependencyError,
         PreprocessingMismatchError,
     )
+    from medsegdist.transfer.agreement import Agreement, measure_agreement
+    from medsegdist.transfer.prediction import predict_gain
 
     __version__: str
 
 __all__ = [
+    "Agreement",
     "Bootstrap",
     "ClassMatching",
     "ConvergenceError",
@@ -97,8 +100,10 @@ __all__ = [
     "load_study",
     "make_dataset",
     "match_classes",
+    "measure_agreement",
     "mixture_wasserstein",
     "multiclass_distance",
+    "predict_gain",
     "rank_sources",
     "solve_transport",
 ]
@@ -145,6 +150,8 @@ _NAMES_OF_MODULE = {
         "MissingDependencyError",
         "PreprocessingMismatchError",
     ),
+    "medsegdist.transfer.agreement": ("Agreement", "measure_agreement"),
+    "medsegdist.transfer.prediction": ("predict_gain",),
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 

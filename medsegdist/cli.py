@@ -12,8 +12,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from medsegdist.commands.agreement import agreement
 from medsegdist.commands.console import AsJson, bar, progress_bars, reported_errors
 from medsegdist.commands.fetch import fetch
+from medsegdist.commands.paper import paper
 from medsegdist.commands.prepare import export_lidc, prepare
 from medsegdist.errors import ManifestError, MedSegDistError
 
@@ -34,6 +36,8 @@ lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
 app.add_typer(lidc, name="lidc")
 app.add_typer(fetch, name="fetch")
 app.command()(prepare)
+app.command()(agreement)
+app.command()(paper)
 lidc.command("export")(export_lidc)
 
 StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]

@@ -17,6 +17,7 @@ from tests.laws import check_mask_metric
 from tests.synthetic import blobs
 
 PUBLIC_NAMES = {
+    "Agreement": "medsegdist.transfer.agreement",
     "Bootstrap": "medsegdist.distance.bootstrap",
     "ClassMatching": "medsegdist.distance.class_matching",
     "ConvergenceError": "medsegdist.errors",
@@ -60,8 +61,10 @@ PUBLIC_NAMES = {
     "load_study": "medsegdist.data.manifest",
     "make_dataset": "medsegdist.data.dataset",
     "match_classes": "medsegdist.distance.class_matching",
+    "measure_agreement": "medsegdist.transfer.agreement",
     "mixture_wasserstein": "medsegdist.distance.mixture_transport",
     "multiclass_distance": "medsegdist.distance.multiclass",
+    "predict_gain": "medsegdist.transfer.prediction",
     "rank_sources": "medsegdist.distance.ranking",
     "solve_transport": "medsegdist.distance.transport",
 }

@@ -1,0 +1,118 @@
+"""`medsegdist agreement`: whether distance foretold gain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from medsegdist.commands.console import AsJson, reported_errors
+from medsegdist.errors import DataError
+
+if TYPE_CHECKING:
+    from medsegdist.transfer.agreement import Agreement
+
+DistancesFile = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV with the columns source, target, distance and, for several, method.", metavar="DISTANCES.csv"
+    ),
+]
+GainsFile = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV with the columns source, target, gain_percent and, for several, seed.", metavar="GAINS.csv"
+    ),
+]
+
+
+def agreement(
+    distances_file: DistancesFile,
+    gains_file: GainsFile,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for agreement.json and agreement.csv.", file_okay=False)
+    ] = Path("out"),
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="Method to compare, repeatable. [default: all]")
+    ] = None,
+    predict: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Distance of a new source, whose gain is to be foretold, repeatable; METHOD=DISTANCE if there are "
+            "several methods."
+        ),
+    ] = None,
+    leave_out: Annotated[bool, typer.Option("--leave-out", help="Show the result without each source.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the permutations.", min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compares distances with what transfer learning gained: regression, ranks, regret, and what they rest on.
+
+    Sources that have a distance and no gain yet get the gain to expect of them.
+    """
+    from medsegdist.transfer.agreement import measure_agreement, save_agreement, to_json
+    from medsegdist.transfer.records import read_distances, read_gains
+
+    with reported_errors():
+        distances, gains = read_distances(distances_file), read_gains(gains_file)
+        names = method or list(dict.fromkeys(record.method for record in distances))
+        foretold = _predictions(predict or (), names)
+        agreements = measure_agreement(distances, gains, methods=method, predict=foretold, seed=seed)
+        save_agreement(agreements, out)
+    if as_json:
+        typer.echo(to_json(agreements))
+        return
+    _show(agreements, leave_out)
+    Console().print(f"All numbers: {escape(str(out / 'agreement.json'))}", soft_wrap=True)
+
+
+def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list[float]]:
+    """Distances by method, from what stands on the command line."""
+    found: dict[str, list[float]] = {}
+    for text in texts:
+        name, equals, number = text.rpartition("=")
+        if not equals and len(methods) > 1:
+            raise DataError(
+                f"expected --predict METHOD=DISTANCE, as there are the methods {', '.join(methods)}, found '{text}'; "
+                "or choose one with --method."
+            )
+        try:
+            distance = float(number)
+        except ValueError as error:
+            raise DataError(f"expected a number as the distance of --predict, found '{text}'.") from error
+        if distance - distance != 0:
+            raise DataError(f"expected a finite distance of --predict, found '{text}'.")
+        found.setdefault(name if equals else methods[0], []).append(distance)
+    return found
+
+
+def _show(agreements: Sequence[Agreement], leave_out: bool) -> None:
+    from medsegdist.report.agreement import (
+        certainty_table,
+        choice_tables,
+        prediction_table,
+        rank_table,
+        regression_table,
+        warning_lines,
+        without_table,
+    )
+
+    console = Console()
+    for table in (
+        regression_table(agreements),
+        rank_table(agreements),
+        certainty_table(agreements),
+        *choice_tables(agreements),
+    ):
+        console.print(table)
+    if leave_out:
+        console.print(without_table(agreements))
+    predictions = prediction_table(agreements)
+    if predictions is not None:
+        console.print(predictions)
+    for line in warning_lines(agreements):
+        console.print(line)

@@ -1,0 +1,176 @@
+"""Distances against gains, and the paper's own statistics, as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from medsegdist.data.problems import printable
+
+if TYPE_CHECKING:
+    from medsegdist.transfer.agreement import Agreement
+    from medsegdist.transfer.paper_statistics import PaperComparison
+
+NOTHING = "-"
+"""Stands where a number is undefined."""
+
+
+def regression_table(agreements: Sequence[Agreement]) -> Table:
+    """The paper's regression of gain on distance, a row per method."""
+    table = _table("Gain = intercept + slope * distance", "Method", "n", "Slope", "95% interval", "R^2")
+    _add(table, "p of the\nintercept", "p of the\nslope")
+    for one in agreements:
+        line = one.line
+        interval = f"[{line.slope_low:#.2g}, {line.slope_high:#.2g}]"
+        p_values = (f"{line.p_intercept:.3g}", f"{line.p_slope:.3g}")
+        cells = (str(line.n), f"{line.slope:#.3g}", interval, f"{line.r_squared:.2f}", *p_values)
+        table.add_row(_name(one.method), *cells)
+    return table
+
+
+def rank_table(agreements: Sequence[Agreement]) -> Table:
+    """Rank correlations, and the mean regret of choosing the nearest source, a row per method."""
+    heads = ("Spearman", "Kendall", "weighted\nKendall", "Regret,\npoints", "in % of\nthe best")
+    table = _table("Order, and what the nearest source costs", "Method", *heads)
+    for one in agreements:
+        correlations = [NOTHING] * 3
+        if one.ranks is not None:
+            found = (one.ranks.spearman, one.ranks.kendall, one.ranks.weighted_kendall)
+            correlations = [f"{value:.2f}" for value in found]
+        table.add_row(_name(one.method), *correlations, _number(one.regret, ".1f"), _number(one.regret_percent, ".0f"))
+    return table
+
+
+def certainty_table(agreements: Sequence[Agreement]) -> Table:
+    """p-values that assume less than the regression's, and the one that is left without the weightiest source."""
+    heads = ("gains shuffled\nwithin targets", "whole sources\nshuffled", "intercept for\neach target")
+    table = _table("p of the slope", "Method", *heads, "without the source\nit rests on most")
+    for one in agreements:
+        weakest = one.weakest
+        rest = f"{weakest.line.p_slope:.2g} ({weakest.source})" if weakest and weakest.line else NOTHING
+        table.add_row(
+            _name(one.method),
+            f"{one.within_targets.p_slope:.2g}" if one.within_targets else NOTHING,
+            f"{one.whole_sources.p_slope:.2g}" if one.whole_sources else NOTHING,
+            f"{one.fixed_effects.p_slope:.2g}" if one.fixed_effects else NOTHING,
+            _name(rest),
+        )
+    return table
+
+
+def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
+    """For each target the nearest source by each method, and what it gained."""
+    for target in dict.fromkeys(found.target for one in agreements for found in one.targets):
+        table = _table(f"Nearest source for {printable(target)}", "Method", "Nearest", "Gain, %", "Place", "Regret")
+        table.columns[1].justify = "left"
+        seen = []
+        for one in agreements:
+            for found in one.targets:
+                if found.target == target:
+                    place = f"{found.picked_rank} of {found.sources}"
+                    cells = (f"{found.picked_gain:.1f}", place, f"{found.regret:.1f}")
+                    table.add_row(_name(one.method), _name(", ".join(found.picked)), *cells)
+                    seen.append((found.best, f"{found.best_gain:.1f}", f"{found.chance_regret:.1f}"))
+        if len(set(seen)) == 1:
+            best, gain, chance = seen[0]
+            table.caption = Text(printable(f"Best: {best}, {gain} %. Regret of a source drawn at random: {chance}."))
+            table.caption_justify = "left"
+        yield table
+
+
+def without_table(agreements: Sequence[Agreement]) -> Table:
+    """The result without each source: R^2, p of the slope and Spearman, a row per method and source."""
+    table = _table("Without one source", "Method", "Source", "R^2", "p slope", "Spearman")
+    table.columns[1].justify = "left"
+    for one in agreements:
+        for left in one.without_source:
+            table.add_row(
+                _name(one.method),
+                _name(left.source),
+                f"{left.line.r_squared:.2f}" if left.line else NOTHING,
+                f"{left.line.p_slope:.3g}" if left.line else NOTHING,
+                _number(left.spearman, ".2f"),
+            )
+    return table
+
+
+def prediction_table(agreements: Sequence[Agreement]) -> Table | None:
+    """Expected gains with their 95% prediction intervals; None where none were asked for."""
+    table = _table("Expected gain", "Method", "Source", "Target", "Distance", "Gain, % [95%]", "")
+    for column in (1, 2, 5):
+        table.columns[column].justify = "left"
+    for one in agreements:
+        for found in one.predictions:
+            beyond = f"beyond {found.seen_low:,.6g} to {found.seen_high:,.6g}" if found.extrapolated else ""
+            table.add_row(
+                _name(one.method),
+                _name(found.source or NOTHING),
+                _name(found.target or NOTHING),
+                f"{found.distance:,.6g}",
+                f"{found.gain:.1f} [{found.low:.1f}, {found.high:.1f}]",
+                beyond,
+            )
+    return table if table.row_count else None
+
+
+def warning_lines(agreements: Sequence[Agreement]) -> Iterator[Text]:
+    """A line for each warning, and the methods that it is of; names in it are taken for no markup."""
+    of_text: dict[str, list[str]] = {}
+    for one in agreements:
+        for warning in one.warnings:
+            of_text.setdefault(warning, []).append(one.method)
+    for warning, methods in of_text.items():
+        whose = "All methods" if len(methods) == len(agreements) > 1 else ", ".join(methods)
+        yield Text.assemble(("Warning:", "bold"), " ", printable(f"{whose}: {warning}"))
+
+
+def table_12(comparisons: Sequence[PaperComparison]) -> Table:
+    """The p-values of the paper's Table 12, printed and recomputed."""
+    heads = ("Const,\nprinted", "recomputed", "Slope,\nprinted", "recomputed")
+    table = _table("Table 12: p-values of gain on distance", "Method", *heads)
+    for one in comparisons:
+        line, printed = one.recomputed.line, one.published
+        cells = (printed.p_const, line.p_intercept, printed.p_slope, line.p_slope)
+        table.add_row(_name(one.method), *(f"{value:.3g}" for value in cells))
+    return table
+
+
+def table_13(comparisons: Sequence[PaperComparison]) -> Table:
+    """Slopes, intervals and R^2 of the paper's Table 13, printed and recomputed, one below the other."""
+    table = _table("Table 13: slope, interval, R^2", "Method", "", "Slope", "95% interval", "R^2", "of the\ninterval")
+    table.columns[1].justify = "left"
+    for one in comparisons:
+        line, printed = one.recomputed.line, one.published
+        rows = (
+            ("printed", printed.slope, printed.slope_low, printed.slope_high, printed.r_squared, one.implied_r_squared),
+            ("recomputed", line.slope, line.slope_low, line.slope_high, line.r_squared, line.r_squared),
+        )
+        for what, slope, low, high, r_squared, implied in rows:
+            name = _name(one.method) if what == "printed" else ""
+            table.add_row(name, what, f"{slope:.5f}", f"[{low:.5f}, {high:.5f}]", f"{r_squared:.2f}", f"{implied:.2f}")
+    return table
+
+
+def _table(title: str, *heads: str) -> Table:
+    # Without a frame, so that it fits a terminal of 80 columns.
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column(heads[0], no_wrap=True)
+    _add(table, *heads[1:])
+    return table
+
+
+def _add(table: Table, *heads: str) -> None:
+    for head in heads:
+        table.add_column(head, justify="right")
+
+
+def _name(name: str) -> Text:
+    return Text(printable(name))
+
+
+def _number(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)

@@ -1,0 +1,101 @@
+"""`medsegdist agreement` and `medsegdist paper`."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from tests.test_cli import run
+from tests.transfer.making import write_csv
+
+
+@pytest.fixture
+def paper_files(tmp_path):
+    """The paper's own numbers, as `medsegdist paper` writes them."""
+    run("paper", "--out", tmp_path / "paper")
+    return tmp_path / "paper" / "distances.csv", tmp_path / "paper" / "gains.csv"
+
+
+def test_paper_shows_both_tables_and_says_what_does_not_follow():
+    shown = run("paper").stdout
+    assert "Table 12: p-values" in shown
+    assert "4.43e-07    4.43e-07" in shown
+    assert "10 of 10 p-values follow" in shown
+    assert "instead of 0.57, 0.83, 0.87, 0.71, 0.65" in shown
+    assert "Without Decathlon Prostate p of the slope is 0.14" in shown
+
+
+def test_paper_json(tmp_path):
+    result = run("paper", "--json", "--out", tmp_path / "out")
+    content = json.loads(result.stdout)
+    assert json.loads((tmp_path / "out" / "paper.json").read_text()) == content
+    assert [one["p_slope_reproduced"] for one in content["methods"]] == [True] * 5
+    assert [one["table_13_reproduced"] for one in content["methods"]] == [False] * 5
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["distances.csv", "gains.csv", "paper.json"]
+
+
+def test_paper_writes_nothing_unasked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("paper")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_agreement_reads_the_papers_numbers_and_finds_table_12(paper_files, tmp_path):
+    shown = run("agreement", *paper_files, "--out", tmp_path / "out").stdout
+    assert "0.000354" in shown
+    assert "Nearest source for Decathlon Lung" in shown
+    assert "Best: LIDC 5, 25.4 %" in shown
+    assert "Warning: All methods: The line leans on Decathlon Prostate" in shown
+    frame = pd.read_csv(tmp_path / "out" / "agreement.csv")
+    assert frame["spearman"].round(2).tolist() == [-0.63, -0.87, -0.99, -0.76, -0.66]
+
+
+def test_agreement_json_is_all_of_standard_output(paper_files, tmp_path):
+    result = run("agreement", *paper_files, "--json", "--method", "gmm3d", "--out", tmp_path / "out")
+    (content,) = json.loads(result.stdout)
+    assert content["method"] == "gmm3d"
+    assert content["line"]["n"] == 17
+
+
+def test_predictions_and_results_without_a_source(paper_files, tmp_path):
+    options = ("--predict", "gmm3d=12000", "--predict", "euclidean=1e5", "--leave-out", "--out", tmp_path / "out")
+    shown = run("agreement", *paper_files, *options).stdout
+    assert "Expected gain" in shown
+    assert "17.7 [3.3, 32.0]" in shown
+    assert "beyond 8,313.04 to 25,347.8" in shown
+    assert "Without one source" in shown
+    one = run("agreement", *paper_files, "--method", "gmm3d", "--predict", "12000", "--out", tmp_path / "out").stdout
+    assert "17.7 [3.3, 32.0]" in one
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--predict", "12000"), "expected --predict METHOD=DISTANCE, as there are the methods euclidean, gmm2d"),
+        (("--predict", "gmm3d=near"), "expected a number as the distance of --predict, found 'gmm3d=near'"),
+        (("--predict", "gmm3d=inf"), "expected a finite distance of --predict, found 'gmm3d=inf'"),
+        (("--predict", "other=1"), "expected a prediction by one of the methods euclidean"),
+        (("--method", "other"), "expected a method among those of the distances, euclidean"),
+    ],
+)
+def test_wrong_options_say_so_and_write_nothing(paper_files, tmp_path, options, message):
+    result = run("agreement", *paper_files, *options, "--out", tmp_path / "out", status=2)
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_file_is_one_error_in_words(paper_files, tmp_path):
+    gains = write_csv(tmp_path / "mine.csv", "source,target,gain\na,b,1")
+    result = run("agreement", paper_files[0], gains, "--out", tmp_path / "out", status=2)
+    assert "mine.csv: expected the columns gain_percent, or both dice and dice_baseline" in result.stderr
+    assert "gone.csv: No such file" in run("agreement", paper_files[0], tmp_path / "gone.csv", status=2).stderr
+
+
+def test_names_are_no_markup(tmp_path):
+    rows = [f"[red]s{k},[bold]t,{k},{10 - k + k % 2}" for k in range(4)]
+    distances = write_csv(tmp_path / "d.csv", "\n".join(["source,target,distance,gain_percent", *rows]))
+    shown = run("agreement", distances, distances, "--leave-out", "--out", tmp_path / "out").stdout
+    assert "Nearest source for [bold]t" in shown
+    assert "[red]s0" in shown

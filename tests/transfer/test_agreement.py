@@ -1,0 +1,148 @@
+"""All of it together: what is reported, what is warned of, and what is written."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medsegdist.errors import DataError
+from medsegdist.transfer.agreement import measure_agreement, save_agreement, to_frame, to_json
+from medsegdist.transfer.records import DistanceRecord, GainRecord
+from tests.transfer.making import write_csv
+
+
+def records(sources=12, targets=("t",), *, seed=0, slope=-2.0, noise=0.5, methods=("m",)):
+    rng = np.random.default_rng(seed)
+    distances, gains = [], []
+    for target in targets:
+        for k in range(sources):
+            distance = float(rng.uniform(1, 5))
+            distances += [DistanceRecord(f"s{k}", target, method, distance) for method in methods]
+            gains.append(GainRecord(f"s{k}", target, "", 10 + slope * distance + noise * float(rng.normal())))
+    return distances, gains
+
+
+def test_a_clear_relation_is_found_by_everything_and_nothing_is_warned_of():
+    (found,) = measure_agreement(*records(targets=("t", "u")))
+    assert found.line.slope_low < -2 < found.line.slope_high
+    assert found.ranks.spearman < -0.9
+    assert max(found.line.p_slope, found.fixed_effects.p_slope, found.within_targets.p_slope) < 1e-3
+    assert found.whole_sources.p_slope < 1e-3
+    assert found.warnings == ()
+    assert found.predictions == ()
+
+
+def test_regret_is_the_mean_over_targets_with_a_choice():
+    distances = [
+        DistanceRecord(s, t, "m", d) for s, t, d in (("a", "t", 1), ("b", "t", 2), ("a", "u", 3), ("b", "u", 5))
+    ]
+    gains = [GainRecord(s, t, "", g) for s, t, g in (("a", "t", 5), ("b", "t", 10), ("a", "u", 3), ("b", "u", 1))]
+    alone = (DistanceRecord("a", "v", "m", 9), GainRecord("a", "v", "", -70))
+    (found,) = measure_agreement([*distances, alone[0]], [*gains, alone[1]])
+    assert len(found.targets) == 3
+    assert found.regret == (5 + 0) / 2
+    assert found.regret_percent == (50 + 0) / 2
+
+
+def test_few_pairs_and_a_positive_slope_are_warned_of():
+    (found,) = measure_agreement(*records(5, slope=2))
+    assert found.warnings[:2] == (
+        "Only 5 pairs: p-values and intervals of so few say little.",
+        "The slope is positive: here sources that are farther away gained more.",
+    )
+    assert found.whole_sources is None  # one target: the same as within targets
+
+
+def test_a_source_that_everything_rests_on_is_named():
+    distances, gains = records(12, slope=0, noise=1, seed=2)
+    (found,) = measure_agreement(
+        [*distances, DistanceRecord("far", "t", "m", 60.0)], [*gains, GainRecord("far", "t", "", -40.0)]
+    )
+    assert "The line leans on far (leverage or Cook's distance is high)." in found.warnings
+    assert any(text.startswith("Without far p of the slope is 0.") for text in found.warnings)
+    assert found.weakest.source == "far"
+
+
+def test_without_a_source_no_line_is_left():
+    distances = [DistanceRecord(s, "t", "m", float(d)) for s, d in (("a", 1), ("b", 1), ("c", 1), ("d", 9))]
+    gains = [GainRecord(s, "t", "", g) for s, g in (("a", 5.0), ("b", 5.1), ("c", 4.9), ("d", -9.0))]
+    (found,) = measure_agreement(distances, gains)
+    assert "Without d there is no line, which is not significant at 5%." in found.warnings
+
+
+def test_what_was_left_out_is_said():
+    distances, gains = records(12)
+    gains[0] = GainRecord("s0", "t", "", None, False)
+    gains[1] = GainRecord("s1", "t", "0", 3.0)
+    more = [GainRecord("s1", "t", "1", None, False), GainRecord("nobody", "t", "", 1.0)]
+    del gains[2]
+    (found,) = measure_agreement(distances, [*gains, *more])
+    assert len(found.pairs) == 10
+    assert found.warnings[-4:] == (
+        "Left out, for no run converged: s0 -> t.",
+        "Runs left out that did not converge, where others did: s1 -> t (1).",
+        "Gains without a distance: nobody -> t.",
+        "Distances without a gain: s2 -> t.",
+    )
+
+
+def test_a_source_without_a_gain_gets_the_expected_one_on_targets_that_were_trained_on():
+    distances, gains = records(12)
+    new = [DistanceRecord("new", "t", "m", 2.0), DistanceRecord("new", "elsewhere", "m", 2.0)]
+    (found,) = measure_agreement([*distances, *new], gains, predict={"m": [3.0]})
+    assert [(one.source, one.target, one.distance) for one in found.predictions] == [("new", "t", 2.0), ("", "", 3.0)]
+    assert found.predictions[0].gain == pytest.approx(found.line.intercept + 2 * found.line.slope)
+    assert not any("elsewhere" in text for text in found.warnings)
+    with pytest.raises(DataError, match="expected a prediction by one of the methods m, found 'other'"):
+        measure_agreement(distances, gains, predict={"other": [1.0]})
+
+
+def test_files_and_records_are_the_same(tmp_path):
+    distances, gains = records(6, methods=("m", "other"))
+    rows = [f"{one.source},{one.target},{one.method},{one.distance!r}" for one in distances]
+    write_csv(tmp_path / "distances.csv", "\n".join(["source,target,method,distance", *rows]))
+    rows = [f"{one.source},{one.target},{one.gain_percent!r}" for one in gains]
+    write_csv(tmp_path / "gains.csv", "\n".join(["source,target,gain_percent", *rows]))
+    found = measure_agreement(tmp_path / "distances.csv", str(tmp_path / "gains.csv"))
+    assert found == measure_agreement(distances, gains)
+    assert [one.method for one in found] == ["m", "other"]
+
+
+def test_json_and_csv_hold_what_was_found(tmp_path):
+    distances, gains = records(6, targets=("t", "u"))
+    agreements = measure_agreement([*distances, DistanceRecord("new", "t", "m", 2.0)], gains)
+    save_agreement(agreements, tmp_path / "deep" / "out")
+    (read,) = json.loads((tmp_path / "deep" / "out" / "agreement.json").read_text())
+    (found,) = agreements
+    assert read["line"]["p_slope"] == found.line.p_slope
+    assert read["left_out"]["without_gain"] == [{"source": "new", "target": "t", "method": "m", "distance": 2.0}]
+    assert len(read["pairs"]) == 12
+    assert len(read["without_source"]) == 6
+    (row,) = pd.read_csv(tmp_path / "deep" / "out" / "agreement.csv").to_dict("records")
+    assert (row["method"], row["n"], row["sources"], row["targets"]) == ("m", 12, 6, 2)
+    assert row["slope"] == pytest.approx(found.line.slope, rel=1e-9)
+    assert row["p_whole_sources"] == pytest.approx(found.whole_sources.p_slope, rel=1e-9)
+    assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == ["agreement.csv", "agreement.json"]
+
+
+def test_what_is_undefined_is_null():
+    distances = [DistanceRecord("a", target, "m", float(k)) for k, target in enumerate("tuv")]
+    gains = [GainRecord("a", target, "", float(gain)) for target, gain in zip("tuv", (3, 2, 1), strict=True)]
+    agreements = measure_agreement(distances, gains)
+    (read,) = json.loads(to_json(agreements), parse_constant=pytest.fail)
+    assert read["regret"] is None
+    assert read["within_targets"] is None
+    assert read["influence"][0]["cooks_distance"] is None
+    assert pd.isna(to_frame(agreements).loc[0, "regret"])
+
+
+def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
+    agreements = measure_agreement(*records(6))
+    save_agreement(agreements, tmp_path)
+    before = (tmp_path / "agreement.csv").read_bytes()
+    monkeypatch.setattr(pd.DataFrame, "to_csv", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_agreement(agreements, tmp_path)
+    assert (tmp_path / "agreement.csv").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["agreement.csv", "agreement.json"]

@@ -1,0 +1,123 @@
+"""Permutation tests, against scipy's, against all permutations written out, and where nothing depends on anything."""
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from medsegdist.transfer.permutation import DRAWN, permutation_test
+from tests.transfer.making import crossed_pairs, pairs_of, random_pairs
+
+
+@pytest.mark.parametrize("ranks", [False, True])
+def test_of_one_target_it_is_scipys(ranks):
+    pairs = random_pairs(7, slope=-0.5)
+    distance, gain = (np.array([getattr(one, name) for one in pairs]) for name in ("distance", "gain"))
+    if ranks:
+        distance, gain = stats.rankdata(distance), stats.rankdata(gain)
+
+    def correlation(x):
+        return stats.pearsonr(x, gain).statistic
+
+    expected = stats.permutation_test((distance,), correlation, permutation_type="pairings", n_resamples=np.inf)
+    # scipy doubles the smaller tail; ours counts both, so compare with the tails that its null distribution has.
+    null = np.abs(expected.null_distribution)
+    extreme = (null >= abs(expected.statistic) - 1e-9).mean()
+    found = permutation_test(pairs)
+    assert found.exact
+    assert found.permutations == 5040
+    assert (found.p_rank if ranks else found.p_slope) == pytest.approx(extreme, abs=1e-12)
+
+
+def test_within_targets_all_permutations_written_out():
+    pairs = crossed_pairs(sources=3, targets=2, seed=4, noise=4)
+    d = np.array([one.distance for one in pairs]).reshape(2, 3)
+    g = np.array([one.gain for one in pairs]).reshape(2, 3)
+    slopes = []
+    for orders in product(permutations(range(3)), repeat=2):
+        shuffled = np.stack([g[k, list(order)] for k, order in enumerate(orders)])
+        slopes.append(((d - d.mean(1, keepdims=True)) * (shuffled - shuffled.mean(1, keepdims=True))).sum())
+    expected = np.mean(np.abs(slopes) >= abs(slopes[0]) - 1e-9)
+    found = permutation_test(pairs)
+    assert (found.permutations, found.exact) == (36, True)
+    assert found.p_slope == pytest.approx(expected)
+
+
+def test_whole_sources_keep_their_gains_together():
+    pairs = crossed_pairs(sources=4, targets=2, seed=5, noise=4)
+    d = np.array([one.distance for one in pairs]).reshape(2, 4)
+    g = np.array([one.gain for one in pairs]).reshape(2, 4)
+    d, g = d - d.mean(1, keepdims=True), g - g.mean(1, keepdims=True)
+    sums = [(d * g[:, list(order)]).sum() for order in permutations(range(4))]
+    found = permutation_test(pairs, "whole_sources")
+    assert (found.permutations, found.exact) == (24, True)
+    assert found.p_slope == pytest.approx(np.mean(np.abs(sums) >= abs(sums[0]) - 1e-9))
+
+
+def test_a_source_of_other_targets_stays_where_it_is():
+    """Two sources have both targets and may change places; the third one has one target only."""
+    pairs = pairs_of(
+        [1, 2, 3, 1, 2], [9, 5, 1, 8, 4], targets=["a", "a", "a", "b", "b"], sources=["x", "y", "z", "x", "y"]
+    )
+    found = permutation_test(pairs, "whole_sources")
+    assert found.permutations == 2
+    assert found.p_slope == 1  # of two values, both are as far from their mean
+
+
+def test_nothing_to_permute_is_none():
+    pairs = pairs_of([1, 2, 3], [3, 2, 1], targets=["a", "b", "c"])
+    assert permutation_test(pairs) is None
+    assert permutation_test(pairs, "whole_sources") is None
+
+
+def test_many_are_drawn_and_the_seed_tells_which():
+    pairs = random_pairs(12, slope=-0.3)
+    found = permutation_test(pairs, seed=1)
+    assert (found.exact, found.permutations) == (False, DRAWN)
+    assert permutation_test(pairs, seed=1) == found
+    assert permutation_test(pairs, seed=2) != found
+
+
+def test_drawn_ones_come_near_to_all(monkeypatch):
+    pairs = random_pairs(8, seed=1, slope=-0.4, noise=2)
+    exact = permutation_test(pairs)
+    monkeypatch.setattr("medsegdist.transfer.permutation.EXACT_UP_TO", 1)
+    drawn = permutation_test(pairs, seed=0)
+    assert exact.exact
+    assert not drawn.exact
+    assert 0.05 < exact.p_slope < 0.95
+    assert drawn.p_slope == pytest.approx(exact.p_slope, abs=4 * 0.5 / np.sqrt(DRAWN))
+
+
+def test_where_nothing_depends_on_anything_small_p_values_are_as_rare_as_they_should():
+    found = [permutation_test(random_pairs(6, seed=k, slope=0)).p_slope for k in range(300)]
+    assert abs(np.mean(np.array(found) <= 0.1) - 0.1) < 4 * np.sqrt(0.09 / 300)
+
+
+def test_sources_that_are_good_or_bad_everywhere_fool_shuffling_within_targets_only():
+    """Six targets, one distance and one gain for each source whatever the target: six rows say what one says."""
+    rng = np.random.default_rng(0)
+    found = {"within_targets": 0, "whole_sources": 0}
+    for _ in range(60):
+        d, g = rng.normal(size=(2, 5))
+        names = [f"s{k}" for k in range(5)]
+        pairs = pairs_of(
+            list(d) * 6, list(g) * 6, targets=[f"t{k}" for k in range(6) for _ in names], sources=names * 6
+        )
+        for shuffle in found:
+            found[shuffle] += permutation_test(pairs, shuffle).p_slope <= 0.1
+    assert found["whole_sources"] <= 14  # 6 expected
+    assert found["within_targets"] >= 25
+
+
+def test_shift_and_scale_change_nothing():
+    pairs = crossed_pairs(seed=2, noise=3)
+    moved = pairs_of(
+        [1e6 * one.distance - 3 for one in pairs],
+        [one.gain / 1e4 + 7 for one in pairs],
+        targets=[one.target for one in pairs],
+        sources=[one.source for one in pairs],
+    )
+    for shuffle in ("within_targets", "whole_sources"):
+        assert permutation_test(moved, shuffle) == permutation_test(pairs, shuffle)

@@ -1,0 +1,132 @@
+"""The line and the prediction, against scipy, formulas of textbooks, and lines that are known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from medsegdist.transfer.prediction import predict_gain
+from medsegdist.transfer.regression import fit_fixed_effects, fit_line
+from tests.transfer.making import crossed_pairs, pairs_of, random_pairs
+
+
+def columns(pairs):
+    return np.array([one.distance for one in pairs]), np.array([one.gain for one in pairs])
+
+
+def test_the_line_is_scipys():
+    pairs = random_pairs()
+    fit, expected = fit_line(pairs), stats.linregress(*columns(pairs))
+    assert fit.slope == pytest.approx(expected.slope, rel=1e-12)
+    assert fit.intercept == pytest.approx(expected.intercept, rel=1e-12)
+    assert fit.r_squared == pytest.approx(expected.rvalue**2, rel=1e-12)
+    assert fit.p_slope == pytest.approx(expected.pvalue, rel=1e-9)
+    quantile = stats.t.ppf(0.975, 10)
+    assert fit.slope_low == pytest.approx(expected.slope - quantile * expected.stderr, rel=1e-10)
+    assert fit.slope_high == pytest.approx(expected.slope + quantile * expected.stderr, rel=1e-10)
+    t = expected.intercept / expected.intercept_stderr
+    assert fit.p_intercept == pytest.approx(2 * stats.t.sf(abs(t), 10), rel=1e-9)
+    assert fit.intercept_high == pytest.approx(expected.intercept + quantile * expected.intercept_stderr, rel=1e-10)
+
+
+def test_p_of_the_slope_is_that_of_pearsons_correlation():
+    pairs = random_pairs(9, seed=3, slope=-0.4)
+    assert fit_line(pairs).p_slope == pytest.approx(stats.pearsonr(*columns(pairs)).pvalue, rel=1e-9)
+
+
+def test_an_exact_line_is_found():
+    fit = fit_line(pairs_of([1, 2, 5], [8, 6, 0]))
+    assert (fit.slope, fit.intercept, fit.r_squared) == pytest.approx((-2, 10, 1))
+    assert fit.p_slope < 1e-10
+
+
+@settings(max_examples=25, deadline=None)
+@given(scale=st.floats(1e-3, 1e6), shift=st.floats(-1e3, 1e3), seed=st.integers(0, 50))
+def test_units_of_the_distance_change_the_slope_and_no_p_value(scale, shift, seed):
+    pairs = random_pairs(8, seed=seed)
+    distance, gain = columns(pairs)
+    plain, moved = fit_line(pairs), fit_line(pairs_of(scale * distance, gain + shift))
+    assert moved.slope * scale == pytest.approx(plain.slope, rel=1e-6)
+    assert moved.p_slope == pytest.approx(plain.p_slope, rel=1e-5)
+    assert moved.r_squared == pytest.approx(plain.r_squared, rel=1e-6)
+
+
+@pytest.mark.parametrize("pairs", [pairs_of([1, 2], [1, 2]), pairs_of([1, 1, 1], [1, 2, 3])])
+def test_what_is_no_line_is_refused(pairs):
+    with pytest.raises(ValueError, match=r"expected at least 3 pairs with distances that differ, found [23] with"):
+        fit_line(pairs)
+
+
+def test_fixed_effects_are_the_line_through_what_is_centered_by_target():
+    """Frisch, Waugh and Lovell: the slope of the residuals; the degrees of freedom are fewer by the targets."""
+    pairs = crossed_pairs(sources=6, targets=3)
+    distance, gain = columns(pairs)
+    for j in range(3):
+        distance[6 * j : 6 * j + 6] -= distance[6 * j : 6 * j + 6].mean()
+        gain[6 * j : 6 * j + 6] -= gain[6 * j : 6 * j + 6].mean()
+    slope = distance @ gain / (distance @ distance)
+    residual = gain - slope * distance
+    error = np.sqrt(residual @ residual / (18 - 3 - 1) / (distance @ distance))
+    fit = fit_fixed_effects(pairs)
+    assert fit.targets == 3
+    assert fit.slope == pytest.approx(slope, rel=1e-10)
+    assert fit.p_slope == pytest.approx(2 * stats.t.sf(abs(slope / error), 14), rel=1e-8)
+    assert fit.r_squared_within == pytest.approx(1 - residual @ residual / (gain @ gain), rel=1e-10)
+    assert fit.slope_low == pytest.approx(slope - stats.t.ppf(0.975, 14) * error, rel=1e-10)
+
+
+def test_fixed_effects_see_through_targets_that_differ():
+    """Two targets with the slope -1 each, of which the farther one gains more: the plain line rises."""
+    pairs = pairs_of([1, 2, 3, 11, 12, 13], [3, 2, 1, 33, 32, 31], targets=["a"] * 3 + ["b"] * 3)
+    assert fit_line(pairs).slope > 0
+    assert fit_fixed_effects(pairs).slope == pytest.approx(-1)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        random_pairs(),
+        pairs_of([1, 2, 3], [1, 2, 4], targets=["a", "b", "c"]),
+        pairs_of([1, 2, 3], [1, 2, 4], targets=["a", "a", "b"]),
+        pairs_of([1, 1, 2, 2], [1, 2, 3, 4], targets=["a", "a", "b", "b"]),
+    ],
+    ids=["one target", "a target each", "no degree of freedom", "constant within targets"],
+)
+def test_fixed_effects_that_tell_nothing_are_none(pairs):
+    assert fit_fixed_effects(pairs) is None
+
+
+def test_the_prediction_interval_is_the_textbooks():
+    pairs = random_pairs(9, seed=1)
+    distance, gain = columns(pairs)
+    found = predict_gain(pairs, 4.2, source="new", target="t")
+    slope, intercept = np.polyfit(distance, gain, 1)
+    sigma = np.sqrt(((gain - intercept - slope * distance) ** 2).sum() / 7)
+    part = 1 / 9 + (4.2 - distance.mean()) ** 2 / ((distance - distance.mean()) ** 2).sum()
+    half, of_mean = (stats.t.ppf(0.975, 7) * sigma * np.sqrt(value) for value in (1 + part, part))
+    center = intercept + slope * 4.2
+    assert (found.gain, found.low, found.high) == pytest.approx((center, center - half, center + half), rel=1e-9)
+    assert (found.mean_low, found.mean_high) == pytest.approx((center - of_mean, center + of_mean), rel=1e-9)
+    assert (found.source, found.target) == ("new", "t")
+
+
+def test_the_prediction_interval_covers_new_sources_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        distance = rng.uniform(1, 5, 9)
+        gain = 10 - 2 * distance + rng.normal(size=9)
+        found = predict_gain(pairs_of(distance[:8], gain[:8]), distance[8])
+        covered += found.low <= gain[8] <= found.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_beyond_the_seen_distances_is_flagged():
+    pairs = pairs_of([1, 2, 5], [8, 6.1, 0])
+    flags = {distance: predict_gain(pairs, distance).extrapolated for distance in (0.99, 1, 3, 5, 5.01)}
+    assert flags == {0.99: True, 1: False, 3: False, 5: False, 5.01: True}
+    found = predict_gain(pairs, 3)
+    assert (found.seen_low, found.seen_high) == (1, 5)
+    with pytest.raises(ValueError, match="expected a finite distance, found nan"):
+        predict_gain(pairs, float("nan"))
