@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,17 +13,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from medsegdist.commands.agreement import agreement
+from medsegdist.commands.characteristics import characteristics
 from medsegdist.commands.console import AsJson, bar, progress_bars, reported_errors
 from medsegdist.commands.fetch import fetch
 from medsegdist.commands.paper import paper
 from medsegdist.commands.prepare import export_lidc, prepare
+from medsegdist.commands.reading import read_samples
 from medsegdist.errors import ManifestError, MedSegDistError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from medsegdist.data.manifest import Study
-    from medsegdist.data.samples import SegmentationSamples
     from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.distance_table import DistanceTable
 
@@ -38,6 +37,7 @@ app.add_typer(fetch, name="fetch")
 app.command()(prepare)
 app.command()(agreement)
 app.command()(paper)
+app.command()(characteristics)
 lidc.command("export")(export_lidc)
 
 StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
@@ -219,7 +219,7 @@ def _distances(
     configured = _configured(methods or study.methods or PAPER_METHODS, study, study_file, seed)
     picked = _device(device)
     with progress_bars() as progress:
-        samples = [one.to(picked) for one in _samples(study, cache or out / "samples", workers, progress)]
+        samples = [one.to(picked) for one in read_samples(study, cache or out / "samples", workers, progress)]
         advance = bar(progress, "Comparing")
         table = compare_all(
             samples,
@@ -254,14 +254,6 @@ def _configured(methods: Sequence[str], study: Study, study_file: Path, seed: in
         }
     except ValueError as error:
         raise ManifestError(f"{study_file}: distance: {error}") from error
-
-
-def _samples(study: Study, cache: Path, workers: int | None, progress: Progress) -> Iterator[SegmentationSamples]:
-    from medsegdist.data.dataset import load_dataset_samples
-
-    for manifest in study.datasets:
-        advance = bar(progress, f"Reading {manifest.name}")
-        yield load_dataset_samples(manifest, study.preprocessing, cache=cache, progress=advance, workers=workers)
 
 
 def _rebuilt(out: Path | None) -> Any:

@@ -128,23 +128,48 @@ def _columns(feature: str, dimensions: int) -> tuple[str, ...]:
 def _features_of(
     mask: NDArray[np.bool_], image: NDArray[np.float64] | None, chosen: Sequence[str]
 ) -> NDArray[np.float64]:
-    # A box around the foreground: tiny segments on large grids are the rule.
-    ends = [_first_and_last(mask, axis) for axis in range(mask.ndim)]
-    corner = np.array([first for first, _ in ends])
-    regions = regionprops(label(mask[tuple(slice(first, last + 1) for first, last in ends)]))
+    box = box_of(mask)
+    corner = np.array([side.start for side in box])
+    regions = regionprops(label(mask[box]))
     areas = np.array([region.area for region in regions])
     measures: dict[str, Callable[[], Any]] = {
         "regions": lambda: len(regions),
         "area": areas.mean,
-        "perimeter": lambda: np.mean([_boundary_of(region) for region in regions]),
+        "perimeter": lambda: np.mean([region_boundary(region) for region in regions]),
         "centroid": lambda: np.array(regions[int(areas.argmax())].centroid) + corner,
     }
     found = [measures[feature]() for feature in chosen if feature in measures]
     if image is not None:
         # One pixel more, for the differences at the border of a segment.
-        around = tuple(slice(max(first - 1, 0), last + 2) for first, last in ends)
+        around = box_of(mask, margin=1)
         found += [TEXTURES[feature](image[around], mask[around]) for feature in chosen if feature in TEXTURES]
     return np.hstack(found).astype(np.float64)
+
+
+def box_of(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
+    """The smallest box around the foreground: tiny segments on large grids are the rule.
+
+    Args:
+        mask: (*grid) with foreground.
+        margin: pixels more on every side, as far as the grid goes.
+
+    Raises:
+        ValueError: the mask is empty.
+    """
+    ends = [_first_and_last(mask, axis) for axis in range(mask.ndim)]
+    return tuple(slice(max(first - margin, 0), last + 1 + margin) for first, last in ends)
+
+
+def region_boundary(region: Any) -> float:
+    """Perimeter of a region in pixel edges (Crofton's formula), or surface in voxel faces.
+
+    Args:
+        region: of scikit-image's regionprops.
+    """
+    if region.image.ndim == 2:
+        return float(region.perimeter_crofton)
+    vertices, faces, *_ = marching_cubes(np.pad(region.image, 1).astype(np.float32), level=0.5)
+    return float(mesh_surface_area(vertices, faces))
 
 
 def _first_and_last(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:
@@ -152,10 +177,3 @@ def _first_and_last(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:
     if len(occupied) == 0:
         raise ValueError("expected a mask with foreground, found an empty one; samples always have a segment.")
     return int(occupied[0]), int(occupied[-1])
-
-
-def _boundary_of(region: Any) -> float:
-    if region.image.ndim == 2:
-        return float(region.perimeter_crofton)
-    vertices, faces, *_ = marching_cubes(np.pad(region.image, 1).astype(np.float32), level=0.5)
-    return float(mesh_surface_area(vertices, faces))

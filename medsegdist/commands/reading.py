@@ -1,0 +1,31 @@
+"""The datasets of a study, read with a bar for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.progress import Progress
+
+from medsegdist.commands.console import bar
+
+if TYPE_CHECKING:
+    from medsegdist.data.manifest import Study
+    from medsegdist.data.samples import SegmentationSamples
+
+
+def read_samples(study: Study, cache: Path, workers: int | None, progress: Progress) -> Iterator[SegmentationSamples]:
+    """The samples of each dataset of a study, in its order.
+
+    Args:
+        study: what to read.
+        cache: folder of prepared samples.
+        workers: processes that read; None leaves it to the loader.
+        progress: where it is shown.
+    """
+    from medsegdist.data.dataset import load_dataset_samples
+
+    for manifest in study.datasets:
+        advance = bar(progress, f"Reading {manifest.name}")
+        yield load_dataset_samples(manifest, study.preprocessing, cache=cache, progress=advance, workers=workers)

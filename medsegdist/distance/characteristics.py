@@ -1,0 +1,154 @@
+"""What a dataset looks like in a few numbers: the characteristics of the paper's Table 14 (Sec. 6.5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from skimage.measure import label, regionprops
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.segment_features import box_of, region_boundary
+from medsegdist.distance.segment_texture import intensity_deviation, intensity_entropy
+
+RING = 3
+"""Pixels around a segment that it is contrasted with."""
+
+Image = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Characteristic:
+    """One number of a dataset.
+
+    Args:
+        name: which one, see :data:`CHARACTERISTICS`.
+        unit: of mean and deviation.
+        mean: over the samples, by their weights; NaN where no sample has one.
+        deviation: standard deviation over the samples, likewise.
+    """
+
+    name: str
+    unit: str
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCharacteristics:
+    """The characteristics of one dataset.
+
+    Args:
+        dataset: its name.
+        samples: how many.
+        patients: how many.
+        values: one for each of :data:`CHARACTERISTICS`, in that order.
+    """
+
+    dataset: str
+    samples: int
+    patients: int
+    values: tuple[Characteristic, ...]
+
+    def __getitem__(self, name: str) -> Characteristic:
+        """The characteristic of this name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for value in self.values:
+            if value.name == name:
+                return value
+        raise KeyError(f"expected a characteristic among {', '.join(CHARACTERISTICS)}, found '{name}'.")
+
+
+def image_contrast(image: Image, mask: Mask) -> float:
+    """Standard deviation of all intensities of the image (RMS contrast), in intensity units."""
+    return float(image.std())
+
+
+def segment_contrast(image: Image, mask: Mask) -> float:
+    """Mean intensity of the segment minus that of the 3 pixels around it, in intensity units.
+
+    Above 0 for a segment brighter than what surrounds it; NaN for one that fills the grid.
+    """
+    box = box_of(mask, margin=RING)
+    around = binary_dilation(mask[box], iterations=RING) & ~mask[box]
+    return float(image[mask].mean() - image[box][around].mean()) if around.any() else math.nan
+
+
+def segment_size(image: Image, mask: Mask) -> float:
+    """Pixels (voxels) of the foreground."""
+    return float(mask.sum())
+
+
+def boundary_complexity(image: Image, mask: Mask) -> float:
+    """How many times longer the boundary is than that of a disk (ball) of the same size: 1 for a disk, no unit.
+
+    The mean over the connected regions, by their sizes. A square has 2 / sqrt(pi) = 1.13. Lengths are estimated on a
+    grid, so that regions of a few pixels come out somewhat off, even below 1.
+    """
+    regions = regionprops(label(mask[box_of(mask)]))
+    sizes = np.array([float(region.area) for region in regions])
+    lengths = np.array([region_boundary(region) for region in regions])
+    smallest = 2 * np.sqrt(np.pi * sizes) if mask.ndim == 2 else (36 * np.pi * sizes**2) ** (1 / 3)
+    return float(np.average(lengths / smallest, weights=sizes))
+
+
+def segment_location(image: Image, mask: Mask) -> float:
+    """How far the centroid of the foreground is from the center of the grid: 0 there, 1 in a corner, no unit."""
+    center = (np.array(mask.shape) - 1) / 2
+    half_diagonal = float(np.linalg.norm(center))
+    offset = np.array([axis.mean() for axis in np.nonzero(mask)]) - center
+    return float(np.linalg.norm(offset)) / half_diagonal if half_diagonal > 0 else 0.0
+
+
+def background_variation(image: Image, mask: Mask) -> float:
+    """Standard deviation of the intensities outside the segment, in intensity units; NaN where there are none."""
+    return float(image[~mask].std()) if not mask.all() else math.nan
+
+
+CHARACTERISTICS: Mapping[str, tuple[str, Callable[[Image, Mask], float]]] = {
+    "image_contrast": ("intensity", image_contrast),
+    "segment_contrast": ("intensity", segment_contrast),
+    "segment_size": ("pixels", segment_size),
+    "boundary_complexity": ("", boundary_complexity),
+    "segment_location": ("", segment_location),
+    "texture_deviation": ("intensity", intensity_deviation),
+    "texture_entropy": ("bits", intensity_entropy),
+    "background_variation": ("intensity", background_variation),
+}
+"""Unit and function of each; the six rows of Table 14, of which contrast and texture have two numbers each."""
+
+
+def characterize(samples: SegmentationSamples) -> DatasetCharacteristics:
+    """Characteristics of a dataset, over its slices or volumes as they were prepared.
+
+    Intensities and pixels are those after preprocessing: datasets compare only where they were prepared alike.
+
+    Args:
+        samples: of one dataset.
+    """
+    images, masks = samples.images.cpu().numpy(), samples.masks.cpu().numpy()
+    found = np.array(
+        [
+            [measure(images[k].astype(np.float64), masks[k]) for _, measure in CHARACTERISTICS.values()]
+            for k in range(len(samples))
+        ]
+    )
+    mass = samples.mass.cpu().numpy()
+    values = []
+    for (name, (unit, _)), column in zip(CHARACTERISTICS.items(), found.T, strict=True):
+        known = np.isfinite(column)
+        mean = deviation = math.nan
+        if known.any():
+            mean = float(np.average(column[known], weights=mass[known]))
+            deviation = math.sqrt(float(np.average((column[known] - mean) ** 2, weights=mass[known])))
+        unit = "voxels" if unit == "pixels" and masks.ndim == 4 else unit
+        values.append(Characteristic(name, unit, mean, deviation))
+    return DatasetCharacteristics(samples.name, len(samples), len(samples.patients), tuple(values))
