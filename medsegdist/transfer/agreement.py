@@ -87,7 +87,7 @@ def measure_agreement(
     predict: Mapping[str, Sequence[float]] | None = None,
     seed: int = 0,
 ) -> tuple[Agreement, ...]:
-    """Compares distances with gains, one result for each method.
+    """Compares distances with gains, one result for each method. A pair counts once, however many seeds it has.
 
     Args:
         distances: records, or the path of a `distances.csv`.

@@ -13,7 +13,7 @@ from medsegdist.transfer.published import (
     published_gains,
 )
 from medsegdist.transfer.records import relative_gain
-from tests.transfer.paper_text import TABLE_11, TABLE_12, TABLE_13, cells, distances
+from tests.transfer.paper_text import TABLE_10, TABLE_11, TABLE_12, TABLE_13, cells, distances
 
 TABLE_OF = dict(zip(PAPER_METHODS, range(5, 10), strict=True))
 
@@ -22,6 +22,10 @@ def test_tables_5_to_9_are_those_of_the_text():
     found = {(TABLE_OF[one.method], one.source, one.target): one.distance for one in published_distances()}
     assert len(published_distances()) == 85
     assert found == distances()
+
+
+def test_table_10_is_that_of_the_text():
+    assert {target: float(dice) for target, dice in cells(TABLE_10)} == BASELINE_DICE
 
 
 def test_table_11_is_that_of_the_text():
