@@ -60,7 +60,7 @@ def measure_influence(pairs: Sequence[TransferPair]) -> tuple[Influence, ...]:
     Raises:
         ValueError: the pairs do not make a line.
     """
-    result = least_squares(pairs)
+    result, _ = least_squares(pairs)
     leverage = OLSInfluence(result).hat_matrix_diag
     # Residuals of a perfect line are rounding, and Cook's distance would divide by their size.
     perfect = result.ssr <= 1e-20 * max(float(result.centered_tss), 1e-300)

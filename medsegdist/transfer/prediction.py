@@ -57,8 +57,8 @@ def predict_gain(
     """
     if not math.isfinite(distance):
         raise ValueError(f"expected a finite distance, found {distance}.")
-    predicted = least_squares(pairs).get_prediction([[1.0, distance]])
-    frame = predicted.summary_frame(alpha=1 - LEVEL).iloc[0]
+    result, unit = least_squares(pairs)
+    frame = result.get_prediction([[1.0, distance / unit]]).summary_frame(alpha=1 - LEVEL).iloc[0]
     seen = [one.distance for one in pairs]
     return GainPrediction(
         distance=distance,

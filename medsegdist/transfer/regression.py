@@ -86,16 +86,17 @@ def fit_line(pairs: Sequence[TransferPair]) -> LinearFit:
     Raises:
         ValueError: there are fewer, or all distances are equal.
     """
-    result = least_squares(pairs)
-    (intercept, slope), (ends, slope_ends) = result.params, result.conf_int(1 - LEVEL)
+    result, unit = least_squares(pairs)
+    intercept, slope = result.params
+    ends, slope_ends = result.conf_int(1 - LEVEL)
     return LinearFit(
         n=len(pairs),
         intercept=float(intercept),
         intercept_low=float(ends[0]),
         intercept_high=float(ends[1]),
-        slope=float(slope),
-        slope_low=float(slope_ends[0]),
-        slope_high=float(slope_ends[1]),
+        slope=float(slope / unit),
+        slope_low=float(slope_ends[0] / unit),
+        slope_high=float(slope_ends[1] / unit),
         r_squared=float(result.rsquared),
         p_intercept=float(result.pvalues[0]),
         p_slope=float(result.pvalues[1]),
@@ -119,21 +120,26 @@ def fit_fixed_effects(pairs: Sequence[TransferPair]) -> FixedEffectsFit | None:
     dummies = np.stack([target == name for name in names], axis=1).astype(np.float64)
     if len(names) < 2 or len(pairs) <= len(names) + 1 or not _varies_within(distance, target):
         return None
-    result = OLS(gain, np.column_stack([distance, dummies])).fit()
+    unit = float(np.abs(distance).max())
+    result = OLS(gain, np.column_stack([distance / unit, dummies])).fit()
     within = sum(float(np.square(gain[target == name] - gain[target == name].mean()).sum()) for name in names)
     low, high = result.conf_int(1 - LEVEL)[0]
     return FixedEffectsFit(
         targets=len(names),
-        slope=float(result.params[0]),
-        slope_low=float(low),
-        slope_high=float(high),
+        slope=float(result.params[0] / unit),
+        slope_low=float(low / unit),
+        slope_high=float(high / unit),
         r_squared_within=1 - float(result.ssr) / within if within > 0 else 0.0,
         p_slope=float(result.pvalues[0]),
     )
 
 
-def least_squares(pairs: Sequence[TransferPair]) -> Any:
+def least_squares(pairs: Sequence[TransferPair]) -> tuple[Any, float]:
     """The fit of :func:`fit_line`, as statsmodels' own result.
+
+    Returns:
+        The result for distances over a unit, and that unit, their greatest size: next to distances in the billions a
+        constant of 1 would pass for rounding.
 
     Raises:
         ValueError: there are fewer than three pairs, or all distances are equal.
@@ -144,7 +150,8 @@ def least_squares(pairs: Sequence[TransferPair]) -> Any:
             f"expected at least 3 pairs with distances that differ, found {len(pairs)} with "
             f"{len(set(distance.tolist()))} different ones."
         )
-    return OLS(gain, np.column_stack([np.ones(len(distance)), distance])).fit()
+    unit = float(np.abs(distance).max())
+    return OLS(gain, np.column_stack([np.ones(len(distance)), distance / unit])).fit(), unit
 
 
 def distances_and_gains(pairs: Sequence[TransferPair]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
