@@ -54,6 +54,12 @@ def test_few_pairs_and_a_positive_slope_are_warned_of():
     assert found.whole_sources is None  # one target: the same as within targets
 
 
+def test_ten_pairs_are_enough_and_nothing_is_lost_where_nothing_was_found():
+    (found,) = measure_agreement(*records(10, slope=0, noise=1))
+    assert found.line.p_slope > 0.05
+    assert not any(text.startswith(("Only", "Without")) for text in found.warnings)
+
+
 def test_a_source_that_everything_rests_on_is_named():
     distances, gains = records(12, slope=0, noise=1, seed=2)
     (found,) = measure_agreement(

@@ -79,6 +79,11 @@ def test_many_are_drawn_and_the_seed_tells_which():
     assert permutation_test(pairs, seed=2) != found
 
 
+def test_no_p_value_of_drawn_ones_is_0():
+    found = permutation_test(random_pairs(15, noise=0.01))
+    assert found.p_slope == 1 / (1 + DRAWN)
+
+
 def test_drawn_ones_come_near_to_all(monkeypatch):
     pairs = random_pairs(8, seed=1, slope=-0.4, noise=2)
     exact = permutation_test(pairs)

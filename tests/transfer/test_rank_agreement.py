@@ -80,6 +80,11 @@ def test_negative_transfer_costs_more_than_all_there_was_to_gain():
     assert found.regret_percent == 150
 
 
+def test_where_the_best_gains_nothing_there_is_no_percentage():
+    (found,) = agree_by_target(pairs_of([1, 2], [-10, 0]))
+    assert (found.regret, found.regret_percent) == (10, None)
+
+
 def test_equally_near_sources_count_by_their_mean():
     (found,) = agree_by_target(pairs_of([1, 1, 3], [10, 20, 30]))
     assert (found.picked, found.picked_gain, found.picked_rank, found.regret) == (("source 0", "source 1"), 15, 3, 15)

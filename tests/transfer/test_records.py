@@ -139,6 +139,16 @@ def test_bad_gains(file, text, message):
         read_gains(file(text))
 
 
+@pytest.mark.parametrize(("gain", "fits"), [(19.95, True), (20.09, True), (19.89, False), (20.11, False)])
+def test_a_gain_may_be_rounded_to_a_digit_and_no_more(file, gain, fits):
+    path = file(f"source,target,dice,dice_baseline,gain_percent\na,b,0.6,0.5,{gain}")
+    if fits:
+        assert read_gains(path)[0].gain_percent == gain
+    else:
+        with pytest.raises(DataError, match="expected a gain_percent of 20"):
+            read_gains(path)
+
+
 def test_the_printed_rounding_of_a_gain_is_no_error(file):
     (found,) = read_gains(file("source,target,dice,dice_baseline,gain_percent\na,b,0.9821,0.8164,20.3"))
     assert found.gain_percent == 20.3
