@@ -49,6 +49,8 @@ if TYPE_CHECKING:
         MissingDependencyError,
         PreprocessingMismatchError,
     )
+    from medsegdist.executors import dask_cluster
+    from medsegdist.processes import LocalProcesses
     from medsegdist.transfer.agreement import Agreement, measure_agreement
     from medsegdist.transfer.prediction import predict_gain
 
@@ -73,6 +75,7 @@ __all__ = [
     "GaussianMixture",
     "GmmMetric",
     "HausdorffMetric",
+    "LocalProcesses",
     "ManifestError",
     "MaskMetric",
     "MedSegDistError",
@@ -93,6 +96,7 @@ __all__ = [
     "collect",
     "collect_classes",
     "compare_all",
+    "dask_cluster",
     "fit_mixture",
     "load_class_samples",
     "load_dataset",
@@ -152,6 +156,8 @@ _NAMES_OF_MODULE = {
     ),
     "medsegdist.transfer.agreement": ("Agreement", "measure_agreement"),
     "medsegdist.transfer.prediction": ("predict_gain",),
+    "medsegdist.executors": ("dask_cluster",),
+    "medsegdist.processes": ("LocalProcesses",),
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 

@@ -19,6 +19,7 @@ from medsegdist.commands.fetch import fetch
 from medsegdist.commands.paper import paper
 from medsegdist.commands.prepare import export_lidc, prepare
 from medsegdist.commands.reading import read_samples
+from medsegdist.commands.resources import Dask, Memory, Workers, chosen_executor, size_in_bytes
 from medsegdist.errors import ManifestError, MedSegDistError
 
 if TYPE_CHECKING:
@@ -51,12 +52,6 @@ Cache = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
 Rule = Literal["median_high", "median_low", "mean", "mode"]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers", help="Processes that read files. [default: one for each core where that saves time]", min=1
-    ),
-]
 Seed = Annotated[int, typer.Option(help="Of clusterings, fits, choices of samples and draws of patients.")]
 Replicates = Annotated[
     int, typer.Option("--bootstrap", help="How often patients are drawn anew for intervals; 0 does not.", min=0)
@@ -71,11 +66,15 @@ def demo(
     seed: Seed = 0,
     bootstrap: Replicates = 200,
     workers: Workers = None,
+    dask: Dask = None,
+    memory: Memory = None,
     as_json: AsJson = False,
 ) -> None:
     """The paper's ten datasets in miniature: five distances and a ranking for both targets."""
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
-        study, table = _distances(manifests / "demo.yaml", None, None, out, cache, device, seed, bootstrap, workers)
+        study, table = _distances(
+            manifests / "demo.yaml", None, None, out, cache, device, seed, bootstrap, workers, dask, memory
+        )
         _show(study, table, out, as_json, matrices=True)
 
 
@@ -92,11 +91,15 @@ def rank(
     seed: Seed = 0,
     bootstrap: Replicates = 200,
     workers: Workers = None,
+    dask: Dask = None,
+    memory: Memory = None,
     as_json: AsJson = False,
 ) -> None:
     """Ranks the sources of a study for its target, nearest first."""
     with reported_errors():
-        study, table = _distances(study_file, target, method, out, cache, device, seed, bootstrap, workers)
+        study, table = _distances(
+            study_file, target, method, out, cache, device, seed, bootstrap, workers, dask, memory
+        )
         _show(study, table, out, as_json, matrices=False)
 
 
@@ -110,11 +113,13 @@ def distances(
     seed: Seed = 0,
     bootstrap: Replicates = 200,
     workers: Workers = None,
+    dask: Dask = None,
+    memory: Memory = None,
     as_json: AsJson = False,
 ) -> None:
     """Distances between all pairs of a study's datasets."""
     with reported_errors():
-        study, table = _distances(study_file, [], method, out, cache, device, seed, bootstrap, workers)
+        study, table = _distances(study_file, [], method, out, cache, device, seed, bootstrap, workers, dask, memory)
         _show(study, table, out, as_json, matrices=True, rankings=False)
 
 
@@ -201,6 +206,8 @@ def _distances(
     seed: int,
     replicates: int,
     workers: int | None,
+    dask: str | None,
+    memory: str | None,
 ) -> tuple[Study, DistanceTable]:
     """Distances of a study to its targets (None: those of the study; empty: every dataset), also as distances.csv."""
     from medsegdist.data.manifest import load_study
@@ -218,7 +225,8 @@ def _distances(
             raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
     configured = _configured(methods or study.methods or PAPER_METHODS, study, study_file, seed)
     picked = _device(device)
-    with progress_bars() as progress:
+    budget = None if memory is None else size_in_bytes(memory)
+    with progress_bars() as progress, chosen_executor(workers, dask) as executor:
         samples = [one.to(picked) for one in read_samples(study, cache or out / "samples", workers, progress)]
         advance = bar(progress, "Comparing")
         table = compare_all(
@@ -227,6 +235,8 @@ def _distances(
             targets=targets,
             sources=study.sources or names,
             bootstrap=Bootstrap(replicates, seed=seed) if replicates else None,
+            memory=budget,
+            executor=executor,
             progress=lambda done, total, what: advance(done, total),
         )
     table.save(out / "distances.csv")

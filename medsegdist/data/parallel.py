@@ -1,28 +1,18 @@
-"""Work on the items of a dataset in several processes, with the results in order.
-
-The processes come from Python's fork server, which imports MONAI once (seconds, 0.3 GB) and forks in milliseconds
-from then on, for as long as this process lives. Forking this process itself would be cheaper still, and would copy
-whatever lock torch, a progress bar or SQLite holds at that moment.
-"""
+"""Work on the items of a dataset in several processes, with the results in order."""
 
 from __future__ import annotations
 
 import io
 import multiprocessing
-import os
 import pickle
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from time import perf_counter
 from typing import Any, TypeVar, cast
 
-import torch
-
+from medsegdist.processes import pays, process_count, process_pool
 from medsegdist.threads import one_thread
 
 Result = TypeVar("Result")
@@ -32,10 +22,6 @@ IN_FLIGHT = 2
 
 # What costs most to import; the main module is not among it, for it may be a script that does more than define.
 _PRELOADED = ["medsegdist.data.native", "medsegdist.transforms", "medsegdist.data.parallel"]
-# Each worker may hold a few volumes, and eight of them keep up with most disks: who has more memory asks for more.
-_MOST_UNASKED = 8
-# Seconds that the processes must save before they are started unasked: about twice what starting them takes.
-_WORTHWHILE = 10.0
 # A dataset that is larger than this when pickled has its items in memory, where there is nothing to decode.
 _LARGEST_PICKLE = 1 << 26
 
@@ -54,11 +40,6 @@ class WorkerLostError(Exception):
         self.workers = workers
 
 
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def ordered_results(work: Callable[[int], Result], total: int, workers: int | None) -> Iterator[Result]:
     """work(0), work(1), ... work(total - 1), the same for any number of processes.
 
@@ -75,9 +56,10 @@ def ordered_results(work: Callable[[int], Result], total: int, workers: int | No
         WorkerLostError: a process was killed.
     """
     done, spent = 0, 0.0
-    count = min(available_cores(), _MOST_UNASKED) if workers is None else workers
+    count = process_count(workers)
     while done < total:
-        if min(count, total - done) > 1 and (workers is not None or _pays(spent, done, total, count)):
+        worth = workers is not None or (done > 0 and pays(spent / done * (total - done), count))
+        if min(count, total - done) > 1 and worth:
             payload = _pickled(work)
             if payload is not None:
                 done = yield from _in_processes(payload, done, total, min(count, total - done))
@@ -92,15 +74,9 @@ def ordered_results(work: Callable[[int], Result], total: int, workers: int | No
         del result
 
 
-def _pays(spent: float, done: int, total: int, workers: int) -> bool:
-    return bool(done) and spent / done * (total - done) * (1 - 1 / workers) > _WORTHWHILE
-
-
 def _in_processes(payload: bytes, first: int, total: int, workers: int) -> Generator[Any, None, int]:
     """Yields the results from `first` on; returns where to go on: `first` if no process could load the work."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(payload,))
+    pool = process_pool(workers, _PRELOADED, _load_work, payload)
     pending: deque[tuple[int, Future[Any]]] = deque()
     try:
         if not pool.submit(_has_work).result():
@@ -145,24 +121,13 @@ class _SmallFile(io.BytesIO):
 _work: Callable[[int], Any] | None = None
 
 
-def _start(payload: bytes) -> None:
+def _load_work(payload: bytes) -> None:
     global _work
-    # Ctrl-C reaches every process of the terminal; the parent ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
     try:
         _work = cast("Callable[[int], Any]", pickle.loads(payload))
     # What was defined in a notebook is not found here.
     except Exception:  # noqa: BLE001
         _work = None
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _has_work() -> bool:

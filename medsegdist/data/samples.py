@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,12 +13,30 @@ from torch import Tensor
 from medsegdist.errors import DataError
 
 
+class Origin(Protocol):
+    """Where samples can be had again from, in any process."""
+
+    def load(self) -> SegmentationSamples:
+        """The samples."""
+        ...
+
+    def take(self, indices: Sequence[int]) -> Origin:
+        """Where the samples at `indices` can be had from."""
+        ...
+
+    def to(self, device: str) -> Origin:
+        """Where the samples on `device` can be had from."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentationSamples:
     """Images and binary masks of one dataset on a common grid, ready to be compared.
 
     A grid is (rows, columns) for slices or (slices, rows, columns) for volumes. Use :meth:`from_arrays` for arrays
     of one's own: it checks values too, where this constructor looks at shapes only (the arrays may be memory-mapped).
+
+    Stored samples are pickled as the name of their directory, others as a whole.
 
     Args:
         name: the dataset's name, for tables and messages.
@@ -36,6 +55,7 @@ class SegmentationSamples:
     patient_ids: tuple[str, ...]
     weights: Tensor
     preprocessing: str
+    _origin: Origin | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
@@ -116,6 +136,17 @@ class SegmentationSamples:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._origin is not None:
+            return self._origin.load, ()
+        return object.__reduce_ex__(self, protocol)
+
+    def with_origin(self, origin: Origin | None) -> SegmentationSamples:
+        """These samples, which `origin` gives again wherever they are unpickled."""
+        samples = replace(self)
+        object.__setattr__(samples, "_origin", origin)
+        return samples
+
     @property
     def grid(self) -> tuple[int, ...]:
         """(rows, columns) or (slices, rows, columns)."""
@@ -141,7 +172,7 @@ class SegmentationSamples:
             patient_ids=self.patient_ids,
             weights=self.weights.to(device),
             preprocessing=self.preprocessing,
-        )
+        ).with_origin(None if self._origin is None else self._origin.to(str(device)))
 
     def take(self, indices: Sequence[int]) -> SegmentationSamples:
         """The samples at `indices`, in that order."""
@@ -154,7 +185,7 @@ class SegmentationSamples:
             patient_ids=tuple(self.patient_ids[k] for k in indices),
             weights=self.weights[index],
             preprocessing=self.preprocessing,
-        )
+        ).with_origin(None if self._origin is None else self._origin.take(indices))
 
     def spread(self, k: int, *, seed: int = 0) -> SegmentationSamples:
         """At most `k` samples, spread evenly over the patients; the samples themselves if there are no more.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import platform
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -76,7 +78,8 @@ def save_samples(
 def load_samples(directory: Path) -> SegmentationSamples:
     """The samples of a directory, memory-mapped: pixels are read when they are used.
 
-    Writing to the tensors changes them in memory, never on disk.
+    Writing to the tensors changes them in memory, never on disk. Pickled samples are the name of the directory, and
+    are mapped anew where they are unpickled: without what was written to the tensors.
 
     Args:
         directory: what :func:`save_samples` or :func:`~medsegdist.data.collect.collect` wrote.
@@ -90,7 +93,7 @@ def load_samples(directory: Path) -> SegmentationSamples:
             f"{directory}: expected samples with one foreground, found the classes {', '.join(samples.classes)}; "
             "load them with load_multiclass_samples."
         )
-    return samples
+    return samples.with_origin(_Stored(directory.absolute(), samples.name, samples.preprocessing, len(samples)))
 
 
 def load_multiclass_samples(directory: Path) -> MulticlassSamples:
@@ -108,6 +111,51 @@ def load_multiclass_samples(directory: Path) -> MulticlassSamples:
             f"{directory}: expected samples with classes, found one foreground; load them with load_samples."
         )
     return samples
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Samples that lie in a directory which other processes see, too.
+
+    Args:
+        directory: absolute path.
+        name: of the dataset.
+        preprocessing: fingerprint of the samples.
+        count: how many samples there are.
+        index: which of them are meant; None means all.
+        device: where their tensors are.
+    """
+
+    directory: Path
+    name: str
+    preprocessing: str
+    count: int
+    index: tuple[int, ...] | None = None
+    device: str = "cpu"
+
+    def load(self) -> SegmentationSamples:
+        if not self.directory.is_dir():
+            raise DataError(
+                f"dataset '{self.name}': expected its stored samples in {self.directory} on {platform.node()}, found "
+                "no such folder; keep samples where every worker sees them at the same path."
+            )
+        samples = load_samples(self.directory)
+        found, expected = (
+            (one.name, one.preprocessing, count) for one, count in ((samples, len(samples)), (self, self.count))
+        )
+        if found != expected:
+            raise DataError(
+                f"dataset '{self.name}': expected the samples {expected} in {self.directory} on {platform.node()}, "
+                f"found {found}; they are others than those that were loaded before."
+            )
+        chosen = samples if self.index is None else samples.take(self.index)
+        return chosen if self.device == "cpu" else chosen.to(self.device)
+
+    def take(self, indices: Sequence[int]) -> _Stored:
+        return replace(self, index=tuple(indices if self.index is None else (self.index[k] for k in indices)))
+
+    def to(self, device: str) -> _Stored:
+        return replace(self, device=device)
 
 
 def load_skipped(directory: Path) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.embedding import Embedding, embed
-from medsegdist.distance.image_cost import image_cost
-from medsegdist.distance.mask_metrics import MaskMetric
+from medsegdist.distance.image_cost import BLOCK_BYTES, image_cost
+from medsegdist.distance.mask_metrics import BlockwiseMetric, MaskMetric
 from medsegdist.distance.scales import Scales, mean_costs, scales_of
 from medsegdist.distance.transport import Transport, solve_transport
 from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
@@ -94,6 +94,8 @@ def pair_images(
     target: SegmentationSamples,
     source_features: Tensor | None = None,
     target_features: Tensor | None = None,
+    *,
+    block_bytes: int = BLOCK_BYTES,
 ) -> ImagePair:
     """The images of two datasets side by side.
 
@@ -102,6 +104,7 @@ def pair_images(
         target: m samples on the same grid, prepared in the same way.
         source_features: (n, f) what d_X compares in the place of pixels.
         target_features: (m, f) likewise.
+        block_bytes: as for :func:`~medsegdist.distance.image_cost.image_cost`.
 
     Raises:
         PreprocessingMismatchError: grids or preprocessing differ.
@@ -119,13 +122,17 @@ def pair_images(
             "preparation; prepare both with one preprocessing."
         )
     if source_features is None or target_features is None:
-        return ImagePair(image_cost(source.images, target.images), source.weights, target.weights)
+        return ImagePair(
+            image_cost(source.images, target.images, block_bytes=block_bytes), source.weights, target.weights
+        )
     if source_features.shape[1] != target_features.shape[1]:
         raise DataError(
             f"expected the embedding to give all images equally many features, found {source_features.shape[1]} for "
             f"dataset '{source.name}' and {target_features.shape[1]} for '{target.name}'."
         )
-    return ImagePair(image_cost(source_features, target_features), source.weights, target.weights)
+    return ImagePair(
+        image_cost(source_features, target_features, block_bytes=block_bytes), source.weights, target.weights
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,7 @@ class DatasetDistance:
             over the table's pairs. Alone, two datasets have no scale but their own: a d_Y that is one number for all
             samples then becomes 1 whatever it is (or stays 0), so normalize tables, or give the scales.
         scales: those scales, from elsewhere; None takes what `normalize` says.
+        block_bytes: as for :func:`~medsegdist.distance.image_cost.image_cost`.
     """
 
     metric: MaskMetric[Any]
@@ -161,6 +169,7 @@ class DatasetDistance:
     p: float = 1.0
     normalize: bool = False
     scales: Scales | None = None
+    block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
         if self.image_weight < 0 or self.mask_weight < 0 or self.image_weight + self.mask_weight == 0:
@@ -173,6 +182,11 @@ class DatasetDistance:
         if self.scales is not None and not self.normalize:
             raise ValueError("expected normalize=True with scales, found scales that would not be used.")
 
+    def in_blocks_of(self, block_bytes: int) -> DatasetDistance:
+        """The same distance with blocks of pixels of another size."""
+        metric = self.metric.in_blocks_of(block_bytes) if isinstance(self.metric, BlockwiseMetric) else self.metric
+        return replace(self, metric=metric, block_bytes=block_bytes)
+
     def __call__(self, source: SegmentationSamples, target: SegmentationSamples) -> Distance:
         """The distance between two datasets.
 
@@ -180,10 +194,15 @@ class DatasetDistance:
             PreprocessingMismatchError: they were not prepared alike.
             DataError: one of them cannot be summarized by the metric, or the embedding returns no finite features.
         """
-        source, target = (samples.spread(self.max_samples, seed=self.seed) for samples in (source, target))
-        images = pair_images(source, target, self.features(source), self.features(target))
+        source, target = self.chosen(source), self.chosen(target)
+        features = self.features(source), self.features(target)
+        images = pair_images(source, target, *features, block_bytes=self.block_bytes)
         summaries = self.metric.summarize(source), self.metric.summarize(target)
         return self.between(source, target, images, self.metric.compare(*summaries, images.image_cost))
+
+    def chosen(self, samples: SegmentationSamples) -> SegmentationSamples:
+        """The samples of a dataset that are compared: at most `max_samples`."""
+        return samples.spread(self.max_samples, seed=self.seed)
 
     def features(self, samples: SegmentationSamples) -> Tensor | None:
         """What the embedding makes of the images, (n, features); None where d_X compares pixels."""
@@ -243,7 +262,8 @@ class DatasetDistance:
         constant = tuple(mask_cost.shape) == (1, 1)
         if not constant and tuple(mask_cost.shape) != shape:
             raise DataError(f"expected a mask distance of shape {shape} or (1, 1), found {tuple(mask_cost.shape)}.")
-        powered = mask_cost**self.metric.power
+        mask_cost = mask_cost.to(images.image_cost.device)
+        powered = mask_cost if self.metric.power == 1 else mask_cost**self.metric.power
         scales = self._scales_of(images, mask_cost)
         if self.p > 1:
             return self._solve_mixed(images, powered / scales.mask, scales.image, start)
@@ -252,7 +272,8 @@ class DatasetDistance:
             # A constant leaves the integral (Eq. 14): the coupling is that of the images alone.
             transport = images.image_transport
             return transport, image_weight * transport.value, mask_weight * float(powered)
-        transport = images.transport(image_weight * images.image_cost + mask_weight * powered, start)
+        cost = (mask_weight * powered).add_(images.image_cost, alpha=image_weight)
+        transport = images.transport(cost, start)
         image_term = image_weight * float(torch.sum(transport.plan * images.image_cost))
         return transport, image_term, mask_weight * float(torch.sum(transport.plan * powered))
 

@@ -5,40 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
-from medsegdist.distance.pairs import PreparedDataset, sharing
-from medsegdist.distance.scales import mean_costs, scales_of
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.scales import scales_of
+
+
+def without_scales(distances: Mapping[str, DatasetDistance]) -> dict[str, DatasetDistance]:
+    """Those that are to be normalized and do not know by what yet."""
+    return {method: one for method, one in distances.items() if one.normalize and one.scales is None}
 
 
 def with_common_scales(
-    distances: Mapping[str, DatasetDistance],
-    prepared: Mapping[str, Mapping[str, PreparedDataset]],
-    pairs: Sequence[tuple[str, str]],
+    distances: Mapping[str, DatasetDistance], means: Sequence[Mapping[str, tuple[float, float]]]
 ) -> dict[str, DatasetDistance]:
-    """The same distances, those that are to be normalized with the scales that the given pairs have in common.
-
-    The pairs are compared once for that before any transport is solved, and nothing of it is kept.
+    """The same distances, those without scales with the ones that some pairs of datasets have in common.
 
     Args:
         distances: by the name of the method.
-        prepared: by the name of the dataset, then of the method.
-        pairs: names of two datasets each.
+        means: what :func:`~medsegdist.distance.pairs.pair_means` says of each pair; at least one.
     """
-    found = dict(distances)
-    open_ones = {method: one for method, one in distances.items() if one.normalize and one.scales is None}
-    if not pairs:
-        return found
-    for together in sharing(open_ones):
-        means: dict[str, list[tuple[float, float]]] = {method: [] for method in together}
-        for one, other in pairs:
-            sides = [prepared[name] for name in (one, other)]
-            any_method = next(iter(together))
-            source, target = (side[any_method].samples for side in sides)
-            images = pair_images(source, target, *(side[any_method].features for side in sides))
-            for method, distance in together.items():
-                first, second = (side[method].resampled.summary for side in sides)
-                mask_cost = distance.metric.compare(first, second, images.image_cost)
-                weights = source.weights, target.weights
-                means[method].append(mean_costs(images.image_cost, mask_cost, distance.metric.power, *weights))
-        found.update({method: replace(one, scales=scales_of(means[method])) for method, one in together.items()})
-    return found
+    scales = {method: scales_of([of_pair[method] for of_pair in means]) for method in without_scales(distances)}
+    return {
+        method: replace(one, scales=scales[method]) if method in scales else one for method, one in distances.items()
+    }

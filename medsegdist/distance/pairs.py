@@ -1,35 +1,35 @@
-"""One dataset by all methods, and two datasets by all methods: the pieces that a table of distances is made of.
+"""One dataset by one method, and two datasets by several: the pieces that a table of distances is made of.
 
-Each of them is a plain function of plain data, so that pieces may be computed in any order and anywhere.
+Each of them is a plain function of plain data, so that pieces may be computed in any order and anywhere. What they
+return is small: no piece hands on an image or a coupling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap, ResampledDataset, noise_floors, resample, resampled_values
-from medsegdist.distance.dataset_distance import DatasetDistance, Distance, pair_images
+from medsegdist.distance.dataset_distance import DatasetDistance, Distance, ImagePair, pair_images
 from medsegdist.distance.ranks import Estimate
-
-_Images = tuple[int, int, int | None]
+from medsegdist.distance.scales import mean_costs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedDataset:
-    """A dataset as one method compares it.
+    """A dataset as methods that compare the same images of it compare it.
 
     Args:
-        samples: those that are compared.
-        resampled: their summary, and those of their replicates.
-        features: what d_X compares of them, where that is not pixels; one tensor for all methods of one embedding.
+        samples: all of them; which ones are compared follows from the methods' `max_samples` and `seed`.
+        resampled: for each method the summary of those that are compared, and those of their replicates.
+        features: what d_X compares of those, where that is not pixels.
     """
 
     samples: SegmentationSamples
-    resampled: ResampledDataset
+    resampled: Mapping[str, ResampledDataset]
     features: Tensor | None = None
 
 
@@ -38,97 +38,126 @@ class PairDistance:
     """The distance of two datasets by one method, and what it would have been with other patients.
 
     Args:
-        distance: of the datasets as they are.
-        estimate: the same with its replicates.
+        source: name of one dataset.
+        target: name of the other.
+        image_term: the part of the images.
+        mask_term: the part of the masks.
+        n_source: samples of the source that were compared.
+        n_target: samples of the target that were compared.
+        optimality_gap: relative certificate of the transport.
+        estimate: the distance of the datasets as they are, with its replicates.
     """
 
-    distance: Distance
+    source: str
+    target: str
+    image_term: float
+    mask_term: float
+    n_source: int
+    n_target: int
+    optimality_gap: float
     estimate: Estimate
-
-
-def prepare(
-    samples: SegmentationSamples, distances: Mapping[str, DatasetDistance], bootstrap: Bootstrap | None
-) -> Iterator[tuple[str, PreparedDataset]]:
-    """The dataset as each method compares it; methods that compare the same samples share them and their features.
-
-    Args:
-        samples: the dataset.
-        distances: by the name of the method.
-        bootstrap: how patients are drawn anew; None does not.
-    """
-    chosen: dict[tuple[int, int], SegmentationSamples] = {}
-    features: dict[_Images, Tensor | None] = {}
-    for method, distance in distances.items():
-        choice = (distance.max_samples, distance.seed)
-        if choice not in chosen:
-            chosen[choice] = samples.spread(distance.max_samples, seed=distance.seed)
-        compared, metric = chosen[choice], distance.metric
-        images = _images(distance)
-        if images not in features:
-            features[images] = distance.features(compared)
-        summary = metric.summarize(compared)
-        resampled = (
-            ResampledDataset(summary, (), None) if bootstrap is None else resample(compared, metric, summary, bootstrap)
-        )
-        yield method, PreparedDataset(compared, resampled, features[images])
-
-
-def compare_pair(
-    one: Mapping[str, PreparedDataset], other: Mapping[str, PreparedDataset], distances: Mapping[str, DatasetDistance]
-) -> dict[str, PairDistance]:
-    """The distance of two datasets by every method; methods that compare the same images share the image cost.
-
-    Args:
-        one: a dataset by the name of the method.
-        other: another one.
-        distances: by the name of the method.
-    """
-    found = {}
-    for together in sharing(distances):
-        method = next(iter(together))
-        source, target = one[method].samples, other[method].samples
-        images = pair_images(source, target, one[method].features, other[method].features)
-        sides = [{name: side[name].resampled for name in together} for side in (one, other)]
-        mask_costs = {
-            name: distance.metric.compare(sides[0][name].summary, sides[1][name].summary, images.image_cost)
-            for name, distance in together.items()
-        }
-        solved = {
-            name: distance.between(source, target, images, mask_costs[name]) for name, distance in together.items()
-        }
-        replicates = resampled_values(together, images, mask_costs, *sides)
-        for name, distance in solved.items():
-            found[name] = PairDistance(distance, Estimate(distance.value, replicates.get(name)))
-    return found
-
-
-def noise_floors_of(
-    dataset: Mapping[str, PreparedDataset], distances: Mapping[str, DatasetDistance]
-) -> dict[str, float]:
-    """The distance of a dataset to its own resample, by every method; empty where it has one patient only.
-
-    Args:
-        dataset: by the name of the method.
-        distances: by the name of the method.
-    """
-    found: dict[str, float] = {}
-    for together in sharing(distances):
-        one = dataset[next(iter(together))]
-        resampled = {name: dataset[name].resampled for name in together}
-        if any(side.resamples is not None for side in resampled.values()):
-            images = pair_images(one.samples, one.samples, one.features, one.features)
-            found.update(noise_floors(together, images, resampled))
-    return found
 
 
 def sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
     """The methods in groups that compare the same samples by the same embedding."""
-    groups: dict[_Images, dict[str, DatasetDistance]] = {}
+    groups: dict[tuple[int, int, int, int | None], dict[str, DatasetDistance]] = {}
     for method, distance in distances.items():
-        groups.setdefault(_images(distance), {})[method] = distance
+        embedding = None if distance.embedding is None else id(distance.embedding)
+        same = distance.max_samples, distance.seed, distance.block_bytes, embedding
+        groups.setdefault(same, {})[method] = distance
     return list(groups.values())
 
 
-def _images(distance: DatasetDistance) -> _Images:
-    """What the image cost depends on: the choice of samples, and which object the embedding is."""
-    return distance.max_samples, distance.seed, None if distance.embedding is None else id(distance.embedding)
+def prepare(samples: SegmentationSamples, distance: DatasetDistance, bootstrap: Bootstrap | None) -> ResampledDataset:
+    """What a method has to know of a dataset.
+
+    Args:
+        samples: the dataset.
+        distance: the method.
+        bootstrap: how patients are drawn anew; None does not.
+    """
+    compared, metric = distance.chosen(samples), distance.metric
+    summary = metric.summarize(compared)
+    return ResampledDataset(summary, (), None) if bootstrap is None else resample(compared, metric, summary, bootstrap)
+
+
+def compare_pair(
+    one: PreparedDataset, other: PreparedDataset, distances: Mapping[str, DatasetDistance]
+) -> dict[str, PairDistance]:
+    """The distance of two datasets by methods that compare the same images: they share the image cost.
+
+    Args:
+        one: a dataset.
+        other: another one.
+        distances: by the name of the method.
+    """
+    source, target, images = _side_by_side(one, other, distances)
+    mask_costs = {
+        name: distance.metric.compare(one.resampled[name].summary, other.resampled[name].summary, images.image_cost)
+        for name, distance in distances.items()
+    }
+    # Numbers at once: each coupling is as large as a cost.
+    solved = {
+        name: _numbers(distance.between(source, target, images, mask_costs[name]))
+        for name, distance in distances.items()
+    }
+    sides = [{name: side.resampled[name] for name in distances} for side in (one, other)]
+    replicates = resampled_values(distances, images, mask_costs, *sides)
+    return {
+        name: PairDistance(
+            source=source.name,
+            target=target.name,
+            image_term=image_term,
+            mask_term=mask_term,
+            n_source=len(source),
+            n_target=len(target),
+            optimality_gap=gap,
+            estimate=Estimate(value, replicates.get(name)),
+        )
+        for name, (value, image_term, mask_term, gap) in solved.items()
+    }
+
+
+def pair_means(
+    one: PreparedDataset, other: PreparedDataset, distances: Mapping[str, DatasetDistance]
+) -> dict[str, tuple[float, float]]:
+    """Means of d_X and d_Y**q of two datasets by each method, from which common scales are made.
+
+    Args:
+        one: a dataset.
+        other: another one.
+        distances: by the name of the method; they compare the same images.
+    """
+    source, target, images = _side_by_side(one, other, distances)
+    found = {}
+    for name, distance in distances.items():
+        summaries = one.resampled[name].summary, other.resampled[name].summary
+        mask_cost = distance.metric.compare(*summaries, images.image_cost)
+        found[name] = mean_costs(images.image_cost, mask_cost, distance.metric.power, source.weights, target.weights)
+    return found
+
+
+def noise_floors_of(dataset: PreparedDataset, distances: Mapping[str, DatasetDistance]) -> dict[str, float]:
+    """The distance of a dataset to its own resample, by every method; empty where it has one patient only.
+
+    Args:
+        dataset: one that was drawn anew.
+        distances: by the name of the method; they compare the same images.
+    """
+    resampled = {name: dataset.resampled[name] for name in distances}
+    if all(one.resamples is None for one in resampled.values()):
+        return {}
+    *_, images = _side_by_side(dataset, dataset, distances)
+    return noise_floors(distances, images, resampled)
+
+
+def _side_by_side(
+    one: PreparedDataset, other: PreparedDataset, distances: Mapping[str, DatasetDistance]
+) -> tuple[SegmentationSamples, SegmentationSamples, ImagePair]:
+    first = next(iter(distances.values()))
+    source, target = first.chosen(one.samples), first.chosen(other.samples)
+    return source, target, pair_images(source, target, one.features, other.features, block_bytes=first.block_bytes)
+
+
+def _numbers(distance: Distance) -> tuple[float, float, float, float]:
+    return distance.value, distance.image_term, distance.mask_term, distance.optimality_gap

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from itertools import combinations
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.distance_table import Comparison, DistanceRow, DistanceTable
-from medsegdist.distance.normalization import with_common_scales
-from medsegdist.distance.pairs import PairDistance, PreparedDataset, compare_pair, noise_floors_of, prepare
+from medsegdist.distance.memory import within
+from medsegdist.distance.pairs import PairDistance
 from medsegdist.distance.ranks import probability_nearer, ranked
-
-Progress = Callable[[int, int, str], None]
-"""Called with steps done, steps in all, and what was just done."""
+from medsegdist.distance.table_tasks import Progress, solve_table
 
 
 def compare_all(
@@ -24,6 +23,8 @@ def compare_all(
     targets: Sequence[str] | None = None,
     sources: Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
+    memory: int | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> DistanceTable:
     """Distances from every source to every target by every method.
@@ -38,9 +39,17 @@ def compare_all(
         targets: names of the targets; all datasets by default.
         sources: names of the sources; all datasets by default. A dataset is never its own source.
         bootstrap: how patients are drawn anew to tell how sure the distances are; None leaves that unsaid.
-        progress: told of every summary and pair.
+        memory: bytes that one process may take for costs and blocks of pixels, as told in
+            :func:`~medsegdist.distance.memory.within`; None takes blocks of 32 MiB. Another size of blocks moves the
+            last digits.
+        executor: what computes summaries, pairs and noise floors, such as
+            :class:`~medsegdist.processes.LocalProcesses` or :func:`~medsegdist.executors.dask_cluster`; None computes
+            them here, one after another. It changes no digit: every task runs on one thread. Stored samples travel
+            to other processes as the name of their folder.
+        progress: told of every summary, pair and noise floor.
 
     Raises:
+        MedSegDistError: a summary or a pair could not be computed, or the memory is too small.
         ValueError: a name is unknown or stands twice.
         PreprocessingMismatchError: two datasets were not prepared alike.
     """
@@ -57,31 +66,19 @@ def compare_all(
     pairs = [pair for pair in combinations(by_name, 2) if frozenset(pair) in wanted]
     needed = [name for name in by_name if any(name in pair for pair in pairs)]
     floors_of = [name for name in targets if name in needed] if bootstrap is not None else []
-    steps = _Steps(len(needed) * len(distances) + len(pairs) + len(floors_of), progress)
-
-    prepared: dict[str, dict[str, PreparedDataset]] = {}
-    for name in needed:
-        prepared[name] = {}
-        for method, dataset in prepare(by_name[name], distances, bootstrap):
-            prepared[name][method] = dataset
-            steps.done(f"{method} of {name}")
-    distances = with_common_scales(distances, prepared, pairs)
-    solved: dict[frozenset[str], dict[str, PairDistance]] = {}
-    for one, other in pairs:
-        solved[frozenset((one, other))] = compare_pair(prepared[one], prepared[other], distances)
-        steps.done(f"{one} and {other}")
-    floors: dict[str, dict[str, float]] = {}
-    for name in floors_of:
-        floors[name] = noise_floors_of(prepared[name], distances)
-        steps.done(f"noise floor of {name}")
+    compared = {name: by_name[name] for name in needed}
+    if memory is not None:
+        distances = within(memory, compared.values(), distances)
+    solved = solve_table(compared, distances, pairs, floors_of, bootstrap, executor, progress)
     level = Bootstrap().level if bootstrap is None else bootstrap.level
-    patients = {name: len(prepared[name][method].samples.patients) for name in needed for method in distances}
     rows: list[DistanceRow] = []
     comparisons: list[Comparison] = []
-    for method in distances:
+    for method, distance in distances.items():
+        # As many samples as are compared, spread over as many patients.
+        patients = {name: min(len(samples.patients), distance.max_samples) for name, samples in compared.items()}
         for target in targets:
-            found = {s: solved[frozenset((s, target))][method] for s in sources if s != target}
-            rows += _rows(found, target, method, floors.get(target, {}).get(method), level)
+            found = {s: solved.pairs[frozenset((s, target))][method] for s in sources if s != target}
+            rows += _rows(found, target, method, solved.noise_floors.get(target, {}).get(method), level)
             comparisons += _comparisons(found, target, method, patients)
     return DistanceTable(rows=tuple(rows), comparisons=tuple(comparisons))
 
@@ -92,6 +89,8 @@ def rank_sources(
     distances: Mapping[str, DatasetDistance],
     *,
     bootstrap: Bootstrap | None = None,
+    memory: int | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> DistanceTable:
     """The sources in order of their distance to one target, by every method.
@@ -101,12 +100,21 @@ def rank_sources(
         sources: the datasets that could be pre-trained on.
         distances: the dataset distances to compute, by the name of the method.
         bootstrap: how patients are drawn anew to tell how sure the ranking is; None leaves that unsaid.
-        progress: told of every summary and pair.
+        memory: bytes that one process may take, as for :func:`compare_all`.
+        executor: what computes summaries, pairs and noise floors, as for :func:`compare_all`.
+        progress: told of every summary, pair and noise floor.
     """
     sources = list(sources)
     names = [samples.name for samples in sources]
     return compare_all(
-        [target, *sources], distances, targets=[target.name], sources=names, bootstrap=bootstrap, progress=progress
+        [target, *sources],
+        distances,
+        targets=[target.name],
+        sources=names,
+        bootstrap=bootstrap,
+        memory=memory,
+        executor=executor,
+        progress=progress,
     )
 
 
@@ -115,25 +123,24 @@ def _rows(
 ) -> Iterator[DistanceRow]:
     ranks = ranked({source: pair.estimate for source, pair in found.items()}, level)
     for source, pair in found.items():
-        distance = pair.distance
-        forward = distance.source == source
+        forward = pair.source == source
         low, high = pair.estimate.interval(level)
         rank, tied = ranks[source]
         yield DistanceRow(
             source=source,
             target=target,
             method=method,
-            distance=distance.value,
-            image_term=distance.image_term,
-            mask_term=distance.mask_term,
+            distance=pair.estimate.value,
+            image_term=pair.image_term,
+            mask_term=pair.mask_term,
             low=low,
             high=high,
             noise_floor=noise_floor,
             rank=rank,
             tied=tied,
-            n_source=distance.n_source if forward else distance.n_target,
-            n_target=distance.n_target if forward else distance.n_source,
-            optimality_gap=distance.optimality_gap,
+            n_source=pair.n_source if forward else pair.n_target,
+            n_target=pair.n_target if forward else pair.n_source,
+            optimality_gap=pair.optimality_gap,
         )
 
 
@@ -141,21 +148,9 @@ def _comparisons(
     found: Mapping[str, PairDistance], target: str, method: str, patients: Mapping[str, int]
 ) -> Iterator[Comparison]:
     """Every two sources of a target, the one that seems nearer first."""
-    order = sorted(found, key=lambda source: found[source].distance.value)
+    order = sorted(found, key=lambda source: found[source].estimate.value)
     for nearer, farther in combinations(order, 2):
         probability = probability_nearer(found[nearer].estimate, found[farther].estimate)
         if probability is not None:
             fewest = min(patients[name] for name in (target, nearer, farther))
             yield Comparison(target, method, nearer, farther, probability, fewest)
-
-
-class _Steps:
-    """Counts finished steps towards a total."""
-
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.total, self.finished, self.progress = total, 0, progress
-
-    def done(self, what: str) -> None:
-        self.finished += 1
-        if self.progress is not None:
-            self.progress(self.finished, self.total, what)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,20 +82,21 @@ def solve_transport(
     source = _masses(source_weights, matrix.shape[0], "source")
     target = _masses(target_weights, matrix.shape[1], "target")
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # POT warns where we raise
-        initial = None if start is None else tuple(potential.detach().cpu().double().numpy() for potential in start)
+    initial = None if start is None else tuple(potential.detach().cpu().double().numpy() for potential in start)
+    try:
+        # POT warns where we raise. To silence it would touch the filters of all threads.
         plan, log = ot.emd(source, target, matrix, numItermax=max_iterations, log=True, potentials_init=initial)
-    if log["result_code"] != OPTIMAL:
+        failure = None if log["result_code"] == OPTIMAL else log["warning"]
+    except UserWarning as warning:  # where warnings are errors
+        failure = warning
+    if failure is not None:
         raise ConvergenceError(
             f"optimal transport between {len(source)} and {len(target)} points stopped before its optimum "
-            f"(network simplex, {max_iterations} iterations: {log['warning']}); "
-            "raise max_iterations or lower max_samples."
+            f"(network simplex, {max_iterations} iterations: {failure}); raise max_iterations or lower max_samples."
         )
     # The c-transform lifts the potentials to exactly feasible ones, so that the dual value bounds rigorously.
-    source_potential = np.asarray(log["u"])
-    target_potential = (matrix - source_potential[:, None]).min(axis=0)
-    source_potential = (matrix - target_potential[None, :]).min(axis=1)
+    target_potential = _least_differences(matrix.T, np.asarray(log["u"]))
+    source_potential = _least_differences(matrix, target_potential)
     return Transport(
         value=float(np.vdot(plan, matrix)),
         plan=torch.from_numpy(plan).to(cost.device),
@@ -105,6 +105,12 @@ def solve_transport(
         dual_value=float(source @ source_potential + target @ target_potential),
         scale=float(matrix.max()),
     )
+
+
+def _least_differences(matrix: np.ndarray, potential: np.ndarray) -> np.ndarray:
+    """(n,) smallest entry of matrix - potential in each row, without a second matrix."""
+    rows = range(0, len(matrix), 64)
+    return np.concatenate([(matrix[k : k + 64] - potential).min(axis=1) for k in rows])
 
 
 def _masses(weights: Tensor, expected: int, side: str) -> np.ndarray:

@@ -19,6 +19,7 @@ import torch
 from monai.data import CacheDataset, Dataset, PersistentDataset, SmartCacheDataset
 from monai.transforms import Compose, Lambda
 
+from medsegdist import processes
 from medsegdist.data import parallel
 from medsegdist.data.collect import collect
 from medsegdist.data.dataset import load_dataset_samples
@@ -249,10 +250,10 @@ def test_files_are_read_alike(tmp_path):
 
 
 def test_processes_are_started_unasked_only_where_they_pay(monkeypatch):
-    monkeypatch.setattr(parallel, "available_cores", lambda: 2)
+    monkeypatch.setattr(processes, "available_cores", lambda: 2)
     here = str(os.getpid())
     assert set(collected(Items(8, named_after_process), None).case_ids) == {here}
-    monkeypatch.setattr(parallel, "_WORTHWHILE", 0.0)
+    monkeypatch.setattr(processes, "WORTHWHILE", 0.0)
     first, *others = collected(Items(8, named_after_process), None).case_ids
     assert first == here
     assert here not in others

@@ -7,7 +7,7 @@ import pytest
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.mask_metrics import PAPER_METHODS, OtddMetric, all_metrics
-from medsegdist.distance.pairs import compare_pair, noise_floors_of, prepare
+from medsegdist.distance.pairs import PreparedDataset, compare_pair, noise_floors_of, prepare
 from medsegdist.distance.resampling import resample_patients
 from tests.distance.test_laws import by_size
 from tests.synthetic import blobs
@@ -30,7 +30,7 @@ METRICS = [*(all_metrics()[name] for name in METHODS), OtddMetric(by_size)]
 def test_replicates_are_the_distances_of_resampled_datasets(metric):
     a, b = blobs("a", seed=1), blobs("b", n=9, radius=7, seed=2)
     bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
-    sides = [dict(prepare(one, {"it": distance}, bootstrap)) for one in (a, b)]
+    sides = [PreparedDataset(one, {"it": prepare(one, distance, bootstrap)}) for one in (a, b)]
     found = compare_pair(*sides, {"it": distance})["it"].estimate.replicates
     draws = [resample_patients(one, bootstrap.replicates, bootstrap.seed) for one in (a, b)]
     assert len(found) == 6
@@ -43,7 +43,8 @@ def test_replicates_are_the_distances_of_resampled_datasets(metric):
 def test_the_noise_floor_is_the_median_distance_to_a_resample(metric):
     samples = blobs(seed=1)
     bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
-    found = noise_floors_of(dict(prepare(samples, {"it": distance}, bootstrap)), {"it": distance})["it"]
+    prepared = PreparedDataset(samples, {"it": prepare(samples, distance, bootstrap)})
+    found = noise_floors_of(prepared, {"it": distance})["it"]
     draws = resample_patients(samples, bootstrap.replicates, bootstrap.seed)
     alone = [distance(samples, draws.samples(samples, k)).value for k in range(1, len(draws))]
     assert found == pytest.approx(statistics.median(alone), rel=1e-9)

@@ -97,7 +97,9 @@ def test_no_gradients_are_kept():
 def test_a_dataset_is_embedded_once_per_embedding_and_costs_are_shared_within_one(monkeypatch, bootstrap):
     calls, costs = Counter(), []
     image_cost = dataset_distance.image_cost
-    monkeypatch.setattr(dataset_distance, "image_cost", lambda *args: costs.append(1) or image_cost(*args))
+    monkeypatch.setattr(
+        dataset_distance, "image_cost", lambda *args, **options: costs.append(1) or image_cost(*args, **options)
+    )
 
     def first(images):
         calls["first"] += 1

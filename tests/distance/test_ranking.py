@@ -77,7 +77,9 @@ class Counting:
 def test_nothing_is_computed_twice(monkeypatch):
     costs, solved = [], []
     image_cost, solve = dataset_distance.image_cost, dataset_distance.solve_transport
-    monkeypatch.setattr(dataset_distance, "image_cost", lambda *args: costs.append(1) or image_cost(*args))
+    monkeypatch.setattr(
+        dataset_distance, "image_cost", lambda *args, **options: costs.append(1) or image_cost(*args, **options)
+    )
     monkeypatch.setattr(
         dataset_distance, "solve_transport", lambda *args, **options: solved.append(1) or solve(*args, **options)
     )

@@ -2,8 +2,6 @@
 
 from collections import Counter
 
-import pytest
-
 from medsegdist.distance.mask_metrics import PAPER_METHODS
 from medsegdist.transfer.published import (
     BASELINE_DICE,

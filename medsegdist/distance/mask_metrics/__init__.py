@@ -9,6 +9,7 @@ from medsegdist.distance.mask_metrics.fake_classes import FakeClassMetric as Fak
 from medsegdist.distance.mask_metrics.fingerprint import FingerprintMetric as FingerprintMetric
 from medsegdist.distance.mask_metrics.gmm import GmmMetric as GmmMetric
 from medsegdist.distance.mask_metrics.hausdorff import HausdorffMetric as HausdorffMetric
+from medsegdist.distance.mask_metrics.mask_metric import BlockwiseMetric as BlockwiseMetric
 from medsegdist.distance.mask_metrics.mask_metric import MaskMetric as MaskMetric
 from medsegdist.distance.mask_metrics.mask_metric import PairwiseMetric as PairwiseMetric
 from medsegdist.distance.mask_metrics.mask_metric import ResamplingMetric as ResamplingMetric

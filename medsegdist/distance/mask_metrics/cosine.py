@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.image_cost import segment_cost
+from medsegdist.distance.image_cost import BLOCK_BYTES, segment_cost
 from medsegdist.distance.mask_metrics.euclidean import EuclideanMetric
 
 
@@ -29,11 +29,13 @@ class CosineMetric:
         delta: value outside every intensity (Eq. 7): -1 for intensities in [0, 255], -2048 for HU.
         angular: True takes the angle between S_k and S'_l, divided by the right angle, and the name "angular".
         power: q of the dataset distance.
+        block_bytes: as for :func:`~medsegdist.distance.image_cost.segment_cost`.
     """
 
     delta: float = -1.0
     angular: bool = False
     power: float = 1.0
+    block_bytes: int = BLOCK_BYTES
 
     @property
     def name(self) -> str:
@@ -44,6 +46,10 @@ class CosineMetric:
     def pairwise(self) -> Literal[True]:
         """d_Y of two samples depends on nothing else."""
         return True
+
+    def in_blocks_of(self, block_bytes: int) -> CosineMetric:
+        """The same metric with blocks that take no more than `block_bytes`."""
+        return replace(self, block_bytes=block_bytes)
 
     def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
         """Neutralized segments of length 1, one row per sample: (n, pixels) float64.
@@ -59,7 +65,7 @@ class CosineMetric:
         """(n, m) without a unit, 0 to 1."""
         # Of unit vectors u, v: 1 - cos = ||u - v||^2 / 2 and angle = 2 asin(||u - v|| / 2). Neither form cancels where
         # segments are alike, as 1 - <u, v> does.
-        chord = segment_cost(source, target).clamp(max=math.sqrt(2)).to(image_cost.device)
+        chord = segment_cost(source, target, block_bytes=self.block_bytes).clamp(max=math.sqrt(2)).to(image_cost.device)
         if self.angular:
             return ((chord / 2).asin() * (4 / math.pi)).clamp(max=1)
         return (chord.square() / 2).clamp(max=1)

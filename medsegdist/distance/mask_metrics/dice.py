@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.image_cost import segment_cost
+from medsegdist.distance.image_cost import BLOCK_BYTES, segment_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,12 @@ class DiceMetric:
     Args:
         jaccard: True takes 1 - IoU, and the name "jaccard".
         power: q of the dataset distance.
+        block_bytes: as for :func:`~medsegdist.distance.image_cost.segment_cost`.
     """
 
     jaccard: bool = False
     power: float = 1.0
+    block_bytes: int = BLOCK_BYTES
 
     @property
     def name(self) -> str:
@@ -41,6 +43,10 @@ class DiceMetric:
         """d_Y of two samples depends on nothing else."""
         return True
 
+    def in_blocks_of(self, block_bytes: int) -> DiceMetric:
+        """The same metric with blocks that take no more than `block_bytes`."""
+        return replace(self, block_bytes=block_bytes)
+
     def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
         """The masks, one row per sample: (n, pixels) float64 of 0 and 1."""
         pixels = [mask.reshape(-1).nonzero()[:, 0].cpu().numpy() for mask in samples.masks]
@@ -51,7 +57,7 @@ class DiceMetric:
     def compare(self, source: sparse.csr_array, target: sparse.csr_array, image_cost: Tensor, /) -> Tensor:
         """(n, m) without a unit, 0 to 1."""
         # ||Y - Y'||^2 counts the pixels of one mask only, whichever kind of product is the faster one; it is whole.
-        of_one_only = segment_cost(source, target).square().round()
+        of_one_only = segment_cost(source, target, block_bytes=self.block_bytes).square().round()
         of_both_sizes = torch.from_numpy(source.sum(axis=1)[:, None] + target.sum(axis=1)[None, :])
         if self.jaccard:
             union = (of_both_sizes + of_one_only) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import sparse
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.image_cost import segment_cost
+from medsegdist.distance.image_cost import BLOCK_BYTES, segment_cost
 from medsegdist.errors import DataError
 
 
@@ -22,10 +22,12 @@ class EuclideanMetric:
         delta: value outside every intensity, subtracted from segments before all else is set to 0: -1 for
             intensities in [0, 255], -2048 for HU.
         power: q of the dataset distance.
+        block_bytes: as for :func:`~medsegdist.distance.image_cost.segment_cost`.
     """
 
     delta: float = -1.0
     power: float = 1.0
+    block_bytes: int = BLOCK_BYTES
 
     @property
     def name(self) -> str:
@@ -36,6 +38,10 @@ class EuclideanMetric:
     def pairwise(self) -> Literal[True]:
         """d_Y of two samples depends on nothing else."""
         return True
+
+    def in_blocks_of(self, block_bytes: int) -> EuclideanMetric:
+        """The same metric with blocks that take no more than `block_bytes`."""
+        return replace(self, block_bytes=block_bytes)
 
     def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
         """Neutralized segments S (Eq. 8), one row per sample: (n, pixels) float64, zero outside the segment.
@@ -60,4 +66,4 @@ class EuclideanMetric:
 
     def compare(self, source: sparse.csr_array, target: sparse.csr_array, image_cost: Tensor, /) -> Tensor:
         """(n, m) distances in the unit of the intensities times sqrt(pixels)."""
-        return segment_cost(source, target).to(image_cost.device)
+        return segment_cost(source, target, block_bytes=self.block_bytes).to(image_cost.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -57,6 +57,15 @@ class PairwiseMetric(Protocol):
     @property
     def pairwise(self) -> Literal[True]:
         """Says so."""
+        ...
+
+
+@runtime_checkable
+class BlockwiseMetric(Protocol):
+    """A mask metric that compares in blocks, whose size bounds the memory."""
+
+    def in_blocks_of(self, block_bytes: int) -> MaskMetric[Any]:
+        """The same metric with blocks that take no more than `block_bytes`."""
         ...
 
 

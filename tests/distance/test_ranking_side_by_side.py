@@ -1,0 +1,297 @@
+"""A table of distances is the same to the last bit, whoever computes it."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from medsegdist.data.store import load_samples, save_samples
+from medsegdist.distance.bootstrap import Bootstrap
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.mask_metrics import (
+    DiceMetric,
+    EuclideanMetric,
+    FakeClassGmmMetric,
+    FakeClassMetric,
+    GmmMetric,
+)
+from medsegdist.distance.pairs import PreparedDataset, compare_pair, prepare
+from medsegdist.distance.ranking import compare_all, rank_sources
+from medsegdist.errors import DataError, MedSegDistError
+from medsegdist.executors import dask_cluster
+from medsegdist.processes import LocalProcesses
+from tests.synthetic import blobs
+
+GRIDS = {"2D": (32, 40), "3D": (6, 20, 24)}
+METHODS = {
+    "euclidean": DatasetDistance(EuclideanMetric(), max_samples=15),
+    "gmm3d": DatasetDistance(GmmMetric(components=2), max_samples=15),
+    "fake_class_gmm": DatasetDistance(FakeClassGmmMetric(components=1), max_samples=15),
+    # A function that no other process could load: embeddings stay at home.
+    "dice of means": DatasetDistance(DiceMetric(), embedding=lambda images: images.flatten(1).mean(1, keepdim=True)),
+    "common scales": DatasetDistance(EuclideanMetric(), normalize=True, p=2),
+}
+GROUPS, PAIRS = 3, 3
+LITTLE = Bootstrap(replicates=6)
+
+
+def three(grid, root):
+    """One dataset in memory, two in a folder; two of the three have more samples than the first methods compare."""
+    made = [
+        blobs("in memory", n=16, grid=grid, center=[0.45] * len(grid), seed=1),
+        blobs("stored", n=14, grid=grid, center=[0.5] * len(grid), seed=2),
+        blobs("far", n=18, grid=grid, center=[0.6] * len(grid), radius=8, brightness=220, seed=3),
+    ]
+    for samples in made[1:]:
+        save_samples(samples, root / samples.name)
+    return [made[0], *(load_samples(root / samples.name) for samples in made[1:])]
+
+
+@pytest.fixture(scope="module")
+def by_grid(tmp_path_factory):
+    return {name: three(grid, tmp_path_factory.mktemp(name)) for name, grid in GRIDS.items()}
+
+
+@pytest.fixture(scope="module")
+def datasets(by_grid):
+    return by_grid["2D"]
+
+
+@pytest.fixture(scope="module")
+def one_after_another(by_grid):
+    """The tables that are to be had again, by grid and whether patients are drawn anew."""
+    return {
+        (grid, drawn): compare_all(sets, METHODS, bootstrap=LITTLE if drawn else None)
+        for grid, sets in by_grid.items()
+        for drawn in (False, True)
+    }
+
+
+@pytest.fixture(scope="module")
+def executors():
+    """Started when a test asks for them, once for all of them."""
+    spawn = multiprocessing.get_context("spawn")
+    makers = {
+        "a thread": lambda: ThreadPoolExecutor(1),
+        "threads": lambda: ThreadPoolExecutor(3),
+        "processes": lambda: ProcessPoolExecutor(2, mp_context=spawn),
+        "local processes": lambda: LocalProcesses(2),
+    }
+    with ExitStack() as stack:
+        started = {}
+
+        def start(name):
+            if name not in started:
+                started[name] = stack.enter_context(makers[name]())
+            return started[name]
+
+        yield start
+
+
+@pytest.fixture
+def cluster():
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        yield cluster
+
+
+def same_bits(sets, expected, executor, bootstrap):
+    seen = []
+    table = compare_all(sets, METHODS, bootstrap=bootstrap, executor=executor, progress=lambda *step: seen.append(step))
+    assert table.rows == expected.rows
+    assert table.comparisons == expected.comparisons
+    assert bool(table.comparisons) == (bootstrap is not None)
+    steps = 3 * len(METHODS) + PAIRS + GROUPS * PAIRS + (GROUPS * 3 if bootstrap else 0)
+    assert [(done, total) for done, total, _ in seen] == [(done, steps) for done in range(1, steps + 1)]
+    assert {what for _, _, what in seen} >= {"gmm3d of far", "stored and far", "scales of in memory and far"}
+    assert ("noise floor of in memory" in {what for _, _, what in seen}) == (bootstrap is not None)
+
+
+@pytest.mark.parametrize("bootstrap", [None, LITTLE], ids=["plain", "bootstrap"])
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("name", ["a thread", "local processes"])
+def test_every_executor_gives_the_same_table(by_grid, one_after_another, executors, name, grid, bootstrap):
+    same_bits(by_grid[grid], one_after_another[grid, bootstrap is not None], executors(name), bootstrap)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["threads", "processes"])
+def test_executors_of_the_standard_library_do_too(by_grid, one_after_another, executors, name):
+    for grid, sets in by_grid.items():
+        same_bits(sets, one_after_another[grid, True], executors(name), LITTLE)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_table(datasets, one_after_another, cluster):
+    with dask_cluster(cluster.scheduler_address) as executor:
+        same_bits(datasets, one_after_another["2D", True], executor, LITTLE)
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """Its first comparison, in whatever process, kills that process; the folder remembers."""
+
+    folder: Path
+    name: str = "deadly"
+    power: float = 1.0
+
+    def summarize(self, samples, /):
+        return samples.mass @ samples.masks.flatten(1).sum(1).double()
+
+    def compare(self, source, target, image_cost, /):
+        try:
+            (self.folder / "killed").mkdir()
+        except FileExistsError:
+            return (source - target).abs().reshape(1, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
+def test_a_dask_worker_that_is_killed_changes_nothing(datasets, cluster, tmp_path):
+    methods = {"deadly": DatasetDistance(Deadly(tmp_path)), "euclidean": METHODS["euclidean"]}
+    with dask_cluster(cluster.scheduler_address) as executor:
+        table = compare_all(datasets, methods, executor=executor)
+    assert (tmp_path / "killed").is_dir()
+    assert table == compare_all(datasets, methods)
+
+
+@dataclass(frozen=True)
+class Murderous(Deadly):
+    """Kills whatever process compares with it."""
+
+    def compare(self, source, target, image_cost, /):
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
+@pytest.mark.slow
+def test_dask_workers_that_die_over_one_task_again_and_again_are_told_of(datasets, cluster, tmp_path):
+    methods = {"murderous": DatasetDistance(Murderous(tmp_path))}
+    message = r"workers of the Dask cluster at tcp:.* died again and again .*the distance of 'stored' and 'far'"
+    with pytest.raises(MedSegDistError, match=message), dask_cluster(cluster.scheduler_address) as executor:
+        compare_all(datasets[1:], methods, executor=executor)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Cannot compare a certain dataset."""
+
+    name: str = "broken"
+    power: float = 1.0
+
+    def summarize(self, samples, /):
+        return samples.name
+
+    def compare(self, source, target, image_cost, /):
+        if "far" in (source, target):
+            raise ArithmeticError("out of range")
+        return torch.ones(1, 1, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", [None, "a thread", "local processes"])
+def test_an_error_names_its_datasets(datasets, executors, name):
+    executor = None if name is None else executors(name)
+    with pytest.raises(MedSegDistError, match=r"^the distance of 'stored' and 'far': ArithmeticError: out of range$"):
+        rank_sources(datasets[1], datasets[2:], {"broken": DatasetDistance(Broken())}, executor=executor)
+    methods = {"euclidean": DatasetDistance(EuclideanMetric(delta=150))}
+    with pytest.raises(DataError, match=r"dataset 'stored', case 'case0': .* above delta = 150") as caught:
+        compare_all(datasets[1:], methods, executor=executor)
+    assert caught.value.__notes__ == ["This happened in: euclidean of 'stored'."]
+
+
+def test_a_method_that_cannot_travel_is_told_of(datasets, executors):
+    class Local(Broken):
+        pass
+
+    methods = {"local": DatasetDistance(Local())}
+    assert len(compare_all(datasets[:2], methods).rows) == 2
+    with pytest.raises(MedSegDistError, match=r"another process can load, found .*Local.*; define it in a module"):
+        compare_all(datasets[:2], methods, executor=executors("local processes"))
+
+
+class UnpicklableError(Exception):
+    """Unpickles to an error of its own."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+@dataclass(frozen=True)
+class Raising(Broken):
+    """Raises what does not survive the way to another process."""
+
+    def compare(self, source, target, image_cost, /):
+        raise UnpicklableError("one", "two")
+
+
+def test_an_error_that_cannot_travel_is_told_all_the_same(datasets, executors):
+    with pytest.raises(MedSegDistError, match=r"^the distance of 'stored' and 'far': UnpicklableError: one and two$"):
+        compare_all(datasets[1:], {"raising": DatasetDistance(Raising())}, executor=executors("local processes"))
+
+
+def test_stored_samples_are_pickled_as_their_folder(datasets):
+    far = datasets[2]
+    for samples, most in ((far, 1000), (far.take([3, 1]), 1000), (far.take([3, 1, 5]).take([2, 0]), 1000)):
+        pickled = pickle.dumps(samples)
+        assert len(pickled) < most
+        again = pickle.loads(pickled)
+        assert (again.name, again.case_ids, again.patient_ids) == (samples.name, samples.case_ids, samples.patient_ids)
+        assert again.preprocessing == samples.preprocessing
+        for name in ("images", "masks", "weights"):
+            assert torch.equal(getattr(again, name), getattr(samples, name))
+    assert pickle.loads(pickle.dumps(far.take([3, 1, 5]).take([2, 0]))).case_ids == ("case5", "case3")
+    assert pickle.loads(pickle.dumps(far.to("cpu"))).case_ids == far.case_ids
+
+
+def test_samples_that_were_changed_are_pickled_as_a_whole(datasets):
+    heavier = replace(datasets[1], weights=2 * datasets[1].weights)
+    for samples in (heavier, datasets[0]):
+        again = pickle.loads(pickle.dumps(samples))
+        assert torch.equal(again.weights, samples.weights)
+        assert torch.equal(again.images, samples.images)
+
+
+def test_a_folder_that_a_worker_does_not_see_is_told_of(tmp_path):
+    save_samples(blobs("far"), tmp_path / "far")
+    pickled = pickle.dumps(load_samples(tmp_path / "far"))
+    (tmp_path / "far").rename(tmp_path / "gone")
+    with pytest.raises(
+        DataError, match=r"dataset 'far': expected its stored samples in .*far on .*, found no such folder"
+    ):
+        pickle.loads(pickled)
+    save_samples(blobs("stored"), tmp_path / "far")
+    with pytest.raises(DataError, match=r"expected the samples \('far', 'synthetic', 12\) in .*, found \('stored'"):
+        pickle.loads(pickled)
+
+
+def test_results_are_small():
+    """They go from process to process, and those of all pairs are kept: a coupling has no place in them."""
+    a, b = (blobs(name, n=150, grid=(16, 16), seed=seed) for seed, name in enumerate("ab"))
+    distances = {
+        "euclidean": DatasetDistance(EuclideanMetric()),
+        "gmm2d": DatasetDistance(GmmMetric(components=1, intensity=False)),
+        "fake_classes": DatasetDistance(FakeClassMetric()),
+    }
+    one, other = (
+        PreparedDataset(samples, {name: prepare(samples, distance, None) for name, distance in distances.items()})
+        for samples in (a, b)
+    )
+    assert len(pickle.dumps(compare_pair(one, other, distances))) < 3000 < 8 * len(a) * len(b)
+
+
+def test_a_worker_reads_stored_samples_from_their_folder(datasets, executors):
+    """What it finds there counts, not what this process has in memory."""
+    stored = datasets[1]
+    meddled = replace(stored, images=stored.images + 1).with_origin(stored._origin)
+    methods = {"images": DatasetDistance(EuclideanMetric(), mask_weight=0)}
+    of_folder, of_memory = (compare_all([stored, datasets[2]], methods), compare_all([meddled, datasets[2]], methods))
+    assert of_folder != of_memory
+    assert compare_all([meddled, datasets[2]], methods, executor=executors("local processes")) == of_folder

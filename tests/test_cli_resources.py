@@ -1,0 +1,119 @@
+"""`--workers`, `--dask` and `--memory`: the same table whoever computes it, and nothing left of an interrupted run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.test_cli import run
+from tests.test_cli import study as study
+
+
+def distances_of(folder):
+    return (folder / "distances.csv").read_bytes()
+
+
+def test_processes_side_by_side_and_less_memory_give_the_same_distances(study, tmp_path):
+    common = ("distances", study, "--method", "euclidean", "--method", "fake_classes", "--bootstrap", "3", "--cache")
+    run(*common, tmp_path / "cache", "--out", tmp_path / "one", "--workers", "1")
+    run(*common, tmp_path / "cache", "--out", tmp_path / "two", "--workers", "2")
+    assert distances_of(tmp_path / "one") == distances_of(tmp_path / "two")
+    run(*common, tmp_path / "cache", "--out", tmp_path / "less", "--memory", "1.1MiB")
+    frames = (pd.read_csv(tmp_path / folder / "distances.csv") for folder in ("one", "less"))
+    one, less = (frame["distance"].to_numpy() for frame in frames)
+    np.testing.assert_allclose(less, one, rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_distances(study, tmp_path):
+    from distributed import LocalCluster
+
+    common = ("rank", study, "--method", "gmm3d", "--bootstrap", "3", "--cache", tmp_path / "cache")
+    run(*common, "--out", tmp_path / "here", "--workers", "1")
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None) as cluster:
+        run(*common, "--out", tmp_path / "there", "--dask", cluster.scheduler_address)
+    assert distances_of(tmp_path / "here") == distances_of(tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--memory", "much", "expected a size such as 2GiB for --memory, found 'much'"),
+        ("--memory", "0", "expected a size above 0 such as 2GiB for --memory, found '0'"),
+        ("--memory", "1MB", "expected a memory of at least 2MiB to compare"),
+        ("--dask", "tcp://127.0.0.1:9", "expected a Dask scheduler at tcp://127.0.0.1:9, found none"),
+        ("--dask", "nonsense", "expected a Dask scheduler at nonsense, found none"),
+        ("--workers", "0", "greater than or equal to 1"),
+    ],
+)
+def test_resources_that_are_not_there_are_told_of(study, tmp_path, option, value, message):
+    result = run("rank", study, "--method", "gmm2d", "--out", tmp_path / "out", option, value, status=2)
+    assert message in result.stderr
+    assert not (tmp_path / "out" / "distances.csv").exists()
+
+
+def test_dask_that_is_not_installed_is_asked_for(study, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = run("rank", study, "--out", tmp_path / "out", "--dask", "tcp://nowhere:1", status=2)
+    assert "run pip install 'medsegdist[dask]'" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def children_of(pid):
+    """The processes that a process has started, and those that these have."""
+    try:
+        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return set()
+    return set(found).union(*(children_of(child) for child in found))
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
+def test_an_interrupted_comparison_leaves_the_samples_and_no_process(study, tmp_path):
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    common = ("distances", str(study), "--cache", str(cache), "--out", str(out), "--workers", "2")
+    code = "from medsegdist.cli import app; app()"
+    command = subprocess.Popen(
+        [sys.executable, "-c", code, *common, "--bootstrap", "100000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        readers = set()
+        while len(stored := sorted(cache.glob("*/samples.json"))) < 3:
+            assert command.poll() is None, command.communicate()
+            readers |= children_of(command.pid)
+            time.sleep(0.02)
+        while len(workers := children_of(command.pid) - readers) < 2:
+            assert command.poll() is None, command.communicate()
+            time.sleep(0.02)
+        os.killpg(command.pid, signal.SIGINT)  # as a terminal does
+        _, told = command.communicate(timeout=60)
+    finally:
+        if command.poll() is None:
+            os.killpg(command.pid, signal.SIGKILL)
+    assert (command.returncode, told.strip()) == (130, "Interrupted.")
+    deadline = time.monotonic() + 20
+    while any(is_alive(pid) for pid in readers | workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not (out / "distances.csv").exists()
+    stamps = [path.stat().st_mtime_ns for path in stored]
+    run(*common, "--method", "gmm2d")
+    assert len(pd.read_csv(out / "distances.csv")) == 6
+    assert [path.stat().st_mtime_ns for path in sorted(cache.glob("*/samples.json"))] == stamps
