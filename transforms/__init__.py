@@ -41,6 +41,7 @@ from .labels import (
 from .pipeline import preprocessing_pipeline
 from .segments import NeutralizeSegment, NeutralizeSegmentD, NeutralizeSegmentd, NeutralizeSegmentDict
 from .slices import ForegroundSlices, ForegroundSlicesD, ForegroundSlicesd, ForegroundSlicesDict
+from .stack import StackedPipeline
 
 __all__ = [
     "BinarizeLabel",
@@ -79,6 +80,7 @@ __all__ = [
     "ResampleToGridD",
     "ResampleToGridDict",
     "ResampleToGridd",
+    "StackedPipeline",
     "StandardizeIntensity",
     "StandardizeIntensityD",
     "StandardizeIntensityDict",

@@ -76,21 +76,39 @@ class CheckSameSpace(Transform):
             img: (channels, *spatial).
             reference: (channels, *spatial); affines are compared where both are MetaTensors.
         """
-        shape, expected = tuple(img.shape[1:]), tuple(reference.shape[1:])
+        affine, expected = (one.affine if isinstance(one, MetaTensor) else None for one in (img, reference))
+        self.compare(tuple(img.shape[1:]), affine, tuple(reference.shape[1:]), expected)
+        return img
+
+    def compare(
+        self, shape: tuple[int, ...], affine: Tensor | None, expected: tuple[int, ...], expected_affine: Tensor | None
+    ) -> None:
+        """The same check of shapes and affines alone.
+
+        Args:
+            shape: spatial shape of the one.
+            affine: of the one; None where it has none.
+            expected: spatial shape of the other.
+            expected_affine: of the other; None where it has none.
+
+        Raises:
+            ValueError: they differ.
+        """
         if shape != expected:
             raise ValueError(
                 f"expected the same shape, found {shape} and {expected}; "
                 "pair each image with the mask that was drawn on it."
             )
-        if len(shape) == 3 and isinstance(img, MetaTensor) and isinstance(reference, MetaTensor):
-            voxel = float(torch.linalg.vector_norm(reference.affine[:3, :3], dim=0).min())
-            distance = _furthest_corner(img.affine, reference.affine, shape)
+        if len(shape) == 3 and affine is not None and expected_affine is not None:
+            if torch.equal(affine, expected_affine) and bool(torch.isfinite(affine).all()):
+                return
+            voxel = float(torch.linalg.vector_norm(expected_affine[:3, :3], dim=0).min())
+            distance = _furthest_corner(affine, expected_affine, shape)
             if not distance <= self.tolerance * voxel:
                 raise ValueError(
                     f"expected the same affine, found two that place the volume up to {distance:.3g} mm apart: "
-                    f"{_rounded(img.affine)} and {_rounded(reference.affine)}; resample one to the other."
+                    f"{_rounded(affine)} and {_rounded(expected_affine)}; resample one to the other."
                 )
-        return img
 
 
 class CheckFinited(MapTransform):

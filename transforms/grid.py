@@ -74,38 +74,65 @@ class ResampleToGrid(Transform):
             (channels, *grid) of the same kind of array: float32 image, or uint8 mask. A MetaTensor's affine follows.
         """
         values = as_floats(img).to(torch.float32)
+        self._check_dimensions(values)
+        steps = self._steps(values, img.affine if isinstance(img, MetaTensor) else None, type(img).__name__)
+        stored = values.permute(memory_order(values))
+        if self.is_mask:
+            if not _is_binary(img, stored):
+                raise ValueError("expected a mask of 0 and 1, found other values; binarize it first (BinarizeLabel).")
+            result = like(self._mask(values, steps).to(torch.uint8), img)
+        else:
+            pad_value = float(stored.min()) if self.pad_value is None else self.pad_value
+            result = like(self._image(values, steps, pad_value), img)
+        if isinstance(result, MetaTensor):
+            result.affine = _grid_affine(result.affine, values.shape[1:], self.grid, steps)
+        return result
+
+    def each(self, stack: Tensor, affine: Tensor | None = None) -> Tensor:
+        """Resample many samples of one size at once, each as calling this would.
+
+        Args:
+            stack: (n, *spatial) one sample after the other; masks are 0 and 1.
+            affine: of each sample, whose offset does not matter; needed where `spacing` is given.
+
+        Returns:
+            (n, *grid) float32, or bool for masks.
+        """
+        values = stack.to(torch.float32)
+        self._check_dimensions(values)
+        steps = self._steps(values, affine, type(stack).__name__)
+        if self.is_mask:
+            return self._mask(values, steps)
+        if self.pad_value is not None:
+            return self._image(values, steps, self.pad_value)
+        darkest = values.flatten(1).amin(1).reshape(-1, *[1] * len(self.grid))
+        return self._image(values, steps, darkest)
+
+    def _check_dimensions(self, values: Tensor) -> None:
         if values.ndim != len(self.grid) + 1:
             raise ValueError(
                 f"expected {len(self.grid)} spatial dimensions, for the grid {self.grid}, "
                 f"found an array of shape {tuple(values.shape)}."
             )
-        steps = self._steps(img, values)
-        stored = values.permute(memory_order(values))
-        if self.is_mask:
-            if not _is_binary(img, stored):
-                raise ValueError("expected a mask of 0 and 1, found other values; binarize it first (BinarizeLabel).")
-            averages = _along_axes(values, self.grid, steps, _area_weights)
-            result = like((averages >= _HALF).to(torch.uint8), img)
-        else:
-            pad_value = float(stored.min()) if self.pad_value is None else self.pad_value
-            resampled = _along_axes(values, self.grid, steps, _linear_weights)
-            result = like(_padded(resampled, values.shape[1:], steps, pad_value), img)
-        if isinstance(result, MetaTensor):
-            result.affine = _grid_affine(result.affine, values.shape[1:], self.grid, steps)
-        return result
 
-    def _steps(self, img: NdarrayOrTensor, values: Tensor) -> tuple[float, ...]:
+    def _mask(self, values: Tensor, steps: tuple[float, ...]) -> Tensor:
+        return _along_axes(values, self.grid, steps, _area_weights) >= _HALF
+
+    def _image(self, values: Tensor, steps: tuple[float, ...], pad_value: Tensor | float) -> Tensor:
+        return _padded(_along_axes(values, self.grid, steps, _linear_weights), values.shape[1:], steps, pad_value)
+
+    def _steps(self, values: Tensor, affine: Tensor | None, kind: str) -> tuple[float, ...]:
         """Distance of neighboring grid points, in pixels of the input."""
         if self.spacing is None:
             return tuple(size / points for size, points in zip(values.shape[1:], self.grid, strict=True))
-        if not isinstance(img, MetaTensor):
+        if affine is None:
             raise ValueError(
-                f"expected a MetaTensor, whose affine gives the spacing in mm, found {type(img).__name__}; "
+                f"expected a MetaTensor, whose affine gives the spacing in mm, found {kind}; "
                 "make it one, or resize (spacing=None)."
             )
-        voxel = torch.linalg.vector_norm(img.affine[:-1, : len(self.grid)].to(torch.float64), dim=0).tolist()
+        voxel = torch.linalg.vector_norm(affine[:-1, : len(self.grid)].to(torch.float64), dim=0).tolist()
         if not all(math.isfinite(size) and size > 0 for size in voxel):
-            raise ValueError(f"expected an affine with a positive voxel size, found {img.affine.tolist()}.")
+            raise ValueError(f"expected an affine with a positive voxel size, found {affine.tolist()}.")
         # Headers keep float32: a spacing that equals the input's but for rounding must not interpolate.
         ratios = (step / size for step, size in zip(self.spacing, voxel, strict=True))
         return tuple(1.0 if math.isclose(ratio, 1, rel_tol=1e-6) else ratio for ratio in ratios)
@@ -202,16 +229,23 @@ def _along_axes(
     return values.contiguous()
 
 
-def _padded(values: Tensor, sizes: Sequence[int], steps: Sequence[float], pad_value: float) -> Tensor:
+def _padded(values: Tensor, sizes: Sequence[int], steps: Sequence[float], pad_value: Tensor | float) -> Tensor:
     """The values, with `pad_value` at grid points that lie outside the image."""
     for axis, (size, step) in enumerate(zip(sizes, steps, strict=True), start=1):
-        positions = _positions(size, values.shape[axis], step)
-        outside = (positions < -0.5) | (positions > size - 0.5)
-        if bool(outside.any()):
+        outside = _outside(size, values.shape[axis], step)
+        if outside is not None:
             shape = [1] * values.ndim
             shape[axis] = -1
             values = torch.where(outside.to(values.device).reshape(shape), pad_value, values)
     return values
+
+
+@lru_cache(maxsize=64)
+def _outside(size: int, points: int, step: float) -> Tensor | None:
+    """(points,) which grid points lie outside the image; None if no point does."""
+    positions = _positions(size, points, step)
+    outside = (positions < -0.5) | (positions > size - 0.5)
+    return outside if bool(outside.any()) else None
 
 
 def _grid_affine(affine: Tensor, sizes: Sequence[int], grid: Sequence[int], steps: Sequence[float]) -> Tensor:

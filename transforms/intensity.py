@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 
+import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import MapTransform, NormalizeIntensity, Transform
@@ -82,10 +83,21 @@ class PercentileWindowIntensity(Transform):
         Returns:
             The same kind of array, float32, in [0, 255].
         """
+        return self.of(img)(img)
+
+    def of(self, img: NdarrayOrTensor) -> WindowIntensity:
+        """The window that the image's own percentiles are.
+
+        Args:
+            img: (channels, *spatial), any real dtype.
+
+        Raises:
+            ValueError: both percentiles have the same value.
+        """
         values = as_floats(img)
         stored = values.permute(memory_order(values))
-        # numpy selects the two where torch sorts the whole volume.
-        found = percentile(stored.cpu().numpy(), [self.lower, self.upper])
+        # numpy's sort is vectorized, its selection is not: sorting all first takes a third of the time.
+        found = percentile(np.sort(stored.cpu().numpy(), axis=None), [self.lower, self.upper], overwrite_input=True)
         low, high = (float(value) for value in found)  # type: ignore[union-attr]
         if not low < high:
             smallest, largest = (float(value) for value in torch.aminmax(stored))
@@ -94,7 +106,7 @@ class PercentileWindowIntensity(Transform):
                 f"{self.upper:g} (smallest {smallest:g}, largest {largest:g}); leave this image out, "
                 "or widen the percentiles."
             )
-        return WindowIntensity(low, high)(img)
+        return WindowIntensity(low, high)
 
 
 class StandardizeIntensity(Transform):

@@ -10,6 +10,7 @@ import numpy as np
 from medsegdist.data.file_names import FileNames
 from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
 from medsegdist.data.sample import Sample, checked_sample, large_part
+from medsegdist.data.sample_stack import SampleStack
 from medsegdist.errors import ManifestError
 
 FOUND_LABELS = "found_labels"
@@ -50,7 +51,7 @@ class ReadCase:
     """A function from the index of an item to what it holds.
 
     Args:
-        dataset: items are dicts, or lists of dicts, as for :func:`~medsegdist.data.collect.collect`.
+        dataset: items are dicts, or lists of dicts, as for :func:`~medsegdist.data.collect.collect`, or stacks.
         name: the dataset's name.
         delta: what segments will be neutralized by; None: not checked.
         min_pixels: foreground pixels a sample needs, or each class of it.
@@ -82,20 +83,27 @@ class ReadCase:
 
     def _read(self, index: int) -> CaseContent:
         item = self.dataset[index]
-        parts = item if isinstance(item, (list, tuple)) else [item]
-        samples = [
-            checked_sample(part, lambda item: self.names.of_item(item, index), self.delta, self.classes)
-            for part in parts
-        ]
+        labels: list[tuple[str, Any]] = []
+        if isinstance(item, SampleStack):
+            samples = item.checked(self.delta, classes=self.classes is not None)
+            if samples and item.found is not None:
+                labels.append((item.case_id, np.asarray(item.found)))
+        else:
+            parts = item if isinstance(item, (list, tuple)) else [item]
+            samples = [
+                checked_sample(part, lambda item: self.names.of_item(item, index), self.delta, self.classes)
+                for part in parts
+            ]
+            labels += [
+                (sample.case_id, np.asarray(part[FOUND_LABELS]))
+                for part, sample in zip(parts, samples, strict=True)
+                if FOUND_LABELS in part
+            ]
         sizes = tuple(sample.sizes for sample in samples)
         large = [large_part(sample, size, self.min_pixels) for sample, size in zip(samples, sizes, strict=True)]
         return CaseContent(
             samples=tuple(sample for sample in large if sample is not None),
             grids=tuple((sample.case_id, sample.image.shape) for sample in samples),
-            labels=tuple(
-                (sample.case_id, np.asarray(part[FOUND_LABELS]))
-                for part, sample in zip(parts, samples, strict=True)
-                if FOUND_LABELS in part
-            ),
+            labels=tuple(labels),
             sizes=sizes,
         )

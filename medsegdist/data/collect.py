@@ -14,6 +14,7 @@ from medsegdist.data.case_reading import ItemDataset
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.problems import SkippedCasesWarning, as_error
 from medsegdist.data.reading import CaseReader, Progress
+from medsegdist.data.sample import Sample
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.scratch import Scratch
 from medsegdist.data.spread import SpreadSelection
@@ -185,15 +186,20 @@ def _gathered(
     selection = SpreadSelection(max_samples, seed)
     ids: dict[int, tuple[str, str]] = {}
     with Scratch(None if directory is None else directory.parent) as scratch:
-        for sample in reader.samples(progress):
+        for samples in reader.samples(progress):
             if reader.problems and on_bad_case == "raise":
                 continue
-            slot = selection.offer(sample.patient_id)
-            if slot is not None:
+            # What another sample of the same item pushes out again is not written.
+            kept: dict[int, Sample] = {}
+            for sample in samples:
+                slot = selection.offer(sample.patient_id)
+                if slot is not None:
+                    kept[slot] = sample
+            for slot, sample in kept.items():
                 scratch.put(slot, sample.image, sample.mask)
                 ids[slot] = sample.case_id, sample.patient_id
         skipped = _judge(reader, on_bad_case, name, kept=len(ids))
-        slots = [kept.slot for kept in selection.kept]
+        slots = [sample.slot for sample in selection.kept]
         images, masks = scratch.arrays(slots)
     fields = {
         "images": torch.from_numpy(images),

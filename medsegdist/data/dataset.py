@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from medsegdist.data.cache_names import cache_name
 from medsegdist.data.case import Case
+from medsegdist.data.case_reading import FOUND_LABELS
 from medsegdist.data.collect import OnBadCase, collect, collect_classes, warn_of_skipped
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.reading import Progress
+from medsegdist.data.sample_stack import SampleStack
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.store import load_multiclass_samples, load_samples, load_skipped
 from medsegdist.errors import ManifestError
@@ -42,7 +44,7 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
         ManifestError: the preprocessing has no meaning for this dataset.
         DataError: the dataset's files are not as described.
     """
-    return prepared_dataset(manifest, preprocessing, note_labels=False)
+    return prepared_dataset(manifest, preprocessing, stacked=False)
 
 
 def prepared_dataset(
@@ -50,7 +52,7 @@ def prepared_dataset(
     preprocessing: Preprocessing,
     cases: list[Case] | None = None,
     *,
-    note_labels: bool,
+    stacked: bool,
     watch: Watch | None = None,
 ) -> Dataset:
     """A MONAI dataset of the prepared cases, as :func:`make_dataset` gives, or of some of them.
@@ -59,7 +61,8 @@ def prepared_dataset(
         manifest: the dataset they belong to.
         preprocessing: how to prepare them.
         cases: which cases; None is all.
-        note_labels: whether items tell which label values their masks held, for CaseReader.
+        stacked: whether items are :class:`~medsegdist.data.sample_stack.SampleStack`, for CaseReader: the same numbers
+            in less time, and which label values the masks held.
         watch: is shown every item as the layout reads it, before any check of it.
 
     Raises:
@@ -74,7 +77,7 @@ def prepared_dataset(
     from monai.transforms.compose import Compose
 
     from medsegdist.data.label_watch import NoteLabels
-    from medsegdist.transforms import preprocessing_pipeline
+    from medsegdist.transforms import StackedPipeline, preprocessing_pipeline
 
     pipeline = preprocessing_pipeline(
         dimensions=preprocessing.dimensions,
@@ -88,10 +91,12 @@ def prepared_dataset(
         max_slices=preprocessing.max_per_case,
         seed=preprocessing.seed,
     )
-    notes: list[Any] = [NoteLabels(manifest.label_values)] if note_labels else []
+    steps: list[Any] = [manifest.layout.loader()]
+    if stacked:
+        steps.append(NoteLabels(manifest.label_values))
     if watch is not None:
-        notes.append(partial(_shown, watch))
-    steps: list[Any] = [manifest.layout.loader(), *notes, *pipeline.transforms]
+        steps.append(partial(_shown, watch))
+    steps += [StackedPipeline(pipeline), _as_stack] if stacked else pipeline.transforms
     return Dataset([case.as_item() for case in cases], Compose(steps))
 
 
@@ -229,7 +234,7 @@ def _through_cache(
         return _from_cache(directory, load)
     try:
         return gather(
-            prepared_dataset(manifest, preprocessing, cases, note_labels=True),
+            prepared_dataset(manifest, preprocessing, cases, stacked=True),
             name=manifest.name,
             preprocessing=preprocessing.fingerprint,
             delta=preprocessing.effective_delta,
@@ -249,6 +254,10 @@ def _through_cache(
 def _shown(watch: Watch, item: dict[Any, Any]) -> dict[Any, Any]:
     watch(item)
     return item
+
+
+def _as_stack(item: dict[Any, Any]) -> SampleStack:
+    return SampleStack.of(item, FOUND_LABELS)
 
 
 def _from_cache(directory: Path, load: Callable[[Path], _Samples]) -> _Samples:

@@ -65,10 +65,10 @@ class CaseReader:
         self.problems: list[Problem] = []
         self.read = 0
 
-    def samples(self, progress: Progress | None = None) -> Iterator[Sample]:
-        """The samples with enough foreground, a few items of the dataset in memory at a time.
+    def samples(self, progress: Progress | None = None) -> Iterator[tuple[Sample, ...]]:
+        """The samples with enough foreground, item by item, a few of them in memory at a time.
 
-        A case with anything wrong yields none of its samples and is added to `problems`.
+        An item with anything wrong yields no samples and is added to `problems`.
 
         Args:
             progress: called after each item.
@@ -84,7 +84,7 @@ class CaseReader:
             raise DataError(f"dataset '{self._name}' is empty; expected at least one item.")
         try:
             for index, content in enumerate(ordered_results(self._read_case, total, self._workers)):
-                yield from self._accepted(content, index)
+                yield self._accepted(content, index)
                 self.read += 1
                 if progress is not None:
                     progress(self.read, total)

@@ -71,7 +71,7 @@ def checked_sample(
         )
     pixels = image[0].to(torch.float32)
     mask = _binary(label[0] if classes is None else label)
-    _check_intensities(pixels, mask if classes is None else mask.any(0), delta)
+    check_intensities(pixels, mask if classes is None else mask.any(0), delta)
     case_id = name_of(item)
     return Sample(case_id, str(item.get("patient_id", case_id)), pixels.numpy(), mask.numpy())
 
@@ -110,7 +110,17 @@ def _binary(label: Tensor) -> Tensor:
     return mask
 
 
-def _check_intensities(pixels: Tensor, mask: Tensor, delta: float | None) -> None:
+def check_intensities(pixels: Tensor, mask: Tensor, delta: float | None) -> None:
+    """Refuse an image that no distance can use.
+
+    Args:
+        pixels: (*grid) float32.
+        mask: (*grid) bool.
+        delta: must lie below the intensities in the mask; None: not checked.
+
+    Raises:
+        DataError: the image is constant or not finite, or reaches down to delta in the mask.
+    """
     low, high = (float(value) for value in torch.aminmax(pixels))
     # NaN and infinity show in the extremes.
     if not np.isfinite([low, high]).all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,9 @@ class SpreadSelection:
         self._k = k
         self._rng = np.random.default_rng(seed)
         self._by_patient: dict[str, list[Kept]] = {}
+        # (-samples, -last key, patient) of every patient, and what they once were: a patient's true entry is that of
+        # now. The first true one is the patient with the most samples, and of these with the highest last key.
+        self._most: list[tuple[int, float, str]] = []
         self._count = 0
         self._arrivals = 0
 
@@ -58,9 +62,13 @@ class SpreadSelection:
             return sample.slot
         self._insert(patient_id, sample)
         # The last of a patient's samples has the highest turn; of equal turns, the highest key goes.
-        loser = max(self._by_patient, key=lambda patient: self._last_rank(patient))
+        while self._most[0] != self._entry(loser := self._most[0][2]):
+            heapq.heappop(self._most)
         out = self._by_patient[loser].pop()
-        if not self._by_patient[loser]:
+        if self._by_patient[loser]:
+            heapq.heapreplace(self._most, self._entry(loser))
+        else:
+            heapq.heappop(self._most)
             del self._by_patient[loser]
         if out is sample:
             return None
@@ -75,7 +83,8 @@ class SpreadSelection:
 
     def _insert(self, patient_id: str, sample: Kept) -> None:
         bisect.insort(self._by_patient.setdefault(patient_id, []), sample, key=lambda s: s.key)
+        heapq.heappush(self._most, self._entry(patient_id))
 
-    def _last_rank(self, patient_id: str) -> tuple[int, float]:
-        samples = self._by_patient[patient_id]
-        return len(samples), samples[-1].key
+    def _entry(self, patient_id: str) -> tuple[int, float, str]:
+        samples = self._by_patient.get(patient_id)
+        return (-len(samples), -samples[-1].key, patient_id) if samples else (0, 0.0, patient_id)

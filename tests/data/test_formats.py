@@ -324,7 +324,7 @@ def test_real_nrrd_on_its_own_spacing_keeps_every_voxel(data_root, image, label,
     columns, rows, slices = header.GetSize()
     spacing = header.GetSpacing()
     whole = Preprocessing(dimensions=3, grid=(slices, rows, columns), spacing=spacing[::-1], min_pixels=1)
-    samples = collect(prepared_dataset(manifest, whole, [case], note_labels=False), name=image)
+    samples = collect(prepared_dataset(manifest, whole, [case], stacked=False), name=image)
     assert int(samples.masks.sum()) == sum(counts.values())
 
 

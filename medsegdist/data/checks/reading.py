@@ -72,7 +72,7 @@ def read_voxels(
     """
     watcher = _Watcher()
     reader = CaseReader(
-        prepared_dataset(manifest, preprocessing, list(cases), note_labels=True, watch=watcher),
+        prepared_dataset(manifest, preprocessing, list(cases), stacked=True, watch=watcher),
         name=manifest.name,
         delta=preprocessing.effective_delta,
         min_pixels=preprocessing.min_pixels,
