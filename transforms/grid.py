@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 
+import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data.meta_tensor import MetaTensor
@@ -116,10 +117,37 @@ class ResampleToGrid(Transform):
             )
 
     def _mask(self, values: Tensor, steps: tuple[float, ...]) -> Tensor:
-        return _along_axes(values, self.grid, steps, _area_weights) >= _HALF
+        """(channels, *grid) bool. Only the part with foreground is computed: segments are mostly small."""
+        sizes = values.shape[1:]
+        result = torch.zeros((len(values), *self.grid), dtype=torch.bool, device=values.device)
+        foreground = (values.cpu().numpy() != 0).any(axis=0)
+        matrices: list[Tensor | None] = []
+        here, there = [slice(None)], [slice(None)]
+        for axis, (size, points, step) in enumerate(zip(sizes, self.grid, steps, strict=True)):
+            others = tuple(other for other in range(len(sizes)) if other != axis)
+            filled = np.flatnonzero(foreground.any(axis=others))
+            if not filled.size:
+                return result
+            low, high = int(filled[0]), int(filled[-1]) + 1
+            weights = _area_weights(size, points, step)
+            touched = weights[:, low:high].any(1).nonzero()[:, 0].tolist()
+            if not touched:
+                return result
+            here.append(slice(low, high))
+            there.append(slice(touched[0], touched[-1] + 1))
+            stays = size == points and step == 1
+            matrices.append(None if stays else weights[there[-1], here[-1]])
+        averages = _along_axes(values[tuple(here)], matrices, _order(sizes, self.grid))
+        result[tuple(there)] = averages >= _HALF
+        return result
 
     def _image(self, values: Tensor, steps: tuple[float, ...], pad_value: Tensor | float) -> Tensor:
-        return _padded(_along_axes(values, self.grid, steps, _linear_weights), values.shape[1:], steps, pad_value)
+        sizes = values.shape[1:]
+        matrices = [
+            None if size == points and step == 1 else _linear_weights(size, points, step)
+            for size, points, step in zip(sizes, self.grid, steps, strict=True)
+        ]
+        return _padded(_along_axes(values, matrices, _order(sizes, self.grid)), sizes, steps, pad_value)
 
     def _steps(self, values: Tensor, affine: Tensor | None, kind: str) -> tuple[float, ...]:
         """Distance of neighboring grid points, in pixels of the input."""
@@ -193,39 +221,43 @@ def _positions(size: int, points: int, step: float) -> Tensor:
 
 @lru_cache(maxsize=64)  # the slices of a volume, and often all volumes of a dataset, have the same
 def _linear_weights(size: int, points: int, step: float) -> Tensor:
-    """(points, size) weights of a triangle as wide as two grid steps, or two pixels if those are wider."""
+    """(points, size) float32 weights of a triangle as wide as two grid steps, or two pixels if those are wider."""
     support = max(step, 1.0)
     offsets = torch.arange(size, dtype=torch.float64) - _positions(size, points, step)[:, None]
     weights = (1 - offsets.abs() / support).clamp(min=0)
     total = weights.sum(dim=1, keepdim=True)
-    return weights / torch.where(total > 0, total, 1.0)  # rows without weight are padded afterwards
+    # Rows without weight are padded afterwards.
+    return (weights / torch.where(total > 0, total, 1.0)).to(torch.float32)
 
 
 @lru_cache(maxsize=64)
 def _area_weights(size: int, points: int, step: float) -> Tensor:
-    """(points, size) the part of each grid cell that each pixel covers; what lies outside the image counts as 0."""
+    """(points, size) float32, the part of each grid cell that each pixel covers; what lies outside the image counts as 0."""
     centers = _positions(size, points, step)[:, None]
     pixels = torch.arange(size, dtype=torch.float64)
     left = torch.maximum(centers - step / 2, pixels - 0.5)
     right = torch.minimum(centers + step / 2, pixels + 0.5)
-    return (right - left).clamp(min=0) / step
+    return ((right - left).clamp(min=0) / step).to(torch.float32)
 
 
-def _along_axes(
-    values: Tensor, grid: Sequence[int], steps: Sequence[float], weights: Callable[[int, int, float], Tensor]
-) -> Tensor:
-    """(channels, *grid) the values weighted along one axis after another, the one that shrinks most first."""
-    for axis in sorted(range(len(grid)), key=lambda axis: grid[axis] / values.shape[axis + 1]):
-        size = values.shape[axis + 1]
-        if size == grid[axis] and steps[axis] == 1:
+def _order(sizes: Sequence[int], grid: Sequence[int]) -> list[int]:
+    """The axes, the one that shrinks most first."""
+    return sorted(range(len(grid)), key=lambda axis: grid[axis] / sizes[axis])
+
+
+def _along_axes(values: Tensor, matrices: Sequence[Tensor | None], order: Sequence[int]) -> Tensor:
+    """(channels, *points) the values weighted along one axis after another, by (points, size) each; None leaves it."""
+    for axis in order:
+        matrix = matrices[axis]
+        if matrix is None:
             continue
-        matrix = weights(size, grid[axis], steps[axis]).to(values)
-        if axis + 1 == len(grid):
+        matrix = matrix.to(values.device)
+        if axis + 1 == len(matrices):
             values = values @ matrix.T
         else:
             # A matrix product of the axis and all that comes after it: no axis has to change its place in memory.
             product = matrix @ values.flatten(0, axis).flatten(2)
-            values = product.reshape(*values.shape[: axis + 1], grid[axis], *values.shape[axis + 2 :])
+            values = product.reshape(*values.shape[: axis + 1], len(matrix), *values.shape[axis + 2 :])
     return values.contiguous()
 
 

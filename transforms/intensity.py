@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import MapTransform, NormalizeIntensity, Transform
-from monai.transforms.utils_pytorch_numpy_unification import percentile
+from numpy.typing import NDArray
 
 from .conversion import BACKEND, Array, as_floats, as_plain_tensor, like, memory_order
 
@@ -96,9 +96,9 @@ class PercentileWindowIntensity(Transform):
         """
         values = as_floats(img)
         stored = values.permute(memory_order(values))
-        # numpy's sort is vectorized, its selection is not: sorting all first takes a third of the time.
-        found = percentile(np.sort(stored.cpu().numpy(), axis=None), [self.lower, self.upper], overwrite_input=True)
-        low, high = (float(value) for value in found)  # type: ignore[union-attr]
+        # numpy's sort is vectorized, its selection is not: this takes a quarter of np.percentile's time.
+        ordered = np.sort(stored.cpu().numpy(), axis=None)
+        low, high = (_percentile(ordered, percent) for percent in (self.lower, self.upper))
         if not low < high:
             smallest, largest = (float(value) for value in torch.aminmax(stored))
             raise ValueError(
@@ -148,6 +148,20 @@ class StandardizeIntensity(Transform):
             )
         scores = NormalizeIntensity(subtrahend=mean, divisor=deviation, dtype=None)(values)  # type: ignore[arg-type]
         return like(as_plain_tensor(scores).clamp(-self.limit, self.limit).to(torch.float32), img)
+
+
+def _percentile(ordered: NDArray[np.floating], percent: float) -> float:
+    """What np.percentile gives for values in increasing order, rounded to their type; NaN if there is any."""
+    if np.isnan(ordered[-1]):
+        return math.nan
+    place = (len(ordered) - 1) * (percent / 100)
+    below = math.floor(place)
+    part = place - below
+    low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+    apart = high - low
+    # As numpy rounds: from the nearer of the two.
+    between = float(low) + float(apart) * part if part < 0.5 else float(high) - float(apart) * (1 - part)
+    return float(ordered.dtype.type(between))
 
 
 class WindowIntensityd(MapTransform):

@@ -130,29 +130,28 @@ def _taken(steps: list[Any], kind: type[_Step]) -> _Step | None:
 def _oriented(img: Any) -> tuple[Tensor, Tensor | None]:
     """What OrientAxial gives, and its affine where there is one."""
     values = as_plain_tensor(img)
-    affine = img.affine.to(torch.float64) if isinstance(img, MetaTensor) else None
-    if values.ndim == 3:
+    if not isinstance(img, MetaTensor):
+        return as_plain_tensor(OrientAxial()(img)), None
+    affine = img.affine.to(torch.float64)
+    if values.ndim != 4:
         return values, affine
-    if values.ndim != 4 or affine is None or img.pending_operations:
-        oriented = OrientAxial()(img)
-        return as_plain_tensor(oriented), oriented.affine
+    matrix = affine.numpy()
     try:
         is_lps = SpaceKeys(img.meta[MetaKeys.SPACE]) == SpaceKeys.LPS
     except KeyError:
         is_lps = False
-    found = _axes(affine[:3, :3].numpy().tobytes(), is_lps)
-    if found is None or not bool(torch.isfinite(affine).all()):
-        # Refused there, in its own words.
+    found = _axes(matrix[:3, :3].tobytes(), is_lps) if np.isfinite(matrix).all() else None
+    if found is None or img.pending_operations:
         oriented = OrientAxial()(img)
         return as_plain_tensor(oriented), oriented.affine
     flipped, order = found
-    axial = affine.clone()
+    axial = matrix.copy()
     if flipped:
         values = torch.flip(values, dims=flipped)
         for axis in flipped:
-            axial[:, -1] += affine[:, axis - 1] * (values.shape[axis] - 1)
+            axial[:, -1] += matrix[:, axis - 1] * (values.shape[axis] - 1)
             axial[:, axis - 1] *= -1
-    return values.permute(order), axial[:, [*(axis - 1 for axis in order[1:]), 3]]
+    return values.permute(order), torch.from_numpy(axial[:, [*(axis - 1 for axis in order[1:]), 3]])
 
 
 @lru_cache(maxsize=64)  # the volumes of a dataset often lie alike, and image and mask nearly always

@@ -51,4 +51,5 @@ def _holds(label: torch.Tensor, value: int) -> torch.Tensor:
     # torch takes a value modulo 256 where it compares it with 8-bit labels.
     if not label.is_floating_point() and not torch.iinfo(label.dtype).min <= value <= torch.iinfo(label.dtype).max:
         return torch.tensor(False)
-    return (label == value).any()
+    # numpy goes through the values as they lie, torch through the axes.
+    return torch.tensor(bool((label.cpu().numpy() == value).any()))

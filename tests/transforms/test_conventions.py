@@ -87,7 +87,7 @@ def assert_same(found: Any, expected: Any) -> None:
 
 def test_the_public_names_are_these():
     expected = [f"{name}{suffix}" for name in PAIRS for suffix in ("", "D", "Dict", "d")]
-    assert package.__all__ == sorted([*expected, "preprocessing_pipeline"])
+    assert package.__all__ == sorted([*expected, "StackedPipeline", "preprocessing_pipeline"])
     assert all(hasattr(package, name) for name in package.__all__)
     assert sorted(f"{name}d" for name in PAIRS) == sorted(USES)
 

@@ -18,6 +18,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.data.utils import correct_nifti_header_if_necessary
 from monai.utils.enums import MetaKeys, SpaceKeys
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
@@ -132,27 +133,30 @@ def _stored(path: Path) -> tuple[Any, Any]:
         from medsegdist.data.layouts._itk_reading import read_itk
 
         return read_itk(path)
-    volume = _parsed(path)
-    _check_nifti(volume.header)
-    volume = correct_nifti_header_if_necessary(volume)  # type: ignore[no-untyped-call]
-    return volume.dataobj, volume.affine
-
-
-def _parsed(path: Path) -> Any:
-    """The NIfTI image of a file, all of whose bytes have been read.
-
-    nibabel stops reading a compressed file after the last voxel, before the checksum: a damaged file would pass.
-    """
     content = path.read_bytes()
     if content.startswith(b"\x1f\x8b"):
+        # All of it: nibabel would stop after the last voxel, before the checksum, and pass a damaged file.
         content = _inflated(content)
     for kind in (nib.nifti1.Nifti1Image, nib.nifti2.Nifti2Image):
-        header: Any = kind.header_class
-        if header.may_contain_header(content[: header.sizeof_hdr]):
-            image = kind.from_bytes(content)
-            _check_size(image, len(content))
-            return image
+        of_kind: Any = kind.header_class
+        if of_kind.may_contain_header(content[: of_kind.sizeof_hdr]):
+            header = of_kind.from_fileobj(io.BytesIO(content))
+            voxels = ArrayProxy(io.BytesIO(content), header)
+            _check_size(voxels, len(content))
+            _check_nifti(header)
+            return voxels, _affine(kind, voxels, header)
     raise ValueError("not a NIfTI file")
+
+
+def _affine(kind: Any, voxels: ArrayProxy, header: Any) -> Any:
+    """The affine of a NIfTI image, after MONAI has mended one that contradicts the voxel size."""
+    affine = header.get_best_affine()
+    if int(header["dim"][0]) == 3:
+        sizes, lengths = header.get_zooms(), np.sqrt((affine[:3, :3] ** 2).sum(0)).tolist()
+        # Far within what MONAI takes for equal; an image for it to look at costs more than all else here.
+        if all(abs(size - length) <= 1e-6 * length for size, length in zip(sizes, lengths, strict=True)):
+            return affine
+    return correct_nifti_header_if_necessary(kind(voxels, affine, header)).affine  # type: ignore[no-untyped-call]
 
 
 def _check_nifti(header: Any) -> None:
@@ -170,9 +174,9 @@ def _check_shape(shape: tuple[int, ...], is_mask: bool) -> None:
         raise DataError(f"expected a volume with voxels, found shape {shape}; save it anew.")
 
 
-def _check_size(image: Any, size: int) -> None:
+def _check_size(voxels: ArrayProxy, size: int) -> None:
     """Before memory is asked for: a damaged header may claim more voxels than any memory holds."""
-    expected, found = math.prod(image.shape) * image.get_data_dtype().itemsize, size - int(image.dataobj.offset)
+    expected, found = math.prod(voxels.shape) * voxels.dtype.itemsize, size - int(voxels.offset)
     if expected > found:
         raise ValueError(f"{expected} bytes of voxels expected, {max(found, 0)} found")
 
