@@ -81,7 +81,7 @@ class ResampleToGrid(Transform):
         if self.is_mask:
             if not _is_binary(img, stored):
                 raise ValueError("expected a mask of 0 and 1, found other values; binarize it first (BinarizeLabel).")
-            result = like(self._mask(values, steps).to(torch.uint8), img)
+            result = like(self._mask(as_plain_tensor(img), steps).to(torch.uint8), img)
         else:
             pad_value = float(stored.min()) if self.pad_value is None else self.pad_value
             result = like(self._image(values, steps, pad_value), img)
@@ -99,11 +99,11 @@ class ResampleToGrid(Transform):
         Returns:
             (n, *grid) float32, or bool for masks.
         """
-        values = stack.to(torch.float32)
-        self._check_dimensions(values)
-        steps = self._steps(values, affine, type(stack).__name__)
+        self._check_dimensions(stack)
+        steps = self._steps(stack, affine, type(stack).__name__)
         if self.is_mask:
-            return self._mask(values, steps)
+            return self._mask(stack, steps)
+        values = stack.to(torch.float32)
         if self.pad_value is not None:
             return self._image(values, steps, self.pad_value)
         darkest = values.flatten(1).amin(1).reshape(-1, *[1] * len(self.grid))
@@ -137,7 +137,7 @@ class ResampleToGrid(Transform):
             there.append(slice(touched[0], touched[-1] + 1))
             stays = size == points and step == 1
             matrices.append(None if stays else weights[there[-1], here[-1]])
-        averages = _along_axes(values[tuple(here)], matrices, _order(sizes, self.grid))
+        averages = _along_axes(values[tuple(here)].to(torch.float32), matrices, _order(sizes, self.grid))
         result[tuple(there)] = averages >= _HALF
         return result
 

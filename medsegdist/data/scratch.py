@@ -10,6 +10,8 @@ from typing import IO
 
 import numpy as np
 
+_WAITING_BYTES = 1 << 26
+
 
 class Scratch:
     """Images and masks of one grid in numbered slots of nameless temporary files.
@@ -27,6 +29,8 @@ class Scratch:
         self._images = self._new_file()
         self._masks = self._new_file()
         self._shapes: tuple[tuple[int, ...], tuple[int, ...]] = (), ()
+        # What may still be replaced, in memory; on disk once there is more of it.
+        self._waiting: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def put(self, slot: int, image: np.ndarray, mask: np.ndarray) -> None:
         """Store one sample, in place of what the slot may hold.
@@ -37,9 +41,10 @@ class Scratch:
             mask: (*grid) bool, or (classes, *grid).
         """
         self._shapes = image.shape, mask.shape
-        for file, array in ((self._images, image), (self._masks, mask)):
-            file.seek(slot * array.nbytes)
-            file.write(np.ascontiguousarray(array).data)
+        # Copies: the samples of an item may be parts of one array, which would stay as a whole.
+        self._waiting[slot] = image.copy(), mask.copy()
+        if len(self._waiting) * (image.nbytes + mask.nbytes) >= _WAITING_BYTES:
+            self._write()
 
     def arrays(self, slots: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """The samples of `slots`, in that order: images (n, *grid) float32 and masks (n, [classes,] *grid) bool.
@@ -49,8 +54,16 @@ class Scratch:
         Args:
             slots: which slots, at least one.
         """
+        self._write()
         images, masks = self._shapes
         return self._array(self._images, slots, images, np.float32), self._array(self._masks, slots, masks, np.bool_)
+
+    def _write(self) -> None:
+        for slot in sorted(self._waiting):
+            for file, array in zip((self._images, self._masks), self._waiting[slot], strict=True):
+                file.seek(slot * array.nbytes)
+                file.write(array.data)
+        self._waiting.clear()
 
     def _array(self, file: IO[bytes], slots: list[int], shape: tuple[int, ...], dtype: type[np.generic]) -> np.ndarray:
         file.flush()

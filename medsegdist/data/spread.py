@@ -5,8 +5,11 @@ from __future__ import annotations
 import bisect
 import heapq
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+_KEYS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,12 @@ class SpreadSelection:
     def __init__(self, k: int | None, seed: int) -> None:
         self._k = k
         self._rng = np.random.default_rng(seed)
-        self._by_patient: dict[str, list[Kept]] = {}
+        self._keys: list[float] = []
+        # [key, arrival, slot] of each patient's samples, in order.
+        self._by_patient: dict[str, list[list[Any]]] = {}
         # (-samples, -last key, patient) of every patient, and what they once were: a patient's true entry is that of
         # now. The first true one is the patient with the most samples, and of these with the highest last key.
-        self._most: list[tuple[int, float, str]] = []
+        self._fullest: list[tuple[int, float, str]] = []
         self._count = 0
         self._arrivals = 0
 
@@ -54,37 +59,46 @@ class SpreadSelection:
         Returns:
             The slot to store it in, in place of the sample that may be there; None if it is not kept.
         """
-        sample = Kept(key=self._rng.random(), arrival=self._arrivals, slot=self._count)
+        sample = [self._next_key(), self._arrivals, self._count]
         self._arrivals += 1
+        of_patient = self._by_patient.setdefault(patient_id, [])
         if self._k is None or self._count < self._k:
-            self._insert(patient_id, sample)
+            bisect.insort(of_patient, sample)
             self._count += 1
-            return sample.slot
-        self._insert(patient_id, sample)
+            self._note(patient_id)
+            return sample[2]
         # The last of a patient's samples has the highest turn; of equal turns, the highest key goes.
-        while self._most[0] != self._entry(loser := self._most[0][2]):
-            heapq.heappop(self._most)
-        out = self._by_patient[loser].pop()
-        if self._by_patient[loser]:
-            heapq.heapreplace(self._most, self._entry(loser))
-        else:
-            heapq.heappop(self._most)
-            del self._by_patient[loser]
-        if out is sample:
+        if (not of_patient or of_patient[-1] < sample) and (-len(of_patient) - 1, -sample[0]) < self._top()[:2]:
             return None
-        kept = self._by_patient[patient_id]
-        kept[kept.index(sample)] = Kept(key=sample.key, arrival=sample.arrival, slot=out.slot)
-        return out.slot
+        bisect.insort(of_patient, sample)
+        self._note(patient_id)
+        loser = self._top()[2]
+        sample[2] = self._by_patient[loser].pop()[2]
+        self._note(loser)
+        return sample[2]
 
     @property
     def kept(self) -> list[Kept]:
         """The samples that are kept, in the order in which they came."""
-        return sorted((s for samples in self._by_patient.values() for s in samples), key=lambda s: s.arrival)
+        every = sorted((sample for samples in self._by_patient.values() for sample in samples), key=lambda one: one[1])
+        return [Kept(*sample) for sample in every]
 
-    def _insert(self, patient_id: str, sample: Kept) -> None:
-        bisect.insort(self._by_patient.setdefault(patient_id, []), sample, key=lambda s: s.key)
-        heapq.heappush(self._most, self._entry(patient_id))
+    def _next_key(self) -> float:
+        if not self._keys:
+            # Many at once are the same numbers in less time.
+            self._keys = self._rng.random(_KEYS).tolist()[::-1]
+        return self._keys.pop()
 
-    def _entry(self, patient_id: str) -> tuple[int, float, str]:
-        samples = self._by_patient.get(patient_id)
-        return (-len(samples), -samples[-1].key, patient_id) if samples else (0, 0.0, patient_id)
+    def _note(self, patient_id: str) -> None:
+        if self._k is not None and (entry := self._entry(patient_id)) is not None:
+            heapq.heappush(self._fullest, entry)
+
+    def _top(self) -> tuple[int, float, str]:
+        """The true entry of the patient who loses a sample."""
+        while self._fullest[0] != self._entry(self._fullest[0][2]):
+            heapq.heappop(self._fullest)
+        return self._fullest[0]
+
+    def _entry(self, patient_id: str) -> tuple[int, float, str] | None:
+        samples = self._by_patient[patient_id]
+        return (-len(samples), -samples[-1][0], patient_id) if samples else None
