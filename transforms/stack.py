@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose, Transform
 from monai.utils import MetaKeys, SpaceKeys
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .checks import CheckFinited, CheckSameSpaced
@@ -67,35 +69,45 @@ class StackedPipeline(Transform):
         Raises:
             ValueError: what the pipeline raises; or the image has more than one channel.
         """
-        assert self._same_space is not None  # as the constructor has seen
-        image, affine = _oriented(data[self.image_key])
-        label, affine_of_label = _oriented(data[self.label_key])
+        image, to_axial, affine = _lying(data[self.image_key])
+        label, to_axial_of_label, affine_of_label = _lying(data[self.label_key])
         if len(image) != 1:
             raise ValueError(f"expected an image of one channel, found shape {tuple(image.shape)}; choose one.")
-        self._check(image, affine, label, affine_of_label)
-        masks = self._masks(label)
+        shapes = to_axial(image).shape[1:], to_axial_of_label(label).shape[1:]
+        self._check(image, label, shapes, (affine, affine_of_label))
+        masks = to_axial_of_label(self._masks(label))
         window = None if self._window is None else self._window.window
         if self._percentiles is not None:
             window = self._percentiles.window.of(image)
+        images = to_axial(image)
         item = dict(data)
         if self._slices is not None and image.ndim == 4:
             name = str(item.get(self._slices.name_key, ""))
             indices = self._slices.slices.select(masks, name)
             item["slice_index"] = indices
-            images, masks = image[0][indices].contiguous(), masks[:, indices].transpose(0, 1).contiguous()
+            images, masks = images[0][indices], masks[:, indices].swapaxes(0, 1)
             affine = None if affine is None else affine[:, [1, 2, 0, 3]]
         else:
-            images, masks = image, masks[None]
+            masks = masks[None]
+        stack = torch.from_numpy(np.ascontiguousarray(images))
         if window is not None:
-            images = window(images).contiguous()
-        item[self.image_key], item[self.label_key] = self._resampled(images, masks, affine)
+            stack = window(stack)
+        item[self.image_key], item[self.label_key] = self._resampled(
+            stack, torch.from_numpy(np.ascontiguousarray(masks)), affine
+        )
         return item
 
-    def _check(self, image: Tensor, affine: Tensor | None, label: Tensor, affine_of_label: Tensor | None) -> None:
-        assert self._same_space is not None
+    def _check(
+        self,
+        image: Tensor,
+        label: Tensor,
+        shapes: tuple[tuple[int, ...], tuple[int, ...]],
+        affines: tuple[Tensor | None, Tensor | None],
+    ) -> None:
+        assert self._same_space is not None  # as the constructor has seen
         assert self._finite is not None
         try:
-            self._same_space.check.compare(tuple(image.shape[1:]), affine, tuple(label.shape[1:]), affine_of_label)
+            self._same_space.check.compare(shapes[0], affines[0], shapes[1], affines[1])
         except ValueError as error:
             raise ValueError(f"'{self.image_key}' and '{self.label_key}': {error}") from None
         try:
@@ -127,42 +139,56 @@ def _taken(steps: list[Any], kind: type[_Step]) -> _Step | None:
     return None
 
 
-def _oriented(img: Any) -> tuple[Tensor, Tensor | None]:
-    """What OrientAxial gives, and its affine where there is one."""
+def _lying(img: Any) -> tuple[Tensor, _ToAxial, Tensor | None]:
+    """The values as they lie, how they lie as OrientAxial wants them, and the affine they have then."""
     values = as_plain_tensor(img)
-    if not isinstance(img, MetaTensor):
-        return as_plain_tensor(OrientAxial()(img)), None
-    affine = img.affine.to(torch.float64)
+    affine = img.affine.to(torch.float64) if isinstance(img, MetaTensor) else None
     if values.ndim != 4:
-        return values, affine
-    matrix = affine.numpy()
-    try:
-        is_lps = SpaceKeys(img.meta[MetaKeys.SPACE]) == SpaceKeys.LPS
-    except KeyError:
-        is_lps = False
-    found = _axes(matrix[:3, :3].tobytes(), is_lps) if np.isfinite(matrix).all() else None
-    if found is None or img.pending_operations:
+        return values, _ToAxial((), None), affine
+    found = None
+    matrix = np.zeros((4, 4)) if affine is None else affine.numpy()
+    if affine is not None and np.isfinite(matrix).all() and not img.pending_operations:
+        space = img.meta.get(MetaKeys.SPACE)
+        found = _axes(matrix[:3, :3].tobytes(), space is not None and SpaceKeys(space) == SpaceKeys.LPS)
+    if found is None or affine is None:
+        # Refused there, in its own words, or not as usual.
         oriented = OrientAxial()(img)
-        return as_plain_tensor(oriented), oriented.affine
-    flipped, order = found
+        return as_plain_tensor(oriented), _ToAxial((), None), oriented.affine
     axial = matrix.copy()
-    if flipped:
-        values = torch.flip(values, dims=flipped)
-        for axis in flipped:
-            axial[:, -1] += matrix[:, axis - 1] * (values.shape[axis] - 1)
-            axial[:, axis - 1] *= -1
-    return values.permute(order), torch.from_numpy(axial[:, [*(axis - 1 for axis in order[1:]), 3]])
+    for axis in found.flipped:
+        axial[:, -1] += matrix[:, axis - 1] * (values.shape[axis] - 1)
+        axial[:, axis - 1] *= -1
+    assert found.order is not None
+    return values, found, torch.from_numpy(axial[:, [*(axis - 1 for axis in found.order[1:]), 3]])
+
+
+@dataclass(frozen=True, slots=True)
+class _ToAxial:
+    """From the axes of a file to (channels, slices, rows, columns), as a view: what it costs is paid when it is copied.
+
+    Args:
+        flipped: axes to flip, counted with the channels.
+        order: the axes in their new order; None leaves them.
+    """
+
+    flipped: tuple[int, ...]
+    order: tuple[int, ...] | None
+
+    def __call__(self, values: Tensor) -> NDArray[Any]:
+        # torch has no negative strides.
+        array = np.flip(values.cpu().numpy(), self.flipped)
+        return array if self.order is None else array.transpose(self.order)
 
 
 @lru_cache(maxsize=64)  # the volumes of a dataset often lie alike, and image and mask nearly always
-def _axes(directions: bytes, is_lps: bool) -> tuple[list[int], list[int]] | None:
-    """Axes to flip, and the order of the axes, channel first, from (3, 3) float64; None if they are no directions."""
+def _axes(directions: bytes, is_lps: bool) -> _ToAxial | None:
+    """How a volume whose axes go this way, (3, 3) float64, becomes axial; None if these are no directions."""
     matrix = np.eye(4)
     matrix[:3, :3] = np.frombuffer(directions, dtype=np.float64).reshape(3, 3)
-    if not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix[:3, :3])) > 0:
+    if not abs(np.linalg.det(matrix[:3, :3])) > 0:
         return None
     axes: Any = nib.orientations
     there = axes.axcodes2ornt(OrientAxial().axcodes, labels=_LPS_LABELS if is_lps else None)
     change = axes.ornt_transform(axes.io_orientation(matrix), there)
-    flipped = [axis + 1 for axis, direction in enumerate(change[:, 1]) if direction == -1]
-    return flipped, [0, *(np.argsort(change[:, 0]) + 1).tolist()]
+    flipped = tuple(axis + 1 for axis, direction in enumerate(change[:, 1].tolist()) if direction == -1)
+    return _ToAxial(flipped, (0, *(np.argsort(change[:, 0]) + 1).tolist()))

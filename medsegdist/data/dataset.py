@@ -63,7 +63,7 @@ def prepared_dataset(
         cases: which cases; None is all.
         stacked: whether items are :class:`~medsegdist.data.sample_stack.SampleStack`, for CaseReader: the same numbers
             in less time, and which label values the masks held.
-        watch: is shown every item as the layout reads it, before any check of it.
+        watch: for stacks, is shown every item as the layout reads it, before any check of it.
 
     Raises:
         ManifestError: the preprocessing has no meaning for this dataset.
@@ -91,13 +91,15 @@ def prepared_dataset(
         max_slices=preprocessing.max_per_case,
         seed=preprocessing.seed,
     )
-    steps: list[Any] = [manifest.layout.loader()]
-    if stacked:
-        steps.append(NoteLabels(manifest.label_values))
+    items = [case.as_item() for case in cases]
+    loader = manifest.layout.loader()
+    if not stacked:
+        return Dataset(items, Compose([loader, *pipeline.transforms]))
+    steps: list[Any] = [loader, NoteLabels(manifest.label_values)]
     if watch is not None:
         steps.append(partial(_shown, watch))
-    steps += [StackedPipeline(pipeline), _as_stack] if stacked else pipeline.transforms
-    return Dataset([case.as_item() for case in cases], Compose(steps))
+    # No Compose, which looks at every tensor after every step for operations that are pending.
+    return Dataset(items, partial(_in_turn, (*steps, StackedPipeline(pipeline), _as_stack)))
 
 
 def header_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset | None:
@@ -253,6 +255,12 @@ def _through_cache(
 
 def _shown(watch: Watch, item: dict[Any, Any]) -> dict[Any, Any]:
     watch(item)
+    return item
+
+
+def _in_turn(steps: tuple[Callable[[Any], Any], ...], item: Any) -> Any:
+    for step in steps:
+        item = step(item)
     return item
 
 
