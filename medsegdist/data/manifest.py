@@ -20,6 +20,7 @@ from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
+from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.data.yaml_errors import as_mapping, explain, nearest, read_yaml
 from medsegdist.errors import ManifestError
 
@@ -166,6 +167,7 @@ class Study(BaseModel):
         sources: names of the datasets that may be sources; None is all. A target is never its own source.
         methods: names of the distances to compute; None leaves the choice to the caller.
         distance: how the distances are computed where that is to differ from the paper.
+        transfer: how the transfer learning is run where that is to differ from the paper.
         shared_images: whether a source may hold images or patients of a target. "refuse" makes that an error of
             `medsegdist check`. "allow" makes it a warning, for several tasks on the same images; the sources then
             hold the target's own images, and the ranking rewards them for it.
@@ -181,6 +183,7 @@ class Study(BaseModel):
     sources: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     distance: DistanceOptions = DistanceOptions()
+    transfer: TransferOptions = TransferOptions()
     shared_images: Literal["refuse", "allow"] = "refuse"
 
     @model_validator(mode="after")
@@ -200,6 +203,10 @@ class Study(BaseModel):
                 raise ValueError(f"sources: the target '{target}' has no source left but itself")
         for dataset in self.datasets:
             dataset.check_fits(self.preprocessing)
+        try:
+            self.transfer.check_grid(self.preprocessing.grid)
+        except ValueError as error:
+            raise ValueError(f"transfer: {error}") from error
         return self
 
     def dataset(self, name: str) -> DatasetManifest:

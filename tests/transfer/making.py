@@ -1,36 +1,69 @@
-"""Pairs and files for the tests of agreement."""
+"""Small datasets that a small network learns in seconds, and the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
+import pytest
+import torch
 
-from medsegdist.transfer.pairs import TransferPair
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.transfer_options import DeepLabOptions, UNetOptions
+from medsegdist.transfer.recipe import Recipe
+from medsegdist.transfer.splits import Split
 
-
-def pairs_of(distances, gains, *, targets=None, sources=None):
-    """Pairs from columns; every pair has a source of its own unless sources are given."""
-    n = len(distances)
-    targets = targets or ["target"] * n
-    sources = sources or [f"source {k}" for k in range(n)]
-    return [
-        TransferPair(source, target, float(distance), float(gain))
-        for source, target, distance, gain in zip(sources, targets, distances, gains, strict=True)
-    ]
+TINY = UNetOptions(channels=(8, 16), residual_units=1)
+SMALL_DEEPLAB = DeepLabOptions(width=8, depths=(1, 1, 1, 1), block="basic", aspp_channels=16, stem_stride=2)
 
 
-def random_pairs(n=12, *, seed=0, slope=-2.0, noise=1.0):
+def disks(
+    name: str = "disks",
+    *,
+    patients: int = 8,
+    slices: int = 2,
+    grid: tuple[int, ...] = (32, 32),
+    bright: float = 200.0,
+    seed: int = 0,
+) -> SegmentationSamples:
+    """One ball a sample, of intensity `bright` on a noisy ground of 80."""
     rng = np.random.default_rng(seed)
-    distance = rng.uniform(1, 5, n)
-    return pairs_of(distance, 10 + slope * distance + noise * rng.normal(size=n))
+    n = patients * slices
+    axes = np.meshgrid(*(np.arange(size) for size in grid), indexing="ij")
+    images = rng.normal(80, 15, (n, *grid))
+    masks = np.zeros((n, *grid), dtype=bool)
+    for k in range(n):
+        radius = min(grid) * rng.uniform(0.15, 0.25)
+        center = [rng.uniform(radius, size - radius) for size in grid]
+        masks[k] = sum((axis - c) ** 2 for axis, c in zip(axes, center, strict=True)) <= radius**2
+        images[k][masks[k]] += bright - 80
+    owners = [str(k // slices) for k in range(n)]
+    return SegmentationSamples.from_arrays(
+        name, images.clip(0, 255), masks, case_ids=owners, patient_ids=[f"patient {owner}" for owner in owners]
+    )
 
 
-def crossed_pairs(sources=5, targets=2, *, seed=0, slope=-2.0, noise=1.0):
-    """Every source with every target."""
-    rng = np.random.default_rng(seed)
-    rows = [(f"s{i}", f"t{j}") for j in range(targets) for i in range(sources)]
-    distance = rng.uniform(1, 5, len(rows))
-    gain = 10 + slope * distance + noise * rng.normal(size=len(rows))
-    return pairs_of(distance, gain, targets=[t for _, t in rows], sources=[s for s, _ in rows])
+def halves(samples: SegmentationSamples) -> Split:
+    """The first half of the samples to train on, the second one to validate on."""
+    n = len(samples)
+    return Split(tuple(range(n // 2)), tuple(range(n // 2, n)))
 
 
-def write_csv(path, text):
-    path.write_text(text.strip() + "\n", encoding="utf-8")
-    return path
+def quick(**changes: object) -> Recipe:
+    """Six steps and three validations of the tiny network."""
+    return Recipe(**{"network": TINY, "steps": 6, "validate_every": 2, "batch_size": 4, **changes})  # type: ignore[arg-type]
+
+
+def equal_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    """Whether every parameter and buffer is equal to the bit."""
+    one, other = a.state_dict(), b.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(autouse=True)
+def one_thread_each() -> Iterator[None]:
+    """Sums that are split over threads may differ in their last bit, and other work shares the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -9,7 +9,7 @@ import pytest
 from medsegdist.errors import DataError
 from medsegdist.transfer.agreement import measure_agreement, save_agreement, to_frame, to_json
 from medsegdist.transfer.records import DistanceRecord, GainRecord
-from tests.transfer.making import write_csv
+from tests.transfer.making_pairs import write_csv
 
 
 def records(sources=12, targets=("t",), *, seed=0, slope=-2.0, noise=0.5, methods=("m",)):

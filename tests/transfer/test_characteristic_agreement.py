@@ -11,7 +11,7 @@ from medsegdist.errors import DataError
 from medsegdist.transfer.characteristic_agreement import characteristic_distances, correlate_characteristics
 from medsegdist.transfer.permutation import permutation_test
 from medsegdist.transfer.records import GainRecord
-from tests.transfer.making import pairs_of
+from tests.transfer.making_pairs import pairs_of
 
 SIZES = {"t": 10.0, "a": 11.0, "b": 7.0, "c": 16.0, "d": 2.0, "e": 30.0}
 CONTRASTS = {"t": 0.0, "a": 5.0, "b": -1.0, "c": 2.0, "d": -9.0, "e": 3.0}

@@ -5,7 +5,7 @@ import pytest
 
 from medsegdist.transfer.influence import leave_one_source_out, measure_influence
 from medsegdist.transfer.regression import fit_line
-from tests.transfer.making import crossed_pairs, pairs_of, random_pairs
+from tests.transfer.making_pairs import crossed_pairs, pairs_of, random_pairs
 
 
 def test_leverage_is_the_closed_form():

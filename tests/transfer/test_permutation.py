@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from medsegdist.transfer.permutation import DRAWN, permutation_test
-from tests.transfer.making import crossed_pairs, pairs_of, random_pairs
+from tests.transfer.making_pairs import crossed_pairs, pairs_of, random_pairs
 
 
 @pytest.mark.parametrize("ranks", [False, True])

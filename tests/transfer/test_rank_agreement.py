@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsegdist.transfer.rank_agreement import agree_by_target, correlate_ranks
-from tests.transfer.making import pairs_of, random_pairs
+from tests.transfer.making_pairs import pairs_of, random_pairs
 
 
 def test_a_perfect_order_is_minus_one_and_its_reverse_one():

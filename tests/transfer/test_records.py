@@ -13,7 +13,7 @@ from medsegdist.transfer.records import (
     read_gains,
     relative_gain,
 )
-from tests.transfer.making import write_csv
+from tests.transfer.making_pairs import write_csv
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from scipy import stats
 
 from medsegdist.transfer.prediction import predict_gain
 from medsegdist.transfer.regression import fit_fixed_effects, fit_line
-from tests.transfer.making import crossed_pairs, pairs_of, random_pairs
+from tests.transfer.making_pairs import crossed_pairs, pairs_of, random_pairs
 
 
 def columns(pairs):

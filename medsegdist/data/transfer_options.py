@@ -1,0 +1,172 @@
+"""How the transfer learning of a study is run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+
+_Rate = Annotated[FiniteFloat, Field(gt=0, le=1)]
+_Norm = Literal["batch", "group", "instance"]
+
+
+class DeepLabOptions(BaseModel):
+    """DeepLabV3+; as it stands here, the published one with a ResNet-50 encoder.
+
+    Args:
+        kind: tells the networks apart.
+        width: channels of the stem; the four stages have 1, 2, 4 and 8 times as many, and 4 times that after
+            bottlenecks.
+        depths: blocks of each stage.
+        block: "bottleneck" (ResNet-50 and deeper) or "basic" (ResNet-18, ResNet-34).
+        stem_stride: 4 as published, or 2, without the pooling of the stem, for small grids.
+        output_stride: 16 or 8: how much coarser than the image the encoder's last features are.
+        atrous_rates: dilations of the three atrous branches; None is (6, 12, 18), doubled at output stride 8.
+        aspp_channels: channels of the pyramid and of the decoder.
+        norm: "batch" as published; "group" for batches of one or two samples.
+        dropout: share of the pyramid's features that are dropped in training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["deeplabv3plus"] = "deeplabv3plus"
+    width: Annotated[int, Field(ge=4)] = 64
+    depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
+    block: Literal["bottleneck", "basic"] = "bottleneck"
+    stem_stride: Literal[2, 4] = 4
+    output_stride: Literal[8, 16] = 16
+    atrous_rates: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    aspp_channels: Annotated[int, Field(ge=4)] = 256
+    norm: _Norm = "batch"
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0
+
+
+class UNetOptions(BaseModel):
+    """MONAI's U-Net.
+
+    Args:
+        kind: tells the networks apart.
+        channels: of each level; every level but the last halves the grid.
+        residual_units: of each level.
+        norm: the normalization.
+        dropout: share of features that are dropped in training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["unet"] = "unet"
+    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=7)] = (32, 64, 128, 256)
+    residual_units: NonNegativeInt = 2
+    norm: _Norm = "batch"
+    dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0
+
+
+NetworkOptions = Annotated[DeepLabOptions | UNetOptions, Field(discriminator="kind")]
+"""Any network; in YAML its key `kind` says which."""
+
+
+class Augmentation(BaseModel):
+    """How training samples are varied; every sample of a batch has draws of its own.
+
+    Args:
+        flip: probability to mirror along each axis in the slice plane. Anatomy is not symmetric: 0 by default.
+        rotation: greatest angle in degrees, about the center, in the slice plane.
+        scaling: greatest relative change of size.
+        shift: greatest shift along each axis, as a share of the grid.
+        intensity: greatest relative change of contrast, and change of brightness as a share of the network's input
+            range of 2.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flip: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
+    rotation: Annotated[FiniteFloat, Field(ge=0, le=180)] = 15.0
+    scaling: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.15
+    shift: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.05
+    intensity: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
+
+
+class TransferOptions(BaseModel):
+    """The transfer learning of a study; each option that is left out is as in the paper where the paper says it.
+
+    Args:
+        network: DeepLabV3+ or a U-Net.
+        steps: optimizer steps of a pre-training, and of a training from scratch.
+        fine_tuning_steps: steps of a fine-tuning; None is as many as `steps`.
+        validate_every: steps between two validations, each of which leaves a checkpoint; the number of steps must be
+            a multiple of it. The weights of the best validation are the result.
+        batch_size: samples, or patches, of a step.
+        learning_rate: of Adam, from scratch.
+        fine_tuning_learning_rate: of Adam, from a pre-training.
+        loss: "dice" (the paper's, over the whole batch) or "dice_ce", with cross-entropy added.
+        seeds: one repetition of everything for each of them.
+        split_seed: draws the target's test patients, who are the same for all seeds.
+        validation_fraction: share of the patients that are not tested on.
+        test_fraction: share of a target's patients that Dice is reported on.
+        target_cases: patients of a target to train on, the short-sample setting; validation shrinks in proportion.
+            None takes all.
+        augmentation: None leaves samples as they are.
+        patience: validations without a better Dice after which a run ends; None runs all steps.
+        dice_floor: a pre-training or training from scratch whose own validation Dice stays below has collapsed: it is
+            repeated with foreground-balanced sampling and the loss "dice_ce", and then counts as not converged.
+        patch_size: grid of patches to train on, for volumes that are too large; inference slides over the whole.
+        overlap: of neighboring patches in inference.
+        amp: bfloat16 on CUDA.
+        control: also trains from scratch with the steps and learning rates of a pre-training and a fine-tuning.
+        keep_weights: also of fine-tuned networks and baselines.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: NetworkOptions = DeepLabOptions()
+    steps: PositiveInt = 2000
+    fine_tuning_steps: PositiveInt | None = None
+    validate_every: PositiveInt = 100
+    batch_size: PositiveInt = 8
+    learning_rate: _Rate = 1e-3
+    fine_tuning_learning_rate: _Rate = 1e-4
+    loss: Literal["dice", "dice_ce"] = "dice"
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
+    split_seed: NonNegativeInt = 0
+    validation_fraction: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.2
+    test_fraction: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.3
+    target_cases: PositiveInt | None = None
+    augmentation: Augmentation | None = Augmentation()
+    patience: PositiveInt | None = None
+    dice_floor: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
+    patch_size: tuple[PositiveInt, ...] | None = None
+    overlap: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.25
+    amp: bool = True
+    control: bool = True
+    keep_weights: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> TransferOptions:
+        for what, steps in (("steps", self.steps), ("fine_tuning_steps", self.effective_fine_tuning_steps)):
+            if steps % self.validate_every:
+                raise ValueError(
+                    f"{what}: expected a multiple of validate_every ({self.validate_every}), found {steps}"
+                )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: expected each seed once, found {list(self.seeds)}")
+        return self
+
+    @property
+    def effective_fine_tuning_steps(self) -> int:
+        """`fine_tuning_steps`, or `steps` where none were given."""
+        return self.steps if self.fine_tuning_steps is None else self.fine_tuning_steps
+
+    def check_grid(self, grid: tuple[int, ...]) -> None:
+        """Refuse patches that have no place in samples of this grid.
+
+        Args:
+            grid: (rows, columns) or (slices, rows, columns) of the samples.
+
+        Raises:
+            ValueError: another number of dimensions, or a patch larger than the grid.
+        """
+        patch = self.patch_size
+        if patch is None:
+            return
+        if len(patch) != len(grid) or any(one > whole for one, whole in zip(patch, grid, strict=True)):
+            raise ValueError(f"patch_size: expected a patch within the grid {list(grid)}, found {list(patch)}")

@@ -1,0 +1,134 @@
+"""Batches to train on, whose order and variations are a function of seed and step.
+
+Nothing about them needs to be kept for a run to be resumed: step k draws from generators of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from monai.transforms import RandCropByPosNegLabel
+from torch import Tensor
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.transfer.augmentation import augmented
+from medsegdist.transfer.recipe import IntensityScale, Recipe
+
+# What the draws of one step are for; each has a generator of its own.
+_ORDER, _CHOICE, _CROP, _VARIATION = range(4)
+# Share of a device's free memory that samples may take.
+_MOST_OF_DEVICE = 0.4
+
+
+class NetworkInputs:
+    """Samples as a network takes them, on the device if there is room, else moved batch by batch.
+
+    On a CPU they stay where they are: memory-mapped samples are read when a batch needs them.
+
+    Args:
+        samples: any samples.
+        indices: which of them.
+        scale: how intensities enter the network.
+        device: where batches are wanted.
+    """
+
+    def __init__(
+        self, samples: SegmentationSamples, indices: Sequence[int], scale: IntensityScale, device: torch.device
+    ) -> None:
+        self.images, self.masks = samples.images, samples.masks
+        self.rows = torch.as_tensor(indices, dtype=torch.int64)
+        self.scale, self.device = scale, device
+        if device.type == "cuda" and self._fits():
+            self.images, self.masks = self.images[self.rows].to(device), self.masks[self.rows].to(device)
+            self.rows = torch.arange(len(self.rows))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def foreground(self) -> Tensor:
+        """(n,) float64 foreground points of each sample."""
+        return torch.stack([self.masks[row].sum() for row in self.rows.tolist()]).cpu().double()
+
+    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, 1, *grid) scaled images, and their masks as 0 and 1, both float32 on the device."""
+        rows = self.rows[positions].to(self.images.device)
+        images = self.images[rows].to(self.device, non_blocking=True)
+        masks = self.masks[rows].to(self.device, non_blocking=True)
+        return images.sub_(self.scale.center).div_(self.scale.half_range)[:, None], masks[:, None].float()
+
+    def _fits(self) -> bool:
+        free, _ = torch.cuda.mem_get_info(self.device)
+        each = self.images[0].numel() * (self.images.element_size() + self.masks.element_size())
+        return len(self.rows) * each <= _MOST_OF_DEVICE * free
+
+
+class TrainingBatches:
+    """Endless batches of {"image", "label"}, from step `start` on.
+
+    Every sample is seen once before any is seen again, in a new order each time; with `balanced`, half of a batch is
+    drawn in proportion to the foreground instead.
+
+    Args:
+        inputs: what to train on.
+        recipe: size and variations of batches.
+        batch_size: samples of a step, which may have been lowered from the recipe's.
+        seed: of all draws.
+        start: steps that are done already.
+    """
+
+    def __init__(self, inputs: NetworkInputs, recipe: Recipe, *, batch_size: int, seed: int, start: int = 0) -> None:
+        self.inputs, self.recipe, self.batch_size = inputs, recipe, batch_size
+        self.seed, self.start = seed, start
+        self.weights = inputs.foreground if recipe.balanced else None
+        self._known: tuple[int, list[int]] = (-1, [])
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        step = self.start
+        while True:
+            yield self.at(step)
+            step += 1
+
+    def at(self, step: int) -> dict[str, Tensor]:
+        """The batch of one step, counted from 0."""
+        images, masks = self.inputs.batch(self._positions(step))
+        if self.recipe.patch_size is not None:
+            images, masks = self._patches(images, masks, self.recipe.patch_size, step)
+        if self.recipe.augmentation is not None:
+            generator = torch.Generator().manual_seed(_seed(self.seed, _VARIATION, step))
+            images, masks = augmented(images, masks, self.recipe.augmentation, generator)
+        return {"image": images, "label": masks}
+
+    def _positions(self, step: int) -> Tensor:
+        n, first = len(self.inputs), step * self.batch_size
+        places = range(first, first + self.batch_size)
+        in_turn = torch.tensor([self._turn(place // n)[place % n] for place in places])
+        if self.weights is None:
+            return in_turn
+        generator = torch.Generator().manual_seed(_seed(self.seed, _CHOICE, step))
+        drawn = self.batch_size - self.batch_size // 2
+        chosen = torch.multinomial(self.weights, drawn, replacement=True, generator=generator)
+        return torch.cat([chosen, in_turn[drawn:]])
+
+    def _turn(self, turn: int) -> list[int]:
+        if self._known[0] != turn:
+            generator = np.random.default_rng([self.seed, _ORDER, turn])
+            self._known = (turn, generator.permutation(len(self.inputs)).tolist())
+        return self._known[1]
+
+    def _patches(self, images: Tensor, masks: Tensor, size: tuple[int, ...], step: int) -> tuple[Tensor, Tensor]:
+        crop = RandCropByPosNegLabel(spatial_size=size, pos=3.0 if self.recipe.balanced else 1.0)
+        crop.set_random_state(_seed(self.seed, _CROP, step))
+        # One crop for both: they are channels of one array.
+        both = [
+            torch.as_tensor(crop(torch.cat([image, mask]), label=mask)[0])
+            for image, mask in zip(images, masks, strict=True)
+        ]
+        patches = torch.stack([one.as_subclass(Tensor) for one in both])
+        return patches[:, :1], patches[:, 1:]
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -1,0 +1,193 @@
+"""DeepLabV3+ for slices and volumes, from MONAI's blocks; MONAI has none."""
+
+from __future__ import annotations
+
+import torch
+from monai.networks.blocks import Convolution
+from monai.networks.layers import Pool
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medsegdist.data.transfer_options import DeepLabOptions
+from medsegdist.transfer.networks.normalization import normalization
+
+_LOW_LEVEL_CHANNELS = 48
+_MODES = {2: "bilinear", 3: "trilinear"}
+
+
+class DeepLabV3Plus(nn.Module):
+    """DeepLabV3+ (Chen et al. 2018) with a dilated ResNet as its encoder.
+
+    The encoder's last features are `output_stride` times coarser than the image: where a stage would go further, its
+    convolutions are dilated instead. A pyramid of one 1x1 branch, three atrous ones and the image's mean follows; its
+    features are resized to those of the first stage, of which 48 channels are added, and to the image's grid at last.
+    In volumes, every kernel has one axis more.
+
+    Args:
+        options: sizes; the defaults are the published network with a ResNet-50.
+        dimensions: 2 or 3.
+    """
+
+    def __init__(self, options: DeepLabOptions, dimensions: int) -> None:
+        super().__init__()
+        self.mode = _MODES[dimensions]
+        self.encoder = ResNetEncoder(options, dimensions)
+        low, high = self.encoder.channels
+        width, norm = options.aspp_channels, options.norm
+        rates = options.atrous_rates or tuple(rate * 16 // options.output_stride for rate in (6, 12, 18))
+        self.pyramid = AtrousPyramid(high, width, rates, dimensions, norm, options.dropout)
+        self.low_level = _layer(low, _LOW_LEVEL_CHANNELS, 1, dimensions, norm)
+        self.decoder = nn.Sequential(
+            _layer(width + _LOW_LEVEL_CHANNELS, width, 3, dimensions, norm),
+            _layer(width, width, 3, dimensions, norm),
+        )
+        self.classifier = Convolution(dimensions, width, 1, kernel_size=1, conv_only=True)
+        self.apply(_initialize)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b, 1, *grid) logits of (b, 1, *grid) images."""
+        low, high = self.encoder(images)
+        coarse = self._resized(self.pyramid(high), low)
+        logits = self.classifier(self.decoder(torch.cat([coarse, self.low_level(low)], 1)))
+        return self._resized(logits, images)
+
+    def _resized(self, features: Tensor, like: Tensor) -> Tensor:
+        return functional.interpolate(features, size=like.shape[2:], mode=self.mode, align_corners=False)
+
+
+class ResNetEncoder(nn.Module):
+    """A ResNet of four stages that never gets coarser than its output stride.
+
+    Args:
+        options: widths, depths, blocks and strides.
+        dimensions: 2 or 3.
+    """
+
+    def __init__(self, options: DeepLabOptions, dimensions: int) -> None:
+        super().__init__()
+        width, norm = options.width, options.norm
+        expansion = 4 if options.block == "bottleneck" else 1
+        stem: list[nn.Module] = [_layer(1, width, 7, dimensions, norm, strides=2)]
+        if options.stem_stride == 4:
+            stem.append(Pool[Pool.MAX, dimensions](kernel_size=3, stride=2, padding=1))
+        self.stem = nn.Sequential(*stem)
+        self.stages = nn.ModuleList()
+        channels, stride, dilation = width, int(options.stem_stride), 1
+        for level, depth in enumerate(options.depths):
+            blocks = []
+            out = width * 2**level
+            for index in range(depth):
+                step = 1
+                # The block that would have halved the grid keeps the dilation before it, as published.
+                dilation_here = dilation
+                if level and not index:
+                    if stride < options.output_stride:
+                        step, stride = 2, stride * 2
+                    else:
+                        dilation *= 2
+                blocks.append(_Block(options.block, channels, out, step, dilation_here, dimensions, norm))
+                channels = out * expansion
+            self.stages.append(nn.Sequential(*blocks))
+        self.channels = (width * expansion, channels)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of the first stage, and of the last one."""
+        low = high = self.stages[0](self.stem(images))
+        for stage in self.stages[1:]:
+            high = stage(high)
+        return low, high
+
+
+class AtrousPyramid(nn.Module):
+    """Atrous spatial pyramid pooling with the image's mean as its fifth branch (Chen et al. 2017).
+
+    Args:
+        channels: of its input.
+        out: of each branch, and of its output.
+        rates: dilations of the atrous branches.
+        dimensions: 2 or 3.
+        norm: the normalization.
+        dropout: share of the output's features that are dropped in training.
+    """
+
+    def __init__(
+        self, channels: int, out: int, rates: tuple[int, ...], dimensions: int, norm: str, dropout: float
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([_layer(channels, out, 1, dimensions, norm)])
+        self.branches.extend(_layer(channels, out, 3, dimensions, norm, dilation=rate) for rate in rates)
+        # One grid point is left of the image: a batch of one would have no spread for batch or instance norm.
+        self.pooled = nn.Sequential(
+            Pool[Pool.ADAPTIVEAVG, dimensions](1), _layer(channels, out, 1, dimensions, "group")
+        )
+        self.project = _layer(out * (len(rates) + 2), out, 1, dimensions, norm, dropout=dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, out, *grid) of (b, channels, *grid)."""
+        mean = self.pooled(features).expand(-1, -1, *features.shape[2:])
+        result: Tensor = self.project(torch.cat([*(branch(features) for branch in self.branches), mean], 1))
+        return result
+
+
+class _Block(nn.Module):
+    """A residual block of a ResNet, whose 3x3 convolutions may be dilated."""
+
+    def __init__(
+        self, kind: str, channels: int, width: int, strides: int, dilation: int, dimensions: int, norm: str
+    ) -> None:
+        super().__init__()
+        if kind == "bottleneck":
+            out = 4 * width
+            self.body = nn.Sequential(
+                _layer(channels, width, 1, dimensions, norm),
+                _layer(width, width, 3, dimensions, norm, strides=strides, dilation=dilation),
+                _layer(width, out, 1, dimensions, norm, act=None),
+            )
+        else:
+            out = width
+            self.body = nn.Sequential(
+                _layer(channels, out, 3, dimensions, norm, strides=strides, dilation=dilation),
+                _layer(out, out, 3, dimensions, norm, dilation=dilation, act=None),
+            )
+        same = channels == out and strides == 1
+        self.shortcut = nn.Identity() if same else _layer(channels, out, 1, dimensions, norm, strides=strides, act=None)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.relu(self.body(features) + self.shortcut(features))
+
+
+def _layer(
+    channels: int,
+    out: int,
+    kernel: int,
+    dimensions: int,
+    norm: str,
+    *,
+    strides: int = 1,
+    dilation: int = 1,
+    act: str | None = "relu",
+    dropout: float = 0.0,
+) -> nn.Module:
+    """Convolution without bias, normalization, activation."""
+    layer: nn.Module = Convolution(
+        dimensions,
+        channels,
+        out,
+        strides=strides,
+        kernel_size=kernel,
+        dilation=dilation,
+        adn_ordering="NAD",
+        act=act,
+        norm=normalization(norm, out),
+        dropout=dropout or None,
+        bias=False,
+    )
+    return layer
+
+
+def _initialize(module: nn.Module) -> None:
+    # As ResNets are: keeps the spread of activations through many ReLUs.
+    if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

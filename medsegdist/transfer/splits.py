@@ -1,0 +1,113 @@
+"""Which samples are trained, validated and tested on: whole patients, drawn with a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from medsegdist.data.transfer_options import TransferOptions
+from medsegdist.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Indices of samples in increasing order; no patient is in two of the three.
+
+    Args:
+        train: samples to train on, at least one.
+        validation: samples that choose the best weights, at least one.
+        test: samples that Dice is reported on; none for a source.
+    """
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...] = ()
+
+
+def split_source(name: str, patient_ids: Sequence[str], options: TransferOptions, seed: int) -> Split:
+    """Training and validation patients of a source; nothing is tested on it.
+
+    Args:
+        name: the dataset's name, for messages.
+        patient_ids: (n,) whom each sample shows.
+        options: `validation_fraction`.
+        seed: of the draw.
+
+    Raises:
+        DataError: there are fewer than two patients.
+    """
+    patients = list(dict.fromkeys(patient_ids))
+    if len(patients) < 2:
+        raise DataError(
+            f"dataset '{name}': expected at least 2 patients to pre-train on, one of them for validation, found "
+            f"{len(patients)}; add patients, or check that the layout tells patients apart."
+        )
+    drawn = _shuffled(patients, seed)
+    held_out = _share(options.validation_fraction, len(drawn))
+    return _by_patient(patient_ids, train=drawn[held_out:], validation=drawn[:held_out], test=())
+
+
+def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions, seed: int) -> Split:
+    """Training, validation and test patients of a target.
+
+    The test patients are the same for all seeds. With `target_cases`, so many of the other patients are trained on,
+    and validation keeps its proportion to them: a short sample is short in all that is labeled.
+
+    Args:
+        name: the dataset's name, for messages.
+        patient_ids: (n,) whom each sample shows.
+        options: fractions, `split_seed` and `target_cases`.
+        seed: of the draw of training and validation patients.
+
+    Raises:
+        DataError: there are fewer patients than these parts need.
+    """
+    patients = list(dict.fromkeys(patient_ids))
+    if len(patients) < 3:
+        raise DataError(
+            f"dataset '{name}': expected at least 3 patients of a target, one each to train, validate and test on, "
+            f"found {len(patients)}; add patients, or check that the layout tells patients apart."
+        )
+    drawn = _shuffled(patients, options.split_seed)
+    # Two patients must be left, one to train and one to validate on.
+    tested = min(_share(options.test_fraction, len(drawn)), len(drawn) - 2)
+    rest = _shuffled(drawn[tested:], seed)
+    fraction = options.validation_fraction
+    if options.target_cases is None:
+        held_out = min(_share(fraction, len(rest)), len(rest) - 1)
+        trained = len(rest) - held_out
+    else:
+        trained = options.target_cases
+        held_out = max(1, round(trained * fraction / (1 - fraction)))
+        if trained + held_out > len(rest):
+            raise DataError(
+                f"dataset '{name}': target_cases {trained} needs {trained} patients to train on and {held_out} to "
+                f"validate on, found {len(rest)} beside the {tested} to test on; lower target_cases or the fractions."
+            )
+    return _by_patient(
+        patient_ids,
+        train=rest[held_out : held_out + trained],
+        validation=rest[:held_out],
+        test=drawn[:tested],
+    )
+
+
+def _share(fraction: float, patients: int) -> int:
+    """At least one patient, and never all of them."""
+    return min(max(1, round(fraction * patients)), patients - 1)
+
+
+def _shuffled(patients: Sequence[str], seed: int) -> list[str]:
+    return [patients[k] for k in np.random.default_rng(seed).permutation(len(patients))]
+
+
+def _by_patient(
+    patient_ids: Sequence[str], train: Collection[str], validation: Collection[str], test: Collection[str]
+) -> Split:
+    parts = []
+    for chosen in (train, validation, test):
+        members = set(chosen)
+        parts.append(tuple(k for k, patient in enumerate(patient_ids) if patient in members))
+    return Split(*parts)

@@ -1,0 +1,276 @@
+"""One training run: it learns, is a function of its seed, and goes on where it was killed."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from medsegdist.data.transfer_options import Augmentation
+from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, MissingDependencyError
+from medsegdist.transfer.checkpoint import load_network, load_weights, save_weights
+from medsegdist.transfer.evaluation import evaluate
+from medsegdist.transfer.networks import build_network
+from medsegdist.transfer.splits import Split
+from medsegdist.transfer.training import train
+from tests.transfer.interrupted_run import RECIPE
+from tests.transfer.making import SMALL_DEEPLAB, TINY, disks, equal_weights, halves, quick
+
+
+@pytest.mark.parametrize("network", [TINY, SMALL_DEEPLAB])
+def test_a_trivially_learnable_set_is_learned(network):
+    samples = disks()
+    recipe = quick(network=network, steps=160, validate_every=40, learning_rate=1e-2)
+    result = train(samples, halves(samples), recipe, seed=0)
+    assert result.dice > 0.9
+    found = evaluate(result.network, samples, range(len(samples)), recipe)
+    assert found.dice > 0.9
+
+
+def test_volumes_are_learned_from_patches():
+    samples = disks(grid=(12, 16, 16), slices=1)
+    recipe = quick(steps=60, validate_every=20, patch_size=(8, 8, 8), learning_rate=1e-2)
+    result = train(samples, halves(samples), recipe, seed=0)
+    # Each volume is segmented whole, not the patches only.
+    assert evaluate(result.network, samples, [0, 1], recipe).samples == 2
+    assert result.dice > 0.8
+
+
+def test_the_result_is_that_of_the_best_validation():
+    samples, recipe = disks(), quick(steps=12, learning_rate=0.05)
+    split = halves(samples)
+    result = train(samples, split, recipe, seed=0)
+    by_step = {step: dice for step, dice, _ in result.history}
+    assert list(by_step) == [2, 4, 6, 8, 10, 12]
+    assert result.dice == by_step[result.best_step] == max(by_step.values())
+    assert evaluate(result.network, samples, split.validation, recipe).dice == result.dice
+
+
+def test_a_seed_fixes_the_weights_and_no_other_seed_gives_them():
+    samples = disks()
+    recipe = quick(augmentation=Augmentation(flip=0.5))
+    before = torch.get_rng_state()
+    first, again, other = (train(samples, halves(samples), recipe, seed=seed).network for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert equal_weights(first, again)
+    assert not equal_weights(first, other)
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_a_killed_run_goes_on_to_the_same_weights(step, tmp_path):
+    checkpoint = tmp_path / "state.pt"
+    command = [sys.executable, "-m", "tests.transfer.interrupted_run", str(checkpoint), str(step)]
+    killed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    # A checkpoint every two steps.
+    assert checkpoint.exists() == (step > 1)
+    samples, steps = disks(), []
+    split = halves(samples)
+    resumed = train(samples, split, RECIPE, seed=5, checkpoint=checkpoint, progress=lambda done, _: steps.append(done))
+    assert steps == list(range(1 + step // 2 * 2, 7))
+    whole = train(samples, split, RECIPE, seed=5)
+    assert equal_weights(resumed.network, whole.network)
+    assert resumed.history == whole.history
+    assert (resumed.dice, resumed.best_step, resumed.steps) == (whole.dice, whole.best_step, whole.steps)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    samples, checkpoint = disks(), tmp_path / "state.pt"
+    first = train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
+    steps = []
+    again = train(
+        samples, halves(samples), quick(), seed=0, checkpoint=checkpoint, progress=lambda *done: steps.append(done)
+    )
+    assert not steps
+    assert equal_weights(first.network, again.network)
+    assert first.history == again.history
+
+
+def test_an_early_stop_waits_as_long_as_its_patience(tmp_path):
+    samples = disks()
+    # A rate so small that no prediction changes: the first validation stays the best.
+    recipe = quick(
+        steps=20, patience=3, learning_rate=1e-12, network=SMALL_DEEPLAB.model_copy(update={"norm": "group"})
+    )
+    stopped = train(samples, halves(samples), recipe, seed=0, checkpoint=tmp_path / "state.pt")
+    assert (stopped.steps, stopped.best_step) == (8, 2)
+    again = train(samples, halves(samples), recipe, seed=0, checkpoint=tmp_path / "state.pt")
+    assert (again.steps, again.history) == (8, stopped.history)
+
+
+def test_weights_to_start_from_are_all_trained(tmp_path):
+    samples = disks()
+    start = train(samples, halves(samples), quick(), seed=0).network
+    save_weights(tmp_path / "w.pt", start, TINY, 2)
+    weights = load_weights(tmp_path / "w.pt")
+    assert equal_weights(load_network(tmp_path / "w.pt"), start)
+    tuned = train(samples, halves(samples), quick(), seed=9, weights=weights).network.state_dict()
+    for name, value in tuned.items():
+        if value.is_floating_point():
+            change = (value - weights[name]).abs().max()
+            # Adam moves a weight by about its rate a step: six steps from here, not from new weights.
+            assert 0 < change < 0.02 or "running" in name, name
+
+
+def test_the_learning_rate_drops_after_its_step():
+    samples = disks()
+    full = train(samples, halves(samples), quick(steps=4), seed=0)
+    dropped = train(samples, halves(samples), quick(steps=6, drop_after=4, final_learning_rate=1e-12), seed=0)
+    last = dropped.network.state_dict() if dropped.best_step > 4 else None
+    assert full.history == dropped.history[:2]
+    if last is not None:
+        for name, value in full.network.state_dict().items():
+            if value.is_floating_point() and "running" not in name:
+                torch.testing.assert_close(last[name], value, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a checkpoint", b"\x80\x04."])
+def test_a_damaged_checkpoint_is_an_error(content, tmp_path):
+    samples, checkpoint = disks(), tmp_path / "state.pt"
+    checkpoint.write_bytes(content)
+    with pytest.raises(DataError, match=r"state.pt: this file of training state is damaged .*delete it to train anew"):
+        train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
+
+
+def test_a_truncated_checkpoint_is_an_error(tmp_path):
+    samples, checkpoint = disks(), tmp_path / "state.pt"
+    train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-500])
+    with pytest.raises(DataError, match="is damaged"):
+        train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
+
+
+def test_no_checkpoint_can_run_code(tmp_path):
+    samples, checkpoint = disks(), tmp_path / "state.pt"
+    torch.save({"format": "medsegdist training state 1", "state": print}, checkpoint)
+    with pytest.raises(DataError, match=r"is damaged \(.*Weights only load failed"):
+        train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("change", "seed", "identity", "named"),
+    [
+        ({"learning_rate": 2e-3}, 0, {"data": "a"}, "recipe"),
+        ({}, 1, {"data": "a"}, "seed"),
+        ({}, 0, {"data": "b"}, "data"),
+        ({}, 1, {}, "data, seed"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_an_error(change, seed, identity, named, tmp_path):
+    samples, checkpoint = disks(), tmp_path / "state.pt"
+    train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint, identity={"data": "a"})
+    with pytest.raises(DataError, match=rf"of a run with another configuration \({named} differ\); delete it"):
+        train(samples, halves(samples), quick(**change), seed=seed, checkpoint=checkpoint, identity=identity)
+
+
+class Exploding(nn.Module):
+    """Gives a loss that is not a number from its third step on."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.steps = nn.Parameter(torch.ones(())), 0
+
+    def forward(self, images):
+        self.steps += self.training
+        return images * self.scale * (float("nan") if self.steps > 2 else 1.0)
+
+
+def test_a_diverging_loss_is_an_error_and_leaves_the_last_good_checkpoint(tmp_path):
+    samples, checkpoint = disks(), tmp_path / "state.pt"
+    with pytest.raises(
+        ConvergenceError, match=r"dataset 'disks': the training diverged, .* between steps 3 and 4; lower the learning"
+    ):
+        train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint, make_network=Exploding)
+    assert torch.load(checkpoint, weights_only=True)["state"]["step"] == 2
+
+
+class Greedy(nn.Module):
+    """Has no memory for more than `most` samples in training."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.scale, self.most = nn.Parameter(torch.ones(())), most
+
+    def forward(self, images):
+        if self.training and len(images) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return images * self.scale
+
+
+def test_too_large_a_batch_is_halved_and_the_result_says_so(tmp_path):
+    samples, checkpoint = disks(), tmp_path / "state.pt"
+    options = {"seed": 0, "checkpoint": checkpoint, "make_network": lambda: Greedy(1)}
+    result = train(samples, halves(samples), quick(), **options)
+    assert result.batch_size == 1
+    assert result.notes == ("The batch size was lowered from 4 to 1: the device's memory did not hold more.",)
+    small = train(samples, halves(samples), quick(batch_size=1), seed=0, make_network=lambda: Greedy(1))
+    assert equal_weights(result.network, small.network)
+    # A resumed run knows its batch size.
+    assert train(samples, halves(samples), quick(), **options).notes == result.notes
+
+
+def test_a_batch_of_one_that_is_too_large_is_an_error():
+    samples = disks()
+    with pytest.raises(MedSegDistError, match="memory does not hold a batch of one sample; choose a smaller network"):
+        train(samples, halves(samples), quick(), seed=0, make_network=lambda: Greedy(0))
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_an_error(device):
+    samples = disks()
+    for work in (
+        lambda: train(samples, halves(samples), quick(), seed=0, device=device),
+        lambda: evaluate(build_network(TINY, 2), samples, [0], quick(), device=device),
+    ):
+        with pytest.raises(MedSegDistError, match=rf"expected .*device .*'?{device}'?"):
+            work()
+
+
+@pytest.mark.parametrize(("part", "split"), [("training", Split((), (0,))), ("validation", Split((0,), ()))])
+def test_an_empty_part_of_a_split_is_an_error(part, split):
+    with pytest.raises(DataError, match=f"dataset 'disks': expected at least one {part} sample, found none"):
+        train(disks(), split, quick(), seed=0)
+
+
+def test_evaluating_nothing_is_an_error():
+    with pytest.raises(ValueError, match="at least one sample to evaluate on"):
+        evaluate(build_network(TINY, 2), disks(), [], quick())
+
+
+def test_tensorboard_that_is_not_installed_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setattr("medsegdist.transfer.handlers.find_spec", lambda name: None)
+    samples = disks()
+    with pytest.raises(MissingDependencyError, match=r"expected TensorBoard, .* pip install tensorboard"):
+        train(samples, halves(samples), quick(), seed=0, tensorboard=tmp_path)
+
+
+def test_nothing_is_printed_and_the_logger_tells_on_request(capfd, caplog):
+    samples = disks()
+    quiet = train(samples, halves(samples), quick(), seed=0)
+    assert capfd.readouterr() == ("", "")
+    with caplog.at_level("INFO", "medsegdist.transfer"):
+        told = train(samples, halves(samples), quick(), seed=0)
+    assert "dice" in caplog.text
+    assert equal_weights(quiet.network, told.network)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 5}, "a multiple of validate_every, found 5 and 2"),
+        ({"batch_size": 0}, "batch_size >= 1, found 0"),
+    ],
+)
+def test_recipes_that_mean_nothing_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(quick(), **change)
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_as_a_cpu_does():
+    samples = disks()
+    recipe = quick(network=SMALL_DEEPLAB, steps=120, validate_every=40, learning_rate=1e-2)
+    assert train(samples, halves(samples), recipe, seed=0, device="cuda").dice > 0.9
