@@ -161,6 +161,49 @@ def check(
     raise typer.Exit(1 if errors else 0)
 
 
+@app.command()
+def transfer(
+    study_file: StudyFile,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="Target, repeatable. [default: the study's]")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for runs.jsonl and gains.csv.", file_okay=False)] = Path(
+        "out"
+    ),
+    cache: Cache = None,
+    device: Device = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Processes that train. [default: one for each core; 1 on a GPU]", min=1),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the runs and what they cost; train nothing.")
+    ] = False,
+    include_not_converged: Annotated[
+        bool, typer.Option("--include-not-converged", help="Also write gains of trainings that learned nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pre-trains on every source, fine-tunes on every target, and says what each source gained.
+
+    Run it again after an interruption: finished runs are kept, and begun ones go on. Exit status 1 if a run failed.
+    """
+    from medsegdist.commands.transfer import transfer as run_transfer
+
+    with reported_errors():
+        run_transfer(
+            study_file,
+            targets=target,
+            out=out,
+            cache=cache,
+            device=_device(device),
+            workers=workers,
+            dry_run=dry_run,
+            include_not_converged=include_not_converged,
+            as_json=as_json,
+        )
+
+
 @lidc.command()
 def subsets(
     rule: Annotated[Rule, typer.Option(help="How the ratings of a nodule's readers become one level.")] = "median_high",

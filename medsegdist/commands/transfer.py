@@ -1,0 +1,197 @@
+"""`medsegdist transfer`: what pre-training on each source really gained."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from medsegdist.commands.console import bar, progress_bars
+from medsegdist.errors import ManifestError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from medsegdist.data.manifest import Study
+    from medsegdist.transfer.study import TransferResult, TransferStudy
+
+
+def transfer(
+    study_file: Path,
+    *,
+    targets: Sequence[str] | None,
+    out: Path,
+    cache: Path | None,
+    device: str,
+    workers: int | None,
+    dry_run: bool,
+    include_not_converged: bool,
+    as_json: bool,
+) -> None:
+    """Runs, or plans, the transfer learning of a study; exit status 1 if a run failed.
+
+    Args:
+        study_file: the study.
+        targets: names; None takes the study's.
+        out: folder of runs.jsonl, gains.csv and controls.csv.
+        cache: folder of prepared samples; None is below `out`.
+        device: where to compute.
+        workers: processes that train; None is one for each core on a CPU, and one on a GPU.
+        dry_run: shows the plan and its cost, and trains nothing.
+        include_not_converged: also writes gains whose pre-training or baseline did not converge.
+        as_json: prints JSON instead of tables.
+    """
+    from medsegdist.data.manifest import load_study
+    from medsegdist.transfer.study import run_study
+    from medsegdist.transfer.workers import local_workers
+
+    described = load_study(study_file)
+    for name in targets or ():
+        described.dataset(name)
+        if not described.sources_of(name):
+            raise ManifestError(f"study '{described.name}': the target '{name}' has no source left but itself.")
+    chosen = tuple(targets or described.targets)
+    with progress_bars() as progress:
+        study = _prepared(described, chosen, out, cache, progress)
+        to_do = [run for run in study.runs if not study.is_done(run)]
+        count = min(_workers(workers, device), max(1, len(to_do)))
+        if not dry_run:
+            advance = bar(progress, "Training")
+            with nullcontext() if count == 1 else local_workers(count) as executor:
+                result = run_study(
+                    study,
+                    device=device,
+                    executor=executor,
+                    progress=lambda done, total, _: advance(done, total),
+                    include_not_converged=include_not_converged,
+                )
+    if dry_run:
+        _show_plan(study, described, device, count, as_json)
+        return
+    _show(result, chosen, out, as_json)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _prepared(
+    described: Study, targets: Sequence[str], out: Path, cache: Path | None, progress: Progress
+) -> TransferStudy:
+    from medsegdist.data.dataset import load_dataset_samples
+    from medsegdist.transfer.recipe import IntensityScale
+    from medsegdist.transfer.study import prepare_study
+
+    wanted = dict.fromkeys([*targets, *(source for target in targets for source in described.sources_of(target))])
+    manifests = [described.dataset(name) for name in wanted]
+    for manifest in manifests:
+        manifest.check_one_foreground()
+    folder = cache or out / "samples"
+    samples = [
+        load_dataset_samples(
+            manifest,
+            described.preprocessing,
+            cache=folder,
+            progress=bar(progress, f"Reading {manifest.name}"),
+            workers=None,
+        )
+        for manifest in manifests
+    ]
+    return prepare_study(
+        samples,
+        described.transfer,
+        targets=targets,
+        sources_of=described.sources_of,
+        scale=IntensityScale.of(described.preprocessing),
+        folder=out,
+    )
+
+
+def _workers(asked: int | None, device: str) -> int:
+    from medsegdist.data.parallel import available_cores
+
+    if asked is not None:
+        return asked
+    return available_cores() if device == "cpu" else 1
+
+
+def _show_plan(study: TransferStudy, described: Study, device: str, workers: int, as_json: bool) -> None:
+    from medsegdist.data.store import load_samples
+    from medsegdist.transfer.cost import estimated_seconds, seconds_per_step
+
+    to_do = [run for run in study.runs if not study.is_done(run)]
+    sizes = [len(load_samples(directory)) for directory in study.data.values()]
+    validation = ceil(max(sizes) * study.options.validation_fraction)
+    pace = seconds_per_step(study.runs[0].recipe, described.preprocessing.grid, device)
+    seconds = estimated_seconds(to_do, pace, validation) / workers
+    kinds = Counter(run.kind for run in study.runs)
+    left = Counter(run.kind for run in to_do)
+    if as_json:
+        plan = [
+            {
+                "run": run.key,
+                "kind": run.kind,
+                "source": run.source,
+                "target": run.target,
+                "seed": run.seed,
+                "steps": run.recipe.steps,
+                "done": study.is_done(run),
+            }
+            for run in study.runs
+        ]
+        cost = {"seconds_per_step": pace, "workers": workers, "seconds": seconds}
+        typer.echo(json.dumps({"study": described.name, "runs": plan, "estimate": cost}, indent=2))
+        return
+    table = Table("Runs", title=f"Plan of {escape(described.name)}", title_justify="left")
+    for column in ("all", "to do", "steps to do"):
+        table.add_column(column, justify="right")
+    for kind, count in kinds.items():
+        steps = sum(run.recipe.steps for run in to_do if run.kind == kind)
+        table.add_row(kind.replace("_", "-"), str(count), str(left[kind]), f"{steps:,}")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"About {_duration(seconds)} on {device} with {workers} at a time, at {1000 * pace:.0f} ms a step as measured "
+        "now. Trainings that collapse are repeated, and take as long again."
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
+
+
+def _show(result: TransferResult, targets: Sequence[str], out: Path, as_json: bool) -> None:
+    from medsegdist.report.transfer_tables import gain_table
+
+    if as_json:
+        content: dict[str, Any] = {
+            "gains": [_fields(gain) for gain in result.gains],
+            "controls": [_fields(gain) for gain in result.controls],
+            "not_converged": list(result.not_converged),
+            "failed": [{"run": title, "reason": reason} for title, reason in result.failed],
+        }
+        typer.echo(json.dumps(content, indent=2))
+        return
+    console = Console()
+    for target in targets:
+        console.print(gain_table(target, result.gains, result.controls))
+    if result.not_converged:
+        console.print("Not converged, and left out:", *(escape(title) for title in result.not_converged), sep="\n  ")
+    if result.failed:
+        lines = (escape(f"{title}: {reason}") for title, reason in result.failed)
+        console.print("Failed, and tried again by the next start:", *lines, sep="\n  ")
+    console.print(f"All gains: {escape(str(out / 'gains.csv'))}", soft_wrap=True)
+
+
+def _fields(gain: Any) -> dict[str, Any]:
+    change = gain.gain_percent
+    return {**asdict(gain), "gain_percent": change if change == change else None}
