@@ -28,7 +28,7 @@ def augmented(
     theta = affine_matrices(len(images), tuple(images.shape[2:]), options, generator)
     spread = options.intensity * (2 * torch.rand(2, len(images), generator=generator) - 1)
     if theta is not None:
-        move = AffineTransform(mode="bilinear", padding_mode="border", zero_centered=True)
+        move = AffineTransform(mode="bilinear", padding_mode="border")
         both = move(torch.cat([images, masks], 1), theta.to(images.device), spatial_size=images.shape[2:])
         images, masks = both[:, :1], (both[:, 1:] > 0.5).to(masks.dtype)
     if options.intensity:
@@ -38,7 +38,7 @@ def augmented(
 
 
 def affine_matrices(n: int, grid: tuple[int, ...], options: Augmentation, generator: torch.Generator) -> Tensor | None:
-    """(n, d + 1, d + 1) maps from output to input in grid steps about the center; None if nothing moves.
+    """(n, d + 1, d + 1) maps from output to input in grid steps, about the center; None if nothing moves.
 
     Args:
         n: how many.
@@ -57,7 +57,8 @@ def affine_matrices(n: int, grid: tuple[int, ...], options: Augmentation, genera
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).reshape(n, 2, 2)
     theta[:, d - 2 : d, d - 2 : d] = turn * mirrored[:, None, :]
     theta[:, :d, :d] *= factor[:, None, None]
-    theta[:, :d, d] = shift
+    center = (torch.tensor(grid) - 1) / 2
+    theta[:, :d, d] = center + shift - theta[:, :d, :d] @ center
     return theta
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +21,10 @@ from medsegdist.transfer.plan import Run
 from medsegdist.transfer.proven import ProvenResult, hardened, second_checkpoint, train_proven
 from medsegdist.transfer.splits import Split, split_source, split_target
 from medsegdist.transfer.training import Progress, train
+
+# torch's global generator, which draws weights and dropout, and its number of threads belong to the process: in an
+# executor of threads, or a Dask worker that has several, runs take turns.
+_TURN = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def perform(assignment: Assignment, progress: Progress | None = None) -> dict[st
     Raises:
         MedSegDistError: the run failed, in words.
     """
-    with one_thread():
+    with _TURN, one_thread():
         start = perf_counter()
         samples = load_samples(assignment.data)
         split = _split(assignment, samples)

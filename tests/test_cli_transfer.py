@@ -1,0 +1,119 @@
+"""`medsegdist transfer`, from a study's YAML to gains.csv."""
+
+import csv
+import json
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from medsegdist.cli import app
+from medsegdist.errors import ConvergenceError
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study of three phantoms, small enough to be trained in seconds."""
+    datasets = [
+        {
+            "name": organ,
+            "modality": "CT",
+            "layout": {"kind": "phantom", "organ": organ, "patients": 4, "slices": 2},
+        }
+        for organ in ("liver", "spleen", "lung_tumor")
+    ]
+    content = {
+        "name": "small",
+        "preprocessing": {"grid": [32, 32], "min_pixels": 1},
+        "datasets": datasets,
+        "targets": ["liver"],
+        "transfer": {
+            "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
+            "steps": 4,
+            "validate_every": 2,
+            "batch_size": 4,
+            "seeds": [0, 1],
+            "dice_floor": 0,
+        },
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def run(*arguments, status=0):
+    result = RUNNER.invoke(app, ["transfer", *map(str, arguments)], env={"COLUMNS": "120"})
+    assert result.exit_code == status, (result.output, result.exception)
+    return result
+
+
+def test_a_study_is_planned_run_and_kept(study, tmp_path):
+    out = tmp_path / "out"
+    plan = json.loads(run(study, "--out", out, "--dry-run", "--json").stdout)
+    assert len(plan["runs"]) == 2 + 4 + 4 + 2
+    assert not any(one["done"] for one in plan["runs"])
+    assert plan["estimate"]["seconds"] > 0
+    assert not (out / "runs.jsonl").exists()
+    found = run(study, "--out", out, "--workers", 1).stdout
+    assert "Transfer to liver" in found
+    assert "from scratch, as many steps" in found
+    with (out / "gains.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["source"], row["target"], row["seed"]) for row in rows] == [
+        (source, "liver", seed) for seed in "01" for source in ("spleen", "lung_tumor")
+    ]
+    before = (out / "runs.jsonl").read_bytes()
+    again = json.loads(run(study, "--out", out, "--json", "--workers", 1).stdout)
+    assert (out / "runs.jsonl").read_bytes() == before
+    for row, gain in zip(rows, again["gains"], strict=True):
+        assert float(row["gain_percent"]) == pytest.approx(gain["gain_percent"], abs=1e-5)
+    assert (again["failed"], again["not_converged"]) == ([], [])
+    plan = run(study, "--out", out, "--dry-run").stdout
+    assert "Plan of small" in plan
+    assert "About 0 minutes on cpu" in plan
+
+
+def test_one_target_of_one_asks_for(study, tmp_path):
+    plan = json.loads(run(study, "--target", "spleen", "--out", tmp_path, "--dry-run", "--json").stdout)
+    assert {one["target"] for one in plan["runs"]} == {"spleen", None}
+
+
+def test_a_failed_run_is_told_and_the_exit_status_is_1(study, tmp_path, monkeypatch):
+    from medsegdist.transfer import performing
+    from medsegdist.transfer import study as grid
+
+    def perform(assignment, progress=None):
+        if assignment.run.source == "spleen" and assignment.run.kind == "pretraining":
+            raise ConvergenceError("the training diverged")
+        return performing.perform(assignment, progress)
+
+    monkeypatch.setattr(grid, "perform", perform)
+    found = run(study, "--out", tmp_path / "out", "--workers", 1, status=1).stdout
+    assert "pretraining spleen, seed 0: the training diverged" in found
+    assert "fine-tuning spleen -> liver, seed 0: it rests on a run that failed" in found
+
+
+def test_what_did_not_converge_is_told(study, tmp_path):
+    content = yaml.safe_load(study.read_text())
+    content["transfer"].update(dice_floor=0.99, seeds=[0], control=False)
+    study.write_text(yaml.safe_dump(content))
+    found = run(study, "--out", tmp_path / "out", "--workers", 1).stdout
+    assert "Not converged, and left out:" in found
+    assert "pretraining spleen, seed 0" in found
+    told = json.loads(run(study, "--out", tmp_path / "out", "--include-not-converged", "--json").stdout)
+    assert {gain["status"] for gain in told["gains"]} == {"not_converged"}
+    assert (tmp_path / "out" / "gains.csv").read_text().count("not_converged") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--target", "livre"), "no dataset 'livre' among"),
+        (("--device", "cuda:31"), "expected a CUDA device"),
+    ],
+)
+def test_wrong_arguments_are_told(arguments, message, study, tmp_path):
+    result = run(study, "--out", tmp_path / "out", *arguments, status=2)
+    assert message in " ".join(result.stderr.split())

@@ -1,0 +1,58 @@
+"""A small study, also as a script that is killed: `python -m tests.transfer.studies FOLDER WORKERS`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.transfer_options import TransferOptions
+from medsegdist.transfer.recipe import IntensityScale
+from medsegdist.transfer.study import TransferResult, TransferStudy, prepare_study, run_study
+from tests.transfer.making import TINY, disks
+
+OPTIONS: dict[str, Any] = {
+    "network": TINY,
+    "steps": 8,
+    "fine_tuning_steps": 4,
+    "validate_every": 2,
+    "batch_size": 4,
+    "seeds": (0, 1),
+    "dice_floor": 0.0,
+}
+TARGETS = ("near", "far")
+
+
+def datasets() -> list[SegmentationSamples]:
+    return [disks(name, patients=6, bright=bright, seed=k) for k, (name, bright) in enumerate(_BRIGHTNESS.items())]
+
+
+_BRIGHTNESS = {"near": 200.0, "far": 30.0, "other": 140.0}
+
+
+def study(folder: Path, samples: list[SegmentationSamples] | None = None, **changes: Any) -> TransferStudy:
+    found = samples or datasets()
+    names = [one.name for one in found]
+    return prepare_study(
+        found,
+        TransferOptions(**{**OPTIONS, **changes}),
+        targets=TARGETS,
+        sources_of=lambda target: [name for name in names if name != target],
+        scale=IntensityScale(),
+        folder=folder,
+    )
+
+
+def main(folder: Path, workers: int) -> TransferResult:
+    from medsegdist.transfer.workers import local_workers
+
+    prepared = study(folder, steps=12)
+    if workers == 1:
+        return run_study(prepared)
+    with local_workers(workers) as executor:
+        return run_study(prepared, executor=executor)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
