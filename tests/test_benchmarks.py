@@ -46,3 +46,9 @@ def test_methods(project_root, tmp_path):
     for method in ("euclidean", "gmm2d", "gmm3d", "fake_classes", "fake_class_gmm"):
         assert f"{method}, with 3 replicates" in shown
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trainer(project_root):
+    shown = run(project_root, "bench_trainer.py")
+    assert "small DeepLabV3+, a step" in shown
+    assert "small U-Net, augmented, a step" in shown
