@@ -1,0 +1,216 @@
+"""A pre-trained network as a MONAI Bundle, for `python -m monai.bundle` and everything that reads bundles."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from medsegdist.transfer.checkpoint import load_network
+from medsegdist.transfer.recipe import Recipe
+
+_SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BundleContent:
+    """What a bundle says of its network.
+
+    Args:
+        name: of the dataset that the network was trained on.
+        description: of that dataset and the training, in a sentence.
+        modality: "CT", "MR" or "other".
+        grid: of the samples that the network takes.
+        preprocessing: how samples are prepared, as the study's YAML says it.
+        dice: on the network's own validation patients.
+    """
+
+    name: str
+    description: str
+    modality: str
+    grid: tuple[int, ...]
+    preprocessing: dict[str, Any]
+    dice: float
+
+
+def export_bundle(weights: Path, recipe: Recipe, content: BundleContent, directory: Path) -> None:
+    """Write a bundle: configs/metadata.json, configs/inference.json, models/model.pt and docs/README.md.
+
+    A bundle that is there already is replaced once the new one is complete. The weights are a plain state dict; no
+    TorchScript.
+
+    Args:
+        weights: the file that a run left.
+        recipe: of that run.
+        content: what the bundle says.
+        directory: the bundle.
+
+    Raises:
+        DataError: there are no weights, or they are damaged.
+        OSError: the disk is full or not writable.
+    """
+    network = load_network(weights)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}.partial")
+    try:
+        for folder in ("configs", "models", "docs"):
+            (partial / folder).mkdir(parents=True)
+        torch.save(network.state_dict(), partial / "models" / "model.pt")
+        for name, config in (("metadata", _metadata(recipe, content)), ("inference", _inference(recipe, content))):
+            (partial / "configs" / f"{name}.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (partial / "docs" / "README.md").write_text(_readme(content), encoding="utf-8")
+        if directory.exists():
+            shutil.rmtree(directory)
+        partial.rename(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _metadata(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
+    low = recipe.scale.center - recipe.scale.half_range
+    image = {
+        "type": "image",
+        "format": "hounsfield" if content.preprocessing.get("intensity") == "hounsfield" else "magnitude",
+        "modality": content.modality,
+        "num_channels": 1,
+        "spatial_shape": list(recipe.patch_size or content.grid),
+        "dtype": "float32",
+        "value_range": [low, low + 2 * recipe.scale.half_range],
+        "is_patch_data": recipe.patch_size is not None,
+        "channel_def": {"0": "image"},
+    }
+    prediction = {
+        **image,
+        "format": "segmentation",
+        "value_range": [0, 1],
+        "channel_def": {"0": "foreground"},
+    }
+    return {
+        "schema": _SCHEMA,
+        "version": "0.1.0",
+        "changelog": {"0.1.0": "exported by medsegdist"},
+        "monai_version": version("monai"),
+        "pytorch_version": torch.__version__.partition("+")[0],
+        "numpy_version": version("numpy"),
+        "required_packages_version": {
+            "medsegdist": version("medsegdist"),
+            "pytorch-ignite": version("pytorch-ignite"),
+            "nibabel": version("nibabel"),
+        },
+        "name": f"Pre-trained on {content.name}",
+        "task": "Binary segmentation, to be fine-tuned on another dataset",
+        "description": content.description,
+        "authors": "medsegdist",
+        "copyright": "that of the training data",
+        "intended_use": "Research only: to start fine-tuning from.",
+        "eval_metrics": {"validation_dice": content.dice},
+        "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": prediction}},
+        "medsegdist_preprocessing": content.preprocessing,
+    }
+
+
+def _inference(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
+    scale = recipe.scale
+    inferer: dict[str, Any] = {"_target_": "SimpleInferer"}
+    if recipe.patch_size is not None:
+        inferer = {
+            "_target_": "SlidingWindowInferer",
+            "roi_size": list(recipe.patch_size),
+            "sw_batch_size": recipe.batch_size,
+            "overlap": recipe.overlap,
+            "mode": "gaussian",
+        }
+    return {
+        "imports": ["$import glob"],
+        "bundle_root": ".",
+        "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
+        "dataset_dir": "$@bundle_root + '/images'",
+        "output_dir": "$@bundle_root + '/eval'",
+        "pattern": "*.npy",
+        "datalist": "$[{'image': path} for path in sorted(glob.glob(@dataset_dir + '/' + @pattern))]",
+        "network_def": {
+            "_target_": "medsegdist.transfer.networks.build_network",
+            "options": _options(recipe.network),
+            "dimensions": len(content.grid),
+        },
+        "network": "$@network_def.to(@device)",
+        "preprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "LoadImaged", "keys": "image"},
+                {"_target_": "EnsureChannelFirstd", "keys": "image", "channel_dim": "no_channel"},
+                {
+                    "_target_": "ScaleIntensityRanged",
+                    "keys": "image",
+                    "a_min": scale.center - scale.half_range,
+                    "a_max": scale.center + scale.half_range,
+                    "b_min": -1.0,
+                    "b_max": 1.0,
+                },
+                {"_target_": "EnsureTyped", "keys": "image"},
+            ],
+        },
+        "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
+        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": recipe.batch_size},
+        "inferer": inferer,
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
+                {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
+                {
+                    "_target_": "SaveImaged",
+                    "keys": "pred",
+                    "output_dir": "@output_dir",
+                    "output_ext": ".nii.gz",
+                    "output_postfix": "pred",
+                    "separate_folder": False,
+                    "resample": False,
+                    "print_log": False,
+                },
+            ],
+        },
+        "handlers": [
+            {
+                "_target_": "CheckpointLoader",
+                "load_path": "$@bundle_root + '/models/model.pt'",
+                "load_dict": {"model": "@network"},
+                "map_location": "@device",
+            }
+        ],
+        "evaluator": {
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
+            "val_handlers": "@handlers",
+        },
+        "initialize": [],
+        "run": ["$@evaluator.run()"],
+    }
+
+
+def _options(options: BaseModel) -> dict[str, Any]:
+    # A bundle's expressions are evaluated: nothing of a study's free text is among these numbers and choices.
+    kind = type(options)
+    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **options.model_dump(mode="json")}
+
+
+def _readme(content: BundleContent) -> str:
+    return (
+        f"# Pre-trained on {content.name}\n\n{content.description}\n\n"
+        "`configs/inference.json` segments every array `images/*.npy` of the grid "
+        f"{list(content.grid)}, prepared as `medsegdist_preprocessing` in `configs/metadata.json` says:\n\n"
+        "    python -m monai.bundle run --bundle_root . --config_file configs/inference.json "
+        "--meta_file configs/metadata.json\n\n"
+        "To fine-tune it, load `models/model.pt`, a plain state dict, into the network that `network_def` describes.\n"
+    )
