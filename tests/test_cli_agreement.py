@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.test_cli import run
-from tests.transfer.making import write_csv
+from tests.transfer.making_pairs import write_csv
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.manifest import load_study
 from medsegdist.distance.characteristics import CHARACTERISTICS
 from tests.test_cli import run
-from tests.transfer.making import write_csv
+from tests.transfer.making_pairs import write_csv
 
 
 @pytest.fixture

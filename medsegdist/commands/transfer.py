@@ -116,7 +116,7 @@ def _prepared(
 
 
 def _workers(asked: int | None, device: str) -> int:
-    from medsegdist.data.parallel import available_cores
+    from medsegdist.processes import available_cores
 
     if asked is not None:
         return asked
