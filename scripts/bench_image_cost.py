@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ],
         ("POT",),
         [
-            f"The samples take {samples:.0f} MiB, a cost matrix {matrix:.0f} MiB, a block of pixels 128 MiB.",
+            f"The samples take {samples:.0f} MiB, a cost matrix {matrix:.0f} MiB, a block of pixels 32 MiB.",
             of_geomloss,
         ],
     )

@@ -112,6 +112,18 @@ def test_a_table_says_how_sure_it_is():
     assert {one.patients for one in table.comparisons} == {10, 12}
 
 
+@pytest.mark.gpu
+def test_a_table_is_the_same_on_cuda():
+    methods = {
+        name: DatasetDistance(replace(metric, components=2) if hasattr(metric, "components") else metric)
+        for name, metric in {**paper_metrics(), "mean_area": MeanArea()}.items()
+    }
+    tables = [compare_all([A.to(device), B.to(device)], methods, bootstrap=FEW) for device in ("cpu", "cuda")]
+    for cpu, cuda in zip(*(table.rows for table in tables), strict=True):
+        for name in ("distance", "image_term", "mask_term", "low", "high", "noise_floor"):
+            assert getattr(cuda, name) == pytest.approx(getattr(cpu, name), rel=1e-6)
+
+
 def test_one_patient_gives_no_interval_rather_than_a_width_of_zero():
     alone = blobs("alone", patients=1, seed=3)
     methods = {"euclidean": DatasetDistance(EuclideanMetric()), "mean_area": DatasetDistance(MeanArea())}
