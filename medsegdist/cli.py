@@ -182,6 +182,10 @@ def transfer(
     include_not_converged: Annotated[
         bool, typer.Option("--include-not-converged", help="Also write gains of trainings that learned nothing.")
     ] = False,
+    bundle: Annotated[
+        bool,
+        typer.Option("--bundle", help="Also write each target's best pre-training as a MONAI Bundle, in OUT/bundles."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Pre-trains on every source, fine-tunes on every target, and says what each source gained.
@@ -200,6 +204,7 @@ def transfer(
             workers=workers,
             dry_run=dry_run,
             include_not_converged=include_not_converged,
+            bundle=bundle,
             as_json=as_json,
         )
 

@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -105,6 +106,25 @@ def test_what_did_not_converge_is_told(study, tmp_path):
     told = json.loads(run(study, "--out", tmp_path / "out", "--include-not-converged", "--json").stdout)
     assert {gain["status"] for gain in told["gains"]} == {"not_converged"}
     assert (tmp_path / "out" / "gains.csv").read_text().count("not_converged") == 2
+
+
+def test_the_best_pretraining_becomes_a_bundle(study, tmp_path):
+    out = tmp_path / "out"
+    told = json.loads(run(study, "--out", out, "--workers", 1, "--bundle", "--json").stdout)
+    assert told["bundles"] == [str(out / "bundles" / "liver")]
+    gains = {}
+    for gain in told["gains"]:
+        gains.setdefault(gain["source"], []).append(gain["gain_percent"])
+    best = max(gains, key=lambda source: sum(gains[source]))
+    metadata = json.loads((out / "bundles" / "liver" / "configs" / "metadata.json").read_text())
+    assert metadata["name"] == f"Pre-trained on {best}"
+    runs = [json.loads(line) for line in (out / "runs.jsonl").read_text().splitlines()]
+    seeds = [one for one in runs if one["kind"] == "pretraining" and one["source"] == best]
+    chosen = max(seeds, key=lambda one: one["validation_dice"])
+    assert metadata["eval_metrics"]["validation_dice"] == chosen["validation_dice"]
+    weights = torch.load(out / "runs" / f"{chosen['run']}.weights.pt", weights_only=True)["weights"]
+    model = torch.load(out / "bundles" / "liver" / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(model[name], value) for name, value in weights.items())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -36,6 +37,7 @@ def transfer(
     workers: int | None,
     dry_run: bool,
     include_not_converged: bool,
+    bundle: bool,
     as_json: bool,
 ) -> None:
     """Runs, or plans, the transfer learning of a study; exit status 1 if a run failed.
@@ -49,6 +51,7 @@ def transfer(
         workers: processes that train; None is one for each core on a CPU, and one on a GPU.
         dry_run: shows the plan and its cost, and trains nothing.
         include_not_converged: also writes gains whose pre-training or baseline did not converge.
+        bundle: also writes the pre-training of each target's best source as a MONAI Bundle.
         as_json: prints JSON instead of tables.
     """
     from medsegdist.data.manifest import load_study
@@ -78,7 +81,8 @@ def transfer(
     if dry_run:
         _show_plan(study, described, device, count, as_json)
         return
-    _show(result, chosen, out, as_json)
+    bundles = _bundles(study, result, described, chosen, out) if bundle else []
+    _show(result, chosen, out, bundles, as_json)
     if result.failed:
         raise typer.Exit(1)
 
@@ -169,7 +173,36 @@ def _duration(seconds: float) -> str:
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
 
 
-def _show(result: TransferResult, targets: Sequence[str], out: Path, as_json: bool) -> None:
+def _bundles(
+    study: TransferStudy, result: TransferResult, described: Study, targets: Sequence[str], out: Path
+) -> list[Path]:
+    from medsegdist.transfer.bundle import BundleContent, export_bundle
+    from medsegdist.transfer.winners import winning_pretraining
+
+    written = []
+    for target in targets:
+        run = winning_pretraining(study, result.gains, target)
+        outcome = None if run is None else study.journal.outcome(run.key)
+        if run is None or outcome is None:
+            continue
+        source = described.dataset(run.source or "")
+        said = f"Pre-trained on {source.name} by medsegdist, to be fine-tuned on {target}."
+        license_of_data = f" License of the training data, as its origin states it: {source.license}."
+        content = BundleContent(
+            name=source.name,
+            description=said + (license_of_data if source.license else ""),
+            modality=source.modality,
+            grid=described.preprocessing.grid,
+            preprocessing=described.preprocessing.model_dump(mode="json"),
+            dice=float(outcome["validation_dice"]),
+        )
+        directory = out / "bundles" / re.sub(r"[^A-Za-z0-9._-]+", "_", target)
+        export_bundle(study.assignment(run, "cpu").weights(run.key), run.recipe, content, directory)
+        written.append(directory)
+    return written
+
+
+def _show(result: TransferResult, targets: Sequence[str], out: Path, bundles: Sequence[Path], as_json: bool) -> None:
     from medsegdist.report.transfer_tables import gain_table
 
     if as_json:
@@ -178,17 +211,21 @@ def _show(result: TransferResult, targets: Sequence[str], out: Path, as_json: bo
             "controls": [_fields(gain) for gain in result.controls],
             "not_converged": list(result.not_converged),
             "failed": [{"run": title, "reason": reason} for title, reason in result.failed],
+            "bundles": [str(directory) for directory in bundles],
         }
         typer.echo(json.dumps(content, indent=2))
         return
     console = Console()
     for target in targets:
-        console.print(gain_table(target, result.gains, result.controls))
+        if any(gain.target == target and gain.status == "ok" for gain in (*result.gains, *result.controls)):
+            console.print(gain_table(target, result.gains, result.controls))
     if result.not_converged:
         console.print("Not converged, and left out:", *(escape(title) for title in result.not_converged), sep="\n  ")
     if result.failed:
         lines = (escape(f"{title}: {reason}") for title, reason in result.failed)
         console.print("Failed, and tried again by the next start:", *lines, sep="\n  ")
+    for directory in bundles:
+        console.print(f"MONAI Bundle: {escape(str(directory))}", soft_wrap=True)
     console.print(f"All gains: {escape(str(out / 'gains.csv'))}", soft_wrap=True)
 
 
