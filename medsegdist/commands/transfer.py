@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from math import ceil
@@ -76,6 +76,7 @@ def transfer(
                     device=device,
                     executor=executor,
                     progress=lambda done, total, _: advance(done, total),
+                    steps=_steps_bar(progress) if executor is None else None,
                     include_not_converged=include_not_converged,
                 )
     if dry_run:
@@ -116,6 +117,13 @@ def _prepared(
         sources_of=described.sources_of,
         scale=IntensityScale.of(described.preprocessing),
         folder=out,
+    )
+
+
+def _steps_bar(progress: Progress) -> Callable[[str, int, int], None]:
+    task = progress.add_task("", total=None)
+    return lambda title, done, total: progress.update(
+        task, description=escape(title[:1].upper() + title[1:]), completed=done, total=total
     )
 
 

@@ -98,7 +98,7 @@ def forget_state(assignment: Assignment) -> None:
 def _split(assignment: Assignment, samples: SegmentationSamples) -> Split:
     run, options = assignment.run, assignment.options
     if run.target is None:
-        return split_source(run.source or "", samples.patient_ids, options, run.seed)
+        return split_source(run.source or "", samples.patient_ids, options, run.seed, run.left_out)
     return split_target(run.target, samples.patient_ids, options, run.seed)
 
 

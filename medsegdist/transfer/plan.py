@@ -29,6 +29,7 @@ class Run:
         target: the dataset that is tested on; None for a pre-training.
         seed: of weights, order and splits.
         recipe: of the training.
+        left_out: indices of samples of the source that it may not see: of a target's test patients.
         needs: keys of the runs that must be done before: the pre-training whose weights it starts from, and the
             target's baseline, whose recipe it shares if that had to be hardened.
     """
@@ -40,6 +41,7 @@ class Run:
     seed: int
     recipe: Recipe
     needs: tuple[str, ...] = ()
+    left_out: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
@@ -54,6 +56,7 @@ def plan_runs(
     fingerprints: Mapping[str, str],
     options: TransferOptions,
     scale: IntensityScale,
+    left_out: Mapping[str, tuple[int, ...]],
 ) -> tuple[Run, ...]:
     """All runs of a study, each after those that it needs.
 
@@ -63,12 +66,13 @@ def plan_runs(
         fingerprints: of the samples of each dataset, by name.
         options: of the study.
         scale: how intensities enter the network.
+        left_out: indices of samples that the pre-training on a source may not see, by source.
     """
     runs: dict[str, Run] = {}
 
     def add(kind: Kind, source: str | None, target: str | None, seed: int, *needs: str) -> str:
         recipe = Recipe.of(options, "scratch" if kind in ("baseline", "pretraining") else _recipe_kind(kind), scale)
-        made_from = {
+        made_from: dict[str, Any] = {
             "version": TRAINING_VERSION,
             "kind": kind,
             "seed": seed,
@@ -79,9 +83,12 @@ def plan_runs(
             "floor": None if kind == "fine_tuning" else options.dice_floor,
             "needs": needs,
         }
+        hidden = left_out.get(source or "", ()) if kind == "pretraining" else ()
+        if hidden:
+            made_from["left_out"] = hidden
         text = json.dumps(made_from, sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-        runs[key] = Run(key, kind, source, target, seed, recipe, needs)
+        runs[key] = Run(key, kind, source, target, seed, recipe, needs, hidden)
         return key
 
     baselines = {(target, seed): add("baseline", None, target, seed) for seed in options.seeds for target in targets}

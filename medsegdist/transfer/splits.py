@@ -26,7 +26,9 @@ class Split:
     test: tuple[int, ...] = ()
 
 
-def split_source(name: str, patient_ids: Sequence[str], options: TransferOptions, seed: int) -> Split:
+def split_source(
+    name: str, patient_ids: Sequence[str], options: TransferOptions, seed: int, left_out: Collection[int] = ()
+) -> Split:
     """Training and validation patients of a source; nothing is tested on it.
 
     Args:
@@ -34,15 +36,18 @@ def split_source(name: str, patient_ids: Sequence[str], options: TransferOptions
         patient_ids: (n,) whom each sample shows.
         options: `validation_fraction`.
         seed: of the draw.
+        left_out: indices of samples whose patients are tested on in a target.
 
     Raises:
         DataError: there are fewer than two patients.
     """
-    patients = list(dict.fromkeys(patient_ids))
+    hidden = {patient_ids[k] for k in left_out}
+    patients = [patient for patient in dict.fromkeys(patient_ids) if patient not in hidden]
     if len(patients) < 2:
+        beside = f" beside the {len(hidden)} whom a target is tested on" if hidden else ""
         raise DataError(
             f"dataset '{name}': expected at least 2 patients to pre-train on, one of them for validation, found "
-            f"{len(patients)}; add patients, or check that the layout tells patients apart."
+            f"{len(patients)}{beside}; add patients, or check that the layout tells patients apart."
         )
     drawn = _shuffled(patients, seed)
     held_out = _share(options.validation_fraction, len(drawn))

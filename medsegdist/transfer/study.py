@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.errors import MedSegDistError, PreprocessingMismatchError
 from medsegdist.transfer.gains import Gain, write_gains
 from medsegdist.transfer.journal import Journal
+from medsegdist.transfer.overlap import seen_test_samples
 from medsegdist.transfer.performing import Assignment, forget_state, perform
 from medsegdist.transfer.plan import Run, plan_runs
 from medsegdist.transfer.recipe import IntensityScale
@@ -24,6 +26,7 @@ from medsegdist.transfer.splits import split_source, split_target
 from medsegdist.transfer.workers import InThisProcess
 
 StudyProgress = Callable[[int, int, str], None]
+StepsOfRun = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +114,15 @@ def prepare_study(
     options.check_grid(samples[0].grid)
     sources = dict.fromkeys(source for target in targets for source in sources_of(target))
     for seed in options.seeds:
-        for target in targets:
-            split_target(target, by_name[target].patient_ids, options, seed)
-        for source in sources:
-            split_source(source, by_name[source].patient_ids, options, seed)
+        splits = {target: split_target(target, by_name[target].patient_ids, options, seed) for target in targets}
+    # The same for all seeds.
+    tested = {target: split.test for target, split in splits.items()}
+    left_out = seen_test_samples({name: by_name[name] for name in (*targets, *sources)}, tested, sources_of)
+    for source in sources:
+        split_source(source, by_name[source].patient_ids, options, options.seeds[0], left_out.get(source, ()))
     shared = {name: share(by_name[name], folder / "runs" / "data") for name in (*targets, *sources)}
     fingerprints = {name: found for name, (found, _) in shared.items()}
-    runs = plan_runs(targets, sources_of, fingerprints, options, scale)
+    runs = plan_runs(targets, sources_of, fingerprints, options, scale, left_out)
     data = {name: directory for name, (_, directory) in shared.items()}
     return TransferStudy(runs, data, options, folder, Journal(folder / "runs.jsonl"))
 
@@ -128,6 +133,7 @@ def run_study(
     device: str = "cpu",
     executor: Executor | None = None,
     progress: StudyProgress | None = None,
+    steps: StepsOfRun | None = None,
     include_not_converged: bool = False,
 ) -> TransferResult:
     """Do the runs that are not done yet, and write gains.csv and controls.csv.
@@ -141,20 +147,27 @@ def run_study(
         executor: does the runs, with the study's folder under the same path as here; None does one after the other
             in this process.
         progress: called with (runs done, runs in all, what has just ended).
+        steps: called after each step with (title of the run, steps done, steps to do) where there is no executor.
         include_not_converged: also writes gains whose pre-training or baseline did not converge.
 
     Raises:
         MedSegDistError: another process works on the same study, or a worker was killed.
     """
     with _only_one(study.folder):
-        failures = _work_off(study, device, executor or InThisProcess(), progress)
+        failures = _work_off(study, device, executor or InThisProcess(), progress, steps)
         result = _result(study, failures)
         for name, gains in (("gains.csv", result.gains), ("controls.csv", result.controls)):
             write_gains(study.folder / name, (gain for gain in gains if include_not_converged or gain.status == "ok"))
     return result
 
 
-def _work_off(study: TransferStudy, device: str, executor: Executor, progress: StudyProgress | None) -> dict[str, str]:
+def _work_off(
+    study: TransferStudy,
+    device: str,
+    executor: Executor,
+    progress: StudyProgress | None,
+    steps: StepsOfRun | None,
+) -> dict[str, str]:
     """The reasons of runs that failed, by key."""
     ended = {run.key for run in study.runs if study.is_done(run)}
     waiting = [run for run in study.runs if run.key not in ended]
@@ -171,10 +184,13 @@ def _work_off(study: TransferStudy, device: str, executor: Executor, progress: S
                 ended.add(run.key)
                 continue
             assignment = study.assignment(run, device)
-            working[executor.submit(perform, assignment)] = assignment
-            if isinstance(executor, InThisProcess):
-                # What is done is written down before the next one begins.
-                break
+            if not isinstance(executor, InThisProcess):
+                working[executor.submit(perform, assignment)] = assignment
+                continue
+            told = () if steps is None else (partial(steps, run.title),)
+            working[executor.submit(perform, assignment, *told)] = assignment
+            # What is done is written down before the next one begins.
+            break
         for future in wait(working, return_when=FIRST_COMPLETED).done:
             assignment = working.pop(future)
             run = assignment.run

@@ -234,6 +234,14 @@ def failing(name, error, seeds=(0, 1)):
     return perform
 
 
+def test_steps_are_told_in_one_process(tmp_path):
+    told = []
+    prepared = study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2)
+    run_study(prepared, steps=lambda title, done, total: told.append((title, done, total)))
+    expected = [(run.title, k + 1, run.recipe.steps) for run in prepared.runs for k in range(run.recipe.steps)]
+    assert sorted(told) == sorted(expected)
+
+
 def test_a_failed_run_stops_only_what_rests_on_it_and_is_tried_again(finished, tmp_path, monkeypatch):
     error = ConvergenceError("the training diverged")
     with monkeypatch.context() as patched:
