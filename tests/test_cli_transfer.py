@@ -108,6 +108,21 @@ def test_what_did_not_converge_is_told(study, tmp_path):
     assert (tmp_path / "out" / "gains.csv").read_text().count("not_converged") == 2
 
 
+def test_gains_over_a_baseline_of_0_are_told(study, tmp_path, monkeypatch):
+    from medsegdist.transfer import performing
+    from medsegdist.transfer import study as grid
+
+    def perform(assignment, progress=None):
+        outcome = performing.perform(assignment, progress)
+        return {**outcome, "dice": 0.0} if assignment.run.kind == "baseline" else outcome
+
+    monkeypatch.setattr(grid, "perform", perform)
+    found = run(study, "--out", tmp_path / "out", "--workers", 1).stdout
+    assert "Without a gain, for the Dice from scratch is 0:" in found
+    assert "spleen -> liver, seed 1" in found
+    assert (tmp_path / "out" / "gains.csv").read_text().count("\n") == 1
+
+
 def test_the_best_pretraining_becomes_a_bundle(study, tmp_path):
     out = tmp_path / "out"
     told = json.loads(run(study, "--out", out, "--workers", 1, "--bundle", "--json").stdout)

@@ -229,6 +229,10 @@ def _show(result: TransferResult, targets: Sequence[str], out: Path, bundles: Se
             console.print(gain_table(target, result.gains, result.controls))
     if result.not_converged:
         console.print("Not converged, and left out:", *(escape(title) for title in result.not_converged), sep="\n  ")
+    undefined = [gain for gain in result.gains if gain.status == "undefined"]
+    if undefined:
+        lines = (escape(f"{gain.source} -> {gain.target}, seed {gain.seed}") for gain in undefined)
+        console.print("Without a gain, for the Dice from scratch is 0:", *lines, sep="\n  ")
     if result.failed:
         lines = (escape(f"{title}: {reason}") for title, reason in result.failed)
         console.print("Failed, and tried again by the next start:", *lines, sep="\n  ")

@@ -74,17 +74,15 @@ def perform(assignment: Assignment, progress: Progress | None = None) -> dict[st
     """
     with _TURN, one_thread():
         start = perf_counter()
-        samples = load_samples(assignment.data)
+        run = assignment.run
+        # Stored without a name; messages give the dataset's own.
+        samples = replace(load_samples(assignment.data), name=(run.target or run.source) or "")
         split = _split(assignment, samples)
         proven = _trained(assignment, samples, split, progress)
         outcome = _described(assignment, samples, split, proven)
-        if assignment.run.kind == "pretraining" or assignment.options.keep_weights:
-            save_weights(
-                assignment.weights(assignment.run.key),
-                proven.training.network,
-                assignment.run.recipe.network,
-                len(samples.grid),
-            )
+        if run.kind == "pretraining" or assignment.options.keep_weights:
+            network = proven.training.network
+            save_weights(assignment.weights(run.key), network, run.recipe.network, len(samples.grid))
     outcome["seconds"] = round(perf_counter() - start, 3)
     return outcome
 

@@ -96,7 +96,8 @@ def train(
         make_network: makes a network with new weights, instead of the recipe's.
 
     Raises:
-        DataError: a part of the split is empty, or the checkpoint is damaged or of another run.
+        DataError: a part of the split is empty, a patch is larger than the grid, or the checkpoint is damaged or of
+            another run.
         ConvergenceError: the loss is not finite.
         MedSegDistError: a CUDA device is asked for and there is none, or it cannot hold a batch of one sample.
         MissingDependencyError: `tensorboard` is given, and TensorBoard is not installed.
@@ -108,6 +109,12 @@ def train(
                 f"dataset '{samples.name}': expected at least one {what} sample, found none; "
                 "add patients, or change the fractions of the split."
             )
+    patch, grid = recipe.patch_size, samples.grid
+    if patch is not None and (len(patch) != len(grid) or any(a > b for a, b in zip(patch, grid, strict=True))):
+        raise DataError(
+            f"dataset '{samples.name}': expected samples of at least the patch_size {list(patch)}, found the grid "
+            f"{list(grid)}; choose a smaller patch_size."
+        )
     config = {"recipe": recipe.as_json(), "seed": seed, **(identity or {})}
     state = None if checkpoint is None else load_state(checkpoint, config)
     batch_size = recipe.batch_size if state is None else state["batch_size"]

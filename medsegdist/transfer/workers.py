@@ -40,7 +40,8 @@ def local_workers(count: int) -> Iterator[ProcessPoolExecutor]:
         count: how many.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["medsegdist.transfer.performing"])
+    # torch imports its compiler when the first optimizer is made.
+    context.set_forkserver_preload(["medsegdist.transfer.performing", "torch._dynamo"])
     others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start)
     try:

@@ -19,9 +19,11 @@ from medsegdist.transfer import performing
 from medsegdist.transfer import study as grid
 from medsegdist.transfer.gains import gain_percent
 from medsegdist.transfer.study import run_study
+from medsegdist.transfer.training import train
 from medsegdist.transfer.workers import InThisProcess, local_workers
 from tests.transfer.making import disks
 from tests.transfer.studies import TARGETS, datasets, main, study
+from tests.transfer.test_training import Exploding
 
 
 @pytest.fixture(scope="module")
@@ -265,6 +267,21 @@ def test_any_error_of_a_run_is_written_down(error, tmp_path, monkeypatch):
     monkeypatch.setattr(grid, "perform", failing("other", error))
     result = run_study(study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2))
     assert result.failed[0][1] == str(error)
+
+
+def test_a_message_names_the_dataset(tmp_path, monkeypatch):
+    def diverging(*args, **options):
+        return train(*args, **{**options, "make_network": Exploding})
+
+    monkeypatch.setattr("medsegdist.transfer.proven.train", diverging)
+    result = run_study(study(tmp_path, seeds=(0,)))
+    reasons = {title: reason for title, reason in result.failed if "diverged" in reason}
+    assert set(reasons) == {
+        "baseline near, seed 0",
+        "baseline far, seed 0",
+        *(f"pretraining {name}, seed 0" for name in ("near", "far", "other")),
+    }
+    assert all(f"dataset '{title.split()[1].strip(',')}'" in reason for title, reason in reasons.items())
 
 
 def test_a_lost_worker_ends_the_study_in_words(tmp_path):

@@ -235,6 +235,13 @@ def test_an_empty_part_of_a_split_is_an_error(part, split):
         train(disks(), split, quick(), seed=0)
 
 
+@pytest.mark.parametrize("patch", [(64, 8), (8, 8, 8)])
+def test_a_patch_larger_than_the_samples_is_an_error(patch):
+    samples = disks()
+    with pytest.raises(DataError, match=r"at least the patch_size \[.*\], found the grid \[32, 32\]; choose a smaller"):
+        train(samples, halves(samples), quick(patch_size=patch), seed=0)
+
+
 def test_evaluating_nothing_is_an_error():
     with pytest.raises(ValueError, match="at least one sample to evaluate on"):
         evaluate(build_network(TINY, 2), disks(), [], quick())
