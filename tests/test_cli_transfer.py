@@ -73,7 +73,7 @@ def test_a_study_is_planned_run_and_kept(study, tmp_path):
     assert (again["failed"], again["not_converged"]) == ([], [])
     plan = run(study, "--out", out, "--dry-run").stdout
     assert "Plan of small" in plan
-    assert "About 0 minutes on cpu" in plan
+    assert "About 0 seconds on cpu" in plan
 
 
 def test_one_target_of_one_asks_for(study, tmp_path):

@@ -178,6 +178,8 @@ def _show_plan(study: TransferStudy, described: Study, device: str, workers: int
 
 def _duration(seconds: float) -> str:
     minutes = seconds / 60
+    if minutes < 2:
+        return f"{seconds:.0f} seconds"
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
 
 

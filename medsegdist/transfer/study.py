@@ -154,6 +154,9 @@ def run_study(
         MedSegDistError: another process works on the same study, or a worker was killed.
     """
     with _only_one(study.folder):
+        # Of processes that were killed while they wrote.
+        for leftover in (study.folder / "runs").glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
         failures = _work_off(study, device, executor or InThisProcess(), progress, steps)
         result = _result(study, failures)
         for name, gains in (("gains.csv", result.gains), ("controls.csv", result.controls)):

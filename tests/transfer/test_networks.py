@@ -51,6 +51,12 @@ def test_one_sample_can_be_trained_on(kind, norm):
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
+def test_a_volume_of_odd_size_can_be_trained_on():
+    network = build_network(SMALL_DEEPLAB, 3).train()
+    network(torch.randn(1, 1, 17, 33, 20)).square().mean().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
 def test_group_norm_trains_on_one_sample_whose_last_features_are_one_point():
     network = build_network(SMALL_DEEPLAB.model_copy(update={"norm": "group"}), 2).train()
     network(torch.randn(1, 1, 16, 16)).square().mean().backward()

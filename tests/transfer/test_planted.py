@@ -50,6 +50,7 @@ def test_a_source_with_the_targets_task_helps_more_than_one_with_another(tmp_pat
         steps=60,
         fine_tuning_steps=20,
         validate_every=10,
+        batch_size=4,
         learning_rate=3e-3,
         target_cases=2,
         augmentation=None,

@@ -269,6 +269,24 @@ def test_any_error_of_a_run_is_written_down(error, tmp_path, monkeypatch):
     assert result.failed[0][1] == str(error)
 
 
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    leftover = tmp_path / "runs" / ".0123456789abcdef.state.pt.77.partial"
+    prepared = study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2)
+    leftover.write_bytes(b"half")
+    run_study(prepared)
+    assert not leftover.exists()
+
+
+def test_volumes_are_trained_by_patches(tmp_path):
+    samples = [
+        disks(name, patients=5, slices=1, grid=(10, 16, 12), bright=bright, seed=k)
+        for k, (name, bright) in enumerate({"near": 200.0, "far": 30.0, "other": 140.0}.items())
+    ]
+    result = run_study(study(tmp_path, samples, seeds=(0,), patch_size=(8, 8, 8)))
+    assert len(result.gains) == 4
+    assert all(0 < gain.dice <= 1 for gain in result.gains)
+
+
 def test_a_message_names_the_dataset(tmp_path, monkeypatch):
     def diverging(*args, **options):
         return train(*args, **{**options, "make_network": Exploding})
