@@ -129,6 +129,7 @@ def check(
     full: Annotated[
         bool, typer.Option("--full", help="Read every voxel, not the headers only: slower, and finds all.")
     ] = False,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Lists every problem of a study's datasets at once, and changes nothing.
@@ -143,7 +144,9 @@ def check(
         study = load_study(study_file)
         _configured(study.methods or (), study, study_file, seed=0)
         with progress_bars() as progress:
-            problems = check_study(study, full=full, progress=lambda name: bar(progress, f"Checking {name}"))
+            problems = check_study(
+                study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers
+            )
     errors = sum(problem.severity == "error" for problem in problems)
     read = "every voxel" if full else "the headers"
     if as_json:
@@ -258,6 +261,7 @@ def _distances(
     memory: str | None,
 ) -> tuple[Study, DistanceTable]:
     """Distances of a study to its targets (None: those of the study; empty: every dataset), also as distances.csv."""
+    from medsegdist.data.checking import refuse_shared_images
     from medsegdist.data.manifest import load_study
     from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.mask_metrics import PAPER_METHODS
@@ -267,12 +271,15 @@ def _distances(
     for manifest in study.datasets:
         manifest.check_one_foreground()
     names = [manifest.name for manifest in study.datasets]
+    # Where all pairs are asked for, the study still says what is ranked for what.
+    ranked = targets or study.targets
     targets = study.targets if targets is None else targets or names
     for name in targets:
         if name not in names:
             raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
     configured = _configured(methods or study.methods or PAPER_METHODS, study, study_file, seed)
     picked = _device(device)
+    refuse_shared_images(study.model_copy(update={"targets": tuple(ranked)}))
     budget = None if memory is None else size_in_bytes(memory)
     with progress_bars() as progress, chosen_executor(workers, dask) as executor:
         samples = [one.to(picked) for one in read_samples(study, cache or out / "samples", workers, progress)]

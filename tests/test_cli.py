@@ -140,6 +140,56 @@ def test_check_tells_an_image_that_is_in_target_and_source(study, tmp_path):
     assert "Errors: 0, warnings: 1, in the headers of 3 datasets." in shown
 
 
+@pytest.mark.parametrize("command", ["rank", "distances"])
+def test_a_source_with_the_targets_own_images_is_refused_before_anything_is_read(study, tmp_path, command):
+    for folder in ("images", "masks"):
+        shutil.copy(tmp_path / "target" / folder / "case1.nii.gz", tmp_path / "near" / folder / "case2.nii.gz")
+    options = ("--method", "gmm2d", "--out", tmp_path / "out")
+    shown = run(command, study, *options, status=2).stderr
+    assert "study 'tiny': a source holds what its target holds:" in shown
+    assert (
+        "dataset 'target', case 'case1': 1 of 3 cases has the same image in the source 'near': 'case1' (there "
+        "'case2'); take them out of one of the two, or say `shared_images: allow` in the study."
+    ) in shown
+    assert not (tmp_path / "out").exists()
+    study.write_text(study.read_text() + "shared_images: allow\n")
+    run(command, study, *options)
+    assert (tmp_path / "out" / "distances.csv").exists()
+
+
+def test_only_the_targets_that_are_ranked_count(study, tmp_path):
+    """'far' shares an image with 'near', which is no target of the study, but may be asked for."""
+    for folder in ("images", "masks"):
+        shutil.copy(tmp_path / "far" / folder / "case1.nii.gz", tmp_path / "near" / folder / "case1.nii.gz")
+    options = ("--method", "gmm2d", "--out", tmp_path / "out")
+    run("rank", study, *options)
+    assert "in the source 'far'" in run("rank", study, "--target", "near", *options, status=2).stderr
+
+
+def test_the_same_patient_in_a_source_is_refused(study, tmp_path):
+    content = yaml.safe_load(study.read_text())
+    whole = {"kind": "folder", "root": ".", "patient_pattern": "case(.)"}
+    for dataset, folder in zip(content["datasets"], ("target", "near", "far"), strict=True):
+        dataset["layout"] = {**whole, "images": f"{folder}/images/*.nii.gz", "masks": f"{folder}/masks/*.nii.gz"}
+    for folder in ("target", "near"):
+        for k in range(3):
+            for part in ("images", "masks"):
+                (tmp_path / folder / part / f"case{k}.nii.gz").rename(tmp_path / f"{folder}_{part}_case{k}.nii.gz")
+        layout = next(one for one in content["datasets"] if one["name"] == folder)["layout"]
+        layout |= {"images": f"{folder}_images_*.nii.gz", "masks": f"{folder}_masks_*.nii.gz"}
+    study.write_text(yaml.safe_dump(content))
+    shown = run("rank", study, "--out", tmp_path / "out", status=2).stderr
+    assert "3 of 3 cases have the same patient in the source 'near'" in shown
+
+
+def test_check_reads_with_any_number_of_workers(study, tmp_path):
+    (tmp_path / "near" / "masks" / "case0.nii.gz").write_bytes(b"")
+    shutil.copy(tmp_path / "far" / "images" / "case0.nii.gz", tmp_path / "far" / "images" / "case2.nii.gz")
+    found = [run("check", study, "--full", "--workers", k, "--json", status=1).stdout for k in ("1", "2")]
+    assert found[0] == found[1]
+    assert {problem["dataset"] for problem in json.loads(found[0])} == {"near", "far"}
+
+
 def test_check_lists_every_problem_and_changes_nothing(study, tmp_path):
     (tmp_path / "near" / "masks" / "case0.nii.gz").write_bytes(b"")
     nib.save(nib.Nifti1Image(np.zeros((3, 3, 3), np.uint8), np.eye(4)), tmp_path / "far" / "masks" / "case1.nii.gz")

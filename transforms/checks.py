@@ -179,7 +179,8 @@ def _furthest_corner(affine: Tensor, other: Tensor, shape: tuple[int, ...]) -> f
 
 
 def _rounded(affine: Tensor) -> list[list[float]]:
-    return [[round(value, 4) for value in row] for row in affine.tolist()[:3]]
+    # Adding 0 makes -0 and 0 one.
+    return [[round(value, 4) + 0.0 for value in row] for row in affine.tolist()[:3]]
 
 
 CheckFiniteD = CheckFiniteDict = CheckFinited

@@ -232,7 +232,7 @@ def _linear_weights(size: int, points: int, step: float) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _area_weights(size: int, points: int, step: float) -> Tensor:
-    """(points, size) float32, the part of each grid cell that each pixel covers; what lies outside the image counts as 0."""
+    """(points, size) float32, the part of each grid cell that each pixel covers; outside the image there is nothing."""
     centers = _positions(size, points, step)[:, None]
     pixels = torch.arange(size, dtype=torch.float64)
     left = torch.maximum(centers - step / 2, pixels - 0.5)

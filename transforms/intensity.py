@@ -106,7 +106,7 @@ class PercentileWindowIntensity(Transform):
         ordered = np.sort(stored.cpu().numpy(), axis=None, kind=kind)
         low, high = (_percentile(ordered, percent) for percent in (self.lower, self.upper))
         if not low < high:
-            smallest, largest = float(ordered[0]), float(ordered[-1])
+            smallest, largest = (float(value) for value in torch.aminmax(stored))
             raise ValueError(
                 f"expected an image with contrast, found the same intensity {low:g} at percentiles {self.lower:g} and "
                 f"{self.upper:g} (smallest {smallest:g}, largest {largest:g}); leave this image out, "

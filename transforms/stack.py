@@ -1,4 +1,4 @@
-"""What a preprocessing pipeline makes of an item, as one stack: the same numbers, without metadata, in less time."""
+"""What a preprocessing pipeline makes of an item, as one stack: the same samples without metadata, in less time."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ _LPS_LABELS = (("R", "L"), ("A", "P"), ("I", "S"))
 class StackedPipeline(Transform):
     """Give all samples of an item as one stack, where :func:`preprocessing_pipeline` gives an item for each.
 
-    Each step is that of the pipeline with its options, taken once for all slices of a volume. Numbers are the same to
-    the bit; metadata, inverses and lazy evaluation are left out, which for small volumes cost more than the numbers.
+    Each step is that of the pipeline with its options, taken once for all slices of a volume. Masks are the same to
+    the bit, and so are images but for the rounding of a matrix product, which may add up in another order if it is
+    larger. Metadata, inverses and lazy evaluation are left out: for small volumes they cost more than the numbers.
 
     Args:
         pipeline: what :func:`preprocessing_pipeline` made.
@@ -116,8 +117,11 @@ class StackedPipeline(Transform):
             raise ValueError(f"'{self.image_key}': {error}") from None
 
     def _masks(self, label: Tensor) -> Tensor:
-        """(channels, *spatial)"""
-        return self._classes.masks(label) if self._binarize is None else self._binarize.binarize(label)  # type: ignore[union-attr]
+        """(channels, *spatial) uint8 of 0 and 1, as the label map lies."""
+        if self._classes is not None:
+            return self._classes.masks(label)
+        assert self._binarize is not None  # a pipeline has one of the two
+        return self._binarize.binarize(label)
 
     def _resampled(self, images: Tensor, masks: Tensor, affine: Tensor | None) -> tuple[Tensor, Tensor]:
         assert self._resample is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +36,7 @@ class CaseContent:
         sizes: foreground pixels of all of them, in every channel of the label.
         problem: why the case cannot be used; the other fields are then empty.
         trouble: what ends the reading as a whole.
+        noted: what was noted of the item as it was read, whether it can be used or not.
     """
 
     samples: tuple[Sample, ...] = ()
@@ -44,6 +45,7 @@ class CaseContent:
     sizes: tuple[tuple[int, ...], ...] = ()
     problem: Problem | None = None
     trouble: Exception | None = None
+    noted: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +59,8 @@ class ReadCase:
         min_pixels: foreground pixels a sample needs, or each class of it.
         names: what the cases are called.
         classes: how many channels the label has, one for each class; None for one foreground.
+        notes: a list that the dataset fills as it reads an item. What it holds afterwards is given back in place of
+            the samples; None gives the samples.
     """
 
     dataset: ItemDataset
@@ -65,6 +69,7 @@ class ReadCase:
     min_pixels: int
     names: FileNames
     classes: int | None = None
+    notes: list[Any] | None = None
 
     def __call__(self, index: int) -> CaseContent:
         """Read one item; whatever is wrong with it is in the result.
@@ -72,6 +77,14 @@ class ReadCase:
         Args:
             index: which item.
         """
+        content = self._content(index)
+        if self.notes is None:
+            return content
+        noted = tuple(self.notes)
+        self.notes.clear()
+        return replace(content, samples=(), noted=noted)
+
+    def _content(self, index: int) -> CaseContent:
         try:
             return self._read(index)
         # Any transform may fail in any way, and one bad case must not hide the others.

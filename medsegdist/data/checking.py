@@ -10,7 +10,7 @@ from medsegdist.data.checks.facts import DatasetFacts
 from medsegdist.data.checks.intensities import empty_masks, suspicious_intensities
 from medsegdist.data.checks.leakage import leaks
 from medsegdist.data.checks.patients import patients_in, patients_in_two_folds
-from medsegdist.data.checks.reading import read_headers, read_voxels
+from medsegdist.data.checks.reading import list_files, read_headers, read_voxels
 from medsegdist.data.checks.spacings import spacing_outliers
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study
 from medsegdist.data.problems import Problem, problem_of
@@ -19,7 +19,11 @@ from medsegdist.errors import DataError, ManifestError
 
 
 def check_study(
-    study: Study, *, full: bool = False, progress: Callable[[str], Progress] | None = None
+    study: Study,
+    *,
+    full: bool = False,
+    progress: Callable[[str], Progress] | None = None,
+    workers: int | None = 1,
 ) -> list[Problem]:
     """All problems of all datasets of a study, and of what they have in common.
 
@@ -28,6 +32,8 @@ def check_study(
         full: read every voxel, as :func:`~medsegdist.data.collect.collect` would: a study without errors can be
             loaded. Otherwise read the headers only; layouts that draw their images have none.
         progress: called with each dataset's name; gives what is called after each of its cases.
+        workers: processes that read voxels, as for :func:`~medsegdist.data.collect.collect`; the problems are the same
+            for any number. Headers are read in this one.
 
     Returns:
         The problems of each dataset, in the study's order, then those between datasets; empty if all is well.
@@ -35,7 +41,7 @@ def check_study(
     read, problems = [], []
     for manifest in study.datasets:
         advance = None if progress is None else progress(manifest.name)
-        facts, found = _read(manifest, study.preprocessing, advance, full=full)
+        facts, found = _read(manifest, study.preprocessing, advance, full=full, workers=workers)
         problems.append(found)
         read.append(facts)
     known = [facts for facts in read if facts is not None]
@@ -49,12 +55,42 @@ def check_study(
     return [*listed, *leaks(study, known)]
 
 
+def refuse_shared_images(study: Study) -> None:
+    """Refuse a study with a source that holds images or patients of its target, unless the study allows it.
+
+    Files are compared by their bytes, as far as they are of one size, and patients by their names; no image is read.
+    Datasets that cannot be listed are passed over, as reading them tells why.
+
+    Args:
+        study: which study.
+
+    Raises:
+        DataError: a source and its target have images or patients in common; every such pair is named.
+    """
+    if study.shared_images == "allow":
+        return
+    ranked = {name for target in study.targets for name in (target, *study.sources_of(target))}
+    known = []
+    for manifest in study.datasets:
+        if manifest.name in ranked:
+            try:
+                cases = manifest.layout.cases()
+                known.append(DatasetFacts(manifest, tuple(list_files(cases)), patients_in(manifest.layout, cases)))
+            except (DataError, ManifestError):
+                continue
+    shared = [problem for problem in leaks(study, _with_file_marks(known)) if problem.severity == "error"]
+    if shared:
+        lines = [f"  dataset '{problem.dataset}', {problem}" for problem in shared]
+        raise DataError("\n".join([f"study '{study.name}': a source holds what its target holds:", *lines]))
+
+
 def check_dataset(
     manifest: DatasetManifest,
     preprocessing: Preprocessing,
     progress: Progress | None = None,
     *,
     full: bool = True,
+    workers: int | None = 1,
 ) -> list[Problem]:
     """All problems of one dataset.
 
@@ -63,11 +99,12 @@ def check_dataset(
         preprocessing: how it would be prepared.
         progress: called after each case with (cases read, cases there are).
         full: read every voxel, as :func:`check_study` does.
+        workers: as for :func:`check_study`.
 
     Returns:
         The problems of single cases in their order, then those of the dataset as a whole; empty if all is well.
     """
-    facts, problems = _read(manifest, preprocessing, progress, full=full)
+    facts, problems = _read(manifest, preprocessing, progress, full=full, workers=workers)
     if facts is None:
         return problems
     (facts,) = _with_file_marks([facts])
@@ -75,7 +112,12 @@ def check_dataset(
 
 
 def _read(
-    manifest: DatasetManifest, preprocessing: Preprocessing, progress: Progress | None, *, full: bool
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    progress: Progress | None,
+    *,
+    full: bool,
+    workers: int | None,
 ) -> tuple[DatasetFacts | None, list[Problem]]:
     """What is known of a dataset, None if it cannot be listed; and what is wrong with it for itself."""
     name = manifest.name
@@ -84,7 +126,7 @@ def _read(
         cases = manifest.layout.cases()
         manifest.check_fits(preprocessing, cases)
         if full:
-            facts, problems = read_voxels(manifest, preprocessing, cases, progress)
+            facts, problems = read_voxels(manifest, preprocessing, cases, progress, workers)
         else:
             facts, problems = read_headers(manifest, cases, progress)
         problems += patients_in_two_folds(manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,8 +35,17 @@ Layout = Annotated[
 
 # Masks are read as 32-bit floats, which tell no greater whole numbers apart.
 _LABELS_END = 2**24
-_NAME = r"^\w[\w .+()-]*$"
+_NAME = re.compile(r"\w[\w .+()-]*")
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _named(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(
+            "expected a name of letters, digits, spaces and _ . + - ( ) that begins with a letter, a digit or _, found "
+            f"{name!r}; it becomes part of file names"
+        )
+    return name
 
 
 def _label_values(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -63,7 +73,7 @@ def _disjoint(classes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]
 
 
 _LabelValues = Annotated[tuple[int, ...], AfterValidator(_label_values), Field(min_length=1)]
-_Name = Annotated[str, Field(pattern=_NAME, max_length=80)]
+_Name = Annotated[str, Field(max_length=80), AfterValidator(_named)]
 _Classes = Annotated[
     dict[_Name, Annotated[_LabelValues, BeforeValidator(_one_or_more)]], AfterValidator(_disjoint), Field(min_length=1)
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,9 +32,11 @@ class CaseReader:
         foreground: label values that were asked for; None if unknown.
         classes: names of the classes, in the order of the label's channels; None for one foreground.
         workers: processes that read items; 1 reads in this one, None starts one for each core where it saves time.
+        notes: a list that the dataset fills as it reads an item; the reader then gathers notes and yields no samples.
 
     Attributes:
         problems: what was wrong with each case that could not be used.
+        noted: all notes, in the order of the items.
         read: how many items have been read.
     """
 
@@ -47,11 +50,12 @@ class CaseReader:
         foreground: Foreground = None,
         classes: Sequence[str] | None = None,
         workers: int | None = 1,
+        notes: list[Any] | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")
         channels = None if classes is None else len(classes)
-        self._read_case = ReadCase(dataset, name, delta, min_pixels, FileNames(dataset), channels)
+        self._read_case = ReadCase(dataset, name, delta, min_pixels, FileNames(dataset), channels, notes)
         self._name = name
         self._min_pixels = min_pixels
         self._workers = workers
@@ -63,6 +67,7 @@ class CaseReader:
         self._usable = np.zeros(1 if classes is None else len(classes), dtype=np.int64)
         self._largest = np.zeros_like(self._usable)
         self.problems: list[Problem] = []
+        self.noted: list[Any] = []
         self.read = 0
 
     def samples(self, progress: Progress | None = None) -> Iterator[tuple[Sample, ...]]:
@@ -101,6 +106,7 @@ class CaseReader:
     def _accepted(self, content: CaseContent, index: int) -> tuple[Sample, ...]:
         if content.trouble is not None:
             raise content.trouble
+        self.noted += content.noted
         problem = content.problem
         if problem is None:
             problem = self._other_grid(content, self._read_case.names.of_entry(index))

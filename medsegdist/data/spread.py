@@ -59,23 +59,24 @@ class SpreadSelection:
         Returns:
             The slot to store it in, in place of the sample that may be there; None if it is not kept.
         """
-        sample = [self._next_key(), self._arrivals, self._count]
+        sample: list[Any] = [self._next_key(), self._arrivals, self._count]
         self._arrivals += 1
         of_patient = self._by_patient.setdefault(patient_id, [])
         if self._k is None or self._count < self._k:
             bisect.insort(of_patient, sample)
             self._count += 1
             self._note(patient_id)
-            return sample[2]
+            return self._count - 1
         # The last of a patient's samples has the highest turn; of equal turns, the highest key goes.
         if (not of_patient or of_patient[-1] < sample) and (-len(of_patient) - 1, -sample[0]) < self._top()[:2]:
             return None
         bisect.insort(of_patient, sample)
         self._note(patient_id)
         loser = self._top()[2]
-        sample[2] = self._by_patient[loser].pop()[2]
+        slot: int = self._by_patient[loser].pop()[2]
+        sample[2] = slot
         self._note(loser)
-        return sample[2]
+        return slot
 
     @property
     def kept(self) -> list[Kept]:

@@ -51,6 +51,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except FileNotFoundError as error:
+        raise ManifestError(_missing(path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}).") from error
     except yaml.YAMLError as error:
@@ -66,6 +68,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if _written_out(content, {}) > _MOST_VALUES:
         raise ManifestError(f"{path}: its aliases (*) stand for more than {_MOST_VALUES} values; write them out.")
     return content
+
+
+def _missing(path: Path) -> str:
+    """What was looked for, from where, and what it was probably meant to be."""
+    start = f"{path}: expected a YAML file here, found none; the current folder is {Path.cwd()}"
+    if not path.parent.is_dir():
+        return f"{start}, and there is no folder {path.parent}."
+    there = [file.name for file in path.parent.iterdir() if file.suffix.lower() in (".yaml", ".yml")]
+    return f"{start}{nearest(path.name, there) or '; correct the path, which is relative to that folder.'}"
 
 
 def _written_out(value: object, known: dict[int, float]) -> float:

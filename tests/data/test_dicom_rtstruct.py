@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
+from pydantic import ValidationError
 from pydicom.config import disable_value_validation
-from skimage.draw import polygon, polygon_perimeter
 
 from medsegdist.data.dicom.series import read_series
 from medsegdist.data.dicom.structure_set import read_structure_set
@@ -179,32 +179,63 @@ def test_damaged_coordinates_are_refused(tmp_path, grid):
         fill(tmp_path, grid, [np.array([0.0, 0.0, 30.0, 5.0])])
 
 
-def real_case(folder, data_root, name):
+def test_with_its_edges_a_square_is_what_its_corners_span(tmp_path, grid):
+    """Of a hole, too, the outline belongs to the region."""
+    contours = [rectangle(2.4, 22.6, 1), rectangle(5.6, 19.4, 1)]
+    path = write(tmp_path / "rt.dcm", structure_set({"it": contours}, SLICES))
+    mask = read_structure_set(path, 1, grid, "include")
+    expected = np.zeros(SHAPE, dtype=bool)
+    expected[2:24, 2:24, 1] = True
+    expected[7:19, 7:19, 1] = False
+    np.testing.assert_array_equal(mask, expected)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.floats(-0.49, 39.49), st.floats(-0.49, 29.49)), min_size=1, max_size=9, unique=True))
+def test_edges_add_to_what_centers_give_and_reach_no_further_than_a_voxel(tmp_path_factory, grid, pixels):
+    path = write(tmp_path_factory.mktemp("rt") / "rt.dcm", structure_set({"it": [contour(pixels, 1)]}, SLICES))
+    wide = read_structure_set(path, 1, grid, "include")[..., 1]
+    corners = np.minimum(np.round(pixels), np.array(SHAPE[:2]) - 1)
+    assert all(wide[int(row), int(column)] for row, column in np.abs(corners))
+    near = distance_to(pixels, np.argwhere(wide).astype(float)) <= 1.5
+    inside = crossings(np.array(pixels), np.argwhere(wide).astype(float)) % 2 == 1
+    assert (near | inside).all()
+
+
+def test_contour_edges_are_told_apart_from_other_words(tmp_path):
+    with pytest.raises(ValidationError, match="Input should be 'exclude' or 'include'"):
+        DicomLayout(root=tmp_path, segmentation="rtstruct", contour_edges="both")
+    with pytest.raises(ValidationError, match="`contour_edges` is for 'rtstruct'; a 'seg' has voxels and no contours"):
+        DicomLayout(root=tmp_path, segmentation="seg", contour_edges="include")
+
+
+def real_case(folder, data_root, name, **options):
     for file in ("ct_1.dcm", "ct_2.dcm", name):
         shutil.copy(data_root / "dicom_rtutils" / "mock_data" / file, folder)
-    layout = DicomLayout(root=folder, segmentation="rtstruct", roi="ROI-1")
+    layout = DicomLayout(root=folder, segmentation="rtstruct", roi="ROI-1", **options)
     (case,) = layout.cases()
     return layout.loader()(case.as_item())
 
 
 @pytest.mark.realdata
 def test_real_structure_set(tmp_path, data_root):
-    """A square of 24 mm with an octagonal hole, by pixel centers; rt-utils counts 1,660 voxels, outlines included."""
+    """A square of 24 mm with an octagonal hole, by pixel centers."""
     mask = np.asarray(real_case(tmp_path, data_root, "rt.dcm")["label"][0])
     assert mask.sum() == 1443
     assert mask[..., 1].sum() == 0
     # 49.15 pixels wide, of which 49 centers lie within; the hole is 15 mm wide with corners of 1 mm cut off.
     area = (24**2 - 15**2 + 1) / 0.488281**2
     assert mask.sum() == pytest.approx(area, rel=0.05)
-    corners = [(-51, -51), (-51, -27), (-27, -27), (-27, -51)]
-    hole = [(-47, -46), (-46, -47), (-32, -47), (-32, -46), (-32, -32), (-32, -32), (-46, -32), (-47, -32)]
-    painted = np.zeros((512, 512), dtype=int)
-    for points in (corners, hole):
-        rounded = np.round((np.array(points) + 125) / 0.488281)
-        painted[polygon(*rounded.T)] += 1
-    on_outlines = painted == 1
-    on_outlines[polygon_perimeter(*np.round((np.array(hole) + 125) / 0.488281).astype(int).T)] = True
-    assert on_outlines.sum() == 1660
+
+
+@pytest.mark.realdata
+def test_real_structure_set_with_its_edges(tmp_path, data_root):
+    """As many voxels as rt-utils counts, which paints by OpenCV, and no voxel of the other rule missing."""
+    mask = np.asarray(real_case(tmp_path, data_root, "rt.dcm", contour_edges="include")["label"][0]) > 0
+    assert mask.sum() == 1660
+    centers = np.asarray(real_case(tmp_path, data_root, "rt.dcm", contour_edges="exclude")["label"][0]) > 0
+    assert centers.sum() == 1443
+    assert not (centers & ~mask).any()
 
 
 @pytest.mark.realdata

@@ -148,7 +148,7 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         ("foreground: [1]", "classes: {a: 1.5}", r"classes\.a: .*found 1\.5"),
         ("foreground: [1]", "classes: {}", r"classes: .*at least 1 item"),
         ("foreground: [1]", "classes: [1, 2]", r"classes: .*dict"),
-        ("foreground: [1]", "classes: {../a: 1}", r"classes\.\.\./a.*pattern"),
+        ("foreground: [1]", "classes: {../a: 1}", r"classes\.\.\./a.*expected a name of letters, digits, spaces"),
         (
             "foreground: [1]",
             "foreground: [1]\nclasses: {a: 1}",
@@ -157,7 +157,11 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         ("foreground: [1]", "window: [400, -1000]", r"window: the window is upside down.*\[400\.0, -1000\.0\]"),
         ("foreground: [1]", "window: [.nan, 3]", r"window\.0: .*finite"),
         ("name: lung", "name: no", r"name: .*valid string, found False"),
-        ("name: lung", "name: ../lung", r"name: .*pattern.*found '\.\./lung'"),
+        (
+            "name: lung",
+            "name: ../lung",
+            r"name: expected a name of letters, digits, spaces .*found '\.\./lung'; it becomes",
+        ),
         ("name: lung", "name: lung\nname: liver", r"lung\.yaml, line 3, column 1: .*'name' is given twice"),
         ("name: lung", "name: [lung", r"lung\.yaml, line \d+, column \d+: not valid YAML"),
         ("name: lung", "name: !!python/object/apply:os.mkdir [made]", r"not valid YAML: could not determine a constr"),
@@ -211,7 +215,7 @@ def test_wrong_dataset_names_file_place_and_what_was_found(tmp_path, monkeypatch
         ("images: images/*.png", "images: images/*", r"datasets\.1\.layout\.images: .*ending in \.nii\.gz"),
         ("images: images/*.png", "images: masks/*.png", r"datasets\.1\.layout: images and masks have the same pattern"),
         ("images: images/*.png", "imagse: images/*.png", r"datasets\.1\.layout\.imagse: unknown key; .*'images'"),
-        ("- lung.yaml", "- liver.yaml", r"liver\.yaml: cannot be read \(.*No such file"),
+        ("- lung.yaml", "- liver.yaml", r"liver\.yaml: expected a YAML file here, found none"),
         ("- lung.yaml", "- 3", r"datasets\.0: expected a mapping of keys to values, found 3"),
         ("- lung.yaml", "- {name: x}", r"datasets\.0\.modality: this key is missing"),
     ],
@@ -374,3 +378,17 @@ def test_fingerprint_depends_on_every_field(field):
 def test_fingerprint_does_not_depend_on_how_it_is_written():
     usual = Preprocessing(grid=(8, 9))
     assert Preprocessing(grid=[8, 9], delta=-1, ct_window=[-1000, 400], spacing=None).fingerprint == usual.fingerprint
+
+
+def test_a_missing_file_is_told_with_what_lies_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text("")
+    told = (
+        rf"studdy\.yaml: expected a YAML file here, found none; the current folder is {tmp_path}; did you mean 'study"
+    )
+    with pytest.raises(ManifestError, match=told):
+        load_study("studdy.yaml")
+    with pytest.raises(ManifestError, match=r"correct the path, which is relative to that folder"):
+        load_study("unlike.yaml")
+    with pytest.raises(ManifestError, match=rf"and there is no folder {tmp_path / 'gone'}\."):
+        load_study("gone/study.yaml")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,11 @@ def read_headers(
 
 
 def read_voxels(
-    manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case], progress: Progress | None
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    cases: Sequence[Case],
+    progress: Progress | None,
+    workers: int | None = 1,
 ) -> tuple[list[CaseFacts], list[Problem]]:
     """What every voxel of a dataset tells, read as :func:`~medsegdist.data.collect.collect` reads it.
 
@@ -66,33 +70,45 @@ def read_voxels(
         preprocessing: how it would be prepared.
         cases: all of its cases.
         progress: called after each case.
+        workers: processes that read cases, as for `collect`.
 
     Returns:
         The facts of the cases whose files can be read, and the problems for which `collect` would refuse them.
     """
-    watcher = _Watcher()
+    facts: list[CaseFacts] = []
     reader = CaseReader(
-        prepared_dataset(manifest, preprocessing, list(cases), stacked=True, watch=watcher),
+        prepared_dataset(manifest, preprocessing, list(cases), stacked=True, watch=_Watcher(facts)),
         name=manifest.name,
         delta=preprocessing.effective_delta,
         min_pixels=preprocessing.min_pixels,
         foreground=manifest.classes or manifest.foreground,
         classes=None if manifest.classes is None else tuple(manifest.classes),
+        workers=workers,
+        notes=facts,
     )
     for _ in reader.samples(progress):
         pass
-    return watcher.facts, [*reader.problems, *reader.whole_dataset_problems()]
+    return reader.noted, [*reader.problems, *reader.whole_dataset_problems()]
+
+
+def list_files(cases: Sequence[Case]) -> list[CaseFacts]:
+    """What tells the images of cases apart without a look into them: their files, or their DICOM series.
+
+    Args:
+        cases: all of a dataset.
+    """
+    return [CaseFacts(case.id, _series_of(case), _file_of(case)) for case in cases]
 
 
 @dataclass(slots=True)
 class _Watcher:
     """Notes the facts of each item that it is shown.
 
-    Attributes:
-        facts: of the items, in their order.
+    Args:
+        facts: where to; the reader takes them from there after each item.
     """
 
-    facts: list[CaseFacts] = field(default_factory=list)
+    facts: list[CaseFacts]
 
     def __call__(self, item: Mapping[Any, Any]) -> None:
         image = np.asarray(item["image"][0])

@@ -21,7 +21,7 @@ from medsegdist.data.dicom.grid import Grid
 from medsegdist.data.dicom.segmentation import read_segmentation
 from medsegdist.data.dicom.series import read_series, read_series_grid
 from medsegdist.data.dicom.sources import DrawnSegment, SeriesFiles
-from medsegdist.data.dicom.structure_set import read_structure_set
+from medsegdist.data.dicom.structure_set import ContourEdges, read_structure_set
 from medsegdist.errors import DataError
 
 
@@ -33,6 +33,7 @@ class ReadDicom(Transform):
     Args:
         fractional_threshold: from which fraction on a voxel of a FRACTIONAL segmentation belongs to the segment; None
             refuses such segmentations.
+        contour_edges: whether the outlines of an RTSTRUCT belong to the mask, as `read_structure_set` has it.
         needs_highdicom: whether to ask for highdicom at once, rather than at the first case.
 
     Raises:
@@ -40,10 +41,17 @@ class ReadDicom(Transform):
         DataError: when called: files are missing or damaged, or drawing and images do not fit together.
     """
 
-    def __init__(self, fractional_threshold: float | None = None, *, needs_highdicom: bool = False) -> None:
+    def __init__(
+        self,
+        fractional_threshold: float | None = None,
+        contour_edges: ContourEdges = "exclude",
+        *,
+        needs_highdicom: bool = False,
+    ) -> None:
         if needs_highdicom:
             require_highdicom()
         self.fractional_threshold = fractional_threshold
+        self.contour_edges: ContourEdges = contour_edges
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with "image" and "label" read.
@@ -89,7 +97,7 @@ class ReadDicom(Transform):
         path = Path(drawing.path)
         if drawing.kind == "seg":
             return read_segmentation(path, drawing.number, grid, self.fractional_threshold)
-        return read_structure_set(path, drawing.number, grid)
+        return read_structure_set(path, drawing.number, grid, self.contour_edges)
 
 
 def as_tensor(voxels: NDArray[np.float32], grid: Grid) -> MetaTensor:

@@ -141,7 +141,7 @@ def _stored(path: Path) -> tuple[Any, Any]:
         of_kind: Any = kind.header_class
         if of_kind.may_contain_header(content[: of_kind.sizeof_hdr]):
             header = of_kind.from_fileobj(io.BytesIO(content))
-            voxels = ArrayProxy(io.BytesIO(content), header)
+            voxels = ArrayProxy(io.BytesIO(content), header)  # type: ignore[no-untyped-call]
             _check_size(voxels, len(content))
             _check_nifti(header)
             return voxels, _affine(kind, voxels, header)

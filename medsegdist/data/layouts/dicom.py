@@ -32,6 +32,9 @@ class DicomLayout(BaseModel):
             structure sets.
         segment: number or label of the segment of a SEG; None where each has only one.
         roi: name of the region of interest in an RTSTRUCT; None where each has only one.
+        contour_edges: which voxels an RTSTRUCT's contours enclose: "exclude" takes those whose centers lie inside;
+            "include" adds all voxels on the outlines, as rt-utils does, about half a voxel on every side. None is
+            "exclude".
         fractional_threshold: from which fraction on a voxel of a FRACTIONAL segmentation belongs to the segment; None
             refuses such segmentations.
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
@@ -45,6 +48,7 @@ class DicomLayout(BaseModel):
     segmentation: Literal["seg", "rtstruct"]
     segment: int | str | None = None
     roi: str | None = None
+    contour_edges: Literal["exclude", "include"] | None = None
     fractional_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
     patient_pattern: PatientPattern = None
 
@@ -54,6 +58,8 @@ class DicomLayout(BaseModel):
             raise ValueError("`segment` and `fractional_threshold` are for 'seg'; an 'rtstruct' has an `roi`")
         if self.segmentation == "seg" and self.roi is not None:
             raise ValueError("`roi` is for 'rtstruct'; a 'seg' has a `segment`")
+        if self.segmentation == "seg" and self.contour_edges is not None:
+            raise ValueError("`contour_edges` is for 'rtstruct'; a 'seg' has voxels and no contours")
         return self
 
     def cases(self) -> list[Case]:
@@ -102,7 +108,9 @@ class DicomLayout(BaseModel):
         """
         from medsegdist.data.dicom.loading import ReadDicom
 
-        return ReadDicom(self.fractional_threshold, needs_highdicom=self.segmentation == "seg")
+        return ReadDicom(
+            self.fractional_threshold, self.contour_edges or "exclude", needs_highdicom=self.segmentation == "seg"
+        )
 
     def _chosen(self, candidates: Sequence[Drawing]) -> tuple[Drawing, int, str]:
         """The drawing of a series that has the wanted segment, its number, and what is wrong."""
