@@ -19,6 +19,7 @@ from medsegdist.commands.fetch import fetch
 from medsegdist.commands.paper import paper
 from medsegdist.commands.prepare import export_lidc, prepare
 from medsegdist.commands.reading import read_samples
+from medsegdist.commands.report import NoReport, figures, leave_report, report
 from medsegdist.commands.resources import Dask, Memory, Workers, chosen_executor, size_in_bytes
 from medsegdist.errors import ManifestError, MedSegDistError
 
@@ -39,6 +40,8 @@ app.command()(prepare)
 app.command()(agreement)
 app.command()(paper)
 app.command()(characteristics)
+app.command()(report)
+app.command()(figures)
 lidc.command("export")(export_lidc)
 
 StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
@@ -68,6 +71,7 @@ def demo(
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
+    no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """The paper's ten datasets in miniature: five distances and a ranking for both targets."""
@@ -76,6 +80,7 @@ def demo(
             manifests / "demo.yaml", None, None, out, cache, device, seed, bootstrap, workers, dask, memory
         )
         _show(study, table, out, as_json, matrices=True)
+        leave_report(out, wanted=not no_report)
 
 
 @app.command()
@@ -93,6 +98,7 @@ def rank(
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
+    no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Ranks the sources of a study for its target, nearest first."""
@@ -101,6 +107,7 @@ def rank(
             study_file, target, method, out, cache, device, seed, bootstrap, workers, dask, memory
         )
         _show(study, table, out, as_json, matrices=False)
+        leave_report(out, wanted=not no_report)
 
 
 @app.command()
@@ -115,12 +122,14 @@ def distances(
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
+    no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Distances between all pairs of a study's datasets."""
     with reported_errors():
         study, table = _distances(study_file, [], method, out, cache, device, seed, bootstrap, workers, dask, memory)
         _show(study, table, out, as_json, matrices=True, rankings=False)
+        leave_report(out, wanted=not no_report)
 
 
 @app.command()
@@ -266,6 +275,8 @@ def _distances(
     from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.mask_metrics import PAPER_METHODS
     from medsegdist.distance.ranking import compare_all
+    from medsegdist.report.record import FILE_NAME
+    from medsegdist.report.recording import record_study
 
     study = load_study(study_file)
     for manifest in study.datasets:
@@ -280,6 +291,8 @@ def _distances(
     configured = _configured(methods or study.methods or PAPER_METHODS, study, study_file, seed)
     picked = _device(device)
     refuse_shared_images(study.model_copy(update={"targets": tuple(ranked)}))
+    bootstrap = Bootstrap(replicates, seed=seed) if replicates else None
+    summaries: dict[tuple[str, str], Any] = {}
     budget = None if memory is None else size_in_bytes(memory)
     with progress_bars() as progress, chosen_executor(workers, dask) as executor:
         samples = [one.to(picked) for one in read_samples(study, cache or out / "samples", workers, progress)]
@@ -289,12 +302,18 @@ def _distances(
             configured,
             targets=targets,
             sources=study.sources or names,
-            bootstrap=Bootstrap(replicates, seed=seed) if replicates else None,
+            bootstrap=bootstrap,
             memory=budget,
             executor=executor,
             progress=lambda done, total, what: advance(done, total),
+            summarized=lambda name, method, summary: summaries.update({(name, method): summary}),
+        )
+        described = bar(progress, "Describing")
+        record = record_study(
+            study, samples, configured, table, summaries=summaries, bootstrap=bootstrap, progress=described
         )
     table.save(out / "distances.csv")
+    record.save(out / FILE_NAME)
     alone = [one.name for one in samples if len(one.patients) < 2] if replicates else []
     if alone:
         said = f"No interval for distances of {', '.join(alone)}: one patient does not tell how patients differ."

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from medsegdist.errors import DataError
+from medsegdist.distance.table_reading import check_distinct, read_table, records
 from medsegdist.files import written_whole
 
 
@@ -73,9 +72,6 @@ class Comparison:
 
 COLUMNS = tuple(field.name for field in fields(DistanceRow))
 """The columns of `distances.csv`, in order."""
-
-OPTIONAL = ("low", "high", "noise_floor")
-"""The columns that stay empty where no resampling was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +139,16 @@ class DistanceTable:
         """Reads what :meth:`save` wrote, or a CSV of somebody else's with the same columns.
 
         Raises:
-            DataError: a column is missing.
+            DataError: a file is missing or no such table, or a cell is not what its column holds.
         """
-        frame = pd.read_csv(path)
-        missing = [column for column in COLUMNS if column not in frame.columns]
-        if missing:
-            raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}; missing are {', '.join(missing)}.")
-        rows = []
-        for record in frame[list(COLUMNS)].to_dict(orient="records"):
-            values: dict[str, Any] = {str(column): value for column, value in record.items()}
-            values.update({column: None for column in OPTIONAL if pd.isna(values[column])})
-            rows.append(DistanceRow(**values))
-        return cls(rows=tuple(rows))
+        file = Path(path)
+        remedy = "`medsegdist rank STUDY.yaml --out DIR` writes it"
+        frame = read_table(file, COLUMNS, remedy)
+        rows = tuple(DistanceRow(**record) for record in records(frame, DistanceRow, file))
+        check_distinct(rows, ("source", "target", "method"), file)
+        beside = file.with_name("comparisons.csv")
+        if not beside.exists():
+            return cls(rows=rows)
+        frame = read_table(beside, [field.name for field in fields(Comparison)], remedy)
+        comparisons = tuple(Comparison(**record) for record in records(frame, Comparison, beside))
+        return cls(rows=rows, comparisons=comparisons)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from itertools import combinations
+from typing import Any
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
@@ -14,6 +15,9 @@ from medsegdist.distance.memory import within
 from medsegdist.distance.pairs import PairDistance
 from medsegdist.distance.ranks import probability_nearer, ranked
 from medsegdist.distance.table_tasks import Progress, solve_table
+
+Summarized = Callable[[str, str, Any], None]
+"""Called with a dataset's name, a method, and what the method's metric made of the dataset."""
 
 
 def compare_all(
@@ -26,6 +30,7 @@ def compare_all(
     memory: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    summarized: Summarized | None = None,
 ) -> DistanceTable:
     """Distances from every source to every target by every method.
 
@@ -47,6 +52,7 @@ def compare_all(
             them here, one after another. It changes no digit: every task runs on one thread. Stored samples travel
             to other processes as the name of their folder.
         progress: told of every summary, pair and noise floor.
+        summarized: given every summary, for whoever wants to show them.
 
     Raises:
         MedSegDistError: a summary or a pair could not be computed, or the memory is too small.
@@ -70,6 +76,9 @@ def compare_all(
     if memory is not None:
         distances = within(memory, compared.values(), distances)
     solved = solve_table(compared, distances, pairs, floors_of, bootstrap, executor, progress)
+    if summarized is not None:
+        for (name, method), summary in solved.summaries.items():
+            summarized(name, method, summary)
     level = Bootstrap().level if bootstrap is None else bootstrap.level
     rows: list[DistanceRow] = []
     comparisons: list[Comparison] = []

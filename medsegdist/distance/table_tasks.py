@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import Any
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
@@ -31,10 +32,12 @@ class Solved:
     """What a table is made of.
 
     Args:
+        summaries: what each method's metric made of each dataset, by the name of the dataset and the method.
         pairs: by the names of two datasets, then the method.
         noise_floors: by the name of a dataset, then the method.
     """
 
+    summaries: Mapping[tuple[str, str], Any]
     pairs: Mapping[frozenset[str], Mapping[str, PairDistance]]
     noise_floors: Mapping[str, Mapping[str, float]]
 
@@ -124,6 +127,7 @@ def solve_table(
         done=lambda key: steps.done(f"noise floor of {key[0]}"),
     )
     return Solved(
+        summaries={key: one.summary for key, one in summaries.items()},
         pairs={frozenset(pair): {m: d for k in groups for m, d in compared[pair, k].items()} for pair in pairs},
         noise_floors={name: {m: f for k in groups for m, f in floors[name, k].items()} for name in floors_of},
     )

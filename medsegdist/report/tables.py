@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
     from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 
-TITLES = {
-    "euclidean": "Euclidean distance (Table 5)",
-    "gmm2d": "GMM 2D (Table 6)",
-    "gmm3d": "GMM 3D (Table 7)",
-    "fake_classes": "Fake classes (Table 8)",
-    "fake_class_gmm": "Fake classes with GMM 3D (Table 9)",
+NAMES = {
+    "euclidean": "Euclidean distance",
+    "gmm2d": "GMM 2D",
+    "gmm3d": "GMM 3D",
+    "fake_classes": "Fake classes",
+    "fake_class_gmm": "Fake classes with GMM 3D",
 }
-"""What the paper calls its methods, and where its own numbers stand."""
+"""What the paper calls its methods, in the order of its tables."""
+
+TITLES = {method: f"{name} (Table {number})" for number, (method, name) in enumerate(NAMES.items(), start=5)}
+"""The same, and where the paper's own numbers stand."""
 
 NAMED_COLUMNS = 5
 """More columns than that get numbers in place of names."""
@@ -59,7 +62,7 @@ def _numbered(table: DistanceTable, method: str) -> Table:
     matrix = table.matrix(method)
     order = [*matrix.columns, *(source for source in matrix.index if source not in matrix.columns)]
     named = {name: f"{number} {name}" for number, name in enumerate(order, start=1)}
-    cells = matrix.map(lambda value: "-" if pd.isna(value) else _amount(value).replace(",", ""))
+    cells = matrix.map(lambda value: "-" if pd.isna(value) else amount(value).replace(",", ""))
     widths = [max(map(len, cells[target])) + 1 for target in cells.columns]
     room = max(LEAST_NAME, min(max(map(len, named.values())), 78 - sum(widths)))
     rich_table = Table(title=_title(method), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
@@ -89,66 +92,92 @@ def ranking_table(table: DistanceTable, target: str) -> Table:
     )
     ranks = mean_ranks(table, target)
     rows = {(row.source, row.method): row for row in table.rows if row.target == target}
-    for method in table.methods:
+    for method in methods_of(table, target):
         rich_table.add_column(escape(method.replace("_", "_\n")), justify="right")
     for source, mean_rank in ranks.items():
         cells = []
-        for method in table.methods:
-            row = rows[source, method]
-            cells.append(f"[bold]{row.rank}{'=' if row.tied else ''}[/bold] {_amount(row.distance)}")
+        for method in methods_of(table, target):
+            row = rows.get((source, method))
+            cells.append(f"[bold]{rank_of(row)}[/bold] {amount(row.distance)}" if row else "-")
         rich_table.add_row(escape(source), f"{mean_rank:.1f}", *cells)
     return rich_table
 
 
-def _amount(distance: float) -> str:
-    # Normalized distances are about 1.
-    return f"{distance:,.0f}" if distance >= 100 else f"{distance:.3g}"
+def amount(distance: float) -> str:
+    """A distance with as many digits as a reader wants; normalized ones are about 1."""
+    return f"{distance:,.0f}" if abs(distance) >= 100 else f"{distance:.3g}"
+
+
+def rank_of(row: DistanceRow) -> str:
+    """A rank, with `=` behind it where it is shared."""
+    return f"{row.rank}{'=' if row.tied else ''}"
+
+
+def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
+    """The methods that compared any source with this target, in the order of the table."""
+    found = {row.method for row in table.rows if row.target == target}
+    return tuple(method for method in table.methods if method in found)
 
 
 def mean_ranks(table: DistanceTable, target: str) -> Mapping[str, float]:
     """Mean rank over the methods of every source of one target, smallest first; of equal ones the nearer first."""
     ranks: dict[str, list[int]] = {}
     places: Counter[str] = Counter()
-    for method in table.methods:
-        for place, row in enumerate(_by_distance(table, target, method)):
+    for method in methods_of(table, target):
+        for place, row in enumerate(by_distance(table, target, method)):
             ranks.setdefault(row.source, []).append(row.rank)
             places[row.source] += place
     means = {source: sum(found) / len(found) for source, found in ranks.items()}
     return dict(sorted(means.items(), key=lambda item: (item[1], places[item[0]])))
 
 
+def nearest_sources(table: DistanceTable, target: str) -> list[tuple[str, int]]:
+    """The sources that any method found nearest, with the number of those methods; the most first."""
+    methods = methods_of(table, target)
+    return Counter(by_distance(table, target, method)[0].source for method in methods).most_common()
+
+
 def verdict(table: DistanceTable, target: str) -> str:
     """Which source is nearest, by how many methods, and which ones cannot be told from it."""
-    methods = len(table.methods)
-    first = Counter(_by_distance(table, target, method)[0].source for method in table.methods)
-    nearest = first.most_common(1)[0][0]
+    methods = len(methods_of(table, target))
+    first = nearest_sources(table, target)
+    nearest = first[0][0]
     if len(first) == 1:
         found = f"For {target} the nearest source is {nearest}, by every method ({methods} of {methods})."
     else:
-        said = ", ".join(f"{source} (by {count} of {methods})" for source, count in first.most_common())
+        said = ", ".join(f"{source} (by {count} of {methods})" for source, count in first)
         found = f"For {target} the methods do not agree on the nearest source: {said}."
     return f"{found}{_doubt(table, target, nearest)}"
 
 
-def _doubt(table: DistanceTable, target: str, nearest: str) -> str:
-    """A sentence on the sources that share the first rank with the nearest one; empty if there are none."""
+def alike_by(table: DistanceTable, target: str, nearest: str) -> Counter[str]:
+    """The sources that share the first rank with this one, with the number of methods by which they do."""
     alike: Counter[str] = Counter()
-    for method in table.methods:
-        together = [row.source for row in _by_distance(table, target, method) if row.rank == 1]
+    for method in methods_of(table, target):
+        together = [row.source for row in by_distance(table, target, method) if row.rank == 1]
         if nearest in together:
             alike.update(source for source in together if source != nearest)
+    return alike
+
+
+def _doubt(table: DistanceTable, target: str, nearest: str) -> str:
+    """A sentence on the sources that share the first rank with the nearest one; empty if there are none."""
+    alike = alike_by(table, target, nearest)
     compared = [one for one in table.comparisons if one.target == target and nearest in (one.nearer, one.farther)]
     patients = {source: one.patients for one in compared for source in (one.nearer, one.farther)}
     if not alike or not patients:
         return ""
+    methods = len(methods_of(table, target))
     said = ", ".join(
-        f"{source} with {patients[source]} patients (by {count} of {len(table.methods)})"
+        f"{source} with {patients[source]} patients (by {count} of {methods})"
         for source, count in alike.most_common()
+        if source in patients
     )
-    return f" {nearest} cannot be told apart from {said}."
+    return f" {nearest} cannot be told apart from {said}." if said else ""
 
 
-def _by_distance(table: DistanceTable, target: str, method: str) -> list[DistanceRow]:
+def by_distance(table: DistanceTable, target: str, method: str) -> list[DistanceRow]:
+    """The sources of one target by one method, the smallest distance first, whatever their ranks."""
     return sorted(table.ranking(target, method), key=lambda row: row.distance)
 
 

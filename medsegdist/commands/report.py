@@ -1,0 +1,72 @@
+"""`medsegdist report` and `medsegdist figures`: what a run found, to be read and to be printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from medsegdist.commands.console import reported_errors
+
+NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report.html beside distances.csv.")]
+RunFolder = Annotated[
+    Path, typer.Argument(help="Folder that rank, distances or demo wrote.", metavar="DIR", file_okay=False)
+]
+
+
+def report(
+    directory: RunFolder,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page. [default: DIR/report.html]", dir_okay=False)
+    ] = None,
+) -> None:
+    """Writes what a run found as one HTML page, which needs no network.
+
+    Reads distances.csv and, where they are, comparisons.csv, study.json, gains.csv and agreement.csv.
+    """
+    from medsegdist.report.page import write_report
+    from medsegdist.report.run import read_run
+
+    with reported_errors():
+        page = write_report(read_run(directory), directory / "report.html" if out is None else out)
+    Console().print(f"Report: {escape(str(page))}", soft_wrap=True)
+
+
+def figures(
+    directory: RunFolder,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the files. [default: DIR/figures]", file_okay=False)
+    ] = None,
+    file_format: Annotated[Literal["svg", "pdf", "png"], typer.Option("--format", help="Of the figures.")] = "pdf",
+) -> None:
+    """Writes the paper's figures and tables of a run for a journal: a file each, tables as LaTeX and CSV."""
+    from medsegdist.report.journal import write_figures
+    from medsegdist.report.journal_tables import write_tables
+    from medsegdist.report.run import read_run
+
+    with reported_errors():
+        run = read_run(directory)
+        folder = directory / "figures" if out is None else out
+        written = [*write_figures(run, folder, file_format), *write_tables(run, folder)]
+    Console().print(f"{len(written)} files: {escape(str(folder))}", soft_wrap=True)
+
+
+def leave_report(out: Path, *, wanted: bool) -> None:
+    """Writes the report of the run that was just saved, and says on standard error where it is.
+
+    Args:
+        out: its folder.
+        wanted: False removes an older report, which would be of other distances.
+    """
+    page = out / "report.html"
+    if not wanted:
+        page.unlink(missing_ok=True)
+        return
+    from medsegdist.report.page import write_report
+    from medsegdist.report.run import read_run
+
+    write_report(read_run(out), page)
+    Console(stderr=True).print(f"Report: {escape(str(page))}", soft_wrap=True)

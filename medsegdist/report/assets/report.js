@@ -1,0 +1,82 @@
+"use strict";
+(() => {
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const root = document.documentElement;
+
+  // Figures name the page's colors as var(--name); they are looked up whenever the colors change.
+  const resolved = (value, style) => {
+    if (typeof value === "string") {
+      const name = /^var\((--[\w-]+)\)$/.exec(value);
+      return name ? style.getPropertyValue(name[1]).trim() : value;
+    }
+    if (Array.isArray(value)) return value.map((one) => resolved(one, style));
+    if (value !== null && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, resolved(one, style)]));
+    }
+    return value;
+  };
+
+  const draw = (place) => {
+    const figure = resolved(figures[place.id], getComputedStyle(root));
+    Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
+    place.removeAttribute("aria-busy");
+  };
+  const places = () => [...document.querySelectorAll(".plot")];
+  const folded = (place) => place.closest("details:not([open])") !== null;
+
+  // One after the other, so that the page can be read and scrolled meanwhile.
+  const waiting = places().filter((place) => !folded(place));
+  const next = () => {
+    const place = waiting.shift();
+    if (place === undefined) return;
+    if (place.hasAttribute("aria-busy")) draw(place);
+    setTimeout(next, 0);
+  };
+  next();
+
+  for (const details of document.querySelectorAll("details")) {
+    details.addEventListener("toggle", () => {
+      if (details.open) details.querySelectorAll(".plot[aria-busy]").forEach(draw);
+    });
+  }
+  const redraw = () => places().forEach((place) => place.hasAttribute("aria-busy") || draw(place));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+
+  // On paper everything is there, and dark on white.
+  addEventListener("beforeprint", () => {
+    root.classList.add("printing");
+    for (const details of document.querySelectorAll("details:not([open])")) {
+      details.open = true;
+      details.dataset.printing = "";
+    }
+    places().forEach(draw);
+  });
+  addEventListener("afterprint", () => {
+    root.classList.remove("printing");
+    for (const details of document.querySelectorAll("details[data-printing]")) {
+      details.open = false;
+      delete details.dataset.printing;
+    }
+    redraw();
+  });
+
+  const byNumber = (one, other) => Number(one) - Number(other);
+  const byText = (one, other) => one.localeCompare(other, "en", { numeric: true });
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const headings = [...table.tHead.rows[0].cells];
+    headings.forEach((heading, column) => {
+      heading.querySelector("button").addEventListener("click", () => {
+        const sign = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+        headings.forEach((other) => other.setAttribute("aria-sort", "none"));
+        heading.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
+        const value = (row) => row.cells[column].dataset.value;
+        const rows = [...table.tBodies[0].rows];
+        const known = rows.filter((row) => value(row) !== "");
+        const compare = heading.classList.contains("text") ? byText : byNumber;
+        known.sort((a, b) => sign * compare(value(a), value(b)));
+        // What is missing comes last, either way.
+        table.tBodies[0].append(...known, ...rows.filter((row) => value(row) === ""));
+      });
+    });
+  }
+})();

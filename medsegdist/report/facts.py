@@ -1,0 +1,170 @@
+"""What a report says in words and tables beside its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medsegdist.report.record import Characteristic, StudyRecord
+from medsegdist.report.run import Run
+from medsegdist.report.tables import alike_by, by_distance, methods_of, nearest_sources, verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Which source for one target, how sure, and what that rests on.
+
+    Args:
+        target: name of the target.
+        verdict: in a sentence or two.
+        basis: what it rests on, in a sentence.
+        nearest: the source that most methods found nearest.
+        votes: how many methods did.
+        apart: how many of them also tell it from every other source; None where no patients were drawn anew.
+        methods: how many methods there are.
+    """
+
+    target: str
+    verdict: str
+    basis: str
+    nearest: str
+    votes: int
+    apart: int | None
+    methods: int
+
+
+def answers(run: Run) -> list[Answer]:
+    """The answer for every target, those of the study first."""
+    return [_answer(run, target) for target in run.targets]
+
+
+def _answer(run: Run, target: str) -> Answer:
+    table = run.table
+    methods = methods_of(table, target)
+    nearest, votes = nearest_sources(table, target)[0]
+    sure = [
+        rows[0].source == nearest and not rows[0].tied
+        for rows in (by_distance(table, target, method) for method in methods)
+    ]
+    return Answer(
+        target=target,
+        verdict=verdict(table, target),
+        basis=_basis(run, target, nearest),
+        nearest=nearest,
+        votes=votes,
+        apart=sum(sure) if table.comparisons else None,
+        methods=len(methods),
+    )
+
+
+def _basis(run: Run, target: str, nearest: str) -> str:
+    rows = [row for row in run.table.rows if row.target == target]
+    sources = len({row.source for row in rows})
+    record, methods = run.record, len(methods_of(run.table, target))
+    known = record.dataset(target) if record else None
+    of_target = _count(max(row.n_target for row in rows), "sample")
+    if known:
+        of_target += f" of {_count(known.patients, 'patient')}"
+    said = f"It rests on {of_target} of {target}, {_count(sources, 'source')} and {_count(methods, 'method')}"
+    if record and record.bootstrap:
+        drawn = record.bootstrap
+        said += f"; how sure it is was told by drawing patients anew {drawn.replicates} times"
+    elif not run.table.comparisons:
+        said += "; no patients were drawn anew, so how sure it is remains unsaid"
+    alike = alike_by(run.table, target, nearest)
+    concerned = [record.dataset(name) for name in (target, nearest, *alike)] if record else []
+    if any(dataset is not None and dataset.simulated for dataset in concerned):
+        said += "; the data is simulated, in whole or in part"
+    return f"{said}."
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def simulated(record: StudyRecord | None) -> list[tuple[str, str]]:
+    """Name and words of every dataset of which something is simulated."""
+    return [(one.name, one.simulated) for one in record.datasets if one.simulated] if record else []
+
+
+@dataclass(frozen=True, slots=True)
+class CharacteristicRow:
+    """One dataset's line of the table of characteristics.
+
+    Args:
+        dataset: its name.
+        samples: how many.
+        patients: how many.
+        modality: CT, MR or other.
+        cells: one for each column, None where it is not known.
+    """
+
+    dataset: str
+    samples: int
+    patients: int
+    modality: str
+    cells: tuple[Characteristic | None, ...]
+
+
+def characteristic_rows(record: StudyRecord | None) -> dict[str, Any]:
+    """The table of characteristics: `columns` of (name, unit) and `rows`; any characteristic there is has a column."""
+    if record is None:
+        return {"columns": [], "rows": []}
+    columns = list(
+        dict.fromkeys((one.name, one.unit) for dataset in record.datasets for one in dataset.characteristics)
+    )
+    rows = []
+    for dataset in record.datasets:
+        known = {(one.name, one.unit): one for one in dataset.characteristics}
+        cells = tuple(known.get(column) for column in columns)
+        rows.append(CharacteristicRow(dataset.name, dataset.samples, dataset.patients, dataset.modality, cells))
+    return {"columns": columns, "rows": rows}
+
+
+def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Headings with lines of (name, value): certificate, resampling, preprocessing, methods, versions."""
+    worst = max(row.optimality_gap for row in run.table.rows)
+    certificate = [("Largest optimality gap", f"{worst:.1e}")]
+    record = run.record
+    if record is None:
+        return [("Certificate", certificate)]
+    certificate += [(f"by {method.name}", f"{method.optimality_gap:.1e}") for method in record.methods]
+    drawn = record.bootstrap
+    resampling = [("Draws of patients", "none")]
+    if drawn is not None:
+        resampling = [
+            ("Draws of patients", str(drawn.replicates)),
+            ("Level of the intervals", f"{drawn.level:.0%}"),
+            ("Seed", str(drawn.seed)),
+        ]
+    preprocessing = [*_plain(record.preprocessing), ("fingerprint", record.fingerprint)]
+    return [
+        ("Certificate", certificate),
+        ("Uncertainty", resampling),
+        ("Preprocessing", [line for line in preprocessing if line[1]]),
+        *_settings(record),
+        ("Versions", [*record.software.items(), *([("device", record.device)] if record.device else [])]),
+    ]
+
+
+def _settings(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What methods were set to; the formula once if it is the same for all."""
+    formulas = [_plain(method.formula) for method in record.methods]
+    alike = all(formula == formulas[0] for formula in formulas)
+    found = [("Formula, for all methods", formulas[0])] if formulas and alike else []
+    for method, formula in zip(record.methods, formulas, strict=True):
+        found.append((f"Method {method.name}", [*([] if alike else formula), *_plain(method.options)]))
+    return [(heading, lines) for heading, lines in found if lines]
+
+
+def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _said(value)) for name, value in values.items() if value is not None]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

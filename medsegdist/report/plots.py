@@ -1,0 +1,275 @@
+"""Figures of distances as Plotly describes them: plain dictionaries, whose colors are the page's CSS variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+from scipy.spatial.distance import squareform
+
+from medsegdist.data.problems import printable
+from medsegdist.distance.distance_table import DistanceRow, DistanceTable
+from medsegdist.report.tables import amount, by_distance, rank_of
+
+LONGEST_LABEL = 22
+"""Characters of a name beside an axis; the whole name is in the table and under the pointer."""
+
+ROW_HEIGHT, FRAME_HEIGHT = 25, 62
+"""Pixels for each dataset, and for the axis."""
+
+SCALE = [[0.0, "var(--scale-near)"], [0.5, "var(--scale-middle)"], [1.0, "var(--scale-far)"]]
+EMPTY_SCALE = [[0.0, "var(--surface)"], [0.35, "var(--scale-middle)"], [1.0, "var(--scale-near)"]]
+NOTHING = "rgba(0,0,0,0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One figure.
+
+    Args:
+        data: traces.
+        layout: how they are shown.
+        alt: what the figure says, in words.
+        caption: its heading.
+    """
+
+    data: list[dict[str, Any]]
+    layout: dict[str, Any]
+    alt: str
+    caption: str = field(default="")
+
+
+def label(name: str, longest: int | None = LONGEST_LABEL) -> str:
+    """A name as Plotly shows it as it is: Plotly takes some HTML in any text for markup."""
+    plain = printable(" ".join(name.split()))
+    if longest is not None and len(plain) > longest:
+        plain = f"{plain[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return escape(plain, quote=False)
+
+
+def layout(height: int, **more: Any) -> dict[str, Any]:
+    """What all figures have in common."""
+    return {
+        "height": height,
+        "paper_bgcolor": NOTHING,
+        "plot_bgcolor": NOTHING,
+        "font": {"size": 12, "color": "var(--ink-soft)", "family": "var(--font)"},
+        "margin": {"l": 4, "r": 14, "t": 6, "b": 34},
+        "showlegend": False,
+        "dragmode": False,
+        "hovermode": "closest",
+        "hoverlabel": {
+            "bgcolor": "var(--surface)",
+            "bordercolor": "var(--line-strong)",
+            "font": {"color": "var(--ink)", "family": "var(--font)", "size": 12},
+        },
+        **more,
+    }
+
+
+def axis(**more: Any) -> dict[str, Any]:
+    """An axis that stays where it is, with faint lines."""
+    return {
+        "fixedrange": True,
+        "zeroline": False,
+        "gridcolor": "var(--line)",
+        "linecolor": "var(--line-strong)",
+        "automargin": True,
+        **more,
+    }
+
+
+def dataset_axis(labels: list[str], **more: Any) -> dict[str, Any]:
+    """A vertical axis with one dataset in each row, the first on top."""
+    n = len(labels)
+    ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": labels}
+    return axis(range=[n - 0.5, -0.5], showgrid=False, ticks="", ticklabelstandoff=6, **ticks, **more)
+
+
+def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
+    """A dot with its interval for every source, nearest on top; shared ranks lie on one band."""
+    rows = by_distance(table, target, method)
+    first = [row.rank == 1 for row in rows]
+    colors = ["var(--accent)" if nearest else "var(--neutral)" for nearest in first]
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [row.low, row.high],
+            "y": [place, place],
+            "line": {"color": color, "width": 2},
+            "hoverinfo": "skip",
+        }
+        for place, (row, color) in enumerate(zip(rows, colors, strict=True))
+        if row.low is not None and row.high is not None
+    ]
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [row.distance for row in rows],
+            "y": list(range(len(rows))),
+            "marker": {"color": colors, "size": 9, "line": {"color": "var(--surface)", "width": 1.5}},
+            "hoverinfo": "text",
+            "hovertext": [_hover(row) for row in rows],
+        }
+    )
+    shapes: list[dict[str, Any]] = [
+        {
+            "type": "rect",
+            "xref": "paper",
+            "x0": 0,
+            "x1": 1,
+            "y0": start - 0.44,
+            "y1": end + 0.44,
+            "fillcolor": "var(--band)",
+            "line": {"width": 0},
+            "layer": "below",
+        }
+        for start, end in _groups(rows)
+    ]
+    floor = rows[0].noise_floor
+    if floor is not None:
+        line = {"color": "var(--ink-soft)", "width": 1.2, "dash": "dot"}
+        shapes.append({"type": "line", "x0": floor, "x1": floor, "yref": "paper", "y0": 0, "y1": 1, "line": line})
+    labels = [f"{rank_of(row)}  {label(row.source)}" for row in rows]
+    said = "; ".join(f"{rank_of(row)} {row.source} at {_with_interval(row)}" for row in rows)
+    floor_said = "" if floor is None else f" Noise floor {amount(floor)}."
+    return Plot(
+        data,
+        layout(
+            ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
+            shapes=shapes,
+            xaxis=axis(rangemode="tozero", nticks=5, tickformat=",~r", side="bottom"),
+            yaxis=dataset_axis(labels),
+        ),
+        f"Sources by their distance to {target}, method {method}, nearest first: {said}.{floor_said}",
+        method,
+    )
+
+
+def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
+    """Each distance as the bar of its two terms, nearest on top."""
+    rows = by_distance(table, target, method)
+    places = list(range(len(rows)))
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "x": [getattr(row, term) for row in rows],
+            "y": places,
+            "width": 0.68,
+            "marker": {"color": color, "line": {"width": 0}},
+            "hoverinfo": "text",
+            "hovertext": [
+                f"{label(row.source, None)}<br>{said} {amount(getattr(row, term))} of {amount(row.distance)}"
+                for row in rows
+            ],
+        }
+        for term, color, said in (("image_term", "var(--accent)", "images"), ("mask_term", "var(--second)", "masks"))
+    ]
+    said = "; ".join(f"{row.source} {amount(row.image_term)} and {amount(row.mask_term)}" for row in rows)
+    return Plot(
+        data,
+        layout(
+            ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
+            barmode="stack",
+            xaxis=axis(rangemode="tozero", nticks=5, tickformat=",~r"),
+            yaxis=dataset_axis([label(row.source) for row in rows]),
+        ),
+        f"Image term and mask term of the distances to {target}, method {method}: {said}.",
+        method,
+    )
+
+
+def matrix_plot(table: DistanceTable, method: str) -> Plot:
+    """All distances of a method; where all pairs are there, datasets that are near each other lie side by side."""
+    matrix = clustered(table.matrix(method))
+    rows, columns = ([label(str(name)) for name in names] for names in (matrix.index, matrix.columns))
+    values = [[None if pd.isna(value) else float(value) for value in row] for row in matrix.to_numpy()]
+    hover = [
+        [
+            "" if value is None else f"{label(str(s), None)}<br>to {label(str(t), None)}<br>{amount(value)}"
+            for t, value in zip(matrix.columns, row, strict=True)
+        ]
+        for s, row in zip(matrix.index, values, strict=True)
+    ]
+    text = [["" if value is None else compact(value) for value in row] for row in values]
+    found = [value for row in values for value in row if value is not None]
+    data = [
+        {
+            "type": "heatmap",
+            "z": values,
+            "text": text,
+            "texttemplate": "%{text}" if len(columns) <= 12 else "",
+            "textfont": {"size": 10},
+            "colorscale": SCALE,
+            "showscale": False,
+            "xgap": 1,
+            "ygap": 1,
+            "hoverinfo": "text",
+            "hovertext": hover,
+            "hoverongaps": False,
+        }
+    ]
+    n = len(columns)
+    ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": columns, "tickangle": -45 if n > 3 else 0}
+    wrapped = {**ticks, "ticktext": [one.replace(" ", "<br>") for one in columns]} if n <= 3 else ticks
+    return Plot(
+        data,
+        layout(
+            ROW_HEIGHT * len(rows) + 90,
+            xaxis=axis(showgrid=False, ticks="", side="bottom", **wrapped),
+            yaxis=dataset_axis(rows),
+        ),
+        f"Distances by {method} between {len(rows)} sources and {n} targets, from {amount(min(found))} to "
+        f"{amount(max(found))}; the numbers are in the table below.",
+        method,
+    )
+
+
+def clustered(matrix: pd.DataFrame) -> pd.DataFrame:
+    """A symmetric matrix in the order of a hierarchical clustering; any other one as it is."""
+    names = list(matrix.columns)
+    if set(matrix.index) != set(names) or len(names) < 3:
+        return matrix
+    square = matrix.loc[names, names].to_numpy(copy=True)
+    np.fill_diagonal(square, 0.0)
+    if not np.isfinite(square).all() or not np.allclose(square, square.T, rtol=1e-6) or (square < 0).any():
+        return matrix
+    condensed = squareform((square + square.T) / 2, checks=False)
+    order = leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))
+    ordered = [names[k] for k in order]
+    return matrix.loc[ordered, ordered]
+
+
+def compact(value: float) -> str:
+    """Three digits: 12.4k."""
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def _hover(row: DistanceRow) -> str:
+    shared = ", shared" if row.tied else ""
+    return f"{label(row.source, None)}<br>rank {row.rank}{shared}<br>{_with_interval(row)}"
+
+
+def _with_interval(row: DistanceRow) -> str:
+    if row.low is None or row.high is None:
+        return amount(row.distance)
+    return f"{amount(row.distance)} ({amount(row.low)} to {amount(row.high)})"
+
+
+def _groups(rows: list[DistanceRow]) -> list[tuple[int, int]]:
+    """First and last place of the sources that share a rank, for every rank that is shared."""
+    places: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.tied:
+            places.setdefault(row.rank, []).append(place)
+    return [(min(found), max(found)) for found in places.values() if len(found) > 1]

@@ -1,0 +1,205 @@
+"""What a run leaves beside its tables, so that a report can be written without the data: `study.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.errors import DataError
+from medsegdist.files import written_whole
+
+FILE_NAME = "study.json"
+
+MOST_BINS = 64
+"""Bins along an axis of a histogram at most: enough to see where segments lie, too coarse to see a patient."""
+
+_Row = Annotated[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_BINS)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class SegmentHistogram(_Part):
+    """Where the segment pixels of a dataset lie, seen along the slices.
+
+    Args:
+        extent: rows and columns of the grid, in pixels.
+        mass: up to 64 x 64 parts of all segment pixels, row by row; they sum to 1.
+    """
+
+    extent: tuple[PositiveInt, PositiveInt]
+    mass: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MOST_BINS)]
+
+    @model_validator(mode="after")
+    def _check(self) -> SegmentHistogram:
+        if len({len(row) for row in self.mass}) != 1:
+            raise ValueError("expected rows of one length")
+        return self
+
+
+class PlaneMixture(_Part):
+    """A Gaussian mixture over (row, column), in pixels.
+
+    Args:
+        weights: of k Gaussians.
+        means: k times (row, column).
+        covariances: k times 2 x 2.
+    """
+
+    weights: Annotated[tuple[Annotated[FiniteFloat, Field(gt=0)], ...], Field(min_length=1)]
+    means: tuple[tuple[FiniteFloat, FiniteFloat], ...]
+    covariances: tuple[tuple[tuple[FiniteFloat, FiniteFloat], tuple[FiniteFloat, FiniteFloat]], ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> PlaneMixture:
+        if not len(self.weights) == len(self.means) == len(self.covariances):
+            raise ValueError("expected as many weights as means and covariances")
+        GaussianMixture.from_dict(self.model_dump())
+        return self
+
+
+class Characteristic(_Part):
+    """One number for each sample of a dataset, in quartiles.
+
+    Args:
+        name: what it is.
+        unit: its unit; empty for a count or a part.
+        low: first quartile over the samples, by their weights.
+        median: second quartile.
+        high: third quartile.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    unit: str = ""
+    low: FiniteFloat
+    median: FiniteFloat
+    high: FiniteFloat
+
+
+class DatasetRecord(_Part):
+    """One dataset of a study, without any of its cases.
+
+    Args:
+        name: as in the tables.
+        modality: CT, MR or other.
+        samples: how many were read.
+        patients: of how many patients.
+        description: what it shows, as its manifest says.
+        license: as its manifest says.
+        simulated: what of it is simulated; empty if nothing is.
+        histogram: where its segments lie.
+        mixture: the mixture of `gmm2d`; None where that was not computed.
+        characteristics: what its segments are like.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    modality: str = ""
+    samples: PositiveInt
+    patients: PositiveInt
+    description: str = ""
+    license: str = ""
+    simulated: str = ""
+    histogram: SegmentHistogram
+    mixture: PlaneMixture | None = None
+    characteristics: tuple[Characteristic, ...] = ()
+
+
+class BootstrapRecord(_Part):
+    """How patients were drawn anew.
+
+    Args:
+        replicates: how often.
+        level: of the intervals.
+        seed: of the draws.
+    """
+
+    replicates: PositiveInt
+    level: Annotated[float, Field(gt=0, lt=1)]
+    seed: NonNegativeInt
+
+
+class MethodRecord(_Part):
+    """One method, and how it was set.
+
+    Args:
+        name: as in the tables.
+        options: of its metric, seed included, by the name of the option.
+        formula: weights, p and choice of samples, likewise.
+        optimality_gap: the largest one of its transports.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    options: dict[str, Any] = {}
+    formula: dict[str, Any] = {}
+    optimality_gap: FiniteFloat
+
+
+class StudyRecord(_Part):
+    """How the distances of a study came about: what `study.json` holds.
+
+    Args:
+        format: tells the file from others.
+        version: of the format.
+        name: the study's name.
+        description: what it is about.
+        targets: names of the datasets that sources are ranked for.
+        methods: in the order of the tables.
+        datasets: in the order of the study.
+        preprocessing: as in the study's YAML, defaults included.
+        fingerprint: the same for equal preprocessing, and for no other.
+        bootstrap: how patients were drawn anew; None if they were not.
+        device: what it was computed on.
+        software: versions by the name of the package.
+    """
+
+    format: Literal["medsegdist study"] = "medsegdist study"
+    version: Literal[1] = 1
+    name: Annotated[str, Field(min_length=1)]
+    description: str = ""
+    targets: tuple[str, ...]
+    methods: tuple[MethodRecord, ...]
+    datasets: tuple[DatasetRecord, ...]
+    preprocessing: dict[str, Any]
+    fingerprint: str = ""
+    bootstrap: BootstrapRecord | None = None
+    device: str = ""
+    software: dict[str, str] = {}
+
+    def dataset(self, name: str) -> DatasetRecord | None:
+        """The dataset called `name`; None if there is none."""
+        return next((dataset for dataset in self.datasets if dataset.name == name), None)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the record as JSON, whole or not at all."""
+        with written_whole(path) as file:
+            file.write(self.model_dump_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> StudyRecord:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            DataError: it is no such file.
+        """
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"{path}: expected what `medsegdist rank` writes there, found{f' in {place}' if place else ''}: "
+                f"{first['msg']}; run it again, or remove the file to report without it."
+            ) from error
