@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from medsegdist.report.mixtures import MatchedMixtures, ellipse
-from medsegdist.report.plots import EMPTY_SCALE, Plot, axis, label, layout
+from medsegdist.report.plots import MASS_SCALE, Plot, amount_axis, axis, label, layout
 from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
 from medsegdist.report.regression import GainPoint, Regression
 from medsegdist.report.tables import amount
@@ -26,7 +26,7 @@ def segment_plot(dataset: DatasetRecord) -> Plot:
             "dx": columns / shape[1],
             "y0": rows / shape[0] / 2 - 0.5,
             "dy": rows / shape[0],
-            "colorscale": EMPTY_SCALE,
+            "colorscale": MASS_SCALE,
             "showscale": False,
             "hoverinfo": "skip",
         }
@@ -78,7 +78,7 @@ def gain_plot(method: str, points: list[GainPoint], regression: Regression | Non
     if regression is not None:
         places, centers, low, high = (list(values) for values in zip(*regression.line, strict=True))
         band = {"x": places + places[::-1], "y": low + high[::-1], "fill": "toself", "fillcolor": "var(--band)"}
-        quiet = {"type": "scatter", "mode": "lines", "hoverinfo": "skip"}
+        quiet = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
         data.append({**quiet, **band, "line": {"width": 0}})
         data.append({**quiet, "x": places, "y": centers, "line": {"color": "var(--ink-soft)", "width": 1.5}})
     symbols = (("circle", "var(--accent)"), ("diamond", "var(--second)"), ("square", "var(--third)"))
@@ -113,6 +113,7 @@ def gain_plot(method: str, points: list[GainPoint], regression: Regression | Non
             f" Line: slope {regression.slope:.3g}% per unit, R2 {regression.r_squared:.2f}, p {regression.p_slope:.2g}."
         )
     said = "; ".join(f"{p.source} to {p.target}: distance {amount(p.distance)}, gain {p.gain:.1f}%" for p in points)
+    distance = {"text": "distance", "standoff": 6}
     zero = {"zeroline": True, "zerolinecolor": "var(--line-strong)"}
     return Plot(
         data,
@@ -120,7 +121,7 @@ def gain_plot(method: str, points: list[GainPoint], regression: Regression | Non
             320,
             showlegend=True,
             legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
-            xaxis=axis(nticks=5, tickformat=",~r", title={"text": "distance", "standoff": 6}),
+            xaxis=amount_axis([point.distance for point in points], title=distance, rangemode="normal"),
             yaxis=axis(nticks=6, title={"text": "gain (%)", "standoff": 6}, **zero),
             margin={"l": 4, "r": 14, "t": 30, "b": 40},
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -18,11 +19,17 @@ from medsegdist.report.tables import amount, by_distance, rank_of
 LONGEST_LABEL = 22
 """Characters of a name beside an axis; the whole name is in the table and under the pointer."""
 
+MOST_WRITTEN = 12
+"""Columns of a matrix at most whose cells hold their numbers."""
+
 ROW_HEIGHT, FRAME_HEIGHT = 25, 62
 """Pixels for each dataset, and for the axis."""
 
-SCALE = [[0.0, "var(--scale-near)"], [0.5, "var(--scale-middle)"], [1.0, "var(--scale-far)"]]
-EMPTY_SCALE = [[0.0, "var(--surface)"], [0.35, "var(--scale-middle)"], [1.0, "var(--scale-near)"]]
+MIDDLE = 0.4
+"""Where in a color scale text changes its color."""
+
+SCALE = [[0.0, "var(--scale-near)"], [MIDDLE, "var(--scale-middle)"], [1.0, "var(--scale-far)"]]
+MASS_SCALE = [[0.0, "var(--surface)"], [0.5, "var(--scale-middle)"], [1.0, "var(--scale-near)"]]
 NOTHING = "rgba(0,0,0,0)"
 
 
@@ -81,6 +88,13 @@ def axis(**more: Any) -> dict[str, Any]:
         "automargin": True,
         **more,
     }
+
+
+def amount_axis(amounts: Sequence[float], **more: Any) -> dict[str, Any]:
+    """An axis of distances, from 0."""
+    # "s" writes 15k, but 0.5 as 500m.
+    tick_format = "~s" if max(amounts) >= 10 else "~r"
+    return axis(rangemode="tozero", nticks=5, tickformat=tick_format, tickangle=0) | more
 
 
 def dataset_axis(labels: list[str], **more: Any) -> dict[str, Any]:
@@ -144,7 +158,7 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
         layout(
             ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
             shapes=shapes,
-            xaxis=axis(rangemode="tozero", nticks=5, tickformat=",~r", side="bottom"),
+            xaxis=amount_axis([row.distance if row.high is None else row.high for row in rows]),
             yaxis=dataset_axis(labels),
         ),
         f"Sources by their distance to {target}, method {method}, nearest first: {said}.{floor_said}",
@@ -178,7 +192,7 @@ def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
         layout(
             ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
             barmode="stack",
-            xaxis=axis(rangemode="tozero", nticks=5, tickformat=",~r"),
+            xaxis=amount_axis([row.distance for row in rows]),
             yaxis=dataset_axis([label(row.source) for row in rows]),
         ),
         f"Image term and mask term of the distances to {target}, method {method}: {said}.",
@@ -198,15 +212,12 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
         ]
         for s, row in zip(matrix.index, values, strict=True)
     ]
-    text = [["" if value is None else compact(value) for value in row] for row in values]
     found = [value for row in values for value in row if value is not None]
-    data = [
+    low, high = min(found), max(found)
+    data: list[dict[str, Any]] = [
         {
             "type": "heatmap",
             "z": values,
-            "text": text,
-            "texttemplate": "%{text}" if len(columns) <= 12 else "",
-            "textfont": {"size": 10},
             "colorscale": SCALE,
             "showscale": False,
             "xgap": 1,
@@ -216,6 +227,24 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
             "hoverongaps": False,
         }
     ]
+    for near, color in ((True, "var(--on-near)"), (False, "var(--on-far)")) if len(columns) <= MOST_WRITTEN else ():
+        cells = [
+            (i, j, value)
+            for i, row in enumerate(values)
+            for j, value in enumerate(row)
+            if value is not None and (value - low <= MIDDLE * (high - low)) == near
+        ]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "text",
+                "x": [j for _, j, _ in cells],
+                "y": [i for i, _, _ in cells],
+                "text": [compact(value) for _, _, value in cells],
+                "textfont": {"size": 10, "color": color},
+                "hoverinfo": "skip",
+            }
+        )
     n = len(columns)
     ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": columns, "tickangle": -45 if n > 3 else 0}
     wrapped = {**ticks, "ticktext": [one.replace(" ", "<br>") for one in columns]} if n <= 3 else ticks
@@ -226,8 +255,8 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
             xaxis=axis(showgrid=False, ticks="", side="bottom", **wrapped),
             yaxis=dataset_axis(rows),
         ),
-        f"Distances by {method} between {len(rows)} sources and {n} targets, from {amount(min(found))} to "
-        f"{amount(max(found))}; the numbers are in the table below.",
+        f"Distances by {method} between {len(rows)} sources and {n} targets, from {amount(low)} to "
+        f"{amount(high)}; the numbers are in the table below.",
         method,
     )
 

@@ -1,0 +1,180 @@
+"""The paper's figures of a run, one file each, in the width of a journal's column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from medsegdist.data.problems import printable
+from medsegdist.distance.distance_table import DistanceRow
+from medsegdist.errors import MissingDependencyError
+from medsegdist.files import bytes_written_whole
+from medsegdist.report.file_names import file_name
+from medsegdist.report.mixtures import MatchedMixtures, ellipse, matched_mixtures
+from medsegdist.report.plots import clustered, compact
+from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
+from medsegdist.report.regression import GainPoint, gain_points, regress
+from medsegdist.report.run import Run
+from medsegdist.report.tables import NAMES, by_distance, methods_of, rank_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 3.5
+"""Inches of a column."""
+
+BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
+"""Of the palette of Okabe and Ito, which color-blind readers can tell apart."""
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.0,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",
+    "svg.hashsalt": "medsegdist",  # the same figure is the same file
+    "text.parse_math": False,  # names are no formulas
+}
+
+_Drawing = tuple[str, float, Callable[["Axes"], None]]
+
+
+def write_figures(run: Run, directory: str | Path, file_format: Literal["svg", "pdf", "png"]) -> list[Path]:
+    """Writes every figure that the run has data for; their names say what they show.
+
+    Args:
+        run: what they are of.
+        directory: where they will be.
+        file_format: of the files.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            "expected matplotlib for figures, found none; install it: pip install 'medsegdist[figures]'."
+        ) from error
+    undated: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    written = []
+    for name, height, draw in _drawings(run):
+        with rc_context(STYLE):
+            figure = Figure(figsize=(WIDTH, height), layout="constrained")
+            draw(figure.subplots())
+            path = Path(directory) / f"{name}.{file_format}"
+            with bytes_written_whole(path) as file:
+                figure.savefig(file, format=file_format, dpi=300, metadata=undated[file_format])
+        written.append(path)
+    return written
+
+
+def _drawings(run: Run) -> Iterator[_Drawing]:
+    """Name, height in inches, and how it is drawn."""
+    table = run.table
+    for dataset in run.record.datasets if run.record else ():
+        yield f"segments_{file_name(dataset.name)}", 3.2, partial(_segments, dataset=dataset)
+    for matched in matched_mixtures(run):
+        name = f"mixtures_{file_name(matched.source)}_to_{file_name(matched.target)}"
+        yield name, 3.4, partial(_matched, record=run.record, matched=matched)
+    for target in run.targets:
+        for method in methods_of(table, target):
+            name = f"ranking_{file_name(method)}_{file_name(target)}"
+            rows = by_distance(table, target, method)
+            yield name, 0.6 + 0.2 * len(rows), partial(_ranking, rows=rows)
+    for method in table.methods:
+        matrix = clustered(table.matrix(method))
+        yield f"distances_{file_name(method)}", 0.9 + 0.24 * len(matrix), partial(_matrix, matrix=matrix)
+        points = gain_points(run, method)
+        if points:
+            yield f"gain_against_{file_name(method)}", 2.6, partial(_gain, method=method, points=points)
+
+
+def _segments(axes: Axes, dataset: DatasetRecord) -> None:
+    """The paper's Fig. 6 and 7."""
+    rows, columns = dataset.histogram.extent
+    mass = np.sqrt(np.array(dataset.histogram.mass))
+    extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+    axes.imshow(mass, cmap="Greys", extent=extent, interpolation="nearest", vmax=1.3 * mass.max())
+    if dataset.mixture is not None:
+        _ellipses(axes, dataset.mixture, ORANGE)
+    axes.set(xlabel="column (pixels)", ylabel="row (pixels)", title=printable(dataset.name))
+
+
+def _matched(axes: Axes, record: StudyRecord | None, matched: MatchedMixtures) -> None:
+    """The paper's Fig. 8."""
+    assert record is not None  # without it nothing is matched
+    datasets = [record.dataset(name) for name in (matched.source, matched.target)]
+    source, target = [dataset.mixture for dataset in datasets if dataset is not None and dataset.mixture is not None]
+    for i, j, mass in matched.lines:
+        ends = np.array([source.means[i], target.means[j]])
+        axes.plot(ends[:, 1], ends[:, 0], color=GRAY, linewidth=0.5 + 10 * mass, solid_capstyle="round", zorder=1)
+    _ellipses(axes, source, ORANGE, label=f"source: {printable(matched.source)}")
+    _ellipses(axes, target, BLUE, linestyle="--", label=f"target: {printable(matched.target)}")
+    rows, columns = next(dataset.histogram.extent for dataset in datasets if dataset is not None)
+    axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
+    axes.set(xlabel="column (pixels)", ylabel="row (pixels)")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
+def _ranking(axes: Axes, rows: list[DistanceRow]) -> None:
+    for place, row in enumerate(rows):
+        color = BLUE if row.rank == 1 else GRAY
+        if row.low is not None and row.high is not None:
+            axes.plot([row.low, row.high], [place, place], color=color)
+        axes.plot(row.distance, place, "o", color=color, markersize=4)
+    if rows[0].noise_floor is not None:
+        axes.axvline(rows[0].noise_floor, color="black", linestyle=":", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [f"{rank_of(row)}  {printable(row.source)}" for row in rows])
+    axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
+    method = rows[0].method
+    axes.set(xlabel=f"distance to {printable(rows[0].target)}", title=NAMES.get(method, printable(method)))
+
+
+def _matrix(axes: Axes, matrix: pd.DataFrame) -> None:
+    values = matrix.to_numpy()
+    low, high = np.nanmin(values), np.nanmax(values)
+    axes.imshow(values, cmap="cividis_r", aspect="auto", vmin=low, vmax=high)
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            dark = value > (low + high) / 2
+            axes.text(j, i, compact(value), ha="center", va="center", size=6, color="white" if dark else "black")
+    axes.set_xticks(range(len(matrix.columns)), list(map(printable, matrix.columns)), rotation=30, ha="right")
+    axes.set_yticks(range(len(matrix)), list(map(printable, matrix.index)))
+
+
+def _gain(axes: Axes, method: str, points: list[GainPoint]) -> None:
+    """The paper's Fig. 9 to 13."""
+    fit = regress(method, points)
+    if fit is not None:
+        places, centers, low, high = zip(*fit.line, strict=True)
+        axes.fill_between(places, low, high, color=GRAY, alpha=0.25, linewidth=0)
+        axes.plot(places, centers, color="black")
+        axes.set_title(f"slope {fit.slope:.3g}, $R^2$ = {fit.r_squared:.2f}, p = {fit.p_slope:.2g}", parse_math=True)
+    markers = (("o", BLUE), ("D", ORANGE), ("s", GREEN))
+    for k, target in enumerate(dict.fromkeys(point.target for point in points)):
+        marker, color = markers[k % len(markers)]
+        of_target = [point for point in points if point.target == target]
+        x, y = ([getattr(point, name) for point in of_target] for name in ("distance", "gain"))
+        axes.plot(x, y, marker, color=color, markersize=4, label=printable(target))
+    axes.axhline(0, color=GRAY, linewidth=0.5)
+    axes.legend()
+    axes.set(xlabel=f"distance, {NAMES.get(method, printable(method))}", ylabel="gain (%)")
+
+
+def _ellipses(axes: Axes, mixture: PlaneMixture, color: str, linestyle: str = "-", label: str | None = None) -> None:
+    for k in range(len(mixture.weights)):
+        line = ellipse(mixture, k)
+        axes.plot(line[:, 1], line[:, 0], color=color, linestyle=linestyle, label=label if k == 0 else None)
