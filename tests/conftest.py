@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 import pytest
 from hypothesis import settings
@@ -28,6 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("realdata"):
                 item.add_marker(pytest.mark.skip(reason=f"{DATA_VARIABLE} names no folder of real data"))
+    browser_tests = [item for item in items if item.get_closest_marker("browser")]
+    lacking = missing_for_browser() if browser_tests else ""
+    for item in browser_tests if lacking else ():
+        item.add_marker(pytest.mark.skip(reason=f"no {lacking}"))
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
     if gpu_tests:
         import torch
@@ -35,6 +41,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in gpu_tests:
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def browser_programs() -> tuple[str | None, str | None]:
+    """Paths of a Chromium and of its driver; None where there is none."""
+    browsers = (which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+    return next((path for path in browsers if path), None), which("chromedriver")
+
+
+def missing_for_browser() -> str:
+    """What tests in a browser lack here; empty if they can run."""
+    browser, driver = browser_programs()
+    needed = {"chromium": browser, "chromedriver": driver, "selenium": find_spec("selenium")}
+    return " and no ".join(name for name, found in needed.items() if not found)
 
 
 @pytest.fixture(scope="session")

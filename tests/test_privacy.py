@@ -119,8 +119,12 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
     assert_silent(result, *EVERYBODY)
     cache = written(tmp_path / "out" / "samples")
     reports = {name: content for name, content in written(tmp_path / "out").items() if not name.startswith("samples/")}
-    assert set(reports) == {"distances.csv"}
+    assert set(reports) == {"distances.csv", "study.json", "report.html"}
     assert naming(reports, *EVERYBODY) == []
+    run("figures", tmp_path / "out", "--out", tmp_path / "figures", "--format", "svg")
+    figures = written(tmp_path / "figures")
+    assert len(figures) > 5
+    assert naming(figures, *EVERYBODY) == []
     assert len(cache) == 9
     assert naming(cache, *IN_HEADER) == []
     # One file of the cache says who is who, and no other one.

@@ -114,8 +114,14 @@ def rank_of(row: DistanceRow) -> str:
 
 
 def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
-    """The methods that compared any source with this target, in the order of the table."""
+    """The methods that compared any source with this target, in the order of the table.
+
+    Raises:
+        ValueError: the table has no such target.
+    """
     found = {row.method for row in table.rows if row.target == target}
+    if not found:
+        raise ValueError(f"expected one of the targets {list(table.targets)}, found '{target}'.")
     return tuple(method for method in table.methods if method in found)
 
 

@@ -1,0 +1,93 @@
+"""Figures and tables for a journal: one file each, of the right size and with the right numbers."""
+
+import re
+import sys
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from medsegdist.errors import MissingDependencyError
+from medsegdist.report.file_names import file_name
+from medsegdist.report.journal import WIDTH, write_figures
+from medsegdist.report.journal_tables import latex, latex_table, write_tables
+from medsegdist.report.run import read_run
+
+FIGURES = {
+    *(f"segments_{name}" for name in ("target", "near", "far")),
+    "mixtures_near_to_target",
+    *(f"ranking_{method}_{name}" for method in ("euclidean", "gmm2d") for name in ("target", "near", "far")),
+    *(f"{what}_{method}" for what in ("distances", "gain_against") for method in ("euclidean", "gmm2d")),
+}
+
+
+def test_svg_figures_are_named_by_what_they_show_and_hold_text(run_folder, tmp_path):
+    paths = write_figures(read_run(run_folder), tmp_path / "figures", "svg")
+    assert {path.name for path in paths} == {f"{name}.svg" for name in FIGURES}
+    for path in paths:
+        root = ElementTree.fromstring(path.read_bytes())
+        assert float(root.get("width").removesuffix("pt")) == pytest.approx(72 * WIDTH)
+        assert "".join(root.itertext()).strip()
+    ranking = (tmp_path / "figures" / "ranking_gmm2d_target.svg").read_text()
+    assert re.search(r">1=?  near<", ranking)
+
+
+@pytest.mark.parametrize("file_format", ["pdf", "png", "svg"])
+def test_the_same_run_gives_the_same_files(run_folder, tmp_path, file_format):
+    run = read_run(run_folder)
+    run = type(run)(run.directory, run.table)  # without a record there are fewer
+    first, second = ({p.name: p.read_bytes() for p in write_figures(run, tmp_path / d, file_format)} for d in "ab")
+    assert first == second
+    assert len(first) == 6 + 2
+    if file_format == "png":
+        with Image.open(tmp_path / "a" / "distances_gmm2d.png") as image:
+            assert image.width == 300 * WIDTH
+
+
+def test_without_matplotlib_it_says_what_to_install(run_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'medsegdist\[figures\]'"):
+        write_figures(read_run(run_folder), tmp_path / "figures", "pdf")
+    assert not (tmp_path / "figures").exists()
+
+
+def test_tables_hold_the_distances_in_the_papers_layout(run_folder, tmp_path):
+    run = read_run(run_folder)
+    names = {path.name for path in write_tables(run, tmp_path)}
+    stems = ("distances_euclidean", "distances_gmm2d", "transfer_results", "p_values", "statistics")
+    assert names == {f"table_{stem}{suffix}" for stem in stems for suffix in (".csv", ".tex")}
+    frame = pd.read_csv(tmp_path / "table_distances_gmm2d.csv", index_col=0, na_values="-")
+    pd.testing.assert_frame_equal(frame, run.table.matrix("gmm2d").round(2), check_names=False)
+    lines = (tmp_path / "table_distances_gmm2d.tex").read_text().splitlines()
+    assert r"Source & target & near & far \\" in lines
+    target = run.table.matrix("gmm2d").loc["near", "target"]
+    assert any(line.startswith(f"near & {target:.2f} & - & ") for line in lines)
+    results = pd.read_csv(tmp_path / "table_transfer_results.csv")
+    assert results.iloc[0].tolist() == ["target", "near", 0.5503, 10.1]  # the mean over two seeds
+    assert len(results) == 6
+    assert len(pd.read_csv(tmp_path / "table_p_values.csv")) == 2
+
+
+def test_latex_shows_every_character_as_it_is():
+    assert latex("50%_a & {b} \\ $x^2$ #1 ~") == (
+        r"50\%\_a \& \{b\} \textbackslash{} \$x\textasciicircum{}2\$ \#1 \textasciitilde{}"
+    )
+    table = latex_table(pd.DataFrame({"a": ["\\input{/etc/passwd}"]}), "50%", "label")
+    assert r"\input" not in table
+    assert r"\caption{50\%}" in table
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("LIDC 1", "LIDC_1"), ("gmm2d", "gmm2d"), ("a/b", "a_b_"), ("../x", "x_"), ("<script>", "script_"), ("", "")],
+)
+def test_names_of_files_are_plain(name, expected):
+    found = file_name(name)
+    assert found.startswith(expected)
+    assert re.fullmatch(r"[A-Za-z0-9_-]*", found)
+
+
+def test_two_names_are_never_one_file():
+    names = ["a b", "a/b", "a:b", "x" * 70, "x" * 71, "\u00e9", "\u00e8", "..", "."]
+    assert len({file_name(name) for name in names}) == len(names)

@@ -1,0 +1,168 @@
+"""Figures: valid for Plotly, true to the numbers, and with names that are text and nothing else."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import torch
+
+from medsegdist.distance.distance_table import DistanceRow, DistanceTable
+from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture_transport import mixture_wasserstein
+from medsegdist.report.mixture_plots import gain_plot, match_plot, segment_plot
+from medsegdist.report.mixtures import FAINTEST, ellipse, match, matched_mixtures
+from medsegdist.report.plots import clustered, compact, label, matrix_plot, ranking_plot, terms_plot
+from medsegdist.report.record import PlaneMixture
+from medsegdist.report.regression import gain_points, regress
+from medsegdist.report.run import read_run
+
+
+def all_plots(folder):
+    run = read_run(folder)
+    table, record = run.table, run.record
+    points = gain_points(run, "gmm2d")
+    yield from (ranking_plot(table, target, "gmm2d") for target in table.targets)
+    yield from (terms_plot(table, target, "gmm2d") for target in table.targets)
+    yield from (matrix_plot(table, method) for method in table.methods)
+    yield from map(segment_plot, record.datasets)
+    yield from (match_plot(record, matched) for matched in matched_mixtures(run))
+    yield from (gain_plot("gmm2d", points, fit) for fit in (regress("gmm2d", points), None))
+
+
+def test_plotly_knows_every_property(run_folder):
+    plots = list(all_plots(run_folder))
+    assert len(plots) == 3 + 3 + 2 + 3 + 1 + 2
+    for plot in plots:
+        text = re.sub(r"var\(--[\w-]+\)", "#123456", json.dumps([plot.data, plot.layout], allow_nan=False))
+        data, layout = json.loads(text)
+        go.Figure(data, layout)  # refuses an unknown property, or a value that is none
+        assert plot.alt.endswith(".")
+
+
+def test_every_color_is_one_of_the_page(run_folder, project_root):
+    css = (project_root / "medsegdist" / "report" / "assets" / "report.css").read_text()
+    defined = set(re.findall(r"^\s*(--[\w-]+):", css, flags=re.MULTILINE))
+    for plot in all_plots(run_folder):
+        assert set(re.findall(r"var\((--[\w-]+)\)", json.dumps([plot.data, plot.layout]))) <= defined
+
+
+def test_the_ranking_shows_distances_intervals_floor_and_shared_ranks():
+    values = {"a": (1.0, 1, True), "b": (2.0, 1, True), "c": (5.0, 3, False)}
+    rows = [
+        DistanceRow(name, "t", "m", d, d, 0.0, d - 0.5, d + 0.5, 0.25, rank, tied, 3, 3, 0.0)
+        for name, (d, rank, tied) in values.items()
+    ]
+    plot = ranking_plot(DistanceTable(tuple(reversed(rows))), "t", "m")
+    *lines, dots = plot.data
+    assert dots["x"] == [1.0, 2.0, 5.0]
+    assert [line["x"] for line in lines] == [[0.5, 1.5], [1.5, 2.5], [4.5, 5.5]]
+    band, floor = plot.layout["shapes"]
+    assert (-0.5 <= band["y0"] < 0, 1 < band["y1"] <= 1.5) == (True, True)
+    assert floor["x0"] == floor["x1"] == 0.25
+    assert plot.layout["yaxis"]["ticktext"] == ["1=  a", "1=  b", "3  c"]
+    assert "1= a at 1 (0.5 to 1.5); 1= b at 2 (1.5 to 2.5); 3 c at 5 (4.5 to 5.5)." in plot.alt
+
+
+def test_the_bars_of_the_terms_add_up_to_the_distances(run_folder):
+    table = read_run(run_folder).table
+    images, masks = terms_plot(table, "target", "gmm2d").data
+    totals = [image + mask for image, mask in zip(images["x"], masks["x"], strict=True)]
+    assert totals == pytest.approx(sorted(row.distance for row in table.ranking("target", "gmm2d")))
+
+
+def square(names, points):
+    """Distances of points on a line; those to themselves are not there, as in a table."""
+    points = np.array(points, dtype=float)
+    distances = abs(points[:, None] - points[None])
+    np.fill_diagonal(distances, np.nan)
+    return pd.DataFrame(distances, list(names), list(names))
+
+
+def test_clustering_brings_near_datasets_together_and_changes_no_number():
+    matrix = square("abcd", [0, 10, 1, 11])
+    ordered = clustered(matrix)
+    assert "".join(ordered.index) in {"acbd", "acdb", "cabd", "cadb", "bdac", "bdca", "dbac", "dbca"}
+    assert list(ordered.index) == list(ordered.columns)
+    pd.testing.assert_frame_equal(ordered.loc[matrix.index, matrix.columns], matrix)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        square("ab", [0, 1]),
+        square("abc", [0, 1, 5]).loc[["a", "b"]],
+        pd.DataFrame([[0, 1, 2], [3, 0, 4], [5, 6, 0]], list("abc"), list("abc"), dtype=float),
+    ],
+)
+def test_what_is_not_symmetric_stays_in_its_order(matrix):
+    assert clustered(matrix) is matrix
+
+
+def test_cells_hold_every_number_once(run_folder):
+    table = read_run(run_folder).table
+    heat, near, far = matrix_plot(table, "gmm2d").data
+    cells = sorted(zip([*near["y"], *far["y"]], [*near["x"], *far["x"]], [*near["text"], *far["text"]], strict=True))
+    expected = [
+        (i, j, compact(value)) for i, row in enumerate(heat["z"]) for j, value in enumerate(row) if value is not None
+    ]
+    assert cells == expected
+    assert len(cells) == 6
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(12_400, "12.4k"), (999.4, "999"), (0.1234, "0.123"), (3.2e6, "3.2M"), (0, "0")]
+)
+def test_compact_numbers(value, said):
+    assert compact(value) == said
+
+
+MIXTURE = PlaneMixture(weights=[1.0], means=[[10, 20]], covariances=[[[4, 1], [1, 2]]])
+
+
+def test_an_ellipse_lies_at_two_standard_deviations():
+    offsets = ellipse(MIXTURE, 0) - np.array([10, 20])
+    squared = np.einsum("ni,ij,nj->n", offsets, np.linalg.inv(MIXTURE.covariances[0]), offsets)
+    np.testing.assert_allclose(squared, 4)
+    np.testing.assert_allclose(offsets[0], offsets[-1])
+
+
+def test_a_component_on_a_line_has_a_flat_ellipse():
+    flat = PlaneMixture(weights=[1.0], means=[[0, 0]], covariances=[[[0, 0], [0, 9]]])
+    line = ellipse(flat, 0)
+    assert np.abs(line[:, 0]).max() == 0
+    assert np.abs(line[:, 1]).max() == pytest.approx(6)
+
+
+def test_matched_mixtures_move_all_mass_at_the_cost_of_mw2(run_folder):
+    run = read_run(run_folder)
+    (matched,) = matched_mixtures(run)
+    nearest = min(run.table.ranking("target", "gmm2d"), key=lambda row: (row.rank, row.distance)).source
+    assert (matched.source, matched.target) == (nearest, "target")
+    one, other = (
+        GaussianMixture.from_dict(run.record.dataset(name).mixture.model_dump()) for name in (nearest, "target")
+    )
+    assert matched.distance == pytest.approx(mixture_wasserstein(one, other))
+    for side, weights in ((0, one.weights), (1, other.weights)):
+        sums = torch.zeros(len(weights), dtype=torch.float64)
+        for line in matched.lines:
+            sums[line[side]] += line[2]
+        assert torch.allclose(sums, weights, atol=len(weights) * FAINTEST)
+
+
+def test_mixtures_that_are_not_known_are_not_matched(run_folder):
+    record = read_run(run_folder).record
+    assert match(record, "near", "nobody") is None
+    bare = record.model_copy(
+        update={"datasets": tuple(d.model_copy(update={"mixture": None}) for d in record.datasets)}
+    )
+    assert match(bare, "near", "target") is None
+
+
+def test_a_label_is_text_and_nothing_else():
+    assert label("<b>a</b> & b") == "&lt;b&gt;a&lt;/b&gt; &amp; b"
+    assert label("a\nb\x1b[2J") == "a b\\x1b[2J"
+    assert label("x" * 80) == "x" * 21 + "\N{HORIZONTAL ELLIPSIS}"
+    assert label("x" * 80, None) == "x" * 80

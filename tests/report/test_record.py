@@ -1,0 +1,129 @@
+"""study.json: what it says is true of the samples, it says nothing of cases, and a broken one is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.errors import DataError
+from medsegdist.report.record import MOST_BINS, StudyRecord
+from medsegdist.report.recording import characteristics, segment_histogram
+from tests.report.making_run import CENTERS, DISTANCES, samples_of
+from tests.synthetic import blobs, dots
+
+
+def test_the_record_survives_the_disk(tmp_path, compared_datasets):
+    _, record = compared_datasets
+    record.save(tmp_path / "study.json")
+    assert StudyRecord.load(tmp_path / "study.json") == record
+
+
+def test_the_record_tells_what_was_compared_and_how(compared_datasets):
+    table, record = compared_datasets
+    assert [dataset.name for dataset in record.datasets] == list(CENTERS)
+    assert {(dataset.samples, dataset.patients, dataset.modality) for dataset in record.datasets} == {(12, 4, "CT")}
+    assert record.bootstrap.replicates == 5
+    assert [method.name for method in record.methods] == list(DISTANCES)
+    for method in record.methods:
+        assert method.optimality_gap == max(row.optimality_gap for row in table.rows if row.method == method.name)
+    gmm = record.methods[1]
+    assert (gmm.options["components"], gmm.options["seed"], gmm.formula["p"]) == (2, 0, 1.0)
+    assert {"Python", "medsegdist", "torch", "POT"} <= set(record.software)
+    assert record.preprocessing["grid"] == [32, 40]
+
+
+def test_the_mixture_is_the_one_that_was_compared(compared_datasets):
+    _, record = compared_datasets
+    for samples, dataset in zip(samples_of(), record.datasets, strict=True):
+        summary = DISTANCES["gmm2d"].metric.summarize(samples)
+        assert GaussianMixture.from_dict(dataset.mixture.model_dump()).means.equal(summary.means)
+
+
+@pytest.mark.parametrize("grid", [(32, 40), (96, 70), (5, 24, 130)])
+def test_a_histogram_is_coarse_and_keeps_mass_and_place(grid):
+    samples = blobs(grid=grid, n=4, center=(0.5, 0.4, 0.6)[-len(grid) :])
+    histogram = segment_histogram(samples)
+    mass = np.array(histogram.mass)
+    assert mass.shape == tuple(min(size, MOST_BINS) for size in grid[-2:])
+    assert histogram.extent == grid[-2:]
+    assert mass.sum() == pytest.approx(1, abs=2e-3)
+    masks = samples.masks.double().numpy().reshape(len(samples), -1, *grid[-2:]).sum(1)
+    exact = np.tensordot(samples.mass.numpy(), masks, 1)
+    for axis in (0, 1):
+        bins, size = mass.shape[axis], grid[-2:][axis]
+        center = (mass.sum(1 - axis) * ((np.arange(bins) + 0.5) * size / bins - 0.5)).sum() / mass.sum()
+        expected = (exact.sum(1 - axis) * np.arange(size)).sum() / exact.sum()
+        assert center == pytest.approx(expected, abs=size / bins)
+
+
+@given(st.integers(1, 200), st.integers(1, MOST_BINS))
+def test_every_pixel_falls_into_one_bin(size, bins):
+    samples = dots("dot", [[(0, size - 1)], [(0, 0)]], grid=(1, size))
+    mass = np.array(segment_histogram(samples, bins).mass)
+    assert mass.shape == (1, min(size, bins))
+    assert mass[0, 0] >= 0.5
+    assert mass[0, -1] >= 0.5
+
+
+def test_characteristics_are_those_of_known_segments():
+    pixels = [[(0, 0)], [(0, 0), (0, 1)], [(0, 0), (9, 9), (9, 8)]]
+    samples = dots("dots", pixels, grid=(10, 10), intensities=[[50], [50, 50], [50, 50, 50]], weights=[1, 2, 1])
+    found = {one.name: one for one in characteristics(samples, "HU")}
+    area, share = found["Segment area"], found["Share of the image"]
+    assert (area.low, area.median, area.high, area.unit) == (1, 2, 2, "pixels")
+    assert (share.median, share.unit) == (2, "%")
+    assert (found["Regions in a sample"].low, found["Regions in a sample"].high) == (1, 1)
+    contrast = found["Contrast to the rest of the image"]
+    assert (contrast.median, contrast.unit) == (50, "HU")
+
+
+def test_a_segment_that_fills_the_image_has_no_contrast():
+    samples = dots("full", [[(0, 0), (0, 1)]], grid=(1, 2))
+    assert characteristics(samples)[-1].median == 0
+
+
+def test_nothing_in_the_record_names_a_case_or_a_patient(tmp_path, compared_datasets):
+    _, record = compared_datasets
+    record.save(tmp_path / "study.json")
+    text = (tmp_path / "study.json").read_text()
+    for samples in samples_of():
+        assert not [one for one in (*samples.case_ids, *samples.patient_ids) if one in text]
+
+
+def spoilt(record: StudyRecord, change) -> str:
+    content = record.model_dump(mode="json")
+    change(content)
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("datasets"), "found in datasets: Field required"),
+        (lambda c: c.update(format="something else"), "found in format: Input should be 'medsegdist study'"),
+        (lambda c: c.update(version=2), "found in version: Input should be 1"),
+        (lambda c: c["datasets"][0]["histogram"].update(mass=[[0.1] * 65]), "should have at most 64 items"),
+        (lambda c: c["datasets"][0]["histogram"].update(mass=[[0.1], [0.1, 0.2]]), "expected rows of one length"),
+        (lambda c: c["datasets"][0]["mixture"]["weights"].pop(), "expected as many weights as means"),
+        (lambda c: c["datasets"][0]["mixture"].update(weights=[0.9, 0.9]), "positive weights that sum to 1"),
+        (lambda c: c["datasets"][0]["mixture"]["covariances"][0].reverse(), "found a broken one"),
+    ],
+)
+def test_a_broken_record_is_refused(tmp_path, compared_datasets, change, message):
+    _, record = compared_datasets
+    path = tmp_path / "study.json"
+    path.write_text(spoilt(record, change))
+    with pytest.raises(DataError, match=message) as caught:
+        StudyRecord.load(path)
+    assert f"{path}: expected what `medsegdist rank` writes there" in str(caught.value)
+    assert "run it again, or remove the file" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe\x00"])
+def test_what_is_no_record_is_refused(tmp_path, content):
+    (tmp_path / "study.json").write_bytes(content)
+    with pytest.raises(DataError, match="expected what `medsegdist rank` writes there"):
+        StudyRecord.load(tmp_path / "study.json")
