@@ -68,12 +68,13 @@ def run_tasks(
 
 
 @contextmanager
-def dask_cluster(address: str, *, retries: int = 2) -> Iterator[Executor]:
+def dask_cluster(address: str, *, retries: int = 2, resources: Mapping[str, float] | None = None) -> Iterator[Executor]:
     """The workers of a Dask cluster. Samples that lie in a folder are opened by each worker at the same path.
 
     Args:
         address: of the scheduler, such as tcp://host:8786.
         retries: how often a task is tried again.
+        resources: what each task takes of a worker's, such as {"GPU": 1}.
 
     Raises:
         MissingDependencyError: Dask is not installed.
@@ -95,7 +96,7 @@ def dask_cluster(address: str, *, retries: int = 2) -> Iterator[Executor]:
             "workers with `dask worker`."
         ) from error
     with client:
-        executor = client.get_executor(pure=False, retries=retries)
+        executor = client.get_executor(pure=False, retries=retries, resources=dict(resources or {}))
         try:
             yield executor
             executor.shutdown()

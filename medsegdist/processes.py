@@ -30,7 +30,7 @@ WORTHWHILE = 10.0
 """Seconds that processes must save before they are started unasked: about twice what starting them takes."""
 
 # What costs most to import; the main module is not among it, for it may be a script that does more than define.
-_PRELOADED = ["medsegdist.distance.ranking"]
+_PRELOADED = ("medsegdist.distance.ranking",)
 
 
 def available_cores() -> int:
@@ -82,16 +82,18 @@ class LocalProcesses(Executor):
     Args:
         workers: how many; 1 works in this process. None starts one for each core, up to 8, as soon as the pace of the
             first tasks shows that it saves more time than it costs.
+        preloaded: modules that the fork server imports, if it does not run yet.
 
     Raises:
         ValueError: workers is less than 1.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, *, preloaded: Sequence[str] = _PRELOADED) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")
         self.count = process_count(workers)
         self._asked_for = workers is not None
+        self._preloaded = preloaded
         self._pool: ProcessPoolExecutor | None = None
 
     def help_with(self, seconds: float, tasks: int) -> bool:
@@ -111,7 +113,7 @@ class LocalProcesses(Executor):
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """As every executor does."""
         if self._pool is None:
-            self._pool = process_pool(self.count, _PRELOADED)
+            self._pool = process_pool(self.count, self._preloaded)
         return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

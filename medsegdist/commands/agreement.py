@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import AsJson, reported_errors
+from medsegdist.commands.console import reported_errors
+from medsegdist.commands.options import AsJson
 from medsegdist.errors import DataError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import AsJson, progress_bars, reported_errors
+from medsegdist.commands.console import progress_bars, reported_errors
+from medsegdist.commands.options import AsJson
 from medsegdist.commands.reading import read_samples
 
 if TYPE_CHECKING:

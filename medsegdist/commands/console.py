@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,8 +13,6 @@ from rich.text import Text
 
 from medsegdist.data.problems import printable
 from medsegdist.errors import MedSegDistError
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
 
 
 def progress_bars() -> Progress:

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import AsJson, reported_errors
+from medsegdist.commands.console import reported_errors
+from medsegdist.commands.options import AsJson
 
 if TYPE_CHECKING:
     from medsegdist.transfer.paper_statistics import PaperComparison

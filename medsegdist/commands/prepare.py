@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import AsJson, bar, progress_bars, reported_errors
+from medsegdist.commands.console import bar, progress_bars, reported_errors
+from medsegdist.commands.options import AsJson
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest

@@ -11,7 +11,6 @@ from rich.markup import escape
 
 from medsegdist.commands.console import reported_errors
 
-NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report.html beside distances.csv.")]
 RunFolder = Annotated[
     Path, typer.Argument(help="Folder that rank, distances or demo wrote.", metavar="DIR", file_okay=False)
 ]

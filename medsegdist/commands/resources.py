@@ -4,45 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from medsegdist.errors import MedSegDistError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        help="Processes that read files and compare datasets, one core each. "
-        "[default: one for each core where that saves time]",
-        min=1,
-    ),
-]
-Dask = Annotated[
-    str | None,
-    typer.Option(
-        "--dask",
-        help="Scheduler of a Dask cluster that compares in the place of processes here, such as tcp://host:8786.",
-        metavar="URL",
-    ),
-]
-Memory = Annotated[
-    str | None,
-    typer.Option(
-        "--memory",
-        help="Most memory that a process takes for costs and blocks of pixels, such as 2GiB. [default: what it takes]",
-        metavar="SIZE",
-    ),
-]
-
 
 @contextmanager
 def chosen_executor(workers: int | None, dask: str | None) -> Iterator[Executor]:
-    """What computes a table of distances.
+    """What does the work of a command.
 
     Args:
         workers: processes of this machine; None starts them where that saves time.

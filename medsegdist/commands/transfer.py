@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from math import ceil
 from pathlib import Path
@@ -21,6 +21,8 @@ from medsegdist.commands.console import bar, progress_bars
 from medsegdist.errors import ManifestError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from rich.progress import Progress
 
     from medsegdist.data.manifest import Study
@@ -35,6 +37,7 @@ def transfer(
     cache: Path | None,
     device: str,
     workers: int | None,
+    dask: str | None,
     dry_run: bool,
     include_not_converged: bool,
     bundle: bool,
@@ -49,6 +52,7 @@ def transfer(
         cache: folder of prepared samples; None is below `out`.
         device: where to compute.
         workers: processes that train; None is one for each core on a CPU, and one on a GPU.
+        dask: address of a Dask scheduler whose workers train instead; on CUDA each run asks for one resource "GPU".
         dry_run: shows the plan and its cost, and trains nothing.
         include_not_converged: also writes gains whose pre-training or baseline did not converge.
         bundle: also writes the pre-training of each target's best source as a MONAI Bundle.
@@ -56,7 +60,6 @@ def transfer(
     """
     from medsegdist.data.manifest import load_study
     from medsegdist.transfer.study import run_study
-    from medsegdist.transfer.workers import local_workers
 
     described = load_study(study_file)
     for name in targets or ():
@@ -70,7 +73,7 @@ def transfer(
         count = min(_workers(workers, device), max(1, len(to_do)))
         if not dry_run:
             advance = bar(progress, "Training")
-            with nullcontext() if count == 1 else local_workers(count) as executor:
+            with _executor(count, dask, device) as executor:
                 result = run_study(
                     study,
                     device=device,
@@ -125,6 +128,19 @@ def _steps_bar(progress: Progress) -> Callable[[str, int, int], None]:
     return lambda title, done, total: progress.update(
         task, description=escape(title[:1].upper() + title[1:]), completed=done, total=total
     )
+
+
+def _executor(count: int, dask: str | None, device: str) -> AbstractContextManager[Executor | None]:
+    """What does the runs; None is this process."""
+    if dask is not None:
+        from medsegdist.executors import dask_cluster
+
+        return dask_cluster(dask, resources={"GPU": 1} if device.startswith("cuda") else None)
+    if count == 1:
+        return nullcontext()
+    from medsegdist.transfer.workers import local_workers
+
+    return local_workers(count)
 
 
 def _workers(asked: int | None, device: str) -> int:

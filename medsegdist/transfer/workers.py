@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing.connection import wait
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from typing import Any
 
-import torch
+from medsegdist.processes import LocalProcesses
 
 
 class InThisProcess(Executor):
@@ -29,40 +23,11 @@ class InThisProcess(Executor):
         return future
 
 
-@contextmanager
-def local_workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes with one thread each, which end with this one, however it ends.
-
-    They come from a fork server that imports torch and MONAI once, in seconds; a worker takes milliseconds from then
-    on, and is kept for many runs. An exception in the block, such as Ctrl-C, ends them in the middle of their runs.
+def local_workers(count: int) -> LocalProcesses:
+    """Processes of one thread each, which are kept for many runs and end with this one.
 
     Args:
         count: how many.
     """
-    context = multiprocessing.get_context("forkserver")
     # torch imports its compiler when the first optimizer is made.
-    context.set_forkserver_preload(["medsegdist.transfer.performing", "torch._dynamo"])
-    others = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start)
-    try:
-        yield executor
-    except BaseException:
-        for worker in set(multiprocessing.active_children()) - others:
-            worker.terminate()
-        raise
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _start() -> None:
-    # Ctrl-C reaches every process of the terminal; the parent ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    return LocalProcesses(count, preloaded=["medsegdist.transfer.performing", "torch._dynamo"])

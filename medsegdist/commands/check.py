@@ -1,0 +1,54 @@
+"""`medsegdist check`: every problem of a study's datasets at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from medsegdist.commands.comparing import configured_distances
+from medsegdist.commands.console import bar, progress_bars, reported_errors
+from medsegdist.commands.options import AsJson, StudyFile, Workers
+
+
+def check(
+    study_file: StudyFile,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read every voxel, not the headers only: slower, and finds all.")
+    ] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Lists every problem of a study's datasets at once, and changes nothing.
+
+    Exit status 1 if there is an error, 0 if there are only warnings, or nothing.
+    """
+    from medsegdist.data.checking import check_study
+    from medsegdist.data.manifest import load_study
+    from medsegdist.report.tables import problem_table
+
+    with reported_errors():
+        study = load_study(study_file)
+        configured_distances(study.methods or (), study, study_file, seed=0)
+        with progress_bars() as progress:
+            problems = check_study(
+                study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers
+            )
+    errors = sum(problem.severity == "error" for problem in problems)
+    read = "every voxel" if full else "the headers"
+    if as_json:
+        typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
+    elif problems:
+        console = Console()
+        console.print(problem_table(problems))
+        console.print(
+            f"Errors: {errors}, warnings: {len(problems) - errors}, in {read} of {len(study.datasets)} datasets."
+        )
+    else:
+        Console().print(f"No problem found in {read} of {len(study.datasets)} datasets.")
+    if not (full or as_json or errors):
+        Console().print("--full reads every voxel.")
+    raise typer.Exit(1 if errors else 0)

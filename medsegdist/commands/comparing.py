@@ -1,0 +1,176 @@
+"""What `medsegdist demo`, `rank` and `distances` have in common: from a study's file to tables, files and a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from medsegdist.commands.console import bar, progress_bars
+from medsegdist.commands.reading import read_samples
+from medsegdist.commands.report import leave_report
+from medsegdist.commands.resources import chosen_executor, size_in_bytes
+from medsegdist.errors import ManifestError
+
+if TYPE_CHECKING:
+    from medsegdist.data.manifest import Study
+    from medsegdist.distance.dataset_distance import DatasetDistance
+    from medsegdist.distance.distance_table import DistanceTable
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is to be compared, how, and where the results go.
+
+    Args:
+        study_file: the study.
+        targets: names; None takes the study's, none at all every dataset.
+        methods: names; None takes the study's, else the paper's.
+        out: folder of distances.csv, comparisons.csv, study.json and report.html.
+        cache: folder of prepared samples; None is below `out`.
+        device: where to compute.
+        seed: of all that is random.
+        replicates: how often patients are drawn anew.
+        workers: processes; None chooses.
+        dask: address of a Dask scheduler, to use its workers instead.
+        memory: a size such as "2GiB" for costs and blocks of pixels.
+    """
+
+    study_file: Path
+    targets: Sequence[str] | None
+    methods: Sequence[str] | None
+    out: Path
+    cache: Path | None
+    device: str
+    seed: int
+    replicates: int
+    workers: int | None
+    dask: str | None
+    memory: str | None
+
+
+def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: bool, as_json: bool) -> None:
+    """Computes the distances of a study, saves them and prints them.
+
+    Args:
+        comparison: what to do.
+        matrices: prints the distances of all pairs.
+        rankings: prints the sources of each target in their order.
+        report: leaves report.html.
+        as_json: prints JSON instead of tables.
+    """
+    study, table = _distances(comparison)
+    _show(study, table, comparison.out, as_json, matrices=matrices, rankings=rankings)
+    leave_report(comparison.out, wanted=report)
+
+
+def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
+    """Distances of a study to its targets, also as distances.csv."""
+    from medsegdist.data.checking import refuse_shared_images
+    from medsegdist.data.manifest import load_study
+    from medsegdist.distance.bootstrap import Bootstrap
+    from medsegdist.distance.mask_metrics import PAPER_METHODS
+    from medsegdist.distance.ranking import compare_all
+    from medsegdist.report.record import FILE_NAME
+    from medsegdist.report.recording import record_study
+
+    study = load_study(asked.study_file)
+    for manifest in study.datasets:
+        manifest.check_one_foreground()
+    names = [manifest.name for manifest in study.datasets]
+    # Where all pairs are asked for, the study still says what is ranked for what.
+    ranked = asked.targets or study.targets
+    targets = study.targets if asked.targets is None else asked.targets or names
+    for name in targets:
+        if name not in names:
+            raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
+    configured = configured_distances(
+        asked.methods or study.methods or PAPER_METHODS, study, asked.study_file, asked.seed
+    )
+    refuse_shared_images(study.model_copy(update={"targets": tuple(ranked)}))
+    bootstrap = Bootstrap(asked.replicates, seed=asked.seed) if asked.replicates else None
+    summaries: dict[tuple[str, str], Any] = {}
+    budget = None if asked.memory is None else size_in_bytes(asked.memory)
+    with progress_bars() as progress, chosen_executor(asked.workers, asked.dask) as executor:
+        samples = [
+            one.to(asked.device)
+            for one in read_samples(study, asked.cache or asked.out / "samples", asked.workers, progress)
+        ]
+        advance = bar(progress, "Comparing")
+        table = compare_all(
+            samples,
+            configured,
+            targets=targets,
+            sources=study.sources or names,
+            bootstrap=bootstrap,
+            memory=budget,
+            executor=executor,
+            progress=lambda done, total, what: advance(done, total),
+            summarized=lambda name, method, summary: summaries.update({(name, method): summary}),
+        )
+        described = bar(progress, "Describing")
+        record = record_study(
+            study, samples, configured, table, summaries=summaries, bootstrap=bootstrap, progress=described
+        )
+    table.save(asked.out / "distances.csv")
+    record.save(asked.out / FILE_NAME)
+    alone = [one.name for one in samples if len(one.patients) < 2] if asked.replicates else []
+    if alone:
+        said = f"No interval for distances of {', '.join(alone)}: one patient does not tell how patients differ."
+        Console(stderr=True).print(escape(said))
+    return study, table
+
+
+def configured_distances(
+    methods: Sequence[str], study: Study, study_file: Path, seed: int
+) -> dict[str, DatasetDistance]:
+    """The distances of these names, with the options of the study's `distance`."""
+    from medsegdist.distance.dataset_distance import DatasetDistance
+    from medsegdist.distance.mask_metrics import all_metrics
+    from medsegdist.distance.mask_metrics.options import with_options
+
+    metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
+    for name in methods:
+        if name not in metrics:
+            raise ManifestError(f"expected a method among {', '.join(metrics)}, found '{name}'.")
+    try:
+        of_masks, of_formula = study.distance.of_masks(), study.distance.of_formula()
+        return {
+            name: DatasetDistance(with_options(metrics[name], of_masks), seed=seed, **of_formula) for name in methods
+        }
+    except ValueError as error:
+        raise ManifestError(f"{study_file}: distance: {error}") from error
+
+
+def _show(study: Study, table: DistanceTable, out: Path, as_json: bool, *, matrices: bool, rankings: bool) -> None:
+    from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table, verdict
+
+    if as_json:
+        by_target = {
+            target: {"mean_ranks": mean_ranks(table, target), "verdict": verdict(table, target)}
+            for target in table.targets
+        }
+        typer.echo(
+            json.dumps(
+                {"study": study.name, "targets": by_target, "distances": [asdict(row) for row in table.rows]}, indent=2
+            )
+        )
+        return
+    console = Console()
+    simulated = [f"{manifest.name}: {manifest.simulated}" for manifest in study.datasets if manifest.simulated]
+    if matrices:
+        for rendered in distance_tables(table):
+            console.print(rendered)
+    if rankings:
+        for target in table.targets:
+            console.print(ranking_table(table, target))
+            console.print(escape(verdict(table, target)), "\n")
+    if simulated:
+        console.print("Simulated here:", *(escape(line) for line in simulated), sep="\n  ")
+    console.print(f"All distances: {escape(str(out / 'distances.csv'))}", soft_wrap=True)

@@ -1,0 +1,53 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
+Targets = Annotated[list[str] | None, typer.Option("--target", help="Target, repeatable. [default: the study's]")]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="Method to compute, repeatable. [default: the study's, else the paper's five]"),
+]
+Cache = Annotated[
+    Path | None, typer.Option("--cache", help="Folder for prepared samples. [default: OUT/samples]", file_okay=False)
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
+Seed = Annotated[int, typer.Option(help="Of clusterings, fits, choices of samples and draws of patients.")]
+Replicates = Annotated[
+    int, typer.Option("--bootstrap", help="How often patients are drawn anew for intervals; 0 does not.", min=0)
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes that read files and compare datasets, one core each. "
+        "[default: one for each core where that saves time]",
+        min=1,
+    ),
+]
+TrainingWorkers = Annotated[
+    int | None, typer.Option("--workers", help="Processes that train. [default: one for each core; 1 on a GPU]", min=1)
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        help="Scheduler of a Dask cluster that works in the place of processes here, such as tcp://host:8786.",
+        metavar="URL",
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        help="Most memory that a process takes for costs and blocks of pixels, such as 2GiB. [default: what it takes]",
+        metavar="SIZE",
+    ),
+]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report.html beside distances.csv.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
