@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from monai.engines import SupervisedEvaluator
@@ -82,6 +83,15 @@ def make_evaluator(
 def uses_amp(recipe: Recipe, device: torch.device) -> bool:
     """Whether to compute in bfloat16: on CUDA only."""
     return recipe.amp and device.type == "cuda"
+
+
+class Bfloat16Inferer(SimpleInferer):
+    """Runs a network in bfloat16 where that loses nothing that matters."""
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """(b, 1, *grid) logits of (b, 1, *grid) images on the network's device."""
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+            return network(inputs, *args, **kwargs)
 
 
 def quiet_logger() -> logging.Logger:

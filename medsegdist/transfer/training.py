@@ -20,7 +20,7 @@ from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
 from medsegdist.transfer.checkpoint import load_state
 from medsegdist.transfer.devices import check_device
 from medsegdist.transfer.dice import KEY_METRIC
-from medsegdist.transfer.evaluation import make_evaluator, quiet_logger, uses_amp
+from medsegdist.transfer.evaluation import Bfloat16Inferer, make_evaluator, quiet_logger, uses_amp
 from medsegdist.transfer.handlers import (
     BestWeights,
     FiniteLoss,
@@ -208,15 +208,12 @@ class _Run:
             optimizer=optimizer,
             loss_function=make_loss(recipe.loss),
             prepare_batch=lambda batch, *_, **__: (batch["image"], batch["label"]),
-            amp=uses_amp(recipe, self.device),
-            amp_kwargs={"dtype": torch.bfloat16},
+            # MONAI's own `amp` scales losses, as float16 needs and bfloat16 does not, and skips steps by the way.
+            inferer=Bfloat16Inferer() if uses_amp(recipe, self.device) else None,
             decollate=False,
             optim_set_to_none=True,
         )
         trainer.logger = quiet_logger()
-        if trainer.amp:
-            # bfloat16 has the range of float32: there is nothing to scale, and no step to skip.
-            trainer.scaler = torch.cuda.amp.GradScaler(enabled=False)
         trainer.state.iteration, trainer.state.epoch = start, start // recipe.validate_every
         validating = replace(recipe, batch_size=self.batch_size)
         evaluator, _ = make_evaluator(network, self.samples, self.split.validation, validating, self.device)

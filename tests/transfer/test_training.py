@@ -276,6 +276,23 @@ def test_recipes_that_mean_nothing_are_refused(change, message):
         replace(quick(), **change)
 
 
+def test_training_in_bfloat16_keeps_weights_and_loss_in_float32(monkeypatch):
+    # On a CPU, where nobody asks for it: the same code as on CUDA.
+    monkeypatch.setattr("medsegdist.transfer.training.uses_amp", lambda recipe, device: True)
+    samples, seen = disks(), []
+    recipe = quick(network=SMALL_DEEPLAB, steps=120, validate_every=40, learning_rate=1e-2)
+
+    def watched():
+        network = build_network(SMALL_DEEPLAB, 2)
+        network.classifier.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+        return network
+
+    result = train(samples, halves(samples), recipe, seed=0, make_network=watched)
+    assert torch.bfloat16 in seen
+    assert all(value.dtype == torch.float32 for value in result.network.parameters())
+    assert result.dice > 0.9
+
+
 @pytest.mark.gpu
 def test_a_gpu_learns_as_a_cpu_does():
     samples = disks()
