@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import os
 import pickle
+import textwrap
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from medsegdist.data.case import Case
+from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.manifest import Preprocessing, load_dataset
 from medsegdist.errors import DataError
 from tests.data.making import labels, voxels, write_picture, write_pictures, write_volume
 
@@ -227,3 +230,14 @@ def test_real_volumes_of_many_shapes(data_root):
         item = layout.loader()(case.as_item())
         assert item["image"].shape == item["label"].shape
         assert item["image"].ndim == 4
+
+
+def test_the_readme_describes_a_dataset_that_can_be_read(tmp_path, project_root):
+    text = (project_root / "README.md").read_text(encoding="utf-8")
+    block = text.split("All of `liver.yaml`")[1].split("```yaml")[1].split("```")[0]
+    (tmp_path / "liver.yaml").write_text(textwrap.dedent(block))
+    write_pictures(tmp_path / "liver", names=("101_1009", "101_1010", "102_7"))
+    manifest = load_dataset(tmp_path / "liver.yaml")
+    assert [case.patient_id for case in manifest.layout.cases()] == ["101", "101", "102"]
+    samples = load_dataset_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))
+    assert samples.patients == ("101", "102")
