@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import pandas as pd
@@ -148,11 +149,10 @@ def _task_vectors(
     study: Study, networks: dict[str, nn.Module], datasets: dict[str, SegmentationSamples]
 ) -> dict[str, Tensor]:
     """What each dataset asks of the first network; its last layer is trained on each of them."""
-    weights = next(iter(networks.values())).state_dict()
+    first = next(iter(networks.values()))
     vectors = {}
     for name, samples in datasets.items():
-        probe = next(iter(networks.values()))
-        probe.load_state_dict(weights)
+        probe = deepcopy(first)
         step = max(1, len(samples) // PROBED)
         images, masks = _inputs(study, samples, range(0, len(samples), step)[:PROBED])
         head = _last(probe, nn.Conv2d, nn.ConvTranspose2d)
@@ -170,7 +170,6 @@ def _task_vectors(
             draw=lambda logits: torch.bernoulli(logits.sigmoid()),
             parameters=others,
         )
-    next(iter(networks.values())).load_state_dict(weights)
     return vectors
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from medsegdist.commands.console import progress_bars, reported_errors
-from medsegdist.commands.options import AsJson
+from medsegdist.commands.options import AsJson, Cache, StudyFile
 from medsegdist.commands.reading import read_samples
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 
 def characteristics(
-    study_file: Annotated[
-        Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")
-    ],
+    study_file: StudyFile,
     out: Annotated[
         Path,
         typer.Option("--out", help="Folder for characteristics.csv and characteristic_distances.csv.", file_okay=False),
@@ -35,10 +33,7 @@ def characteristics(
         Path | None,
         typer.Option(help="gains.csv: also correlate the differences between datasets with gain.", metavar="GAINS.csv"),
     ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option("--cache", help="Folder for prepared samples. [default: OUT/samples]", file_okay=False),
-    ] = None,
+    cache: Cache = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read files. [default: as needed]", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from medsegdist.data.samples import SegmentationSamples
 
 
-def read_samples(study: Study, cache: Path, workers: int | None, progress: Progress) -> Iterator[SegmentationSamples]:
-    """The samples of each dataset of a study, in its order.
+def read_samples(
+    study: Study, cache: Path, workers: int | None, progress: Progress, names: Iterable[str] | None = None
+) -> Iterator[SegmentationSamples]:
+    """The samples of each dataset of a study.
 
     Args:
         study: what to read.
         cache: folder of prepared samples.
         workers: processes that read; None leaves it to the loader.
         progress: where it is shown.
+        names: which datasets, in that order; None takes all, in the study's.
     """
     from medsegdist.data.dataset import load_dataset_samples
 
-    for manifest in study.datasets:
+    for manifest in study.datasets if names is None else map(study.dataset, names):
         advance = bar(progress, f"Reading {manifest.name}")
         yield load_dataset_samples(manifest, study.preprocessing, cache=cache, progress=advance, workers=workers)

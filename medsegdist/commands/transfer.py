@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from medsegdist.commands.console import bar, progress_bars
+from medsegdist.commands.reading import read_samples
 from medsegdist.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -94,25 +95,13 @@ def transfer(
 def _prepared(
     described: Study, targets: Sequence[str], out: Path, cache: Path | None, progress: Progress
 ) -> TransferStudy:
-    from medsegdist.data.dataset import load_dataset_samples
     from medsegdist.transfer.recipe import IntensityScale
     from medsegdist.transfer.study import prepare_study
 
     wanted = dict.fromkeys([*targets, *(source for target in targets for source in described.sources_of(target))])
-    manifests = [described.dataset(name) for name in wanted]
-    for manifest in manifests:
-        manifest.check_one_foreground()
-    folder = cache or out / "samples"
-    samples = [
-        load_dataset_samples(
-            manifest,
-            described.preprocessing,
-            cache=folder,
-            progress=bar(progress, f"Reading {manifest.name}"),
-            workers=None,
-        )
-        for manifest in manifests
-    ]
+    for name in wanted:
+        described.dataset(name).check_one_foreground()
+    samples = list(read_samples(described, cache or out / "samples", None, progress, wanted))
     return prepare_study(
         samples,
         described.transfer,

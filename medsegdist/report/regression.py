@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medsegdist.report.run import Run
+from medsegdist.report.run import Gain, Run
 
 FEWEST = 4
 """Pairs that a line with a band needs."""
@@ -64,13 +64,16 @@ class Regression:
 
 def gain_points(run: Run, method: str) -> list[GainPoint]:
     """All pairs that have a distance by the method and a gain, in the order of the distances."""
+    gains: dict[tuple[str, str], list[Gain]] = {}
+    for gain in run.gains:
+        gains.setdefault((gain.source, gain.target), []).append(gain)
     found = []
     for row in run.table.rows:
-        gains = [gain for gain in run.gains if (gain.source, gain.target) == (row.source, row.target)]
-        if row.method == method and gains:
-            dice = statistics.fmean(gain.dice for gain in gains)
-            mean = statistics.fmean(gain.gain_percent for gain in gains)
-            found.append(GainPoint(row.source, row.target, row.distance, dice, mean, len(gains)))
+        of_pair = gains.get((row.source, row.target))
+        if row.method == method and of_pair:
+            dice = statistics.fmean(gain.dice for gain in of_pair)
+            mean = statistics.fmean(gain.gain_percent for gain in of_pair)
+            found.append(GainPoint(row.source, row.target, row.distance, dice, mean, len(of_pair)))
     return found
 
 
@@ -81,24 +84,26 @@ def regress(method: str, points: Sequence[GainPoint]) -> Regression | None:
         method: of the distances.
         points: at least 4 for a result.
     """
-    import statsmodels.api as sm
+    from medsegdist.transfer.pairs import TransferPair
+    from medsegdist.transfer.regression import LEVEL, fit_line, least_squares
 
     distances = np.array([point.distance for point in points])
     if len(points) < FEWEST or np.ptp(distances) <= 1e-9 * np.abs(distances).max():
         return None
-    fit = sm.OLS(np.array([point.gain for point in points]), sm.add_constant(distances)).fit()
+    pairs = [TransferPair(point.source, point.target, point.distance, point.gain) for point in points]
+    line = fit_line(pairs)
+    result, unit = least_squares(pairs)
     places = np.linspace(distances.min(), distances.max(), 41)
-    band = fit.get_prediction(sm.add_constant(places)).conf_int()
-    centers = fit.params[0] + fit.params[1] * places
-    low, high = fit.conf_int()[1]
+    at = result.get_prediction(np.column_stack([np.ones(len(places)), places / unit]))
+    band = at.conf_int(alpha=1 - LEVEL)
     return Regression(
         method=method,
         points=tuple(points),
-        intercept=float(fit.params[0]),
-        slope=float(fit.params[1]),
-        slope_interval=(float(low), float(high)),
-        r_squared=float(fit.rsquared),
-        p_intercept=float(fit.pvalues[0]),
-        p_slope=float(fit.pvalues[1]),
-        line=tuple(zip(places.tolist(), centers.tolist(), *band.T.tolist(), strict=True)),
+        intercept=line.intercept,
+        slope=line.slope,
+        slope_interval=(line.slope_low, line.slope_high),
+        r_squared=line.r_squared,
+        p_intercept=line.p_intercept,
+        p_slope=line.p_slope,
+        line=tuple(zip(places.tolist(), at.predicted_mean.tolist(), *band.T.tolist(), strict=True)),
     )

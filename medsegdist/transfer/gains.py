@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from medsegdist.files import written_whole
+from medsegdist.transfer.records import relative_gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def gain_percent(dice: float, dice_baseline: float) -> float:
         dice: after the transfer.
         dice_baseline: without it.
     """
-    return 100 * (dice - dice_baseline) / dice_baseline if dice_baseline else float("nan")
+    return relative_gain(dice, dice_baseline) if dice_baseline else math.nan
 
 
 def write_gains(path: Path, gains: Iterable[Gain]) -> None:

@@ -19,6 +19,7 @@ from medsegdist.transfer.checkpoint import load_weights, save_weights
 from medsegdist.transfer.evaluation import evaluate
 from medsegdist.transfer.plan import Run
 from medsegdist.transfer.proven import ProvenResult, hardened, second_checkpoint, train_proven
+from medsegdist.transfer.records import NOT_CONVERGED
 from medsegdist.transfer.splits import Split, split_source, split_target
 from medsegdist.transfer.training import Progress, train
 
@@ -133,7 +134,7 @@ def _described(
         "source": run.source,
         "target": run.target,
         "seed": run.seed,
-        "status": "done" if proven.converged else "not_converged",
+        "status": "done" if proven.converged else NOT_CONVERGED,
         "dice": None if tested is None else tested.dice,
         "dice_per_sample": None if tested is None else tested.dice_per_sample,
         "validation_dice": training.dice,

@@ -13,7 +13,7 @@ UNNAMED_METHOD = "distance"
 """The method of distances that stand in a table without a column of that name."""
 
 NOT_CONVERGED = "not_converged"
-"""What the column `status` of `gains.csv` says of a run whose pre-training collapsed."""
+"""What the column `status` of `gains.csv`, and a run's own in `runs.jsonl`, say of a training that collapsed."""
 
 ROUNDED = 0.1
 """Gains printed with one digit, as the paper's are, may lie this far from Eq. 20 of the Dice scores."""

@@ -21,6 +21,7 @@ from medsegdist.transfer.overlap import seen_test_samples
 from medsegdist.transfer.performing import Assignment, forget_state, perform
 from medsegdist.transfer.plan import Run, plan_runs
 from medsegdist.transfer.recipe import IntensityScale
+from medsegdist.transfer.records import NOT_CONVERGED
 from medsegdist.transfer.shared_data import share
 from medsegdist.transfer.splits import split_source, split_target
 from medsegdist.transfer.workers import InThisProcess
@@ -237,8 +238,8 @@ def _result(study: TransferStudy, failures: Mapping[str, str]) -> TransferResult
         before = [found for need in run.needs if (found := outcomes.get(need)) is not None]
         baseline = float(before[-1]["dice"])
         status = "ok" if baseline else "undefined"
-        if any(one["status"] == "not_converged" for one in before):
-            status = "not_converged"
+        if any(one["status"] == NOT_CONVERGED for one in before):
+            status = NOT_CONVERGED
         gain = Gain(run.source or "", run.target or "", run.seed, float(outcome["dice"]), baseline, status)
         (gains if run.kind == "fine_tuning" else controls).append(gain)
     titles = {run.key: run.title for run in study.runs}
@@ -246,7 +247,7 @@ def _result(study: TransferStudy, failures: Mapping[str, str]) -> TransferResult
     return TransferResult(
         gains=tuple(gains),
         controls=tuple(controls),
-        not_converged=tuple(titles[key] for key, outcome in ended if outcome["status"] == "not_converged"),
+        not_converged=tuple(titles[key] for key, outcome in ended if outcome["status"] == NOT_CONVERGED),
         failed=tuple((titles[key], reason) for key, reason in failures.items()),
         done=sum(outcome["status"] == "done" for _, outcome in ended),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,17 @@ def main(folder: Path, workers: int) -> TransferResult:
         return run_study(prepared)
     with local_workers(workers) as executor:
         return run_study(prepared, executor=executor)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """What runs.jsonl says of each run."""
+    return [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

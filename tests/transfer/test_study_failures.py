@@ -1,0 +1,217 @@
+"""The grid of runs when something fails: what is said, what is left, and where the next start goes on."""
+
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+import pytest
+
+from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, PreprocessingMismatchError
+from medsegdist.transfer import performing
+from medsegdist.transfer import study as grid
+from medsegdist.transfer.study import run_study
+from medsegdist.transfer.training import train
+from medsegdist.transfer.workers import InThisProcess
+from tests.transfer.making import disks
+from tests.transfer.studies import TARGETS, datasets, lines, main, rows, study
+from tests.transfer.test_training import Exploding
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_study_goes_on_to_the_same_gains(workers, tmp_path):
+    whole = tmp_path / "whole"
+    main(whole, 1)
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "tests.transfer.studies", str(folder), str(workers)]
+    kills = 0
+    for ended in (1, 5, 12):
+        process = subprocess.Popen(command, start_new_session=True)
+        while process.poll() is None:
+            written = folder / "runs.jsonl"
+            # In the middle of a run: some ended, and one has left a state.
+            if (
+                written.exists()
+                and written.read_bytes().count(b"\n") >= ended
+                and list((folder / "runs").glob("*.state.pt"))
+            ):
+                process.send_signal(signal.SIGKILL)
+                kills += process.wait() == -signal.SIGKILL
+            time.sleep(0.002)
+    assert kills == 3
+    assert len(lines(folder)) < len(lines(whole))
+    # Workers end with their parent.
+    time.sleep(1)
+    main(folder, workers)
+    for name in ("gains.csv", "controls.csv"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_state_that_was_left_is_used_and_then_deleted(tmp_path, monkeypatch):
+    real = performing.train
+    begun = []
+
+    def killed(*args, **options):
+        real(*args, **{**options, "progress": None})
+        begun.append(options["checkpoint"])
+        raise KeyboardInterrupt
+
+    prepared = study(tmp_path, seeds=(0,))
+    with monkeypatch.context() as patched:
+        patched.setattr("medsegdist.transfer.proven.train", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(prepared)
+    assert begun[0].exists()
+    steps = []
+
+    def watched(*args, **options):
+        return real(*args, **{**options, "progress": lambda done, _: steps.append(done)})
+
+    monkeypatch.setattr("medsegdist.transfer.proven.train", watched)
+    run_study(study(tmp_path, seeds=(0,)))
+    # One baseline was at its end; the other one and three pre-trainings take eight steps each.
+    assert len(steps) == 4 * 8
+    assert not begun[0].exists()
+
+
+def failing(name, error, seeds=(0, 1)):
+    def perform(assignment, progress=None):
+        if assignment.run.source == name and assignment.run.kind == "pretraining" and assignment.run.seed in seeds:
+            raise error
+        return performing.perform(assignment, progress)
+
+    return perform
+
+
+def test_a_failed_run_stops_only_what_rests_on_it_and_is_tried_again(finished, tmp_path, monkeypatch):
+    error = ConvergenceError("the training diverged")
+    with monkeypatch.context() as patched:
+        patched.setattr(grid, "perform", failing("other", error, seeds=(1,)))
+        result = run_study(study(tmp_path))
+    assert result.failed == (
+        ("pretraining other, seed 1", "the training diverged"),
+        ("fine-tuning other -> near, seed 1", "it rests on a run that failed"),
+        ("fine-tuning other -> far, seed 1", "it rests on a run that failed"),
+    )
+    assert len(rows(tmp_path / "gains.csv")) == 6
+    written = [line for line in lines(tmp_path) if line["status"] == "failed"]
+    assert [(line["kind"], line["error"]) for line in written] == [("pretraining", "the training diverged")]
+    again = run_study(study(tmp_path))
+    assert again.failed == ()
+    assert (tmp_path / "gains.csv").read_bytes() == (finished[0] / "gains.csv").read_bytes()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("shape"), DataError("damaged")])
+def test_any_error_of_a_run_is_written_down(error, tmp_path, monkeypatch):
+    monkeypatch.setattr(grid, "perform", failing("other", error))
+    result = run_study(study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2))
+    assert result.failed[0][1] == str(error)
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    leftover = tmp_path / "runs" / ".0123456789abcdef.state.pt.77.partial"
+    prepared = study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2)
+    leftover.write_bytes(b"half")
+    run_study(prepared)
+    assert not leftover.exists()
+
+
+def test_a_message_names_the_dataset(tmp_path, monkeypatch):
+    def diverging(*args, **options):
+        return train(*args, **{**options, "make_network": Exploding})
+
+    monkeypatch.setattr("medsegdist.transfer.proven.train", diverging)
+    result = run_study(study(tmp_path, seeds=(0,)))
+    reasons = {title: reason for title, reason in result.failed if "diverged" in reason}
+    assert set(reasons) == {
+        "baseline near, seed 0",
+        "baseline far, seed 0",
+        *(f"pretraining {name}, seed 0" for name in ("near", "far", "other")),
+    }
+    assert all(f"dataset '{title.split()[1].strip(',')}'" in reason for title, reason in reasons.items())
+
+
+def test_a_lost_worker_ends_the_study_in_words(tmp_path):
+    class Broken(InThisProcess):
+        def submit(self, fn, /, *args, **kwargs):
+            future = Future()
+            future.set_exception(BrokenProcessPool("A child process terminated abruptly"))
+            return future
+
+    with pytest.raises(
+        MedSegDistError, match=r"a worker process ended before .* with fewer workers: finished runs are"
+    ):
+        run_study(study(tmp_path), executor=Broken())
+
+
+def test_two_processes_on_one_study_are_one_too_many(tmp_path, monkeypatch):
+    prepared, found = study(tmp_path, seeds=(0,)), []
+
+    def perform(assignment, progress=None):
+        with pytest.raises(MedSegDistError, match="another process is working on this study; wait for it"):
+            run_study(prepared)
+        found.append(assignment)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grid, "perform", perform)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(prepared)
+    assert found
+
+
+def test_lost_weights_of_a_pretraining_are_made_again(tmp_path):
+    prepared = study(tmp_path, seeds=(0,))
+    run_study(prepared)
+    before = (tmp_path / "gains.csv").read_bytes()
+    lost = next((tmp_path / "runs").glob("*.weights.pt"))
+    content = lost.read_bytes()
+    lost.unlink()
+    run_study(study(tmp_path, seeds=(0,)))
+    assert lost.read_bytes() == content
+    assert (tmp_path / "gains.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("collapsed", ["other", "near"])
+def test_what_did_not_converge_is_listed_and_kept_out_of_the_gains(collapsed, tmp_path, monkeypatch):
+    def perform(assignment, progress=None):
+        outcome = performing.perform(assignment, progress)
+        run = assignment.run
+        if (run.kind == "pretraining" and run.source == collapsed) or (
+            run.kind == "baseline" and run.target == collapsed
+        ):
+            outcome["status"] = "not_converged"
+        return outcome
+
+    monkeypatch.setattr(grid, "perform", perform)
+    changes = {"seeds": (0,), "steps": 2, "fine_tuning_steps": 2}
+    result = run_study(study(tmp_path, **changes))
+    expected = [f"pretraining {collapsed}, seed 0"]
+    if collapsed in TARGETS:
+        expected.insert(0, f"baseline {collapsed}, seed 0")
+    assert list(result.not_converged) == expected
+    assert all(collapsed not in (row["source"], row["target"]) for row in rows(tmp_path / "gains.csv"))
+    assert len(rows(tmp_path / "gains.csv")) == sum(gain.status == "ok" for gain in result.gains) > 0
+    run_study(study(tmp_path, **changes), include_not_converged=True)
+    status = {(row["source"], row["target"]): row["status"] for row in rows(tmp_path / "gains.csv")}
+    assert len(status) == 4
+    assert all((value == "not_converged") == (collapsed in pair) for pair, value in status.items())
+
+
+def test_datasets_that_were_prepared_in_two_ways_are_refused(tmp_path):
+    samples = datasets()
+    samples[1] = replace(samples[1], preprocessing="another")
+    with pytest.raises(
+        PreprocessingMismatchError, match=r"expected datasets that were prepared alike, .*'far' has another"
+    ):
+        study(tmp_path, samples)
+
+
+def test_a_split_that_cannot_be_is_found_before_anything_is_trained(tmp_path):
+    samples = [*datasets()[:2], disks("other", patients=1)]
+    with pytest.raises(DataError, match="dataset 'other': expected at least 2 patients to pre-train on"):
+        study(tmp_path, samples)
+    assert not list(tmp_path.iterdir())
