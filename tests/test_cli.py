@@ -95,6 +95,20 @@ def test_no_report_is_written_where_none_is_wanted_and_no_old_one_stays(study, t
         assert StudyRecord.load(out / "study.json").datasets[0].mixture is None
 
 
+def test_a_run_that_is_cut_off_leaves_nothing_of_an_earlier_one(study, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run("rank", study, "--method", "euclidean", "--out", out)
+
+    def full(self, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(StudyRecord, "save", full)
+    result = run("rank", study, "--method", "gmm2d", "--out", out, status=2)
+    assert "No space left on device" in result.stderr
+    assert {path.name for path in out.iterdir()} == {"samples", "distances.csv", "comparisons.csv"}
+    assert set(pd.read_csv(out / "distances.csv")["method"]) == {"gmm2d"}
+
+
 def test_figures_are_written_for_a_journal(study, tmp_path):
     run("rank", study, "--method", "gmm2d", "--no-report", "--out", tmp_path / "out")
     shown = run("figures", tmp_path / "out", "--format", "svg").stdout

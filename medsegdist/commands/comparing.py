@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from medsegdist.commands.console import bar, progress_bars
 from medsegdist.commands.reading import read_samples
-from medsegdist.commands.report import leave_report
+from medsegdist.commands.report import leave_report, save_run
 from medsegdist.commands.resources import chosen_executor, size_in_bytes
 from medsegdist.errors import ManifestError
 
@@ -77,7 +77,6 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
     from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.mask_metrics import PAPER_METHODS
     from medsegdist.distance.ranking import compare_all
-    from medsegdist.report.record import FILE_NAME
     from medsegdist.report.recording import record_study
 
     study = load_study(asked.study_file)
@@ -118,8 +117,7 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
         record = record_study(
             study, samples, configured, table, summaries=summaries, bootstrap=bootstrap, progress=described
         )
-    table.save(asked.out / "distances.csv")
-    record.save(asked.out / FILE_NAME)
+    save_run(table, record, asked.out)
     alone = [one.name for one in samples if len(one.patients) < 2] if asked.replicates else []
     if alone:
         said = f"No interval for distances of {', '.join(alone)}: one patient does not tell how patients differ."

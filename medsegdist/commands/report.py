@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from medsegdist.commands.console import reported_errors
+
+if TYPE_CHECKING:
+    from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.report.record import StudyRecord
 
 RunFolder = Annotated[
     Path, typer.Argument(help="Folder that rank, distances or demo wrote.", metavar="DIR", file_okay=False)
@@ -53,16 +57,31 @@ def figures(
     Console().print(f"{len(written)} files: {escape(str(folder))}", soft_wrap=True)
 
 
+def save_run(table: DistanceTable, record: StudyRecord, out: Path) -> None:
+    """Writes distances.csv, comparisons.csv and study.json; what an earlier run left never stands beside new distances.
+
+    Args:
+        table: the distances.
+        record: how they came about.
+        out: the folder.
+    """
+    from medsegdist.report.record import FILE_NAME
+
+    for name in (FILE_NAME, "report.html"):
+        (out / name).unlink(missing_ok=True)
+    table.save(out / "distances.csv")
+    record.save(out / FILE_NAME)
+
+
 def leave_report(out: Path, *, wanted: bool) -> None:
     """Writes the report of the run that was just saved, and says on standard error where it is.
 
     Args:
         out: its folder.
-        wanted: False removes an older report, which would be of other distances.
+        wanted: False writes none.
     """
     page = out / "report.html"
     if not wanted:
-        page.unlink(missing_ok=True)
         return
     from medsegdist.report.page import write_report
     from medsegdist.report.run import read_run

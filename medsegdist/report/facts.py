@@ -69,9 +69,9 @@ def _basis(run: Run, target: str, nearest: str) -> str:
     said = f"It rests on {of_target} of {target}, {_count(sources, 'source')} and {_count(methods, 'method')}"
     if record and record.bootstrap:
         drawn = record.bootstrap
-        said += f"; how sure it is was told by drawing patients anew {drawn.replicates} times"
+        said += f"; patients were drawn anew {drawn.replicates} times to tell how sure it is"
     elif not run.table.comparisons:
-        said += "; no patients were drawn anew, so how sure it is remains unsaid"
+        said += "; patients were not drawn anew, so how sure it is remains open"
     alike = alike_by(run.table, target, nearest)
     concerned = [record.dataset(name) for name in (target, nearest, *alike)] if record else []
     if any(dataset is not None and dataset.simulated for dataset in concerned):

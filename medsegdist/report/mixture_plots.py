@@ -121,7 +121,7 @@ def gain_plot(method: str, points: list[GainPoint], regression: Regression | Non
             320,
             showlegend=True,
             legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
-            xaxis=amount_axis([point.distance for point in points], title=distance, rangemode="normal"),
+            xaxis=amount_axis([point.distance for point in points], title=distance, range=None),
             yaxis=axis(nticks=6, title={"text": "gain (%)", "standoff": 6}, **zero),
             margin={"l": 4, "r": 14, "t": 30, "b": 40},
         ),

@@ -19,7 +19,7 @@ from medsegdist.report.tables import amount, by_distance, rank_of
 LONGEST_LABEL = 22
 """Characters of a name beside an axis; the whole name is in the table and under the pointer."""
 
-MOST_WRITTEN = 12
+MOST_WRITTEN = 5
 """Columns of a matrix at most whose cells hold their numbers."""
 
 ROW_HEIGHT, FRAME_HEIGHT = 25, 62
@@ -93,8 +93,9 @@ def axis(**more: Any) -> dict[str, Any]:
 def amount_axis(amounts: Sequence[float], **more: Any) -> dict[str, Any]:
     """An axis of distances, from 0."""
     # "s" writes 15k, but 0.5 as 500m.
-    tick_format = "~s" if max(amounts) >= 10 else "~r"
-    return axis(rangemode="tozero", nticks=5, tickformat=tick_format, tickangle=0) | more
+    most = max(amounts)
+    tick_format = "~s" if most >= 10 else "~r"
+    return axis(range=[0, 1.05 * most or 1], nticks=5, tickformat=tick_format, tickangle=0) | more
 
 
 def dataset_axis(labels: list[str], **more: Any) -> dict[str, Any]:

@@ -86,8 +86,10 @@ def test_the_answer_comes_first_in_the_words_of_the_terminal(run_folder, html):
     ]
     assert verdict(table, "target") in page.text
     assert page.text.index(verdict(table, "target")) < page.text.index("Nearest source on top")
+    # Of all pairs, only what the study asked for is answered.
+    assert [one["aria-label"] for one in page.of("article")] == ["target"]
     assert "It rests on 12 samples of 4 patients of target, 2 sources and 2 methods" in page.text
-    assert "how sure it is was told by drawing patients anew 5 times; the data is simulated" in page.text
+    assert "patients were drawn anew 5 times to tell how sure it is; the data is simulated" in page.text
 
 
 def test_every_number_of_the_table_is_on_the_page(run_folder, html):
@@ -108,7 +110,7 @@ def test_a_folder_with_distances_alone(run_folder):
         (run_folder / name).unlink()
     page = Page(render(read_run(run_folder)))
     assert "There is no study.json beside distances.csv" in page.text
-    assert "no patients were drawn anew, so how sure it is remains unsaid" in page.text
+    assert "patients were not drawn anew, so how sure it is remains open" in page.text
     assert "Not known: there is no study.json." in page.text
     assert not {"segments", "matches", "characteristics", "gains"} & {one.get("id") for one in page.of("section")}
 
