@@ -23,7 +23,7 @@ RunFolder = Annotated[
 def report(
     directory: RunFolder,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The page. [default: DIR/report.html]", dir_okay=False)
+        Path | None, typer.Option("--out", help="The page. Default: DIR/report.html.", dir_okay=False)
     ] = None,
 ) -> None:
     """Writes what a run found as one HTML page, which needs no network.
@@ -41,7 +41,7 @@ def report(
 def figures(
     directory: RunFolder,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the files. [default: DIR/figures]", file_okay=False)
+        Path | None, typer.Option("--out", help="Folder for the files. Default: DIR/figures.", file_okay=False)
     ] = None,
     file_format: Annotated[Literal["svg", "pdf", "png"], typer.Option("--format", help="Of the figures.")] = "pdf",
 ) -> None:

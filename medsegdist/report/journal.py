@@ -15,8 +15,8 @@ from medsegdist.distance.distance_table import DistanceRow
 from medsegdist.errors import MissingDependencyError
 from medsegdist.files import bytes_written_whole
 from medsegdist.report.file_names import file_name
+from medsegdist.report.matrix_plot import clustered, compact
 from medsegdist.report.mixtures import MatchedMixtures, ellipse, matched_mixtures
-from medsegdist.report.plots import clustered, compact
 from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
 from medsegdist.report.regression import GainPoint, gain_points, regress
 from medsegdist.report.run import Run

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from medsegdist.report.mixtures import MatchedMixtures, ellipse
-from medsegdist.report.plots import MASS_SCALE, Plot, amount_axis, axis, label, layout
+from medsegdist.report.plots import Plot, amount_axis, axis, label, layout
 from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
 from medsegdist.report.regression import GainPoint, Regression
 from medsegdist.report.tables import amount
 
 GRID_HEIGHT = 260
+MASS_SCALE = [[0.0, "var(--surface)"], [0.5, "var(--scale-middle)"], [1.0, "var(--scale-near)"]]
 
 
 def segment_plot(dataset: DatasetRecord) -> Plot:

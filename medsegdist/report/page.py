@@ -17,9 +17,10 @@ from markupsafe import Markup
 from medsegdist.data.problems import printable
 from medsegdist.files import written_whole
 from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed, simulated
+from medsegdist.report.matrix_plot import matrix_plot
 from medsegdist.report.mixture_plots import gain_plot, match_plot, segment_plot
 from medsegdist.report.mixtures import matched_mixtures
-from medsegdist.report.plots import Plot, matrix_plot, ranking_plot, terms_plot
+from medsegdist.report.plots import Plot, ranking_plot, terms_plot
 from medsegdist.report.regression import gain_points, regress
 from medsegdist.report.run import Run
 from medsegdist.report.tables import NAMES, amount, mean_ranks, methods_of, rank_of

@@ -7,11 +7,6 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
-from scipy.spatial.distance import squareform
-
 from medsegdist.data.problems import printable
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.report.tables import amount, by_distance, rank_of
@@ -19,17 +14,9 @@ from medsegdist.report.tables import amount, by_distance, rank_of
 LONGEST_LABEL = 22
 """Characters of a name beside an axis; the whole name is in the table and under the pointer."""
 
-MOST_WRITTEN = 5
-"""Columns of a matrix at most whose cells hold their numbers."""
-
 ROW_HEIGHT, FRAME_HEIGHT = 25, 62
 """Pixels for each dataset, and for the axis."""
 
-MIDDLE = 0.4
-"""Where in a color scale text changes its color."""
-
-SCALE = [[0.0, "var(--scale-near)"], [MIDDLE, "var(--scale-middle)"], [1.0, "var(--scale-far)"]]
-MASS_SCALE = [[0.0, "var(--surface)"], [0.5, "var(--scale-middle)"], [1.0, "var(--scale-near)"]]
 NOTHING = "rgba(0,0,0,0)"
 
 
@@ -199,90 +186,6 @@ def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
         f"Image term and mask term of the distances to {target}, method {method}: {said}.",
         method,
     )
-
-
-def matrix_plot(table: DistanceTable, method: str) -> Plot:
-    """All distances of a method; where all pairs are there, datasets that are near each other lie side by side."""
-    matrix = clustered(table.matrix(method))
-    rows, columns = ([label(str(name)) for name in names] for names in (matrix.index, matrix.columns))
-    values = [[None if pd.isna(value) else float(value) for value in row] for row in matrix.to_numpy()]
-    hover = [
-        [
-            "" if value is None else f"{label(str(s), None)}<br>to {label(str(t), None)}<br>{amount(value)}"
-            for t, value in zip(matrix.columns, row, strict=True)
-        ]
-        for s, row in zip(matrix.index, values, strict=True)
-    ]
-    found = [value for row in values for value in row if value is not None]
-    low, high = min(found), max(found)
-    data: list[dict[str, Any]] = [
-        {
-            "type": "heatmap",
-            "z": values,
-            "colorscale": SCALE,
-            "showscale": False,
-            "xgap": 1,
-            "ygap": 1,
-            "hoverinfo": "text",
-            "hovertext": hover,
-            "hoverongaps": False,
-        }
-    ]
-    for near, color in ((True, "var(--on-near)"), (False, "var(--on-far)")) if len(columns) <= MOST_WRITTEN else ():
-        cells = [
-            (i, j, value)
-            for i, row in enumerate(values)
-            for j, value in enumerate(row)
-            if value is not None and (value - low <= MIDDLE * (high - low)) == near
-        ]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "text",
-                "x": [j for _, j, _ in cells],
-                "y": [i for i, _, _ in cells],
-                "text": [compact(value) for _, _, value in cells],
-                "textfont": {"size": 10, "color": color},
-                "hoverinfo": "skip",
-            }
-        )
-    n = len(columns)
-    ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": columns, "tickangle": -45 if n > 3 else 0}
-    wrapped = {**ticks, "ticktext": [one.replace(" ", "<br>") for one in columns]} if n <= 3 else ticks
-    return Plot(
-        data,
-        layout(
-            ROW_HEIGHT * len(rows) + 90,
-            xaxis=axis(showgrid=False, ticks="", side="bottom", **wrapped),
-            yaxis=dataset_axis(rows),
-        ),
-        f"Distances by {method} between {len(rows)} sources and {n} targets, from {amount(low)} to "
-        f"{amount(high)}; the numbers are in the table below.",
-        method,
-    )
-
-
-def clustered(matrix: pd.DataFrame) -> pd.DataFrame:
-    """A symmetric matrix in the order of a hierarchical clustering; any other one as it is."""
-    names = list(matrix.columns)
-    if set(matrix.index) != set(names) or len(names) < 3:
-        return matrix
-    square = matrix.loc[names, names].to_numpy(copy=True)
-    np.fill_diagonal(square, 0.0)
-    if not np.isfinite(square).all() or not np.allclose(square, square.T, rtol=1e-6) or (square < 0).any():
-        return matrix
-    condensed = squareform((square + square.T) / 2, checks=False)
-    order = leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))
-    ordered = [names[k] for k in order]
-    return matrix.loc[ordered, ordered]
-
-
-def compact(value: float) -> str:
-    """Three digits: 12.4k."""
-    for limit, unit in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
 
 
 def _hover(row: DistanceRow) -> str:

@@ -12,9 +12,10 @@ import torch
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_transport import mixture_wasserstein
+from medsegdist.report.matrix_plot import clustered, compact, matrix_plot
 from medsegdist.report.mixture_plots import gain_plot, match_plot, segment_plot
 from medsegdist.report.mixtures import FAINTEST, ellipse, match, matched_mixtures
-from medsegdist.report.plots import clustered, compact, label, matrix_plot, ranking_plot, terms_plot
+from medsegdist.report.plots import label, ranking_plot, terms_plot
 from medsegdist.report.record import PlaneMixture
 from medsegdist.report.regression import gain_points, regress
 from medsegdist.report.run import read_run
