@@ -14,7 +14,9 @@ from medsegdist.commands.check import check
 from medsegdist.commands.comparing import Comparison, compare
 from medsegdist.commands.console import reported_errors
 from medsegdist.commands.fetch import fetch
+from medsegdist.commands.init import init
 from medsegdist.commands.lidc import subsets
+from medsegdist.commands.loudness import loudness
 from medsegdist.commands.options import (
     AsJson,
     Cache,
@@ -33,12 +35,14 @@ from medsegdist.commands.options import (
 from medsegdist.commands.paper import paper
 from medsegdist.commands.prepare import export_lidc, prepare
 from medsegdist.commands.report import figures, report
+from medsegdist.commands.schema import schema
 from medsegdist.errors import MedSegDistError
 
 app = typer.Typer(
     help="Distances between binary medical segmentation datasets, to choose what to pre-train on.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    callback=loudness,
 )
 Out = Annotated[Path, typer.Option("--out", help="Folder for distances.csv and report.html.", file_okay=False)]
 
@@ -157,7 +161,7 @@ def transfer(
         )
 
 
-for command in (report, figures, agreement, characteristics, paper, prepare):
+for command in (report, figures, agreement, characteristics, paper, prepare, init, schema):
     app.command()(command)
 app.add_typer(fetch, name="fetch")
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)

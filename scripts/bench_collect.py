@@ -35,7 +35,7 @@ from scipy import ndimage
 
 from medsegdist import load_dataset_samples
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.parallel import available_cores
+from medsegdist.processes import available_cores
 from medsegdist.data.preprocessing import Preprocessing
 
 SHAPE = (512, 512, 120)

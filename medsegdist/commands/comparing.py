@@ -16,6 +16,7 @@ from medsegdist.commands.console import bar, progress_bars
 from medsegdist.commands.reading import read_samples
 from medsegdist.commands.report import leave_report, save_run
 from medsegdist.commands.resources import chosen_executor, size_in_bytes
+from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
     targets = study.targets if asked.targets is None else asked.targets or names
     for name in targets:
         if name not in names:
-            raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'.")
+            raise ManifestError(
+                f"expected a target among the datasets {', '.join(names)}, found '{name}'{nearest(name, names) or '.'}"
+            )
     configured = configured_distances(
         asked.methods or study.methods or PAPER_METHODS, study, asked.study_file, asked.seed
     )
@@ -136,7 +139,9 @@ def configured_distances(
     metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
     for name in methods:
         if name not in metrics:
-            raise ManifestError(f"expected a method among {', '.join(metrics)}, found '{name}'.")
+            raise ManifestError(
+                f"expected a method among {', '.join(metrics)}, found '{name}'{nearest(name, metrics) or '.'}"
+            )
     try:
         of_masks, of_formula = study.distance.of_masks(), study.distance.of_formula()
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,14 +12,21 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from medsegdist.commands.loudness import LOGGER, bars_are_wanted
 from medsegdist.data.problems import printable
 from medsegdist.errors import MedSegDistError
 
 
 def progress_bars() -> Progress:
-    """Bars on standard error, gone when they are done; use it as a context manager."""
+    """Bars on standard error, gone when they are done, with the time left; use it as a context manager.
+
+    With --quiet there are none, and with --verbose each is a line in the log as it begins and ends.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # Elsewhere than on a terminal a bar would be an empty line.
+    wanted = console.is_terminal and bars_are_wanted()
+    return Progress(*columns, console=console, transient=True, disable=not wanted)
 
 
 def bar(progress: Progress, description: str) -> Callable[[int, int], None]:
@@ -29,7 +37,15 @@ def bar(progress: Progress, description: str) -> Callable[[int, int], None]:
         description: what is being done.
     """
     task = progress.add_task(escape(description), total=None)
-    return lambda done, total: progress.update(task, completed=done, total=total)
+    begun = time.perf_counter()
+    LOGGER.info("%s", printable(description))
+
+    def advance(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+        if done == total:
+            LOGGER.info("%s: %d done in %.1f s", printable(description), total, time.perf_counter() - begun)
+
+    return advance
 
 
 @contextmanager
@@ -38,11 +54,21 @@ def reported_errors() -> Iterator[None]:
     try:
         yield
     except (MedSegDistError, OSError) as error:
-        _tell("Error:", [_in_words(error), *_notes(error)])
+        show_error(error)
         raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
+    # A prompt makes an Abort of Ctrl-C.
+    except (KeyboardInterrupt, typer.Abort) as error:
         _tell("Interrupted.", _notes(error))
         raise typer.Exit(130) from error
+
+
+def show_error(error: BaseException) -> None:
+    """What went wrong, in words, on standard error.
+
+    Args:
+        error: its message and its notes are shown.
+    """
+    _tell("Error:", [_in_words(error), *_notes(error)])
 
 
 def _in_words(error: BaseException) -> str:

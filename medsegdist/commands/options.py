@@ -7,11 +7,20 @@ from typing import Annotated
 
 import typer
 
+from medsegdist.commands.completion import dataset_names, method_names
+
 StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
-Targets = Annotated[list[str] | None, typer.Option("--target", help="Target, repeatable. [default: the study's]")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", help="Target, repeatable. [default: the study's]", autocompletion=dataset_names),
+]
 Methods = Annotated[
     list[str] | None,
-    typer.Option("--method", help="Method to compute, repeatable. [default: the study's, else the paper's five]"),
+    typer.Option(
+        "--method",
+        help="Method to compute, repeatable. [default: the study's, else the paper's five]",
+        autocompletion=method_names,
+    ),
 ]
 Cache = Annotated[
     Path | None, typer.Option("--cache", help="Folder for prepared samples. [default: OUT/samples]", file_okay=False)

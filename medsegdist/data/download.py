@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medsegdist.data.store import check_vacant
+from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import DataError, ManifestError, MissingDependencyError
 
 _LIDC_FOLDERS = "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
@@ -71,7 +72,8 @@ def fetch_decathlon(task: str, directory: Path) -> Path:
     from monai.apps.utils import download_url, extractall
 
     if task not in DecathlonDataset.resource:
-        raise ManifestError(f"expected a task among {', '.join(DecathlonDataset.resource)}, found '{task}'.")
+        tasks = list(DecathlonDataset.resource)
+        raise ManifestError(f"expected a task among {', '.join(tasks)}, found '{task}'{nearest(task, tasks) or '.'}")
     check_vacant(directory / task)
     url = DecathlonDataset.resource[task]
     directory.mkdir(parents=True, exist_ok=True)

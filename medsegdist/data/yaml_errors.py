@@ -106,7 +106,10 @@ def explain(
 
 def nearest(found: object, allowed: Iterable[str]) -> str:
     """A phrase that names what `found` was probably meant to be; empty if nothing is near."""
-    close = difflib.get_close_matches(found[:100], list(allowed), n=1) if isinstance(found, str) else []
+    # Nobody means GMM3D to be something else than gmm3d.
+    names = {name.casefold(): name for name in allowed}
+    near = difflib.get_close_matches(found[:100].casefold(), list(names), n=1) if isinstance(found, str) else []
+    close = [names[name] for name in near]
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

@@ -1,0 +1,280 @@
+"""`medsegdist init`: from folders of images and masks to a study that can be checked and ranked."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from medsegdist.commands.console import bar, progress_bars, reported_errors, show_error
+from medsegdist.commands.loudness import is_quiet
+from medsegdist.commands.schema import SCHEMA_FILE
+from medsegdist.data.problems import printable
+from medsegdist.errors import ManifestError, MedSegDistError
+from medsegdist.files import written_whole
+
+if TYPE_CHECKING:
+    from medsegdist.data.recognition.examined import Examined
+    from medsegdist.data.recognition.foreground import Choice
+    from medsegdist.data.recognition.proposal import Proposal
+
+Modality = Annotated[
+    str | None, typer.Option("--modality", help="Modality of all folders, such as CT. [default: what each tells]")
+]
+Foreground = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--foreground",
+        metavar="[FOLDER=]LABELS",
+        help="Where masks have several labels: all (as one), each (a dataset of each), or names or values such as 1,2. "
+        "Repeatable, a dataset of each.",
+    ),
+]
+
+
+def init(
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", help="Folder of the dataset that needs a source; '${VARIABLES}' are kept.", metavar="DIR"
+        ),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="Folder of a dataset to pre-train on, repeatable.", metavar="DIR"),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="The study to write.", dir_okay=False)] = Path("study.yaml"),
+    modality: Modality = None,
+    foreground: Foreground = None,
+    dimensions: Annotated[
+        int, typer.Option("--dimensions", help="2 compares axial slices, 3 volumes.", min=2, max=3)
+    ] = 2,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what is proposed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the study that is there.")] = False,
+) -> None:
+    """Looks at folders of images and masks, and writes a study about them.
+
+    On a terminal it asks for what no option says. The study explains each of its entries.
+    """
+    with reported_errors():
+        _refuse_existing(out, force)
+        _check_modality(modality)
+        ask = _ask if _on_terminal() and not yes else None
+        folders = _folders(target, source or (), ask)
+        proposals = _proposals(folders, foreground or (), modality, ask)
+        text, targets = _study(proposals, folders[0], dimensions, out, ask)
+        _refuse_existing(out, force)
+        with written_whole(out) as file:
+            file.write(text)
+    _show(proposals, targets, out)
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+_Ask = Callable[[str, str], str]
+
+
+def _ask(question: str, default: str) -> str:
+    return str(typer.prompt(question, default=default or None, err=True)).strip()
+
+
+def _refuse_existing(out: Path, force: bool) -> None:
+    if out.exists() and not force:
+        raise MedSegDistError(f"{out} exists already; choose another --out, or replace it by --force.")
+
+
+def _check_modality(modality: str | None) -> None:
+    from medsegdist.data.manifest import DatasetManifest
+    from medsegdist.data.yaml_errors import nearest
+
+    known = get_args(DatasetManifest.model_fields["modality"].annotation)
+    if modality is not None and known and modality not in known:
+        hint = nearest(modality, known) or "."
+        raise MedSegDistError(f"expected --modality to be one of {', '.join(known)}, found '{modality}'{hint}")
+
+
+def _folders(target: str | None, sources: Sequence[str], ask: _Ask | None) -> list[Examined]:
+    """What lies in the folders, that of the target first.
+
+    Args:
+        target: its folder; None asks.
+        sources: the folders of the others; none are asked for.
+        ask: how to ask; None does not.
+    """
+    if target is not None:
+        found = [_looked_into(target)]
+    elif ask is None:
+        raise MedSegDistError(
+            "expected --target DIR and --source DIR, found no target; name both, or run init on a terminal to be asked."
+        )
+    else:
+        found = [_asked_for("Folder of the target, the dataset that needs a source", ask)]
+    found += [_looked_into(source) for source in sources]
+    while ask is not None and not sources:
+        question = "Folder of a source, a dataset to pre-train on ('none' ends)"
+        answer = ask(question, "none" if len(found) > 1 else "")
+        if answer == "none":
+            break
+        with _told_of():
+            found.append(_looked_into(answer))
+    paths = [one.path for one in found]
+    doubled = [one.given for k, one in enumerate(found) if one.path in paths[:k]]
+    if doubled:
+        raise MedSegDistError(
+            f"expected each folder once, found '{doubled[0]}' twice; to compare its labels with one another, give it "
+            "as --target alone, with --foreground each."
+        )
+    return found
+
+
+def _asked_for(question: str, ask: _Ask) -> Examined:
+    while True:
+        with _told_of():
+            return _looked_into(ask(question, ""))
+
+
+@contextmanager
+def _told_of() -> Iterator[None]:
+    """Show what is wrong with an answer, so that it can be given again."""
+    try:
+        yield
+    except MedSegDistError as error:
+        show_error(error)
+
+
+def _looked_into(given: str) -> Examined:
+    from medsegdist.data.recognition.examined import examine
+
+    with progress_bars() as progress:
+        bar(progress, f"Looking into {given}")
+        found = examine(given)
+    _say(f"{given}: {found.found.what}, {found.looks.cases} cases")
+    return found
+
+
+def _proposals(
+    folders: Sequence[Examined], foreground: Sequence[str], modality: str | None, ask: _Ask | None
+) -> list[Proposal]:
+    """The datasets that the folders become, in their order."""
+    from medsegdist.data.recognition.foreground import foregrounds_of
+    from medsegdist.data.recognition.proposal import propose, with_distinct_names
+
+    found = []
+    for examined, asked in zip(folders, foregrounds_of(folders, foreground), strict=True):
+        choices = asked
+        if ask is not None and not foreground and len(examined.choices) > 1:
+            choices = _asked_foreground(examined, ask)
+        for choice in choices:
+            proposal = propose(examined, choice, modality)
+            if ask is not None:
+                proposal = _asked_about(proposal, modality, ask)
+            found.append(proposal)
+    if len(found) < 2:
+        raise MedSegDistError(
+            f"expected a target and a source, found one dataset, {found[0].name}; name another folder by --source, or "
+            "make a dataset of each label by --foreground each."
+        )
+    return with_distinct_names(found)
+
+
+def _asked_foreground(examined: Examined, ask: _Ask) -> list[Choice]:
+    from medsegdist.data.recognition.foreground import chosen, told
+
+    labels = ", ".join(told(examined, name) for name in examined.choices)
+    while True:
+        with _told_of():
+            return chosen(
+                examined, ask(f"Foreground in {examined.given}: {labels}; 'all' as one, 'each', or some", "all")
+            )
+
+
+def _asked_about(proposal: Proposal, modality: str | None, ask: _Ask) -> Proposal:
+    """The proposal with the name and the modality that somebody prefers."""
+    from medsegdist.data.recognition.examined import manifest_name
+    from medsegdist.data.recognition.proposal import with_modality
+
+    proposal = replace(proposal, name=manifest_name(ask(f"Name of {proposal.examined.given}", proposal.name)))
+    while modality is None:
+        said = ask(f"Modality ({proposal.reasons['modality']})", proposal.modality)
+        if said == proposal.modality:
+            break
+        with _told_of():
+            _check_modality(said)
+            return with_modality(proposal, said)
+    return proposal
+
+
+def _study(
+    proposals: Sequence[Proposal], target: Examined, dimensions: int, out: Path, ask: _Ask | None
+) -> tuple[str, list[str]]:
+    """The text of the study, which has been validated, and the names of its targets."""
+    from medsegdist.data.recognition.examined import written_root
+    from medsegdist.data.recognition.proposal import grid_of
+    from medsegdist.data.recognition.study_text import check_text, study_text
+
+    pictures = [one.name for one in proposals if one.examined.looks.pictures]
+    if dimensions == 3 and pictures:
+        raise ManifestError(
+            f"expected volumes for --dimensions 3, found pictures in {', '.join(pictures)}; leave --dimensions out."
+        )
+    targets = [one.name for one in proposals if one.examined is target]
+    sources = [one.name for one in proposals if one.examined is not target]
+    if not sources:
+        targets, sources = targets[:1], targets[1:]
+    grid, reason = grid_of(target.looks.sizes, dimensions)
+    if ask is not None:
+        grid, reason = _asked_grid(grid, reason, ask)
+    folder = out.absolute().parent
+    text = study_text(
+        [(one, written_root(one.examined, folder)) for one in proposals],
+        targets,
+        sources,
+        grid=grid,
+        grid_reason=reason,
+        file=out.name,
+        schema=SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else "",
+    )
+    check_text(text, out)
+    return text, targets
+
+
+def _asked_grid(grid: tuple[int, ...], reason: str, ask: _Ask) -> tuple[tuple[int, ...], str]:
+    proposed = " x ".join(map(str, grid))
+    while True:
+        said = ask(f"Grid of every sample ({reason})", proposed)
+        if said == proposed:
+            return grid, reason
+        sizes = re.findall(r"\d+", said)
+        if len(sizes) == len(grid) and all(int(size) > 0 for size in sizes):
+            return tuple(map(int, sizes)), "as you said"
+        show_error(MedSegDistError(f"expected {len(grid)} sizes such as {proposed}, found '{said}'."))
+
+
+def _show(proposals: Sequence[Proposal], targets: Sequence[str], out: Path) -> None:
+    console = Console()
+    for one in proposals:
+        what = "target" if one.name in targets else "source"
+        console.print(f"[bold]{escape(one.name)}[/bold] ({what}): {escape(printable(one.examined.found.what))}")
+        for key, reason in one.reasons.items():
+            said = {"foreground": one.foreground, "modality": one.modality, "window": one.window}.get(key)
+            shown = f"{key} {list(said) if isinstance(said, tuple) else said}: " if said else f"{key}: "
+            console.print(escape(printable(f"  {shown}{reason}")), soft_wrap=True)
+        for remark in one.examined.remarks:
+            console.print(escape(printable(f"  {remark}")), soft_wrap=True)
+    console.print(f"Written: {escape(str(out))}. Next:", soft_wrap=True)
+    console.print(f"  medsegdist check {escape(str(out))}\n  medsegdist rank {escape(str(out))}", soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    if not is_quiet():
+        Console(stderr=True).print(escape(printable(text)), soft_wrap=True)

@@ -1,0 +1,169 @@
+"""A folder that was recognized and looked into."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from medsegdist.data.case import Case
+from medsegdist.data.layouts._paths import expand_path, is_picture
+from medsegdist.data.recognition.found import Found
+from medsegdist.data.recognition.recognize import recognize
+from medsegdist.errors import DataError, ManifestError
+
+if TYPE_CHECKING:
+    from medsegdist.data.recognition.looking import Looks
+
+# A name that ends in a number after another one, as liver_001_081: slice 81 of patient 1.
+_SLICES = r"^(.*\d.*)[_-]\d+$"
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is known of a folder.
+
+    Args:
+        given: the folder as somebody wrote it, ${VARIABLES} and all.
+        path: the folder itself.
+        found: what it was recognized as.
+        layout: the keys of its `layout`, without `root`.
+        labels: label values by name: those that a listing tells, else those that a few masks hold.
+        listed: whether a listing tells them.
+        looks: what a few cases are like; None if only one of several DICOM segments can be read, not yet chosen.
+        remarks: what a reader of the study should know.
+    """
+
+    given: str
+    path: Path
+    found: Found
+    layout: dict[str, Any]
+    labels: dict[str, tuple[int, ...]]
+    listed: bool
+    looks: Looks
+    remarks: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What to call it: its own name, or that of the folder, without `Task04_` and the like."""
+        own = self.found.name or (self.path.stem if self.path.is_file() else self.path.name)
+        return manifest_name(re.sub(r"^(Task|Dataset)\d+_", "", own))
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Names of the labels, or of DICOM segments, that may be foreground each for itself."""
+        return self.found.segments or tuple(self.labels)
+
+
+def examine(given: str, directory: Path | None = None) -> Examined:
+    """Recognize a folder and look into it.
+
+    Args:
+        given: the folder, or a datalist in it; may hold ${VARIABLES} and ~.
+        directory: what a relative path is relative to; None is the working directory.
+
+    Raises:
+        ManifestError: a variable in the path is not set.
+        DataError: it is no dataset that is recognized, or its cases cannot be read.
+    """
+    from medsegdist.data.recognition.looking import look_at
+
+    try:
+        path = expand_path(given, directory)
+    except ValueError as error:
+        raise ManifestError(f"{given}: {error}.") from error
+    found = recognize(path)
+    layout = dict(found.layout)
+    remarks = list(found.remarks)
+    if found.segments:
+        layout[segment_key(layout)] = found.segments[0]
+    cases, model = cases_of(layout, path)
+    if pattern := _patients(cases):
+        layout["patient_pattern"] = pattern
+        remarks.append(
+            "patient_pattern: names that differ in their last number only are taken for one patient's slices"
+        )
+    looks = look_at(model, cases)
+    labels = dict(found.labels)
+    seen = set(looks.values)
+    if labels:
+        named = {value for values in labels.values() for value in values}
+        if seen - named:
+            remarks.append(f"masks hold {_listed(seen - named)}, which dataset.json does not name; it stays background")
+        if named - seen:
+            remarks.append(f"no mask of the {looks.seen} that were read holds {_listed(named - seen)}")
+    elif layout["kind"] != "dicom":
+        labels = {str(value): (value,) for value in looks.values}
+        if not labels:
+            raise DataError(f"{path}: expected masks with foreground, found {looks.seen} masks of 0 only; check them.")
+    return Examined(given, path, found, layout, labels, bool(found.labels), looks, tuple(remarks))
+
+
+def cases_of(layout: dict[str, Any], path: Path) -> tuple[list[Case], Any]:
+    """The cases of a recognized folder, and its layout.
+
+    Args:
+        layout: the keys of the layout, without `root`.
+        path: the folder, or a datalist in it.
+
+    Raises:
+        DataError: the files are not what the layout needs.
+    """
+    from medsegdist.data.manifest import Layout
+
+    try:
+        model = TypeAdapter(Layout).validate_python({**layout, "root": folder_of(path)})
+    except ValidationError as error:
+        told = "; ".join(details["msg"] for details in error.errors())
+        raise DataError(f"{path}: the files cannot be described as a {layout['kind']} layout: {told}.") from error
+    return model.cases(), model
+
+
+def folder_of(path: Path) -> Path:
+    """The folder itself, or that of a datalist."""
+    return path.parent if path.is_file() else path
+
+
+def segment_key(layout: dict[str, Any]) -> str:
+    """Under which key of a DICOM layout the wanted segment is named."""
+    return "segment" if layout["segmentation"] == "seg" else "roi"
+
+
+def manifest_name(text: str) -> str:
+    """`text` as the name of a dataset: spaces for underscores, and only characters that a name may have."""
+    cleaned = re.sub(r"[^\w .+()-]", "", text.replace("_", " "))
+    return " ".join(re.sub(r"^[^\w]+", "", cleaned).split())[:60].strip() or "dataset"
+
+
+def _patients(cases: Sequence[Case]) -> str | None:
+    """A pattern that finds the patient of slices in their names; None if the names tell of none."""
+    if not all(is_picture(case.image) and case.patient_id == case.id for case in cases):
+        return None
+    matches = [re.search(_SLICES, case.id) for case in cases]
+    patients = {match.group(1) for match in matches if match}
+    return _SLICES if all(matches) and 1 < len(patients) < len(cases) else None
+
+
+def _listed(values: set[int]) -> str:
+    return ", ".join(map(str, sorted(values)))
+
+
+def written_root(examined: Examined, out: Path) -> str:
+    """The folder as a study in `out` names it: as it was given where that holds ${VARIABLES}, else by its path.
+
+    Args:
+        examined: the folder.
+        out: folder of the study; a relative path is written relative to it.
+    """
+    given = examined.given
+    if examined.path.is_file():
+        given = os.fspath(Path(given).parent)
+    folder = folder_of(examined.path)
+    if "${" in given or given.startswith("~"):
+        return given if expand_path(given, out) == folder else f"{os.path.relpath(Path.cwd(), out)}/{given}"
+    return given if Path(given).is_absolute() else Path(os.path.relpath(folder, out)).as_posix()

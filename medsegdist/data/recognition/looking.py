@@ -1,0 +1,105 @@
+"""A look at a few cases of a dataset: the labels of their masks, their intensities and their sizes.
+
+This module imports MONAI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from nibabel.orientations import io_orientation
+
+from medsegdist.data.case import Case
+from medsegdist.data.layouts._paths import is_picture
+from medsegdist.data.native import ras_affine
+from medsegdist.errors import DataError
+
+_VOLUMES, _PICTURES = 4, 16
+# Masks with more values are instances, or edges that JPEG blurred.
+_MOST_VALUES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What the first, the last and some cases between are like.
+
+    Args:
+        seen: how many were read.
+        cases: how many there are.
+        values: label values beside 0 that their masks hold, in order.
+        low: their least intensity.
+        high: their largest intensity.
+        whole: whether all intensities are whole numbers.
+        sizes: of each image read, (rows, columns) of a picture, (slices, rows, columns) of a volume, as they are
+            compared: rows run to the patient's back, columns to the left.
+        pictures: whether any image is a picture.
+    """
+
+    seen: int
+    cases: int
+    values: tuple[int, ...]
+    low: float
+    high: float
+    whole: bool
+    sizes: tuple[tuple[int, ...], ...]
+    pictures: bool
+
+
+def look_at(layout: Any, cases: Sequence[Case]) -> Looks:
+    """What a few cases are like, spread evenly over the dataset.
+
+    Args:
+        layout: any layout; its loader reads.
+        cases: all of its cases, at least one.
+
+    Raises:
+        DataError: none of them can be read (what is wrong with the first one is told), or masks hold no label values.
+    """
+    pictures = any(is_picture(case.image) for case in cases)
+    count = min(len(cases), _PICTURES if pictures else _VOLUMES)
+    places = np.unique(np.linspace(0, len(cases) - 1, count).round().astype(int))
+    loader, troubles = layout.loader(), []
+    values: set[int] = set()
+    lows, highs, whole, sizes = [], [], True, []
+    for place in places:
+        case = cases[place]
+        try:
+            item = loader(case.as_item())
+            values |= _values(np.asarray(item["label"]), case.id)
+        except DataError as error:
+            troubles.append(DataError(f"case '{case.id}': {error}"))
+            continue
+        image = np.asarray(item["image"])
+        lows.append(float(np.nanmin(image)))
+        highs.append(float(np.nanmax(image)))
+        whole &= bool(np.array_equal(image, np.rint(image)))
+        sizes.append(_size(item["image"]))
+    if not sizes:
+        raise troubles[0]
+    return Looks(len(sizes), len(cases), tuple(sorted(values)), min(lows), max(highs), whole, tuple(sizes), pictures)
+
+
+def _values(mask: np.ndarray, case_id: str) -> set[int]:
+    found = np.unique(mask)
+    whole = np.rint(found)
+    if not np.array_equal(found, whole):
+        told = found[found != whole][0]
+        raise DataError(f"expected a mask of whole numbers, found {told:g}; threshold it, and save it again.")
+    if len(found) > _MOST_VALUES:
+        raise DataError(
+            f"expected a mask of at most {_MOST_VALUES} label values, found {len(found)}; if JPEG blurred its edges or "
+            "it numbers instances, save it as PNG or NIfTI with one value for each label."
+        )
+    return {int(value) for value in whole} - {0}
+
+
+def _size(image: Any) -> tuple[int, ...]:
+    shape = tuple(int(size) for size in image.shape[1:])
+    if len(shape) == 2:
+        return shape
+    axes = io_orientation(ras_affine(image))[:, 0]  # type: ignore[no-untyped-call]
+    left, back, head = (shape[int(np.flatnonzero(axes == axis)[0])] for axis in range(3))
+    return head, back, left
