@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import typer
-
 METHODS = (
     "euclidean",
     "gmm2d",
@@ -34,23 +30,3 @@ def method_names(incomplete: str) -> list[str]:
         incomplete: what has been typed.
     """
     return [name for name in METHODS if name.startswith(incomplete)]
-
-
-def dataset_names(context: typer.Context, incomplete: str) -> list[str]:
-    """The datasets of the study on the command line that begin like this; none while there is no study to read.
-
-    Args:
-        context: holds the study's file once it has been typed.
-        incomplete: what has been typed.
-    """
-    from medsegdist.data.manifest import load_study
-    from medsegdist.errors import MedSegDistError
-
-    file = context.params.get("study_file")
-    if not isinstance(file, (str, Path)):
-        return []
-    try:
-        study = load_study(file)
-    except MedSegDistError:
-        return []
-    return [dataset.name for dataset in study.datasets if dataset.name.startswith(incomplete)]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import bar, progress_bars, reported_errors, show_error
+from medsegdist.commands.asking import (
+    Ask,
+    ask_user,
+    asked_about,
+    asked_foreground,
+    asked_grid,
+    check_modality,
+    told_of,
+)
+from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.loudness import is_quiet
 from medsegdist.commands.schema import SCHEMA_FILE
 from medsegdist.data.problems import printable
@@ -23,7 +29,6 @@ from medsegdist.files import written_whole
 
 if TYPE_CHECKING:
     from medsegdist.data.recognition.examined import Examined
-    from medsegdist.data.recognition.foreground import Choice
     from medsegdist.data.recognition.proposal import Proposal
 
 Modality = Annotated[
@@ -66,8 +71,8 @@ def init(
     """
     with reported_errors():
         _refuse_existing(out, force)
-        _check_modality(modality)
-        ask = _ask if _on_terminal() and not yes else None
+        check_modality(modality)
+        ask = ask_user if _on_terminal() and not yes else None
         folders = _folders(target, source or (), ask)
         proposals = _proposals(folders, foreground or (), modality, ask)
         text, targets = _study(proposals, folders[0], dimensions, out, ask)
@@ -81,29 +86,12 @@ def _on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-_Ask = Callable[[str, str], str]
-
-
-def _ask(question: str, default: str) -> str:
-    return str(typer.prompt(question, default=default or None, err=True)).strip()
-
-
 def _refuse_existing(out: Path, force: bool) -> None:
     if out.exists() and not force:
         raise MedSegDistError(f"{out} exists already; choose another --out, or replace it by --force.")
 
 
-def _check_modality(modality: str | None) -> None:
-    from medsegdist.data.manifest import DatasetManifest
-    from medsegdist.data.yaml_errors import nearest
-
-    known = get_args(DatasetManifest.model_fields["modality"].annotation)
-    if modality is not None and known and modality not in known:
-        hint = nearest(modality, known) or "."
-        raise MedSegDistError(f"expected --modality to be one of {', '.join(known)}, found '{modality}'{hint}")
-
-
-def _folders(target: str | None, sources: Sequence[str], ask: _Ask | None) -> list[Examined]:
+def _folders(target: str | None, sources: Sequence[str], ask: Ask | None) -> list[Examined]:
     """What lies in the folders, that of the target first.
 
     Args:
@@ -125,7 +113,7 @@ def _folders(target: str | None, sources: Sequence[str], ask: _Ask | None) -> li
         answer = ask(question, "none" if len(found) > 1 else "")
         if answer == "none":
             break
-        with _told_of():
+        with told_of():
             found.append(_looked_into(answer))
     paths = [one.path for one in found]
     doubled = [one.given for k, one in enumerate(found) if one.path in paths[:k]]
@@ -137,19 +125,10 @@ def _folders(target: str | None, sources: Sequence[str], ask: _Ask | None) -> li
     return found
 
 
-def _asked_for(question: str, ask: _Ask) -> Examined:
+def _asked_for(question: str, ask: Ask) -> Examined:
     while True:
-        with _told_of():
+        with told_of():
             return _looked_into(ask(question, ""))
-
-
-@contextmanager
-def _told_of() -> Iterator[None]:
-    """Show what is wrong with an answer, so that it can be given again."""
-    try:
-        yield
-    except MedSegDistError as error:
-        show_error(error)
 
 
 def _looked_into(given: str) -> Examined:
@@ -163,7 +142,7 @@ def _looked_into(given: str) -> Examined:
 
 
 def _proposals(
-    folders: Sequence[Examined], foreground: Sequence[str], modality: str | None, ask: _Ask | None
+    folders: Sequence[Examined], foreground: Sequence[str], modality: str | None, ask: Ask | None
 ) -> list[Proposal]:
     """The datasets that the folders become, in their order."""
     from medsegdist.data.recognition.foreground import foregrounds_of
@@ -173,11 +152,11 @@ def _proposals(
     for examined, asked in zip(folders, foregrounds_of(folders, foreground), strict=True):
         choices = asked
         if ask is not None and not foreground and len(examined.choices) > 1:
-            choices = _asked_foreground(examined, ask)
+            choices = asked_foreground(examined, ask)
         for choice in choices:
             proposal = propose(examined, choice, modality)
             if ask is not None:
-                proposal = _asked_about(proposal, modality, ask)
+                proposal = asked_about(proposal, modality, ask)
             found.append(proposal)
     if len(found) < 2:
         raise MedSegDistError(
@@ -187,35 +166,8 @@ def _proposals(
     return with_distinct_names(found)
 
 
-def _asked_foreground(examined: Examined, ask: _Ask) -> list[Choice]:
-    from medsegdist.data.recognition.foreground import chosen, told
-
-    labels = ", ".join(told(examined, name) for name in examined.choices)
-    while True:
-        with _told_of():
-            return chosen(
-                examined, ask(f"Foreground in {examined.given}: {labels}; 'all' as one, 'each', or some", "all")
-            )
-
-
-def _asked_about(proposal: Proposal, modality: str | None, ask: _Ask) -> Proposal:
-    """The proposal with the name and the modality that somebody prefers."""
-    from medsegdist.data.recognition.examined import manifest_name
-    from medsegdist.data.recognition.proposal import with_modality
-
-    proposal = replace(proposal, name=manifest_name(ask(f"Name of {proposal.examined.given}", proposal.name)))
-    while modality is None:
-        said = ask(f"Modality ({proposal.reasons['modality']})", proposal.modality)
-        if said == proposal.modality:
-            break
-        with _told_of():
-            _check_modality(said)
-            return with_modality(proposal, said)
-    return proposal
-
-
 def _study(
-    proposals: Sequence[Proposal], target: Examined, dimensions: int, out: Path, ask: _Ask | None
+    proposals: Sequence[Proposal], target: Examined, dimensions: int, out: Path, ask: Ask | None
 ) -> tuple[str, list[str]]:
     """The text of the study, which has been validated, and the names of its targets."""
     from medsegdist.data.recognition.examined import written_root
@@ -233,7 +185,7 @@ def _study(
         targets, sources = targets[:1], targets[1:]
     grid, reason = grid_of(target.looks.sizes, dimensions)
     if ask is not None:
-        grid, reason = _asked_grid(grid, reason, ask)
+        grid, reason = asked_grid(grid, reason, ask)
     folder = out.absolute().parent
     text = study_text(
         [(one, written_root(one.examined, folder)) for one in proposals],
@@ -248,25 +200,19 @@ def _study(
     return text, targets
 
 
-def _asked_grid(grid: tuple[int, ...], reason: str, ask: _Ask) -> tuple[tuple[int, ...], str]:
-    proposed = " x ".join(map(str, grid))
-    while True:
-        said = ask(f"Grid of every sample ({reason})", proposed)
-        if said == proposed:
-            return grid, reason
-        sizes = re.findall(r"\d+", said)
-        if len(sizes) == len(grid) and all(int(size) > 0 for size in sizes):
-            return tuple(map(int, sizes)), "as you said"
-        show_error(MedSegDistError(f"expected {len(grid)} sizes such as {proposed}, found '{said}'."))
-
-
 def _show(proposals: Sequence[Proposal], targets: Sequence[str], out: Path) -> None:
     console = Console()
     for one in proposals:
         what = "target" if one.name in targets else "source"
         console.print(f"[bold]{escape(one.name)}[/bold] ({what}): {escape(printable(one.examined.found.what))}")
         for key, reason in one.reasons.items():
-            said = {"foreground": one.foreground, "modality": one.modality, "window": one.window}.get(key)
+            segment = one.layout.get("segment", one.layout.get("roi"))
+            said = {
+                "foreground": one.foreground,
+                "modality": one.modality,
+                "window": one.window,
+                "segment": segment,
+            }.get(key)
             shown = f"{key} {list(said) if isinstance(said, tuple) else said}: " if said else f"{key}: "
             console.print(escape(printable(f"  {shown}{reason}")), soft_wrap=True)
         for remark in one.examined.remarks:

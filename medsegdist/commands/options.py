@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-from medsegdist.commands.completion import dataset_names, method_names
+from medsegdist.commands.completion import method_names
 
 StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
-Targets = Annotated[
-    list[str] | None,
-    typer.Option("--target", help="Target, repeatable. [default: the study's]", autocompletion=dataset_names),
-]
+Targets = Annotated[list[str] | None, typer.Option("--target", help="Target, repeatable. [default: the study's]")]
 Methods = Annotated[
     list[str] | None,
     typer.Option(

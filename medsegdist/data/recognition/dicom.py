@@ -38,7 +38,7 @@ def recognize_dicom(folder: Path) -> Found | None:
     if any(len(of_one) != 1 for of_one in names):
         counted = Counter(name for of_one in names for name in dict.fromkeys(of_one) if name)
         segments = tuple(name for name, _ in counted.most_common())
-    kind = "segmentation object (SEG)" if is_seg else "structure set (RTSTRUCT)"
+    kind = "segmentation objects (SEG)" if is_seg else "structure sets (RTSTRUCT)"
     remarks = []
     if seg and rtstruct:
         other = f"{len(rtstruct)} structure sets" if is_seg else f"{len(seg)} segmentation objects"
@@ -47,7 +47,7 @@ def recognize_dicom(folder: Path) -> Found | None:
     header = read_header(images[0], []) if images else None
     told = str(header.get("Modality") or "") if header is not None else ""
     return Found(
-        what=f"DICOM series, {len(drawings)} with a {kind}",
+        what=f"DICOM series with {kind}",
         layout={"kind": "dicom", "segmentation": "seg" if is_seg else "rtstruct"},
         segments=segments,
         modality={"": None, "CT": "CT", "MR": "MR"}.get(told, "other"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,8 +137,9 @@ def segment_key(layout: dict[str, Any]) -> str:
 
 def manifest_name(text: str) -> str:
     """`text` as the name of a dataset: spaces for underscores, and only characters that a name may have."""
-    cleaned = re.sub(r"[^\w .+()-]", "", text.replace("_", " "))
-    return " ".join(re.sub(r"^[^\w]+", "", cleaned).split())[:60].strip() or "dataset"
+    spaced = unicodedata.normalize("NFC", text.replace("_", " "))
+    cleaned = "".join(one for one in spaced if one.isalpha() or one.isdecimal() or one in " .+()-")
+    return " ".join(cleaned.lstrip(" .+()-").split())[:60].strip() or "dataset"
 
 
 def _patients(cases: Sequence[Case]) -> str | None:

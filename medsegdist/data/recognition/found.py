@@ -11,6 +11,8 @@ _CT = {"ct", "cta", "cect", "cbct"}
 _MR = {"mr", "mri", "t1", "t2", "t1w", "t2w", "t1ce", "t1gd", "t1gdw", "flair", "adc", "dwi", "lge"}
 _OTHER = {"us", "ultrasound", "cxr", "dx", "cr", "xray", "rgb", "endoscopy", "microscopy", "fundus", "oct", "pet", "pt"}
 
+_NUMBER = re.compile(r"-?[0-9]{1,8}")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -68,9 +70,9 @@ def labels_of(value: Any) -> dict[str, tuple[int, ...]]:
     """Label values by name, of {"1": "liver"}, {"liver": 1} or {"whole": [1, 2]}, without background and "ignore"."""
     found: dict[str, tuple[int, ...]] = {}
     for key, entry in value.items() if isinstance(value, Mapping) else ():
-        name, values = (entry, key) if isinstance(entry, str) and str(key).lstrip("-").isdigit() else (key, entry)
+        name, values = (entry, key) if isinstance(entry, str) and _NUMBER.fullmatch(str(key)) else (key, entry)
         listed = values if isinstance(values, list) else [values]
-        numbers = tuple(int(one) for one in listed if str(one).lstrip("-").isdigit())
+        numbers = tuple(int(one) for one in listed if _NUMBER.fullmatch(str(one)))
         if 0 not in numbers and numbers and len(numbers) == len(listed) and str(name).casefold() != "ignore":
             found[" ".join(str(name).split()) or str(numbers[0])] = numbers
     return found

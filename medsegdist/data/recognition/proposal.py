@@ -59,7 +59,7 @@ def propose(examined: Examined, choice: Choice, modality: str | None = None) -> 
             looks = look_at(model, cases)
     told, reason = (modality, "as you said") if modality else modality_with_reason(examined)
     window, why = window_of(told, looks)
-    where = "layout" if choice.values is None else "foreground"
+    where = "segment" if choice.values is None else "foreground"
     return Proposal(
         examined=examined,
         name=manifest_name(f"{examined.title} {choice.name}"),
@@ -99,10 +99,11 @@ def window_of(modality: str, looks: Looks) -> tuple[tuple[float, float] | None, 
         modality: "CT", "MR" or "other".
         looks: what a few cases are like.
     """
-    gray = looks.whole and looks.low >= 0 and looks.high <= 255
-    if gray and modality == "CT":
+    # A little above 255: the weights of a luminance, which is no whole number, are rounded.
+    within = looks.low >= 0 and 1 < looks.high < 255.5
+    if within and looks.whole and modality == "CT":
         return (0, 255), "8-bit gray, no longer HU"
-    if gray and looks.pictures:
+    if within and looks.pictures:
         return (0, 255), "the whole range of 8-bit pictures"
     seen = f"from {looks.low:g} to {looks.high:g}"
     if modality != "CT":

@@ -57,7 +57,8 @@ def _contents(root: Path) -> str:
     parts = [f"{count} {ending}" for ending, count in files.most_common(_NAMED)]
     if folders:
         more = ", ..." if len(folders) > _NAMED else ""
-        parts.append(f"{len(folders)} folders ({', '.join(folders[:_NAMED])}{more})")
+        count = "1 folder" if len(folders) == 1 else f"{len(folders)} folders"
+        parts.append(f"{count} ({', '.join(folders[:_NAMED])}{more})")
     return ", ".join(parts) or "nothing"
 
 

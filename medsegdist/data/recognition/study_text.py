@@ -106,7 +106,7 @@ def _dataset(proposal: Proposal, root: str) -> list[str]:
     layout: Mapping[str, Any] = {"kind": proposal.layout["kind"], "root": root, **proposal.layout}
     lines.append("    layout:")
     lines += [
-        _entry(key, value, reasons.get("layout", "") if key in ("segment", "roi") else "", indent=6)
+        _entry(key, value, reasons.get("segment", "") if key in ("segment", "roi") else "", indent=6)
         for key, value in layout.items()
     ]
     if proposal.foreground is not None:
@@ -121,7 +121,11 @@ def _entry(key: str, value: Any, reason: str = "", indent: int = 2) -> str:
 
 def _flow(value: Any) -> str:
     """A value as YAML on one line."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
+    # A text with line breaks of any kind would stand on several lines but for quotes.
+    style = '"' if isinstance(value, str) and not value.isprintable() else None
+    text = yaml.safe_dump(
+        value, default_style=style, default_flow_style=True, width=math.inf, allow_unicode=style is None
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 

@@ -1,0 +1,228 @@
+"""What is proposed for a folder: foreground, modality, window, grid; and what cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medsegdist.data.layouts._paths import expand_path
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.recognition.examined import examine, manifest_name, written_root
+from medsegdist.data.recognition.foreground import chosen, default_choice, foregrounds_of
+from medsegdist.data.recognition.looking import Looks
+from medsegdist.data.recognition.proposal import grid_of, propose, window_of, with_distinct_names
+from medsegdist.errors import DataError, ManifestError
+from tests.data.making import AFFINE, labels, voxels, write_picture, write_pictures, write_task, write_volume
+from tests.data.making_dicom import rectangle, stack, stored_values, structure_set, write, write_slices
+
+
+def looks(low=0.0, high=255.0, whole=True, pictures=True):
+    return Looks(3, 3, (1,), low, high, whole, ((10, 12),), pictures)
+
+
+def named_task(root, values=(1, 2)):
+    write_task(root, values=values)
+    listing = json.loads((root / "dataset.json").read_text())
+    listing["labels"] = {"0": "background", "1": "Anterior", "2": "Posterior"}
+    (root / "dataset.json").write_text(json.dumps(listing))
+    return examine(str(root))
+
+
+def test_named_labels_are_one_foreground_or_one_each(tmp_path):
+    examined = named_task(tmp_path / "Task04_Hippocampus")
+    assert default_choice(examined).values == (1, 2)
+    assert [(one.name, one.values) for one in chosen(examined, "each")] == [("Anterior", (1,)), ("Posterior", (2,))]
+    assert chosen(examined, "all") == [default_choice(examined)]
+    assert chosen(examined, "2") == chosen(examined, "Posterior")
+    assert chosen(examined, "1, Posterior")[0].values == (1, 2)
+
+
+def test_labels_without_names_are_those_in_the_masks(tmp_path):
+    examined = examine(str(write_task(tmp_path / "task", values=(1, 3))))
+    assert default_choice(examined).values == (1, 3)
+    assert default_choice(examined).reason == "the values in 3 of 3 masks"
+    assert [one.values for one in chosen(examined, "each")] == [(1,), (3,)]
+
+
+def test_what_listing_and_masks_do_not_share_is_told(tmp_path):
+    assert "no mask of the 3 that were read holds 2" in named_task(tmp_path / "a", values=(1,)).remarks
+    told = "masks hold 3, which dataset.json does not name; it stays background"
+    assert told in named_task(tmp_path / "b", values=(1, 2, 3)).remarks
+
+
+def test_a_label_that_is_not_there_is_told(tmp_path):
+    examined = named_task(tmp_path / "task")
+    with pytest.raises(ManifestError, match=r"among 1 \(Anterior\), 2 \(Posterior\), found '7'\. Write FOLDER=VALUES"):
+        chosen(examined, "7")
+    with pytest.raises(ManifestError, match="found 'anteriro'; did you mean 'Anterior'"):
+        chosen(examined, "anteriro")
+
+
+def test_a_foreground_for_one_folder_and_for_all(tmp_path):
+    two, one = named_task(tmp_path / "two"), examine(str(write_pictures(tmp_path / "one")))
+    values = lambda asked: [[choice.values for choice in of_one] for of_one in foregrounds_of([two, one], asked)]  # noqa: E731
+    assert values([]) == [[(1, 2)], [(255,)]]
+    assert values(["each"]) == [[(1,), (2,)], [(255,)]]
+    assert values(["1", "2"]) == [[(1,), (2,)], [(255,)]]
+    assert values(["two=2", f"{tmp_path / 'one'}=255"]) == [[(2,)], [(255,)]]
+    with pytest.raises(
+        ManifestError, match=r"expected a folder among two, one in --foreground tow=1, found 'tow'; did"
+    ):
+        values(["tow=1"])
+    with pytest.raises(ManifestError, match="expected several labels to choose from by --foreground 1, found one in"):
+        foregrounds_of([one], ["1"])
+    with pytest.raises(ManifestError, match="expected --foreground LABELS or FOLDER=LABELS, found 'two='"):
+        values(["two="])
+
+
+def test_a_region_of_a_structure_set_is_chosen_by_its_name(tmp_path):
+    slices = stack(stored_values((4, 30, 30)))
+    write_slices(tmp_path / "ct", slices)
+    write(tmp_path / "rt.dcm", structure_set({"body": [rectangle(1, 20, 1)], "liver": [rectangle(3, 9, 1)]}, slices))
+    examined = examine(str(tmp_path))
+    (choice,) = chosen(examined, "liver")
+    proposal = propose(examined, choice)
+    assert (proposal.layout["roi"], proposal.foreground, proposal.modality) == ("liver", None, "CT")
+    with pytest.raises(ManifestError, match="expected one DICOM segment, found body, liver; choose one"):
+        chosen(examined, "body,liver")
+    with pytest.raises(ManifestError, match="expected a foreground among body, liver, found 'lung'"):
+        chosen(examined, "lung")
+
+
+@pytest.mark.parametrize(
+    ("modality", "seen", "window", "reason"),
+    [
+        ("CT", looks(), (0, 255), "8-bit gray, no longer HU"),
+        ("CT", looks(pictures=False), (0, 255), "8-bit gray, no longer HU"),
+        ("other", looks(high=254.3, whole=False), (0, 255), "the whole range of 8-bit pictures"),
+        ("other", looks(high=1, whole=False), None, "percentiles of each image"),
+        ("other", looks(), (0, 255), "the whole range of 8-bit pictures"),
+        ("MR", looks(pictures=False), None, "percentiles of each image"),
+        ("other", looks(high=65535), None, "percentiles of each image"),
+        ("CT", looks(low=-1024, high=3071, pictures=False), None, "HU (from -1024 to 3071), cut to ct_window"),
+        ("CT", looks(low=0, high=4095, pictures=False), None, "hardly HU: if 1024 was added, write window: [24, 1424]"),
+    ],
+)
+def test_windows(modality, seen, window, reason):
+    found, why = window_of(modality, seen)
+    assert found == window
+    assert reason in why
+
+
+@pytest.mark.parametrize(
+    ("folder", "low", "modality"),
+    [("liver_ct2d", 0, "CT"), ("heart mr", 0, "MR"), ("x", -1000, "CT"), ("x", 0, "other")],
+)
+def test_a_modality_that_no_listing_names_is_that_of_the_name_or_the_intensities(tmp_path, folder, low, modality):
+    for k in range(2):
+        write_volume(tmp_path / folder / f"{k}.nii.gz", voxels(k) + low)
+        write_volume(tmp_path / folder / f"{k}_seg.nii.gz", labels())
+    examined = examine(str(tmp_path / folder))
+    assert propose(examined, default_choice(examined)).modality == modality
+    assert propose(examined, default_choice(examined), "MR").reasons["modality"] == "as you said"
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(1, 2000)] * 3), min_size=1, max_size=5),
+    st.sampled_from([(2, 32, 256), (3, 16, 96)]),
+)
+def test_grids_are_round_and_within_bounds(sizes, bounds):
+    dimensions, step, most = bounds
+    grid, _ = grid_of(sizes, dimensions)
+    assert len(grid) == dimensions
+    assert all(size % step == 0 and step <= size <= most for size in grid)
+    for k, axis in enumerate(zip(*(size[-dimensions:] for size in sizes), strict=True)):
+        assert grid[k] < max(axis) + step or grid[k] == step
+        assert grid[k] >= min(min(axis), most)
+
+
+def test_sizes_are_those_of_slices_as_they_are_compared(tmp_path):
+    # Stored as (back, head, left); compared as slices (head) of rows (back) and columns (left).
+    affine = np.array([[0, 0, -1.0, 0], [-1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 0, 1]])
+    array = np.zeros((5, 7, 9), dtype=np.uint8)
+    array[1:3, 1:3, 1:3] = 1
+    write_volume(tmp_path / "a.nii.gz", array.astype(np.float32), affine)
+    write_volume(tmp_path / "a_seg.nii.gz", array, affine)
+    assert examine(str(tmp_path)).looks.sizes == ((7, 5, 9),)
+
+
+def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
+    examined = examine(str(write_pictures(tmp_path / "a", ("liver_001_081", "liver_001_095", "liver_002_076"))))
+    manifest = DatasetManifest(
+        name="a", modality="other", layout={"root": tmp_path / "a", **examined.layout}, foreground=(255,)
+    )
+    assert [case.patient_id for case in manifest.layout.cases()] == ["liver_001", "liver_001", "liver_002"]
+    for names in (("hippocampus_001", "hippocampus_002"), ("1_a", "2_b"), ("7_1", "7_2"), ("1_1", "2_1")):
+        assert "patient_pattern" not in examine(str(write_pictures(tmp_path / names[0], names))).layout
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (
+            np.arange(120, dtype=np.uint8).reshape(10, 12),
+            "at most 64 label values, found 120; if JPEG blurred its edges",
+        ),
+        (np.zeros((10, 12), dtype=np.uint8), "expected masks with foreground, found 1 masks of 0 only"),
+    ],
+)
+def test_masks_that_hold_no_labels_are_told(tmp_path, mask, message):
+    write_pictures(tmp_path, ("a",))
+    write_picture(tmp_path / "masks" / "a.png", mask)
+    with pytest.raises(DataError, match=message):
+        examine(str(tmp_path))
+
+
+def test_a_fractional_mask_is_told(tmp_path):
+    write_volume(tmp_path / "a.nii.gz", voxels(0))
+    write_volume(tmp_path / "a_seg.nii.gz", labels().astype(np.float32) / 2, AFFINE)
+    with pytest.raises(DataError, match=r"case 'a': expected a mask of whole numbers, found 0\.5; threshold it"):
+        examine(str(tmp_path))
+
+
+def test_a_variable_that_is_not_set_is_told(monkeypatch):
+    monkeypatch.delenv("NOT_SET_AT_ALL", raising=False)
+    with pytest.raises(ManifestError, match="the environment variable NOT_SET_AT_ALL is not set"):
+        examine("${NOT_SET_AT_ALL}/a")
+
+
+@pytest.mark.parametrize("out", ["", "studies/deep"])
+@pytest.mark.parametrize("given_as", ["a", "./a/", "${HERE}/a", "b/${LAST}", "{root}/a"])
+def test_a_study_finds_the_folder_from_where_it_lies(tmp_path, monkeypatch, given_as, out):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HERE", str(tmp_path))
+    monkeypatch.setenv("LAST", "a")
+    folder = write_pictures(tmp_path / ("b/a" if "LAST" in given_as else "a"))
+    written = written_root(examine(given_as.replace("{root}", str(tmp_path))), tmp_path / out)
+    assert expand_path(written, tmp_path / out).resolve() == folder
+    if "${" in given_as:
+        assert written.endswith(given_as)
+    elif "{root}" not in given_as:
+        assert not Path(written).is_absolute()
+
+
+@given(st.text(max_size=100))
+def test_every_name_is_one_that_a_manifest_takes(text):
+    layout = {"kind": "folder", "root": "x", "images": "*.png", "masks": "*_m.png"}
+    DatasetManifest(name=manifest_name(text), modality="CT", layout=layout)
+
+
+def test_datasets_of_one_name_are_numbered(tmp_path):
+    examined = examine(str(write_pictures(tmp_path / "a")))
+    proposal = propose(examined, default_choice(examined))
+    assert [one.name for one in with_distinct_names([proposal] * 3)] == ["a", "a 2", "a 3"]
+
+
+@given(st.text(max_size=80))
+def test_no_text_of_a_listing_leaves_its_place_in_the_study(text):
+    from medsegdist.data.recognition.study_text import _entry
+
+    line = _entry("description", text, reason=text)
+    assert len(line.splitlines()) == 1
+    assert yaml.safe_load(line) == {"description": text}

@@ -1,0 +1,214 @@
+"""`medsegdist init`: from folders to a study that `check` and `rank` take as it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from medsegdist.cli import app
+from medsegdist.commands import init as command
+from medsegdist.data.manifest import load_study
+from tests.data.making import write_pictures, write_task
+from tests.test_cli import run, write_dataset
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """The folders of a target, of a source like it, and of one that lies elsewhere."""
+    centers = {"target": (8, 8), "near": (9, 8), "far": (16, 13)}
+    for seed, (name, center) in enumerate(centers.items()):
+        write_dataset(tmp_path / f"{name}_ct", center, seed=seed)
+    return [tmp_path / f"{name}_ct" for name in centers]
+
+
+def init(target, *sources, out, more=(), status=0):
+    named = [argument for source in sources for argument in ("--source", source)]
+    given = () if target is None else ("--target", target)
+    return run("init", "--yes", *given, *named, "--out", out, *more, status=status)
+
+
+def test_the_study_is_checked_and_ranked_as_it_is(folders, tmp_path):
+    study = tmp_path / "study.yaml"
+    told = init(*folders, out=study).stdout
+    assert "target ct (target): pairs of images/*.nii.gz and masks/*.nii.gz" in told
+    assert "modality CT: by the folder's name, target_ct" in told
+    assert f"medsegdist rank {study}" in told
+    assert "No problem found" in run("check", study, "--full").stdout
+    run("rank", study, "--method", "gmm2d", "--out", tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "distances.csv")
+    assert list(table.sort_values("distance")["source"]) == ["near ct", "far ct"]
+
+
+def test_pictures_and_volumes_in_one_study(folders, tmp_path):
+    pictures = write_pictures(tmp_path / "slices_ct", ("p1_1", "p1_2", "p2_1"))
+    study = tmp_path / "study.yaml"
+    init(folders[0], pictures, out=study)
+    assert load_study(study).dataset("slices ct").window == (0, 255)
+    assert "No problem found" in run("check", study, "--full").stdout
+    result = init(folders[0], pictures, out=study, more=("--force", "--dimensions", 3), status=2)
+    assert "expected volumes for --dimensions 3, found pictures in slices ct; leave --dimensions out" in result.stderr
+
+
+def test_volumes_in_3d(folders, tmp_path):
+    study = tmp_path / "study.yaml"
+    init(*folders, out=study, more=("--dimensions", 3, "--modality", "MR"))
+    assert load_study(study).preprocessing.grid == (16, 32, 32)
+    assert {dataset.modality for dataset in load_study(study).datasets} == {"MR"}
+    assert "No problem found" in run("check", study, "--full").stdout
+
+
+def test_labels_of_one_folder_are_datasets_of_their_own(tmp_path):
+    task, study = write_task(tmp_path / "Task01_Both", values=(1, 2)), tmp_path / "study.yaml"
+    init(task, out=study, more=("--foreground", "1", "--foreground", "2"))
+    content = load_study(study)
+    assert [dataset.foreground for dataset in content.datasets] == [(1,), (2,)]
+    assert (content.targets, content.sources, content.shared_images) == (("tiny 1",), ("tiny 2",), "allow")
+    run("check", study, "--full")
+    result = init(task, out=tmp_path / "other.yaml", status=2)
+    assert "expected a target and a source, found one dataset, tiny; name another folder by --source" in result.stderr
+    assert not (tmp_path / "other.yaml").exists()
+
+
+def test_variables_are_kept(folders, tmp_path):
+    named = ["${PLANTED}/target_ct", "${PLANTED}/near_ct"]
+    study = tmp_path / "deep" / "study.yaml"
+    result = CliRunner().invoke(
+        app,
+        ["init", "--yes", "--target", named[0], "--source", named[1], "--out", str(study)],
+        env={"PLANTED": str(tmp_path)},
+    )
+    assert result.exit_code == 0, result.output
+    assert [dataset["layout"]["root"] for dataset in yaml.safe_load(study.read_text())["datasets"]] == named
+
+
+def test_nothing_is_overwritten_but_by_force(folders, tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text("mine")
+    result = init(*folders, out=study, status=2)
+    assert f"{study} exists already; choose another --out, or replace it by --force" in result.stderr
+    assert study.read_text() == "mine"
+    init(*folders, out=study, more=("--force",))
+    assert len(load_study(study).datasets) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "nowhere"], "nowhere does not exist; name the folder that holds the images and their masks"),
+        (["--source", "target_ct"], "expected --target DIR and --source DIR, found no target"),
+        (["--target", "target_ct", "--source", "empty"], "no layout was recognized. Looked for:"),
+        (["--target", "target_ct", "--source", "./target_ct"], "expected each folder once, found './target_ct' twice"),
+        (["--target", "target_ct", "--modality", "mr"], "expected --modality to be one of CT, MR, other"),
+        (["--target", "${NO_SUCH}/a"], "${NO_SUCH}/a: the environment variable NO_SUCH is not set"),
+        (["--target", "target_ct", "--source", "near_ct", "--foreground", "2"], "expected several labels to choose"),
+    ],
+)
+def test_what_cannot_be_used_is_told_and_nothing_is_written(folders, tmp_path, monkeypatch, arguments, message):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert message in run("init", *arguments, status=2).stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_disk_that_is_full_leaves_no_half_file(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device", "study")))
+    assert "No space left on device" in init(*folders, out=tmp_path / "new" / "study.yaml", status=2).stderr
+    assert not list((tmp_path / "new").iterdir())
+
+
+def asked(monkeypatch, tmp_path, *answers):
+    monkeypatch.setattr(command, "_on_terminal", lambda: True)
+    arguments = ["init", "--out", str(tmp_path / "study.yaml")]
+    return CliRunner().invoke(app, arguments, input="".join(f"{answer}\n" for answer in answers))
+
+
+def test_on_a_terminal_it_asks_and_asks_again(folders, tmp_path, monkeypatch):
+    task = write_task(tmp_path / "Task01_Both", values=(1, 2))
+    wrong = tmp_path / "nowhere"
+    answers = [wrong, task, folders[0], "none", "3", "2", "of mine", "MRI", "MR", "", "", "40", "40 x 48"]
+    result = asked(monkeypatch, tmp_path, *answers)
+    assert result.exit_code == 0, result.output
+    assert "nowhere does not exist" in result.stderr
+    assert "found '3'" in result.stderr
+    assert "expected --modality to be one of CT, MR, other, found 'MRI'; did you mean 'MR'?" in result.stderr
+    assert "expected 2 sizes such as 32 x 32, found '40'" in result.stderr
+    study = load_study(tmp_path / "study.yaml")
+    assert [(one.name, one.modality) for one in study.datasets] == [("of mine", "MR"), ("target ct", "CT")]
+    assert study.datasets[0].foreground == (2,)
+    assert study.preprocessing.grid == (40, 48)
+
+
+def test_answers_that_end_leave_nothing(folders, tmp_path, monkeypatch):
+    result = asked(monkeypatch, tmp_path, folders[0], folders[1])
+    assert result.exit_code == 130
+    assert "Interrupted." in result.stderr
+    assert not (tmp_path / "study.yaml").exists()
+
+
+def test_ctrl_c_at_a_question_leaves_nothing(tmp_path):
+    import pty
+
+    parent, child = pty.openpty()
+    code = "from medsegdist.cli import app; app()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "init"],
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    os.close(child)
+    shown = b""
+    try:
+        while b"Folder of the target" not in shown:
+            shown += os.read(parent, 1000)
+        time.sleep(0.1)  # the prompt is shown before it is read from
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130, shown
+    finally:
+        process.kill()
+        os.close(parent)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.realdata
+def test_real_folders_are_recognized_and_checked(data_root, tmp_path):
+    study = tmp_path / "study.yaml"
+    init(data_root / "Task04_Hippocampus", data_root / "la2018_heart_mr3d", out=study)
+    content = load_study(study)
+    assert [(one.name, one.modality, one.foreground) for one in content.datasets] == [
+        ("Hippocampus", "MR", (1, 2)),
+        ("LA2018", "MR", (1,)),
+    ]
+    assert "No problem found in the headers of 2 datasets" in run("check", study).stdout
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "modality", "window"),
+    [
+        ("msd_liver_ct2d", "CT", (0, 255)),
+        ("chaos_liver_ct2d", "CT", (0, 255)),
+        ("montgomery_lung_cxr2d", "other", (0, 255)),
+        ("nerve_us2d", "other", (0, 255)),
+        ("kvasir_polyp2d_train256", "other", (0, 255)),
+        ("sct_spinalcord_mr3d", "MR", None),
+        ("pyradiomics_nrrd", "other", None),
+        ("dicom_dcmqi", "CT", None),
+    ],
+)
+def test_every_kind_of_real_folder_goes_into_a_study(data_root, tmp_path, name, modality, window):
+    study = tmp_path / "study.yaml"
+    init(data_root / "la2018_heart_mr3d", data_root / name, out=study)
+    found = load_study(study).datasets[1]
+    assert (found.modality, found.window) == (modality, window)

@@ -1,0 +1,166 @@
+"""`--verbose`, `--quiet`, `schema`, completion, and names that are nearly right."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from medsegdist.cli import app
+from medsegdist.commands.completion import METHODS, method_names
+from medsegdist.commands.schema import SCHEMA_FILE
+from medsegdist.data.download import fetch_decathlon
+from medsegdist.data.manifest import load_study
+from medsegdist.data.schema import dataset_schema, study_schema
+from medsegdist.data.yaml_errors import nearest
+from medsegdist.distance.mask_metrics import all_metrics
+from medsegdist.errors import ManifestError
+from tests.data.making import write_pictures, write_task
+from tests.test_cli import run
+from tests.test_cli import study as study
+
+
+def ranked(study, tmp_path, *options):
+    arguments = [*options, "rank", str(study), "--method", "gmm2d", "--bootstrap", "0", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_verbose_logs_every_step_with_its_time(study, tmp_path):
+    lines = ranked(study, tmp_path, "--verbose").stderr.splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \S", line) for line in lines), lines
+    said = [line[24:] for line in lines]
+    for name in ("target", "near", "far"):
+        begun = said.index(f"Reading {name}")
+        assert re.fullmatch(rf"Reading {name}: 3 done in \d+\.\d s", said[begun + 1])
+    assert "Comparing" in said
+
+
+def test_quiet_shows_the_result_only(study, tmp_path):
+    usual, quiet = ranked(study, tmp_path), ranked(study, tmp_path, "--quiet")
+    assert (quiet.stdout, quiet.stderr) == (usual.stdout, "")
+
+
+def test_quiet_shows_errors(study, tmp_path):
+    result = CliRunner().invoke(app, ["--quiet", "check", str(tmp_path / "none.yaml")])
+    assert result.exit_code == 2
+    assert "none.yaml: cannot be read" in result.stderr
+
+
+def test_quiet_init_says_nothing_of_its_steps(tmp_path):
+    folders = [str(write_pictures(tmp_path / name)) for name in ("a", "b")]
+    arguments = ["init", "--yes", "--target", folders[0], "--source", folders[1], "--out", str(tmp_path / "s.yaml")]
+    assert folders[1] in CliRunner().invoke(app, arguments).stderr
+    assert CliRunner().invoke(app, ["--quiet", *arguments, "--force"]).stderr == ""
+
+
+@pytest.mark.parametrize("option", ["--verbose", "--quiet"])
+def test_the_logger_is_left_as_it_was(study, tmp_path, option):
+    logger = logging.getLogger("medsegdist")
+    before = logger.level, list(logger.handlers)
+    ranked(study, tmp_path, option)
+    assert (logger.level, logger.handlers) == before
+
+
+def test_an_import_adds_no_handler():
+    code = (
+        "import logging, medsegdist.cli; print(logging.getLogger('medsegdist').handlers, logging.getLogger().handlers)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] []"
+
+
+def test_both_at_once_are_refused(study):
+    result = CliRunner().invoke(app, ["--quiet", "--verbose", "check", str(study)], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "expected --verbose or --quiet, found both; choose one." in result.stderr
+
+
+def test_schema_is_printed_or_written(tmp_path):
+    assert json.loads(run("schema").stdout) == study_schema()
+    assert json.loads(run("schema", "--dataset").stdout) == dataset_schema()
+    path = tmp_path / "new" / SCHEMA_FILE
+    assert run("schema", "--out", path).stdout == ""
+    assert json.loads(path.read_text()) == study_schema()
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), OSError(28, "No space left on device", "the schema")])
+def test_an_interrupted_schema_leaves_what_was_there(tmp_path, monkeypatch, trouble):
+    def fail(_):
+        raise trouble
+
+    path = tmp_path / SCHEMA_FILE
+    path.write_text("before")
+    monkeypatch.setattr("os.fsync", fail)
+    run("schema", "--out", path, status=130 if isinstance(trouble, KeyboardInterrupt) else 2)
+    assert [one.name for one in tmp_path.iterdir()] == [SCHEMA_FILE]
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_init_names_the_schema_where_there_is_one(tmp_path, written):
+    if written:
+        run("schema", "--out", tmp_path / SCHEMA_FILE)
+    out, task = tmp_path / "study.yaml", write_task(tmp_path / "task", values=(1, 2))
+    run("init", "--yes", "--target", task, "--foreground", "each", "--out", out)
+    first = out.read_text().splitlines()[0]
+    assert (first == f"# yaml-language-server: $schema={SCHEMA_FILE}") is written
+    load_study(out)
+
+
+def test_methods_are_completed():
+    assert tuple(all_metrics()) == METHODS
+    assert method_names("gm") == ["gmm2d", "gmm3d"]
+    assert method_names("") == list(METHODS)
+
+
+def completed(*words):
+    """What the shell is offered, as its completion script asks for it."""
+    environment = {"_MEDSEGDIST_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": " ".join(("medsegdist", *words))}
+    result = CliRunner().invoke(app, [], prog_name="medsegdist", env=environment)
+    return re.findall(r'"([^"]+)"', result.stdout)
+
+
+def test_the_shell_completes_methods(study):
+    assert completed("rank", str(study), "--method", "gm") == ["gmm2d", "gmm3d"]
+    assert completed("distances", str(study), "--method", "pa") == ["patches"]
+
+
+def test_a_method_that_is_nearly_right_is_told(study, tmp_path):
+    result = run("rank", study, "--method", "GMM-3d", "--out", tmp_path / "out", status=2)
+    assert "found 'GMM-3d'; did you mean 'gmm3d'?" in result.stderr
+
+
+def test_a_target_that_is_nearly_right_is_told(study, tmp_path):
+    result = run("rank", study, "--target", "Traget", "--out", tmp_path / "out", status=2)
+    assert (
+        "expected a target among the datasets target, near, far, found 'Traget'; did you mean 'target'?"
+        in result.stderr
+    )
+    result = run("transfer", study, "--target", "taget", "--dry-run", status=2)
+    assert "did you mean 'target'?" in result.stderr
+
+
+def test_a_method_of_the_study_that_is_nearly_right_is_told(study):
+    study.write_text(yaml.safe_dump(yaml.safe_load(study.read_text()) | {"methods": ["eucledian"]}))
+    assert "did you mean 'euclidean'?" in run("check", study, status=2).stderr
+
+
+def test_a_task_that_is_nearly_right_is_told(tmp_path):
+    with pytest.raises(ManifestError, match="found 'Task04_Hipocampus'; did you mean 'Task04_Hippocampus'"):
+        fetch_decathlon("Task04_Hipocampus", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [("CT ", "CT"), ("ct", "CT"), ("zzz", ""), (7, ""), ("OTHER", "other")],
+)
+def test_what_is_near(found, told):
+    assert nearest(found, ["CT", "MR", "other"]) == (f"; did you mean '{told}'?" if told else "")
