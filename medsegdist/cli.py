@@ -36,6 +36,7 @@ from medsegdist.commands.paper import paper
 from medsegdist.commands.prepare import export_lidc, prepare
 from medsegdist.commands.report import figures, report
 from medsegdist.commands.schema import schema
+from medsegdist.commands.summarize import cards
 from medsegdist.errors import MedSegDistError
 
 app = typer.Typer(
@@ -163,6 +164,7 @@ def transfer(
 
 for command in (report, figures, agreement, characteristics, paper, prepare, init, schema):
     app.command()(command)
+app.add_typer(cards)
 app.add_typer(fetch, name="fetch")
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
 lidc.command()(subsets)

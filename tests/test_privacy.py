@@ -132,6 +132,26 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
     assert len(naming(cache, IN_LISTING)) == len(naming(cache, IN_FOLDER[0])) == 1
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_card_names_nobody(tmp_path, layouts, name):
+    file, cards = tmp_path / "dataset.yaml", tmp_path / "cards"
+    file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts[name]}))
+    (tmp_path / "like.yaml").write_text("preprocessing: {grid: [24, 20], min_pixels: 8}")
+    arguments = ("summarize", file, "--like", tmp_path / "like.yaml", "-o", cards / "card.json")
+    assert_silent(run(*arguments, status=2), *EVERYBODY)
+    assert not cards.exists()
+    assert_silent(run(*arguments, "--min-patients", 1), *EVERYBODY)
+    files = written(cards)
+    assert set(files) == {"card.json"}
+    # Neither whom the cases show nor how their files are called, nor where they lie.
+    assert naming(files, *EVERYBODY, "case0", str(tmp_path)) == []
+    (tmp_path / "other.yaml").write_text(file.read_text().replace("secret", "other"))
+    run("summarize", tmp_path / "other.yaml", *arguments[2:5], cards / "other.json", "--min-patients", 1)
+    result = run("rank-cards", cards / "card.json", cards / "other.json", "--out", tmp_path / "out")
+    assert_silent(result, *EVERYBODY)
+    assert naming(written(tmp_path / "out"), *EVERYBODY) == []
+
+
 def spoil(root: Path) -> None:
     """Makes one case of each dataset bad."""
     next((root / "folders" / IN_FOLDER[0]).glob("ct*")).write_bytes(b"")

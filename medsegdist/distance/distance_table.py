@@ -30,7 +30,7 @@ class DistanceRow:
         tied: the rank is shared.
         n_source: samples of the source that were compared.
         n_target: samples of the target that were compared.
-        optimality_gap: relative certificate of the transport.
+        optimality_gap: relative certificate of the transport; None where the distance is of cards, which have none.
     """
 
     source: str
@@ -46,7 +46,7 @@ class DistanceRow:
     tied: bool
     n_source: int
     n_target: int
-    optimality_gap: float
+    optimality_gap: float | None
 
 
 @dataclass(frozen=True, slots=True)

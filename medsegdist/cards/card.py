@@ -1,0 +1,265 @@
+"""What a card holds, every number of it checked: a card is somebody else's file."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from torch import Tensor
+
+from medsegdist.cards.projection import DIMENSION
+from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.preprocessing import LARGEST_GRID
+from medsegdist.distance.characteristics import CHARACTERISTICS
+from medsegdist.distance.mask_metrics.fake_class_gmm import ClassMixtures
+from medsegdist.distance.mixture import GaussianMixture
+
+# Squares and sums of them stay far from overflow; no intensity times the largest grid comes near.
+_Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Projected = Annotated[tuple[_Number, ...], Field(min_length=DIMENSION, max_length=DIMENSION)]
+# What rounding to float32 can do to the spectrum of a covariance, as a part of its largest eigenvalue.
+_ROUNDING = 1e-5
+
+
+class _Part(BaseModel):
+    # Parts are kept as they were checked; what is made of them is made once.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MixtureNumbers(_Part):
+    """A Gaussian mixture of segment pixels, in float64, so that distances lose nothing.
+
+    Args:
+        weights: k of them, positive, summing to 1.
+        means: k times d, in pixels (and intensity units).
+        covariances: k times d times d, symmetric and positive semidefinite.
+    """
+
+    weights: Annotated[tuple[_Share, ...], Field(min_length=1, max_length=64)]
+    means: tuple[tuple[_Number, ...], ...]
+    covariances: tuple[tuple[tuple[_Number, ...], ...], ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> MixtureNumbers:
+        _ = self.mixture
+        return self
+
+    @cached_property
+    def mixture(self) -> GaussianMixture:
+        """The mixture."""
+        return GaussianMixture.from_dict(dict(self))
+
+    @classmethod
+    def of(cls, mixture: GaussianMixture) -> MixtureNumbers:
+        """The numbers of a mixture."""
+        return cls(**mixture.to_dict())
+
+
+class ImageNumbers(_Part):
+    """Mean and covariance of the projected images, in the unit of d_X and its square.
+
+    Args:
+        mean: 32 numbers.
+        covariance: the 32 rows of its lower triangle.
+    """
+
+    mean: _Projected
+    covariance: Annotated[tuple[tuple[_Number, ...], ...], Field(min_length=DIMENSION, max_length=DIMENSION)]
+
+    @field_validator("covariance")
+    @classmethod
+    def _check(cls, rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        if [len(row) for row in rows] != list(range(1, DIMENSION + 1)):
+            raise ValueError(f"expected the {DIMENSION} rows of a lower triangle, found rows of other lengths")
+        _check_positive(_symmetric(rows), "covariance")
+        return rows
+
+    @property
+    def matrix(self) -> Tensor:
+        """(32, 32) float64 covariance."""
+        return _symmetric(self.covariance)
+
+    @classmethod
+    def of(cls, mean: Tensor, covariance: Tensor) -> ImageNumbers:
+        """A (32,) mean and a (32, 32) covariance, the latter rounded to float32.
+
+        Means are long beside what they differ by, and their differences are what counts: they keep all digits.
+        """
+        rows = tuple(tuple(_rounded(row[: k + 1])) for k, row in enumerate(covariance))
+        return cls(mean=tuple(mean.tolist()), covariance=rows)
+
+
+class FakeClass(_Part):
+    """A fake class: a cluster of samples with segments alike.
+
+    Args:
+        share: its part of the samples, by their weights.
+        image_mean: mean of its projected images, 32 numbers.
+        mixture: of its segment pixels.
+    """
+
+    share: Annotated[_Share, Field(gt=0)]
+    image_mean: _Projected
+    mixture: MixtureNumbers
+
+
+class SegmentHistogram(_Part):
+    """Where segments lie, on a coarse grid.
+
+    Args:
+        shape: cells along (slices,) rows and columns.
+        shares: of the segment pixels in each cell, in reading order; of those in cells that are shown. Cells that
+            fewer than `min_patients` patients touch read 0, as empty ones do.
+    """
+
+    shape: tuple[Annotated[PositiveInt, Field(le=16)], ...]
+    shares: tuple[_Share, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> SegmentHistogram:
+        if math.prod(self.shape) != len(self.shares):
+            raise ValueError(
+                f"expected {math.prod(self.shape)} shares of the cells {self.shape}, found {len(self.shares)}"
+            )
+        total = sum(self.shares)
+        if total > 0 and abs(total - 1) > 1e-4 * len(self.shares):
+            raise ValueError(f"expected shares that sum to 1, found {total:g}")
+        return self
+
+
+class CharacteristicNumbers(_Part):
+    """One of :data:`~medsegdist.distance.characteristics.CHARACTERISTICS`.
+
+    Args:
+        name: which one.
+        unit: of mean and deviation.
+        mean: over the samples, by their weights; None where no sample has one.
+        deviation: standard deviation over the samples, likewise.
+    """
+
+    name: str
+    unit: Annotated[str, Field(pattern=r"^[a-z]{0,20}$")]
+    mean: _Number | None
+    deviation: _Number | None
+
+    @field_validator("name")
+    @classmethod
+    def _check(cls, name: str) -> str:
+        if name not in CHARACTERISTICS:
+            raise ValueError(f"expected one of {', '.join(CHARACTERISTICS)}, found {name[:40]!r}")
+        return name
+
+
+class Card(_Part):
+    """A dataset in a few kilobytes: no pixel, no case, no patient, but aggregates of all of them.
+
+    Args:
+        format: the version of this format.
+        name: the dataset's name.
+        modality: as in its manifest.
+        preprocessing: fingerprint of how the samples were prepared.
+        grid: (rows, columns) or (slices, rows, columns) of a sample.
+        fit: options that mixtures and fake classes were made with; those of the formula are not among them.
+        min_patients: fewer patients than that are not told of by any cell or fake class.
+        patients: how many; rounded down to a multiple of 5 below 100, but for fewer than 5.
+        samples: how many, rounded likewise.
+        gmm2d: mixture over (slice,) row and column of all segment pixels.
+        gmm3d: mixture with the intensity as well.
+        fake_classes: None where one of them has fewer patients than `min_patients`.
+        segment_histogram: where segments lie.
+        characteristics: what they and the images look like.
+        images: the projected images.
+    """
+
+    format: Literal["medsegdist card 1"]
+    name: Annotated[str, Field(pattern=r"^\w[\w .+()-]*$", max_length=80)]
+    modality: Literal["CT", "MR", "other"]
+    preprocessing: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
+    grid: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
+    fit: DistanceOptions
+    min_patients: PositiveInt
+    patients: PositiveInt
+    samples: PositiveInt
+    gmm2d: MixtureNumbers
+    gmm3d: MixtureNumbers
+    fake_classes: Annotated[tuple[FakeClass, ...], Field(min_length=1, max_length=32)] | None
+    segment_histogram: SegmentHistogram
+    characteristics: Annotated[tuple[CharacteristicNumbers, ...], Field(max_length=len(CHARACTERISTICS))]
+    images: ImageNumbers
+
+    @model_validator(mode="after")
+    def _check(self) -> Card:
+        if math.prod(self.grid) > LARGEST_GRID:
+            raise ValueError(f"grid: expected at most {LARGEST_GRID:,} points, found {list(self.grid)}")
+        if self.fit.of_formula():
+            raise ValueError(
+                f"fit: expected no {', '.join(self.fit.of_formula())}; whoever compares cards chooses that"
+            )
+        axes = len(self.grid)
+        if len(self.segment_histogram.shape) != axes:
+            raise ValueError(f"segment_histogram: expected {axes} axes, found {list(self.segment_histogram.shape)}")
+        for place, numbers, dimensions in (
+            ("gmm2d", self.gmm2d, axes),
+            ("gmm3d", self.gmm3d, axes + 1),
+            *((f"fake_classes.{c}", one.mixture, axes + 1) for c, one in enumerate(self.fake_classes or ())),
+        ):
+            if numbers.mixture.dimensions != dimensions:
+                raise ValueError(
+                    f"{place}: expected a mixture over {dimensions} axes, found {numbers.mixture.dimensions}"
+                )
+        if self.fake_classes is not None:
+            total = sum(one.share for one in self.fake_classes)
+            if abs(total - 1) > 1e-9:
+                raise ValueError(f"fake_classes: expected shares that sum to 1, found {total:g}")
+            scale = float(torch.linalg.eigvalsh(self.images.matrix)[-1])
+            _check_positive(self.within_classes, "covariance of the images within fake_classes", scale)
+        return self
+
+    @property
+    def class_shares(self) -> Tensor:
+        """(c,) float64 shares of the fake classes."""
+        return torch.tensor([one.share for one in self.fake_classes or ()], dtype=torch.float64)
+
+    @property
+    def class_means(self) -> Tensor:
+        """(c, 32) float64 means of the projected images of the fake classes."""
+        return torch.tensor([one.image_mean for one in self.fake_classes or ()], dtype=torch.float64)
+
+    @property
+    def within_classes(self) -> Tensor:
+        """(32, 32) float64 covariance of the projected images within fake classes, all classes alike.
+
+        That of all images is this one and that of the class means, so a card need not hold it.
+        """
+        away = self.class_means - torch.tensor(self.images.mean, dtype=torch.float64)
+        return self.images.matrix - away.T @ (self.class_shares[:, None] * away)
+
+    @property
+    def class_mixtures(self) -> ClassMixtures:
+        """The fake classes as `fake_class_gmm` compares them: one sample of each."""
+        found = tuple(one.mixture.mixture for one in self.fake_classes or ())
+        return ClassMixtures(classes=torch.arange(len(found)), mixtures=found)
+
+
+def _rounded(values: Tensor) -> list[float]:
+    """Numbers in as few digits as tell float32 apart."""
+    return [float(str(value)) for value in values.numpy().astype(np.float32)]
+
+
+def _check_positive(matrix: Tensor, what: str, scale: float = 0.0) -> None:
+    """Refuse a symmetric matrix that has a negative eigenvalue, but for rounding: of itself, or of something larger."""
+    spectrum = torch.linalg.eigvalsh(matrix)
+    if float(spectrum[0]) < -_ROUNDING * max(float(spectrum[-1]), scale):
+        raise ValueError(f"expected a {what} without negative eigenvalues, found {float(spectrum[0]):g}")
+
+
+def _symmetric(rows: tuple[tuple[float, ...], ...]) -> Tensor:
+    lower = torch.zeros((len(rows), len(rows)), dtype=torch.float64)
+    for k, row in enumerate(rows):
+        lower[k, : k + 1] = torch.tensor(row, dtype=torch.float64)
+    return lower + lower.tril(-1).T

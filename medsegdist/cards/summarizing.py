@@ -1,0 +1,145 @@
+"""From samples to a card."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from medsegdist.cards.card import (
+    Card,
+    CharacteristicNumbers,
+    FakeClass,
+    ImageNumbers,
+    MixtureNumbers,
+    SegmentHistogram,
+)
+from medsegdist.cards.projection import gaussian_of, project
+from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.characteristics import characterize
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.mask_metrics import FakeClassGmmMetric, GmmMetric
+from medsegdist.distance.mask_metrics.fake_class_gmm import ClassMixtures
+from medsegdist.distance.mask_metrics.options import with_options
+from medsegdist.errors import DataError
+
+MIN_PATIENTS = 10
+"""Fewer patients than that are not told of, unless asked."""
+
+CELLS = 8
+"""Cells of the segment histogram along each axis."""
+
+
+def summarize_samples(
+    samples: SegmentationSamples,
+    *,
+    modality: Literal["CT", "MR", "other"],
+    fit: DistanceOptions | None = None,
+    min_patients: int = MIN_PATIENTS,
+    seed: int = 0,
+) -> Card:
+    """What may be told of a dataset where its images may not be shown.
+
+    Aggregates are no proof of privacy. Whoever gets two cards of a dataset that differ in one patient can take one from
+    the other; a Gaussian of a mixture may describe the segment of one patient alone; the images in a known projection
+    are 32 known sums of the pixels of their mean.
+
+    Args:
+        samples: of one dataset; of more than 2,000 as many are told of as distances compare.
+        modality: as in its manifest.
+        fit: options of mixtures and fake classes; those of the formula are not told.
+        min_patients: cells of the histogram with fewer patients read 0, and fake classes are left out where one has
+            fewer.
+        seed: of the fits, as that of the distances.
+
+    Raises:
+        DataError: there are fewer patients than that, or the segments have too few pixels for the mixtures.
+    """
+    options = (fit or DistanceOptions()).of_masks()
+    metrics = {
+        "gmm2d": with_options(GmmMetric(intensity=False, seed=seed), options),
+        "gmm3d": with_options(GmmMetric(seed=seed), options),
+        "fake_class_gmm": with_options(FakeClassGmmMetric(seed=seed), options),
+    }
+    samples = DatasetDistance(metrics["gmm2d"], seed=seed).chosen(samples)
+    patients = len(samples.patients)
+    if patients < min_patients:
+        raise DataError(
+            f"dataset '{samples.name}': expected at least {min_patients} patients to make a card of, found {patients}; "
+            "if they agree to be told of in so small a number, lower --min-patients (min_patients)."
+        )
+    projected = project(samples)
+    return Card(
+        format="medsegdist card 1",
+        name=samples.name,
+        modality=modality,
+        preprocessing=samples.preprocessing,
+        grid=samples.grid,
+        fit=DistanceOptions(**options),
+        min_patients=min_patients,
+        patients=coarse(patients),
+        samples=coarse(len(samples)),
+        gmm2d=MixtureNumbers.of(metrics["gmm2d"].summarize(samples)),
+        gmm3d=MixtureNumbers.of(metrics["gmm3d"].summarize(samples)),
+        fake_classes=_fake_classes(samples, metrics["fake_class_gmm"].summarize(samples), projected, min_patients),
+        segment_histogram=_segment_histogram(samples, min_patients),
+        characteristics=_characteristics(samples),
+        images=ImageNumbers.of(*gaussian_of(projected, samples.mass.cpu())),
+    )
+
+
+def coarse(count: int) -> int:
+    """A count from 100 on; below, a multiple of 5 that is not larger, or what is left of fewer than 5."""
+    return count if count >= 100 or count < 5 else count - count % 5
+
+
+def _fake_classes(
+    samples: SegmentationSamples, summary: ClassMixtures, projected: Tensor, min_patients: int
+) -> tuple[FakeClass, ...] | None:
+    found = []
+    mass = samples.mass.cpu()
+    for c, mixture in enumerate(summary.mixtures):
+        members = (summary.classes == c).nonzero()[:, 0]
+        if len({samples.patient_ids[k] for k in members.tolist()}) < min_patients:
+            return None
+        share = mass[members].sum()
+        mean = mass[members] @ projected[members] / share
+        found.append(FakeClass(share=float(share), image_mean=tuple(mean.tolist()), mixture=MixtureNumbers.of(mixture)))
+    return tuple(found)
+
+
+def _segment_histogram(samples: SegmentationSamples, min_patients: int) -> SegmentHistogram:
+    shape = tuple(min(CELLS, size) for size in samples.grid)
+    cells = math.prod(shape)
+    numbers = torch.zeros(samples.grid, dtype=torch.int64)
+    for axis, (size, count) in enumerate(zip(samples.grid, shape, strict=True)):
+        along = torch.arange(size) * count // size
+        numbers = numbers * count + along.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+    total = torch.zeros(cells, dtype=torch.float64)
+    touched: dict[str, Tensor] = {}
+    for k, (patient, mass) in enumerate(zip(samples.patient_ids, samples.mass.tolist(), strict=True)):
+        pixels = torch.bincount(numbers[samples.masks[k].cpu()], minlength=cells)
+        total += mass * pixels
+        touched[patient] = touched.get(patient, torch.zeros(cells, dtype=torch.bool)) | (pixels > 0)
+    # Of what is shown only: what is missing to 1 would tell of the cells that are not.
+    shown = torch.where(torch.stack(list(touched.values())).sum(0) >= min_patients, total, 0.0)
+    shares = shown / shown.sum() if bool(shown.any()) else shown
+    return SegmentHistogram(shape=shape, shares=tuple(round(share, 4) for share in shares.tolist()))
+
+
+def _characteristics(samples: SegmentationSamples) -> tuple[CharacteristicNumbers, ...]:
+    found = []
+    for one in characterize(samples).values:
+        known = math.isfinite(one.mean)
+        found.append(
+            CharacteristicNumbers(
+                name=one.name,
+                unit=one.unit,
+                mean=one.mean if known else None,
+                deviation=one.deviation if known else None,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,49 @@
+"""How a dataset is to be prepared to be compared with those of a study, without the study's other datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.manifest import Study
+from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.yaml_errors import explain, nearest, read_yaml
+from medsegdist.errors import ManifestError
+
+
+class Preparation(BaseModel):
+    """What datasets must have in common to be compared.
+
+    Args:
+        preprocessing: the one way in which all of them are prepared.
+        distance: how distances are computed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preprocessing: Preprocessing
+    distance: DistanceOptions = DistanceOptions()
+
+
+def load_preparation(path: str | Path) -> Preparation:
+    """Read `preprocessing` and `distance` of a study; its datasets need not be here, nor be named at all.
+
+    Args:
+        path: a YAML file of a study, or of these two keys alone.
+
+    Raises:
+        ManifestError: the file cannot be read, or something in it is wrong; every problem is listed with its place.
+    """
+    file = Path(path).absolute()
+    content = read_yaml(file)
+    allowed = sorted(Study.model_fields)
+    unknown = [key for key in content if key not in allowed]
+    if unknown:
+        lines = (f"{file}: {key}: unknown key{nearest(key, allowed) or '.'}" for key in unknown)
+        raise ManifestError("\n".join([*lines, f"Allowed here: {', '.join(allowed)}."]))
+    try:
+        return Preparation.model_validate({key: content[key] for key in Preparation.model_fields if key in content})
+    except ValidationError as error:
+        raise ManifestError("\n".join(explain(error, Preparation, file))) from error

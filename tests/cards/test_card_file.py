@@ -1,0 +1,164 @@
+"""A card is somebody else's file: whatever is in it, it is refused in words or harmless."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medsegdist.cards.card_file import MOST_BYTES, read_card, write_card
+from medsegdist.cards.ranking import rank_cards
+from medsegdist.errors import DataError
+from tests.cards.making_cards import card
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("cards") / "card.json"
+    write_card(card("near"), path)
+    return json.loads(path.read_text())
+
+
+def put(content: Any, place: str, value: Any) -> Any:
+    """A copy of the content with another value at a dotted place."""
+    copy = json.loads(json.dumps(content))
+    *path, last = (int(key) if key.isdecimal() else key for key in place.split("."))
+    holder = copy
+    for key in path:
+        holder = holder[key]
+    holder[last] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("format", "medsegdist card 2", r"format: expected 'medsegdist card 1', found 'medsegdist card 2'"),
+        ("name", "$import os", r"name: string should match pattern .*, found '\$import os'"),
+        ("name", "=cmd()", r"name: string should match pattern"),
+        ("name", "a" * 81, r"name: string should have at most 80 characters"),
+        ("preprocessing", "$x", r"preprocessing: string should match pattern"),
+        ("secret", 1, r"secret: unknown key. Allowed here: characteristics, fake_classes, fit"),
+        ("gmm2d.pixels", [1], r"gmm2d.pixels: unknown key"),
+        ("patients", "20", r"patients: input should be a valid integer, found '20'"),
+        ("patients", 0, r"patients: input should be greater than 0, found 0"),
+        ("grid", [32], r"grid: .* at least 2 items"),
+        ("grid", [2**15, 2**15], r"grid: expected at most 268,435,456 points, found \[32768, 32768\]"),
+        ("grid", [4, 32, 40], r"segment_histogram: expected 3 axes, found \[8, 8\]"),
+        ("fit.components", 0, r"fit.components: expected a number >= 1 or one of bic"),
+        ("fit.image_weight", 2.0, r"fit: expected no image_weight; whoever compares cards chooses that"),
+        ("gmm2d.weights", [0.5] * 5, r"gmm2d: .*positive weights that sum to 1"),
+        ("gmm2d.weights.0", -0.1, r"gmm2d.weights.0: input should be greater than or equal to 0"),
+        ("gmm2d.means.0.0", 1e300, r"gmm2d.means.0.0: input should be less than or equal to 10{18}, found 1e\+300"),
+        ("gmm2d.means.0", [1.0], r"gmm2d: .*broken one"),
+        ("gmm2d.covariances.0", [[1.0, 2.0], [2.0, 1.0]], r"gmm2d: .*covariances without negative eigenvalues"),
+        ("gmm2d.covariances.0", [[1.0, 0.0], [0.5, 1.0]], r"gmm2d: .*symmetric covariances"),
+        ("gmm3d", None, r"gmm3d: input should be"),
+        ("fake_classes.0.share", 0.9, r"fake_classes: expected shares that sum to 1"),
+        (
+            "fake_classes.0.image_mean.0",
+            1e6,
+            r"expected a covariance of the images within fake_classes without negative",
+        ),
+        ("segment_histogram.shares", [0.5], r"segment_histogram: expected 64 shares of the cells \(8, 8\), found 1"),
+        ("segment_histogram.shares", [0.5] * 64, r"segment_histogram: expected shares that sum to 1, found 32"),
+        ("characteristics.0.name", "age", r"characteristics.0.name: expected one of image_contrast, .* found 'age'"),
+        ("images.covariance.3", [1.0], r"images.covariance: expected the 32 rows of a lower triangle"),
+        ("images.covariance.3", [0.0, 0.0, 0.0, -9.0], r"images.covariance: expected a covariance without negative"),
+        ("images.mean", [0.0] * 31, r"images.mean: .* at least 32 items"),
+    ],
+)
+def test_what_is_wrong_with_a_card_is_said_with_its_place(content, tmp_path, place, value, message) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(put(content, place, value)))
+    with pytest.raises(DataError, match=f"card.json: {message}"):
+        read_card(path)
+
+
+def test_mixtures_over_other_axes_than_the_grid_are_refused(content, tmp_path) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps({**content, "gmm2d": content["gmm3d"]}))
+    with pytest.raises(DataError, match=r"gmm2d: expected a mixture over 2 axes, found 3"):
+        read_card(path)
+
+
+def test_all_problems_are_told_at_once(content, tmp_path) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(put(put(content, "patients", -1), "modality", "PET")))
+    with pytest.raises(DataError, match=r"(?s)modality: expected 'CT', 'MR' or 'other'.*patients: input should be"):
+        read_card(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[1, 2]",
+        b"null",
+        b"\xff\xfe\x00",
+        b"[" * 50_000,
+        b'{"name": "a", "name": "b"}',
+        pickle.dumps({"name": "a"}),
+        b'{"patients": ' + b"9" * 5_000 + b"}",
+    ],
+    ids=["empty", "cut", "list", "null", "bytes", "deep", "doubled", "pickle", "huge number"],
+)
+def test_what_is_no_card_is_refused(tmp_path, text: bytes) -> None:
+    path = tmp_path / "card.json"
+    path.write_bytes(text)
+    with pytest.raises(DataError, match=r"card\.json: "):
+        read_card(path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_are_finite(content, tmp_path, number) -> None:
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(put(content, "images.mean.0", "here")).replace('"here"', number))
+    with pytest.raises(DataError, match=r"images.mean.0: "):
+        read_card(path)
+
+
+def test_a_large_file_is_not_read_to_its_end(tmp_path) -> None:
+    path = tmp_path / "card.json"
+    path.write_bytes(b" " * (MOST_BYTES + 1))
+    with pytest.raises(DataError, match=r"expected a card of at most 65,536 bytes, found a larger file"):
+        read_card(path)
+
+
+def test_a_missing_card_is_an_error_of_the_system(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_card(tmp_path / "card.json")
+
+
+def places(value: Any, path: str = "") -> list[str]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path[1:], *(place for key, part in items for place in places(part, f"{path}.{key}"))]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers(-(10**30), 10**30) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_somewhere_is_refused_or_gives_finite_distances(content, tmp_path, data) -> None:
+    place = data.draw(st.sampled_from(places(content)[1:]))
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps(put(content, place, data.draw(JSON))))
+    try:
+        found = read_card(path)
+    except DataError:
+        return
+    source = found.model_copy(update={"name": "found", "preprocessing": "synthetic", "grid": card("near").grid})
+    for row in rank_cards(card("target"), [source.model_copy(update={"fit": card("target").fit})]).rows:
+        assert math.isfinite(row.distance)
+        assert min(row.image_term, row.mask_term) >= 0

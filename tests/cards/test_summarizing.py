@@ -1,0 +1,113 @@
+"""What goes into a card, and what does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medsegdist.cards.card_file import MOST_BYTES, read_card, write_card
+from medsegdist.cards.summarizing import coarse, summarize_samples
+from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.characteristics import characterize
+from medsegdist.errors import DataError
+from tests.cards.making_cards import card, dataset
+from tests.synthetic import blobs
+
+
+def test_a_card_is_small_and_read_as_it_was_written(tmp_path) -> None:
+    size = write_card(card("near"), tmp_path / "card.json")
+    assert size == (tmp_path / "card.json").stat().st_size < 2**14
+    assert read_card(tmp_path / "card.json") == card("near")
+
+
+def test_the_most_that_rules_choose_by_default_fits_into_a_card(tmp_path) -> None:
+    samples = blobs("some", n=40, grid=(10, 16, 16), center=(0.5, 0.5, 0.5), patients=40)
+    options = DistanceOptions(components=10, classes=8)
+    made = summarize_samples(samples, modality="CT", fit=options, min_patients=1)
+    assert made.fake_classes is not None
+    assert len(made.fake_classes) == 8
+    assert write_card(made, tmp_path / "card.json") < MOST_BYTES
+
+
+def test_a_card_that_is_too_large_is_not_written(tmp_path) -> None:
+    made = summarize_samples(dataset("near"), modality="CT", fit=DistanceOptions(components=20), min_patients=1)
+    assert made.fake_classes is not None
+    made = made.model_copy(update={"fake_classes": made.fake_classes * 10})
+    with pytest.raises(DataError, match=r"'near': expected a card of at most 65,536 bytes, found .*choose fewer"):
+        write_card(made, tmp_path / "card.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_case_no_patient_and_no_pixel_is_in_a_card(tmp_path) -> None:
+    samples = dataset("near")
+    write_card(card("near"), tmp_path / "card.json")
+    text = (tmp_path / "card.json").read_text()
+    assert not [name for name in (*samples.case_ids, *samples.patient_ids) if name in text]
+    assert "patient0" in samples.patient_ids
+
+
+def test_too_few_patients_are_refused_unless_asked() -> None:
+    samples = dataset("near")
+    assert len(samples.patients) == 12
+    with pytest.raises(
+        DataError, match=r"dataset 'near': expected at least 13 patients to make a card of, found 12; .*--min-patients"
+    ):
+        summarize_samples(samples, modality="CT", min_patients=13)
+    with pytest.raises(DataError, match=r"at least 10 patients to make a card of, found 4"):
+        summarize_samples(blobs(patients=4), modality="CT")
+    assert summarize_samples(blobs(patients=4), modality="CT", min_patients=4).patients == 4
+
+
+def test_fake_classes_of_few_patients_are_left_out() -> None:
+    assert summarize_samples(dataset("near"), modality="CT", min_patients=12).fake_classes is None
+    assert card("near").fake_classes is not None
+
+
+def test_the_histogram_holds_cells_of_enough_patients_only_and_hides_how_much_it_leaves_out() -> None:
+    masks = np.zeros((6, 16, 24), dtype=bool)
+    masks[:, 0:2, 0:3] = True  # one cell, by all
+    masks[:3, 14:16, 21:24] = True  # another one, by three patients
+    masks[0:2, 8, 12] = True  # a third one, by two samples of one patient
+    samples = SegmentationSamples.from_arrays(
+        "some", np.random.default_rng(0).normal(size=masks.shape), masks, patient_ids=["a", "a", "b", "c", "d", "e"]
+    )
+    samples = replace(samples, weights=samples.weights * 7)
+
+    def shown(min_patients: int) -> dict[tuple[int, int], float]:
+        options = DistanceOptions(components=1)
+        made = summarize_samples(samples, modality="CT", fit=options, min_patients=min_patients).segment_histogram
+        assert made.shape == (8, 8)
+        return {(k // 8, k % 8): share for k, share in enumerate(made.shares) if share}
+
+    pixels = 6 * 6 + 3 * 6 + 2
+    assert shown(1) == {(0, 0): round(36 / pixels, 4), (7, 7): round(18 / pixels, 4), (4, 4): round(2 / pixels, 4)}
+    assert shown(2) == {(0, 0): round(36 / 54, 4), (7, 7): round(18 / 54, 4)}
+    assert shown(3) == {(0, 0): 1.0}
+
+
+def test_characteristics_are_those_of_the_dataset() -> None:
+    expected = characterize(dataset("far"))
+    assert [(one.name, one.mean, one.deviation) for one in card("far").characteristics] == [
+        (one.name, one.mean, one.deviation) for one in expected.values
+    ]
+
+
+def test_a_characteristic_that_no_sample_has_is_none() -> None:
+    masks = np.ones((2, 6, 6), dtype=bool)
+    samples = SegmentationSamples.from_arrays("full", np.random.default_rng(0).normal(size=masks.shape), masks)
+    made = summarize_samples(samples, modality="CT", min_patients=1)
+    unknown = {one.name for one in made.characteristics if one.mean is None}
+    assert unknown == {"segment_contrast", "background_variation"}
+
+
+@given(st.integers(1, 10**6))
+def test_counts_are_coarse_where_they_are_small(count: int) -> None:
+    told = coarse(count)
+    assert 1 <= told <= count
+    assert told == count or (told % 5 == 0 and count - told < 5 and count < 100)
+    assert coarse(told) == told
