@@ -3,8 +3,9 @@
 
     python scripts/card_agreement.py STUDY.yaml --out FOLDER
 
-`card_agreement.csv` has a row per target and method, for the whole distance and for its image term alone. The cards are
-made of datasets of any size (a minimum of 1 patient), and thrown away.
+`card_agreement.csv` has a row per target and method, for the whole distance and for its image term alone. The cards
+are made of datasets of any size (a minimum of 1 patient), and thrown away. Of the study's `distance`, `p` and
+`normalize` are left out: cards do not know them.
 """
 
 from __future__ import annotations
@@ -58,16 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for manifest in track(study.datasets, "Reading", transient=True)
     ]
     targets = [one.name for one in samples] if options.all_targets else list(study.targets)
-    masks, formula = study.distance.of_masks(), study.distance.of_formula()
-    metrics = paper_metrics()
-    distances = {method: DatasetDistance(with_options(metrics[method], masks), **formula) for method in CARD_METHODS}
+    weights = {"image_weight": study.distance.image_weight, "mask_weight": study.distance.mask_weight}
+    metrics, masks = paper_metrics(), study.distance.of_masks()
+    distances = {method: DatasetDistance(with_options(metrics[method], masks), **weights) for method in CARD_METHODS}
     with LocalProcesses(options.workers) as processes:
         full = compare_all(samples, distances, targets=targets, sources=study.sources, executor=processes)
     cards = {
         one.name: summarize_samples(one, modality=manifest.modality, fit=study.distance, min_patients=1)
         for one, manifest in zip(track(samples, "Summarizing", transient=True), study.datasets, strict=True)
     }
-    weights = {name: formula[name] for name in ("image_weight", "mask_weight") if name in formula}
     found = []
     for target in targets:
         sources = [cards[name] for name in study.sources_of(target)]
@@ -95,7 +95,7 @@ def compare(full: DistanceTable, of_cards: DistanceTable) -> Iterator[Agreement]
         whole = kendalltau(*zip(*((a.distance, b.distance) for a, b in pairs), strict=True)).statistic
         images = kendalltau(*zip(*((a.image_term, b.image_term) for a, b in pairs), strict=True)).statistic
         nearest = {min(rows.values(), key=lambda row: row.distance).source for rows in (ours, theirs)}
-        ratios = pd.Series([a.image_term / b.image_term for a, b in pairs if b.image_term > 0])
+        ratios = pd.Series([a.image_term / b.image_term for a, b in pairs if b.image_term > 0], dtype="float64")
         yield Agreement(
             target, method, len(pairs), float(whole), float(images), len(nearest) == 1, float(ratios.median())
         )

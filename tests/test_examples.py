@@ -107,3 +107,35 @@ def test_ablation_compares_choices_on_phantoms(tmp_path, project_root):
     assert table["kendall_tau"].between(-1, 1).all()
     assert (table["seconds"] > 0).all()
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), again.drop(columns="seconds"))
+
+
+@pytest.mark.parametrize("image_weight", [0, 1])
+def test_card_agreement_is_full_where_only_masks_count(tmp_path, project_root, image_weight):
+    organs = ("liver", "spleen", "prostate", "tuberculoma")
+    datasets = [
+        {"name": organ, "modality": "CT", "layout": {"kind": "phantom", "organ": organ, "patients": 4, "slices": 2}}
+        for organ in organs
+    ]
+    study = {
+        "name": "tiny",
+        "preprocessing": {"grid": [64, 64], "min_pixels": 3},
+        "datasets": datasets,
+        "targets": ["liver"],
+    }
+    study["distance"] = {"image_weight": image_weight, "components": 2}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    out = tmp_path / "out"
+    arguments = (tmp_path / "study.yaml", "--out", out, "--workers", 1, "--all-targets")
+    shown = run(project_root, "card_agreement.py", *arguments)
+    assert "Kendall's tau" in shown
+    table = pd.read_csv(out / "card_agreement.csv")
+    assert len(table) == 4 * 3
+    assert set(table["target"]) == set(organs)
+    assert table["kendall_tau"].between(-1, 1).all()
+    if image_weight == 0:
+        # Fake classes, too: without images only their coupling counts.
+        assert (table["kendall_tau"] == 1).all()
+        assert table["same_nearest"].all()
+    else:
+        # A Gaussian of projected images has less to be coupled than the images.
+        assert (table["image_term_ratio"] > 0).all()

@@ -15,7 +15,6 @@ from medsegdist.cards.projection import DIMENSION
 from medsegdist.data.distance_options import DistanceOptions
 from medsegdist.data.preprocessing import LARGEST_GRID
 from medsegdist.distance.characteristics import CHARACTERISTICS
-from medsegdist.distance.mask_metrics.fake_class_gmm import ClassMixtures
 from medsegdist.distance.mixture import GaussianMixture
 
 # Squares and sums of them stay far from overflow; no intensity times the largest grid comes near.
@@ -240,10 +239,9 @@ class Card(_Part):
         return self.images.matrix - away.T @ (self.class_shares[:, None] * away)
 
     @property
-    def class_mixtures(self) -> ClassMixtures:
-        """The fake classes as `fake_class_gmm` compares them: one sample of each."""
-        found = tuple(one.mixture.mixture for one in self.fake_classes or ())
-        return ClassMixtures(classes=torch.arange(len(found)), mixtures=found)
+    def class_mixtures(self) -> tuple[GaussianMixture, ...]:
+        """The mixtures of the fake classes."""
+        return tuple(one.mixture.mixture for one in self.fake_classes or ())
 
 
 def _rounded(values: Tensor) -> list[float]:

@@ -135,7 +135,7 @@ def _terms(source: Card, target: Card, method: str, image_weight: float, mask_we
         images = _gaussian_distances(
             (source.class_means, source.within_classes), (target.class_means, target.within_classes)
         )
-        masks = mixture_wassersteins(source.class_mixtures.mixtures, target.class_mixtures.mixtures)
+        masks = mixture_wassersteins(source.class_mixtures, target.class_mixtures)
         powered = mask_weight * masks ** FakeClassGmmMetric().power
         plan = solve_transport(image_weight * images + powered, source.class_shares, target.class_shares).plan
         return image_weight * float((plan * images).sum()), float((plan * powered).sum())
