@@ -35,8 +35,8 @@ from scipy import ndimage
 
 from medsegdist import load_dataset_samples
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.processes import available_cores
 from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.processes import available_cores
 
 SHAPE = (512, 512, 120)
 PROTOCOLS = {

@@ -124,8 +124,9 @@ def characteristic_rows(record: StudyRecord | None) -> dict[str, Any]:
 
 def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     """Headings with lines of (name, value): certificate, resampling, preprocessing, methods, versions."""
-    worst = max(row.optimality_gap for row in run.table.rows)
-    certificate = [("Largest optimality gap", f"{worst:.1e}")]
+    gaps = [row.optimality_gap for row in run.table.rows if row.optimality_gap is not None]
+    worst = f"{max(gaps):.1e}" if gaps else "none: distances of cards are approximate"
+    certificate = [("Largest optimality gap", worst)]
     record = run.record
     if record is None:
         return [("Certificate", certificate)]

@@ -164,8 +164,10 @@ def plane_mixture(summary: object) -> PlaneMixture | None:
 
 
 def _method(name: str, distance: DatasetDistance, table: DistanceTable) -> MethodRecord:
-    gap = max(row.optimality_gap for row in table.rows if row.method == name)
-    return MethodRecord(name=name, options=_options(distance.metric), formula=_options(distance), optimality_gap=gap)
+    gaps = [row.optimality_gap for row in table.rows if row.method == name and row.optimality_gap is not None]
+    return MethodRecord(
+        name=name, options=_options(distance.metric), formula=_options(distance), optimality_gap=max(gaps)
+    )
 
 
 def _options(configured: object) -> dict[str, Any]:
