@@ -120,10 +120,14 @@ def _power(points: Sequence[tuple[float, float]]) -> float:
 
 def _draw(growth: Growth, file: Path) -> None:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     for axes, (what, points) in zip(figure.subplots(1, len(growth), sharey=True), growth.items(), strict=True):
-        axes.loglog(*zip(*points, strict=True), marker="o")
+        sizes, seconds = zip(*points, strict=True)
+        axes.loglog(sizes, seconds, marker="o")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
         axes.set(xlabel=what, title=f"grows as {what} ** {_power(points):.2f}")
     figure.supylabel("processor seconds, five methods")
     figure.text(0, -0.04, machine(()), fontsize=7)
