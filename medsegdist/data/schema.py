@@ -62,8 +62,11 @@ def _describe(part: dict[str, Any], model: type[BaseModel]) -> None:
 def _allow_single_values(classes: dict[str, Any]) -> None:
     """Let one number stand for a list of one, as in `classes: {liver: 1}`; pydantic's schema does not know it."""
     for option in classes["anyOf"]:
-        for name, values in option.get("patternProperties", {}).items():
-            option["patternProperties"][name] = {"anyOf": [{"type": "integer"}, values]}
+        # Which of the two words pydantic uses depends on its version.
+        patterns = option.get("patternProperties", {})
+        for holder, name in [(option, "additionalProperties"), *((patterns, pattern) for pattern in patterns)]:
+            if isinstance(holder.get(name), dict):
+                holder[name] = {"anyOf": [{"type": "integer"}, holder[name]]}
 
 
 def _count_items(part: Any) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from medsegdist.data.checking import check_dataset, check_study
 from medsegdist.data.layouts.datalist import DatalistLayout
+from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
@@ -21,6 +22,7 @@ from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study
 from tests.data.making import (
     AFFINE,
     PREPROCESSING,
+    SHAPE,
     labels,
     pictures_manifest,
     smooth,
@@ -153,6 +155,24 @@ def test_patients_of_lidc_and_of_phantoms():
     assert check_study(study_of(liver, spleen, *levels)) == []
     (problem,) = check_study(study_of(liver, twin))
     assert problem.problem.startswith("2 of 2 cases have the same patient in the source 'twin': 'liver_0001', ")
+
+
+def test_patients_of_lidc_are_known_wherever_they_stand(tmp_path):
+    """A level, a task made of another one, and their DICOM: public names mean the same patients in all of them."""
+    level = DatasetManifest(name="level", modality="CT", layout=LidcLayout(malignancy=5, max_patients=1))
+    case = level.layout.cases()[0]
+    entries = json.loads((write_task(tmp_path / "task") / "dataset.json").read_text())["training"]
+    entries[1]["patient_id"] = case.patient_id
+    layout = DecathlonLayout(root=write_listing(tmp_path / "task", entries))
+    task = DatasetManifest(name="target", modality="MR", layout=layout)
+    drawn = dicom_manifest(tmp_path / "dicom", "drawn", "s1", patient=case.patient_id)
+    for source, name in ((level, case.id), (drawn, "drawing")):
+        (problem,) = check_study(study_of(task, source))
+        assert (problem.severity, problem.case) == ("error", "p1_b")
+        told = f"1 of 3 cases has the same patient in the source '{source.name}': 'p1_b' (there '{name}')"
+        assert problem.problem == told
+    other = dicom_manifest(tmp_path / "other", "other", "s2", patient=f"{case.patient_id}0")
+    assert check_study(study_of(task, other)) == []
 
 
 def dicom_manifest(root, name, series, patient=PATIENT_ID, seed=0):
@@ -288,6 +308,20 @@ def test_a_ct_that_is_not_in_hounsfield_units(tmp_path, high, text, remedy):
     assert problem.problem == f"3 of 3 cases, 'p1_a', 'p1_b', 'p2_a': {text}"
     assert check_dataset(task_manifest(root, modality="CT", window=(0, high)), windowed) == []
     assert check_dataset(task_manifest(root, modality="MR"), windowed) == []
+
+
+@pytest.mark.parametrize(
+    ("modality", "window", "value", "shown"),
+    [("CT", None, -1000, 0), ("CT", None, 400, 255), ("other", (0, 255), 0, 0), ("MR", None, 7, None)],
+)
+def test_an_image_of_one_intensity(tmp_path, modality, window, value, shown):
+    """Whether or not the rule of intensities minds it: a fixed window does not, and percentiles do."""
+    root = write_task(tmp_path)
+    manifest = task_manifest(root, modality=modality, window=window)
+    write_volume(root / "imagesTr" / "p1_b.nii.gz", np.full(SHAPE, value, np.int16))
+    problems = [one for one in check_dataset(manifest, PREPROCESSING) if one.severity == "error"]
+    told = "expected an image with contrast" if shown is None else f"the image is constant, {shown} everywhere"
+    assert [(one.case, one.problem.startswith(told)) for one in problems] == [("p1_b", True)]
 
 
 def test_headers_alone_find_what_needs_no_voxel(tmp_path):

@@ -104,6 +104,17 @@ def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
     assert [case.patient_id for case in by_folder] == ["a", "b", "c", "d"]
 
 
+def test_a_subset_made_of_links_is_read(tmp_path):
+    for name in ("a", "b", "c"):
+        write_case(tmp_path / "all", name)
+    subset = tmp_path / "subset"
+    subset.mkdir()
+    for name in ("c", "a"):
+        (subset / name).symlink_to(tmp_path / "all" / name)
+    cases = layout_of(subset).cases()
+    assert [(case.id, len(case.image.paths)) for case in cases] == [("a__rt", 4), ("c__rt", 4)]
+
+
 def test_links_that_lead_in_circles_come_to_an_end(tmp_path):
     write_case(tmp_path, "a")
     (tmp_path / "a" / "up").symlink_to(tmp_path)

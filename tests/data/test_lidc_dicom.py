@@ -150,6 +150,14 @@ def test_folders_named_by_the_series(root, tmp_path, name):
     assert set(case.image["files"].paths) == {str(path) for path in folder.iterdir()}
 
 
+def test_folders_of_patients_may_be_links(root, tmp_path):
+    for _, patient, *_ in SCANS:
+        (tmp_path / patient).symlink_to(root / patient)
+    found = [[case.image["files"] for case in cases_of(layout_of(place))] for place in (root, tmp_path)]
+    assert None not in found[1]
+    assert [len(files.paths) for files in found[1]] == [len(files.paths) for files in found[0]]
+
+
 def test_a_consensus_of_all_readers_is_within_that_of_half(root):
     half, full = (layout_of(root, consensus=share) for share in (0.5, 1.0))
     for case in cases_of(full):

