@@ -12,7 +12,7 @@ import yaml
 from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.manifest import Preprocessing, load_dataset
-from tests.data.making import write_pictures, write_task
+from tests.data.making import AFFINE, labels, voxels, write_pictures, write_task, write_volume
 from tests.test_cli import run
 
 
@@ -38,7 +38,7 @@ def test_prepare_writes_a_task_and_says_where(dataset, tmp_path):
 def test_prepare_json_is_all_of_standard_output(dataset, tmp_path):
     task = tmp_path / "Task07_Tiny"
     shown = run("prepare", dataset, "--out", task, "--json").stdout
-    assert json.loads(shown) == {"task": str(task), "cases": 3, "resumed": 0}
+    assert json.loads(shown) == {"task": str(task), "cases": 3, "resumed": 0, "sheared": []}
 
 
 def test_a_prepared_task_can_be_used_in_a_study(dataset, tmp_path):
@@ -64,6 +64,17 @@ def test_nothing_is_overwritten_without_force(dataset, tmp_path):
     assert (task / "dataset.json").stat().st_mtime_ns == stamp
     run("prepare", dataset, "--out", task, "--pseudonyms", "--force")
     assert [path.name for path in sorted((task / "imagesTr").iterdir())] == [f"case_000{k}.nii.gz" for k in (1, 2, 3)]
+
+
+def test_axes_that_itk_refuses_are_told(dataset, tmp_path):
+    tilted = AFFINE.copy()
+    tilted[1, 2] = 0.7
+    for folder, array in (("imagesTr", voxels(1)), ("labelsTr", labels())):
+        write_volume(tmp_path / "source" / folder / "p1_b.nii.gz", array, tilted)
+    shown = run("prepare", dataset, "--out", tmp_path / "Task07_Tiny").stdout
+    assert "Axes not at right angles, as of a tilted gantry, in 1 of 3 cases, such as 'p1_b': MONAI reads them" in shown
+    told = json.loads(run("prepare", dataset, "--out", tmp_path / "Task08_Json", "--json").stdout)
+    assert told["sheared"] == ["p1_b"]
 
 
 def test_bad_cases_are_told_with_what_is_kept(dataset, tmp_path):
@@ -108,7 +119,7 @@ def test_lidc_export_is_the_subset_that_was_asked_for(tmp_path):
     options = [part for key, value in chosen.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     found = json.loads(run("lidc", "export", *options, "--out", task, "--json").stdout)
     cases = LidcLayout(**chosen).cases()
-    assert found == {"task": str(task), "cases": len(cases), "resumed": 0}
+    assert found == {"task": str(task), "cases": len(cases), "resumed": 0, "sheared": []}
     listing = json.loads((task / "dataset.json").read_text())
     assert listing["labels"]["1"] == "nodule"
     assert listing["licence"] == "CC-BY 3.0"

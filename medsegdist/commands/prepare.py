@@ -31,6 +31,14 @@ Level = Annotated[int, typer.Option(min=1, max=5, help="1 highly unlikely ... 5 
 Exclusive = Annotated[
     Literal["patient", "slice", "none"], typer.Option(help="What this level may not share with the other ones.")
 ]
+ReadingWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Processes that read and compress cases. [default: one for each core where that saves time]",
+        min=1,
+    ),
+]
 MostPatients = Annotated[int | None, typer.Option(min=1, help="So many patients, drawn at random. [default: all]")]
 
 
@@ -40,6 +48,7 @@ def prepare(
     label: Annotated[str, typer.Option(help="What the masks show, for dataset.json.")] = "foreground",
     force: Force = False,
     pseudonyms: Pseudonyms = False,
+    workers: ReadingWorkers = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes a dataset of any layout as a Decathlon task, which MONAI and nnU-Net read.
@@ -48,7 +57,7 @@ def prepare(
     """
     from medsegdist.data.manifest import load_dataset
 
-    _export(lambda: load_dataset(dataset_file), out, label, force, pseudonyms, as_json)
+    _export(lambda: load_dataset(dataset_file), out, label, force, pseudonyms, workers, as_json)
 
 
 def export_lidc(
@@ -73,6 +82,7 @@ def export_lidc(
     seed: Annotated[int, typer.Option(help="Of the patients drawn, and of all that is simulated.", min=0)] = 0,
     force: Force = False,
     pseudonyms: Pseudonyms = False,
+    workers: ReadingWorkers = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes a malignancy level of LIDC-IDRI as a Decathlon task.
@@ -101,11 +111,17 @@ def export_lidc(
         layout = {**content["layout"], **chosen}
         return DatasetManifest.model_validate({**content, "layout": layout, "simulated": simulated})
 
-    _export(manifest, out, "nodule", force, pseudonyms, as_json)
+    _export(manifest, out, "nodule", force, pseudonyms, workers, as_json)
 
 
 def _export(
-    manifest: Callable[[], DatasetManifest], out: Path, label: str, force: bool, pseudonyms: bool, as_json: bool
+    manifest: Callable[[], DatasetManifest],
+    out: Path,
+    label: str,
+    force: bool,
+    pseudonyms: bool,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     from medsegdist.data.export import export_task
 
@@ -119,11 +135,19 @@ def _export(
                 overwrite=force,
                 pseudonyms=pseudonyms,
                 progress=bar(progress, f"Writing {out.name}"),
+                workers=workers,
             )
     if as_json:
-        typer.echo(json.dumps({"task": str(task.directory), "cases": task.cases, "resumed": task.resumed}, indent=2))
+        content = {"task": str(task.directory), "cases": task.cases, "resumed": task.resumed, "sheared": task.sheared}
+        typer.echo(json.dumps(content, indent=2))
         return
     resumed = f", {task.resumed} of them by an earlier run" if task.resumed else ""
     console = Console()
     console.print(f"{task.cases} cases written{resumed}: {escape(str(task.directory))}", soft_wrap=True)
+    if task.sheared:
+        console.print(
+            f"Axes not at right angles, as of a tilted gantry, in {len(task.sheared)} of {task.cases} cases, such as "
+            f"'{escape(task.sheared[0])}': MONAI reads them; ITK, and nnU-Net by its default reader, does not.",
+            soft_wrap=True,
+        )
     console.print(f"Name {escape(str(task.directory / 'dataset.yaml'))} in a study to use it.", soft_wrap=True)

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medsegdist.data.cache_names import source_stamp
 from medsegdist.data.case import Case
-from medsegdist.data.case_reading import FOUND_LABELS, ItemDataset
 from medsegdist.data.dataset import native_dataset
 from medsegdist.data.label_tally import LabelTally
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.nifti_pair import NiftiPair, nifti_pair
-from medsegdist.data.problems import Problem, as_error, is_machine_trouble, problem_of, root_cause
+from medsegdist.data.packed_case import PackCase
+from medsegdist.data.parallel import WorkerLostError, ordered_results
+from medsegdist.data.problems import Problem, as_error
 from medsegdist.data.reading import Progress
 from medsegdist.data.task_listing import task_texts
 from medsegdist.data.task_names import CaseName, check_task_name, names_of
 from medsegdist.data.unfinished_task import CaseRecord, UnfinishedTask, unfinished_task, workplace_of
-from medsegdist.errors import ManifestError
+from medsegdist.errors import ManifestError, MedSegDistError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +33,14 @@ class ExportedTask:
         directory: the folder.
         cases: how many it has.
         resumed: how many of them an interrupted run had finished before.
+        sheared: names of cases in it whose axes are not at right angles, as of a tilted gantry. MONAI and nibabel read
+            them; ITK does not, and so neither does nnU-Net by its default reader.
     """
 
     directory: Path
     cases: int
     resumed: int
+    sheared: tuple[str, ...] = ()
 
 
 def export_task(
@@ -51,6 +51,7 @@ def export_task(
     overwrite: bool = False,
     pseudonyms: bool = False,
     progress: Progress | None = None,
+    workers: int | None = 1,
 ) -> ExportedTask:
     """Write a dataset as a task folder of the Decathlon, which MONAI, nnU-Net and medsegdist read.
 
@@ -68,6 +69,8 @@ def export_task(
         overwrite: replace the task that is in `directory`, once the new one is complete.
         pseudonyms: call cases and patients case_0001 and patient_0001 on, in their order, instead of by their ids.
         progress: called after each case with (cases done, cases there are).
+        workers: processes that read and compress cases, to the same bytes for any number, as for
+            :func:`~medsegdist.data.collect.collect`. This process alone writes.
 
     Raises:
         ManifestError: the folder's name or `label` cannot be used, the folder holds the dataset itself, or the dataset
@@ -75,8 +78,12 @@ def export_task(
         DataError: cases are bad (every one is listed), a wanted label is in no case, or all masks are empty.
         FileExistsError: `directory` holds something already.
         BlockingIOError: another process is writing the same task.
+        MedSegDistError: a worker was killed.
         OSError: the disk is full or not writable.
+        ValueError: `workers` is less than 1.
     """
+    if workers is not None and workers < 1:
+        raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")
     # Through a symbolic link to the true place: renaming would replace the link.
     directory = Path(directory).resolve()
     check_task_name(directory.name)
@@ -89,14 +96,16 @@ def export_task(
     with unfinished_task(directory, overwrite=overwrite) as task:
         try:
             task.keep_only({name.case for name in names})
-            writer = _CaseWriter(manifest, cases, task)
+            writer = _CaseWriter(manifest, cases, task, workers)
             records = writer.write_all(names, progress)
+            sheared = tuple(name.case for name, record in zip(names, records, strict=True) if record.sheared)
             texts = task_texts(
                 manifest,
                 names,
                 label=label,
                 channels=records[0].channels,
                 pictures=any(record.picture for record in records),
+                sheared=sheared,
                 pseudonyms=pseudonyms,
             )
             task.publish(texts)
@@ -107,17 +116,19 @@ def export_task(
                     "run the same again to go on, or delete that folder."
                 )
             raise
-    return ExportedTask(directory, len(cases), writer.resumed)
+    return ExportedTask(directory, len(cases), writer.resumed, sheared)
 
 
 class _CaseWriter:
     """Writes the cases that are not finished, and judges all of them together."""
 
-    def __init__(self, manifest: DatasetManifest, cases: Sequence[Case], task: UnfinishedTask) -> None:
+    def __init__(
+        self, manifest: DatasetManifest, cases: Sequence[Case], task: UnfinishedTask, workers: int | None
+    ) -> None:
         self._manifest = manifest
         self._cases = cases
         self._task = task
-        self._dataset: ItemDataset = native_dataset(manifest, list(cases))
+        self._workers = workers
         self._problems: list[Problem] = []
         self.resumed = 0
 
@@ -126,43 +137,38 @@ class _CaseWriter:
 
         Raises:
             DataError: cases are bad, or the dataset as a whole is.
+            MedSegDistError: a worker was killed.
         """
-        records: dict[str, CaseRecord] = {}
-        for index, (case, name) in enumerate(zip(self._cases, names, strict=True)):
-            key = _key(self._manifest, case)
-            record = self._task.record(name.case, key)
+        advance = progress or (lambda done, total: None)
+        total = len(self._cases)
+        keys = [_key(self._manifest, case) for case in self._cases]
+        records: dict[int, CaseRecord] = {}
+        for k, name in enumerate(names):
+            record = self._task.record(name.case, keys[k])
             if record is not None:
-                self.resumed += 1
-            else:
-                record = self._write(index, name.case, key)
-            if record is not None:
-                records[case.id] = record
-            if progress is not None:
-                progress(index + 1, len(self._cases))
-        problems = [*self._problems, *self._whole_dataset_problems(records)]
-        if problems:
-            raise as_error(problems, self._manifest.name, len(self._cases))
-        return list(records.values())
-
-    def _write(self, index: int, name: str, key: str) -> CaseRecord | None:
-        case = self._cases[index]
+                records[k] = record
+                advance(len(records), total)
+        self.resumed = len(records)
+        waiting = [k for k in range(total) if k not in records]
+        cases = tuple(self._cases[k] for k in waiting)
+        pack = PackCase(native_dataset(self._manifest, list(cases)), cases, self._manifest.name)
         try:
-            pair, found = self._read(index)
-        # Any transform may fail in any way, and one bad case must not hide the others.
-        except Exception as error:  # noqa: BLE001
-            cause = root_cause(error)
-            if isinstance(cause, ManifestError) or is_machine_trouble(cause):
-                raise cause from None
-            self._problems.append(problem_of(cause, self._manifest.name, case.id))
-            return None
-        return self._task.add(name, pair, key=key, found=found)
-
-    def _read(self, index: int) -> tuple[NiftiPair, list[float]]:
-        item = self._dataset[index]
-        source = self._cases[index].image
-        drawn = not (isinstance(source, (str, os.PathLike)) and Path(source).is_file())
-        found = np.atleast_1d(np.asarray(item[FOUND_LABELS])).astype(float).tolist()
-        return nifti_pair(item, drawn=drawn), found
+            for done, packed in enumerate(ordered_results(pack, len(waiting), self._workers)):
+                if isinstance(packed, Exception):
+                    raise packed
+                if isinstance(packed, Problem):
+                    self._problems.append(packed)
+                else:
+                    k = waiting[done]
+                    records[k] = self._task.add(names[k].case, packed, key=keys[k])
+                advance(self.resumed + done + 1, total)
+        except WorkerLostError as error:
+            raise MedSegDistError(error.told(self._manifest.name, [case.id for case in cases])) from None
+        in_order = {self._cases[k].id: records[k] for k in sorted(records)}
+        problems = [*self._problems, *self._whole_dataset_problems(in_order)]
+        if problems:
+            raise as_error(problems, self._manifest.name, total)
+        return list(in_order.values())
 
     def _whole_dataset_problems(self, records: dict[str, CaseRecord]) -> list[Problem]:
         tally = LabelTally(self._manifest.foreground)

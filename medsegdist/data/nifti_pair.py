@@ -18,6 +18,8 @@ from medsegdist.errors import DataError
 _LONGEST_AXIS = 32767
 # A row runs to the patient's left and a column to the back, as in an axial slice on a screen.
 _PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
+# How far from a right angle ITK takes two axes for perpendicular, as the cosine between them; found by trial.
+_RIGHT_ANGLE = 1e-4
 # nibabel's own level: the higher ones take several times longer for a few percent.
 _COMPRESSION = 1
 
@@ -43,6 +45,12 @@ class NiftiPair:
     def channels(self) -> int:
         """How many the image has."""
         return self.image.shape[3] if self.image.ndim == 4 else 1
+
+    @property
+    def sheared(self) -> bool:
+        """Whether the axes are not at right angles, as of a tilted gantry: ITK, and so nnU-Net, refuses the files."""
+        directions = self.affine[:3, :3] / np.linalg.norm(self.affine[:3, :3], axis=0)
+        return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _RIGHT_ANGLE)
 
 
 def nifti_pair(item: Mapping[str, Any], *, drawn: bool) -> NiftiPair:

@@ -6,7 +6,7 @@ import io
 import multiprocessing
 import pickle
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from time import perf_counter
@@ -38,6 +38,24 @@ class WorkerLostError(Exception):
         super().__init__(indices, workers)
         self.indices = indices
         self.workers = workers
+
+    def told(self, dataset: str, names: Mapping[int, str] | Sequence[str]) -> str:
+        """What to tell of it.
+
+        Args:
+            dataset: name of the dataset that was read.
+            names: what the items are called, by their indices.
+        """
+        cases = ", ".join(f"'{names[index]}'" for index in self.indices)
+        if not cases:
+            return (
+                f"dataset '{dataset}': the {self.workers} processes to read it could not start; read with one "
+                'worker, or put what your script does under: if __name__ == "__main__".'
+            )
+        return (
+            f"dataset '{dataset}': one of {self.workers} processes that read it was killed, most often because "
+            f"memory ran out, at one of the cases {cases}; use fewer workers."
+        )
 
 
 def ordered_results(work: Callable[[int], Result], total: int, workers: int | None) -> Iterator[Result]:

@@ -94,7 +94,8 @@ class CaseReader:
                 if progress is not None:
                     progress(self.read, total)
         except WorkerLostError as error:
-            raise MedSegDistError(self._told(error)) from None
+            names = {index: self._read_case.names.of_entry(index) for index in error.indices}
+            raise MedSegDistError(error.told(self._name, names)) from None
 
     def whole_dataset_problems(self) -> list[Problem]:
         """What only shows once every case has been read: labels that no case has, or nothing left."""
@@ -134,18 +135,6 @@ class CaseReader:
                 )
                 return problem_of(error, self._name, case)
         return None
-
-    def _told(self, error: WorkerLostError) -> str:
-        cases = ", ".join(f"'{self._read_case.names.of_entry(index)}'" for index in error.indices)
-        if not cases:
-            return (
-                f"dataset '{self._name}': the {error.workers} processes to read it could not start; read with one "
-                'worker, or put what your script does under: if __name__ == "__main__".'
-            )
-        return (
-            f"dataset '{self._name}': one of {error.workers} processes that read it was killed, most often because "
-            f"memory ran out, at one of the cases {cases}; use fewer workers."
-        )
 
     def _why_nothing_left(self, channel: int) -> tuple[str, str]:
         which = "" if self._classes is None else f"class '{self._classes[channel]}': "

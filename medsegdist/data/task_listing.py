@@ -26,6 +26,7 @@ def task_texts(
     label: str,
     channels: int,
     pictures: bool,
+    sheared: Sequence[str],
     pseudonyms: bool,
 ) -> dict[str, str]:
     """Content of the task's text files, by file name.
@@ -38,6 +39,7 @@ def task_texts(
         label: what the foreground shows.
         channels: of every image.
         pictures: whether images were 2D pictures, whose size in mm is unknown.
+        sheared: names of the cases whose axes are not at right angles.
         pseudonyms: whether cases and patients were renamed.
     """
     modality = _MODALITIES[manifest.modality]
@@ -53,7 +55,7 @@ def task_texts(
         "labels": {"0": "background", "1": label},
         "numTraining": len(names),
         "numTest": 0,
-        "provenance": _provenance(manifest, pictures=pictures, pseudonyms=pseudonyms),
+        "provenance": _provenance(manifest, pictures=pictures, sheared=sheared, pseudonyms=pseudonyms),
         "training": [_entry(name) for name in names],
         "test": [],
     }
@@ -65,7 +67,9 @@ def _entry(name: CaseName) -> dict[str, str]:
     return files if name.patient is None else {**files, "patient_id": name.patient}
 
 
-def _provenance(manifest: DatasetManifest, *, pictures: bool, pseudonyms: bool) -> dict[str, Any]:
+def _provenance(
+    manifest: DatasetManifest, *, pictures: bool, sheared: Sequence[str], pseudonyms: bool
+) -> dict[str, Any]:
     layout = manifest.layout
     options = layout.model_dump(mode="json")
     local = [name for name in options if isinstance(getattr(layout, name), Path)]
@@ -80,6 +84,8 @@ def _provenance(manifest: DatasetManifest, *, pictures: bool, pseudonyms: bool) 
         found["window"] = list(manifest.window)
     if pictures:
         found["spacing"] = "unknown; 1 mm stands for one pixel"
+    if sheared:
+        found["not_at_right_angles"] = list(sheared)
     return found
 
 

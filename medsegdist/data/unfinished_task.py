@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from medsegdist.data.nifti_pair import NiftiPair, write_nifti
+from medsegdist.data.packed_case import PackedCase
 from medsegdist.files import bytes_written_whole, written_whole
 
 IMAGES, LABELS, UNLABELED = "imagesTr", "labelsTr", "imagesTs"
@@ -31,6 +31,7 @@ class CaseRecord(BaseModel):
         voxels: how many of the foreground.
         channels: of the image.
         picture: whether it was a 2D picture.
+        sheared: whether its axes are not at right angles.
         sizes: bytes of the image's and of the mask's file.
     """
 
@@ -41,6 +42,7 @@ class CaseRecord(BaseModel):
     voxels: int
     channels: int
     picture: bool
+    sheared: bool
     sizes: tuple[int, int]
 
 
@@ -109,28 +111,27 @@ class UnfinishedTask:
             return None
         return record if record.key == key and record.sizes == sizes else None
 
-    def add(self, name: str, pair: NiftiPair, *, key: str, found: list[float]) -> CaseRecord:
+    def add(self, name: str, packed: PackedCase, *, key: str) -> CaseRecord:
         """Write the files of a case; it is finished when its record stands.
 
         Args:
             name: of the case.
-            pair: its image and mask.
+            packed: what its files hold.
             key: what they were made from.
-            found: the label values that the mask held.
         """
         file_of_record = self._records / f"{name}.json"
         file_of_record.unlink(missing_ok=True)
-        files = self._files(name)
-        for path, voxels in zip(files, (pair.image, pair.label), strict=True):
+        for path, content in zip(self._files(name), (packed.image, packed.label), strict=True):
             with bytes_written_whole(path) as file:
-                write_nifti(file, voxels, pair.affine)
+                file.write(content)
         record = CaseRecord(
             key=key,
-            found=found,
-            voxels=int(pair.label.sum(dtype=int)),
-            channels=pair.channels,
-            picture=pair.picture,
-            sizes=(files[0].stat().st_size, files[1].stat().st_size),
+            found=packed.found,
+            voxels=packed.voxels,
+            channels=packed.channels,
+            picture=packed.picture,
+            sheared=packed.sheared,
+            sizes=(len(packed.image), len(packed.label)),
         )
         with written_whole(file_of_record) as text:
             text.write(record.model_dump_json())

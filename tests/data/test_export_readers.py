@@ -29,6 +29,7 @@ from tests.data.making import (
     write_picture,
     write_pictures,
     write_task,
+    write_volume,
 )
 from tests.data.test_export import contents, listing_of, read_back, with_layout
 
@@ -111,6 +112,28 @@ def test_nnunet_can_convert_the_task(tmp_path, channels):
         chosen = DatasetManifest(name="second", modality="MR", layout=DecathlonLayout(root=task, channel=1))
         second = load_dataset_samples(chosen, PREPROCESSING)
         assert torch.equal(second.masks, read_back(task).masks)
+
+
+@pytest.mark.parametrize("shear", [0, 1e-6, 1e-5, 1e-3, 0.02, 0.7])
+def test_what_is_said_of_tilted_axes_is_what_itk_does(tmp_path, shear):
+    """The axes of a CT with a tilted gantry: MONAI reads them back, ITK refuses them, and the task says so."""
+    root, task = write_task(tmp_path / "source"), tmp_path / "Task09_Tilted"
+    tilted = AFFINE.copy()
+    tilted[1, 2] = shear * tilted[2, 2]
+    for folder, array in (("imagesTr", voxels(1)), ("labelsTr", labels())):
+        write_volume(root / folder / "p1_b.nii.gz", array, tilted)
+    done = export_task(task_manifest(root), task)
+    refused = []
+    for path in sorted((task / "imagesTr").iterdir()):
+        try:
+            SimpleITK.ReadImage(str(path))
+        except RuntimeError:
+            refused.append(path.name.removesuffix(".nii.gz"))
+    assert refused == list(done.sheared) == listing_of(task)["provenance"].get("not_at_right_angles", [])
+    assert refused == (["p1_b"] if shear > 1e-4 else [])
+    read = LoadImage()(task / "imagesTr" / "p1_b.nii.gz")
+    np.testing.assert_array_equal(read, voxels(1))
+    np.testing.assert_allclose(read.affine, tilted, atol=1e-6)
 
 
 def test_a_mask_of_several_channels_is_refused(tmp_path):
