@@ -24,6 +24,7 @@ from tests.data.making import (
     write_volume,
 )
 
+FOLDERS = {"image": "imagesTr", "label": "labelsTr"}
 IMAGE, LABEL = "imagesTr/p1_b.nii.gz", "labelsTr/p1_b.nii.gz"
 
 
@@ -249,6 +250,18 @@ def test_what_is_wrong_with_the_listing_is_a_problem_too(tmp_path):
     assert "expected a path inside" in problem.problem
     (problem,) = check_dataset(task_manifest(tmp_path), Preprocessing(grid=(8, 8), intensity="hounsfield"))
     assert "not in HU" in problem.problem
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_mask_that_is_listed_as_its_own_image(tmp_path, full):
+    root = write_task(tmp_path)
+    names = ("p1_a", "p1_b", "p2_a")
+    entries = [{key: f"{folder}/{name}.nii.gz" for key, folder in FOLDERS.items()} for name in names]
+    entries[1]["image"] = "./labelsTr/p1_b.nii.gz"
+    write_listing(root, entries)
+    (problem,) = check_dataset(task_manifest(root), PREPROCESSING, full=full)
+    told = f"expected an image and its mask, found one file as both, {root / LABEL}"
+    assert (problem.case, problem.problem, problem.remedy) == ("p1_b", told, "correct the list")
 
 
 def test_pictures_of_different_size_than_their_masks(tmp_path):

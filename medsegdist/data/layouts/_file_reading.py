@@ -78,6 +78,8 @@ def _read_both(
     data: Mapping[Hashable, Any], read_image: Callable[[Path], MetaTensor], read_mask: Callable[[Path], MetaTensor]
 ) -> dict[Hashable, Any]:
     item = dict(data)
+    if Path(item["image"]) == Path(item["label"]):
+        raise DataError(f"expected an image and its mask, found one file as both, {item['image']}; correct the list.")
     problems = []
     for key, read in (("image", read_image), ("label", read_mask)):
         path = Path(item[key])
