@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from medsegdist.commands.agreement import agreement
+from medsegdist.commands.auto3dseg import export_auto3dseg
 from medsegdist.commands.characteristics import characteristics
 from medsegdist.commands.check import check
 from medsegdist.commands.comparing import Comparison, compare
@@ -162,7 +163,7 @@ def transfer(
         )
 
 
-for command in (report, figures, agreement, characteristics, paper, prepare, init, schema):
+for command in (report, figures, agreement, characteristics, paper, prepare, export_auto3dseg, init, schema):
     app.command()(command)
 app.add_typer(cards)
 app.add_typer(fetch, name="fetch")
