@@ -1,0 +1,213 @@
+"""medsegdist as a MONAI Bundle: its workflows are the commands, to the byte."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata
+from monai.bundle import run as run_bundle
+
+from medsegdist.bundle import workflows
+from tests.test_cli import run as run_command
+from tests.transfer.test_bundle import SPECIFIED
+
+CONFIGS = Path(workflows.__file__).parent / "configs"
+WORKFLOWS = ("rank", "transfer")
+FAST = {"bootstrap": 2, "methods": ["gmm2d", "euclidean"], "device": "cpu", "workers": 1}
+# MONAI says so whenever it reads a configuration.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Three phantoms, small enough to be trained in seconds."""
+    datasets = [
+        {"name": name, "modality": "CT", "layout": {"kind": "phantom", "organ": organ, "patients": 4, "slices": 2}}
+        # A name of digits is a number to MONAI's command line.
+        for name, organ in (("liver", "liver"), ("the spleen", "spleen"), ("7", "lung_tumor"))
+    ]
+    content = {
+        "name": "small",
+        "preprocessing": {"grid": [32, 32], "min_pixels": 1},
+        "datasets": datasets,
+        "targets": ["liver"],
+        "transfer": {
+            "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
+            "steps": 2,
+            "validate_every": 2,
+            "batch_size": 4,
+            "seeds": [0],
+            "dice_floor": 0,
+        },
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def config_of(name: str) -> Path:
+    return CONFIGS / f"{name}.yaml"
+
+
+def monai(name: str, *arguments: object, status: int = 0) -> str:
+    """What `python -m monai.bundle run` says on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", config_of(name)]
+        + [str(argument) for argument in arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Runs a workflow in this process, as a notebook does, and leaves its logging and its path as they are."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return lambda name, **changes: run_bundle(config_file=str(config_of(name)), logging_file=False, **changes)
+
+
+def test_rank_writes_what_the_command_writes(study, tmp_path):
+    shared = ("--bootstrap", 2, "--workers", 1)
+    shown = monai("rank", "--study_file", study, "--out", tmp_path / "a", *shared, "--methods", "['gmm3d','euclidean']")
+    run_command("rank", study, "--out", tmp_path / "b", *shared, "--method", "gmm3d", "--method", "euclidean")
+    for name in ("distances.csv", "comparisons.csv", "study.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert len(pd.read_csv(tmp_path / "a" / "distances.csv")) == 2 * 2
+    assert (tmp_path / "a" / "report.html").exists()
+    # Steps are logged, as configs/logging.conf says.
+    assert "Reading liver: 4 done" in shown
+
+
+def test_transfer_writes_what_the_command_writes(study, tmp_path):
+    monai("transfer", "--study_file", study, "--out", tmp_path / "a", "--bundle", True, "--workers", 1)
+    run_command("transfer", study, "--out", tmp_path / "b", "--workers", 1)
+    for name in ("gains.csv", "controls.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert len((tmp_path / "a" / "runs.jsonl").read_text().splitlines()) == 1 + 2 + 2 + 1
+    assert (tmp_path / "a" / "bundles" / "liver" / "models" / "model.pt").exists()
+
+
+def test_a_bad_study_is_told_in_a_sentence(study, tmp_path):
+    study.write_text(study.read_text().replace("organ: spleen", "organ: splen"))
+    told = monai("rank", "--study_file", study, "--out", tmp_path / "out", status=2)
+    assert f"Error: {study}: datasets.1.layout.organ: expected 'lung_tumor', " in told
+    assert "found 'splen'; did you mean 'spleen'?" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_value_can_be_given(study, tmp_path, here):
+    cache = tmp_path / "kept"
+    changes = {"targets": ["the spleen", 7], "methods": "gmm2d", "cache": str(cache), "report": False, "bootstrap": 0}
+    here("rank", study_file=str(study), out=str(tmp_path / "out"), **{**FAST, **changes})
+    table = pd.read_csv(tmp_path / "out" / "distances.csv", dtype={"target": str})
+    assert set(table["target"]) == {"the spleen", "7"}
+    assert set(table["method"]) == {"gmm2d"}
+    assert table["low"].isna().all()
+    assert any(cache.iterdir())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["distances.csv", "study.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"study_file": None}, "expected the YAML file of a study, found none; name it by --study_file STUDY.yaml."),
+        ({"report": "false"}, "expected --report to be True or False, found 'false'; write it with a capital."),
+        ({"methods": ["gmm2d", "gmm4d"]}, "found 'gmm4d'; did you mean"),
+        ({"targets": "livr"}, "found 'livr'; did you mean 'liver'?"),
+        ({"bootstrap": -1}, "Invalid value for '--bootstrap'"),
+    ],
+)
+def test_what_is_wrong_is_said_and_ends_the_workflow(changes, message, study, tmp_path, here, capfd):
+    with pytest.raises(SystemExit) as ended:
+        here("rank", **{"study_file": str(study), "out": str(tmp_path / "out"), **FAST, **changes})
+    assert ended.value.code == 2
+    told = re.sub(r"[│╭╮╰╯─\s]+", " ", capfd.readouterr().err)
+    assert message in told
+    assert not (tmp_path / "out" / "distances.csv").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_refused(study, tmp_path, here, capfd):
+    with pytest.raises(SystemExit):
+        here("transfer", study_file=str(study), out=str(tmp_path), device="cuda")
+    assert "expected a CUDA device for --device cuda, found none" in " ".join(capfd.readouterr().err.split())
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_configuration_names_every_argument_with_its_default(name):
+    parser = ConfigParser()
+    parser.read_config(config_of(name))
+    parser.parse()
+    keys = [key for key in parser.get() if key not in ("run", "_meta_")]
+    found = {key: parser.get_parsed_content(key) for key in keys}
+    signature = inspect.signature(getattr(workflows, name))
+    assert found == {key: parameter.default for key, parameter in signature.parameters.items()}
+    called = parser.get_parsed_content("run::0", instantiate=False)
+    assert called.resolve_module_name() == f"medsegdist.bundle.workflows.{name}"
+    assert called.resolve_args() == found
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_monai_finds_what_it_asks_of_a_workflow(name):
+    workflow = ConfigWorkflow(config_file=str(config_of(name)), workflow_type=None, logging_file=False)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert workflow.monai_version == metadata()["monai_version"]
+
+
+def metadata() -> dict:
+    return json.loads((CONFIGS / "metadata.json").read_text())
+
+
+def test_the_metadata_names_the_tested_versions(project_root):
+    found = metadata()
+    assert set(found) >= SPECIFIED | {"schema", "changelog"}
+    assert found["version"] in found["changelog"]
+    lines = (project_root / "constraints.txt").read_text().splitlines()
+    tested = dict(line.split("==") for line in lines if not line.startswith("#"))
+    named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
+    assert {package: found[key] for package, key in named.items()} == {package: tested[package] for package in named}
+    required = dict(found["required_packages_version"])
+    assert required.pop("medsegdist") == version("medsegdist") == found["version"]
+    assert required == {package: tested[package] for package in required}
+
+
+def test_monai_verifies_the_metadata(tmp_path):
+    # MONAI downloads the schema that the metadata names unless a file lies at `filepath`; the tests have no network,
+    # so this schema is what the specification of bundles asks for in words.
+    texts = {key: {"type": "string"} for key in SPECIFIED - {"required_packages_version", "network_data_format"}}
+    formats = {"type": "object", "required": ["inputs", "outputs"], "properties": {"inputs": {"type": "object"}}}
+    packages = {"type": "object", "additionalProperties": {"type": "string"}}
+    properties = texts | {"required_packages_version": packages, "network_data_format": formats}
+    schema = {"type": "object", "required": sorted(SPECIFIED), "properties": properties}
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    verify_metadata(meta_file=str(CONFIGS / "metadata.json"), filepath=str(tmp_path / "schema.json"))
+    incomplete = {key: value for key, value in metadata().items() if key != "task"}
+    (tmp_path / "metadata.json").write_text(json.dumps(incomplete))
+    with pytest.raises(ValueError, match="'task' is a required property"):
+        verify_metadata(meta_file=str(tmp_path / "metadata.json"), filepath=str(tmp_path / "schema.json"))
+
+
+def test_it_lies_as_monai_lays_bundles_out():
+    root = CONFIGS.parent
+    assert {"LICENSE", "configs", "docs"} <= {path.name for path in root.iterdir()}
+    assert "Apache License" in (root / "LICENSE").read_text()
+    told = (root / "docs" / "README.md").read_text()
+    for name in WORKFLOWS:
+        assert f"python -m monai.bundle run --config_file configs/{name}.yaml --study_file STUDY.yaml" in told
