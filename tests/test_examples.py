@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from medsegdist import DatasetDistance, DiceMetric, GmmMetric, load_dataset_samples, load_study, rank_sources
 from medsegdist.data.manifest import load_dataset
 from tests.data.making import AFFINE, write_pictures, write_volume
 
@@ -82,6 +83,34 @@ def test_monai_workflow_ranks_the_near_source_first(target_and_sources, project_
     # Blocks ten rows apart: the mixtures are as far apart as the blocks, 1 and 10 rows.
     near, far = (float(line.split(":")[1]) for line in shown[-2:])
     assert 0 < near < far
+
+
+def test_a_configuration_of_monai_gives_the_distances_it_describes(tmp_path, project_root):
+    organs = ("liver", "spleen", "prostate")
+    datasets = [
+        {"name": organ, "modality": "CT", "layout": {"kind": "phantom", "organ": organ, "patients": 3, "slices": 2}}
+        for organ in organs
+    ]
+    content = {"name": "tiny", "preprocessing": {"grid": [32, 32], "min_pixels": 1}, "datasets": datasets}
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(content | {"targets": ["liver"]}))
+    changes = (f"study_file={study}", "target=liver", "sources=[spleen, prostate]")
+    arguments = (project_root / "scripts" / "distances.yaml", *changes, "distances::gmm3d::metric::components=2")
+    shown = run(project_root, "monai_config.py", *arguments)
+    assert [line for line in shown.splitlines() if line[0] != " "] == [
+        "gmm3d, nearest first:",
+        "masks_alone, nearest first:",
+    ]
+    liver, *sources = (
+        load_dataset_samples(load_study(study).dataset(organ), load_study(study).preprocessing) for organ in organs
+    )
+    built = {
+        "gmm3d": DatasetDistance(GmmMetric(components=2, intensity=True)),
+        "masks_alone": DatasetDistance(DiceMetric(), image_weight=0),
+    }
+    table = rank_sources(liver, sources, built)
+    expected = [f"  {row.source}: {row.distance:.4g}" for method in built for row in table.ranking("liver", method)]
+    assert [line for line in shown.splitlines() if line[0] == " "] == expected
 
 
 def test_ablation_compares_choices_on_phantoms(tmp_path, project_root):
