@@ -235,7 +235,7 @@ SOUGHT_IN_THIS_FILE = {
     *("demo", "rank", "distances", "check", "transfer", "report", "figures", "agreement", "characteristics", "init"),
     *("summarize", "rank-cards"),
 }
-SOUGHT_IN_TASKS = {"prepare", "lidc export"}
+SOUGHT_IN_TASKS = {"prepare", "lidc export", "export-auto3dseg"}
 WITHOUT_PATIENTS = {"paper", "schema", "fetch decathlon", "fetch lidc", "lidc subsets"}
 
 
