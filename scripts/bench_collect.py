@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """How long reading a dataset takes, beside the least that it could: nibabel's bare decoding of the same files.
 
-    python scripts/bench_collect.py [--repeats 5] [--workers 1 2] [--cases 6] [--only NAME]
+    python scripts/bench_collect.py [--quick] [--repeats 5] [--workers 1 2] [--cases 6] [--only NAME]
 
 Files are made with a fixed seed in a temporary folder; real volumes under MEDSEGDIST_DATA are read too. The runs of
 all columns take turns, and the least time of each counts. "decode" is np.asarray(nib.load(file).dataobj) of every
@@ -49,6 +49,7 @@ REAL = {"Task04_Hippocampus": "MR", "la2018_heart_mr3d": "MR"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few tiny files, to see that it runs")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each kind")
     parser.add_argument("--workers", type=int, nargs="+", default=(1, 2), help="numbers of processes")
     parser.add_argument("--cases", type=int, default=6, help="volumes to make")
@@ -59,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _tell_memory(*options.memory)
         return
     with tempfile.TemporaryDirectory() as folder:
-        made = _make_task(Path(folder) / "Task01_Made", options.cases)
+        made = _make_task(Path(folder) / "Task01_Made", options.cases, (32, 32, 16) if options.quick else SHAPE)
         manifests = [_manifest(made, "CT")]
-        if root := os.environ.get("MEDSEGDIST_DATA"):
+        if not options.quick and (root := os.environ.get("MEDSEGDIST_DATA")):
             manifests += [_manifest(Path(root) / name, kind) for name, kind in REAL.items()]
         console = Console()
         console.print(_machine())
@@ -143,17 +144,18 @@ def _manifest(root: Path, modality: str) -> DatasetManifest:
     )
 
 
-def _make_task(root: Path, cases: int) -> Path:
+def _make_task(root: Path, cases: int, shape: tuple[int, int, int]) -> Path:
     """A body of smooth tissue and noise in air, with an ellipsoid on about half of the slices."""
     rng = np.random.default_rng(0)
-    x, y, z = np.ogrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j, -1 : 1 : SHAPE[2] * 1j]
+    x, y, z = np.ogrid[tuple(slice(-1, 1, size * 1j) for size in shape)]
     inside = (x / 0.8) ** 2 + (y / 0.65) ** 2 < 1
     mask = (((x - 0.2) / 0.3) ** 2 + ((y + 0.1) / 0.25) ** 2 + ((z - 0.1) / 0.5) ** 2 < 1).astype(np.uint8)
     affine = np.diag([-0.8, -0.8, 2.5, 1])
     training = []
     for k in range(cases):
-        tissue = ndimage.zoom(rng.normal(size=(16, 16, 8)).astype(np.float32), (32, 32, 15), order=1) * 200 + 40
-        image = np.where(inside, tissue, -1000) + rng.normal(0, 12, SHAPE).astype(np.float32)
+        coarse = rng.normal(size=(16, 16, 8)).astype(np.float32)
+        tissue = ndimage.zoom(coarse, np.divide(shape, coarse.shape), order=1) * 200 + 40
+        image = np.where(inside, tissue, -1000) + rng.normal(0, 12, shape).astype(np.float32)
         entry = {"image": f"imagesTr/case_{k}.nii.gz", "label": f"labelsTr/case_{k}.nii.gz"}
         for name, voxels in (("image", image.astype(np.int16)), ("label", mask)):
             (root / entry[name]).parent.mkdir(parents=True, exist_ok=True)

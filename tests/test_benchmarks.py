@@ -40,6 +40,12 @@ def test_image_cost(project_root):
     assert float(gap) < 1e-9
 
 
+def test_reading(project_root):
+    shown = run(project_root, "bench_collect.py", "--cases", 2, "--repeats", 1, "--workers", 1)
+    assert "Task01_Made: 2 cases" in shown
+    assert re.search(r"2D, 8 slices a case 1( [\d.]+){4}", shown), shown
+
+
 @pytest.mark.slow
 def test_methods(project_root, tmp_path):
     shown = run(project_root, "bench_methods.py", "--plot", tmp_path / "growth.png")
