@@ -111,13 +111,24 @@ class LocalProcesses(Executor):
         return self._asked_for or pays(seconds, count)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """As every executor does."""
+        """As every executor does.
+
+        Args:
+            fn: what is called there; it has to be importable by its name.
+            *args: of the call; they are pickled.
+            **kwargs: of the call, likewise.
+        """
         if self._pool is None:
             self._pool = process_pool(self.count, self._preloaded)
         return self._pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As every executor does."""
+        """As every executor does.
+
+        Args:
+            wait: whether to return only when all that was submitted is done.
+            cancel_futures: drops what has not begun.
+        """
         if self._pool is not None:
             self._pool.shutdown(wait, cancel_futures=cancel_futures)
 

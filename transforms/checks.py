@@ -87,9 +87,9 @@ class CheckSameSpace(Transform):
 
         Args:
             shape: spatial shape of the one.
-            affine: of the one; None where it has none.
+            affine: (4, 4) of the one; None where it has none.
             expected: spatial shape of the other.
-            expected_affine: of the other; None where it has none.
+            expected_affine: (4, 4) of the other; None where it has none.
 
         Raises:
             ValueError: they differ.
@@ -117,6 +117,9 @@ class CheckFinited(MapTransform):
     Args:
         keys: images to check.
         allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        ValueError: when called, what :class:`CheckFinite` raises.
     """
 
     backend = CheckFinite.backend
@@ -126,7 +129,11 @@ class CheckFinited(MapTransform):
         self.check = CheckFinite()
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The same entries."""
+        """The same entries.
+
+        Args:
+            data: item with (channels, *spatial) arrays under `keys`.
+        """
         item = dict(data)
         for key in self.key_iterator(item):
             try:
@@ -144,6 +151,10 @@ class CheckSameSpaced(MapTransform):
         reference_key: what they are compared with.
         tolerance: allowed distance of any corner, in units of the smallest voxel side.
         allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        ValueError: `tolerance` < 0; or, when called, shapes or affines differ.
+        KeyError: when called, the item has nothing under `reference_key`.
     """
 
     backend = CheckSameSpace.backend
@@ -160,7 +171,11 @@ class CheckSameSpaced(MapTransform):
         self.check = CheckSameSpace(tolerance)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The same entries."""
+        """The same entries.
+
+        Args:
+            data: item with (channels, *spatial) arrays under `keys` and `reference_key`.
+        """
         item = dict(data)
         if self.reference_key not in item:
             raise KeyError(f"nothing under '{self.reference_key}'; the item has {sorted(map(str, item))}.")

@@ -15,7 +15,12 @@ Array = TypeVar("Array", bound=NdarrayOrTensor)
 
 
 def as_plain_tensor(img: NdarrayOrTensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The values of `img` as a tensor without metadata; it may share memory with `img`, so never write to it."""
+    """The values of `img` as a tensor without metadata; it may share memory with `img`, so never write to it.
+
+    Args:
+        img: any array.
+        dtype: of the tensor; None keeps that of `img`.
+    """
     return cast(Tensor, convert_to_tensor(img, dtype=dtype, track_meta=False))
 
 
@@ -23,13 +28,21 @@ def as_floats(img: NdarrayOrTensor) -> Tensor:
     """The values of `img` as a plain tensor of at least 32-bit floats.
 
     Half precision holds HU to the nearest 1 only up to 2048, and integers cannot hold a rescaled intensity.
+
+    Args:
+        img: any array of real numbers.
     """
     values = as_plain_tensor(img)
     return values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float32)
 
 
 def like(values: Tensor, img: Array) -> Array:
-    """`values`, with their own dtype, as the same kind of array as `img`; a MetaTensor gets a copy of its metadata."""
+    """`values`, with their own dtype, as the same kind of array as `img`; a MetaTensor gets a copy of its metadata.
+
+    Args:
+        values: the numbers.
+        img: an array of the kind that is wanted.
+    """
     if isinstance(img, MetaTensor):
         # What convert_to_dst_type gives, in a third of its time: slices of small volumes are many.
         result = MetaTensor(values.to(img.device).contiguous())
@@ -43,5 +56,8 @@ def memory_order(values: Tensor) -> list[int]:
 
     An oriented volume is often a permuted view, over which torch reduces and selects 10 to 100 times slower than over
     the same values in their own order.
+
+    Args:
+        values: a tensor of any layout.
     """
     return sorted(range(values.ndim), key=lambda axis: values.stride(axis), reverse=True)

@@ -47,7 +47,11 @@ class OrientAxial(Orientation):
         return super().__call__(data_array, lazy=lazy)
 
     def inverse(self, data: Tensor) -> Tensor:
-        """The volume in its original axis order."""
+        """The volume in its original axis order.
+
+        Args:
+            data: (channels, slices, rows, columns) what this transform returned, or a 2D image.
+        """
         return data if _is_image(data) else super().inverse(data)
 
 

@@ -94,7 +94,7 @@ class ResampleToGrid(Transform):
 
         Args:
             stack: (n, *spatial) one sample after the other; masks are 0 and 1.
-            affine: of each sample, whose offset does not matter; needed where `spacing` is given.
+            affine: (4, 4) of each sample, whose offset does not matter; needed where `spacing` is given.
 
         Returns:
             (n, *grid) float32, or bool for masks.
@@ -195,7 +195,11 @@ class ResampleToGridd(MapTransform):
         self.resample_mask = ResampleToGrid(grid, spacing, is_mask=True)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item on the grid."""
+        """The item on the grid.
+
+        Args:
+            data: item with (channels, *spatial) arrays under `keys`.
+        """
         item = dict(data)
         for key, is_mask in self.key_iterator(item, self.is_mask):
             item[key] = self.resample_mask(item[key]) if is_mask else self.resample_image(item[key])

@@ -187,7 +187,11 @@ class WindowIntensityd(MapTransform):
         self.window = WindowIntensity(low, high)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its images windowed."""
+        """The item with its images windowed.
+
+        Args:
+            data: item with (channels, *spatial) images under `keys`.
+        """
         item = dict(data)
         for key in self.key_iterator(item):
             item[key] = self.window(item[key])
@@ -213,7 +217,11 @@ class PercentileWindowIntensityd(MapTransform):
         self.window = PercentileWindowIntensity(lower, upper)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its images windowed."""
+        """The item with its images windowed.
+
+        Args:
+            data: item with (channels, *spatial) images under `keys`.
+        """
         item = dict(data)
         for key in self.key_iterator(item):
             item[key] = self.window(item[key])
@@ -236,7 +244,11 @@ class StandardizeIntensityd(MapTransform):
         self.standardize = StandardizeIntensity(limit)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its images standardized."""
+        """The item with its images standardized.
+
+        Args:
+            data: item with (channels, *spatial) images under `keys`.
+        """
         item = dict(data)
         for key in self.key_iterator(item):
             item[key] = self.standardize(item[key])

@@ -92,7 +92,11 @@ class BinarizeLabeld(MapTransform):
         self.binarize = BinarizeLabel(foreground)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its label maps binarized."""
+        """The item with its label maps binarized.
+
+        Args:
+            data: item with (1, *spatial) label maps under `keys`.
+        """
         item = dict(data)
         for key in self.key_iterator(item):
             item[key] = self.binarize(item[key])
@@ -150,7 +154,11 @@ class ClassMasksd(MapTransform):
         self.masks = ClassMasks(classes)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its label maps as masks of classes."""
+        """The item with its label maps as masks of classes.
+
+        Args:
+            data: item with (1, *spatial) label maps under `keys`.
+        """
         item = dict(data)
         for key in self.key_iterator(item):
             item[key] = self.masks(item[key])

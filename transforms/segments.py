@@ -88,6 +88,10 @@ class NeutralizeSegmentd(MapTransform, InvertibleTransform):
         mask_key: the mask they share.
         delta: the empty value, below every intensity of a segment.
         allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        ValueError: what :class:`NeutralizeSegment` raises.
+        KeyError: when called, the item has nothing under `mask_key`.
     """
 
     backend = NeutralizeSegment.backend
@@ -104,7 +108,11 @@ class NeutralizeSegmentd(MapTransform, InvertibleTransform):
         self.neutralize = NeutralizeSegment(delta)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its images replaced by their segments."""
+        """The item with its images replaced by their segments.
+
+        Args:
+            data: item with (channels, *spatial) images under `keys`, and their mask.
+        """
         item = dict(data)
         if self.mask_key not in item:
             raise KeyError(f"no mask under '{self.mask_key}'; the item has {sorted(map(str, item))}.")
@@ -113,7 +121,11 @@ class NeutralizeSegmentd(MapTransform, InvertibleTransform):
         return item
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its images restored inside the mask, and `delta` outside it."""
+        """The item with its images restored inside the mask, and `delta` outside it.
+
+        Args:
+            data: what this transform returned.
+        """
         item = dict(data)
         for key in self.key_iterator(item):
             item[key] = self.neutralize.inverse(item[key])

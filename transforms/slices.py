@@ -102,6 +102,10 @@ class ForegroundSlicesd(MapTransform):
         seed: seed of the choice.
         name_key: entry with the name of the volume, which takes part in the choice; an item may lack it.
         allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        ValueError: `max_slices` < 1 or `seed` < 0; or, when called, image and mask have different shapes.
+        KeyError: when called, the item has nothing under `label_key`.
     """
 
     backend = ForegroundSlices.backend
@@ -121,7 +125,11 @@ class ForegroundSlicesd(MapTransform):
         self.slices = ForegroundSlices(max_slices, seed)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]] | dict[Hashable, Any]:
-        """The slices of the item."""
+        """The slices of the item.
+
+        Args:
+            data: item with volumes (channels, slices, rows, columns) or 2D images under `keys`, and their mask.
+        """
         item = dict(data)
         if self.label_key not in item:
             raise KeyError(f"no mask under '{self.label_key}'; the item has {sorted(map(str, item))}.")

@@ -37,6 +37,9 @@ class StackedPipeline(Transform):
 
     Args:
         pipeline: what :func:`preprocessing_pipeline` made.
+
+    Raises:
+        ValueError: its steps are not those of :func:`preprocessing_pipeline`.
     """
 
     def __init__(self, pipeline: Compose) -> None:

@@ -55,7 +55,11 @@ class MixtureNumbers(_Part):
 
     @classmethod
     def of(cls, mixture: GaussianMixture) -> MixtureNumbers:
-        """The numbers of a mixture."""
+        """The numbers of a mixture.
+
+        Args:
+            mixture: in pixels (and intensity units).
+        """
         return cls(**mixture.to_dict())
 
 
@@ -88,6 +92,10 @@ class ImageNumbers(_Part):
         """A (32,) mean and a (32, 32) covariance, the latter rounded to float32.
 
         Means are long beside what they differ by, and their differences are what counts: they keep all digits.
+
+        Args:
+            mean: (32,) in the unit of d_X.
+            covariance: (32, 32) in its square.
         """
         rows = tuple(tuple(_rounded(row[: k + 1])) for k, row in enumerate(covariance))
         return cls(mean=tuple(mean.tolist()), covariance=rows)

@@ -125,7 +125,12 @@ def _available(cards: Sequence[Card], methods: Sequence[str] | None) -> list[str
 
 
 def holds(card: Card, method: str) -> bool:
-    """Whether a card holds what a method needs."""
+    """Whether a card holds what a method needs.
+
+    Args:
+        card: of any dataset.
+        method: one of :data:`CARD_METHODS`.
+    """
     return method != "fake_class_gmm" or card.fake_classes is not None
 
 

@@ -92,7 +92,11 @@ def summarize_samples(
 
 
 def coarse(count: int) -> int:
-    """A count from 100 on; below, a multiple of 5 that is not larger, or what is left of fewer than 5."""
+    """A count from 100 on; below, a multiple of 5 that is not larger, or what is left of fewer than 5.
+
+    Args:
+        count: of samples or patients, >= 0.
+    """
     return count if count >= 100 or count < 5 else count - count % 5
 
 

@@ -153,7 +153,7 @@ class MulticlassSamples:
             )
 
     def shown(self, name: str) -> Tensor:
-        """Indices of the samples that show the class `name`, in increasing order."""
+        """(s,) int64 indices of the samples that show the class `name`, in increasing order."""
         return (self.sizes[:, self.classes.index(name)] > 0).nonzero()[:, 0]
 
     @cached_property
@@ -195,7 +195,15 @@ class MulticlassSamples:
         )
 
     def spread(self, k: int, *, seed: int = 0) -> MulticlassSamples:
-        """At most `k` samples, spread evenly over the patients, as :meth:`SegmentationSamples.spread` does."""
+        """At most `k` samples, spread evenly over the patients, as :meth:`SegmentationSamples.spread` does.
+
+        Args:
+            k: the most samples, >= 1.
+            seed: seed of the choice, >= 0.
+
+        Raises:
+            ValueError: k is less than 1.
+        """
         if len(self) <= k:
             return self
         return self.take(spread_over_patients(self.patient_ids, k, seed))

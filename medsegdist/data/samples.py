@@ -46,6 +46,9 @@ class SegmentationSamples:
         patient_ids: (n,) whom each sample shows.
         weights: (n,) float64, positive; only their ratios matter.
         preprocessing: fingerprint of how the samples were made; datasets with different ones cannot be compared.
+
+    Raises:
+        DataError: shapes or types are not as said, or a weight is not positive and finite.
     """
 
     name: str
@@ -193,6 +196,9 @@ class SegmentationSamples:
         Args:
             k: the most samples, >= 1.
             seed: seed of the choice, >= 0.
+
+        Raises:
+            ValueError: k is less than 1.
         """
         if len(self) <= k:
             return self

@@ -24,6 +24,9 @@ class Bootstrap:
         replicates: how often.
         level: of the intervals.
         seed: of the draws.
+
+    Raises:
+        ValueError: fewer than 2 replicates, or a level that is not between 0 and 1.
     """
 
     replicates: int = 200

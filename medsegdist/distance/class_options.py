@@ -35,6 +35,9 @@ class ClassOptions:
         scale: None scales the features of each dataset to [0, 1] by itself (paper); or one scale for all datasets, from
             :func:`medsegdist.distance.feature_scale.joint_scale`.
         seed: of the clustering.
+
+    Raises:
+        ValueError: an option is unknown or out of range.
     """
 
     classes: int | ClassRule = 3

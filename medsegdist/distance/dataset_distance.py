@@ -158,6 +158,10 @@ class DatasetDistance:
             samples then becomes 1 whatever it is (or stays 0), so normalize tables, or give the scales.
         scales: those scales, from elsewhere; None takes what `normalize` says.
         block_bytes: as for :func:`~medsegdist.distance.image_cost.image_cost`.
+
+    Raises:
+        ValueError: weights are negative or both 0, p is less than 1 or not finite, or there are scales and `normalize`
+            is False.
     """
 
     metric: MaskMetric[Any]
@@ -183,12 +187,20 @@ class DatasetDistance:
             raise ValueError("expected normalize=True with scales, found scales that would not be used.")
 
     def in_blocks_of(self, block_bytes: int) -> DatasetDistance:
-        """The same distance with blocks of pixels of another size."""
+        """The same distance with blocks of pixels of another size.
+
+        Args:
+            block_bytes: the most bytes of a block.
+        """
         metric = self.metric.in_blocks_of(block_bytes) if isinstance(self.metric, BlockwiseMetric) else self.metric
         return replace(self, metric=metric, block_bytes=block_bytes)
 
     def __call__(self, source: SegmentationSamples, target: SegmentationSamples) -> Distance:
         """The distance between two datasets.
+
+        Args:
+            source: n samples, of which at most `max_samples` are compared.
+            target: m samples, likewise.
 
         Raises:
             PreprocessingMismatchError: they were not prepared alike.
@@ -201,11 +213,22 @@ class DatasetDistance:
         return self.between(source, target, images, self.metric.compare(*summaries, images.image_cost))
 
     def chosen(self, samples: SegmentationSamples) -> SegmentationSamples:
-        """The samples of a dataset that are compared: at most `max_samples`."""
+        """The samples of a dataset that are compared: at most `max_samples`.
+
+        Args:
+            samples: any number of them.
+        """
         return samples.spread(self.max_samples, seed=self.seed)
 
     def features(self, samples: SegmentationSamples) -> Tensor | None:
-        """What the embedding makes of the images, (n, features); None where d_X compares pixels."""
+        """What the embedding makes of the images, (n, features); None where d_X compares pixels.
+
+        Args:
+            samples: n samples.
+
+        Raises:
+            DataError: the embedding returns no finite (n, features).
+        """
         return None if self.embedding is None else embed(samples, self.embedding)
 
     def between(
@@ -250,7 +273,7 @@ class DatasetDistance:
         Args:
             images: of n and m samples.
             mask_cost: (n, m) or (1, 1) d_Y, not raised to its power.
-            start: dual potentials to start from.
+            start: (n,) and (m,) dual potentials to start from.
 
         Returns:
             The coupling, the image term and the mask term.

@@ -99,6 +99,10 @@ class DistanceTable:
     def ranking(self, target: str, method: str) -> list[DistanceRow]:
         """The sources of one target by one method, nearest first.
 
+        Args:
+            target: name of a target.
+            method: name of a method.
+
         Raises:
             ValueError: the table has no such target and method.
         """
@@ -111,7 +115,11 @@ class DistanceTable:
         return sorted(found, key=lambda row: (row.rank, row.distance))
 
     def matrix(self, method: str) -> pd.DataFrame:
-        """Distances by one method: a row per source, a column per target, NaN where there is none (Tables 5 to 9)."""
+        """Distances by one method: a row per source, a column per target, NaN where there is none (Tables 5 to 9).
+
+        Args:
+            method: name of a method; one that the table has not gives an empty frame.
+        """
         rows = [row for row in self.rows if row.method == method]
         sources = list(dict.fromkeys(row.source for row in rows))
         frame = pd.DataFrame(index=sources, columns=list(self.targets), dtype="float64")
@@ -124,7 +132,11 @@ class DistanceTable:
         return pd.DataFrame([asdict(row) for row in self.rows], columns=list(COLUMNS))
 
     def save(self, path: str | Path) -> None:
-        """Writes the rows as CSV, whole or not at all; comparisons go into `comparisons.csv` beside it."""
+        """Writes the rows as CSV, whole or not at all; comparisons go into `comparisons.csv` beside it.
+
+        Args:
+            path: of the CSV, usually `distances.csv`; one that is there is replaced.
+        """
         with written_whole(path) as file:
             self.to_frame().to_csv(file, index=False, float_format="%.17g")
         beside = Path(path).with_name("comparisons.csv")
@@ -137,6 +149,9 @@ class DistanceTable:
     @classmethod
     def load(cls, path: str | Path) -> DistanceTable:
         """Reads what :meth:`save` wrote, or a CSV of somebody else's with the same columns.
+
+        Args:
+            path: of the CSV; a `comparisons.csv` beside it is read, too.
 
         Raises:
             DataError: a file is missing or no such table, or a cell is not what its column holds.

@@ -20,6 +20,9 @@ class FeatureScale:
         columns: names of the features, as :func:`~medsegdist.distance.segment_features.feature_names` has them.
         low: of each, what becomes 0.
         high: of each, what becomes 1; where it equals `low`, everything becomes 0.
+
+    Raises:
+        ValueError: not one low and one high end for each feature, or a low end above the high one.
     """
 
     columns: tuple[str, ...]

@@ -61,6 +61,9 @@ class GaussianMixture:
     def log_density(self, points: Tensor) -> Tensor:
         """(n,) natural logarithm of the density at (n, d) float64 points.
 
+        Args:
+            points: (n, d) float64, in the unit of the means.
+
         Raises:
             ValueError: a covariance is singular, so that there is no density.
         """
@@ -79,7 +82,14 @@ class GaussianMixture:
         return torch.logsumexp(constants[:, None] - 0.5 * torch.stack(squared), dim=0)
 
     def log_likelihood(self, histogram: PixelHistogram) -> float:
-        """Mean logarithm of the density over the mass of a histogram."""
+        """Mean logarithm of the density over the mass of a histogram.
+
+        Args:
+            histogram: h points in d dimensions.
+
+        Raises:
+            ValueError: a covariance is singular, so that there is no density.
+        """
         return float(self.log_density(histogram.points) @ histogram.masses)
 
     def to(self, device: torch.device | str) -> GaussianMixture:
@@ -93,6 +103,9 @@ class GaussianMixture:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> GaussianMixture:
         """The mixture that :meth:`to_dict` described.
+
+        Args:
+            stored: "weights", "means" and "covariances" as nested lists.
 
         Raises:
             DataError: it describes no mixture.

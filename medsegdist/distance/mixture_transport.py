@@ -56,7 +56,15 @@ def squared_mixture_wasserstein(source: GaussianMixture, target: GaussianMixture
 
 
 def mixture_wasserstein(source: GaussianMixture, target: GaussianMixture) -> float:
-    """MW2, not squared, in the unit of the points (the paper's Eq. 11, 12)."""
+    """MW2, not squared, in the unit of the points (the paper's Eq. 11, 12).
+
+    Args:
+        source: a mixture in d dimensions.
+        target: another in as many.
+
+    Raises:
+        ValueError: the dimensions differ.
+    """
     return float(squared_mixture_wasserstein(source, target) ** 0.5)
 
 

@@ -112,6 +112,11 @@ def rank_sources(
         memory: bytes that one process may take, as for :func:`compare_all`.
         executor: what computes summaries, pairs and noise floors, as for :func:`compare_all`.
         progress: told of every summary, pair and noise floor.
+
+    Raises:
+        MedSegDistError: a summary or a pair could not be computed, or the memory is too small.
+        ValueError: a name stands twice.
+        PreprocessingMismatchError: two datasets were not prepared alike.
     """
     sources = list(sources)
     names = [samples.name for samples in sources]

@@ -38,7 +38,12 @@ class Plot:
 
 
 def label(name: str, longest: int | None = LONGEST_LABEL) -> str:
-    """A name as Plotly shows it as it is: Plotly takes some HTML in any text for markup."""
+    """A name as Plotly shows it as it is: Plotly takes some HTML in any text for markup.
+
+    Args:
+        name: of a dataset or method, from wherever.
+        longest: the most characters; None leaves the length.
+    """
     plain = printable(" ".join(name.split()))
     if longest is not None and len(plain) > longest:
         plain = f"{plain[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
@@ -46,7 +51,12 @@ def label(name: str, longest: int | None = LONGEST_LABEL) -> str:
 
 
 def layout(height: int, **more: Any) -> dict[str, Any]:
-    """What all figures have in common."""
+    """What all figures have in common.
+
+    Args:
+        height: in CSS pixels.
+        **more: of Plotly's layout, added to it.
+    """
     return {
         "height": height,
         "paper_bgcolor": NOTHING,
@@ -66,7 +76,11 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
 
 
 def axis(**more: Any) -> dict[str, Any]:
-    """An axis that stays where it is, with faint lines."""
+    """An axis that stays where it is, with faint lines.
+
+    Args:
+        **more: of Plotly's axis, added to it.
+    """
     return {
         "fixedrange": True,
         "zeroline": False,
@@ -78,7 +92,12 @@ def axis(**more: Any) -> dict[str, Any]:
 
 
 def amount_axis(amounts: Sequence[float], **more: Any) -> dict[str, Any]:
-    """An axis of distances, from 0."""
+    """An axis of distances, from 0.
+
+    Args:
+        amounts: the distances that it shows, at least one.
+        **more: of Plotly's axis, added to it.
+    """
     # "s" writes 15k, but 0.5 as 500m.
     most = max(amounts)
     tick_format = "~s" if most >= 10 else "~r"
@@ -86,14 +105,25 @@ def amount_axis(amounts: Sequence[float], **more: Any) -> dict[str, Any]:
 
 
 def dataset_axis(labels: list[str], **more: Any) -> dict[str, Any]:
-    """A vertical axis with one dataset in each row, the first on top."""
+    """A vertical axis with one dataset in each row, the first on top.
+
+    Args:
+        labels: of the datasets, by :func:`label`.
+        **more: of Plotly's axis, added to it.
+    """
     n = len(labels)
     ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": labels}
     return axis(range=[n - 0.5, -0.5], showgrid=False, ticks="", ticklabelstandoff=6, **ticks, **more)
 
 
 def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
-    """A dot with its interval for every source, nearest on top; shared ranks lie on one band."""
+    """A dot with its interval for every source, nearest on top; shared ranks lie on one band.
+
+    Args:
+        table: distances to the target by the method.
+        target: name of a target.
+        method: name of a method.
+    """
     rows = by_distance(table, target, method)
     first = [row.rank == 1 for row in rows]
     colors = ["var(--accent)" if nearest else "var(--neutral)" for nearest in first]
@@ -155,7 +185,13 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
 
 
 def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
-    """Each distance as the bar of its two terms, nearest on top."""
+    """Each distance as the bar of its two terms, nearest on top.
+
+    Args:
+        table: distances to the target by the method.
+        target: name of a target.
+        method: name of a method.
+    """
     rows = by_distance(table, target, method)
     places = list(range(len(rows)))
     data = [

@@ -151,7 +151,11 @@ def _quartiles(name: str, unit: str, values: np.ndarray, weights: np.ndarray) ->
 
 
 def plane_mixture(summary: object) -> PlaneMixture | None:
-    """A mixture over ([slice,] row, column), seen along the slices; None for anything else."""
+    """A mixture over ([slice,] row, column), seen along the slices; None for anything else.
+
+    Args:
+        summary: what a mask metric made of a dataset.
+    """
     if not isinstance(summary, GaussianMixture):
         return None
     return PlaneMixture.model_validate(

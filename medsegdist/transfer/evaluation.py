@@ -81,7 +81,12 @@ def make_evaluator(
 
 
 def uses_amp(recipe: Recipe, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: on CUDA only."""
+    """Whether to compute in bfloat16: on CUDA only.
+
+    Args:
+        recipe: of the run.
+        device: where it is computed.
+    """
     return recipe.amp and device.type == "cuda"
 
 
@@ -89,7 +94,14 @@ class Bfloat16Inferer(SimpleInferer):
     """Runs a network in bfloat16 where that loses nothing that matters."""
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """(b, 1, *grid) logits of (b, 1, *grid) images on the network's device."""
+        """(b, 1, *grid) logits of (b, 1, *grid) images on the network's device.
+
+        Args:
+            inputs: (b, 1, *grid) images.
+            network: what computes the logits.
+            *args: handed to the network.
+            **kwargs: likewise.
+        """
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
             return network(inputs, *args, **kwargs)
 

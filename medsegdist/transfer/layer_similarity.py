@@ -69,7 +69,7 @@ def layer_similarity(
     Args:
         first: any module.
         second: any module; of the same structure, if no `layers` are named.
-        batches: inputs, each given to both networks as they are; the first axis counts examples.
+        batches: (n, ...) inputs, each given to both networks as they are; the first axis counts examples.
         layers: names of modules in both networks, as `named_modules` has them; by default all that have no children and
             return a tensor.
         parts: parts of the network by a pattern of names, such as `{"encoder": "encoder.*", "decoder": "decoder.*"}`;

@@ -1,4 +1,4 @@
-"""Permutation tests: would gains dealt out at random go with distances as these do?"""
+"""Permutation tests: whether gains dealt out at random would go with distances as these do."""
 
 from __future__ import annotations
 

@@ -68,14 +68,23 @@ class TransferStudy:
     journal: Journal
 
     def is_done(self, run: Run) -> bool:
-        """Whether a run ended, and left what others need of it. A failed one is tried again."""
+        """Whether a run ended, and left what others need of it. A failed one is tried again.
+
+        Args:
+            run: one of `runs`.
+        """
         outcome = self.journal.outcome(run.key)
         if outcome is None or outcome["status"] == "failed":
             return False
         return run.kind != "pretraining" or self.assignment(run, "cpu").weights(run.key).exists()
 
     def assignment(self, run: Run, device: str) -> Assignment:
-        """What a process needs for a run whose needs are done."""
+        """What a process needs for a run whose needs are done.
+
+        Args:
+            run: one of `runs`.
+            device: where it is to be computed, such as "cpu" or "cuda:0".
+        """
         hardened = False
         if run.kind in ("fine_tuning", "control"):
             baseline = self.journal.outcome(run.needs[-1])

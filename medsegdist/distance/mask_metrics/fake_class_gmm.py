@@ -48,6 +48,9 @@ class FakeClassGmmMetric(ClassOptions):
         intensity: True fits (row, column, intensity), as the paper does.
         intensity_bin: width of the intensity bins the pixels are counted in; None takes 1/256 of their span.
         power: q of the dataset distance; 1 is what the paper's Table 9 decodes to.
+
+    Raises:
+        ValueError: an option is unknown or out of range.
     """
 
     components: int | ComponentRule = 5

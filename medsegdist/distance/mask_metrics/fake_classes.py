@@ -21,6 +21,9 @@ class FakeClassMetric(ClassOptions):
     Args:
         p: order of the Wasserstein distance (paper: 2).
         power: q of the dataset distance; 1 is what the paper's Table 8 decodes to.
+
+    Raises:
+        ValueError: p is less than 1, or an option of the classes is unknown or out of range.
     """
 
     p: float = 2.0

@@ -42,6 +42,9 @@ class FingerprintMetric:
             deviation of each sample's image, and intensities from its mean, which is blind to the brightness and
             contrast of whole images.
         power: q of the dataset distance.
+
+    Raises:
+        ValueError: `intensity_unit` is not above 0.
     """
 
     intensity_unit: float | None = None

@@ -36,6 +36,9 @@ class GmmMetric:
         intensity_bin: width of the intensity bins the pixels are counted in; None takes 1/256 of their span.
         power: q of the dataset distance; 2 is what the paper's Tables 6 and 7 decode to.
         seed: of the starts of the fit.
+
+    Raises:
+        ValueError: an option is unknown or out of range.
     """
 
     components: int | ComponentRule = 5

@@ -45,6 +45,9 @@ class HausdorffMetric:
         percentile: of the distances from either surface to the other, 0 to 100; 100 is the Hausdorff distance, 95
             what is reported for segmentations as HD95, with linear interpolation as in MONAI.
         power: q of the dataset distance.
+
+    Raises:
+        ValueError: the percentile is not between 0 and 100.
     """
 
     percentile: float = 100.0

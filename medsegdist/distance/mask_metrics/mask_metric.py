@@ -30,7 +30,14 @@ class MaskMetric(Protocol[S]):
         ...
 
     def summarize(self, samples: SegmentationSamples, /) -> S:
-        """What is computed once per dataset."""
+        """What is computed once per dataset.
+
+        Args:
+            samples: n samples of one dataset.
+
+        Returns:
+            Whatever `compare` needs of them, of whatever type.
+        """
         ...
 
     def compare(self, source: S, target: S, image_cost: Tensor, /) -> Tensor:

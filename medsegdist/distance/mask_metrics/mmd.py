@@ -32,6 +32,9 @@ class MmdMetric:
         max_bins: pixels are counted in the finest bins of 1, 2, 3, 4, 6, 8 ... pixels that leave a dataset at most this
             many, each at the mean of its pixels; time and memory grow with its square.
         power: q of the dataset distance; 2 is the energy distance, in pixels.
+
+    Raises:
+        ValueError: `intensity_scale` is not above 0, or `max_bins` is less than 16.
     """
 
     intensity: bool = True

@@ -31,6 +31,9 @@ class OtddMetric:
             samples to one class each. A function has to be importable by its name if the metric is to be pickled.
         p: order of the Wasserstein distance (OTDD: 2).
         power: q of the dataset distance.
+
+    Raises:
+        ValueError: p is less than 1.
     """
 
     classes: Classes

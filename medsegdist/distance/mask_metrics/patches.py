@@ -64,6 +64,9 @@ class PatchesMetric:
         blur: what Sinkhorn's entropy smears, in the unit of the ground distance.
         power: q of the dataset distance.
         seed: of the choice of centers and of the slices, >= 0.
+
+    Raises:
+        ValueError: an option is unknown or out of range.
     """
 
     width: int = 11

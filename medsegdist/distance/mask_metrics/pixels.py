@@ -44,6 +44,9 @@ class PixelsMetric:
         blur: what Sinkhorn's entropy smears, as a length in pixels: the kernel is a Gaussian with this standard
             deviation. Shifts are measured exactly at any blur; what is finer than the blur is not seen.
         power: q of the dataset distance; squared pixels, as `gmm2d` and `gmm3d` have them.
+
+    Raises:
+        ValueError: `bin` is less than 1, or the solver is unknown.
     """
 
     intensity: bool = False

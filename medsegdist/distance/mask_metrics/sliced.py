@@ -27,6 +27,9 @@ class SlicedMetric:
             many, each at the mean of its pixels.
         power: q of the dataset distance; squared pixels, as `gmm3d` has them.
         seed: of the directions, >= 0.
+
+    Raises:
+        ValueError: fewer than 1 direction, or fewer than 16 bins.
     """
 
     intensity: bool = True

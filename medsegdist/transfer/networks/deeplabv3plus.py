@@ -45,7 +45,11 @@ class DeepLabV3Plus(nn.Module):
         self.apply(_initialize)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(b, 1, *grid) logits of (b, 1, *grid) images."""
+        """(b, 1, *grid) logits of (b, 1, *grid) images.
+
+        Args:
+            images: (b, 1, *grid) float intensities.
+        """
         low, high = self.encoder(images)
         coarse = self._resized(self.pyramid(high), low)
         logits = self.classifier(self.decoder(torch.cat([coarse, self.low_level(low)], 1)))
@@ -91,7 +95,11 @@ class ResNetEncoder(nn.Module):
         self.channels = (width * expansion, channels)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of the first stage, and of the last one."""
+        """Features of the first stage, and of the last one.
+
+        Args:
+            images: (b, 1, *grid) float intensities.
+        """
         low = high = self.stages[0](self.stem(images))
         for stage in self.stages[1:]:
             high = stage(high)
@@ -123,7 +131,11 @@ class AtrousPyramid(nn.Module):
         self.project = _layer(out * (len(rates) + 2), out, 1, dimensions, norm, dropout=dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(b, out, *grid) of (b, channels, *grid)."""
+        """(b, out, *grid) of (b, channels, *grid).
+
+        Args:
+            features: (b, channels, *grid) of the last stage.
+        """
         mean = self.pooled(features).expand(-1, -1, *features.shape[2:])
         result: Tensor = self.project(torch.cat([*(branch(features) for branch in self.branches), mean], 1))
         return result

@@ -37,7 +37,11 @@ class PaddedUNet(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(b, 1, *grid) logits of (b, 1, *grid) images."""
+        """(b, 1, *grid) logits of (b, 1, *grid) images.
+
+        Args:
+            images: (b, 1, *grid) float intensities.
+        """
         grid = images.shape[2:]
         # The last axis first, as torch pads; "replicate" adds no edge that the network could see.
         padding = [part for size in reversed(grid) for part in (0, -size % self.factor)]
