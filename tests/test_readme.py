@@ -36,16 +36,29 @@ PLAIN = {
     "d(A, B) = min over couplings": "the formula; tests/distance/test_formula_options.py holds the code against it",
 }
 
+BUNDLE_RUN = "python -m monai.bundle run --config_file medsegdist/bundle/configs/"
+
 # Commands that are only looked up: they exist, and so do their options.
 NOT_RUN = {
     "scripts/demo": "installs; tests/test_scripts.py runs it, and test_the_demo_ends_as_shown its command",
     "scripts/test": "these tests themselves; tests/test_scripts.py runs it with another pytest",
     ". .venv/bin/activate": "changes the reader's shell",
     "medsegdist agreement": "names the command, which runs where its arguments stand beside it",
+    "medsegdist rank": "likewise",
+    "medsegdist transfer": "likewise",
     "medsegdist init": "asks at a terminal; tests/test_cli_init.py answers",
     "medsegdist --install-completion": "writes into the user's shell startup file",
     "medsegdist transfer data_manifests/real_study.yaml --out DIR": "154 trainings on data that are downloaded",
-    "python scripts/bench_collect.py": "reads for minutes, on a machine that is to be idle",
+    "python scripts/bench_collect.py": "reads for minutes, on a machine that is to be idle; "
+    "tests/test_benchmarks.py runs it with --quick",
+    "python scripts/bench_mixtures.py": "computes for minutes; tests/test_benchmarks.py runs it with --quick",
+    "pip install 'medsegdist[bundle]'": "installs",
+    f"{BUNDLE_RUN}rank.yaml --study_file STUDY.yaml --out DIR": "tests/test_bundle.py runs it",
+    f"{BUNDLE_RUN}transfer.yaml --study_file STUDY.yaml --out DIR --bundle True": "trains; tests/test_bundle.py runs it",
+    "medsegdist export-auto3dseg STUDY.yaml --bundle DIR/bundles/TARGET --out TARGET_FOR_AUTO3DSEG": (
+        "wants what the line above it has trained; tests/test_cli_auto3dseg.py runs it"
+    ),
+    "python scripts/monai_config.py scripts/distances.yaml": "tests/test_examples.py runs it",
     "python scripts/bench_trainer.py": "trains for minutes; tests/test_benchmarks.py runs it with --quick",
 }
 # Too long for every run of the tests.
@@ -175,6 +188,12 @@ def test_a_command_that_is_not_run_is_known(command: str, project_root: Path) ->
     first, *words = shlex.split(command)
     if first == "medsegdist":
         assert readme.unknown_options(words) == []
+    elif words[:3] == ["-m", "monai.bundle", "run"]:
+        given = dict(zip(words[3::2], words[4::2], strict=True))
+        keys = yaml.safe_load((project_root / given.pop("--config_file")).read_text(encoding="utf-8"))
+        assert set(given) <= {f"--{key}" for key in keys}
+    elif first == "pip":
+        assert words == ["install", "medsegdist[bundle]"], "test_an_extra_in_the_text looks for others"
     elif first == "python":
         options = {word for word in words[1:] if word.startswith("-")}
         assert options <= readme.script_options(project_root / words[0])
@@ -194,8 +213,10 @@ def test_a_misspelled_command_or_option_would_be_told() -> None:
 
 @pytest.mark.parametrize("span", [span for span in readme.spans() if span.startswith("-")])
 def test_an_option_in_the_text_is_one_of_some_command(span: str, project_root: Path) -> None:
+    configs = (project_root / "medsegdist" / "bundle" / "configs").glob("*.yaml")
+    keys = {f"--{key}" for config in configs for key in yaml.safe_load(config.read_text(encoding="utf-8"))}
     scripts = (readme.script_options(path) for path in (project_root / "scripts").glob("*.py"))
-    assert span.split()[0] in readme.all_options().union(*scripts)
+    assert span.split()[0] in readme.all_options().union(keys, *scripts)
 
 
 @pytest.mark.parametrize("span", [span for span in readme.spans() if span.startswith("pip install")])
