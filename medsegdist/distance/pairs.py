@@ -1,21 +1,22 @@
 """One dataset by one method, and two datasets by several: the pieces that a table of distances is made of.
 
 Each of them is a plain function of plain data, so that pieces may be computed in any order and anywhere. What they
-return is small: no piece hands on an image or a coupling.
+return is small: no piece hands on an image or a whole coupling.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.samples import SegmentationSamples, spread_over_patients
 from medsegdist.distance.bootstrap import Bootstrap, ResampledDataset, noise_floors, resample, resampled_values
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, ImagePair, pair_images
 from medsegdist.distance.ranks import Estimate
 from medsegdist.distance.scales import mean_costs
+from medsegdist.distance.strongest import MatchedPair, strongest_pairs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +47,7 @@ class PairDistance:
         n_target: samples of the target that were compared.
         optimality_gap: relative certificate of the transport.
         estimate: the distance of the datasets as they are, with its replicates.
+        matched: the strongest pairs of the coupling, by the numbers of the datasets' samples; none if not asked for.
     """
 
     source: str
@@ -56,6 +58,7 @@ class PairDistance:
     n_target: int
     optimality_gap: float
     estimate: Estimate
+    matched: tuple[MatchedPair, ...] = ()
 
 
 def sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
@@ -82,7 +85,7 @@ def prepare(samples: SegmentationSamples, distance: DatasetDistance, bootstrap: 
 
 
 def compare_pair(
-    one: PreparedDataset, other: PreparedDataset, distances: Mapping[str, DatasetDistance]
+    one: PreparedDataset, other: PreparedDataset, distances: Mapping[str, DatasetDistance], strongest: int = 0
 ) -> dict[str, PairDistance]:
     """The distance of two datasets by methods that compare the same images: they share the image cost.
 
@@ -90,6 +93,7 @@ def compare_pair(
         one: a dataset.
         other: another one.
         distances: by the name of the method.
+        strongest: so many matched pairs of samples are told of.
     """
     source, target, images = _side_by_side(one, other, distances)
     mask_costs = {
@@ -98,9 +102,10 @@ def compare_pair(
     }
     # Numbers at once: each coupling is as large as a cost.
     solved = {
-        name: _numbers(distance.between(source, target, images, mask_costs[name]))
+        name: _solved(distance.between(source, target, images, mask_costs[name]), images, strongest)
         for name, distance in distances.items()
     }
+    places = [_places(side.samples, next(iter(distances.values()))) for side in (one, other)] if strongest else []
     sides = [{name: side.resampled[name] for name in distances} for side in (one, other)]
     replicates = resampled_values(distances, images, mask_costs, *sides)
     return {
@@ -113,8 +118,9 @@ def compare_pair(
             n_target=len(target),
             optimality_gap=gap,
             estimate=Estimate(value, replicates.get(name)),
+            matched=tuple(MatchedPair(places[0][k.source], places[1][k.target], k.mass) for k in matched),
         )
-        for name, (value, image_term, mask_term, gap) in solved.items()
+        for name, (value, image_term, mask_term, gap, matched) in solved.items()
     }
 
 
@@ -159,5 +165,15 @@ def _side_by_side(
     return source, target, pair_images(source, target, one.features, other.features, block_bytes=first.block_bytes)
 
 
-def _numbers(distance: Distance) -> tuple[float, float, float, float]:
-    return distance.value, distance.image_term, distance.mask_term, distance.optimality_gap
+def _solved(
+    distance: Distance, images: ImagePair, strongest: int
+) -> tuple[float, float, float, float, tuple[MatchedPair, ...]]:
+    matched = strongest_pairs(distance.transport.plan, images.image_cost, strongest) if strongest else ()
+    return distance.value, distance.image_term, distance.mask_term, distance.optimality_gap, matched
+
+
+def _places(samples: SegmentationSamples, distance: DatasetDistance) -> Sequence[int]:
+    """Where in a dataset its compared samples stand."""
+    if len(samples) <= distance.max_samples:
+        return range(len(samples))
+    return spread_over_patients(samples.patient_ids, distance.max_samples, distance.seed)

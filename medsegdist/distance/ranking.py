@@ -14,10 +14,17 @@ from medsegdist.distance.distance_table import Comparison, DistanceRow, Distance
 from medsegdist.distance.memory import within
 from medsegdist.distance.pairs import PairDistance
 from medsegdist.distance.ranks import probability_nearer, ranked
+from medsegdist.distance.strongest import MatchedPair
 from medsegdist.distance.table_tasks import Progress, solve_table
 
 Summarized = Callable[[str, str, Any], None]
 """Called with a dataset's name, a method, and what the method's metric made of the dataset."""
+
+Matched = Callable[[str, str, str, tuple[MatchedPair, ...]], None]
+"""Called with the names of source and target, a method, and the strongest pairs of samples that it matched."""
+
+STRONGEST = 3
+"""So many pairs of samples are told of, of all that a coupling matches."""
 
 
 def compare_all(
@@ -31,6 +38,7 @@ def compare_all(
     executor: Executor | None = None,
     progress: Progress | None = None,
     summarized: Summarized | None = None,
+    matched: Matched | None = None,
 ) -> DistanceTable:
     """Distances from every source to every target by every method.
 
@@ -53,6 +61,8 @@ def compare_all(
             to other processes as the name of their folder.
         progress: told of every summary, pair and noise floor.
         summarized: given every summary, for whoever wants to show them.
+        matched: likewise given the three strongest pairs of samples of every source, target and method, numbered as in
+            `datasets`; couplings themselves are too large to be kept.
 
     Raises:
         MedSegDistError: a summary or a pair could not be computed, or the memory is too small.
@@ -75,7 +85,8 @@ def compare_all(
     compared = {name: by_name[name] for name in needed}
     if memory is not None:
         distances = within(memory, compared.values(), distances)
-    solved = solve_table(compared, distances, pairs, floors_of, bootstrap, executor, progress)
+    strongest = 0 if matched is None else STRONGEST
+    solved = solve_table(compared, distances, pairs, floors_of, bootstrap, executor, progress, strongest)
     if summarized is not None:
         for (name, method), summary in solved.summaries.items():
             summarized(name, method, summary)
@@ -87,6 +98,9 @@ def compare_all(
         patients = {name: min(len(samples.patients), distance.max_samples) for name, samples in compared.items()}
         for target in targets:
             found = {s: solved.pairs[frozenset((s, target))][method] for s in sources if s != target}
+            if matched is not None:
+                for source, pair in found.items():
+                    matched(source, target, method, _seen_from(source, pair))
             rows += _rows(found, target, method, solved.noise_floors.get(target, {}).get(method), level)
             comparisons += _comparisons(found, target, method, patients)
     return DistanceTable(rows=tuple(rows), comparisons=tuple(comparisons))
@@ -130,6 +144,12 @@ def rank_sources(
         executor=executor,
         progress=progress,
     )
+
+
+def _seen_from(source: str, pair: PairDistance) -> tuple[MatchedPair, ...]:
+    if pair.source == source:
+        return pair.matched
+    return tuple(MatchedPair(one.target, one.source, one.mass) for one in pair.matched)
 
 
 def _rows(

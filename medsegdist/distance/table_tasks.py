@@ -50,6 +50,7 @@ def solve_table(
     bootstrap: Bootstrap | None,
     executor: Executor | None,
     progress: Progress | None,
+    strongest: int = 0,
 ) -> Solved:
     """Summaries of every dataset by every method, then all pairs, then noise floors.
 
@@ -61,6 +62,7 @@ def solve_table(
         bootstrap: how patients are drawn anew; None does not.
         executor: what does the tasks; None does them here, one after another.
         progress: told of every task.
+        strongest: so many matched pairs of samples are kept of each pair of datasets and method.
 
     Raises:
         MedSegDistError: as :func:`~medsegdist.executors.run_tasks`.
@@ -112,7 +114,7 @@ def solve_table(
         executor,
         compare_pair,
         {
-            (pair, k): (prepared[pair[0], k], prepared[pair[1], k], group)
+            (pair, k): (prepared[pair[0], k], prepared[pair[1], k], group, strongest)
             for pair in pairs
             for k, group in groups.items()
         },
