@@ -30,6 +30,7 @@ from medsegdist.commands.options import (
     Seed,
     StudyFile,
     Targets,
+    Thumbnails,
     TrainingWorkers,
     Workers,
 )
@@ -59,6 +60,7 @@ def demo(
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
+    thumbnails: Thumbnails = False,
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +68,9 @@ def demo(
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
         study_file = manifests / "demo.yaml"
         picked = _device(device)
-        asked = Comparison(study_file, None, None, out, cache, picked, seed, bootstrap, workers, dask, memory)
+        asked = Comparison(
+            study_file, None, None, out, cache, picked, seed, bootstrap, workers, dask, memory, thumbnails
+        )
         compare(asked, matrices=True, rankings=True, report=not no_report, as_json=as_json)
 
 
@@ -83,13 +87,16 @@ def rank(
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
+    thumbnails: Thumbnails = False,
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Ranks the sources of a study for its target, nearest first."""
     with reported_errors():
         picked = _device(device)
-        asked = Comparison(study_file, target, method, out, cache, picked, seed, bootstrap, workers, dask, memory)
+        asked = Comparison(
+            study_file, target, method, out, cache, picked, seed, bootstrap, workers, dask, memory, thumbnails
+        )
         compare(asked, matrices=False, rankings=True, report=not no_report, as_json=as_json)
 
 
@@ -105,13 +112,16 @@ def distances(
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
+    thumbnails: Thumbnails = False,
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Distances between all pairs of a study's datasets."""
     with reported_errors():
         picked = _device(device)
-        asked = Comparison(study_file, [], method, out, cache, picked, seed, bootstrap, workers, dask, memory)
+        asked = Comparison(
+            study_file, [], method, out, cache, picked, seed, bootstrap, workers, dask, memory, thumbnails
+        )
         compare(asked, matrices=True, rankings=False, report=not no_report, as_json=as_json)
 
 
@@ -122,9 +132,9 @@ app.command()(check)
 def transfer(
     study_file: StudyFile,
     target: Targets = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for runs.jsonl and gains.csv.", file_okay=False)] = Path(
-        "out"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for runs.jsonl, gains.csv and report.html.", file_okay=False)
+    ] = Path("out"),
     cache: Cache = None,
     device: Device = "auto",
     workers: TrainingWorkers = None,
@@ -139,6 +149,7 @@ def transfer(
         bool,
         typer.Option("--bundle", help="Also write each target's best pre-training as a MONAI Bundle, in OUT/bundles."),
     ] = False,
+    no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Pre-trains on every source, fine-tunes on every target, and says what each source gained.
@@ -159,6 +170,7 @@ def transfer(
             dry_run=dry_run,
             include_not_converged=include_not_converged,
             bundle=bundle,
+            report=not no_report,
             as_json=as_json,
         )
 

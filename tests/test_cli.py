@@ -1,6 +1,7 @@
 """The command line, run in process on a tiny study of NIfTI volumes."""
 
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -107,6 +108,27 @@ def test_a_run_that_is_cut_off_leaves_nothing_of_an_earlier_one(study, tmp_path,
     assert "No space left on device" in result.stderr
     assert {path.name for path in out.iterdir()} == {"samples", "distances.csv", "comparisons.csv"}
     assert set(pd.read_csv(out / "distances.csv")["method"]) == {"gmm2d"}
+
+
+def test_pictures_are_there_only_where_they_are_asked_for(study, tmp_path):
+    out = tmp_path / "out"
+    common = ("rank", study, "--method", "euclidean", "--method", "gmm2d", "--out", out)
+    run(*common, "--thumbnails")
+    content = json.loads((out / "thumbnails.json").read_text())
+    assert {(one["source"], one["target"]) for one in content["matched"]} == {("near", "target")}
+    assert sorted(method for one in content["matched"] for method in one["methods"]) == ["euclidean", "gmm2d"]
+    page = (out / "report.html").read_text()
+    assert page.count("<img ") == 2 * sum(len(one["pairs"]) for one in content["matched"]) > 0
+    assert "images of patients</a>: pass it on only to whom the images may go." in page
+    for text in (page, json.dumps([{**one, "pairs": None} for one in content["matched"]])):
+        assert not re.search(r"\bcase[0-2]\b", text)
+    distances = (out / "distances.csv").read_bytes()
+    run(*common)
+    assert not (out / "thumbnails.json").exists()
+    page = (out / "report.html").read_text()
+    assert "<img " not in page
+    assert "This page holds no image and names no case and no patient." in page
+    assert (out / "distances.csv").read_bytes() == distances
 
 
 def test_figures_are_written_for_a_journal(study, tmp_path):

@@ -52,6 +52,31 @@ def test_agreement_reads_the_papers_numbers_and_finds_table_12(paper_files, tmp_
     assert frame["spearman"].round(2).tolist() == [-0.63, -0.87, -0.99, -0.76, -0.66]
 
 
+def test_agreement_leaves_a_page_with_its_regressions(paper_files, tmp_path):
+    out = tmp_path / "out"
+    result = run("agreement", *paper_files, "--method", "gmm3d", "--out", out)
+    assert f"Report: {out / 'report.html'}" in result.stderr
+    page = (out / "report.html").read_text()
+    for said in ("Distance and gain", "4.43e-07", "7.08e-08", "The line leans on Decathlon Prostate", "-0.99"):
+        assert said in page
+    run("report", out, "--out", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text() == page
+    run("agreement", *paper_files, "--no-report", "--out", out)
+    assert not (out / "report.html").exists()
+
+
+def test_agreement_in_the_folder_of_its_tables_is_a_page_of_both(paper_files, tmp_path):
+    run("agreement", *paper_files, "--out", tmp_path / "paper")
+    page = (tmp_path / "paper" / "report.html").read_text()
+    for said in (
+        "What pre-training gained",
+        "Distance and gain",
+        "For Decathlon Lung pre-training on LIDC 5 gained most",
+    ):
+        assert said in page
+    assert "compared other distances" not in page
+
+
 def test_agreement_json_is_all_of_standard_output(paper_files, tmp_path):
     result = run("agreement", *paper_files, "--json", "--method", "gmm3d", "--out", tmp_path / "out")
     (content,) = json.loads(result.stdout)

@@ -15,15 +15,12 @@ from tests.test_cli import run
 from tests.test_cli import study as study
 
 
-def distances_of(folder):
-    return (folder / "distances.csv").read_bytes()
-
-
 def test_processes_side_by_side_and_less_memory_give_the_same_distances(study, tmp_path):
     common = ("distances", study, "--method", "euclidean", "--method", "fake_classes", "--bootstrap", "3", "--cache")
-    run(*common, tmp_path / "cache", "--out", tmp_path / "one", "--workers", "1")
-    run(*common, tmp_path / "cache", "--out", tmp_path / "two", "--workers", "2")
-    assert distances_of(tmp_path / "one") == distances_of(tmp_path / "two")
+    run(*common, tmp_path / "cache", "--out", tmp_path / "one", "--workers", "1", "--thumbnails")
+    run(*common, tmp_path / "cache", "--out", tmp_path / "two", "--workers", "2", "--thumbnails")
+    for name in ("distances.csv", "thumbnails.json", "report.html"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     run(*common, tmp_path / "cache", "--out", tmp_path / "less", "--memory", "1.1MiB")
     frames = (pd.read_csv(tmp_path / folder / "distances.csv") for folder in ("one", "less"))
     one, less = (frame["distance"].to_numpy() for frame in frames)
@@ -34,11 +31,12 @@ def test_processes_side_by_side_and_less_memory_give_the_same_distances(study, t
 def test_a_dask_cluster_gives_the_same_distances(study, tmp_path):
     from distributed import LocalCluster
 
-    common = ("rank", study, "--method", "gmm3d", "--bootstrap", "3", "--cache", tmp_path / "cache")
+    common = ("rank", study, "--method", "gmm3d", "--bootstrap", "3", "--thumbnails", "--cache", tmp_path / "cache")
     run(*common, "--out", tmp_path / "here", "--workers", "1")
     with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None) as cluster:
         run(*common, "--out", tmp_path / "there", "--dask", cluster.scheduler_address)
-    assert distances_of(tmp_path / "here") == distances_of(tmp_path / "there")
+    for name in ("distances.csv", "thumbnails.json"):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,13 @@ def test_a_study_is_planned_run_and_kept(study, tmp_path):
     assert [(row["source"], row["target"], row["seed"]) for row in rows] == [
         (source, "liver", seed) for seed in "01" for source in ("spleen", "lung_tumor")
     ]
+    page = (out / "report.html").read_text()
+    for said in ("What pre-training gained", "For liver ", "from scratch, as many steps", "learning_rate"):
+        assert said in page
+    assert json.loads((out / "transfer.json").read_text())["done"] == 12
     before = (out / "runs.jsonl").read_bytes()
-    again = json.loads(run(study, "--out", out, "--json", "--workers", 1).stdout)
+    again = json.loads(run(study, "--out", out, "--json", "--no-report", "--workers", 1).stdout)
+    assert not (out / "report.html").exists()
     assert (out / "runs.jsonl").read_bytes() == before
     for row, gain in zip(rows, again["gains"], strict=True):
         assert float(row["gain_percent"]) == pytest.approx(gain["gain_percent"], abs=1e-5)
@@ -94,6 +99,9 @@ def test_a_failed_run_is_told_and_the_exit_status_is_1(study, tmp_path, monkeypa
     found = run(study, "--out", tmp_path / "out", "--workers", 1, status=1).stdout
     assert "pretraining spleen, seed 0: the training diverged" in found
     assert "fine-tuning spleen -> liver, seed 0: it rests on a run that failed" in found
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "pretraining spleen, seed 0" in page
+    assert "the training diverged" not in page  # a reason may name a file
 
 
 def test_what_did_not_converge_is_told(study, tmp_path):
@@ -106,6 +114,10 @@ def test_what_did_not_converge_is_told(study, tmp_path):
     told = json.loads(run(study, "--out", tmp_path / "out", "--include-not-converged", "--json").stdout)
     assert {gain["status"] for gain in told["gains"]} == {"not_converged"}
     assert (tmp_path / "out" / "gains.csv").read_text().count("not_converged") == 2
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "spleen → liver, seed 0: did not converge" in page
+    assert "baseline liver, seed 0" in page
+    assert "No run has a gain." in page
 
 
 def test_gains_over_a_baseline_of_0_are_told(study, tmp_path, monkeypatch):
@@ -121,6 +133,11 @@ def test_gains_over_a_baseline_of_0_are_told(study, tmp_path, monkeypatch):
     assert "Without a gain, for the Dice from scratch is 0:" in found
     assert "spleen -> liver, seed 1" in found
     assert (tmp_path / "out" / "gains.csv").read_text().count("\n") == 1
+    assert "<li>spleen → liver, seed 1</li>" in (tmp_path / "out" / "report.html").read_text()
+    run(study, "--out", tmp_path / "out", "--workers", 1, "--include-not-converged")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "spleen → liver, seed 1: the Dice from scratch is 0" in page
+    assert "<li>spleen → liver, seed 1</li>" not in page
 
 
 def test_the_best_pretraining_becomes_a_bundle(study, tmp_path):

@@ -74,6 +74,13 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
     figures = written(tmp_path / "figures")
     assert len(figures) > 5
     assert naming(figures, *EVERYBODY) == []
+    pictured = run(
+        command, study, "--out", tmp_path / "pictured", "--cache", tmp_path / "out" / "samples", "--thumbnails"
+    )
+    assert_silent(pictured, *EVERYBODY)
+    pictures = written(tmp_path / "pictured")
+    assert set(pictures) == {*reports, "thumbnails.json"}
+    assert naming(pictures, *EVERYBODY) == []
     assert len(cache) == 9
     assert naming(cache, *IN_HEADER) == []
     # One file of the cache says who is who, and no other one.

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from medsegdist.commands.console import reported_errors
-from medsegdist.commands.options import AsJson
+from medsegdist.commands.options import AsJson, NoReport
+from medsegdist.commands.report import leave_report
 from medsegdist.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def agreement(
     distances_file: DistancesFile,
     gains_file: GainsFile,
     out: Annotated[
-        Path, typer.Option("--out", help="Folder for agreement.json and agreement.csv.", file_okay=False)
+        Path, typer.Option("--out", help="Folder for agreement.json, agreement.csv and report.html.", file_okay=False)
     ] = Path("out"),
     method: Annotated[
         list[str] | None, typer.Option("--method", help="Method to compare, repeatable. [default: all]")
@@ -49,6 +50,7 @@ def agreement(
     ] = None,
     leave_out: Annotated[bool, typer.Option("--leave-out", help="Show the result without each source.")] = False,
     seed: Annotated[int, typer.Option(help="Of the permutations.", min=0)] = 0,
+    no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Compares distances with what transfer learning gained: regression, ranks, regret, and what they rest on.
@@ -64,11 +66,12 @@ def agreement(
         foretold = _predictions(predict or (), names)
         agreements = measure_agreement(distances, gains, methods=method, predict=foretold, seed=seed)
         save_agreement(agreements, out)
-    if as_json:
-        typer.echo(to_json(agreements))
-        return
-    _show(agreements, leave_out)
-    Console().print(f"All numbers: {escape(str(out / 'agreement.json'))}", soft_wrap=True)
+        if as_json:
+            typer.echo(to_json(agreements))
+        else:
+            _show(agreements, leave_out)
+            Console().print(f"All numbers: {escape(str(out / 'agreement.json'))}", soft_wrap=True)
+        leave_report(out, wanted=not no_report)
 
 
 def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list[float]]:

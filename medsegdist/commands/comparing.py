@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from medsegdist.data.manifest import Study
     from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.distance.strongest import MatchedPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Comparison:
         study_file: the study.
         targets: names; None takes the study's, none at all every dataset.
         methods: names; None takes the study's, else the paper's.
-        out: folder of distances.csv, comparisons.csv, study.json and report.html.
+        out: folder of distances.csv, comparisons.csv, study.json, report.html and, if asked for, thumbnails.json.
         cache: folder of prepared samples; None is below `out`.
         device: where to compute.
         seed: of all that is random.
@@ -41,6 +42,7 @@ class Comparison:
         workers: processes; None chooses.
         dask: address of a Dask scheduler, to use its workers instead.
         memory: a size such as "2GiB" for costs and blocks of pixels.
+        thumbnails: also keeps pictures of samples that were matched, for the report.
     """
 
     study_file: Path
@@ -54,6 +56,7 @@ class Comparison:
     workers: int | None
     dask: str | None
     memory: str | None
+    thumbnails: bool = False
 
 
 def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: bool, as_json: bool) -> None:
@@ -79,6 +82,7 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
     from medsegdist.distance.mask_metrics import PAPER_METHODS
     from medsegdist.distance.ranking import compare_all
     from medsegdist.report.recording import record_study
+    from medsegdist.report.thumbnails import draw_thumbnails
 
     study = load_study(asked.study_file)
     for manifest in study.datasets:
@@ -98,6 +102,11 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
     refuse_shared_images(study.model_copy(update={"targets": tuple(ranked)}))
     bootstrap = Bootstrap(asked.replicates, seed=asked.seed) if asked.replicates else None
     summaries: dict[tuple[str, str], Any] = {}
+    matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
+
+    def keep(source: str, target: str, method: str, pairs: tuple[MatchedPair, ...]) -> None:
+        matches[source, target, method] = pairs
+
     budget = None if asked.memory is None else size_in_bytes(asked.memory)
     with progress_bars() as progress, chosen_executor(asked.workers, asked.dask) as executor:
         samples = [
@@ -115,12 +124,16 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
             executor=executor,
             progress=lambda done, total, what: advance(done, total),
             summarized=lambda name, method, summary: summaries.update({(name, method): summary}),
+            matched=keep if asked.thumbnails else None,
         )
         described = bar(progress, "Describing")
         record = record_study(
             study, samples, configured, table, summaries=summaries, bootstrap=bootstrap, progress=described
         )
-    save_run(table, record, asked.out)
+        pictures = None
+        if asked.thumbnails:
+            pictures = draw_thumbnails(table, record.targets, matches, {one.name: one for one in samples})
+    save_run(table, record, asked.out, pictures)
     alone = [one.name for one in samples if len(one.patients) < 2] if asked.replicates else []
     if alone:
         said = f"No interval for distances of {', '.join(alone)}: one patient does not tell how patients differ."

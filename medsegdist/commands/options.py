@@ -55,5 +55,13 @@ Memory = Annotated[
         metavar="SIZE",
     ),
 ]
-NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report.html beside distances.csv.")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report.html.")]
+Thumbnails = Annotated[
+    bool,
+    typer.Option(
+        "--thumbnails",
+        help="Show in the report which samples of the nearest sources match the target's: it then holds images of "
+        "patients, as thumbnails.json does.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]

@@ -14,9 +14,13 @@ from medsegdist.commands.console import reported_errors
 if TYPE_CHECKING:
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.report.record import StudyRecord
+    from medsegdist.report.thumbnails import Thumbnails
 
 RunFolder = Annotated[
-    Path, typer.Argument(help="Folder that rank, distances or demo wrote.", metavar="DIR", file_okay=False)
+    Path,
+    typer.Argument(
+        help="Folder that rank, distances, demo, transfer or agreement wrote.", metavar="DIR", file_okay=False
+    ),
 ]
 
 
@@ -28,7 +32,8 @@ def report(
 ) -> None:
     """Writes what a run found as one HTML page, which needs no network.
 
-    Reads distances.csv and, where they are, comparisons.csv, study.json, gains.csv and agreement.csv.
+    Reads whatever is there of distances.csv, comparisons.csv and study.json; gains.csv, controls.csv and transfer.json;
+    agreement.json and agreement.csv; and thumbnails.json, which rank --thumbnails writes.
     """
     from medsegdist.report.page import write_report
     from medsegdist.report.run import read_run
@@ -57,20 +62,24 @@ def figures(
     Console().print(f"{len(written)} files: {escape(str(folder))}", soft_wrap=True)
 
 
-def save_run(table: DistanceTable, record: StudyRecord, out: Path) -> None:
+def save_run(table: DistanceTable, record: StudyRecord, out: Path, thumbnails: Thumbnails | None = None) -> None:
     """Writes distances.csv, comparisons.csv and study.json; what an earlier run left never stands beside new distances.
 
     Args:
         table: the distances.
         record: how they came about.
         out: the folder.
+        thumbnails: pictures of samples, which become thumbnails.json; None where none are wanted.
     """
     from medsegdist.report.record import FILE_NAME
+    from medsegdist.report.thumbnails import FILE_NAME as THUMBNAILS
 
-    for name in (FILE_NAME, "report.html"):
+    for name in (FILE_NAME, THUMBNAILS, "report.html"):
         (out / name).unlink(missing_ok=True)
     table.save(out / "distances.csv")
     record.save(out / FILE_NAME)
+    if thumbnails is not None:
+        thumbnails.save(out / THUMBNAILS)
 
 
 def leave_report(out: Path, *, wanted: bool) -> None:
@@ -78,10 +87,11 @@ def leave_report(out: Path, *, wanted: bool) -> None:
 
     Args:
         out: its folder.
-        wanted: False writes none.
+        wanted: False writes none, and leaves no older one, which would be of other results.
     """
     page = out / "report.html"
     if not wanted:
+        page.unlink(missing_ok=True)
         return
     from medsegdist.report.page import write_report
     from medsegdist.report.run import read_run

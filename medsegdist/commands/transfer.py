@@ -19,6 +19,7 @@ from rich.table import Table
 
 from medsegdist.commands.console import bar, progress_bars
 from medsegdist.commands.reading import read_samples
+from medsegdist.commands.report import leave_report
 from medsegdist.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def transfer(
     dry_run: bool,
     include_not_converged: bool,
     bundle: bool,
+    report: bool,
     as_json: bool,
 ) -> None:
     """Runs, or plans, the transfer learning of a study; exit status 1 if a run failed.
@@ -49,7 +51,7 @@ def transfer(
     Args:
         study_file: the study.
         targets: names; None takes the study's.
-        out: folder of runs.jsonl, gains.csv and controls.csv.
+        out: folder of runs.jsonl, gains.csv, controls.csv, transfer.json and report.html.
         cache: folder of prepared samples; None is below `out`.
         device: where to compute.
         workers: processes that train; None is one for each core on a CPU, and one on a GPU.
@@ -57,9 +59,11 @@ def transfer(
         dry_run: shows the plan and its cost, and trains nothing.
         include_not_converged: also writes gains whose pre-training or baseline did not converge.
         bundle: also writes the pre-training of each target's best source as a MONAI Bundle.
+        report: leaves report.html.
         as_json: prints JSON instead of tables.
     """
     from medsegdist.data.manifest import load_study
+    from medsegdist.report.transfer_record import FILE_NAME, record_transfer
     from medsegdist.transfer.study import run_study
 
     described = load_study(study_file)
@@ -87,7 +91,9 @@ def transfer(
         _show_plan(study, described, device, count, as_json)
         return
     bundles = _bundles(study, result, described, chosen, out) if bundle else []
+    record_transfer(described, chosen, result, device).save(out / FILE_NAME)
     _show(result, chosen, out, bundles, as_json)
+    leave_report(out, wanted=report)
     if result.failed:
         raise typer.Exit(1)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from medsegdist.distance.table_reading import check_distinct, read_table, records
+from medsegdist.distance.table_reading import read_rows
+from medsegdist.errors import DataError
 from medsegdist.files import written_whole
 
 
@@ -158,12 +159,11 @@ class DistanceTable:
         """
         file = Path(path)
         remedy = "`medsegdist rank STUDY.yaml --out DIR` writes it"
-        frame = read_table(file, COLUMNS, remedy)
-        rows = tuple(DistanceRow(**record) for record in records(frame, DistanceRow, file))
-        check_distinct(rows, ("source", "target", "method"), file)
+        if not file.exists():
+            raise DataError(f"{file}: expected a table, found no such file; {remedy}.")
+        rows = read_rows(file, DistanceRow, ("source", "target", "method"), remedy)
         beside = file.with_name("comparisons.csv")
         if not beside.exists():
             return cls(rows=rows)
-        frame = read_table(beside, [field.name for field in fields(Comparison)], remedy)
-        comparisons = tuple(Comparison(**record) for record in records(frame, Comparison, beside))
-        return cls(rows=rows, comparisons=comparisons)
+        key = ("target", "method", "nearer", "farther")
+        return cls(rows=rows, comparisons=read_rows(beside, Comparison, key, remedy))

@@ -3,79 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pandas as pd
-
+from medsegdist.csv_table import read_table
 from medsegdist.errors import DataError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def read_table(path: Path, columns: Sequence[str], remedy: str) -> pd.DataFrame:
-    """A CSV with these columns, all cells as text; an empty cell is an empty text.
+R = TypeVar("R", bound="DataclassInstance")
+
+
+def read_rows(path: Path, kind: type[R], key: Sequence[str], remedy: str) -> tuple[R, ...]:
+    """The rows of a CSV as dataclasses; columns that are no field are left out.
 
     Args:
         path: the file.
-        columns: those that it must have; others are left out. If none are named, all are kept.
+        kind: a dataclass of texts, whole numbers, numbers, truth values, and numbers that may be None.
+        key: the fields of which no two rows may have the same.
         remedy: what to do if it is not what was expected.
 
     Raises:
-        DataError: the file is missing or no CSV, a column is missing, or there is no row.
-    """
-    try:
-        # As text, in which a dataset may be called NA.
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: expected a table, found no such file; {remedy}.") from error
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        said = str(error).strip().splitlines()[-1]
-        raise DataError(f"{path}: expected a table as CSV, found something else ({said}); {remedy}.") from error
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise DataError(
-            f"{path}: expected the columns {', '.join(columns)}; missing are {', '.join(missing)}; {remedy}."
-        )
-    if frame.empty:
-        raise DataError(f"{path}: expected at least 1 row, found none; {remedy}.")
-    return frame[list(columns)] if columns else frame
-
-
-def records(frame: pd.DataFrame, kind: type, path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a table of text as the fields of a dataclass, each of its type.
-
-    Args:
-        frame: as :func:`read_table` gives it.
-        kind: a dataclass of texts, whole numbers, numbers, truth values, and numbers that may be None.
-        path: where the table was read, for messages.
-
-    Raises:
-        DataError: a cell is not of its type.
+        DataError: the file is no such table, a cell is not of its type, or two rows are about one thing.
+        FileNotFoundError: there is none.
     """
     types = {field.name: str(field.type) for field in fields(kind) if field.default is MISSING}
-    for line, record in enumerate(frame.to_dict(orient="records"), start=2):
-        yield {
-            name: _value(str(record[name]), type_name, f"{path}, line {line}, {name}")
-            for name, type_name in types.items()
-        }
-
-
-def check_distinct(rows: Sequence[Any], names: Sequence[str], path: Path) -> None:
-    """Refuse two rows for one thing.
-
-    Raises:
-        DataError: two rows agree in all of the fields `names`.
-    """
-    seen: set[tuple[Any, ...]] = set()
-    for row in rows:
-        key = tuple(getattr(row, name) for name in names)
-        if key in seen:
-            raise DataError(
-                f"{path}: expected one row for each {', '.join(names)}, found two for {', '.join(map(repr, key))}; "
-                "remove one of them."
-            )
-        seen.add(key)
+    table = read_table(path, list(types), remedy=remedy)
+    cells = {name: table.words(name, empty_allowed=True) for name in types}
+    rows = tuple(
+        kind(
+            **{
+                name: _value(cells[name][row], type_name, f"{table.where(row)}, {name}")
+                for name, type_name in types.items()
+            }
+        )
+        for row in range(len(table))
+    )
+    table.check_distinct([tuple(getattr(row, name) for name in key) for row in rows], ", ".join(key))
+    return rows
 
 
 def _value(text: str, kind: str, place: str) -> Any:
@@ -86,7 +54,7 @@ def _value(text: str, kind: str, place: str) -> Any:
 
 
 def _name(text: str) -> str:
-    if not text.strip():
+    if not text:
         raise ValueError(text)
     return text
 
@@ -106,14 +74,14 @@ def _whole(text: str) -> int:
 
 
 def _number_or_none(text: str) -> float | None:
-    return _number(text) if text.strip() else None
+    return _number(text) if text else None
 
 
 def _truth(text: str) -> bool:
     truths = {"true": True, "false": False, "1": True, "0": False}
-    if text.strip().lower() not in truths:
+    if text.lower() not in truths:
         raise ValueError(text)
-    return truths[text.strip().lower()]
+    return truths[text.lower()]
 
 
 _READERS: Mapping[str, Any] = {

@@ -9,6 +9,7 @@ from typing import Any
 from medsegdist.report.record import Characteristic, StudyRecord
 from medsegdist.report.run import Run
 from medsegdist.report.tables import alike_by, by_distance, methods_of, nearest_sources, verdict
+from medsegdist.report.transfer_record import TransferRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,6 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def simulated(record: StudyRecord | None) -> list[tuple[str, str]]:
-    """Name and words of every dataset of which something is simulated."""
-    return [(one.name, one.simulated) for one in record.datasets if one.simulated] if record else []
-
-
 @dataclass(frozen=True, slots=True)
 class CharacteristicRow:
     """One dataset's line of the table of characteristics.
@@ -123,7 +119,11 @@ def characteristic_rows(record: StudyRecord | None) -> dict[str, Any]:
 
 
 def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Headings with lines of (name, value): certificate, resampling, preprocessing, methods, versions."""
+    """Headings with lines of (name, value): certificate, resampling, preprocessing, methods, training, versions."""
+    return [*(_of_distances(run) if run.table.rows else []), *_of_training(run)]
+
+
+def _of_distances(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     gaps = [row.optimality_gap for row in run.table.rows if row.optimality_gap is not None]
     worst = f"{max(gaps):.1e}" if gaps else "none: distances of cards are approximate"
     certificate = [("Largest optimality gap", worst)]
@@ -145,8 +145,22 @@ def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
         ("Uncertainty", resampling),
         ("Preprocessing", [line for line in preprocessing if line[1]]),
         *_settings(record),
-        ("Versions", [*record.software.items(), *([("device", record.device)] if record.device else [])]),
+        ("Versions", _versions(record)),
     ]
+
+
+def _of_training(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+    record = run.transfer
+    if record is None:
+        return []
+    found = [("Transfer learning", [("Runs that ended well", str(record.done)), *_plain(record.options)])]
+    if run.record is None:
+        found.append(("Preprocessing", _plain(record.preprocessing)))
+    return [*found, ("Versions of the training" if run.record else "Versions", _versions(record))]
+
+
+def _versions(record: StudyRecord | TransferRecord) -> list[tuple[str, str]]:
+    return [*record.software.items(), *([("device", record.device)] if record.device else [])]
 
 
 def _settings(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -166,6 +180,8 @@ def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(part)}" for name, part in value.items() if part is not None)
     if isinstance(value, list | tuple):
         return ", ".join(map(_said, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -18,9 +18,10 @@ from medsegdist.report.file_names import file_name
 from medsegdist.report.matrix_plot import clustered, compact
 from medsegdist.report.mixtures import MatchedMixtures, ellipse, matched_mixtures
 from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
-from medsegdist.report.regression import GainPoint, gain_points, regress
+from medsegdist.report.regression import gain_points, regress
 from medsegdist.report.run import Run
 from medsegdist.report.tables import NAMES, by_distance, methods_of, rank_of
+from medsegdist.transfer.pairs import TransferPair
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,9 @@ WIDTH = 3.5
 
 BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
 """Of the palette of Okabe and Ito, which color-blind readers can tell apart."""
+
+MARKERS = "oDs^X*vPh"
+"""Of targets: nine of them look different."""
 
 STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -97,9 +101,8 @@ def _drawings(run: Run) -> Iterator[_Drawing]:
     for method in table.methods:
         matrix = clustered(table.matrix(method))
         yield f"distances_{file_name(method)}", 0.9 + 0.24 * len(matrix), partial(_matrix, matrix=matrix)
-        points = gain_points(run, method)
-        if points:
-            yield f"gain_against_{file_name(method)}", 2.6, partial(_gain, method=method, points=points)
+    for method, points in gain_points(run).items():
+        yield f"gain_against_{file_name(method)}", 2.6, partial(_gain, method=method, points=points)
 
 
 def _segments(axes: Axes, dataset: DatasetRecord) -> None:
@@ -155,7 +158,7 @@ def _matrix(axes: Axes, matrix: pd.DataFrame) -> None:
     axes.set_yticks(range(len(matrix)), list(map(printable, matrix.index)))
 
 
-def _gain(axes: Axes, method: str, points: list[GainPoint]) -> None:
+def _gain(axes: Axes, method: str, points: list[TransferPair]) -> None:
     """The paper's Fig. 9 to 13."""
     fit = regress(method, points)
     if fit is not None:
@@ -163,9 +166,8 @@ def _gain(axes: Axes, method: str, points: list[GainPoint]) -> None:
         axes.fill_between(places, low, high, color=GRAY, alpha=0.25, linewidth=0)
         axes.plot(places, centers, color="black")
         axes.set_title(f"slope {fit.slope:.3g}, $R^2$ = {fit.r_squared:.2f}, p = {fit.p_slope:.2g}", parse_math=True)
-    markers = (("o", BLUE), ("D", ORANGE), ("s", GREEN))
     for k, target in enumerate(dict.fromkeys(point.target for point in points)):
-        marker, color = markers[k % len(markers)]
+        marker, color = MARKERS[k % len(MARKERS)], (BLUE, ORANGE, GREEN)[k % 3]
         of_target = [point for point in points if point.target == target]
         x, y = ([getattr(point, name) for point in of_target] for name in ("distance", "gain"))
         axes.plot(x, y, marker, color=color, markersize=4, label=printable(target))

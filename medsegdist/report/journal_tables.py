@@ -10,6 +10,7 @@ import pandas as pd
 from medsegdist.data.problems import printable
 from medsegdist.files import written_whole
 from medsegdist.report.file_names import file_name
+from medsegdist.report.gain_summary import summarize_gains, targets_of
 from medsegdist.report.regression import gain_points, regress
 from medsegdist.report.run import Run
 from medsegdist.report.tables import NAMES
@@ -58,29 +59,29 @@ def _tables(run: Run) -> Iterator[tuple[str, str, pd.DataFrame]]:
         frame = pd.DataFrame({"Source": list(matrix.index), **cells}, dtype=str)
         caption = f"Distance between the targets and datasets for TL, {NAMES.get(method, method)}"
         yield f"table_distances_{file_name(method)}", caption, frame
-    if run.gains:
+    if any(gain.gain_percent is not None for gain in run.gains):
         yield "table_transfer_results", "TL results on the test sample", _results(run)
-        p_values, statistics = _agreement(run)
-        if len(p_values):
-            yield "table_p_values", "p-values of linear models of gain by distance", p_values
-            yield "table_statistics", "Slopes with 95% confidence intervals", statistics
+    p_values, statistics = _agreement(run)
+    if len(p_values):
+        yield "table_p_values", "p-values of linear models of gain by distance", p_values
+        yield "table_statistics", "Slopes with 95% confidence intervals", statistics
 
 
 def _results(run: Run) -> pd.DataFrame:
     """Table 11: means over the seeds."""
-    frame = pd.DataFrame(
-        [(gain.source, gain.target, gain.dice, gain.gain_percent) for gain in run.gains],
+    rows = [(one.source, target, one) for target in targets_of(run.gains) for one in summarize_gains(run.gains, target)]
+    return pd.DataFrame(
+        [
+            (source, target, MISSING if one.dice is None else f"{one.dice:.4f}", f"{one.gain:.1f}")
+            for source, target, one in rows
+        ],
         columns=["Source Dataset", "Target Dataset", "Testing Dice Score", "Relative accuracy increase (%)"],
     )
-    means = frame.groupby(list(frame.columns[:2]), sort=False).mean().reset_index()
-    means[frame.columns[2]] = means[frame.columns[2]].map("{:.4f}".format)
-    means[frame.columns[3]] = means[frame.columns[3]].map("{:.1f}".format)
-    return means
 
 
 def _agreement(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables 12 and 13."""
-    fits = [fit for method in run.table.methods if (fit := regress(method, gain_points(run, method)))]
+    fits = [fit for method, points in gain_points(run).items() if (fit := regress(method, points))]
     p_values = pd.DataFrame(
         [(NAMES.get(fit.method, fit.method), f"{fit.p_intercept:.3g}", f"{fit.p_slope:.3g}") for fit in fits],
         columns=["Metric", "p of Const", "p of Slope"],

@@ -7,10 +7,15 @@ from typing import Any
 from medsegdist.report.mixtures import MatchedMixtures, ellipse
 from medsegdist.report.plots import Plot, amount_axis, axis, label, layout
 from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
-from medsegdist.report.regression import GainPoint, Regression
+from medsegdist.report.regression import Regression
 from medsegdist.report.tables import amount
+from medsegdist.transfer.pairs import TransferPair
 
 GRID_HEIGHT = 260
+COLORS = ("var(--accent)", "var(--second)", "var(--third)")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon")
+"""Of targets: nine of them look different, and neighbors by color and by shape."""
+
 MASS_SCALE = [[0.0, "var(--surface)"], [0.5, "var(--scale-middle)"], [1.0, "var(--scale-near)"]]
 
 
@@ -73,7 +78,7 @@ def match_plot(record: StudyRecord, matched: MatchedMixtures) -> Plot:
     return Plot(data, _plane(target.histogram.extent, height=360), alt, f"{source.name} to {target.name}")
 
 
-def gain_plot(method: str, points: list[GainPoint], regression: Regression | None) -> Plot:
+def gain_plot(method: str, points: list[TransferPair], regression: Regression | None) -> Plot:
     """Gain against distance, with the line and its 95% band (Fig. 9 to 13)."""
     data: list[dict[str, Any]] = []
     if regression is not None:
@@ -82,9 +87,8 @@ def gain_plot(method: str, points: list[GainPoint], regression: Regression | Non
         quiet = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
         data.append({**quiet, **band, "line": {"width": 0}})
         data.append({**quiet, "x": places, "y": centers, "line": {"color": "var(--ink-soft)", "width": 1.5}})
-    symbols = (("circle", "var(--accent)"), ("diamond", "var(--second)"), ("square", "var(--third)"))
     for k, target in enumerate(dict.fromkeys(point.target for point in points)):
-        symbol, color = symbols[k % len(symbols)]
+        symbol, color = SYMBOLS[k % len(SYMBOLS)], COLORS[k % len(COLORS)]
         of_target = [point for point in points if point.target == target]
         data.append(
             {

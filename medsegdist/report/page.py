@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,30 +14,18 @@ from markupsafe import Markup
 
 from medsegdist.data.problems import printable
 from medsegdist.files import written_whole
-from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed, simulated
+from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed
+from medsegdist.report.figure_places import Figures
+from medsegdist.report.gain_sections import gain_section, transfer_section
 from medsegdist.report.matrix_plot import matrix_plot
-from medsegdist.report.mixture_plots import gain_plot, match_plot, segment_plot
+from medsegdist.report.mixture_plots import match_plot, segment_plot
 from medsegdist.report.mixtures import matched_mixtures
-from medsegdist.report.plots import Plot, ranking_plot, terms_plot
-from medsegdist.report.regression import gain_points, regress
+from medsegdist.report.plots import ranking_plot, terms_plot
 from medsegdist.report.run import Run
 from medsegdist.report.tables import NAMES, amount, mean_ranks, methods_of, rank_of
 
 SHOWN_TARGETS = 4
 """Targets whose figures are shown at once; those of the other ones are folded up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A plot in its place on the page.
-
-    Args:
-        id: of the element that it is drawn in.
-        plot: what is drawn.
-    """
-
-    id: str
-    plot: Plot
 
 
 def write_report(run: Run, path: str | Path) -> Path:
@@ -56,11 +42,11 @@ def write_report(run: Run, path: str | Path) -> Path:
 
 
 def render(run: Run) -> str:
-    """The report of a run as HTML."""
-    figures = _Figures()
+    """The report of a run as HTML; what the run does not know is left out."""
+    figures = Figures()
     table = run.table
     targets = [_target(run, answer, figures) for answer in answers(run)]
-    context = {
+    context: dict[str, Any] = {
         "run": run,
         "record": run.record,
         "title": run.name,
@@ -79,21 +65,42 @@ def render(run: Run) -> str:
             for matched in matched_mixtures(run)
             if run.record is not None
         ],
+        "thumbnails": run.thumbnails,
         "characteristics": characteristic_rows(run.record),
-        "gains": _gains(run, figures),
+        "transfer": transfer_section(run, figures),
+        "gains": gain_section(run, figures),
         "facts": how_computed(run),
-        "simulated": simulated(run.record),
     }
+    headings = {
+        "answer": ("Answer", targets),
+        "ranking": ("Ranking", targets),
+        "distances": ("Distances", targets),
+        "terms": ("Images and masks", targets),
+        "segments": ("Segments", context["segments"]),
+        "matches": ("Matched mixtures", context["matches"]),
+        "samples": ("Matched samples", run.thumbnails),
+        "characteristics": ("Characteristics", context["characteristics"]["rows"]),
+        "transfer": ("What pre-training gained", context["transfer"]),
+        "gains": ("Distance and gain", context["gains"]),
+        "method": ("How it was computed", context["facts"]),
+        "simulated": ("What is simulated", True),
+    }
+    context["sections"] = {name: heading for name, (heading, there) in headings.items() if there}
     assets = {name: _asset(name) for name in ("report.css", "report.js")}
     plotly = _plotly()
     data = htmlsafe_json_dumps({one.id: {"data": one.plot.data, "layout": one.plot.layout} for one in figures.all})
     # Scripts run by their hashes only, so that nothing that came with a table could ever run.
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in (plotly, assets["report.js"]))
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_clean
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
     )
     environment.filters["amount"] = amount
-    return environment.from_string(_asset("report.html.jinja")).render(
+    return environment.get_template("report.html.jinja").render(
         **context,
         css=Markup(assets["report.css"]),
         js=Markup(assets["report.js"]),
@@ -103,21 +110,7 @@ def render(run: Run) -> str:
     )
 
 
-class _Figures:
-    """Gives every plot the id of its place."""
-
-    def __init__(self) -> None:
-        self.all: list[Figure] = []
-
-    def add(self, plot: Plot) -> Figure:
-        self.all.append(Figure(f"figure-{len(self.all) + 1}", plot))
-        return self.all[-1]
-
-    def add_all(self, plots: Iterable[Plot]) -> list[Figure]:
-        return [self.add(plot) for plot in plots]
-
-
-def _target(run: Run, answer: Answer, figures: _Figures) -> dict[str, Any]:
+def _target(run: Run, answer: Answer, figures: Figures) -> dict[str, Any]:
     """A target's answer, its figures, and its table: a row per source, a cell per method."""
     table, target = run.table, answer.target
     methods = methods_of(table, target)
@@ -140,18 +133,6 @@ def _target(run: Run, answer: Answer, figures: _Figures) -> dict[str, Any]:
         "rankings": figures.add_all(ranking_plot(table, target, method) for method in methods),
         "terms": figures.add_all(terms_plot(table, target, method) for method in methods),
     }
-
-
-def _gains(run: Run, figures: _Figures) -> list[dict[str, Any]]:
-    found = []
-    for method in run.table.methods if run.gains else ():
-        points = gain_points(run, method)
-        if points:
-            fit = regress(method, points)
-            found.append(
-                {"method": method, "fit": fit, "n": len(points), "figure": figures.add(gain_plot(method, points, fit))}
-            )
-    return found
 
 
 def _clean(value: Any) -> Any:

@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
     PositiveInt,
-    ValidationError,
+    TypeAdapter,
     model_validator,
 )
 
 from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.errors import DataError
 from medsegdist.files import written_whole
+from medsegdist.report.json_files import Part, read_json
 
 FILE_NAME = "study.json"
 
@@ -28,11 +26,7 @@ MOST_BINS = 64
 _Row = Annotated[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_BINS)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class SegmentHistogram(_Part):
+class SegmentHistogram(Part):
     """Where the segment pixels of a dataset lie, seen along the slices.
 
     Args:
@@ -50,7 +44,7 @@ class SegmentHistogram(_Part):
         return self
 
 
-class PlaneMixture(_Part):
+class PlaneMixture(Part):
     """A Gaussian mixture over (row, column), in pixels.
 
     Args:
@@ -71,25 +65,23 @@ class PlaneMixture(_Part):
         return self
 
 
-class Characteristic(_Part):
-    """One number for each sample of a dataset, in quartiles.
+class Characteristic(Part):
+    """One number of a dataset, as :mod:`medsegdist.distance.characteristics` computes it.
 
     Args:
-        name: what it is.
-        unit: its unit; empty for a count or a part.
-        low: first quartile over the samples, by their weights.
-        median: second quartile.
-        high: third quartile.
+        name: which one.
+        unit: of mean and deviation; empty where there is none.
+        mean: over the samples, by their weights; None where no sample has one.
+        deviation: standard deviation over the samples, likewise.
     """
 
     name: Annotated[str, Field(min_length=1)]
     unit: str = ""
-    low: FiniteFloat
-    median: FiniteFloat
-    high: FiniteFloat
+    mean: FiniteFloat | None
+    deviation: FiniteFloat | None
 
 
-class DatasetRecord(_Part):
+class DatasetRecord(Part):
     """One dataset of a study, without any of its cases.
 
     Args:
@@ -117,7 +109,7 @@ class DatasetRecord(_Part):
     characteristics: tuple[Characteristic, ...] = ()
 
 
-class BootstrapRecord(_Part):
+class BootstrapRecord(Part):
     """How patients were drawn anew.
 
     Args:
@@ -131,7 +123,7 @@ class BootstrapRecord(_Part):
     seed: NonNegativeInt
 
 
-class MethodRecord(_Part):
+class MethodRecord(Part):
     """One method, and how it was set.
 
     Args:
@@ -142,12 +134,12 @@ class MethodRecord(_Part):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    options: dict[str, Any] = {}
-    formula: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
+    formula: dict[str, Any] = Field(default_factory=dict)
     optimality_gap: FiniteFloat
 
 
-class StudyRecord(_Part):
+class StudyRecord(Part):
     """How the distances of a study came about: what `study.json` holds.
 
     Args:
@@ -176,7 +168,7 @@ class StudyRecord(_Part):
     fingerprint: str = ""
     bootstrap: BootstrapRecord | None = None
     device: str = ""
-    software: dict[str, str] = {}
+    software: dict[str, str] = Field(default_factory=dict)
 
     def dataset(self, name: str) -> DatasetRecord | None:
         """The dataset called `name`; None if there is none."""
@@ -194,12 +186,4 @@ class StudyRecord(_Part):
         Raises:
             DataError: it is no such file.
         """
-        try:
-            return cls.model_validate_json(Path(path).read_bytes())
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise DataError(
-                f"{path}: expected what `medsegdist rank` writes there, found{f' in {place}' if place else ''}: "
-                f"{first['msg']}; run it again, or remove the file to report without it."
-            ) from error
+        return read_json(path, TypeAdapter(cls), "rank")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import platform
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 import torch
 
 from medsegdist.data.manifest import Study
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
+from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.segment_features import segment_features
 from medsegdist.report.record import (
     MOST_BINS,
     BootstrapRecord,
@@ -28,9 +26,7 @@ from medsegdist.report.record import (
     SegmentHistogram,
     StudyRecord,
 )
-
-PACKAGES = ("medsegdist", "torch", "monai", "numpy", "scipy", "scikit-learn", "scikit-image", "POT")
-"""Whose versions may change a number."""
+from medsegdist.report.software import versions
 
 UNITS = {"window": "of 255", "hounsfield": "HU", "zscore": "standard deviations"}
 """What intensities are in, by the rule of the preprocessing."""
@@ -88,7 +84,7 @@ def record_study(
         if bootstrap is None
         else BootstrapRecord(replicates=bootstrap.replicates, level=bootstrap.level, seed=bootstrap.seed),
         device=str(samples[0].images.device),
-        software={"Python": platform.python_version(), **_versions()},
+        software=versions(),
     )
 
 
@@ -113,41 +109,21 @@ def segment_histogram(samples: SegmentationSamples, bins: int = MOST_BINS) -> Se
 
 
 def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> tuple[Characteristic, ...]:
-    """What the segments of a dataset are like: size, share of the grid, number and contrast.
+    """What a dataset looks like, see :func:`~medsegdist.distance.characteristics.characterize`.
 
     Args:
         samples: of slices or volumes.
-        intensity_unit: what the contrast is in.
+        intensity_unit: what intensities are in.
     """
-    masks = samples.masks.flatten(1)
-    inside = masks.sum(1).double().cpu()
-    contrast = [_contrast(image, mask) for image, mask in zip(samples.images.flatten(1), masks, strict=True)]
-    regions = segment_features(samples.masks, features=["regions"])[:, 0]
-    weights = samples.mass.cpu().numpy()
-    volume = len(samples.grid) == 3
-    unit = "voxels" if volume else "pixels"
-    found = (
-        ("Segment volume" if volume else "Segment area", unit, inside.numpy()),
-        (f"Share of the {'volume' if volume else 'image'}", "%", 100 * inside.numpy() / masks.shape[1]),
-        ("Regions in a sample", "", regions.numpy()),
-        ("Contrast to the rest of the image", intensity_unit, np.array(contrast)),
+    return tuple(
+        Characteristic(
+            name=one.name,
+            unit=intensity_unit if one.unit == "intensity" else one.unit,
+            mean=one.mean if math.isfinite(one.mean) else None,
+            deviation=one.deviation if math.isfinite(one.deviation) else None,
+        )
+        for one in characterize(samples).values
     )
-    return tuple(_quartiles(name, unit, values, weights) for name, unit, values in found)
-
-
-def _contrast(image: torch.Tensor, mask: torch.Tensor) -> float:
-    """Mean intensity inside minus mean intensity outside; 0 where there is no outside."""
-    return float(image[mask].double().mean() - image[~mask].double().mean()) if not bool(mask.all()) else 0.0
-
-
-def _quartiles(name: str, unit: str, values: np.ndarray, weights: np.ndarray) -> Characteristic:
-    """The least values that have at least a quarter, a half and three quarters of the weight up to them."""
-    order = np.argsort(values)
-    reached = np.cumsum(weights[order])
-    # A quarter of equal weights must not be missed by a rounding.
-    places = np.searchsorted(reached, np.array([0.25, 0.5, 0.75]) * reached[-1] * (1 - 1e-12))
-    low, median, high = values[order][places].tolist()
-    return Characteristic(name=name, unit=unit, low=low, median=median, high=high)
 
 
 def plane_mixture(summary: object) -> PlaneMixture | None:
@@ -180,13 +156,3 @@ def _options(configured: object) -> dict[str, Any]:
         return {}
     values = {field.name: getattr(configured, field.name) for field in fields(configured) if field.init}
     return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | tuple | dict)}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

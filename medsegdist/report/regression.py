@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from medsegdist.report.run import Gain, Run
+from medsegdist.report.run import Run
+from medsegdist.transfer.pairs import TransferPair, all_pairs
 
 FEWEST = 4
 """Pairs that a line with a band needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class GainPoint:
-    """A source and a target with their distance by one method and the gain that training found.
-
-    Args:
-        source: name of the source.
-        target: name of the target.
-        distance: by that method.
-        dice: mean over the seeds.
-        gain: in percent, mean over the seeds.
-        seeds: how many there are.
-    """
-
-    source: str
-    target: str
-    distance: float
-    dice: float
-    gain: float
-    seeds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +31,7 @@ class Regression:
     """
 
     method: str
-    points: tuple[GainPoint, ...]
+    points: tuple[TransferPair, ...]
     intercept: float
     slope: float
     slope_interval: tuple[float, float]
@@ -62,37 +41,52 @@ class Regression:
     line: tuple[tuple[float, float, float, float], ...]
 
 
-def gain_points(run: Run, method: str) -> list[GainPoint]:
-    """All pairs that have a distance by the method and a gain, in the order of the distances."""
-    gains: dict[tuple[str, str], list[Gain]] = {}
-    for gain in run.gains:
-        gains.setdefault((gain.source, gain.target), []).append(gain)
-    found = []
-    for row in run.table.rows:
-        of_pair = gains.get((row.source, row.target))
-        if row.method == method and of_pair:
-            dice = statistics.fmean(gain.dice for gain in of_pair)
-            mean = statistics.fmean(gain.gain_percent for gain in of_pair)
-            found.append(GainPoint(row.source, row.target, row.distance, dice, mean, len(of_pair)))
-    return found
+def gain_points(run: Run) -> dict[str, list[TransferPair]]:
+    """All pairs that have a distance and a gain, by the methods that know any.
+
+    They are those of `agreement.json` where it is there, since it says what was compared, and else what distances and
+    gains of the folder have in common. Runs without a gain, such as collapsed ones, are in neither.
+    """
+    if run.agreements:
+        return {
+            one.method: [
+                TransferPair(pair.source, pair.target, pair.distance, pair.gain, None, pair.seeds) for pair in one.pairs
+            ]
+            for one in run.agreements
+        }
+    return {method: list(pairs) for method, pairs in _pairs_here(run).items()}
 
 
-def regress(method: str, points: Sequence[GainPoint]) -> Regression | None:
+def of_other_tables(run: Run) -> bool:
+    """Whether `agreement.json` compared other distances or gains than those that lie beside it."""
+    here = {method: {(one.source, one.target): one for one in pairs} for method, pairs in _pairs_here(run).items()}
+    compared = gain_points(run) if run.agreements and here else {}
+    return any(
+        (other := here.get(method, {}).get((one.source, one.target))) is None
+        or not np.allclose((one.distance, one.gain), (other.distance, other.gain), rtol=1e-9, atol=0)
+        for method, pairs in compared.items()
+        for one in pairs
+    )
+
+
+def _pairs_here(run: Run) -> dict[str, tuple[TransferPair, ...]]:
+    return {one.method: one.pairs for one in all_pairs(run.distances, run.gains) if one.pairs}
+
+
+def regress(method: str, points: Sequence[TransferPair]) -> Regression | None:
     """The regression of gain on distance; None where there are too few pairs, or they have one distance.
 
     Args:
         method: of the distances.
         points: at least 4 for a result.
     """
-    from medsegdist.transfer.pairs import TransferPair
     from medsegdist.transfer.regression import LEVEL, fit_line, least_squares
 
     distances = np.array([point.distance for point in points])
     if len(points) < FEWEST or np.ptp(distances) <= 1e-9 * np.abs(distances).max():
         return None
-    pairs = [TransferPair(point.source, point.target, point.distance, point.gain) for point in points]
-    line = fit_line(pairs)
-    result, unit = least_squares(pairs)
+    line = fit_line(points)
+    result, unit = least_squares(points)
     places = np.linspace(distances.min(), distances.max(), 41)
     at = result.get_prediction(np.column_stack([np.ones(len(places)), places / unit]))
     band = at.conf_int(alpha=1 - LEVEL)

@@ -2,60 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from medsegdist.distance.distance_table import DistanceTable
-from medsegdist.distance.table_reading import check_distinct, read_table, records
+from medsegdist.csv_table import CsvTable, read_table
+from medsegdist.distance.distance_table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.report.record import FILE_NAME, StudyRecord
+from medsegdist.report.agreement_record import FILE_NAME as AGREEMENT
+from medsegdist.report.agreement_record import AgreementRecord, read_agreement
+from medsegdist.report.record import FILE_NAME as STUDY
+from medsegdist.report.record import StudyRecord
+from medsegdist.report.thumbnails import FILE_NAME as THUMBNAILS
+from medsegdist.report.thumbnails import Thumbnails
+from medsegdist.report.transfer_record import FILE_NAME as TRANSFER
+from medsegdist.report.transfer_record import TransferRecord
+from medsegdist.transfer.records import DistanceRecord, GainRecord, read_distances, read_gains
 
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """What pre-training on a source brought a target; the columns of `gains.csv`.
-
-    Args:
-        source: name of the dataset pre-trained on.
-        target: name of the dataset trained on in the end.
-        seed: of the training.
-        dice: on the test split, with pre-training.
-        dice_baseline: likewise, from scratch.
-        gain_percent: of dice over dice_baseline (the paper's Eq. 20).
-    """
-
-    source: str
-    target: str
-    seed: int
-    dice: float
-    dice_baseline: float
-    gain_percent: float
+NO_TABLE = DistanceTable(rows=())
+"""Of a folder without rankings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All that a folder holds for a report.
+    """All that a folder holds for a report; whatever is not there is empty or None.
 
     Args:
         directory: the folder.
         table: `distances.csv` and `comparisons.csv`.
-        record: `study.json`; None where it is missing.
-        gains: `gains.csv`; empty where it is missing.
-        agreement: `agreement.csv`, all cells as text; None where it is missing.
+        listed: `distances.csv` where it says no more than source, target, method and distance.
+        record: `study.json`.
+        thumbnails: `thumbnails.json`.
+        gains: `gains.csv`, with the runs that have no gain.
+        controls: `controls.csv`.
+        transfer: `transfer.json`.
+        agreements: `agreement.json`.
+        agreement: `agreement.csv`, all cells as text.
     """
 
     directory: Path
-    table: DistanceTable
+    table: DistanceTable = NO_TABLE
+    listed: tuple[DistanceRecord, ...] = ()
     record: StudyRecord | None = None
-    gains: tuple[Gain, ...] = ()
-    agreement: pd.DataFrame | None = None
+    thumbnails: Thumbnails | None = None
+    gains: tuple[GainRecord, ...] = ()
+    controls: tuple[GainRecord, ...] = ()
+    transfer: TransferRecord | None = None
+    agreements: tuple[AgreementRecord, ...] = ()
+    agreement: CsvTable | None = None
 
     @property
     def name(self) -> str:
         """The study's name, or else that of the folder."""
-        return self.directory.resolve().name if self.record is None else self.record.name
+        described = self.record or self.transfer
+        return self.directory.resolve().name if described is None else described.name
+
+    @property
+    def description(self) -> str:
+        """What the study is about; empty where that is not known."""
+        described = self.record or self.transfer
+        return "" if described is None else described.description
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -63,15 +68,28 @@ class Run:
         first = () if self.record is None else self.record.targets
         return tuple(dict.fromkeys(name for name in (*first, *self.table.targets) if name in self.table.targets))
 
+    @property
+    def distances(self) -> tuple[DistanceRecord, ...]:
+        """Every distance, ranked or not."""
+        ranked = (DistanceRecord(row.source, row.target, row.method, row.distance) for row in self.table.rows)
+        return (*ranked, *self.listed)
+
+    @property
+    def simulated(self) -> dict[str, str] | None:
+        """Name and words of every dataset of which something is simulated; None where that is not known."""
+        if self.record is not None:
+            return {one.name: one.simulated for one in self.record.datasets if one.simulated}
+        return None if self.transfer is None else self.transfer.simulated
+
 
 def read_run(directory: str | Path) -> Run:
-    """Reads what `medsegdist rank`, `distances` or `demo` wrote, and what training added to it.
+    """Reads what the commands left in a folder.
 
     Args:
-        directory: the folder; it needs `distances.csv`, all else is optional.
+        directory: the folder; it needs `distances.csv`, `gains.csv` or `agreement.json`, all else is optional.
 
     Raises:
-        DataError: `distances.csv` is missing, or a file is not what it should be.
+        DataError: none of the three is there, or a file is not what it should be.
     """
     folder = Path(directory)
     if not folder.is_dir():
@@ -79,26 +97,37 @@ def read_run(directory: str | Path) -> Run:
             f"{folder}: expected a folder with distances.csv, found {'a file' if folder.exists() else 'nothing'}; "
             "`medsegdist rank STUDY.yaml --out DIR` writes one."
         )
-    table = DistanceTable.load(folder / "distances.csv")
-    record = StudyRecord.load(folder / FILE_NAME) if (folder / FILE_NAME).exists() else None
-    gains = read_gains(folder / "gains.csv") if (folder / "gains.csv").exists() else ()
-    return Run(folder, table, record, gains, _agreement(folder / "agreement.csv"))
+    has = {path.name for path in folder.iterdir()}
+    needed = "distances.csv" in has or not has & {"gains.csv", AGREEMENT}
+    table, listed = _distances(folder / "distances.csv") if needed else (NO_TABLE, ())
+    return Run(
+        directory=folder,
+        table=table,
+        listed=listed,
+        record=StudyRecord.load(folder / STUDY) if STUDY in has else None,
+        thumbnails=Thumbnails.load(folder / THUMBNAILS) if THUMBNAILS in has else None,
+        gains=tuple(read_gains(folder / "gains.csv", rows_needed=False)) if "gains.csv" in has else (),
+        controls=_controls(folder / "controls.csv") if "controls.csv" in has else (),
+        transfer=TransferRecord.load(folder / TRANSFER) if TRANSFER in has else None,
+        agreements=read_agreement(folder / AGREEMENT) if AGREEMENT in has else (),
+        agreement=_agreement(folder / "agreement.csv") if "agreement.csv" in has else None,
+    )
 
 
-def read_gains(path: Path) -> tuple[Gain, ...]:
-    """The gains of transfer learning.
-
-    Raises:
-        DataError: the file is no such table.
-    """
-    remedy = "`medsegdist transfer STUDY.yaml --out DIR` writes it, or remove the file to report without gains"
-    frame = read_table(path, [field.name for field in fields(Gain)], remedy)
-    gains = tuple(Gain(**record) for record in records(frame, Gain, path))
-    check_distinct(gains, ("source", "target", "seed"), path)
-    return gains
+def _distances(path: Path) -> tuple[DistanceTable, tuple[DistanceRecord, ...]]:
+    """A table with its ranks, or anybody's plain distances."""
+    if path.exists():
+        columns = read_table(path, (), remedy="`medsegdist rank STUDY.yaml --out DIR` writes it").columns
+        # One column of ours that is not plain is enough to expect all of them, so that a damaged table is told of.
+        plain = {"source", "target", "method", "distance"}
+        if not (set(COLUMNS) - plain) & set(columns) and {"source", "target", "distance"} <= set(columns):
+            return NO_TABLE, tuple(read_distances(path))
+    return DistanceTable.load(path), ()
 
 
-def _agreement(path: Path) -> pd.DataFrame | None:
-    if not path.exists():
-        return None
-    return read_table(path, (), "`medsegdist agreement` writes it, or remove the file to report without it")
+def _controls(path: Path) -> tuple[GainRecord, ...]:
+    return tuple(read_gains(path, of_controls=True, rows_needed=False))
+
+
+def _agreement(path: Path) -> CsvTable:
+    return read_table(path, (), remedy="`medsegdist agreement` writes it, or remove the file to report without it")

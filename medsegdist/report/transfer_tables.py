@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from statistics import fmean, stdev
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
+
+from medsegdist.report.gain_summary import SourceGain, summarize_gains
 
 if TYPE_CHECKING:
     from medsegdist.transfer.gains import Gain
@@ -33,26 +34,23 @@ def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> 
     )
     for column in ("Seeds", "Dice", "From scratch", "Gain (%)"):
         table.add_column(column, justify="right")
-    by_source: dict[str, list[Gain]] = {}
-    for gain in gains:
-        if gain.target == target and gain.status == "ok":
-            by_source.setdefault(gain.source, []).append(gain)
-    ranked = sorted(by_source.items(), key=lambda item: -fmean(gain.gain_percent for gain in item[1]))
-    for source, found in ranked:
-        table.add_row(escape(source), *_cells(found))
-    of_control = [gain for gain in controls if gain.target == target and gain.status == "ok"]
+    ranked, of_control = (
+        sorted(summarize_gains((one for one in some if one.status == "ok"), target), key=lambda one: -one.gain)
+        for some in (gains, controls)
+    )
+    for found in ranked:
+        table.add_row(escape(found.source), *_cells(found))
     if of_control:
         table.add_section()
-        table.add_row(FROM_SCRATCH, *_cells(of_control))
+        table.add_row(FROM_SCRATCH, *_cells(of_control[0]))
     return table
 
 
-def _cells(gains: Sequence[Gain]) -> list[str]:
-    changes = [gain.gain_percent for gain in gains]
-    spread = f" ± {stdev(changes):.1f}" if len(changes) > 1 else ""
+def _cells(found: SourceGain) -> list[str]:
+    spread = "" if found.deviation is None else f" ± {found.deviation:.1f}"
     return [
-        str(len(gains)),
-        f"{fmean(gain.dice for gain in gains):.3f}",
-        f"{fmean(gain.dice_baseline for gain in gains):.3f}",
-        f"{fmean(changes):+.1f}{spread}",
+        str(len(found.gains)),
+        f"{found.dice:.3f}",
+        f"{found.dice_baseline:.3f}",
+        f"{found.gain:+.1f}{spread}",
     ]

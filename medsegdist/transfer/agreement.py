@@ -16,9 +16,9 @@ from typing import Any
 
 import pandas as pd
 
+from medsegdist.csv_table import listed
 from medsegdist.errors import DataError
 from medsegdist.files import written_whole
-from medsegdist.transfer.csv_table import listed
 from medsegdist.transfer.influence import Influence, WithoutSource, leave_one_source_out, measure_influence
 from medsegdist.transfer.pairs import MatchedPairs, TransferPair, match_pairs
 from medsegdist.transfer.permutation import PermutationTest, permutation_test
@@ -181,10 +181,11 @@ def _warnings(
             left = "there is no line" if one.line is None else f"p of the slope is {one.line.p_slope:.2g}"
             yield f"Without {one.source} {left}, which is not significant at {SIGNIFICANT:.0%}."
     if matched.not_converged:
-        yield f"Left out, for no run converged: {listed([f'{s} -> {t}' for s, t in matched.not_converged])}."
+        pairs = [f"{source} -> {target}" for source, target in matched.not_converged]
+        yield f"Left out, for no run converged or the Dice from scratch is 0: {listed(pairs)}."
     if matched.partly_converged:
         some = [f"{source} -> {target} ({count})" for source, target, count in matched.partly_converged]
-        yield f"Runs left out that did not converge, where others did: {listed(some)}."
+        yield f"Runs left out that have no gain for such a reason, where others have: {listed(some)}."
     if matched.without_distance:
         yield f"Gains without a distance: {listed([f'{s} -> {t}' for s, t in matched.without_distance])}."
     targets = {pair.target for pair in matched.pairs}

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from medsegdist.csv_table import listed
 from medsegdist.errors import DataError
-from medsegdist.transfer.csv_table import listed
 from medsegdist.transfer.records import DistanceRecord, GainRecord
 
 FEWEST_PAIRS = 3
@@ -45,8 +45,9 @@ class MatchedPairs:
         pairs: in the order of the distances.
         without_gain: distances of a source to a target for which no gain is known.
         without_distance: (source, target) of gains for which no distance is known.
-        not_converged: (source, target) of gains of which no seed converged; left out.
-        partly_converged: (source, target, seeds left out) of those of which some did.
+        not_converged: (source, target) of runs of which no seed has a gain, for none converged or the Dice score from
+            scratch is 0; left out.
+        partly_converged: (source, target, seeds left out) of those of which some have.
     """
 
     method: str
@@ -71,16 +72,41 @@ def match_pairs(
         DataError: a method is unknown; distances and gains have no pair in common, or fewer than three; all distances
             of a method are equal, or all gains.
     """
-    of_method: dict[str, list[DistanceRecord]] = {}
-    for record in distances:
-        of_method.setdefault(record.method, []).append(record)
-    runs: dict[tuple[str, str], list[GainRecord]] = {}
-    for run in gains:
-        runs.setdefault((run.source, run.target), []).append(run)
+    of_method = _by_method(distances)
+    runs = _by_pair(gains)
     for name in methods or ():
         if name not in of_method:
             raise DataError(f"expected a method among those of the distances, {', '.join(of_method)}, found '{name}'.")
-    return [_matched(name, of_method[name], runs) for name in dict.fromkeys(methods or of_method)]
+    chosen = dict.fromkeys(methods or of_method)
+    found = [_matched(name, of_method[name], runs) for name in chosen]
+    for matched in found:
+        _check(matched, of_method[matched.method], runs)
+    return found
+
+
+def all_pairs(distances: Iterable[DistanceRecord], gains: Iterable[GainRecord]) -> list[MatchedPairs]:
+    """What :func:`match_pairs` finds by every method, however little that is.
+
+    Args:
+        distances: by one method or more.
+        gains: of one seed or more.
+    """
+    runs = _by_pair(gains)
+    return [_matched(method, some, runs) for method, some in _by_method(distances).items()]
+
+
+def _by_method(distances: Iterable[DistanceRecord]) -> dict[str, list[DistanceRecord]]:
+    found: dict[str, list[DistanceRecord]] = {}
+    for record in distances:
+        found.setdefault(record.method, []).append(record)
+    return found
+
+
+def _by_pair(gains: Iterable[GainRecord]) -> dict[tuple[str, str], list[GainRecord]]:
+    found: dict[tuple[str, str], list[GainRecord]] = {}
+    for run in gains:
+        found.setdefault((run.source, run.target), []).append(run)
+    return found
 
 
 def _matched(
@@ -89,7 +115,7 @@ def _matched(
     left = {key: [one.gain_percent for one in some if one.gain_percent is not None] for key, some in runs.items()}
     known = {(one.source, one.target): one for one in distances}
     pairs = tuple(_averaged(one, left[key]) for key, one in known.items() if left.get(key))
-    matched = MatchedPairs(
+    return MatchedPairs(
         method=method,
         pairs=pairs,
         without_gain=tuple(one for key, one in known.items() if key not in left),
@@ -101,8 +127,6 @@ def _matched(
             if key in known and 0 < len(left[key]) < len(runs[key])
         ),
     )
-    _check(matched, known, left)
-    return matched
 
 
 def _averaged(record: DistanceRecord, gains: Sequence[float]) -> TransferPair:
@@ -111,18 +135,21 @@ def _averaged(record: DistanceRecord, gains: Sequence[float]) -> TransferPair:
 
 
 def _check(
-    matched: MatchedPairs, known: dict[tuple[str, str], DistanceRecord], left: dict[tuple[str, str], list[float]]
+    matched: MatchedPairs, distances: Sequence[DistanceRecord], runs: dict[tuple[str, str], list[GainRecord]]
 ) -> None:
     head = f"method '{matched.method}'"
+    known = [(one.source, one.target) for one in distances]
     if not matched.pairs and not matched.not_converged:
         raise DataError(
             f"{head}: expected distances and gains of the same sources and targets, found no pair in common. "
-            f"Distances: {_arrows(known)}. Gains: {_arrows(left)}. {_close(known, left)}"
+            f"Distances: {_arrows(known)}. Gains: {_arrows(runs)}. {_close(known, runs)}"
         )
     if len(matched.pairs) < FEWEST_PAIRS:
         there = _arrows([(one.source, one.target) for one in matched.pairs]) or "none"
         apart = _arrows([(one.source, one.target) for one in matched.without_gain]) or "none"
-        failed = f"; not converged: {_arrows(matched.not_converged)}" if matched.not_converged else ""
+        failed = (
+            f"; not converged, or over a Dice of 0: {_arrows(matched.not_converged)}" if matched.not_converged else ""
+        )
         raise DataError(
             f"{head}: expected at least {FEWEST_PAIRS} pairs with both a distance and a gain, found "
             f"{len(matched.pairs)}: {there}. Without a "

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
-from medsegdist.transfer.csv_table import read_table
+from medsegdist.csv_table import read_table
 from medsegdist.transfer.records import DistanceRecord, GainRecord, read_distances, read_gains
 
 BASELINE_DICE: Mapping[str, float] = {"Decathlon Lung": 0.6506, "Tuberculoma dataset": 0.8164}

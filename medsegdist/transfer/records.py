@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medsegdist.csv_table import CsvTable, read_table
 from medsegdist.errors import DataError
-from medsegdist.transfer.csv_table import CsvTable, read_table
 
 UNNAMED_METHOD = "distance"
 """The method of distances that stand in a table without a column of that name."""
 
 NOT_CONVERGED = "not_converged"
 """What the column `status` of `gains.csv`, and a run's own in `runs.jsonl`, say of a training that collapsed."""
+
+UNDEFINED = "undefined"
+"""What it says of a gain over a Dice score of 0."""
 
 ROUNDED = 0.1
 """Gains printed with one digit, as the paper's are, may lie this far from Eq. 20 of the Dice scores."""
@@ -44,8 +47,11 @@ class GainRecord:
         source: the dataset of pre-training.
         target: the dataset of fine-tuning.
         seed: tells runs of one source and target apart; "" where there are none to tell apart.
-        gain_percent: the paper's Eq. 20; None where the run did not converge and has none.
-        converged: False for a run whose pre-training collapsed: that is no negative transfer.
+        gain_percent: the paper's Eq. 20; None for a run that has none, for it did not converge or the Dice score that
+            the gain would be relative to is 0.
+        converged: False for a run whose pre-training or baseline collapsed: that is no negative transfer.
+        dice: after the transfer; None where only the gain is known.
+        dice_baseline: without it; None likewise.
     """
 
     source: str
@@ -53,6 +59,8 @@ class GainRecord:
     seed: str
     gain_percent: float | None
     converged: bool = True
+    dice: float | None = None
+    dice_baseline: float | None = None
 
 
 def relative_gain(dice: float, baseline: float) -> float:
@@ -89,35 +97,44 @@ def read_distances(path: str | Path) -> list[DistanceRecord]:
     return records
 
 
-def read_gains(path: str | Path) -> list[GainRecord]:
+def read_gains(path: str | Path, *, of_controls: bool = False, rows_needed: bool = True) -> list[GainRecord]:
     """Gains from a CSV: `gains.csv`, or anybody's with the columns source, target and gain_percent.
 
     Instead of `gain_percent` the columns `dice` and `dice_baseline` will do; where all three are there they have to
-    agree. A column `seed` tells runs of one source and target apart. Where a column `status` says `not_converged`, the
-    run counts as none, and may leave its numbers empty. All other columns are left alone.
+    agree. A column `seed` tells runs of one source and target apart. Where a column `status` says `not_converged` or
+    `undefined`, the run has no gain, and may leave its numbers empty. All other columns are left alone.
 
     Args:
         path: the file, in UTF-8.
+        of_controls: the file is `controls.csv`, whose runs have no source.
+        rows_needed: a header alone is refused.
 
     Raises:
         DataError: the file is no such table; a cell is empty or no finite number; a row stands twice; a gain is not
             that of its Dice scores.
     """
     has_dice = ("dice", "dice_baseline")
-    table = read_table(path, ("source", "target"))
+    table = read_table(path, ("source", "target"), rows_needed=rows_needed)
     from_dice = all(name in table for name in has_dice)
     if "gain_percent" not in table and not from_dice:
         table.fail_columns("gain_percent, or both dice and dice_baseline")
     status = table.words("status", empty_allowed=True) if "status" in table else [""] * len(table)
-    converged = [word != NOT_CONVERGED for word in status]
-    gains = table.numbers("gain_percent", needed=converged) if "gain_percent" in table else None
+    gained = [word not in (NOT_CONVERGED, UNDEFINED) for word in status]
+    gains = table.numbers("gain_percent", needed=gained) if "gain_percent" in table else None
+    scores: list[tuple[float, float] | tuple[None, None]] = [(None, None)] * len(table)
     if from_dice:
-        dice, baseline = (table.numbers(name, needed=converged) for name in has_dice)
-        gains = _checked_gains(table, gains, dice, baseline, converged)
+        dice, baseline = (table.numbers(name, needed=gained) for name in has_dice)
+        gains = _checked_gains(table, gains, dice, baseline, gained)
+        scores = list(zip(dice, baseline, strict=True))
     assert gains is not None  # one of the two, by the check of the columns
     seeds = table.words("seed", empty_allowed=True) if "seed" in table else [""] * len(table)
-    rows = zip(table.words("source"), table.words("target"), seeds, gains, converged, strict=True)
-    records = [GainRecord(source, target, seed, gain if ok else None, ok) for source, target, seed, gain, ok in rows]
+    names = zip(table.words("source", empty_allowed=of_controls), table.words("target"), seeds, strict=True)
+    records = [
+        GainRecord(*of_row, gains[row], True, *scores[row])
+        if gained[row]
+        else GainRecord(*of_row, None, status[row] != NOT_CONVERGED)
+        for row, of_row in enumerate(names)
+    ]
     hint = "" if "seed" in table else "; a column 'seed' tells runs apart"
     table.check_distinct([(one.source, one.target, one.seed) for one in records], "source, target and seed", hint)
     return records
@@ -128,11 +145,11 @@ def _checked_gains(
     gains: Sequence[float] | None,
     dice: Sequence[float],
     baseline: Sequence[float],
-    converged: Sequence[bool],
+    gained: Sequence[bool],
 ) -> list[float]:
     """Gains as they are given, or by Eq. 20 where they are not."""
     found = []
-    for row, ok in enumerate(converged):
+    for row, ok in enumerate(gained):
         if not ok:
             found.append(float("nan"))
             continue

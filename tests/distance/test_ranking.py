@@ -115,7 +115,7 @@ def test_a_csv_holds_every_digit(tmp_path):
 
 def test_a_csv_without_a_column_is_refused(tmp_path):
     (tmp_path / "distances.csv").write_text("source,target\na,b\n")
-    with pytest.raises(DataError, match="missing are method, distance"):
+    with pytest.raises(DataError, match=r"expected the columns method, distance, .*; found 'source', 'target'"):
         DistanceTable.load(tmp_path / "distances.csv")
 
 

@@ -44,10 +44,12 @@ def test_a_cell_of_another_kind_is_named(tmp_path, column, cell, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "expected a table as CSV, found something else"),
-        (b"\x89PNG\r\n\x1a\n\xff\xfe", "expected a table as CSV, found something else"),
-        (b'a,b\n"1,2\n', "expected a table as CSV, found something else"),
-        (",".join(COLUMNS).encode(), "expected at least 1 row, found none"),
+        (b"", "expected a CSV file with the columns source, target, .*, found an empty file"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "expected a CSV file in UTF-8, found something else"),
+        (b'a,b\n"1,2\n', "expected a CSV file in UTF-8, found something else"),
+        (b"source,target\na,b\n", "expected the columns method, distance, .*; found 'source', 'target'"),
+        (",".join(COLUMNS).encode(), "expected at least one row under the header, found none"),
+        (",".join(COLUMNS).encode() + b"\na,b", "line 2: expected 14 cells, as in the header, found 2"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path, content, message):
@@ -56,7 +58,10 @@ def test_what_is_no_table_is_refused(tmp_path, content, message):
     with pytest.raises(DataError, match=message) as caught:
         DistanceTable.load(path)
     assert str(path) in str(caught.value)
-    assert "`medsegdist rank STUDY.yaml --out DIR` writes it" in str(caught.value)
+    said = str(caught.value)
+    assert (
+        "`medsegdist rank STUDY.yaml --out DIR` writes it" in said or "put text with commas in quotation marks" in said
+    )
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path):
@@ -66,7 +71,7 @@ def test_a_table_that_is_not_there_is_named(tmp_path):
 
 def test_two_rows_for_one_pair_are_refused(tmp_path):
     DistanceTable((ROW, ROW)).save(tmp_path / "distances.csv")
-    with pytest.raises(DataError, match="found two for 'near', 'NA', 'gmm2d'; remove one of them"):
+    with pytest.raises(DataError, match=r"found two for near, NA, gmm2d: lines 2 and 3\. Remove one"):
         DistanceTable.load(tmp_path / "distances.csv")
 
 

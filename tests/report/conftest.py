@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.report.making_run import compared, write_gains, write_run
+from tests.report.making_run import compared, write_gains_of_all, write_run
 
 
 @pytest.fixture(scope="session")
@@ -16,5 +16,5 @@ def compared_datasets():
 def run_folder(tmp_path, compared_datasets):
     """A folder with distances.csv, comparisons.csv, study.json and gains.csv."""
     folder = write_run(tmp_path / "out", *compared_datasets)
-    write_gains(folder)
+    write_gains_of_all(folder)
     return folder

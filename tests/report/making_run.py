@@ -14,6 +14,10 @@ from medsegdist.distance.mask_metrics import EuclideanMetric, GmmMetric
 from medsegdist.distance.ranking import compare_all
 from medsegdist.report.record import FILE_NAME, StudyRecord
 from medsegdist.report.recording import record_study
+from medsegdist.report.transfer_record import FILE_NAME as TRANSFER
+from medsegdist.report.transfer_record import TransferRecord
+from medsegdist.transfer.agreement import measure_agreement, save_agreement
+from medsegdist.transfer.gains import Gain, write_gains
 from tests.synthetic import blobs
 
 CENTERS = {"target": (0.5, 0.5), "near": (0.5, 0.55), "far": (0.3, 0.3)}
@@ -62,7 +66,7 @@ def write_run(directory: Path, table: DistanceTable, record: StudyRecord | None)
     return directory
 
 
-def write_gains(directory: Path, *, seeds: int = 2) -> None:
+def write_gains_of_all(directory: Path, *, seeds: int = 2) -> None:
     """Gains of all pairs: 10% for the near ones, less for the far ones."""
     pairs = [pair for one, other in combinations(CENTERS, 2) for pair in ((one, other), (other, one))]
     lines = ["source,target,seed,dice,dice_baseline,gain_percent"]
@@ -71,3 +75,56 @@ def write_gains(directory: Path, *, seeds: int = 2) -> None:
             gain = (-5.0 if "far" in (source, target) else 10.0) + k + 0.1 * seed
             lines.append(f"{source},{target},{seed},{0.5 * (1 + gain / 100):.6f},0.5,{gain}")
     (directory / "gains.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_transfer(directory: Path, source: str = "near", *, collapsed: bool = True) -> Path:
+    """A folder as `medsegdist transfer --include-not-converged` leaves it: two targets, three sources, two seeds.
+
+    Args:
+        directory: the folder.
+        source: name of one source.
+        collapsed: one source did not converge, and one baseline has a Dice of 0.
+    """
+    status = {("gone", "liver"): "not_converged", ("far", "lung"): "undefined"} if collapsed else {}
+    gains, controls = [], []
+    for k, target in enumerate(("liver", "lung")):
+        for seed in (0, 1):
+            for i, name in enumerate((source, "far", "gone")[: 3 - k]):
+                dice = 0.6 - 0.15 * i + 0.01 * seed + 0.02 * k
+                how = status.get((name, target), "ok")
+                gains.append(Gain(name, target, seed, dice, 0.0 if how == "undefined" else 0.5 + 0.01 * seed, how))
+            controls.append(Gain("", target, seed, 0.55, 0.5 + 0.01 * seed, "ok"))
+    write_gains(directory / "gains.csv", gains)
+    write_gains(directory / "controls.csv", controls)
+    study = study_of()
+    TransferRecord(
+        name="trained study",
+        description="What a transfer leaves.",
+        targets=("liver", "lung"),
+        options=study.transfer.model_dump(mode="json"),
+        preprocessing=study.preprocessing.model_dump(mode="json"),
+        simulated={source: "everything"},
+        not_converged=("pretraining gone, seed 0",) if collapsed else (),
+        failed=("fine-tuning gone -> lung, seed 0",) if collapsed else (),
+        done=12,
+        software={"medsegdist": "0.1.0"},
+    ).save(directory / TRANSFER)
+    return directory
+
+
+def write_agreement(directory: Path, distances: str, gains: str) -> Path:
+    """A folder as `medsegdist agreement` leaves it, of two tables that lie elsewhere.
+
+    Args:
+        directory: the folder.
+        distances: what a distances.csv holds.
+        gains: what a gains.csv holds.
+    """
+    elsewhere = directory.with_name(f"{directory.name} inputs")
+    elsewhere.mkdir(parents=True)
+    files = []
+    for name, text in (("distances.csv", distances), ("gains.csv", gains)):
+        files.append(elsewhere / name)
+        files[-1].write_text(text)
+    save_agreement(measure_agreement(*files), directory)
+    return directory

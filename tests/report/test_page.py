@@ -80,6 +80,7 @@ def test_the_answer_comes_first_in_the_words_of_the_terminal(run_folder, html):
         "Segments",
         "Matched mixtures",
         "Characteristics",
+        "What pre-training gained",
         "Distance and gain",
         "How it was computed",
         "What is simulated",
@@ -112,7 +113,9 @@ def test_a_folder_with_distances_alone(run_folder):
     assert "There is no study.json beside distances.csv" in page.text
     assert "patients were not drawn anew, so how sure it is remains open" in page.text
     assert "Not known: there is no study.json." in page.text
-    assert not {"segments", "matches", "characteristics", "gains"} & {one.get("id") for one in page.of("section")}
+    assert not {"segments", "matches", "samples", "characteristics", "transfer", "gains"} & {
+        one.get("id") for one in page.of("section")
+    }
 
 
 def test_a_table_with_gaps(tmp_path):
@@ -156,7 +159,7 @@ def test_it_can_be_read_without_seeing_it(html):
     for link in page.of("a"):
         assert link["href"].removeprefix("#") in ids
     plots = [div for div in page.of("div") if div.get("class") == "plot"]
-    assert len(plots) == len(page.of("figure")) == len(page.of("figcaption")) == 2 * (3 + 3 + 1 + 1) + 3 + 1
+    assert len(plots) == len(page.of("figure")) == len(page.of("figcaption")) == 2 * (3 + 3 + 1 + 1) + 3 + 1 + 3
     assert all(plot["role"] == "img" and len(plot["aria-label"]) > 20 for plot in plots)
     assert len(page.of("table")) == len(page.of("caption"))
     assert all(heading["scope"] in ("col", "row") for heading in page.of("th"))

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
 
 import pytest
 
 from medsegdist.report.page import write_report
 from medsegdist.report.run import read_run
-from tests.conftest import browser_programs
-from tests.report.making_run import write_gains, write_run
+from tests.report.browsing import browser as browser
+from tests.report.browsing import column, undrawn, wait_until, with_width
+from tests.report.making_run import write_gains_of_all, write_run
 
 pytestmark = pytest.mark.browser
 
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 NAMES = {"near": "<script>alert(1)</script>", "far": "<a href='javascript:alert(2)'>x</a><img src=x onerror=alert(3)>"}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    chromium, driver = browser_programs()
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    yield started
-    started.quit()
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +22,7 @@ def page(browser, tmp_path_factory, compared_datasets):
     """The report of a run whose sources have names that want to be scripts, open and drawn."""
     table, record = compared_datasets
     folder = write_run(tmp_path_factory.mktemp("out"), table, record)
-    write_gains(folder)
+    write_gains_of_all(folder)
     for file in folder.iterdir():
         text = file.read_text()
         for plain, hostile in NAMES.items():
@@ -69,29 +42,11 @@ def with_cells(csv: str, plain: str, hostile: str) -> str:
     return "\n".join(map(",".join, lines)) + "\n"
 
 
-def undrawn(browser) -> int:
-    waiting = "[...document.querySelectorAll('.plot[aria-busy]')]"
-    return browser.execute_script(f"return {waiting}.filter(p => !p.closest('details:not([open])')).length")
-
-
-def wait_until(condition, seconds=120) -> None:
-    # A bound on waiting, so that what never happens ends the test.
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def column(browser, table, k: int) -> list[str]:
-    script = "return [...arguments[0].tBodies[0].rows].map(row => row.cells[arguments[1]].dataset.value)"
-    return browser.execute_script(script, table, k)
-
-
 def test_every_figure_is_drawn_and_nothing_complains(page):
     drawn = page.execute_script(
         "return [...document.querySelectorAll('.plot')].map(p => p.querySelectorAll('svg.main-svg path, image').length)"
     )
-    assert len(drawn) == 2 * (3 + 3 + 1 + 1) + 3 + 1
+    assert len(drawn) == 2 * (3 + 3 + 1 + 1) + 3 + 1 + 3
     assert all(drawn)
     assert page.get_log("browser") == []
 
@@ -157,9 +112,7 @@ def test_figures_follow_the_color_scheme(page, scheme, background):
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_is_no_wider_than_the_window(page, width):
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    wait_until(lambda: page.execute_script("return innerWidth") == width)
+    with_width(page, width)
     wait_until(lambda: page.execute_script("return document.documentElement.scrollWidth") <= width)
 
 

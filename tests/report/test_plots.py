@@ -12,6 +12,7 @@ import torch
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_transport import mixture_wasserstein
+from medsegdist.report.gain_summary import SourceGain, summarize_gains
 from medsegdist.report.matrix_plot import clustered, compact, matrix_plot
 from medsegdist.report.mixture_plots import gain_plot, match_plot, segment_plot
 from medsegdist.report.mixtures import FAINTEST, ellipse, match, matched_mixtures
@@ -19,23 +20,27 @@ from medsegdist.report.plots import label, ranking_plot, terms_plot
 from medsegdist.report.record import PlaneMixture
 from medsegdist.report.regression import gain_points, regress
 from medsegdist.report.run import read_run
+from medsegdist.report.transfer_plot import transfer_plot
+from medsegdist.transfer.pairs import TransferPair
 
 
 def all_plots(folder):
     run = read_run(folder)
     table, record = run.table, run.record
-    points = gain_points(run, "gmm2d")
+    points = gain_points(run)["gmm2d"]
     yield from (ranking_plot(table, target, "gmm2d") for target in table.targets)
     yield from (terms_plot(table, target, "gmm2d") for target in table.targets)
     yield from (matrix_plot(table, method) for method in table.methods)
     yield from map(segment_plot, record.datasets)
     yield from (match_plot(record, matched) for matched in matched_mixtures(run))
     yield from (gain_plot("gmm2d", points, fit) for fit in (regress("gmm2d", points), None))
+    sources = summarize_gains(run.gains, "target")
+    yield from (transfer_plot("target", sources, control) for control in (sources[0], None))
 
 
 def test_plotly_knows_every_property(run_folder):
     plots = list(all_plots(run_folder))
-    assert len(plots) == 3 + 3 + 2 + 3 + 1 + 2
+    assert len(plots) == 3 + 3 + 2 + 3 + 1 + 2 + 2
     for plot in plots:
         text = re.sub(r"var\(--[\w-]+\)", "#123456", json.dumps([plot.data, plot.layout], allow_nan=False))
         data, layout = json.loads(text)
@@ -72,6 +77,26 @@ def test_the_bars_of_the_terms_add_up_to_the_distances(run_folder):
     images, masks = terms_plot(table, "target", "gmm2d").data
     totals = [image + mask for image, mask in zip(images["x"], masks["x"], strict=True)]
     assert totals == pytest.approx(sorted(row.distance for row in table.ranking("target", "gmm2d")))
+
+
+def test_nine_targets_look_different():
+    points = [TransferPair("s", f"t{k}", float(k), float(-k)) for k in range(9)]
+    markers = [trace["marker"] for trace in gain_plot("m", points, None).data]
+    assert len({(marker["symbol"], marker["color"]) for marker in markers}) == 9
+
+
+def test_gains_are_drawn_greatest_first_with_every_seed_and_the_control():
+    sources = [SourceGain("a", (-4.0, -6.0), 0.47, 0.5), SourceGain("b", (12.0, 8.0), 0.55, 0.5)]
+    plot = transfer_plot("t", sources, SourceGain("", (3.0,), 0.51, 0.5))
+    seeds, means = plot.data
+    assert sorted(zip(seeds["x"], seeds["y"], strict=True)) == [(-6.0, 1), (-4.0, 1), (8.0, 0), (12.0, 0)]
+    assert (means["x"], means["y"]) == ([10.0, -5.0], [0, 1])
+    assert plot.layout["yaxis"]["ticktext"] == ["b", "a"]
+    assert [shape["x0"] for shape in plot.layout["shapes"]] == [0.0, 3.0]
+    low, high = plot.layout["xaxis"]["range"]
+    assert low < -6
+    assert high > 12
+    assert plot.alt.endswith("b +10.0% ± 2.8; a -5.0% ± 1.4. From scratch with as many steps +3.0%.")
 
 
 def square(names, points):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.errors import DataError
 from medsegdist.report.record import MOST_BINS, StudyRecord
@@ -68,21 +69,21 @@ def test_every_pixel_falls_into_one_bin(size, bins):
     assert mass[0, -1] >= 0.5
 
 
-def test_characteristics_are_those_of_known_segments():
-    pixels = [[(0, 0)], [(0, 0), (0, 1)], [(0, 0), (9, 9), (9, 8)]]
-    samples = dots("dots", pixels, grid=(10, 10), intensities=[[50], [50, 50], [50, 50, 50]], weights=[1, 2, 1])
-    found = {one.name: one for one in characteristics(samples, "HU")}
-    area, share = found["Segment area"], found["Share of the image"]
-    assert (area.low, area.median, area.high, area.unit) == (1, 2, 2, "pixels")
-    assert (share.median, share.unit) == (2, "%")
-    assert (found["Regions in a sample"].low, found["Regions in a sample"].high) == (1, 1)
-    contrast = found["Contrast to the rest of the image"]
-    assert (contrast.median, contrast.unit) == (50, "HU")
+def test_characteristics_are_those_of_the_datasets_in_the_units_of_the_study():
+    samples = blobs(n=4)
+    found, expected = characteristics(samples, "HU"), characterize(samples).values
+    assert [(one.name, one.mean, one.deviation) for one in found] == [
+        (one.name, one.mean, one.deviation) for one in expected
+    ]
+    units = {one.name: one.unit for one in found}
+    assert (units["segment_contrast"], units["segment_size"]) == ("HU", "pixels")
 
 
-def test_a_segment_that_fills_the_image_has_no_contrast():
+def test_what_no_sample_has_is_not_known():
     samples = dots("full", [[(0, 0), (0, 1)]], grid=(1, 2))
-    assert characteristics(samples)[-1].median == 0
+    found = {one.name: one for one in characteristics(samples)}
+    assert (found["segment_contrast"].mean, found["segment_contrast"].deviation) == (None, None)
+    assert found["segment_size"].mean == 2
 
 
 def test_nothing_in_the_record_names_a_case_or_a_patient(tmp_path, compared_datasets):

@@ -1,11 +1,16 @@
 """The regression of gain on distance, against the paper's own Table 12."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
-from medsegdist.report.regression import gain_points, regress
-from medsegdist.report.run import Gain, Run
+from medsegdist.report.agreement_record import AgreementRecord, read_agreement
+from medsegdist.report.regression import gain_points, of_other_tables, regress
+from medsegdist.report.run import Run
+from medsegdist.transfer.agreement import measure_agreement, save_agreement
+from medsegdist.transfer.records import GainRecord
 
 # Source: distance to Decathlon Lung and to the tuberculomas by Table 5 and Table 7, gains by Table 11.
 PUBLISHED = {
@@ -30,7 +35,7 @@ def published_run(tmp_path) -> Run:
                     row = (source, target, method, values[k], values[k], 0.0, None, None, None, 1, False, 1, 1, 0.0)
                     rows.append(DistanceRow(*row))
             if found[k] is not None:
-                gains.append(Gain(source, target, 0, 0.5, 0.5, found[k]))
+                gains.append(GainRecord(source, target, "0", found[k]))
     return Run(tmp_path, DistanceTable(tuple(rows)), gains=tuple(gains))
 
 
@@ -38,7 +43,7 @@ def published_run(tmp_path) -> Run:
     ("method", "p_intercept", "p_slope"), [("euclidean", "0.000354", "0.00167"), ("gmm3d", "7.08e-08", "4.43e-07")]
 )
 def test_the_p_values_of_table_12_come_out(tmp_path, method, p_intercept, p_slope):
-    points = gain_points(published_run(tmp_path), method)
+    points = gain_points(published_run(tmp_path))[method]
     assert len(points) == 17
     fit = regress(method, points)
     assert (f"{fit.p_intercept:.3g}", f"{fit.p_slope:.3g}") == (p_intercept, p_slope)
@@ -46,7 +51,7 @@ def test_the_p_values_of_table_12_come_out(tmp_path, method, p_intercept, p_slop
 
 
 def test_the_line_is_that_of_numpy_and_lies_within_its_band(tmp_path):
-    points = gain_points(published_run(tmp_path), "gmm3d")
+    points = gain_points(published_run(tmp_path))["gmm3d"]
     fit = regress("gmm3d", points)
     slope, intercept = np.polyfit([point.distance for point in points], [point.gain for point in points], 1)
     assert (fit.slope, fit.intercept) == pytest.approx((slope, intercept))
@@ -61,17 +66,54 @@ def test_the_line_is_that_of_numpy_and_lies_within_its_band(tmp_path):
 def test_seeds_are_averaged(tmp_path):
     run = published_run(tmp_path)
     doubled = tuple(
-        Gain(one.source, one.target, seed, one.dice + seed * 0.1, one.dice_baseline, one.gain_percent + 4 * seed)
+        GainRecord(one.source, one.target, str(seed), one.gain_percent + 4 * seed)
         for one in run.gains
         for seed in (0, 1)
     )
-    once, twice = (gain_points(Run(tmp_path, run.table, gains=gains), "gmm3d") for gains in (run.gains, doubled))
+    once, twice = (gain_points(Run(tmp_path, run.table, gains=gains))["gmm3d"] for gains in (run.gains, doubled))
     for one, other in zip(once, twice, strict=True):
-        assert (other.gain, other.dice, other.seeds) == pytest.approx((one.gain + 2, one.dice + 0.05, 2))
+        assert (other.gain, other.seeds) == pytest.approx((one.gain + 2, 2))
+
+
+def test_runs_without_a_gain_are_no_points_and_move_no_line(tmp_path):
+    run = published_run(tmp_path)
+    collapsed = [GainRecord(one.source, one.target, "1", None, one.source == "Liver") for one in run.gains]
+    gone = GainRecord("Prostate", "lung", "0", None, False)
+    kept = [one for one in run.gains if (one.source, one.target) != ("Prostate", "lung")]
+    with_them, without = (
+        gain_points(Run(tmp_path, run.table, gains=tuple(gains))) for gains in ([*kept, *collapsed, gone], kept)
+    )
+    assert with_them == without
+    assert len(with_them["gmm3d"]) == 16
+    assert all(np.isfinite(point.gain) for point in with_them["gmm3d"])
+
+
+def test_plain_distances_are_compared_as_ranked_ones_are(tmp_path):
+    run = published_run(tmp_path)
+    assert gain_points(Run(tmp_path, listed=run.distances, gains=run.gains)) == gain_points(run)
+
+
+def agreement_of(run: Run) -> tuple[AgreementRecord, ...]:
+    save_agreement(measure_agreement(run.distances, run.gains), run.directory)
+    return read_agreement(run.directory / "agreement.json")
+
+
+def test_what_agreement_compared_is_what_is_drawn(tmp_path):
+    run = published_run(tmp_path)
+    alone = Run(tmp_path, agreements=agreement_of(run))
+    for method, points in gain_points(run).items():
+        assert regress(method, gain_points(alone)[method]).line == regress(method, points).line
+    assert not of_other_tables(alone)
+    assert not of_other_tables(run)
+    beside = replace(run, agreements=alone.agreements)
+    assert not of_other_tables(beside)
+    other = tuple(replace(one, gain_percent=one.gain_percent + 1) for one in run.gains)
+    assert of_other_tables(replace(beside, gains=other))
+    assert gain_points(replace(beside, gains=other)) == gain_points(beside)
 
 
 def test_a_line_needs_pairs_and_different_distances(tmp_path):
-    points = gain_points(published_run(tmp_path), "gmm3d")
+    points = gain_points(published_run(tmp_path))["gmm3d"]
     assert regress("gmm3d", points[:3]) is None
     assert regress("gmm3d", [points[0]] * 10) is None
     assert regress("gmm3d", []) is None

@@ -3,9 +3,9 @@
 import pytest
 
 from medsegdist.errors import DataError
-from medsegdist.report.run import Gain, read_run
-
-HEADINGS = "source,target,seed,dice,dice_baseline,gain_percent\n"
+from medsegdist.report.run import read_run
+from medsegdist.transfer.records import DistanceRecord, GainRecord
+from tests.report.making_run import write_transfer
 
 
 def test_everything_that_a_folder_holds(run_folder, compared_datasets):
@@ -14,9 +14,9 @@ def test_everything_that_a_folder_holds(run_folder, compared_datasets):
     assert (run.table.rows, run.record) == (compared_datasets[0].rows, compared_datasets[1])
     assert len(run.table.comparisons) == len(compared_datasets[0].comparisons)
     assert (run.name, run.targets) == ("tiny study", ("target", "near", "far"))
-    assert run.gains[0] == Gain("target", "near", 0, 0.55, 0.5, 10.0)
+    assert run.gains[0] == GainRecord("target", "near", "0", 10.0, dice=0.55, dice_baseline=0.5)
     assert len(run.gains) == 12
-    assert run.agreement.to_dict("records") == [{"method": "gmm2d", "statistic": "NA"}]
+    assert (run.agreement.columns, list(run.agreement.rows)) == (("method", "statistic"), [("gmm2d", "NA")])
 
 
 def test_distances_alone_are_enough(run_folder):
@@ -39,6 +39,30 @@ def test_what_is_no_folder(run_folder, name, found):
         read_run(run_folder.parent / name)
 
 
+def test_plain_distances_and_gains_are_enough(tmp_path):
+    (tmp_path / "distances.csv").write_text("source,target,distance,note\na,t,2,x\n")
+    (tmp_path / "gains.csv").write_text("source,target,gain_percent\na,t,5\n")
+    run = read_run(tmp_path)
+    assert run.distances == (DistanceRecord("a", "t", "distance", 2.0),)
+    assert (run.table.rows, run.gains) == ((), (GainRecord("a", "t", "", 5.0),))
+
+
+def test_a_damaged_table_of_ours_is_not_taken_for_plain_distances(run_folder):
+    path = run_folder / "distances.csv"
+    path.write_text(path.read_text().replace("rank", "ranc", 1))
+    with pytest.raises(DataError, match=r"expected the columns rank; found 'source', 'target'"):
+        read_run(run_folder)
+
+
+def test_gains_alone_are_enough_and_may_be_a_header(tmp_path):
+    write_transfer(tmp_path)
+    run = read_run(tmp_path)
+    assert (run.distances, run.record, run.name) == ((), None, "trained study")
+    assert (len(run.gains), len(run.controls)) == (10, 4)
+    (tmp_path / "gains.csv").write_text("source,target,seed,dice,dice_baseline,gain_percent,status\n")
+    assert read_run(tmp_path).gains == ()
+
+
 def test_a_folder_without_distances(tmp_path):
     with pytest.raises(DataError, match=r"distances\.csv: expected a table, found no such file"):
         read_run(tmp_path)
@@ -47,12 +71,15 @@ def test_a_folder_without_distances(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("source,target\na,b\n", "missing are seed, dice, dice_baseline, gain_percent"),
+        ("source,target\na,b\n", "expected the columns gain_percent, or both dice and dice_baseline; found 'source'"),
         (
             "source,target,seed,dice,dice_baseline,gain_percent\na,b,0,x,0.5,1\n",
-            "line 2, dice: expected a finite number",
+            "line 2: expected a finite number in the column 'dice'",
         ),
-        ("source,target,seed,dice,dice_baseline,gain_percent\n" + "a,b,0,0.5,0.5,0\n" * 2, "found two for 'a', 'b', 0"),
+        (
+            "source,target,seed,dice,dice_baseline,gain_percent\n" + "a,b,0,0.5,0.5,0\n" * 2,
+            "found two for a, b, 0: lines 2",
+        ),
     ],
 )
 def test_broken_gains(run_folder, content, message):
@@ -63,5 +90,7 @@ def test_broken_gains(run_folder, content, message):
 
 def test_a_broken_agreement(run_folder):
     (run_folder / "agreement.csv").write_text("")
-    with pytest.raises(DataError, match=r"agreement.csv: expected a table as CSV.*remove the file to report"):
+    with pytest.raises(
+        DataError, match=r"agreement.csv: expected a CSV file, found an empty file.*remove the file to report"
+    ):
         read_run(run_folder)

@@ -86,8 +86,8 @@ def test_what_was_left_out_is_said():
     (found,) = measure_agreement(distances, [*gains, *more])
     assert len(found.pairs) == 10
     assert found.warnings[-4:] == (
-        "Left out, for no run converged: s0 -> t.",
-        "Runs left out that did not converge, where others did: s1 -> t (1).",
+        "Left out, for no run converged or the Dice from scratch is 0: s0 -> t.",
+        "Runs left out that have no gain for such a reason, where others have: s1 -> t (1).",
         "Gains without a distance: nobody -> t.",
         "Distances without a gain: s2 -> t.",
     )

@@ -77,9 +77,9 @@ def test_too_few_pairs_say_what_is_missing():
     with pytest.raises(DataError, match=message):
         match_pairs(distances(a=1, b=2, c=3), gains(a=1, b=2, d=3))
     collapsed = [GainRecord("c", "t", "", None, False)]
-    with pytest.raises(DataError, match=r"found 2: .*; not converged: c -> t\."):
+    with pytest.raises(DataError, match=r"found 2: .*; not converged, or over a Dice of 0: c -> t\."):
         match_pairs(distances(a=1, b=2, c=3), [*gains(a=1, b=2), *collapsed])
-    with pytest.raises(DataError, match=r"found 0: none\. .*not converged: c -> t\."):
+    with pytest.raises(DataError, match=r"found 0: none\. .*not converged, or over a Dice of 0: c -> t\."):
         match_pairs(distances(c=3), collapsed)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.errors import DataError
+from medsegdist.transfer.gains import Gain, write_gains
 from medsegdist.transfer.records import (
     DistanceRecord,
     GainRecord,
@@ -48,12 +49,38 @@ def test_names_with_commas_and_quotes(file):
 def test_gains_by_percent_or_by_dice(file):
     assert read_gains(file("source,target,gain_percent\na,t,-3.5")) == [GainRecord("a", "t", "", -3.5)]
     (found,) = read_gains(file("source,target,seed,dice,dice_baseline\na,t,7,0.6,0.5"))
-    assert found == GainRecord("a", "t", "7", pytest.approx(20.0))
+    assert found == GainRecord("a", "t", "7", pytest.approx(20.0), dice=0.6, dice_baseline=0.5)
 
 
 def test_a_run_that_did_not_converge_may_leave_its_numbers_empty(file):
     text = "source,target,seed,dice,dice_baseline,gain_percent,status\na,t,0,,,,not_converged\na,t,1,0.6,0.5,20,done"
-    assert read_gains(file(text)) == [GainRecord("a", "t", "0", None, False), GainRecord("a", "t", "1", 20.0, True)]
+    assert read_gains(file(text)) == [
+        GainRecord("a", "t", "0", None, False),
+        GainRecord("a", "t", "1", 20.0, True, 0.6, 0.5),
+    ]
+
+
+def test_gains_csv_is_read_as_medsegdist_writes_it(tmp_path):
+    gains = [Gain("a", "t", seed, 0.3, 0.2 * seed, status) for seed, status in enumerate(("undefined", "ok", "ok"))]
+    write_gains(tmp_path / "gains.csv", [*gains, Gain("b", "t", 0, 0.01, 0.5, "not_converged")])
+    assert read_gains(tmp_path / "gains.csv") == [
+        GainRecord("a", "t", "0", None),
+        GainRecord("a", "t", "1", pytest.approx(50.0), dice=0.3, dice_baseline=0.2),
+        GainRecord("a", "t", "2", pytest.approx(-25.0), dice=0.3, dice_baseline=0.4),
+        GainRecord("b", "t", "0", None, converged=False),
+    ]
+
+
+def test_controls_have_no_source_and_a_header_may_be_all(tmp_path):
+    write_gains(tmp_path / "controls.csv", [Gain("", "t", 0, 0.6, 0.5, "ok")])
+    (found,) = read_gains(tmp_path / "controls.csv", of_controls=True)
+    assert (found.source, found.target, found.gain_percent) == ("", "t", pytest.approx(20.0))
+    with pytest.raises(DataError, match="expected a name in the column 'source', found an empty cell"):
+        read_gains(tmp_path / "controls.csv")
+    write_gains(tmp_path / "none.csv", [])
+    assert read_gains(tmp_path / "none.csv", rows_needed=False) == []
+    with pytest.raises(DataError, match="expected at least one row under the header, found none"):
+        read_gains(tmp_path / "none.csv")
 
 
 def test_relative_gain():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,10 +22,18 @@ class CsvTable:
         columns: their names, in order.
         rows: cells of each row, as many as there are columns.
         lines: the line of the file on which each row ends.
+        remedy: what to do about a column that is missing, for messages.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[int]) -> None:
-        self.path, self.columns, self.lines = path, tuple(columns), tuple(lines)
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        lines: Sequence[int],
+        remedy: str = "",
+    ) -> None:
+        self.path, self.columns, self.lines, self._remedy = path, tuple(columns), tuple(lines), remedy
         self._cells = {name: [row[k].strip() for row in rows] for k, name in enumerate(columns)}
 
     def __len__(self) -> int:
@@ -33,6 +41,11 @@ class CsvTable:
 
     def __contains__(self, column: str) -> bool:
         return column in self.columns
+
+    @property
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """The cells of one row after another."""
+        return zip(*(self._cells[name] for name in self.columns), strict=True)
 
     def where(self, row: int) -> str:
         """The file and the line of a row, for a message."""
@@ -101,15 +114,17 @@ class CsvTable:
     def fail_columns(self, missing: str) -> NoReturn:
         """Says which columns are missing, and which ones there are."""
         shown = ", ".join(repr(name) for name in self.columns)
-        raise DataError(f"{self.path}: expected the columns {missing}; found {shown}.")
+        raise DataError(f"{self.path}: expected the columns {missing}; found {shown}{_then(self._remedy)}.")
 
 
-def read_table(path: str | Path, columns: Sequence[str]) -> CsvTable:
+def read_table(path: str | Path, columns: Sequence[str], *, remedy: str = "", rows_needed: bool = True) -> CsvTable:
     """A CSV file with a header; a byte order mark before it, and blank lines, are passed over.
 
     Args:
         path: the file, in UTF-8, its cells parted by commas.
         columns: those that it must have; others may be there as well.
+        remedy: what to do if it is no such table, for messages.
+        rows_needed: a header alone is refused.
 
     Raises:
         DataError: it is no text, has no rows, a row of another length, a column twice or not at all.
@@ -120,9 +135,12 @@ def read_table(path: str | Path, columns: Sequence[str]) -> CsvTable:
             reader = csv.reader(file, strict=True)
             filled = [(row, reader.line_num) for row in reader if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: expected a CSV file in UTF-8, found something else ({error}).") from error
+        raise DataError(
+            f"{path}: expected a CSV file in UTF-8, found something else ({error}){_then(remedy)}."
+        ) from error
     if not filled:
-        raise DataError(f"{path}: expected a CSV file with the columns {', '.join(columns)}, found an empty file.")
+        wanted = f" with the columns {', '.join(columns)}" if columns else ""
+        raise DataError(f"{path}: expected a CSV file{wanted}, found an empty file{_then(remedy)}.")
     header = [name.strip() for name in filled[0][0]]
     rows, lines = [row for row, _ in filled[1:]], [line for _, line in filled[1:]]
     for row, line in zip(rows, lines, strict=True):
@@ -131,16 +149,20 @@ def read_table(path: str | Path, columns: Sequence[str]) -> CsvTable:
                 f"{path}, line {line}: expected {len(header)} cells, as in the header, found {len(row)}; put text "
                 "with commas in quotation marks."
             )
-    table = CsvTable(path, header, rows, lines)
+    table = CsvTable(path, header, rows, lines, remedy)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(f"{path}: expected every column once, found twice: {', '.join(twice)}.")
     missing = [name for name in columns if name not in table]
     if missing:
         table.fail_columns(", ".join(missing))
-    if not rows:
-        raise DataError(f"{path}: expected at least one row under the header, found none.")
+    if rows_needed and not rows:
+        raise DataError(f"{path}: expected at least one row under the header, found none{_then(remedy)}.")
     return table
+
+
+def _then(remedy: str) -> str:
+    return f"; {remedy}" if remedy else ""
 
 
 def named(key: Hashable) -> str:

@@ -1,0 +1,178 @@
+"""Pairs of samples that transport matched, as small pictures: `thumbnails.json`, which is there only if asked for."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import Field, NonNegativeInt, TypeAdapter
+from skimage.segmentation import find_boundaries
+from torch import Tensor
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.distance_table import DistanceTable
+from medsegdist.distance.strongest import MatchedPair
+from medsegdist.files import written_whole
+from medsegdist.report.json_files import Part, read_json
+from medsegdist.report.tables import by_distance, methods_of
+
+FILE_NAME = "thumbnails.json"
+
+SIDE = 128
+"""Pixels of the longer side of a picture: enough to see what is matched."""
+
+GRAYS = 64
+"""Shades of gray in a picture; the noise of more of them would take most of its bytes."""
+
+MOST_PAIRS = 60
+"""Pairs in a report at most, so that it stays a page that can be sent."""
+
+SOURCE_COLOR, TARGET_COLOR = (230, 120, 0), (60, 160, 235)
+"""Of outlines, light enough for dark images and for the eyes of color-blind readers."""
+
+Matches = Mapping[tuple[str, str, str], tuple[MatchedPair, ...]]
+"""The strongest pairs by the names of source, target and method."""
+
+_Png = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+
+
+class PairOfSamples(Part):
+    """Two samples that transport matched.
+
+    Args:
+        mass: that goes from one to the other; all pairs together have 1.
+        source: PNG of the source's sample in base64, its mask outlined.
+        target: likewise of the target's.
+    """
+
+    mass: Annotated[float, Field(gt=0, le=1)]
+    source: _Png
+    target: _Png
+
+
+class MatchedDatasets(Part):
+    """The strongest pairs of a target and its nearest source.
+
+    Args:
+        source: name of the source.
+        target: name of the target.
+        methods: those that find it nearest and match these samples.
+        pairs: the most mass first.
+    """
+
+    source: str
+    target: str
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    pairs: Annotated[tuple[PairOfSamples, ...], Field(min_length=1)]
+
+
+class Thumbnails(Part):
+    """All pictures of a report; they show patients, if the images do.
+
+    Args:
+        format: tells the file from others.
+        version: of the format.
+        matched: target by target.
+        left_out: pairs that were one too many for a page.
+    """
+
+    format: Literal["medsegdist thumbnails"] = "medsegdist thumbnails"
+    version: Literal[1] = 1
+    matched: tuple[MatchedDatasets, ...]
+    left_out: NonNegativeInt = 0
+
+    def save(self, path: str | Path) -> None:
+        """Writes the pictures as JSON, whole or not at all."""
+        with written_whole(path) as file:
+            file.write(self.model_dump_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Thumbnails:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            DataError: it is no such file.
+        """
+        return read_json(path, TypeAdapter(cls), "rank --thumbnails")
+
+
+def draw_thumbnails(
+    table: DistanceTable, targets: Iterable[str], matches: Matches, samples: Mapping[str, SegmentationSamples]
+) -> Thumbnails:
+    """Pictures of the strongest pairs of each target and its nearest source by each method.
+
+    Args:
+        table: says which source is nearest.
+        targets: names of the targets to show.
+        matches: pairs of samples, numbered as in `samples`.
+        samples: by the name of the dataset.
+    """
+    shown: list[MatchedDatasets] = []
+    drawn = left_out = 0
+    for target in targets:
+        for source, methods, pairs in _nearest(table, target, matches):
+            if drawn + len(pairs) > MOST_PAIRS:
+                left_out += len(pairs)
+                continue
+            drawn += len(pairs)
+            pictures = tuple(
+                PairOfSamples(
+                    mass=pair.mass,
+                    source=_drawn(samples[source], pair.source, SOURCE_COLOR),
+                    target=_drawn(samples[target], pair.target, TARGET_COLOR),
+                )
+                for pair in pairs
+            )
+            shown.append(MatchedDatasets(source=source, target=target, methods=methods, pairs=pictures))
+    return Thumbnails(matched=tuple(shown), left_out=left_out)
+
+
+def _nearest(
+    table: DistanceTable, target: str, matches: Matches
+) -> Iterator[tuple[str, tuple[str, ...], tuple[MatchedPair, ...]]]:
+    """Nearest sources with their pairs, and the methods that agree on both."""
+    found: dict[tuple[str, tuple[MatchedPair, ...]], list[str]] = {}
+    for method in methods_of(table, target):
+        source = by_distance(table, target, method)[0].source
+        found.setdefault((source, matches[source, target, method]), []).append(method)
+    for (source, pairs), methods in found.items():
+        if pairs:
+            yield source, tuple(methods), pairs
+
+
+def _drawn(samples: SegmentationSamples, number: int, color: tuple[int, int, int]) -> str:
+    return base64.b64encode(thumbnail(samples.images[number], samples.masks[number], color)).decode()
+
+
+def thumbnail(image: Tensor, mask: Tensor, color: tuple[int, int, int], side: int = SIDE) -> bytes:
+    """A sample as a small PNG with the outline of its mask.
+
+    Args:
+        image: (rows, columns), or (slices, rows, columns), of which the slice with the most foreground is shown.
+        mask: of the same shape.
+        color: red, green and blue of the outline.
+        side: pixels of the longer side.
+    """
+    if image.ndim == 3:
+        fullest = int(mask.flatten(1).sum(1).argmax())
+        image, mask = image[fullest], mask[fullest]
+    pixels = image.cpu().double().numpy()
+    low, high = np.percentile(pixels, [0.5, 99.5])
+    grays = (GRAYS - 1) * ((pixels - low) / (high - low or 1)).clip(0, 1)
+    height, width = pixels.shape
+    size = tuple(max(1, round(side * length / max(height, width))) for length in (width, height))
+    shrunk = Image.fromarray(grays.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    area = Image.fromarray(255 * mask.cpu().numpy().astype(np.uint8)).resize(size, Image.Resampling.BOX)
+    outlined = np.asarray(shrunk).round().astype(np.uint8)
+    # Whatever a pixel holds of the mask counts, lest a small segment vanish, and the outline lies around it.
+    outlined[find_boundaries(np.asarray(area) > 0, mode="outer")] = GRAYS
+    picture = Image.fromarray(outlined)
+    picture.putpalette([level for k in range(GRAYS) for level in [255 * k // (GRAYS - 1)] * 3] + list(color))
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return file.getvalue()
