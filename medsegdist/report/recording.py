@@ -28,7 +28,7 @@ from medsegdist.report.record import (
 )
 from medsegdist.report.software import versions
 
-UNITS = {"window": "of 255", "hounsfield": "HU", "zscore": "standard deviations"}
+UNITS = {"window": "of 255", "hounsfield": "HU", "zscore": "SD"}
 """What intensities are in, by the rule of the preprocessing."""
 
 
