@@ -1,0 +1,98 @@
+"""What `rank` and `distances` leave for a report, `medsegdist report` and `medsegdist figures`."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from medsegdist.report.record import StudyRecord
+from tests.test_cli import run
+from tests.test_cli import study as study
+
+
+def test_a_run_leaves_a_report_and_what_it_is_made_of(study, tmp_path):
+    out = tmp_path / "out"
+    result = run("rank", study, "--method", "gmm2d", "--out", out)
+    assert f"Report: {out / 'report.html'}" in result.stderr
+    assert "Report" not in result.stdout
+    record = StudyRecord.load(out / "study.json")
+    assert (record.name, record.targets, [one.name for one in record.methods]) == ("tiny", ("target",), ["gmm2d"])
+    assert [(one.name, one.patients) for one in record.datasets] == [("target", 3), ("near", 3), ("far", 3)]
+    assert all(len(dataset.mixture.weights) == 5 for dataset in record.datasets)
+    page = (out / "report.html").read_text()
+    assert "For target the nearest source is near, by every method (1 of 1)." in page
+    # From the folder alone the same page is written again, here or elsewhere.
+    shown = run("report", out, "--out", tmp_path / "again.html").stdout
+    assert f"Report: {tmp_path / 'again.html'}" in shown
+    assert (tmp_path / "again.html").read_text() == page
+
+
+def test_no_report_is_written_where_none_is_wanted_and_no_old_one_stays(study, tmp_path):
+    out = tmp_path / "out"
+    for command in ("rank", "distances"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (out / "report.html").write_text("of other distances")
+        result = run(command, study, "--method", "euclidean", "--no-report", "--out", out)
+        assert "Report" not in result.stderr
+        assert not (out / "report.html").exists()
+        assert StudyRecord.load(out / "study.json").datasets[0].mixture is None
+
+
+def test_a_run_that_is_cut_off_leaves_nothing_of_an_earlier_one(study, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run("rank", study, "--method", "euclidean", "--out", out)
+
+    def full(self, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(StudyRecord, "save", full)
+    result = run("rank", study, "--method", "gmm2d", "--out", out, status=2)
+    assert "No space left on device" in result.stderr
+    assert {path.name for path in out.iterdir()} == {"samples", "distances.csv", "comparisons.csv"}
+    assert set(pd.read_csv(out / "distances.csv")["method"]) == {"gmm2d"}
+
+
+def test_pictures_are_there_only_where_they_are_asked_for(study, tmp_path):
+    out = tmp_path / "out"
+    common = ("rank", study, "--method", "euclidean", "--method", "gmm2d", "--out", out)
+    run(*common, "--thumbnails")
+    content = json.loads((out / "thumbnails.json").read_text())
+    assert {(one["source"], one["target"]) for one in content["matched"]} == {("near", "target")}
+    assert sorted(method for one in content["matched"] for method in one["methods"]) == ["euclidean", "gmm2d"]
+    page = (out / "report.html").read_text()
+    assert page.count("<img ") == 2 * sum(len(one["pairs"]) for one in content["matched"]) > 0
+    assert "images of patients</a>: pass it on only to whom the images may go." in page
+    for text in (page, json.dumps([{**one, "pairs": None} for one in content["matched"]])):
+        assert not re.search(r"\bcase[0-2]\b", text)
+    distances = (out / "distances.csv").read_bytes()
+    run(*common)
+    assert not (out / "thumbnails.json").exists()
+    page = (out / "report.html").read_text()
+    assert "<img " not in page
+    assert "This page holds no image and names no case and no patient." in page
+    assert (out / "distances.csv").read_bytes() == distances
+
+
+def test_figures_are_written_for_a_journal(study, tmp_path):
+    run("rank", study, "--method", "gmm2d", "--no-report", "--out", tmp_path / "out")
+    shown = run("figures", tmp_path / "out", "--format", "svg").stdout
+    written = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
+    assert f"{len(written)} files: {tmp_path / 'out' / 'figures'}" in shown
+    assert written == [
+        "distances_gmm2d.svg",
+        "mixtures_near_to_target.svg",
+        "ranking_gmm2d_target.svg",
+        "segments_far.svg",
+        "segments_near.svg",
+        "segments_target.svg",
+        "table_distances_gmm2d.csv",
+        "table_distances_gmm2d.tex",
+    ]
+
+
+@pytest.mark.parametrize("command", ["report", "figures"])
+def test_a_folder_without_a_run_is_one_clear_error(tmp_path, command):
+    result = run(command, tmp_path, status=2)
+    assert "distances.csv: expected a table, found no such file; `medsegdist rank" in " ".join(result.stderr.split())
+    assert list(tmp_path.iterdir()) == []
