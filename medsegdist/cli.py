@@ -164,7 +164,8 @@ def transfer(
             targets=target,
             out=out,
             cache=cache,
-            device=_device(device),
+            # A cluster may have the device that is named where this machine has none.
+            device=device if dask is not None and device != "auto" else _device(device),
             workers=workers,
             dask=dask,
             dry_run=dry_run,

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.errors import ConvergenceError
+from medsegdist.transfer.study import TransferResult
+from medsegdist.transfer.workers import DeviceProcesses
 
 RUNNER = CliRunner()
 
@@ -79,6 +81,49 @@ def test_a_study_is_planned_run_and_kept(study, tmp_path):
     plan = run(study, "--out", out, "--dry-run").stdout
     assert "Plan of small" in plan
     assert "About 0 seconds on cpu" in plan
+
+
+class StandIns(DeviceProcesses):
+    """Processes on CPUs that are numbered as the GPUs they stand for."""
+
+    def __init__(self, devices):
+        super().__init__([device.replace("cuda", "cpu") for device in devices])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("asked", "expected"), [((), {"cpu:0", "cpu:1"}), (("--workers", 3), {f"cpu:{k}" for k in "01"})]
+)
+def test_runs_are_spread_over_all_gpus(asked, expected, study, tmp_path, monkeypatch):
+    run(study, "--out", tmp_path / "one", "--device", "cpu", "--workers", 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("medsegdist.transfer.workers.DeviceProcesses", StandIns)
+    run(study, "--out", tmp_path / "two", *asked)
+    told = [json.loads(line) for line in (tmp_path / "two" / "runs.jsonl").read_text().splitlines()]
+    assert {one["device"] for one in told} == expected
+    for name in ("gains.csv", "controls.csv"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "cuda:0"])
+def test_a_gpu_with_a_number_is_the_only_one(device, study, tmp_path, monkeypatch):
+    seen = []
+
+    def run_study(prepared, *, device, executor, **_):
+        seen.append((device, executor))
+        return TransferResult((), (), (), (), 0)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("medsegdist.transfer.study.run_study", run_study)
+    run(study, "--out", tmp_path, "--device", device)
+    assert seen == [(device, None)]
+
+
+def test_a_cluster_may_have_the_gpu_that_is_not_here(study, tmp_path):
+    result = run(study, "--out", tmp_path, "--device", "cuda:31", "--dask", "tcp://127.0.0.1:9", status=2)
+    assert "expected a Dask scheduler at tcp://127.0.0.1:9, found none" in " ".join(result.stderr.split())
 
 
 def test_one_target_of_one_asks_for(study, tmp_path):

@@ -37,7 +37,7 @@ Workers = Annotated[
     ),
 ]
 TrainingWorkers = Annotated[
-    int | None, typer.Option("--workers", help="Processes that train. [default: one for each core; 1 on a GPU]", min=1)
+    int | None, typer.Option("--workers", help="Processes that train. [default: one for each core, or each GPU]", min=1)
 ]
 Dask = Annotated[
     str | None,

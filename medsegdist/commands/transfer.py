@@ -54,7 +54,7 @@ def transfer(
         out: folder of runs.jsonl, gains.csv, controls.csv, transfer.json and report.html.
         cache: folder of prepared samples; None is below `out`.
         device: where to compute.
-        workers: processes that train; None is one for each core on a CPU, and one on a GPU.
+        workers: processes that train; None is one for each core on a CPU, and one for each GPU.
         dask: address of a Dask scheduler whose workers train instead; on CUDA each run asks for one resource "GPU".
         dry_run: shows the plan and its cost, and trains nothing.
         include_not_converged: also writes gains whose pre-training or baseline did not converge.
@@ -75,20 +75,20 @@ def transfer(
     with progress_bars() as progress:
         study = _prepared(described, chosen, out, cache, progress)
         to_do = [run for run in study.runs if not study.is_done(run)]
-        count = min(_workers(workers, device), max(1, len(to_do)))
+        devices = _devices(workers, device)[: max(1, len(to_do))]
         if not dry_run:
             advance = bar(progress, "Training")
-            with _executor(count, dask, device) as executor:
+            with _executor(devices, dask, device) as executor:
                 result = run_study(
                     study,
-                    device=device,
+                    device=devices[0] if dask is None else device,
                     executor=executor,
                     progress=lambda done, total, _: advance(done, total),
                     steps=_steps_bar(progress) if executor is None else None,
                     include_not_converged=include_not_converged,
                 )
     if dry_run:
-        _show_plan(study, described, device, count, as_json)
+        _show_plan(study, described, devices, as_json)
         return
     bundles = _bundles(study, result, described, chosen, out) if bundle else []
     record_transfer(described, chosen, result, device).save(out / FILE_NAME)
@@ -114,7 +114,8 @@ def _prepared(
         targets=targets,
         sources_of=described.sources_of,
         scale=IntensityScale.of(described.preprocessing),
-        folder=out,
+        # Workers of a cluster have working directories of their own.
+        folder=out.resolve(),
     )
 
 
@@ -125,36 +126,40 @@ def _steps_bar(progress: Progress) -> Callable[[str, int, int], None]:
     )
 
 
-def _executor(count: int, dask: str | None, device: str) -> AbstractContextManager[Executor | None]:
+def _executor(devices: Sequence[str], dask: str | None, device: str) -> AbstractContextManager[Executor | None]:
     """What does the runs; None is this process."""
+    from medsegdist.transfer import workers
+
     if dask is not None:
         from medsegdist.executors import dask_cluster
 
         return dask_cluster(dask, resources={"GPU": 1} if device.startswith("cuda") else None)
-    if count == 1:
+    if len(devices) == 1:
         return nullcontext()
-    from medsegdist.transfer.workers import local_workers
+    if len(set(devices)) == 1:
+        return workers.local_workers(len(devices))
+    return workers.DeviceProcesses(devices)
 
-    return local_workers(count)
 
+def _devices(workers: int | None, device: str) -> tuple[str, ...]:
+    """Of each process that trains."""
+    import torch
 
-def _workers(asked: int | None, device: str) -> int:
     from medsegdist.processes import available_cores
+    from medsegdist.transfer.devices import worker_devices
 
-    if asked is not None:
-        return asked
-    return available_cores() if device == "cpu" else 1
+    return worker_devices(device, workers, cuda_devices=torch.cuda.device_count(), cores=available_cores())
 
 
-def _show_plan(study: TransferStudy, described: Study, device: str, workers: int, as_json: bool) -> None:
+def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], as_json: bool) -> None:
     from medsegdist.data.store import load_samples
     from medsegdist.transfer.cost import estimated_seconds, seconds_per_step
 
     to_do = [run for run in study.runs if not study.is_done(run)]
     sizes = [len(load_samples(directory)) for directory in study.data.values()]
     validation = ceil(max(sizes) * study.options.validation_fraction)
-    pace = seconds_per_step(study.runs[0].recipe, described.preprocessing.grid, device)
-    seconds = estimated_seconds(to_do, pace, validation) / workers
+    pace = seconds_per_step(study.runs[0].recipe, described.preprocessing.grid, devices[0])
+    seconds = estimated_seconds(to_do, pace, validation) / len(devices)
     kinds = Counter(run.kind for run in study.runs)
     left = Counter(run.kind for run in to_do)
     if as_json:
@@ -170,7 +175,7 @@ def _show_plan(study: TransferStudy, described: Study, device: str, workers: int
             }
             for run in study.runs
         ]
-        cost = {"seconds_per_step": pace, "workers": workers, "seconds": seconds}
+        cost = {"seconds_per_step": pace, "workers": len(devices), "seconds": seconds}
         typer.echo(json.dumps({"study": described.name, "runs": plan, "estimate": cost}, indent=2))
         return
     table = Table("Runs", title=f"Plan of {escape(described.name)}", title_justify="left")
@@ -181,9 +186,10 @@ def _show_plan(study: TransferStudy, described: Study, device: str, workers: int
         table.add_row(kind.replace("_", "-"), str(count), str(left[kind]), f"{steps:,}")
     console = Console()
     console.print(table)
+    where = ", ".join(dict.fromkeys(devices))
     console.print(
-        f"About {_duration(seconds)} on {device} with {workers} at a time, at {1000 * pace:.0f} ms a step as measured "
-        "now. Trainings that collapse are repeated, and take as long again."
+        f"About {_duration(seconds)} on {where} with {len(devices)} at a time, at {1000 * pace:.0f} ms a step as "
+        "measured now. Trainings that collapse are repeated, and take as long again."
     )
 
 

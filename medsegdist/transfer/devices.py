@@ -1,4 +1,4 @@
-"""The device that a caller asks for."""
+"""The device that a caller asks for, and those of the processes that train."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def check_device(device: torch.device | str) -> torch.device:
                 f"expected the CUDA device '{found}', found {count} CUDA devices on this machine; use the device 'cpu'."
             )
     return found
+
+
+def worker_devices(device: str, workers: int | None, *, cuda_devices: int, cores: int) -> tuple[str, ...]:
+    """The device of each process that trains.
+
+    Args:
+        device: "cpu", "cuda:1" ... for that one alone; "cuda" for all CUDA devices in turn.
+        workers: how many processes; None is one for each core on the CPU, for each CUDA device with "cuda", else one.
+        cuda_devices: how many there are.
+        cores: of the CPU that may be used.
+    """
+    if device == "cuda" and cuda_devices > 1:
+        return tuple(f"cuda:{k % cuda_devices}" for k in range(workers or cuda_devices))
+    return (device,) * (workers or (cores if device == "cpu" else 1))

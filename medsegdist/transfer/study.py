@@ -218,7 +218,13 @@ def _work_off(
 
 def _written_down(study: TransferStudy, assignment: Assignment, future: Future[dict[str, Any]]) -> str | None:
     """Why the run failed, if it did."""
-    run, error = assignment.run, future.exception()
+    run = assignment.run
+    if future.cancelled():
+        raise MedSegDistError(
+            f"{run.title}: the run was canceled from elsewhere; is the cluster still there? Start the study again: "
+            "finished runs are kept, and begun ones go on."
+        )
+    error = future.exception()
     if error is None:
         study.journal.append(future.result())
         forget_state(assignment)
