@@ -18,7 +18,7 @@ from medsegdist.transfer.training import train
 from medsegdist.transfer.workers import InThisProcess
 from tests.transfer.making import disks
 from tests.transfer.studies import TARGETS, datasets, lines, main, rows, study
-from tests.transfer.test_training import Exploding
+from tests.transfer.test_training import Exploding, Greedy
 
 
 @pytest.mark.slow
@@ -146,6 +146,71 @@ def test_a_lost_worker_ends_the_study_in_words(tmp_path):
         MedSegDistError, match=r"a worker process ended before .* with fewer workers: finished runs are"
     ):
         run_study(study(tmp_path), executor=Broken())
+
+
+def test_a_run_that_is_canceled_from_elsewhere_ends_the_study_in_words(tmp_path):
+    class Canceling(InThisProcess):
+        def submit(self, fn, /, *args, **kwargs):
+            future = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+            return future
+
+    message = r"baseline near, seed 0: the run was canceled from elsewhere; .* Start the study again: finished runs are"
+    with pytest.raises(MedSegDistError, match=message):
+        run_study(study(tmp_path), executor=Canceling())
+
+
+def test_a_damaged_state_fails_its_run_only_and_says_what_to_delete(finished, tmp_path):
+    prepared = study(tmp_path)
+    run = next(run for run in prepared.runs if (run.kind, run.source) == ("pretraining", "other"))
+    state = prepared.assignment(run, "cpu").checkpoint
+    state.write_bytes(b"PK\x03\x04 half a checkpoint")
+    result = run_study(prepared)
+    assert [title for title, _ in result.failed] == [
+        run.title,
+        *(f"fine-tuning other -> {target}, seed 0" for target in TARGETS),
+    ]
+    assert f"{state}: this file of training state is damaged" in result.failed[0][1]
+    assert len(rows(tmp_path / "gains.csv")) == 6
+    kept = lines(tmp_path)
+    state.unlink()
+    assert run_study(study(tmp_path)).failed == ()
+    assert lines(tmp_path)[: len(kept)] == kept
+    assert (tmp_path / "gains.csv").read_bytes() == (finished[0] / "gains.csv").read_bytes()
+
+
+def test_damaged_weights_fail_what_starts_from_them_and_say_what_to_delete(tmp_path):
+    changes = {"seeds": (0,), "steps": 2, "fine_tuning_steps": 2}
+    run_study(study(tmp_path, **changes))
+    before = (tmp_path / "gains.csv").read_bytes()
+    run = next(run for run in study(tmp_path, **changes).runs if (run.kind, run.source) == ("pretraining", "other"))
+    weights = tmp_path / "runs" / f"{run.key}.weights.pt"
+    weights.write_bytes(weights.read_bytes()[:-500])
+    journal = (tmp_path / "runs.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "runs.jsonl").write_text("".join(line for line in journal if '"fine_tuning"' not in line))
+    result = run_study(study(tmp_path, **changes))
+    assert {title for title, _ in result.failed} == {f"fine-tuning other -> {target}, seed 0" for target in TARGETS}
+    assert all(f"{weights}: this file of weights is damaged" in reason for _, reason in result.failed)
+    assert all("delete it to train anew" in reason for _, reason in result.failed)
+    weights.unlink()
+    assert run_study(study(tmp_path, **changes)).failed == ()
+    assert (tmp_path / "gains.csv").read_bytes() == before
+
+
+def test_a_device_without_memory_for_a_batch_gets_a_smaller_one_and_runs_jsonl_says_so(tmp_path, monkeypatch):
+    def cramped(*args, **options):
+        return train(*args, **{**options, "make_network": lambda: Greedy(2)})
+
+    monkeypatch.setattr("medsegdist.transfer.proven.train", cramped)
+    prepared = study(tmp_path, seeds=(0,), control=False)
+    monkeypatch.setattr("medsegdist.transfer.performing.save_weights", lambda *_: None)
+    run_study(prepared)
+    told = [line for line in lines(tmp_path) if line["kind"] in ("baseline", "pretraining")]
+    assert len(told) == 5
+    for line in told:
+        assert (line["status"], line["batch_size"]) == ("done", 2)
+        assert line["notes"] == ["The batch size was lowered from 4 to 2: the device's memory did not hold more."]
 
 
 def test_two_processes_on_one_study_are_one_too_many(tmp_path, monkeypatch):

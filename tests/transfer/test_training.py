@@ -39,6 +39,30 @@ def test_volumes_are_learned_from_patches():
     assert result.dice > 0.8
 
 
+class Pointwise(nn.Module):
+    """Judges every point by itself, and notes the shapes that it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def forward(self, images):
+        self.shapes.append(tuple(images.shape))
+        return images + 0.25
+
+
+def test_windows_that_slide_over_a_volume_cover_it_once_put_together():
+    samples = disks(grid=(10, 13, 9), slices=1)
+    whole, windowed = Pointwise(), Pointwise()
+    expected = evaluate(whole, samples, range(5), quick())
+    found = evaluate(windowed, samples, range(5), quick(patch_size=(4, 8, 8)))
+    assert set(whole.shapes) == {(4, 1, 10, 13, 9), (1, 1, 10, 13, 9)}
+    assert {shape[1:] for shape in windowed.shapes} == {(1, 4, 8, 8)}
+    assert max(shape[0] for shape in windowed.shapes) <= 4
+    assert found == expected
+    assert 0.1 < found.dice < 1
+
+
 def test_the_result_is_that_of_the_best_validation():
     samples, recipe = disks(), quick(steps=12, learning_rate=0.05)
     split = halves(samples)
@@ -196,7 +220,7 @@ class Greedy(nn.Module):
 
     def forward(self, images):
         if self.training and len(images) > self.most:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
         return images * self.scale
 
 
