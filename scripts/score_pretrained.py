@@ -4,10 +4,11 @@
     medsegdist transfer STUDY.yaml --out DIR
     python scripts/score_pretrained.py STUDY.yaml DIR
 
-LogME, GBC, CC-FV and NCE look at the networks that the study pre-trained (those of one seed) on the patients that a
-target trains on; Task2Vec at what each dataset asks of one of these networks; DeepSets at the features of segments.
-They go into DIR/scores.csv, with the columns of distances.csv that `medsegdist agreement` reads. Of a score more is
-better, so its negative is the distance.
+LogME, GBC, CC-FV and NCE look at the networks that the study pre-trained, on the patients that a target trains on;
+Task2Vec at what each dataset asks of one of these networks; DeepSets at the features of segments. Each is the mean over
+the study's seeds, as the gain of a pair is.
+They go into DIR/scores.csv, with the columns of distances.csv that `medsegdist agreement` reads. LogME, GBC, CC-FV and
+NCE are scores of which more is better: they stand in the column `score`, and their negatives in `distance`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -42,8 +44,11 @@ from medsegdist.transfer.splits import split_target
 PIXELS = 2000
 """Pixels that a score is computed from, drawn evenly from foreground and background."""
 
-PROBED = 48
-"""Samples of a dataset that Task2Vec looks at."""
+SCORES = ("logme", "gbc", "cc_fv", "nce")
+"""Of these, more is better."""
+
+PROBED, DRAWS = 48, 8
+"""Samples of a dataset that Task2Vec looks at, and how often it draws labels of each."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,11 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("study", type=Path, help="STUDY.yaml, of slices")
     parser.add_argument("folder", type=Path, help="what `medsegdist transfer` wrote")
     parser.add_argument("--cache", type=Path, help="folder of prepared samples; DIR/samples by default")
-    parser.add_argument("--seed", type=int, help="whose pre-trainings are scored; the study's first by default")
     options = parser.parse_args(arguments)
     study = load_study(options.study)
-    seed = study.transfer.seeds[0] if options.seed is None else options.seed
-    networks = _networks(options.folder, seed)
+    networks = {seed: _networks(options.folder, seed) for seed in study.transfer.seeds}
     datasets = {
         manifest.name: load_dataset_samples(
             manifest, study.preprocessing, cache=options.cache or options.folder / "samples"
@@ -63,13 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for manifest in study.datasets
     }
     rows = [
-        *_network_scores(study, networks, datasets, seed),
-        *_between(study, "task2vec", _task_vectors(study, networks, datasets)),
+        *(row for seed, found in networks.items() for row in _network_scores(study, found, datasets, seed)),
+        *(row for found in networks.values() for row in _task2vec(study, found, datasets)),
         *_deep_sets(study, datasets),
     ]
+    keys = ["source", "target", "method"]
+    table = pd.DataFrame(rows, columns=[*keys, "distance"]).groupby(keys, sort=False, as_index=False).mean()
     with written_whole(options.folder / "scores.csv") as file:
-        pd.DataFrame(rows, columns=["source", "target", "method", "distance"]).to_csv(file, index=False)
-    print(f"{len(rows)} scores of {len(networks)} networks: {options.folder / 'scores.csv'}")
+        table["score"] = -table["distance"].where(table["method"].isin(SCORES))
+        table.to_csv(file, index=False, float_format="%.10g")
+    print(f"{len(table)} scores of {sum(map(len, networks.values()))} networks: {options.folder / 'scores.csv'}")
 
 
 def _networks(folder: Path, seed: int) -> dict[str, nn.Module]:
@@ -100,13 +106,13 @@ def _network_scores(
             picked = _evenly(labels.flatten())
             flat = features.movedim(1, -1).flatten(0, -2)[picked]
             cases = [one.movedim(0, -1)[label] for one, label in zip(features, labels, strict=True) if label.sum() > 1]
-            scores = {
-                "logme": log_maximum_evidence(flat, labels.flatten()[picked]),
-                "gbc": gaussian_bhattacharyya(flat, labels.flatten()[picked]),
-                "cc_fv": cc_fv([LayerFeatures(cases, flat)]),
-                "nce": negative_conditional_entropy((logits > 0).flatten(), (masks > 0).flatten()),
-            }
-            rows += [(source, target, method, -score) for method, score in scores.items()]
+            scores = (
+                log_maximum_evidence(flat, labels.flatten()[picked]),
+                gaussian_bhattacharyya(flat, labels.flatten()[picked]),
+                cc_fv([LayerFeatures(cases, flat)]),
+                negative_conditional_entropy((logits > 0).flatten(), (masks > 0).flatten()),
+            )
+            rows += [(source, target, method, -score) for method, score in zip(SCORES, scores, strict=True)]
     return rows
 
 
@@ -145,10 +151,10 @@ def _evenly(labels: Tensor) -> Tensor:
     return torch.cat([one[:least] for one in picked])
 
 
-def _task_vectors(
+def _task2vec(
     study: Study, networks: dict[str, nn.Module], datasets: dict[str, SegmentationSamples]
-) -> dict[str, Tensor]:
-    """What each dataset asks of the first network; its last layer is trained on each of them."""
+) -> list[tuple[str, str, str, float]]:
+    """How differently datasets ask of the first network; its last layer is trained on each of them."""
     first = next(iter(networks.values()))
     vectors = {}
     for name, samples in datasets.items():
@@ -165,20 +171,20 @@ def _task_vectors(
         others = [key for key, parameter in probe.named_parameters() if id(parameter) not in own]
         vectors[name] = task_embedding(
             probe,
-            [(images, masks)],
-            lambda logits, label: binary_cross_entropy_with_logits(logits, label, reduction="sum"),
-            draw=lambda logits: torch.bernoulli(logits.sigmoid()),
+            [(images, masks)] * DRAWS,
+            partial(binary_cross_entropy_with_logits, reduction="sum"),
+            draw=partial(_drawn, torch.Generator().manual_seed(0)),
             parameters=others,
         )
-    return vectors
-
-
-def _between(study: Study, method: str, vectors: dict[str, Tensor]) -> list[tuple[str, str, str, float]]:
     return [
-        (source, target, method, task_distance(vectors[source], vectors[target]))
+        (source, target, "task2vec", task_distance(vectors[source], vectors[target]))
         for target in study.targets
         for source in study.sources_of(target)
     ]
+
+
+def _drawn(generator: torch.Generator, logits: Tensor) -> Tensor:
+    return torch.bernoulli(logits.sigmoid(), generator=generator)
 
 
 def _deep_sets(study: Study, datasets: dict[str, SegmentationSamples]) -> list[tuple[str, str, str, float]]:
