@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -86,6 +87,15 @@ def test_a_device_is_free_again_after_a_run_that_failed(tmp_path):
         assert all(isinstance(one.exception(), ConvergenceError) for one in failed)
         found = [one.result() for one in [processes.submit(meet, Asked(tmp_path), 2) for _ in range(2)]]
         assert sorted(device for device, _ in found) == list(STAND_INS[:2])
+
+
+def die(asked):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_dies_is_told_of():
+    with DeviceProcesses(STAND_INS[:1]) as processes:
+        assert isinstance(processes.submit(die, Asked(Path())).exception(), BrokenProcessPool)
 
 
 def interrupted(folder):
