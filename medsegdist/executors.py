@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import contextmanager
+from itertools import islice
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -19,9 +20,22 @@ from medsegdist.errors import MedSegDistError, MissingDependencyError
 from medsegdist.processes import LocalProcesses
 from medsegdist.threads import one_thread
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 K = TypeVar("K", bound=Hashable)
+P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+AT_ONCE = 256
+"""Tasks that an executor is given before the first of them is done."""
+
+AT_ONCE_PER_THREAD = 3
+"""The same for each thread of a Dask cluster: one is computed while the next ones arrive."""
+
+FEWEST_AT_ONCE = 16
+"""The same for a whole Dask cluster, so that one which grows by what waits for it sees something wait."""
 
 
 def run_tasks(
@@ -96,7 +110,7 @@ def dask_cluster(address: str, *, retries: int = 2, resources: Mapping[str, floa
             "workers with `dask worker`."
         ) from error
     with client:
-        executor = client.get_executor(pure=False, retries=retries, resources=dict(resources or {}))
+        executor = _DaskWorkers(client, pure=False, retries=retries, resources=dict(resources or {}))
         try:
             yield executor
             executor.shutdown()
@@ -109,6 +123,26 @@ def dask_cluster(address: str, *, retries: int = 2, resources: Mapping[str, floa
             ) from error
         finally:
             executor.shutdown(wait=False)
+
+
+class _DaskWorkers(Executor):
+    """The workers of a Dask cluster, and how many tasks they should be given at once."""
+
+    def __init__(self, client: Client, **options: Any) -> None:
+        self._client = client
+        self._executor: Executor = client.get_executor(**options)
+
+    @property
+    def at_once(self) -> int:
+        """Some for each thread there is now: the scheduler holds what a task takes from its submission to its end."""
+        threads: dict[str, int] = self._client.nthreads()
+        return max(FEWEST_AT_ONCE, AT_ONCE_PER_THREAD * sum(threads.values()))
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._executor.shutdown(wait)
 
 
 class Packed(Generic[T]):
@@ -154,17 +188,24 @@ def _here(executor: Executor | None, spent: float, done: int, left: int) -> bool
 def _elsewhere(
     executor: Executor, function: Callable[..., R], tasks: Mapping[K, tuple[Any, ...]], doing: Callable[[K], str]
 ) -> Iterator[tuple[K, R]]:
-    """The results as they come in."""
-    pending = {}
+    """The results as they come in. A task is handed over when it will soon be begun, for it is copied on the way."""
+    waiting = iter(tasks.items())
+    pending: dict[Future[Packed[R]], K] = {}
     try:
-        for key, arguments in tasks.items():
-            with _fetched(doing(key)):
-                pending[executor.submit(_run, doing(key), Packed((function, arguments)))] = key
-        for future in as_completed(list(pending)):
-            key = pending.pop(future)  # and with it the packed result
-            with _fetched(doing(key)):
-                result = future.result().value
-            yield key, result
+        while True:
+            with _fetched("the workers of the Dask cluster"):
+                free = (executor.at_once if isinstance(executor, _DaskWorkers) else AT_ONCE) - len(pending)
+            for key, arguments in islice(waiting, max(free, 0)):
+                with _fetched(doing(key)):
+                    pending[executor.submit(_run, doing(key), Packed((function, arguments)))] = key
+            if not pending:
+                return
+            ready = wait(pending, return_when=FIRST_COMPLETED).done
+            for future in [future for future in pending if future in ready]:
+                key = pending.pop(future)  # and with it the packed result
+                with _fetched(doing(key)):
+                    result = future.result().value
+                yield key, result
     finally:
         if pending and isinstance(executor, LocalProcesses):
             executor.end()

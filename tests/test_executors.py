@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from medsegdist.errors import DataError, MedSegDistError, MissingDependencyError
-from medsegdist.executors import Packed, dask_cluster, run_tasks
+from medsegdist.executors import AT_ONCE_PER_THREAD, Packed, dask_cluster, run_tasks
 from medsegdist.processes import LocalProcesses
 
 
@@ -65,6 +66,58 @@ def test_results_keep_the_order_of_their_tasks():
     with ThreadPoolExecutor(3) as executor:
         for found in (run(None, halved, tasks), run(executor, halved, tasks)):
             assert list(found.items()) == [(5, 2.5), (3, 1.5), (8, 4.0), (1, 0.5)]
+
+
+class Counting(ThreadPoolExecutor):
+    """Counts the tasks that it was given and has not done."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.lock, self.left, self.most = threading.Lock(), 0, 0
+
+    def submit(self, function, /, *args):
+        self.count(1)
+        future = super().submit(function, *args)
+        future.add_done_callback(lambda _: self.count(-1))
+        return future
+
+    def count(self, step):
+        with self.lock:
+            self.left += step
+            self.most = max(self.most, self.left)
+
+
+def last_comes_first(number):
+    time.sleep(0.002 * (9 - number % 10))
+    return number / 2
+
+
+def test_few_tasks_are_with_an_executor_at_once_and_results_keep_their_order(monkeypatch):
+    monkeypatch.setattr("medsegdist.executors.AT_ONCE", 5)
+    tasks, seen = {key: (key,) for key in range(40)}, []
+    with Counting() as executor:
+        assert list(run(executor, last_comes_first, tasks, done=seen.append).items()) == [(k, k / 2) for k in range(40)]
+    assert executor.most == 5
+    assert sorted(seen) == list(tasks)
+
+
+@pytest.mark.slow
+def test_a_dask_scheduler_holds_a_few_tasks_for_each_thread_and_no_more(monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("medsegdist.executors.FEWEST_AT_ONCE", 4)
+    held = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+
+        def look(key):
+            held.append(sum(task.state != "released" for task in list(cluster.scheduler.tasks.values())))
+
+        with dask_cluster(cluster.scheduler_address) as executor:
+            assert executor.at_once == 2 * AT_ONCE_PER_THREAD
+            found = run(executor, last_comes_first, {key: (key,) for key in range(40)}, done=look)
+    assert list(found.items()) == [(k, k / 2) for k in range(40)]
+    # One is fetched, and those before it may be on their way out.
+    assert max(held) <= 2 * 2 * AT_ONCE_PER_THREAD
 
 
 def test_an_error_names_its_task_and_cancels_the_others():
