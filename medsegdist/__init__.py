@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medsegdist.distance.dataset_distance import DatasetDistance, Distance
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.distance.expectation_maximization import fit_mixture
+    from medsegdist.distance.feature_scale import FeatureScale, joint_scale
     from medsegdist.distance.mask_metrics import (
         CosineMetric,
         DiceMetric,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from medsegdist.distance.mixture_transport import mixture_wasserstein
     from medsegdist.distance.multiclass import MulticlassDistance, multiclass_distance
     from medsegdist.distance.ranking import compare_all, rank_sources
+    from medsegdist.distance.scales import Scales
     from medsegdist.distance.transport import Transport, solve_transport
     from medsegdist.errors import (
         ConvergenceError,
@@ -71,6 +73,7 @@ __all__ = [
     "EuclideanMetric",
     "FakeClassGmmMetric",
     "FakeClassMetric",
+    "FeatureScale",
     "FingerprintMetric",
     "GaussianMixture",
     "GmmMetric",
@@ -88,6 +91,7 @@ __all__ = [
     "PixelsMetric",
     "Preprocessing",
     "PreprocessingMismatchError",
+    "Scales",
     "SegmentationSamples",
     "SlicedMetric",
     "Study",
@@ -98,6 +102,7 @@ __all__ = [
     "compare_all",
     "dask_cluster",
     "fit_mixture",
+    "joint_scale",
     "load_class_samples",
     "load_dataset",
     "load_dataset_samples",
@@ -125,6 +130,7 @@ _NAMES_OF_MODULE = {
     "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance"),
     "medsegdist.distance.distance_table": ("DistanceTable",),
     "medsegdist.distance.expectation_maximization": ("fit_mixture",),
+    "medsegdist.distance.feature_scale": ("FeatureScale", "joint_scale"),
     "medsegdist.distance.mask_metrics": (
         "CosineMetric",
         "DiceMetric",
@@ -145,6 +151,7 @@ _NAMES_OF_MODULE = {
     "medsegdist.distance.mixture_transport": ("mixture_wasserstein",),
     "medsegdist.distance.multiclass": ("MulticlassDistance", "multiclass_distance"),
     "medsegdist.distance.ranking": ("compare_all", "rank_sources"),
+    "medsegdist.distance.scales": ("Scales",),
     "medsegdist.distance.transport": ("Transport", "solve_transport"),
     "medsegdist.errors": (
         "ConvergenceError",
