@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
+from scipy.optimize import linear_sum_assignment, linprog
 from scipy.stats import wasserstein_distance
 
 from medsegdist.distance.transport import solve_transport
@@ -99,6 +99,37 @@ def test_twenty_problems_of_a_size_are_solved_to_the_certified_optimum(n):
         else:
             assert transport.value == pytest.approx(of_default, rel=1e-9)
     assert stopped == {500: 0}.get(n, 20)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6, 1e12])
+def test_tiny_and_huge_costs_have_the_same_plan(scale):
+    cost, a, b = random_problem(60, 50, seed=1)
+    usual, found = solve_transport(cost, a, b), solve_transport(scale * cost, a, b)
+    assert found.value == pytest.approx(scale * usual.value, rel=1e-9)
+    assert found.optimality_gap < 1e-9
+    again = solve_transport(scale * cost, a, b, start=(found.source_potential, found.target_potential))
+    assert again.value == pytest.approx(found.value, rel=1e-9)
+
+
+@pytest.mark.parametrize("huge", [1e3, 1e5, 1e7])
+def test_pairs_that_cost_a_fortune_are_left_alone(huge):
+    """The trap of POT's issue 229: a few huge entries in the cost, a plan that is not optimal, and no word of it."""
+    rng = np.random.default_rng(0)
+    cost = rng.uniform(0, 1, (80, 80))
+    cost[rng.random((80, 80)) < 0.3] = huge
+    rows, columns = linear_sum_assignment(cost)
+    uniform = torch.ones(80, dtype=torch.float64)
+    transport = solve_transport(torch.from_numpy(cost), uniform, uniform)
+    assert transport.value == pytest.approx(cost[rows, columns].mean(), rel=1e-9)
+    assert transport.optimality_gap < 1e-6
+
+
+def test_a_plan_that_proves_not_optimal_is_refused_though_the_simplex_is_content(monkeypatch):
+    cost, a, b = random_problem(30, 20, seed=2)
+    _, log = ot.emd(a.numpy() / a.numpy().sum(), b.numpy() / b.numpy().sum(), cost.numpy(), log=True)
+    monkeypatch.setattr(ot, "emd", lambda a, b, cost, **options: (np.outer(a, b), log))
+    with pytest.raises(ConvergenceError, match=r"30 and 20 points may lie, relatively, [0-9.e+-]+ above the optimum"):
+        solve_transport(cost, a, b)
 
 
 def test_a_stop_before_the_optimum_raises():
