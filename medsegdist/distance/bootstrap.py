@@ -12,7 +12,7 @@ from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, ImagePair
-from medsegdist.distance.mask_metrics import MaskMetric, PairwiseMetric, ResamplingMetric
+from medsegdist.distance.mask_metrics import MaskMetric, PairwiseMetric, RepeatableMetric, ResamplingMetric
 from medsegdist.distance.resampling import Resamples, resample_patients
 
 
@@ -88,6 +88,7 @@ def resampled_values(
     """Distances of the replicates of two datasets, the b-th of one to the b-th of the other.
 
     Every transport starts from the dual potentials of the datasets as they are; nothing of the images is read again.
+    Metrics that have a cheaper way for replicates go it, for the first pair like for all others.
 
     Args:
         distances: by the name of the method.
@@ -106,6 +107,11 @@ def resampled_values(
     starts: dict[str, tuple[Tensor, Tensor]] = {}
     image_start: tuple[Tensor, Tensor] | None = None
     values: dict[str, list[float]] = {method: [] for method in distances}
+    repeated = {
+        method: distance.metric.repeated(sources[method].summaries[0], targets[method].summaries[0])
+        for method, distance in distances.items()
+        if isinstance(distance.metric, RepeatableMetric)
+    }
     for b in range(len(first)):
         rows, columns = first.drawn(b), second.drawn(b)
         part = ImagePair(
@@ -119,7 +125,10 @@ def resampled_values(
                 mask_cost = mask_costs[method][rows][:, columns]
             else:
                 summaries = sources[method].summaries[b], targets[method].summaries[b]
-                mask_cost = distance.metric.compare(*summaries, part.image_cost)
+                if method in repeated:
+                    mask_cost = repeated[method](*summaries)
+                else:
+                    mask_cost = distance.metric.compare(*summaries, part.image_cost)
             start = starts.get(method)
             transport, *terms = distance.solve(
                 part, mask_cost, None if start is None else (start[0][rows], start[1][columns])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
@@ -14,6 +15,12 @@ BLOCK_BYTES = 32 * 2**20
 
 CANCELLATION = 1e-7
 """Where a squared distance is this small beside the squared norms it is the difference of, it is computed anew."""
+
+PAIR_BYTES = 40
+"""What the direct difference of two images takes for each pixel, or that of two segments for each pixel of one."""
+
+ENTRY_BYTES = 16
+"""Of a sparse matrix, for each number that is not 0."""
 
 SPARSE_SLOWDOWN = 40
 """How much slower one multiplication is in a sparse product than in a dense one (measured on one thread: 14 to 59)."""
@@ -44,7 +51,7 @@ def image_cost(source: Tensor, target: Tensor, *, block_bytes: int = BLOCK_BYTES
         for columns in _column_blocks(a.shape[1], len(a) + len(b), block_bytes)
     )
     distance, close = _gram_distances(blocks, len(a), len(b), a.device)
-    for pairs in close.split(max(1, block_bytes // (16 * a.shape[1]))):
+    for pairs in close.split(max(1, block_bytes // (PAIR_BYTES * a.shape[1]))):
         rows, columns = pairs.T
         difference = a[rows].to(torch.float64) - b[columns].to(torch.float64)
         distance[rows, columns] = difference.square().sum(dim=1).sqrt()
@@ -59,24 +66,24 @@ def segment_cost(source: sparse.csr_array, target: sparse.csr_array, *, block_by
     Args:
         source: (n, pixels) float64.
         target: (m, pixels) float64.
-        block_bytes: as for :func:`image_cost`.
+        block_bytes: what the pixels that are multiplied at once may take.
 
     Returns:
         (n, m) float64 CPU tensor, as accurate as :func:`image_cost`.
     """
     n, m = source.shape[0], target.shape[0]
     per_pixel_a, per_pixel_b = source.count_nonzero(axis=0), target.count_nonzero(axis=0)
-    support = np.flatnonzero(per_pixel_a + per_pixel_b)
+    per_pixel = per_pixel_a + per_pixel_b
+    support = np.flatnonzero(per_pixel)
+    # A part is there twice, beside dense blocks of half the size.
+    parts = list(_parts(np.cumsum(per_pixel[support]), block_bytes // (4 * ENTRY_BYTES)))
     if SPARSE_SLOWDOWN * float(np.dot(per_pixel_a, per_pixel_b)) < n * m * len(support):
-        distance, close = _sparse_distances(source, target)
+        distance, close = _sparse_distances(source, target, [support[part] for part in parts])
     else:
-        columns_a, columns_b = source.tocsc()[:, support], target.tocsc()[:, support]
-        blocks = (
-            (torch.from_numpy(columns_a[:, columns].toarray()), torch.from_numpy(columns_b[:, columns].toarray()))
-            for columns in _column_blocks(len(support), n + m, block_bytes)
-        )
+        blocks = (block for part in parts for block in _dense_blocks(source, target, support[part], block_bytes // 2))
         distance, close = _gram_distances(blocks, n, m, torch.device("cpu"))
-    for pairs in close.split(4096):
+    longest = int(max(np.diff(source.indptr).max(), np.diff(target.indptr).max(), 1))
+    for pairs in close.split(max(1, block_bytes // (2 * PAIR_BYTES * longest))):
         rows, columns = pairs.numpy().T
         difference = source[rows] - target[columns]
         distance[rows, columns] = torch.from_numpy(np.sqrt(difference.multiply(difference).sum(axis=1)))
@@ -105,16 +112,46 @@ def _gram_distances(
     return squared.clamp_(min=0).sqrt_(), close.nonzero()
 
 
-def _sparse_distances(source: sparse.csr_array, target: sparse.csr_array) -> tuple[Tensor, Tensor]:
-    """The same from one sparse product."""
-    squared_norm_a = np.asarray(source.multiply(source).sum(axis=1))[:, None]
-    squared_norm_b = np.asarray(target.multiply(target).sum(axis=1))[None, :]
-    squared = (source @ target.T).toarray()
+def _parts(entries: NDArray[np.int64], limit: int) -> Iterator[slice]:
+    """Runs of pixels with at most `limit` entries together, or of one with more; `entries` are counted up."""
+    start = 0
+    while start < len(entries):
+        before = int(entries[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(entries, before + limit, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def _dense_blocks(
+    source: sparse.csr_array, target: sparse.csr_array, pixels: NDArray[np.int64], block_bytes: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The columns of some pixels as dense blocks."""
+    low, high = pixels[0], pixels[-1] + 1
+    sides = [side[:, low:high].tocsc() for side in (source, target)]
+    for columns in _column_blocks(len(pixels), source.shape[0] + target.shape[0], block_bytes):
+        a, b = (torch.from_numpy(side[:, pixels[columns] - low].toarray()) for side in sides)
+        yield a, b
+
+
+def _sparse_distances(
+    source: sparse.csr_array, target: sparse.csr_array, parts: Iterable[NDArray[np.int64]]
+) -> tuple[Tensor, Tensor]:
+    """The same from sparse products of some pixels each."""
+    squared_norm_a, squared_norm_b = _squared_norms(source)[:, None], _squared_norms(target)[None, :]
+    squared = np.zeros((source.shape[0], target.shape[0]))
+    for pixels in parts:
+        low, high = pixels[0], pixels[-1] + 1
+        squared += (source[:, low:high] @ target[:, low:high].T).toarray()
     squared *= -2
     squared += squared_norm_a
     squared += squared_norm_b
     close = np.argwhere(squared <= CANCELLATION * (squared_norm_a + squared_norm_b))
     return torch.from_numpy(np.sqrt(np.maximum(squared, 0))), torch.from_numpy(close)
+
+
+def _squared_norms(rows: sparse.csr_array) -> NDArray[np.float64]:
+    """(n,) without a copy of the entries."""
+    return np.array([np.dot(row, row) for row in np.split(rows.data, rows.indptr[1:-1])])
 
 
 def _column_blocks(pixels: int, rows: int, block_bytes: int) -> Iterator[slice]:

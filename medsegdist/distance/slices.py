@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import ot
 from torch import Tensor
+
+from medsegdist.distance.image_cost import BLOCK_BYTES
+
+IN_CACHE = 4 * 2**20
+"""Larger blocks take nearly twice as long."""
+
+COPIES = 14
+"""Numbers that POT holds at once for every point and direction (measured with POT 0.9.7: 12.7)."""
 
 
 def slice_directions(dimensions: int, count: int, seed: int) -> np.ndarray:
@@ -28,7 +38,13 @@ def slice_directions(dimensions: int, count: int, seed: int) -> np.ndarray:
 
 
 def sliced_wasserstein(
-    points: Tensor, masses: Tensor, other_points: Tensor, other_masses: Tensor, directions: np.ndarray
+    points: Tensor,
+    masses: Tensor,
+    other_points: Tensor,
+    other_masses: Tensor,
+    directions: np.ndarray,
+    *,
+    block_bytes: int = BLOCK_BYTES,
 ) -> float:
     """Root mean square, over directions, of W2 between projections (Bonneel et al. 2015), not squared.
 
@@ -40,6 +56,12 @@ def sliced_wasserstein(
         other_points: (m, d) float64.
         other_masses: (m,) positive, sum to 1.
         directions: (d, directions) unit vectors.
+        block_bytes: what is computed at once takes no more, or what one direction takes.
     """
-    arrays = (one.cpu().numpy() for one in (points, other_points, masses, other_masses))
-    return float(ot.sliced_wasserstein_distance(*arrays, projections=directions, p=2))
+    arrays = [one.cpu().numpy() for one in (points, other_points, masses, other_masses)]
+    width = max(1, min(block_bytes, IN_CACHE) // (8 * COPIES * (len(points) + len(other_points))))
+    total = 0.0
+    for start in range(0, directions.shape[1], width):
+        block = directions[:, start : start + width]
+        total += block.shape[1] * float(ot.sliced_wasserstein_distance(*arrays, projections=block, p=2)) ** 2
+    return math.sqrt(total / directions.shape[1])

@@ -54,11 +54,11 @@ def test_the_separable_kernel_is_the_kernel_of_the_cost_matrix(shape, width, see
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_blocks_change_nothing(monkeypatch):
-    h = torch.from_numpy(np.random.default_rng(0).normal(size=60))
-    whole = lattice_softmin((3, 4, 5), 1.0)(h, 2.0)
-    monkeypatch.setattr(sinkhorn, "CELLS_AT_ONCE", 30)
-    torch.testing.assert_close(lattice_softmin((3, 4, 5), 1.0)(h, 2.0), whole, rtol=0, atol=0)
+def test_blocks_change_nothing():
+    rng = np.random.default_rng(0)
+    h, cost = torch.from_numpy(rng.normal(size=60)), torch.from_numpy(rng.uniform(size=(7, 60)))
+    for make in (lambda **size: lattice_softmin((3, 4, 5), 1.0, **size), lambda **size: matrix_softmin(cost, **size)):
+        torch.testing.assert_close(make(block_bytes=1000)(h, 2.0), make()(h, 2.0), rtol=0, atol=0)
 
 
 def test_it_is_the_closed_form_of_two_gaussians():

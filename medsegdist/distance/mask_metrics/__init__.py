@@ -10,8 +10,10 @@ from medsegdist.distance.mask_metrics.fingerprint import FingerprintMetric as Fi
 from medsegdist.distance.mask_metrics.gmm import GmmMetric as GmmMetric
 from medsegdist.distance.mask_metrics.hausdorff import HausdorffMetric as HausdorffMetric
 from medsegdist.distance.mask_metrics.mask_metric import BlockwiseMetric as BlockwiseMetric
+from medsegdist.distance.mask_metrics.mask_metric import DemandingMetric as DemandingMetric
 from medsegdist.distance.mask_metrics.mask_metric import MaskMetric as MaskMetric
 from medsegdist.distance.mask_metrics.mask_metric import PairwiseMetric as PairwiseMetric
+from medsegdist.distance.mask_metrics.mask_metric import RepeatableMetric as RepeatableMetric
 from medsegdist.distance.mask_metrics.mask_metric import ResamplingMetric as ResamplingMetric
 from medsegdist.distance.mask_metrics.mmd import MmdMetric as MmdMetric
 from medsegdist.distance.mask_metrics.otdd import OtddMetric as OtddMetric

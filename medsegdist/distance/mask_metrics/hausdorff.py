@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +14,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.image_cost import BLOCK_BYTES
+
+PER_PIXEL = 24
+"""Bytes that one surface pixel takes while it is looked up (measured: 16)."""
+
+PER_VOXEL, PER_AXIS = 17, 16
+"""Bytes that SciPy's distance transform takes for each pixel of a grid, and for each of its coordinates."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +54,7 @@ class HausdorffMetric:
         percentile: of the distances from either surface to the other, 0 to 100; 100 is the Hausdorff distance, 95
             what is reported for segmentations as HD95, with linear interpolation as in MONAI.
         power: q of the dataset distance.
+        block_bytes: what the surface pixels that are looked up at once may take.
 
     Raises:
         ValueError: the percentile is not between 0 and 100.
@@ -52,6 +62,7 @@ class HausdorffMetric:
 
     percentile: float = 100.0
     power: float = 1.0
+    block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
         if not 0 <= self.percentile <= 100:
@@ -67,6 +78,14 @@ class HausdorffMetric:
         """d_Y of two samples depends on nothing else."""
         return True
 
+    def in_blocks_of(self, block_bytes: int) -> HausdorffMetric:
+        """The same metric with blocks that take no more than `block_bytes`, or than one surface does."""
+        return replace(self, block_bytes=block_bytes)
+
+    def least_bytes(self, grid: Sequence[int]) -> int:
+        """One distance transform, and one surface that is all of the grid."""
+        return (PER_VOXEL + PER_AXIS * len(grid) + PER_PIXEL) * math.prod(grid)
+
     def summarize(self, samples: SegmentationSamples, /) -> Surfaces:
         """The surface pixels of every mask."""
         pixels = [np.flatnonzero(_surface(mask)) for mask in samples.masks.cpu().numpy()]
@@ -75,8 +94,8 @@ class HausdorffMetric:
 
     def compare(self, source: Surfaces, target: Surfaces, image_cost: Tensor, /) -> Tensor:
         """(n, m) in pixels."""
-        there = _directed(source, target, self.percentile)
-        back = there if source is target else _directed(target, source, self.percentile)
+        there = _directed(source, target, self.percentile, self.block_bytes)
+        back = there if source is target else _directed(target, source, self.percentile, self.block_bytes)
         return torch.from_numpy(np.maximum(there, back.T)).to(image_cost.device)
 
 
@@ -84,25 +103,47 @@ def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask & ~ndimage.binary_erosion(mask))
 
 
-def _directed(source: Surfaces, target: Surfaces, percentile: float) -> NDArray[np.float64]:
+def _directed(
+    source: Surfaces, target: Surfaces, percentile: float, block_bytes: int = BLOCK_BYTES
+) -> NDArray[np.float64]:
     """(n, m) percentiles of the distances from the pixels of source surfaces to the nearest one of target surfaces.
 
-    One distance transform per target serves all sources: all of their pixels are looked up in it at once, so
-    that besides the result only one grid and one list of pixels are in memory.
+    One distance transform per target serves all sources: the pixels of as many as a block takes are looked up in it at
+    once, so that besides the result only one grid and one block of pixels are in memory.
     """
-    sizes = np.diff(source.ends)
+    found = np.empty((len(source), len(target)))
+    blocks = list(_blocks(source.ends, max(1, block_bytes // PER_PIXEL)))
+    for k in range(len(target)):
+        elsewhere = np.ones(int(np.prod(target.grid)), dtype=bool)
+        elsewhere[target.pixels[target.ends[k] : target.ends[k + 1]]] = False
+        distance = ndimage.distance_transform_edt(elsewhere.reshape(target.grid)).reshape(-1)
+        for block in blocks:
+            found[block, k] = _percentiles(source, block, distance, percentile)
+    return found
+
+
+def _blocks(ends: NDArray[np.int64], limit: int) -> Iterator[slice]:
+    """Runs of samples with at most `limit` pixels together, or of one that has more."""
+    start = 0
+    while start < len(ends) - 1:
+        stop = max(start + 1, int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1)
+        yield slice(start, stop)
+        start = stop
+
+
+def _percentiles(
+    source: Surfaces, block: slice, distance: NDArray[np.float64], percentile: float
+) -> NDArray[np.float64]:
+    """For each sample of a block the percentile of a field of distances over its surface."""
+    ends = source.ends[block.start : block.stop + 1]
+    sizes, starts = np.diff(ends), ends[:-1] - ends[0]
     position = (sizes - 1) * (percentile / 100)
     below = np.floor(position).astype(np.int64)
     above = np.minimum(below + 1, sizes - 1)
     # Squared distances on a grid are whole, so that sample and squared distance fit one integer, and one sort
     # puts every sample's distances in order.
-    sample = np.repeat(np.arange(len(source), dtype=np.int64) << 32, sizes)
-    found = np.empty((len(source), len(target)))
-    for k in range(len(target)):
-        elsewhere = np.ones(int(np.prod(target.grid)), dtype=bool)
-        elsewhere[target.pixels[target.ends[k] : target.ends[k + 1]]] = False
-        distance = ndimage.distance_transform_edt(elsewhere.reshape(target.grid)).reshape(-1)
-        keys = np.sort(sample + np.rint(distance[source.pixels] ** 2).astype(np.int64))
-        low, high = (np.sqrt(keys[source.ends[:-1] + rank] & 0xFFFFFFFF) for rank in (below, above))
-        found[:, k] = low + (high - low) * (position - below)
-    return found
+    keys = np.rint(distance[source.pixels[ends[0] : ends[-1]]] ** 2).astype(np.int64)
+    keys += np.repeat(np.arange(len(sizes), dtype=np.int64) << 32, sizes)
+    keys.sort()
+    low, high = (np.sqrt(keys[starts + rank] & 0xFFFFFFFF) for rank in (below, above))
+    return np.asarray(low + (high - low) * (position - below))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples
 
 S = TypeVar("S")
+S_contra = TypeVar("S_contra", contravariant=True)
 
 
 class MaskMetric(Protocol[S]):
@@ -73,6 +74,27 @@ class BlockwiseMetric(Protocol):
 
     def in_blocks_of(self, block_bytes: int) -> MaskMetric[Any]:
         """The same metric with blocks that take no more than `block_bytes`."""
+        ...
+
+
+@runtime_checkable
+class RepeatableMetric(Protocol[S_contra]):
+    """A mask metric that compares replicates of two datasets in a cheaper way."""
+
+    def repeated(self, source: S_contra, target: S_contra, /) -> Callable[[Any, Any], Tensor]:
+        """What compares replicates of two datasets as :meth:`MaskMetric.compare` does, to a (1, 1) number on the CPU.
+
+        It may be coarser, for of replicates only the differences count.
+        """
+        ...
+
+
+@runtime_checkable
+class DemandingMetric(Protocol):
+    """A mask metric that takes memory while it compares, however small its blocks are."""
+
+    def least_bytes(self, grid: Sequence[int]) -> int:
+        """What `compare` takes at most, besides its blocks, its (n, m) result and two more such matrices."""
         ...
 
 

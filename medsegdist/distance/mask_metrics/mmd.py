@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.image_cost import BLOCK_BYTES
 from medsegdist.distance.pixel_bins import WeightedBins, bin_pixels
 
 
@@ -32,6 +33,7 @@ class MmdMetric:
         max_bins: pixels are counted in the finest bins of 1, 2, 3, 4, 6, 8 ... pixels that leave a dataset at most this
             many, each at the mean of its pixels; time and memory grow with its square.
         power: q of the dataset distance; 2 is the energy distance, in pixels.
+        block_bytes: what a block of distances between bins may take.
 
     Raises:
         ValueError: `intensity_scale` is not above 0, or `max_bins` is less than 16.
@@ -41,6 +43,7 @@ class MmdMetric:
     intensity_scale: float = 1.0
     max_bins: int = 1024
     power: float = 2.0
+    block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
         if not self.intensity_scale > 0:
@@ -52,6 +55,10 @@ class MmdMetric:
     def name(self) -> str:
         """What tables call it."""
         return "mmd"
+
+    def in_blocks_of(self, block_bytes: int) -> MmdMetric:
+        """The same metric with blocks that take no more than `block_bytes`."""
+        return replace(self, block_bytes=block_bytes)
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
         """The occupied bins of the dataset."""
@@ -72,5 +79,9 @@ class MmdMetric:
         signed = np.zeros(len(points))
         np.add.at(signed, place[: len(source)], source.masses.numpy())
         np.subtract.at(signed, place[len(source) :], target.masses.numpy())
-        squared = -float(signed @ cdist(points, points) @ signed)
+        rows = max(1, self.block_bytes // (8 * len(points)))
+        squared = -sum(
+            float(signed[k : k + rows] @ cdist(points[k : k + rows], points) @ signed)
+            for k in range(0, len(points), rows)
+        )
         return torch.full((1, 1), max(squared, 0.0) ** 0.5, dtype=torch.float64, device=image_cost.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,11 +11,12 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.image_cost import BLOCK_BYTES
 from medsegdist.distance.image_cost import image_cost as euclidean_distances
 from medsegdist.distance.local_patches import LocalPatches, draw_patches
 from medsegdist.distance.sinkhorn import blurred_epsilon, matrix_softmin, require_blur, sinkhorn_divergence
 from medsegdist.distance.slices import slice_directions, sliced_wasserstein
-from medsegdist.distance.transport import solve_transport
+from medsegdist.distance.transport import SOLVING, solve_transport
 
 SLICES = 128
 """Directions of the sliced solver."""
@@ -55,7 +58,7 @@ class PatchesMetric:
             patches per 600, and the same transport.
         count: patches a dataset at most, as many from every sample; at least one of every kind is taken from a sample,
             and if that is too many, samples are chosen in turn over the patients. Exact transport of 1,200 takes
-            some tenths of a second a pair, and as long again for every bootstrap replicate.
+            some tenths of a second a pair, and a third of that for every replicate of the bootstrap.
         mix: shares of centers on the boundary of the segment, elsewhere in it, and outside.
         label_weight: 2 makes labels -1 and 1, which is the scale of z-scores.
         solver: "exact" transport; "sliced", which takes any number of patches and measures far smaller numbers; or
@@ -64,6 +67,7 @@ class PatchesMetric:
         blur: what Sinkhorn's entropy smears, in the unit of the ground distance.
         power: q of the dataset distance.
         seed: of the choice of centers and of the slices, >= 0.
+        block_bytes: what a block of patches, of directions or of Sinkhorn's iterations may take.
 
     Raises:
         ValueError: an option is unknown or out of range.
@@ -77,6 +81,7 @@ class PatchesMetric:
     blur: float = 0.5
     power: float = 1.0
     seed: int = 0
+    block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.width % 2 == 0:
@@ -97,6 +102,15 @@ class PatchesMetric:
     def name(self) -> str:
         """What tables call it."""
         return "patches"
+
+    def in_blocks_of(self, block_bytes: int) -> PatchesMetric:
+        """The same metric with blocks that take no more than `block_bytes`."""
+        return replace(self, block_bytes=block_bytes)
+
+    def least_bytes(self, grid: Sequence[int]) -> int:
+        """The patches of both sides that have a mass, and matrices between them."""
+        matrices = {"exact": 2 + SOLVING, "sinkhorn": 4, "sliced": 0}[self.solver]  # of all patches, of those there
+        return 8 * (matrices * self.count**2 + 2 * self.count * 2 * math.prod(self.width for _ in grid))
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedPatches:
         """Patches of the dataset, with their masses."""
@@ -125,19 +139,39 @@ class PatchesMetric:
                 found.append(self.summarize(others))
         return found
 
+    def repeated(
+        self, source: WeightedPatches, target: WeightedPatches, /
+    ) -> Callable[[WeightedPatches, WeightedPatches], Tensor]:
+        """Compares replicates by the distances between all patches, which are computed once where they are all."""
+        nothing = torch.ones(1, 1)
+        if self.solver != "exact":
+            return lambda one, other: self.compare(one, other, nothing)
+        cost = self._squared_distances(source.drawn.patches, target.drawn.patches)
+
+        def compare(one: WeightedPatches, other: WeightedPatches) -> Tensor:
+            if one.drawn is not source.drawn or other.drawn is not target.drawn:
+                return self.compare(one, other, nothing)
+            rows, columns = one.masses > 0, other.masses > 0
+            squared = solve_transport(cost[rows][:, columns], one.masses[rows], other.masses[columns]).value
+            return torch.full((1, 1), squared**0.5, dtype=torch.float64)
+
+        return compare
+
     def compare(self, source: WeightedPatches, target: WeightedPatches, image_cost: Tensor, /) -> Tensor:
         """(1, 1) W2, not squared, in standard deviations of a patch."""
         (patches, masses), (other_patches, other_masses) = source.there(), target.there()
         if self.solver == "sliced":
             directions = slice_directions(patches.shape[1], SLICES, self.seed)
-            value = sliced_wasserstein(patches, masses, other_patches, other_masses, directions)
+            sides = patches, masses, other_patches, other_masses
+            value = sliced_wasserstein(*sides, directions, block_bytes=self.block_bytes)
         else:
-            cost = euclidean_distances(patches, other_patches).square()
+            cost = self._squared_distances(patches, other_patches)
             if self.solver == "exact":
                 squared = solve_transport(cost, masses, other_masses).value
             else:
-                within = (euclidean_distances(side, side).square() for side in (patches, other_patches))
-                softmins = [matrix_softmin(matrix) for matrix in (cost, cost.T, *within)]
+                within = (self._squared_distances(side, side) for side in (patches, other_patches))
+                blocks = self.block_bytes
+                softmins = [matrix_softmin(matrix, block_bytes=blocks) for matrix in (cost, cost.T, *within)]
                 squared = sinkhorn_divergence(
                     masses,
                     other_masses,
@@ -147,3 +181,6 @@ class PatchesMetric:
                 )
             value = max(squared, 0.0) ** 0.5
         return torch.full((1, 1), value, dtype=torch.float64, device=image_cost.device)
+
+    def _squared_distances(self, patches: Tensor, others: Tensor) -> Tensor:
+        return euclidean_distances(patches, others, block_bytes=self.block_bytes).square_()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.image_cost import BLOCK_BYTES
 from medsegdist.distance.pixel_bins import WeightedBins, bin_pixels, finest_width
-from medsegdist.distance.sinkhorn import blurred_epsilon, lattice_softmin, require_blur, sinkhorn_divergence
-from medsegdist.distance.transport import solve_transport
+from medsegdist.distance.sinkhorn import VECTORS, blurred_epsilon, lattice_softmin, require_blur, sinkhorn_divergence
+from medsegdist.distance.transport import SOLVING, solve_transport
 from medsegdist.errors import DataError
 
 MAX_BINS = 4096
@@ -19,6 +22,9 @@ MAX_BINS = 4096
 
 COMMON_BINS = 1024
 """Occupied bins at most where no width is asked for: a quarter of a second a pair."""
+
+COARSE_BINS = 512
+"""Occupied bins at most where only differences of distances count."""
 
 MAX_LATTICE = 2**22
 """Bins, occupied or not, of the box that Sinkhorn's iterations run over."""
@@ -44,6 +50,7 @@ class PixelsMetric:
         blur: what Sinkhorn's entropy smears, as a length in pixels: the kernel is a Gaussian with this standard
             deviation. Shifts are measured exactly at any blur; what is finer than the blur is not seen.
         power: q of the dataset distance; squared pixels, as `gmm2d` and `gmm3d` have them.
+        block_bytes: what Sinkhorn's iterations compute at once may take.
 
     Raises:
         ValueError: `bin` is less than 1, or the solver is unknown.
@@ -54,6 +61,7 @@ class PixelsMetric:
     solver: Literal["exact", "sinkhorn"] = "exact"
     blur: float = 4.0
     power: float = 2.0
+    block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
         if self.bin is not None and self.bin < 1:
@@ -66,6 +74,17 @@ class PixelsMetric:
     def name(self) -> str:
         """What tables call it."""
         return "pixels"
+
+    def in_blocks_of(self, block_bytes: int) -> PixelsMetric:
+        """The same metric with blocks that take no more than `block_bytes`."""
+        return replace(self, block_bytes=block_bytes)
+
+    def least_bytes(self, grid: Sequence[int]) -> int:
+        """The one transport between as many bins as there may be, or the vectors over their box."""
+        most = {"exact": MAX_BINS if self.bin else COMMON_BINS, "sinkhorn": MAX_LATTICE}[self.solver]
+        if not self.intensity:
+            most = min(most, math.prod(-(-size // (self.bin or 1)) for size in grid))
+        return 8 * (SOLVING * most**2 if self.solver == "exact" else VECTORS * most)
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
         """The occupied bins of the dataset.
@@ -89,41 +108,44 @@ class PixelsMetric:
         """The bins of the dataset when its samples are weighed anew; exact, for pixels are counted by sample."""
         return [summary.counted.weighed(row) for row in weights]
 
+    def repeated(self, source: WeightedBins, target: WeightedBins, /) -> Callable[[WeightedBins, WeightedBins], Tensor]:
+        """Compares replicates in at most 512 bins where transport is exact."""
+        most = COARSE_BINS if self.solver == "exact" else MAX_LATTICE
+        return lambda one, other: self.compare(one.coarser(most), other.coarser(most), torch.ones(1, 1))
+
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) W2 in pixels (and intensity units), not squared."""
-        squared = _exact(source, target) if self.solver == "exact" else _sinkhorn(source, target, self.blur)
+        squared = self._exact(source, target) if self.solver == "exact" else self._sinkhorn(source, target)
         return torch.full((1, 1), squared**0.5, dtype=torch.float64, device=image_cost.device)
 
+    def _exact(self, source: WeightedBins, target: WeightedBins) -> float:
+        cost = torch.zeros(len(source), len(target), dtype=torch.float64)
+        for one, other in zip(source.points.T, target.points.T, strict=True):
+            cost += (one[:, None] - other[None, :]).square()
+        return solve_transport(cost, source.masses, target.masses).value
 
-def _exact(source: WeightedBins, target: WeightedBins) -> float:
-    cost = torch.zeros(len(source), len(target), dtype=torch.float64)
-    for one, other in zip(source.points.T, target.points.T, strict=True):
-        cost += (one[:, None] - other[None, :]).square()
-    return solve_transport(cost, source.masses, target.masses).value
-
-
-def _sinkhorn(source: WeightedBins, target: WeightedBins, blur: float) -> float:
-    low = torch.minimum(source.index.amin(0), target.index.amin(0))
-    shape = (torch.maximum(source.index.amax(0), target.index.amax(0)) - low + 1).tolist()
-    bins = torch.Size(shape).numel()
-    if bins > MAX_LATTICE:
-        factor = 2
-        while torch.Size([-(-size // factor) + 1 for size in shape]).numel() > MAX_LATTICE:
-            factor += 1
-        raise DataError(
-            f"expected at most {MAX_LATTICE} bins in the box around both datasets' segments, found {bins} with "
-            f"bin = {source.counted.width}; bin = {factor * source.counted.width} would fit."
+    def _sinkhorn(self, source: WeightedBins, target: WeightedBins) -> float:
+        low = torch.minimum(source.index.amin(0), target.index.amin(0))
+        shape = (torch.maximum(source.index.amax(0), target.index.amax(0)) - low + 1).tolist()
+        bins = torch.Size(shape).numel()
+        if bins > MAX_LATTICE:
+            factor = 2
+            while torch.Size([-(-size // factor) + 1 for size in shape]).numel() > MAX_LATTICE:
+                factor += 1
+            raise DataError(
+                f"expected at most {MAX_LATTICE} bins in the box around both datasets' segments, found {bins} with "
+                f"bin = {source.counted.width}; bin = {factor * source.counted.width} would fit."
+            )
+        softmin = lattice_softmin(shape, source.counted.width, block_bytes=self.block_bytes)
+        masses = [torch.zeros(shape, dtype=torch.float64) for _ in range(2)]
+        for side, total in zip((source, target), masses, strict=True):
+            total[tuple((side.index - low).T)] = side.masses
+        largest = float(sum(((size - 1) * source.counted.width) ** 2 for size in shape))
+        divergence = sinkhorn_divergence(
+            masses[0].reshape(-1),
+            masses[1].reshape(-1),
+            (softmin, softmin, softmin, softmin),
+            epsilon=blurred_epsilon(self.blur),
+            largest=largest,
         )
-    softmin = lattice_softmin(shape, source.counted.width)
-    masses = [torch.zeros(shape, dtype=torch.float64) for _ in range(2)]
-    for side, total in zip((source, target), masses, strict=True):
-        total[tuple((side.index - low).T)] = side.masses
-    largest = float(sum(((size - 1) * source.counted.width) ** 2 for size in shape))
-    divergence = sinkhorn_divergence(
-        masses[0].reshape(-1),
-        masses[1].reshape(-1),
-        (softmin, softmin, softmin, softmin),
-        epsilon=blurred_epsilon(blur),
-        largest=largest,
-    )
-    return max(divergence, 0.0)
+        return max(divergence, 0.0)
