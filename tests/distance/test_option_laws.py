@@ -6,8 +6,29 @@ from sklearn.mixture import GaussianMixture
 
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.feature_scale import FeatureScale
-from medsegdist.distance.mask_metrics import EuclideanMetric, FakeClassGmmMetric, FakeClassMetric, GmmMetric
-from tests.laws import check_dataset_distance, check_mask_metric
+from medsegdist.distance.mask_metrics import (
+    CosineMetric,
+    DiceMetric,
+    EuclideanMetric,
+    FakeClassGmmMetric,
+    FakeClassMetric,
+    FingerprintMetric,
+    GmmMetric,
+    HausdorffMetric,
+    MmdMetric,
+    OtddMetric,
+    PatchesMetric,
+    PixelsMetric,
+    SlicedMetric,
+)
+from medsegdist.distance.scales import Scales
+from tests.laws import (
+    LAWS,
+    check_dataset_distance,
+    check_mask_metric,
+    ignores_the_order_of_samples,
+    takes_a_sample_twice_as_a_sample_of_twice_the_weight,
+)
 from tests.synthetic import blobs
 
 GRIDS = {"slices": (14, 16), "volumes": (5, 9, 10)}
@@ -18,6 +39,13 @@ SETS = {
     )
     for name, grid in GRIDS.items()
 }
+
+
+def by_size(samples):
+    """A class for samples with small segments, one for the others."""
+    return [int(size) > 60 for size in samples.masks.flatten(1).sum(1)]
+
+
 COLUMNS = ("regions", "mean_area", "mean_perimeter", "mean_volume", "mean_surface")
 SCALE = FeatureScale(COLUMNS, (1.0,) + 4 * (0.0,), (3.0,) + 4 * (500.0,))
 
@@ -47,6 +75,27 @@ METRICS = {
         clusterer=AgglomerativeClustering(),
         intensity=False,
     ),
+    "wide bins, not squared": GmmMetric(components=2, intensity_bin=20.0, power=1.0),
+    "tied in classes": FakeClassGmmMetric(classes=2, components=2, covariance="tied", intensity=False, power=2.0),
+    "one class": FakeClassMetric(classes=1),
+    "order 1": FakeClassMetric(p=1.0, power=2.0),
+    "joint scale of mixtures": FakeClassGmmMetric(features=("shape",), scale=SCALE, components=1),
+    "delta of HU": EuclideanMetric(delta=-2048.0),
+    "euclidean squared": EuclideanMetric(power=2.0),
+    "dice squared": DiceMetric(power=2.0),
+    "jaccard squared": DiceMetric(jaccard=True, power=2.0),
+    "angle to a delta of HU": CosineMetric(angular=True, delta=-2048.0, power=2.0),
+    "median of surfaces": HausdorffMetric(percentile=50.0, power=2.0),
+    "otdd of order 1": OtddMetric(by_size, p=1.0),
+    "otdd squared": OtddMetric(by_size, power=2.0),
+    "fingerprint squared": FingerprintMetric(power=2.0),
+    "coarse pixels": PixelsMetric(bin=3, power=1.0),
+    "little blur": PixelsMetric(solver="sinkhorn", blur=2.0, bin=2),
+    "mmd of few bins and faint intensities": MmdMetric(intensity_scale=0.1, max_bins=32, power=1.0),
+    "three slices": SlicedMetric(directions=3, max_bins=32, seed=5, power=1.0),
+    "patches inside": PatchesMetric(width=3, count=60, mix=(0.0, 1.0, 0.0)),
+    "patches of images alone": PatchesMetric(width=3, count=60, label_weight=0.0, seed=3),
+    "patches of edges, squared": PatchesMetric(width=1, count=60, mix=(1.0, 0.0, 0.0), power=2.0),
 }
 
 
@@ -62,6 +111,13 @@ DISTANCES = {
     "normalized": DatasetDistance(EuclideanMetric(), normalize=True),
     "normalized, p = 2": DatasetDistance(FakeClassMetric(), normalize=True, p=2.0, image_weight=0.5),
     "normalized and a constant": DatasetDistance(GmmMetric(components=1, intensity=False), normalize=True),
+    "given scales": DatasetDistance(HausdorffMetric(), normalize=True, scales=Scales(500.0, 3.0)),
+    "masks alone": DatasetDistance(PixelsMetric(), image_weight=0),
+    "images alone": DatasetDistance(EuclideanMetric(), mask_weight=0, p=2.0),
+    "weights": DatasetDistance(FakeClassGmmMetric(components=1), image_weight=0.01, mask_weight=3.0, p=1.5),
+    "embedding, normalized": DatasetDistance(
+        OtddMetric(by_size), embedding=lambda x: x.flatten(1)[:, ::7], normalize=True
+    ),
 }
 
 
@@ -69,3 +125,19 @@ DISTANCES = {
 @pytest.mark.parametrize("distance", DISTANCES.values(), ids=DISTANCES.keys())
 def test_options_of_the_formula_keep_the_laws(distance, sets):
     check_dataset_distance(distance, *sets)
+
+
+@pytest.mark.parametrize("sets", SETS.values(), ids=SETS.keys())
+@pytest.mark.parametrize(
+    "metric", [EuclideanMetric(), FakeClassMetric(), PixelsMetric()], ids=lambda metric: metric.name
+)
+def test_a_choice_of_samples_keeps_the_laws_that_a_choice_can(metric, sets):
+    """Which samples are compared hangs on their places: another order is another choice, all else stays."""
+    distance = DatasetDistance(metric, max_samples=4)
+    of_all_samples = {ignores_the_order_of_samples, takes_a_sample_twice_as_a_sample_of_twice_the_weight}
+    reference = distance(*sets)
+    assert (reference.n_source, reference.n_target) == (4, 4)
+    assert reference.value == DatasetDistance(metric)(*(distance.chosen(one) for one in sets)).value
+    for law in LAWS:
+        if law not in of_all_samples:
+            law(distance, *sets, reference.value)
