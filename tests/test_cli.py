@@ -293,7 +293,10 @@ def test_the_options_of_a_study_reach_its_distances(study, tmp_path):
     ("options", "message"),
     [
         ({"component": 2}, "unknown key; did you mean 'components'?"),
-        ({"image_weight": 0, "mask_weight": 0}, "study.yaml: distance: expected weights >= 0 that are not both 0"),
+        (
+            {"image_weight": 0, "mask_weight": 0},
+            "study.yaml: distance: expected finite weights >= 0 that are not both 0",
+        ),
         (
             {"features": ["shape"], "feature_weights": {"centroid": 2}},
             "distance: expected weights of the features regions",

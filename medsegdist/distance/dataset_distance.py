@@ -176,11 +176,14 @@ class DatasetDistance:
     block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
-        if self.image_weight < 0 or self.mask_weight < 0 or self.image_weight + self.mask_weight == 0:
+        weights = self.image_weight, self.mask_weight
+        if not all(0 <= weight < math.inf for weight in weights) or sum(weights) == 0:
             raise ValueError(
-                "expected weights >= 0 that are not both 0, "
+                "expected finite weights >= 0 that are not both 0, "
                 f"found image_weight={self.image_weight} and mask_weight={self.mask_weight}."
             )
+        if not 0 < self.metric.power < math.inf:
+            raise ValueError(f"expected a finite power > 0 of '{self.metric.name}', found {self.metric.power}.")
         if not 1 <= self.p < math.inf:
             raise ValueError(f"expected a finite p >= 1 (Eq. 3), found {self.p}.")
         if self.scales is not None and not self.normalize:
@@ -279,13 +282,15 @@ class DatasetDistance:
             The coupling, the image term and the mask term.
 
         Raises:
-            DataError: the mask cost has another shape.
+            DataError: the mask cost has another shape, or is NaN, infinite or negative.
         """
         shape = tuple(images.image_cost.shape)
         constant = tuple(mask_cost.shape) == (1, 1)
         if not constant and tuple(mask_cost.shape) != shape:
             raise DataError(f"expected a mask distance of shape {shape} or (1, 1), found {tuple(mask_cost.shape)}.")
         mask_cost = mask_cost.to(images.image_cost.device)
+        if constant and not 0 <= float(mask_cost) < math.inf:
+            raise DataError(f"expected a finite mask distance >= 0, found {float(mask_cost)}; look at the images.")
         powered = mask_cost if self.metric.power == 1 else mask_cost**self.metric.power
         scales = self._scales_of(images, mask_cost)
         if self.p > 1:

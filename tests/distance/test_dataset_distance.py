@@ -15,6 +15,7 @@ from medsegdist.distance.mask_metrics import (
     FakeClassGmmMetric,
     FakeClassMetric,
     GmmMetric,
+    OtddMetric,
     paper_metrics,
 )
 from medsegdist.distance.segment_features import segment_features
@@ -151,6 +152,15 @@ def test_a_metric_of_the_wrong_shape_is_refused():
     [
         (lambda: DatasetDistance(EuclideanMetric(), image_weight=-1), "weights >= 0"),
         (lambda: DatasetDistance(EuclideanMetric(), image_weight=0, mask_weight=0), "not both 0"),
+        (
+            lambda: DatasetDistance(EuclideanMetric(), image_weight=float("nan")),
+            "finite weights >= 0.*image_weight=nan",
+        ),
+        (lambda: DatasetDistance(EuclideanMetric(), mask_weight=float("inf")), "finite weights >= 0.*mask_weight=inf"),
+        (lambda: DatasetDistance(GmmMetric(power=float("nan"))), "expected a finite power > 0 of 'gmm3d', found nan"),
+        (lambda: DatasetDistance(EuclideanMetric(power=0)), "expected a finite power > 0 of 'euclidean', found 0"),
+        (lambda: FakeClassMetric(p=float("nan")), "finite order p >= 1, found nan"),
+        (lambda: OtddMetric({}, p=float("inf")), "finite order p >= 1, found inf"),
         (lambda: GmmMetric(components=0), "at least 1 component, found 0"),
         (lambda: FakeClassMetric(classes=0), "at least 1 class, found 0"),
         (lambda: FakeClassMetric(p=0.5), "p >= 1, found 0.5"),
@@ -160,3 +170,20 @@ def test_a_metric_of_the_wrong_shape_is_refused():
 def test_bad_options_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_metric_of_one_number_that_is_none_is_refused(value):
+    class Odd:
+        name, power = "odd", 1.0
+
+        def summarize(self, samples, /):
+            return None
+
+        def compare(self, source, target, image_cost, /):
+            return torch.full((1, 1), value, dtype=torch.float64)
+
+    with pytest.raises(
+        DataError, match=f"odd between 'a' and 'b': expected a finite mask distance >= 0, found {value}"
+    ):
+        DatasetDistance(Odd())(blobs("a", n=3), blobs("b", n=3, seed=2))

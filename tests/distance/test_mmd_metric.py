@@ -99,7 +99,8 @@ def test_samples_weighed_anew_are_counted_as_if_they_were_all_there_is():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"intensity_scale": 0.0}, "expected an intensity_scale > 0, found 0.0"),
+        ({"intensity_scale": 0.0}, "expected a finite intensity_scale > 0, found 0.0"),
+        ({"intensity_scale": float("inf")}, "expected a finite intensity_scale > 0, found inf"),
         ({"max_bins": 3}, "expected max_bins of at least 16, found 3"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -31,8 +32,8 @@ class FakeClassMetric(ClassOptions):
 
     def __post_init__(self) -> None:
         ClassOptions.__post_init__(self)
-        if self.p < 1:
-            raise ValueError(f"expected an order p >= 1, found {self.p}.")
+        if not 1 <= self.p < math.inf:
+            raise ValueError(f"expected a finite order p >= 1, found {self.p}.")
 
     @property
     def name(self) -> str:

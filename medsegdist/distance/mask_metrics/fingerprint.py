@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,8 +52,8 @@ class FingerprintMetric:
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.intensity_unit is not None and not self.intensity_unit > 0:
-            raise ValueError(f"expected an intensity_unit > 0, found {self.intensity_unit}.")
+        if self.intensity_unit is not None and not 0 < self.intensity_unit < math.inf:
+            raise ValueError(f"expected a finite intensity_unit > 0, found {self.intensity_unit}.")
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,8 +47,8 @@ class MmdMetric:
     block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
-        if not self.intensity_scale > 0:
-            raise ValueError(f"expected an intensity_scale > 0, found {self.intensity_scale}.")
+        if not 0 < self.intensity_scale < math.inf:
+            raise ValueError(f"expected a finite intensity_scale > 0, found {self.intensity_scale}.")
         if self.max_bins < 16:
             raise ValueError(f"expected max_bins of at least 16, found {self.max_bins}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,8 +42,8 @@ class OtddMetric:
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.p < 1:
-            raise ValueError(f"expected an order p >= 1, found {self.p}.")
+        if not 1 <= self.p < math.inf:
+            raise ValueError(f"expected a finite order p >= 1, found {self.p}.")
 
     @property
     def name(self) -> str:

@@ -86,14 +86,14 @@ class PatchesMetric:
     def __post_init__(self) -> None:
         if self.width < 1 or self.width % 2 == 0:
             raise ValueError(f"expected an odd width of patches, found {self.width}.")
-        if len(self.mix) != 3 or min(self.mix) < 0 or sum(self.mix) <= 0:
+        if len(self.mix) != 3 or not all(0 <= share < math.inf for share in self.mix) or sum(self.mix) == 0:
             raise ValueError(
                 f"expected a mix of three shares >= 0 (boundary, foreground, background), found {self.mix}."
             )
         if self.count < 3:
             raise ValueError(f"expected a count of at least 3 patches, found {self.count}.")
-        if self.label_weight < 0:
-            raise ValueError(f"expected a label_weight >= 0, found {self.label_weight}.")
+        if not 0 <= self.label_weight < math.inf:
+            raise ValueError(f"expected a finite label_weight >= 0, found {self.label_weight}.")
         if self.solver not in ("exact", "sliced", "sinkhorn"):
             raise ValueError(f"expected the solver 'exact', 'sliced' or 'sinkhorn', found '{self.solver}'.")
         require_blur(self.blur)
