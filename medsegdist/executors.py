@@ -14,11 +14,9 @@ from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from threadpoolctl import threadpool_limits
-
 from medsegdist.errors import MedSegDistError, MissingDependencyError
 from medsegdist.processes import LocalProcesses
-from medsegdist.threads import one_thread
+from medsegdist.threads import one_thread_of_everything
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -69,7 +67,7 @@ def run_tasks(
     start = perf_counter()
     # Around all tasks, too: those in threads of this process begin and end at odd times, and the threads of the linear
     # algebra are common to them.
-    with _one_thread_of_everything():
+    with one_thread_of_everything():
         while left and _here(executor, perf_counter() - start, len(results), len(left)):
             key = next(iter(left))
             results[key] = _run(doing(key), Packed((function, left.pop(key)))).value
@@ -214,7 +212,7 @@ def _elsewhere(
 
 
 def _run(doing: str, task: Packed[tuple[Callable[..., R], tuple[Any, ...]]]) -> Packed[R]:
-    with _one_thread_of_everything():
+    with one_thread_of_everything():
         try:
             function, arguments = task.value
             return Packed(function(*arguments))
@@ -223,13 +221,6 @@ def _run(doing: str, task: Packed[tuple[Callable[..., R], tuple[Any, ...]]]) -> 
             raise
         except Exception as error:  # in words, for not every error survives the way to another process
             raise MedSegDistError(f"{doing}: {type(error).__name__}: {error}") from error
-
-
-@contextmanager
-def _one_thread_of_everything() -> Iterator[None]:
-    """One thread of torch, and of the linear algebra of NumPy, SciPy and scikit-learn (which takes 3 ms to set)."""
-    with one_thread(), threadpool_limits(1):
-        yield
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from medsegdist.distance.mask_metrics import FakeClassGmmMetric, GmmMetric
 from medsegdist.distance.mask_metrics.fake_class_gmm import ClassMixtures
 from medsegdist.distance.mask_metrics.options import with_options
 from medsegdist.errors import DataError
+from medsegdist.threads import one_thread_of_everything
 
 MIN_PATIENTS = 10
 """Fewer patients than that are not told of, unless asked."""
@@ -33,6 +34,7 @@ CELLS = 8
 """Cells of the segment histogram along each axis."""
 
 
+@one_thread_of_everything()
 def summarize_samples(
     samples: SegmentationSamples,
     *,
