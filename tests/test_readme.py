@@ -67,7 +67,6 @@ SLOW = ("python scripts/ablation.py", "python scripts/card_agreement.py")
 # Where names that README calls come from, if not from medsegdist.
 CALLS = {
     "AgglomerativeClustering": "sklearn.cluster",
-    "joint_scale": "medsegdist.distance.feature_scale",
     "layer_similarity": "medsegdist.transfer.layer_similarity",
 }
 

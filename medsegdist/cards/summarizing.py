@@ -58,9 +58,16 @@ def summarize_samples(
         seed: of the fits, as that of the distances.
 
     Raises:
-        DataError: there are fewer patients than that, or the segments have too few pixels for the mixtures.
+        DataError: there are fewer patients than that, the segments have too few pixels for the mixtures, or features
+            are to be on a scale of several datasets.
     """
-    options = (fit or DistanceOptions()).of_masks()
+    fit = fit or DistanceOptions()
+    if fit.feature_scale == "joint":
+        raise DataError(
+            f"dataset '{samples.name}': expected `feature_scale: dataset`, found joint; a card is made of one "
+            "dataset and knows no other."
+        )
+    options = fit.of_masks()
     metrics = {
         "gmm2d": with_options(GmmMetric(intensity=False, seed=seed), options),
         "gmm3d": with_options(GmmMetric(seed=seed), options),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from medsegdist.errors import ManifestError
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import Study
+    from medsegdist.data.samples import SegmentationSamples
     from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.distance.strongest import MatchedPair
@@ -113,6 +114,8 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
             one.to(asked.device)
             for one in read_samples(study, asked.cache or asked.out / "samples", asked.workers, progress)
         ]
+        if study.distance.feature_scale == "joint":
+            configured = on_one_scale(configured, samples, study.distance.features)
         advance = bar(progress, "Comparing")
         table = compare_all(
             samples,
@@ -162,6 +165,19 @@ def configured_distances(
         }
     except ValueError as error:
         raise ManifestError(f"{study_file}: distance: {error}") from error
+
+
+def on_one_scale(
+    distances: Mapping[str, DatasetDistance], samples: Sequence[SegmentationSamples], features: Sequence[str] | None
+) -> dict[str, DatasetDistance]:
+    """The same distances, with the features of fake classes on one scale for all of the datasets."""
+    from medsegdist.distance.feature_scale import joint_scale
+    from medsegdist.distance.mask_metrics.options import with_options
+
+    scale = {"scale": joint_scale(samples, features)}
+    return {
+        name: replace(distance, metric=with_options(distance.metric, scale)) for name, distance in distances.items()
+    }
 
 
 def _show(study: Study, table: DistanceTable, out: Path, as_json: bool, *, matrices: bool, rankings: bool) -> None:

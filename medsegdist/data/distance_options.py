@@ -49,6 +49,8 @@ class DistanceOptions(BaseModel):
         max_classes: the most that a rule may choose.
         features: features, or groups of them, by which fake classes are clustered.
         feature_weights: factors of features, by name.
+        feature_scale: what makes features run from 0 to 1: the samples of each dataset (the paper), or those of all
+            datasets of the study together.
         image_weight: w_x, the weight of the images.
         mask_weight: w_y, the weight of the masks.
         p: how both are put together (Eq. 3).
@@ -64,6 +66,7 @@ class DistanceOptions(BaseModel):
     max_classes: PositiveInt = 8
     features: Annotated[tuple[Feature, ...], Field(min_length=1)] | None = None
     feature_weights: dict[Feature, Annotated[FiniteFloat, Field(ge=0)]] | None = None
+    feature_scale: Literal["dataset", "joint"] = "dataset"
     image_weight: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = 1.0
     mask_weight: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = 1.0
     p: Annotated[FiniteFloat, Field(ge=1)] = 1.0

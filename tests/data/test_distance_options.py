@@ -104,6 +104,7 @@ def test_a_metric_that_is_no_dataclass_stays_as_it_is():
         ({"features": ["aera"]}, "distance.features.0: expected .*found 'aera'; did you mean 'area'?"),
         ({"features": []}, "distance.features: "),
         ({"feature_weights": {"area": -1}}, "distance.feature_weights.area: .*greater than or equal to 0, found -1"),
+        ({"feature_scale": "jiont"}, "distance.feature_scale: expected .*found 'jiont'; did you mean 'joint'?"),
         ({"p": 0.5}, "distance.p: .*greater than or equal to 1, found 0.5"),
         ({"mask_weight": -1}, "distance.mask_weight: .*greater than or equal to 0, found -1"),
         ({"image_weight": float("inf")}, "distance.image_weight: .*finite"),
