@@ -328,3 +328,9 @@ def test_a_dataset_of_one_patient_is_named(study, tmp_path):
 def test_a_grid_that_no_memory_holds_is_refused(study):
     study.write_text(study.read_text().replace("- 24\n  - 20", "- 100000\n  - 100000"))
     assert "at most 268,435,456 points in a sample" in " ".join(run("check", study, status=2).stderr.split())
+
+
+def test_one_draw_of_patients_is_refused(study, tmp_path):
+    result = run("rank", study, "--bootstrap", 1, "--out", tmp_path / "out", status=2)
+    assert "--bootstrap: expected 0, for no intervals, or at least 2 draws of patients, found 1." in result.stderr
+    assert not (tmp_path / "out").exists()

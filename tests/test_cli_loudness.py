@@ -51,7 +51,7 @@ def test_quiet_shows_the_result_only(study, tmp_path):
 def test_quiet_shows_errors(study, tmp_path):
     result = CliRunner().invoke(app, ["--quiet", "check", str(tmp_path / "none.yaml")])
     assert result.exit_code == 2
-    assert "none.yaml: cannot be read" in result.stderr
+    assert "none.yaml: expected a YAML file here, found none" in result.stderr
 
 
 def test_quiet_init_says_nothing_of_its_steps(tmp_path):

@@ -117,7 +117,7 @@ def test_a_gpu_with_a_number_is_the_only_one(device, study, tmp_path, monkeypatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr("medsegdist.transfer.study.run_study", run_study)
-    run(study, "--out", tmp_path, "--device", device)
+    run(study, "--out", tmp_path, "--device", device, "--no-report")
     assert seen == [(device, None)]
 
 

@@ -168,7 +168,7 @@ def test_no_result_that_rests_on_others_names_anybody(trainable, tmp_path):
     assert_silent(told, *EVERYBODY)
     expected = {"agreement.csv", "comparisons.csv", "distances.csv", "gains.csv", "report.html", "study.json"}
     assert set(without_cache(out)) == expected
-    assert set(written(agreement)) == {"agreement.csv", "agreement.json"}
+    assert set(written(agreement)) == {"agreement.csv", "agreement.json", "report.html"}
     assert set(written(tmp_path / "looks")) >= {"characteristics.csv", "characteristic_distances.csv"}
     for folder in (out, agreement, tmp_path / "figures", tmp_path / "looks"):
         assert naming(without_cache(folder), *EVERYBODY, "case0", "a__rt") == []

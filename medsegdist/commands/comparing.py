@@ -17,7 +17,7 @@ from medsegdist.commands.reading import read_samples
 from medsegdist.commands.report import leave_report, save_run
 from medsegdist.commands.resources import chosen_executor, size_in_bytes
 from medsegdist.data.yaml_errors import nearest
-from medsegdist.errors import ManifestError
+from medsegdist.errors import ManifestError, MedSegDistError
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import Study
@@ -85,6 +85,8 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
     from medsegdist.report.recording import record_study
     from medsegdist.report.thumbnails import draw_thumbnails
 
+    if asked.replicates == 1:
+        raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 draws of patients, found 1.")
     study = load_study(asked.study_file)
     for manifest in study.datasets:
         manifest.check_one_foreground()

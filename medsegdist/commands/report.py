@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from medsegdist.commands.console import reported_errors
+from medsegdist.commands.loudness import LOGGER, bars_are_wanted
+from medsegdist.data.problems import printable
 
 if TYPE_CHECKING:
     from medsegdist.distance.distance_table import DistanceTable
@@ -83,7 +85,7 @@ def save_run(table: DistanceTable, record: StudyRecord, out: Path, thumbnails: T
 
 
 def leave_report(out: Path, *, wanted: bool) -> None:
-    """Writes the report of the run that was just saved, and says on standard error where it is.
+    """Writes the report of the run that was just saved, and says on standard error where it is, unless quiet.
 
     Args:
         out: its folder.
@@ -97,4 +99,6 @@ def leave_report(out: Path, *, wanted: bool) -> None:
     from medsegdist.report.run import read_run
 
     write_report(read_run(out), page)
-    Console(stderr=True).print(f"Report: {escape(str(page))}", soft_wrap=True)
+    LOGGER.info("Report: %s", printable(str(page)))
+    if bars_are_wanted():
+        Console(stderr=True).print(f"Report: {escape(str(page))}", soft_wrap=True)

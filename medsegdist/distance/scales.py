@@ -20,6 +20,9 @@ class Scales:
     Args:
         image: for d_X, in its unit.
         mask: for d_Y**q, in its unit.
+
+    Raises:
+        ValueError: a scale is not above 0, or not finite.
     """
 
     image: float

@@ -83,7 +83,7 @@ class HausdorffMetric:
         return replace(self, block_bytes=block_bytes)
 
     def least_bytes(self, grid: Sequence[int]) -> int:
-        """One distance transform, and one surface that is all of the grid."""
+        """One distance transform, and one surface that is all of the `grid`."""
         return (PER_VOXEL + PER_AXIS * len(grid) + PER_PIXEL) * math.prod(grid)
 
     def summarize(self, samples: SegmentationSamples, /) -> Surfaces:

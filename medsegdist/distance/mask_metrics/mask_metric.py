@@ -85,6 +85,10 @@ class RepeatableMetric(Protocol[S_contra]):
         """What compares replicates of two datasets as :meth:`MaskMetric.compare` does, to a (1, 1) number on the CPU.
 
         It may be coarser, for of replicates only the differences count.
+
+        Args:
+            source: summary of the one dataset, with all of its patients.
+            target: summary of the other one.
         """
         ...
 
@@ -94,7 +98,11 @@ class DemandingMetric(Protocol):
     """A mask metric that takes memory while it compares, however small its blocks are."""
 
     def least_bytes(self, grid: Sequence[int]) -> int:
-        """What `compare` takes at most, besides its blocks, its (n, m) result and two more such matrices."""
+        """What `compare` takes at most, besides its blocks, its (n, m) result and two more such matrices.
+
+        Args:
+            grid: size of the samples, ([slices,] rows, columns).
+        """
         ...
 
 

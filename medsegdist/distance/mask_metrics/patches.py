@@ -108,7 +108,7 @@ class PatchesMetric:
         return replace(self, block_bytes=block_bytes)
 
     def least_bytes(self, grid: Sequence[int]) -> int:
-        """The patches of both sides that have a mass, and matrices between them."""
+        """The patches of both sides that have a mass, and matrices between them, for a `grid` of so many axes."""
         matrices = {"exact": 2 + SOLVING, "sinkhorn": 4, "sliced": 0}[self.solver]  # of all patches, of those there
         return 8 * (matrices * self.count**2 + 2 * self.count * 2 * math.prod(self.width for _ in grid))
 
@@ -142,7 +142,7 @@ class PatchesMetric:
     def repeated(
         self, source: WeightedPatches, target: WeightedPatches, /
     ) -> Callable[[WeightedPatches, WeightedPatches], Tensor]:
-        """Compares replicates by the distances between all patches, which are computed once where they are all."""
+        """Compares replicates by the distances between all patches of `source` and `target`, computed once if exact."""
         nothing = torch.ones(1, 1)
         if self.solver != "exact":
             return lambda one, other: self.compare(one, other, nothing)

@@ -80,7 +80,7 @@ class PixelsMetric:
         return replace(self, block_bytes=block_bytes)
 
     def least_bytes(self, grid: Sequence[int]) -> int:
-        """The one transport between as many bins as there may be, or the vectors over their box."""
+        """The one transport between as many bins as the `grid` may have, or the vectors over their box."""
         most = {"exact": MAX_BINS if self.bin else COMMON_BINS, "sinkhorn": MAX_LATTICE}[self.solver]
         if not self.intensity:
             most = min(most, math.prod(-(-size // (self.bin or 1)) for size in grid))
@@ -109,7 +109,7 @@ class PixelsMetric:
         return [summary.counted.weighed(row) for row in weights]
 
     def repeated(self, source: WeightedBins, target: WeightedBins, /) -> Callable[[WeightedBins, WeightedBins], Tensor]:
-        """Compares replicates in at most 512 bins where transport is exact."""
+        """Compares replicates of `source` and `target` in at most 512 bins where transport is exact."""
         most = COARSE_BINS if self.solver == "exact" else MAX_LATTICE
         return lambda one, other: self.compare(one.coarser(most), other.coarser(most), torch.ones(1, 1))
 

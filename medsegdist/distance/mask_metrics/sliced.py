@@ -71,7 +71,7 @@ class SlicedMetric:
         return [summary.counted.weighed(row) for row in weights]
 
     def repeated(self, source: WeightedBins, target: WeightedBins, /) -> Callable[[WeightedBins, WeightedBins], Tensor]:
-        """Compares replicates in at most 1024 bins."""
+        """Compares replicates of `source` and `target` in at most 1024 bins."""
         return lambda one, other: self.compare(one.coarser(COARSE_BINS), other.coarser(COARSE_BINS), torch.ones(1, 1))
 
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
