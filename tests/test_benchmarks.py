@@ -40,6 +40,7 @@ def test_image_cost(project_root):
     assert float(gap) < 1e-9
 
 
+@pytest.mark.slow
 def test_reading(project_root):
     shown = run(project_root, "bench_collect.py", "--cases", 2, "--repeats", 1, "--workers", 1)
     assert "Task01_Made: 2 cases" in shown
