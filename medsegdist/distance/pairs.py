@@ -6,7 +6,7 @@ return is small: no piece hands on an image or a whole coupling.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -105,7 +105,12 @@ def compare_pair(
         name: _solved(distance.between(source, target, images, mask_costs[name]), images, strongest)
         for name, distance in distances.items()
     }
-    places = [_places(side.samples, next(iter(distances.values()))) for side in (one, other)] if strongest else []
+    first = next(iter(distances.values()))
+    places = [
+        spread_over_patients(side.samples.patient_ids, first.max_samples, first.seed)
+        for side in (one, other)
+        if strongest
+    ]
     sides = [{name: side.resampled[name] for name in distances} for side in (one, other)]
     replicates = resampled_values(distances, images, mask_costs, *sides)
     return {
@@ -170,10 +175,3 @@ def _solved(
 ) -> tuple[float, float, float, float, tuple[MatchedPair, ...]]:
     matched = strongest_pairs(distance.transport.plan, images.image_cost, strongest) if strongest else ()
     return distance.value, distance.image_term, distance.mask_term, distance.optimality_gap, matched
-
-
-def _places(samples: SegmentationSamples, distance: DatasetDistance) -> Sequence[int]:
-    """Where in a dataset its compared samples stand."""
-    if len(samples) <= distance.max_samples:
-        return range(len(samples))
-    return spread_over_patients(samples.patient_ids, distance.max_samples, distance.seed)

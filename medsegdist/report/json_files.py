@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from medsegdist.errors import DataError
+from medsegdist.files import written_whole
 
 T = TypeVar("T")
 
@@ -16,6 +17,33 @@ class Part(BaseModel):
     """A part of such a file; what a later version adds is passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class JsonFile(Part):
+    """A part that is all of such a file; `written_by` names the command that writes it, for messages."""
+
+    written_by: ClassVar[str]
+
+    def save(self, path: str | Path) -> None:
+        """Writes it as JSON, whole or not at all.
+
+        Args:
+            path: the file; one that is there is replaced.
+        """
+        with written_whole(path) as file:
+            file.write(self.model_dump_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what :meth:`save` wrote.
+
+        Args:
+            path: the file.
+
+        Raises:
+            DataError: it is no such file.
+        """
+        return read_json(path, TypeAdapter(cls), cls.written_by)
 
 
 def read_json(path: str | Path, kind: TypeAdapter[T], command: str) -> T:

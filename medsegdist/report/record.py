@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     Field,
     FiniteFloat,
     NonNegativeInt,
     PositiveInt,
-    TypeAdapter,
     model_validator,
 )
 
 from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.files import written_whole
-from medsegdist.report.json_files import Part, read_json
+from medsegdist.report.json_files import JsonFile, Part
 
 FILE_NAME = "study.json"
 
@@ -139,7 +136,7 @@ class MethodRecord(Part):
     optimality_gap: FiniteFloat
 
 
-class StudyRecord(Part):
+class StudyRecord(JsonFile):
     """How the distances of a study came about: what `study.json` holds.
 
     Args:
@@ -157,6 +154,8 @@ class StudyRecord(Part):
         software: versions by the name of the package.
     """
 
+    written_by: ClassVar[str] = "rank"
+
     format: Literal["medsegdist study"] = "medsegdist study"
     version: Literal[1] = 1
     name: Annotated[str, Field(min_length=1)]
@@ -173,17 +172,3 @@ class StudyRecord(Part):
     def dataset(self, name: str) -> DatasetRecord | None:
         """The dataset called `name`; None if there is none."""
         return next((dataset for dataset in self.datasets if dataset.name == name), None)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the record as JSON, whole or not at all."""
-        with written_whole(path) as file:
-            file.write(self.model_dump_json())
-
-    @classmethod
-    def load(cls, path: str | Path) -> StudyRecord:
-        """Reads what :meth:`save` wrote.
-
-        Raises:
-            DataError: it is no such file.
-        """
-        return read_json(path, TypeAdapter(cls), "rank")

@@ -5,20 +5,18 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import Field, NonNegativeInt, TypeAdapter
+from pydantic import Field, NonNegativeInt
 from skimage.segmentation import find_boundaries
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.strongest import MatchedPair
-from medsegdist.files import written_whole
-from medsegdist.report.json_files import Part, read_json
+from medsegdist.report.json_files import JsonFile, Part
 from medsegdist.report.tables import by_distance, methods_of
 
 FILE_NAME = "thumbnails.json"
@@ -71,7 +69,7 @@ class MatchedDatasets(Part):
     pairs: Annotated[tuple[PairOfSamples, ...], Field(min_length=1)]
 
 
-class Thumbnails(Part):
+class Thumbnails(JsonFile):
     """All pictures of a report; they show patients, if the images do.
 
     Args:
@@ -81,24 +79,12 @@ class Thumbnails(Part):
         left_out: pairs that were one too many for a page.
     """
 
+    written_by: ClassVar[str] = "rank --thumbnails"
+
     format: Literal["medsegdist thumbnails"] = "medsegdist thumbnails"
     version: Literal[1] = 1
     matched: tuple[MatchedDatasets, ...]
     left_out: NonNegativeInt = 0
-
-    def save(self, path: str | Path) -> None:
-        """Writes the pictures as JSON, whole or not at all."""
-        with written_whole(path) as file:
-            file.write(self.model_dump_json())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Thumbnails:
-        """Reads what :meth:`save` wrote.
-
-        Raises:
-            DataError: it is no such file.
-        """
-        return read_json(path, TypeAdapter(cls), "rank --thumbnails")
 
 
 def draw_thumbnails(

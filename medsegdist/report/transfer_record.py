@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
-from medsegdist.files import written_whole
-from medsegdist.report.json_files import Part, read_json
+from medsegdist.report.json_files import JsonFile
 from medsegdist.report.software import versions
 from medsegdist.transfer.records import UNDEFINED
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 FILE_NAME = "transfer.json"
 
 
-class TransferRecord(Part):
+class TransferRecord(JsonFile):
     """How the gains of a study came about.
 
     Args:
@@ -42,6 +40,8 @@ class TransferRecord(Part):
         software: versions by the name of the package.
     """
 
+    written_by: ClassVar[str] = "transfer"
+
     format: Literal["medsegdist transfer"] = "medsegdist transfer"
     version: Literal[1] = 1
     name: Annotated[str, Field(min_length=1)]
@@ -56,20 +56,6 @@ class TransferRecord(Part):
     done: int = 0
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the record as JSON, whole or not at all."""
-        with written_whole(path) as file:
-            file.write(self.model_dump_json())
-
-    @classmethod
-    def load(cls, path: str | Path) -> TransferRecord:
-        """Reads what :meth:`save` wrote.
-
-        Raises:
-            DataError: it is no such file.
-        """
-        return read_json(path, TypeAdapter(cls), "transfer")
 
 
 def record_transfer(study: Study, targets: Sequence[str], result: TransferResult, device: str) -> TransferRecord:

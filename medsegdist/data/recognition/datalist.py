@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medsegdist.data.layouts._listing import read_listing
-from medsegdist.data.recognition.found import Found, labels_of, modality_of, text_of, words_in
+from medsegdist.data.recognition.found import Found, found_in, words_in
 from medsegdist.errors import DataError
 
 LOOKED_FOR = '*.json with a list of {"image": ..., "label": ...} (MONAI datalist)'
@@ -59,17 +59,8 @@ def _of_file(path: Path) -> Found | None:
         layout["channel"] = 0
         remarks.append(f"channel: 0 is the first of {len(entries[0]['image'])} images of a case")
     words = words_in(content.get("modality"))
-    return Found(
-        what=f"a MONAI datalist ({path.name}, '{section}')",
-        layout=layout,
-        name=text_of(content, "name"),
-        labels=labels_of(content.get("labels")),
-        modality=modality_of(words[:1]),
-        modality_reason=f"{path.name} says {words[0]}" if words else "",
-        description=text_of(content, "description"),
-        license=text_of(content, "licence", "license"),
-        remarks=tuple(remarks),
-    )
+    what = f"a MONAI datalist ({path.name}, '{section}')"
+    return found_in(content, what=what, layout=layout, channels=words, file=path.name, remarks=remarks)
 
 
 def _label_key(value: Any) -> str | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medsegdist.data.layouts._listing import read_listing
-from medsegdist.data.recognition.found import Found, labels_of, modality_of, text_of, words_in
+from medsegdist.data.recognition.found import Found, dataset_json, found_in, words_in
 
 LOOKED_FOR = 'dataset.json with "training": [{"image": ..., "label": ...}] (Decathlon)'
 
@@ -19,11 +18,8 @@ def recognize_decathlon(folder: Path) -> Found | None:
     Raises:
         DataError: dataset.json is no JSON.
     """
-    listing = folder / "dataset.json"
-    if not listing.is_file():
-        return None
-    content = read_listing(listing, "restore it")
-    training = content.get("training") if isinstance(content, dict) else None
+    content = dataset_json(folder)
+    training = content.get("training")
     if not isinstance(training, list) or not training:
         return None
     first = training[0]
@@ -35,14 +31,4 @@ def recognize_decathlon(folder: Path) -> Found | None:
     if len(channels) > 1:
         layout["channel"] = 0
         remarks.append(f"channel: 0 is {channels[0]}, the first of {', '.join(channels)}")
-    return Found(
-        what="a Decathlon task (dataset.json)",
-        layout=layout,
-        name=text_of(content, "name"),
-        labels=labels_of(content.get("labels")),
-        modality=modality_of(channels[:1]),
-        modality_reason=f"dataset.json says {channels[0]}" if channels else "",
-        description=text_of(content, "description"),
-        license=text_of(content, "licence", "license"),
-        remarks=tuple(remarks),
-    )
+    return found_in(content, what="a Decathlon task (dataset.json)", layout=layout, channels=channels, remarks=remarks)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from medsegdist.data.layouts._listing import read_listing
 
 _CT = {"ct", "cta", "cect", "cbct"}
 _MR = {"mr", "mri", "t1", "t2", "t1w", "t2w", "t1ce", "t1gd", "t1gdw", "flair", "adc", "dwi", "lge"}
@@ -52,6 +55,52 @@ def modality_of(words: Iterable[str]) -> str | None:
     parts = {re.sub(r"[23]d$", "", part) for word in words for part in re.findall("[a-z0-9]+", word.casefold())}
     named = [name for name, known in (("CT", _CT), ("MR", _MR), ("other", _OTHER)) if parts & known]
     return named[0] if len(named) == 1 else None
+
+
+def dataset_json(folder: Path) -> Mapping[str, Any]:
+    """The listing of a Decathlon task or an nnU-Net dataset; empty where there is none, or one of another form.
+
+    Args:
+        folder: where to look.
+
+    Raises:
+        DataError: dataset.json is no JSON.
+    """
+    listing = folder / "dataset.json"
+    content = read_listing(listing, "restore it") if listing.is_file() else None
+    return content if isinstance(content, dict) else {}
+
+
+def found_in(
+    content: Mapping[str, Any],
+    *,
+    what: str,
+    layout: Mapping[str, Any],
+    channels: Sequence[str],
+    file: str = "dataset.json",
+    remarks: Sequence[str] = (),
+) -> Found:
+    """What a listing says of its dataset.
+
+    Args:
+        content: of the listing.
+        what: in words, what it lists.
+        layout: the keys of a manifest's `layout`.
+        channels: names of the channels, of which the first one is taken.
+        file: name of the listing.
+        remarks: what a reader of the study should know.
+    """
+    return Found(
+        what=what,
+        layout=layout,
+        name=text_of(content, "name"),
+        labels=labels_of(content.get("labels")),
+        modality=modality_of(channels[:1]),
+        modality_reason=f"{file} says {channels[0]}" if channels else "",
+        description=text_of(content, "description"),
+        license=text_of(content, "licence", "license"),
+        remarks=tuple(remarks),
+    )
 
 
 def text_of(content: Mapping[str, Any], *keys: str) -> str:
