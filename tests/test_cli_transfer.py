@@ -80,7 +80,7 @@ def test_a_study_is_planned_run_and_kept(study, tmp_path):
     assert (again["failed"], again["not_converged"]) == ([], [])
     plan = run(study, "--out", out, "--dry-run").stdout
     assert "Plan of small" in plan
-    assert "About 0 seconds on cpu" in plan
+    assert "Nothing is to do: every run has ended." in plan
 
 
 class StandIns(DeviceProcesses):
@@ -153,10 +153,13 @@ def test_what_did_not_converge_is_told(study, tmp_path):
     content = yaml.safe_load(study.read_text())
     content["transfer"].update(dice_floor=0.99, seeds=[0], control=False)
     study.write_text(yaml.safe_dump(content))
-    found = run(study, "--out", tmp_path / "out", "--workers", 1).stdout
-    assert "Not converged, and left out:" in found
+    found = run(study, "--out", tmp_path / "out", "--workers", 1, "--bundle").stdout
+    assert "Not converged (validation Dice twice below 0.99, the study's dice_floor), and left out:" in found
     assert "pretraining spleen, seed 0" in found
-    told = json.loads(run(study, "--out", tmp_path / "out", "--include-not-converged", "--json").stdout)
+    assert "No MONAI Bundle for liver: no source has a gain for it, so none is the best." in found
+    assert not (tmp_path / "out" / "bundles").exists()
+    told = json.loads(run(study, "--out", tmp_path / "out", "--include-not-converged", "--bundle", "--json").stdout)
+    assert (told["bundles"], told["without_bundle"]) == ([], ["liver"])
     assert {gain["status"] for gain in told["gains"]} == {"not_converged"}
     assert (tmp_path / "out" / "gains.csv").read_text().count("not_converged") == 2
     page = (tmp_path / "out" / "report.html").read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from math import ceil
@@ -90,9 +90,10 @@ def transfer(
     if dry_run:
         _show_plan(study, described, devices, as_json)
         return
-    bundles = _bundles(study, result, described, chosen, out) if bundle else []
+    bundles = _bundles(study, result, described, chosen, out) if bundle else {}
     record_transfer(described, chosen, result, device).save(out / FILE_NAME)
-    _show(result, chosen, out, bundles, as_json)
+    unwritten = [target for target in chosen if target not in bundles] if bundle else []
+    _show(result, chosen, out, study.options.dice_floor, bundles, unwritten, as_json)
     leave_report(out, wanted=report)
     if result.failed:
         raise typer.Exit(1)
@@ -186,6 +187,9 @@ def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], a
         table.add_row(kind.replace("_", "-"), str(count), str(left[kind]), f"{steps:,}")
     console = Console()
     console.print(table)
+    if not to_do:
+        console.print("Nothing is to do: every run has ended.")
+        return
     where = ", ".join(dict.fromkeys(devices))
     console.print(
         f"About {_duration(seconds)} on {where} with {len(devices)} at a time, at {1000 * pace:.0f} ms a step as "
@@ -196,17 +200,18 @@ def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], a
 def _duration(seconds: float) -> str:
     minutes = seconds / 60
     if minutes < 2:
-        return f"{seconds:.0f} seconds"
+        return f"{max(1, ceil(seconds))} seconds"
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
 
 
 def _bundles(
     study: TransferStudy, result: TransferResult, described: Study, targets: Sequence[str], out: Path
-) -> list[Path]:
+) -> dict[str, Path]:
+    """The bundle of each target that has a best source."""
     from medsegdist.transfer.bundle import BundleContent, export_bundle
     from medsegdist.transfer.winners import winning_pretraining
 
-    written = []
+    written: dict[str, Path] = {}
     for target in targets:
         run = winning_pretraining(study, result.gains, target)
         outcome = None if run is None else study.journal.outcome(run.key)
@@ -225,11 +230,19 @@ def _bundles(
         )
         directory = out / "bundles" / re.sub(r"[^A-Za-z0-9._-]+", "_", target)
         export_bundle(study.assignment(run, "cpu").weights(run.key), run.recipe, content, directory)
-        written.append(directory)
+        written[target] = directory
     return written
 
 
-def _show(result: TransferResult, targets: Sequence[str], out: Path, bundles: Sequence[Path], as_json: bool) -> None:
+def _show(
+    result: TransferResult,
+    targets: Sequence[str],
+    out: Path,
+    dice_floor: float,
+    bundles: Mapping[str, Path],
+    unwritten: Sequence[str],
+    as_json: bool,
+) -> None:
     from medsegdist.report.transfer_tables import gain_table
 
     if as_json:
@@ -238,7 +251,8 @@ def _show(result: TransferResult, targets: Sequence[str], out: Path, bundles: Se
             "controls": [_fields(gain) for gain in result.controls],
             "not_converged": list(result.not_converged),
             "failed": [{"run": title, "reason": reason} for title, reason in result.failed],
-            "bundles": [str(directory) for directory in bundles],
+            "bundles": [str(directory) for directory in bundles.values()],
+            "without_bundle": list(unwritten),
         }
         typer.echo(json.dumps(content, indent=2))
         return
@@ -247,7 +261,12 @@ def _show(result: TransferResult, targets: Sequence[str], out: Path, bundles: Se
         if any(gain.target == target and gain.status == "ok" for gain in (*result.gains, *result.controls)):
             console.print(gain_table(target, result.gains, result.controls))
     if result.not_converged:
-        console.print("Not converged, and left out:", *(escape(title) for title in result.not_converged), sep="\n  ")
+        console.print(
+            f"Not converged (validation Dice twice below {dice_floor:g}, the study's dice_floor), and left out:",
+            *(escape(title) for title in result.not_converged),
+            sep="\n  ",
+            soft_wrap=True,
+        )
     undefined = [gain for gain in result.gains if gain.status == "undefined"]
     if undefined:
         lines = (escape(f"{gain.source} -> {gain.target}, seed {gain.seed}") for gain in undefined)
@@ -255,8 +274,12 @@ def _show(result: TransferResult, targets: Sequence[str], out: Path, bundles: Se
     if result.failed:
         lines = (escape(f"{title}: {reason}") for title, reason in result.failed)
         console.print("Failed, and tried again by the next start:", *lines, sep="\n  ")
-    for directory in bundles:
+    for directory in bundles.values():
         console.print(f"MONAI Bundle: {escape(str(directory))}", soft_wrap=True)
+    for target in unwritten:
+        console.print(
+            f"No MONAI Bundle for {escape(target)}: no source has a gain for it, so none is the best.", soft_wrap=True
+        )
     console.print(f"All gains: {escape(str(out / 'gains.csv'))}", soft_wrap=True)
 
 

@@ -168,7 +168,7 @@ def _matching(
     if not pairs:
         raise DataError(
             f"expected classes in common, found {', '.join(sources)} and {', '.join(targets)}; say which is which by a "
-            "mapping, or match them by assignment."
+            'mapping as `match`, or pair the nearest by match="assignment".'
         )
     matched_sources, matched_targets = zip(*pairs, strict=True)
     return ClassMatching(
