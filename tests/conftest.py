@@ -15,6 +15,10 @@ from hypothesis import settings
 settings.register_profile("medsegdist", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("medsegdist")
 
+# Side by side, tests have a core each; threads of several would wait for one another. Before torch is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DATA_VARIABLE = "MEDSEGDIST_DATA"
 
 
