@@ -92,7 +92,8 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
 def test_a_card_names_nobody(tmp_path, layouts, name):
     file, cards = tmp_path / "dataset.yaml", tmp_path / "cards"
     file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts[name]}))
-    (tmp_path / "like.yaml").write_text("preprocessing: {grid: [24, 20], min_pixels: 8}")
+    like = {"preprocessing": {"grid": [24, 20], "min_pixels": 8}, "distance": {"components": 1, "classes": 1}}
+    (tmp_path / "like.yaml").write_text(yaml.safe_dump(like))
     arguments = ("summarize", file, "--like", tmp_path / "like.yaml", "-o", cards / "card.json")
     assert_silent(run(*arguments, status=2), *EVERYBODY)
     assert not cards.exists()
@@ -103,8 +104,7 @@ def test_a_card_names_nobody(tmp_path, layouts, name):
     assert naming(files, *EVERYBODY, "case0", str(tmp_path)) == []
     # A ranking of the card and of a dataset that is here, whose own card is made on the way.
     (tmp_path / "other.yaml").write_text(file.read_text().replace("secret", "other"))
-    content = {"name": "mixed", "preprocessing": {"grid": [24, 20], "min_pixels": 8}, "targets": ["other"]}
-    content["datasets"] = ["other.yaml", "cards/card.json"]
+    content = {"name": "mixed", **like, "targets": ["other"], "datasets": ["other.yaml", "cards/card.json"]}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     options = ("--out", tmp_path / "out", "--bootstrap", 200)
     assert_silent(run("--verbose", "rank", tmp_path / "study.yaml", *options), *EVERYBODY)

@@ -193,7 +193,7 @@ class Study(BaseModel):
         name: the study's name.
         description: what it is about.
         preprocessing: the one way in which all datasets are prepared.
-        datasets: at least two, each with a name of its own.
+        datasets: at least two, each with a name of its own; some may be cards, which only a ranking can use.
         targets: names of the datasets that sources are ranked for.
         sources: names of the datasets that may be sources; None is all. A target is never its own source.
         methods: names of the distances to compute; None leaves the choice to the caller.
