@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from medsegdist.bundle import workflows
 from medsegdist.cards.card_file import read_card
 from medsegdist.cards.ranking import rank_cards
 from medsegdist.distance.distance_table import COLUMNS
@@ -280,6 +281,15 @@ def test_every_other_command_refuses_cards(place, study, tmp_path, arguments):
     said = f"dataset 'far' is a card ({card}) and holds no images; only `medsegdist rank` can use a card."
     assert said in result.stderr.replace("\n", "")
     assert not out.exists()
+
+
+def test_the_bundle_ranks_cards_as_the_command_does_and_refuses_to_train_on_them(study, tmp_path, capsys):
+    rank(study())
+    workflows.rank(str(study()), out=str(tmp_path / "bundle"))
+    assert (tmp_path / "bundle" / "distances.csv").read_bytes() == (tmp_path / "out" / "distances.csv").read_bytes()
+    with pytest.raises(SystemExit, match="2"):
+        workflows.transfer(str(study()), out=str(tmp_path / "trained"))
+    assert "dataset 'target' is a card" in capsys.readouterr().err
 
 
 def test_a_card_has_no_card_of_its_own(place, tmp_path):

@@ -43,9 +43,11 @@ def check(
             ]
     errors = sum(problem.severity == "error" for problem in problems)
     cards = sum(manifest.is_card for manifest in study.datasets)
-    read = f"{'every voxel' if full else 'the headers'} of {len(study.datasets) - cards} datasets"
-    if cards:
-        read += f" and in {cards} card{'s' if cards > 1 else ''}"
+    counted = [
+        (len(study.datasets) - cards, f"{'every voxel' if full else 'the headers'} of ", "dataset"),
+        (cards, "", "card"),
+    ]
+    read = " and in ".join(f"{what}{count} {noun}{'s' if count > 1 else ''}" for count, what, noun in counted if count)
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     elif problems:

@@ -198,7 +198,7 @@ def _show(
             console.print(ranking_table(table, target))
             console.print(escape(verdict(table, target)), "\n")
     if cards:
-        console.print(escape(approximate(cards)), "\n")
+        console.print(f"[bold]{escape(approximate(cards))}[/bold]", "\n")
     if simulated:
         console.print("Simulated here:", *(escape(line) for line in simulated), sep="\n  ")
     console.print(f"All distances: {escape(str(out / 'distances.csv'))}", soft_wrap=True)
