@@ -12,7 +12,8 @@ from medsegdist.commands.agreement import agreement
 from medsegdist.commands.auto3dseg import export_auto3dseg
 from medsegdist.commands.characteristics import characteristics
 from medsegdist.commands.check import check
-from medsegdist.commands.comparing import Comparison, compare
+from medsegdist.commands.comparing import compare
+from medsegdist.commands.comparison import REPLICATES, Comparison
 from medsegdist.commands.console import reported_errors
 from medsegdist.commands.fetch import fetch
 from medsegdist.commands.init import init
@@ -38,7 +39,7 @@ from medsegdist.commands.paper import paper
 from medsegdist.commands.prepare import export_lidc, prepare
 from medsegdist.commands.report import figures, report
 from medsegdist.commands.schema import schema
-from medsegdist.commands.summarize import cards
+from medsegdist.commands.summarize import summarize
 from medsegdist.errors import MedSegDistError
 
 app = typer.Typer(
@@ -56,7 +57,7 @@ def demo(
     cache: Cache = None,
     device: Device = "auto",
     seed: Seed = 0,
-    bootstrap: Replicates = 200,
+    bootstrap: Replicates = REPLICATES,
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
@@ -83,7 +84,7 @@ def rank(
     cache: Cache = None,
     device: Device = "auto",
     seed: Seed = 0,
-    bootstrap: Replicates = 200,
+    bootstrap: Replicates = REPLICATES,
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
@@ -91,7 +92,10 @@ def rank(
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ranks the sources of a study for its target, nearest first."""
+    """Ranks the sources of a study for its target, nearest first.
+
+    Where one of them is a card, as `medsegdist summarize` writes it, all are compared by cards: approximately.
+    """
     with reported_errors():
         picked = _device(device)
         asked = Comparison(
@@ -108,7 +112,7 @@ def distances(
     cache: Cache = None,
     device: Device = "auto",
     seed: Seed = 0,
-    bootstrap: Replicates = 200,
+    bootstrap: Replicates = REPLICATES,
     workers: Workers = None,
     dask: Dask = None,
     memory: Memory = None,
@@ -176,9 +180,8 @@ def transfer(
         )
 
 
-for command in (report, figures, agreement, characteristics, paper, prepare, export_auto3dseg, init, schema):
+for command in (report, figures, agreement, characteristics, paper, prepare, export_auto3dseg, init, schema, summarize):
     app.command()(command)
-app.add_typer(cards)
 app.add_typer(fetch, name="fetch")
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
 lidc.command()(subsets)

@@ -65,7 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with LocalProcesses(options.workers) as processes:
         full = compare_all(samples, distances, targets=targets, sources=study.sources, executor=processes)
     cards = {
-        one.name: summarize_samples(one, modality=manifest.modality, fit=study.distance, min_patients=1)
+        one.name: summarize_samples(
+            one,
+            modality=manifest.modality,
+            preprocessing=study.preprocessing,
+            fit=study.distance,
+            min_patients=1,
+        )
         for one, manifest in zip(track(samples, "Summarizing", transient=True), study.datasets, strict=True)
     }
     found = []

@@ -1,7 +1,7 @@
 """What README.md shows, as a Markdown parser reads it, and the place where its commands can run.
 
 The place is small phantom datasets under the names that README uses for the reader's own files: STUDY.yaml,
-DATASET.yaml, TARGET.json and so on. A command of README runs there word for word, but for what `SUBSTITUTES` lists.
+DATASET.yaml, WITH_CARDS.yaml and so on. A command of README runs there word for word, but for what `SUBSTITUTES` lists.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ PREPROCESSING = {"grid": [32, 32], "min_pixels": 3}
 SUBSTITUTES = {
     "--target DIR": "--target pictures/target",
     "--source DIR": "--source pictures/source",
-    "SOURCE.json...": "SOURCE.json",
     "TaskXX_Name": "Task11_Name",
     " ...": " STUDY.yaml --method euclidean --no-report",
     "tcp://HOST:8786": "tcp://localhost:8786",
@@ -179,8 +178,9 @@ def make_place(folder: Path) -> None:
     (folder / "other.yaml").write_text(yaml.safe_dump(phantom("Spleen")), encoding="utf-8")
     for name, seed in (("target", 0), ("source", 1)):
         write_dataset(folder / "pictures" / name, (8, 8 + seed), seed=seed)
-    run("summarize", "DATASET.yaml", "--like", "STUDY.yaml", "-o", "TARGET.json")
-    run("summarize", "other.yaml", "--like", "STUDY.yaml", "-o", "SOURCE.json")
+    run("summarize", "other.yaml", "--like", "STUDY.yaml", "-o", "sent.json")
+    mixed = {**study, "datasets": ["DATASET.yaml", "sent.json"]}
+    (folder / "WITH_CARDS.yaml").write_text(yaml.safe_dump(mixed), encoding="utf-8")
     run("rank", "STUDY.yaml", "--bootstrap", "4", "--no-report", "--out", "out/demo")
     run("paper", "--out", "paper")
     for name in ("distances", "gains"):

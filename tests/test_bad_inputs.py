@@ -70,6 +70,11 @@ TABLE = {
         "data/test_nnunet.py::no_explicit_path_leaves_the_folder",
         "data/test_formats.py::no_header_leads_out_of_its_folder",
     ],
+    "card that does not fit": ["test_cli_cards.py::a_card_that_was_made_otherwise_is_refused_by_what_differs"],
+    "JSON that is no card": [
+        "test_cli_cards.py::a_file_that_is_no_card_is_refused_and_how_cards_are_made_is_said",
+        "cards/test_card_file.py::what_is_no_card_is_refused",
+    ],
     "disk full": [
         "data/test_interrupted.py::a_full_disk",
         "data/test_interrupted.py::collecting_on_a_full_disk_leaves_nothing",

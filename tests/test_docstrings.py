@@ -40,6 +40,7 @@ NAMED_MODULES = (
     "medsegdist.cards.card_file",
     "medsegdist.cards.ranking",
     "medsegdist.cards.summarizing",
+    "medsegdist.data.layouts.card",
     "medsegdist.data.layouts.folder",
     "medsegdist.data.manifest",
     "medsegdist.data.recognition.recognize",

@@ -92,7 +92,8 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
 def test_a_card_names_nobody(tmp_path, layouts, name):
     file, cards = tmp_path / "dataset.yaml", tmp_path / "cards"
     file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts[name]}))
-    (tmp_path / "like.yaml").write_text("preprocessing: {grid: [24, 20], min_pixels: 8}")
+    like = {"preprocessing": {"grid": [24, 20], "min_pixels": 8}, "distance": {"components": 1, "classes": 1}}
+    (tmp_path / "like.yaml").write_text(yaml.safe_dump(like))
     arguments = ("summarize", file, "--like", tmp_path / "like.yaml", "-o", cards / "card.json")
     assert_silent(run(*arguments, status=2), *EVERYBODY)
     assert not cards.exists()
@@ -101,11 +102,16 @@ def test_a_card_names_nobody(tmp_path, layouts, name):
     assert set(files) == {"card.json"}
     # Neither whom the cases show nor how their files are called, nor where they lie.
     assert naming(files, *EVERYBODY, "case0", str(tmp_path)) == []
+    # A ranking of the card and of a dataset that is here, whose own card is made on the way.
     (tmp_path / "other.yaml").write_text(file.read_text().replace("secret", "other"))
-    run("summarize", tmp_path / "other.yaml", *arguments[2:5], cards / "other.json", "--min-patients", 1)
-    result = run("rank-cards", cards / "card.json", cards / "other.json", "--out", tmp_path / "out")
-    assert_silent(result, *EVERYBODY)
-    assert naming(written(tmp_path / "out"), *EVERYBODY) == []
+    content = {"name": "mixed", **like, "targets": ["other"], "datasets": ["other.yaml", "cards/card.json"]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    options = ("--out", tmp_path / "out", "--bootstrap", 200)
+    assert_silent(run("--verbose", "rank", tmp_path / "study.yaml", *options), *EVERYBODY)
+    assert_silent(run("rank", tmp_path / "study.yaml", *options, "--json"), *EVERYBODY)
+    assert set(without_cache(tmp_path / "out")) == {"distances.csv"}
+    assert naming(without_cache(tmp_path / "out"), *EVERYBODY, "case0", str(tmp_path)) == []
+    assert_silent(run("check", tmp_path / "study.yaml"), *EVERYBODY)
 
 
 @pytest.fixture
@@ -240,7 +246,7 @@ def test_what_is_sought_would_be_found(tmp_path):
 
 SOUGHT_IN_THIS_FILE = {
     *("demo", "rank", "distances", "check", "transfer", "report", "figures", "agreement", "characteristics", "init"),
-    *("summarize", "rank-cards"),
+    "summarize",
 }
 SOUGHT_IN_TASKS = {"prepare", "lidc export", "export-auto3dseg"}
 WITHOUT_PATIENTS = {"paper", "schema", "fetch decathlon", "fetch lidc", "lidc subsets"}

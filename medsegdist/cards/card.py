@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from torch import Tensor
 
 from medsegdist.cards.projection import DIMENSION
 from medsegdist.data.distance_options import DistanceOptions
-from medsegdist.data.preprocessing import LARGEST_GRID
+from medsegdist.data.preprocessing import LARGEST_GRID, Preprocessing
 from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.distance.mixture import GaussianMixture
 
@@ -169,9 +169,11 @@ class Card(_Part):
         format: the version of this format.
         name: the dataset's name.
         modality: as in its manifest.
-        preprocessing: fingerprint of how the samples were prepared.
+        preprocessing: fingerprint of how the samples were prepared; with the grid it makes the projection.
+        prepared: the options behind the fingerprint, to say what differs where it does; None where they are not known.
         grid: (rows, columns) or (slices, rows, columns) of a sample.
         fit: options that mixtures and fake classes were made with; those of the formula are not among them.
+        seed: of the fits and of the choice of samples.
         min_patients: fewer patients than that are not told of by any cell or fake class.
         patients: how many; rounded down to a multiple of 5 below 100, but for fewer than 5.
         samples: how many, rounded likewise.
@@ -187,8 +189,10 @@ class Card(_Part):
     name: Annotated[str, Field(pattern=r"^\w[\w .+()-]*$", max_length=80)]
     modality: Literal["CT", "MR", "other"]
     preprocessing: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
+    prepared: Preprocessing | None
     grid: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
     fit: DistanceOptions
+    seed: NonNegativeInt
     min_patients: PositiveInt
     patients: PositiveInt
     samples: PositiveInt
@@ -203,6 +207,8 @@ class Card(_Part):
     def _check(self) -> Card:
         if math.prod(self.grid) > LARGEST_GRID:
             raise ValueError(f"grid: expected at most {LARGEST_GRID:,} points, found {list(self.grid)}")
+        if self.prepared is not None and self.prepared.grid != self.grid:
+            raise ValueError(f"grid: expected {list(self.prepared.grid)} as in `prepared`, found {list(self.grid)}")
         if self.fit.of_formula():
             raise ValueError(
                 f"fit: expected no {', '.join(self.fit.of_formula())}; whoever compares cards chooses that"

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from medsegdist.cards.card import Card
+from medsegdist.data.card_content import MOST_BYTES, card_content
 from medsegdist.data.distance_options import OF_FORMULA
 from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import DataError
 from medsegdist.files import written_whole
-
-MOST_BYTES = 2**16
-"""A card is smaller than this, or is none."""
 
 
 def write_card(card: Card, path: str | Path) -> int:
@@ -53,23 +50,8 @@ def read_card(path: str | Path) -> Card:
         DataError: it is too large, no JSON, or no card; every problem is listed with its place.
         OSError: it cannot be read.
     """
-    with Path(path).open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise DataError(f"{path}: expected a card of at most {MOST_BYTES:,} bytes, found a larger file.")
-    try:
-        # Only to look for what JSON readers disagree on; numbers are read below.
-        json.loads(content, object_pairs_hook=_distinct, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected the JSON of a card, found {type(error).__name__}: {error}.") from error
+    content, _ = card_content(path)
     try:
         return Card.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise DataError("\n".join(explain(error, Card, path))) from error
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is given twice")
-    return found

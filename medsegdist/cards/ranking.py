@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.cards.card import Card
+from medsegdist.cards.making import Making, differences
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.distance.mask_metrics import FakeClassGmmMetric, GmmMetric
@@ -20,7 +21,7 @@ CARD_METHODS = ("gmm2d", "gmm3d", "fake_class_gmm")
 """Methods whose mask term a card holds."""
 
 APPROXIMATE = (
-    "Approximate form, from cards: mask terms of gmm2d and gmm3d are those of the datasets; image terms compare "
+    "APPROXIMATE, from cards: mask terms of gmm2d and gmm3d are those of the datasets; image terms compare "
     "Gaussians of projected images, and are smaller than those between images. Nothing says how sure the order is."
 )
 """What has to be said wherever distances of cards are shown."""
@@ -65,7 +66,7 @@ def rank_cards(
     for source in sources:
         _check_alike(source, target)
     rows: list[DistanceRow] = []
-    for method in _available(cards, methods):
+    for method in available(cards, methods):
         terms = {source.name: _terms(source, target, method, image_weight, mask_weight) for source in sources}
         ranks = ranked({name: Estimate(sum(found), None) for name, found in terms.items()}, Bootstrap().level)
         for source in sources:
@@ -93,24 +94,25 @@ def rank_cards(
 
 
 def _check_alike(source: Card, target: Card) -> None:
-    names = f"'{source.name}' and '{target.name}'"
-    if source.preprocessing != target.preprocessing or source.grid != target.grid:
+    found = differences(Making.of_card(target), Making.of_card(source))
+    if found:
         raise PreprocessingMismatchError(
-            f"the datasets of the cards {names} were prepared differently (fingerprints {source.preprocessing} and "
-            f"{target.preprocessing}, grids {source.grid} and {target.grid}), so their distance would measure the "
-            "preparation; make both cards with one preprocessing."
-        )
-    ours, theirs = source.fit.model_dump(), target.fit.model_dump()
-    different = [name for name in ours if ours[name] != theirs[name]]
-    if different:
-        said = ", ".join(f"{name} {ours[name]} and {theirs[name]}" for name in different)
-        raise PreprocessingMismatchError(
-            f"the mixtures of the cards {names} were fitted with different options ({said}); make both cards with one "
-            "`distance`."
+            f"the cards '{source.name}' and '{target.name}' were not made alike, so that their distance would measure "
+            f"how they were made ({'; '.join(found)}); make both with one `--like` and one `--seed`."
         )
 
 
-def _available(cards: Sequence[Card], methods: Sequence[str] | None) -> list[str]:
+def available(cards: Sequence[Card], methods: Sequence[str] | None = None) -> list[str]:
+    """The methods by which cards can be compared, in the order of :data:`CARD_METHODS`.
+
+    Args:
+        cards: of the datasets to be compared.
+        methods: which ones are wanted; None takes those that all cards hold.
+
+    Raises:
+        DataError: a card does not hold what a method needs.
+        ValueError: a method is unknown.
+    """
     lacking = {method: [card.name for card in cards if not holds(card, method)] for method in CARD_METHODS}
     for method in methods or ():
         if method not in lacking:

@@ -18,6 +18,7 @@ from medsegdist.cards.card import (
 )
 from medsegdist.cards.projection import gaussian_of, project
 from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
@@ -39,6 +40,7 @@ def summarize_samples(
     samples: SegmentationSamples,
     *,
     modality: Literal["CT", "MR", "other"],
+    preprocessing: Preprocessing | None = None,
     fit: DistanceOptions | None = None,
     min_patients: int = MIN_PATIENTS,
     seed: int = 0,
@@ -52,6 +54,8 @@ def summarize_samples(
     Args:
         samples: of one dataset; of more than 2,000 as many are told of as distances compare.
         modality: as in its manifest.
+        preprocessing: how the samples were prepared, so that a card that does not fit can say why; None tells their
+            fingerprint alone.
         fit: options of mixtures and fake classes; those of the formula are not told.
         min_patients: cells of the histogram with fewer patients read 0, and fake classes are left out where one has
             fewer.
@@ -60,7 +64,13 @@ def summarize_samples(
     Raises:
         DataError: there are fewer patients than that, the segments have too few pixels for the mixtures, or features
             are to be on a scale of several datasets.
+        ValueError: the samples were prepared otherwise than `preprocessing` says.
     """
+    if preprocessing is not None and preprocessing.fingerprint != samples.preprocessing:
+        raise ValueError(
+            f"dataset '{samples.name}': expected samples of the preprocessing {preprocessing.fingerprint}, found those "
+            f"of {samples.preprocessing}."
+        )
     fit = fit or DistanceOptions()
     if fit.feature_scale == "joint":
         raise DataError(
@@ -86,8 +96,10 @@ def summarize_samples(
         name=samples.name,
         modality=modality,
         preprocessing=samples.preprocessing,
+        prepared=preprocessing,
         grid=samples.grid,
         fit=DistanceOptions(**options),
+        seed=seed,
         min_patients=min_patients,
         patients=coarse(patients),
         samples=coarse(len(samples)),

@@ -26,6 +26,7 @@ def check(
 
     Exit status 1 if there is an error, 0 if there are only warnings, or nothing.
     """
+    from medsegdist.cards.of_study import card_problems
     from medsegdist.data.checking import check_study
     from medsegdist.data.manifest import load_study
     from medsegdist.report.tables import problem_table
@@ -34,21 +35,27 @@ def check(
         study = load_study(study_file)
         configured_distances(study.methods or (), study, study_file, seed=0)
         with progress_bars() as progress:
-            problems = check_study(
-                study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers
-            )
+            problems = [
+                *card_problems(study),
+                *check_study(
+                    study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers
+                ),
+            ]
     errors = sum(problem.severity == "error" for problem in problems)
-    read = "every voxel" if full else "the headers"
+    cards = sum(manifest.is_card for manifest in study.datasets)
+    counted = [
+        (len(study.datasets) - cards, f"{'every voxel' if full else 'the headers'} of ", "dataset"),
+        (cards, "", "card"),
+    ]
+    read = " and in ".join(f"{what}{count} {noun}{'s' if count > 1 else ''}" for count, what, noun in counted if count)
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     elif problems:
         console = Console()
         console.print(problem_table(problems))
-        console.print(
-            f"Errors: {errors}, warnings: {len(problems) - errors}, in {read} of {len(study.datasets)} datasets."
-        )
+        console.print(f"Errors: {errors}, warnings: {len(problems) - errors}, in {read}.")
     else:
-        Console().print(f"No problem found in {read} of {len(study.datasets)} datasets.")
+        Console().print(f"No problem found in {read}.")
     if not (full or as_json or errors):
         Console().print("--full reads every voxel.")
     raise typer.Exit(1 if errors else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from medsegdist.commands.comparison import Comparison
 from medsegdist.commands.console import bar, progress_bars
 from medsegdist.commands.reading import read_samples
 from medsegdist.commands.report import leave_report, save_run
@@ -27,39 +28,6 @@ if TYPE_CHECKING:
     from medsegdist.distance.strongest import MatchedPair
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What is to be compared, how, and where the results go.
-
-    Args:
-        study_file: the study.
-        targets: names; None takes the study's, none at all every dataset.
-        methods: names; None takes the study's, else the paper's.
-        out: folder of distances.csv, comparisons.csv, study.json, report.html and, if asked for, thumbnails.json.
-        cache: folder of prepared samples; None is below `out`.
-        device: where to compute.
-        seed: of all that is random.
-        replicates: how often patients are drawn anew.
-        workers: processes; None chooses.
-        dask: address of a Dask scheduler, to use its workers instead.
-        memory: a size such as "2GiB" for costs and blocks of pixels.
-        thumbnails: also keeps pictures of samples that were matched, for the report.
-    """
-
-    study_file: Path
-    targets: Sequence[str] | None
-    methods: Sequence[str] | None
-    out: Path
-    cache: Path | None
-    device: str
-    seed: int
-    replicates: int
-    workers: int | None
-    dask: str | None
-    memory: str | None
-    thumbnails: bool = False
-
-
 def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: bool, as_json: bool) -> None:
     """Computes the distances of a study, saves them and prints them.
 
@@ -70,39 +38,55 @@ def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: b
         report: leaves report.html.
         as_json: prints JSON instead of tables.
     """
-    study, table = _distances(comparison)
-    _show(study, table, comparison.out, as_json, matrices=matrices, rankings=rankings)
-    leave_report(comparison.out, wanted=report)
+    from medsegdist.data.manifest import load_study
+
+    if comparison.replicates == 1:
+        raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 draws of patients, found 1.")
+    study = load_study(comparison.study_file)
+    targets = _targets(study, comparison.targets)
+    compared = study.compared(targets)
+    cards = [manifest.name for manifest in compared if manifest.is_card]
+    if cards and not matrices:
+        from medsegdist.commands.comparing_cards import compare_cards
+
+        table = compare_cards(study, comparison, targets, cards)
+    else:
+        for manifest in study.datasets:
+            if manifest in compared or not manifest.is_card:
+                manifest.check_one_foreground()
+        table = _distances(study, comparison, targets)
+    _show(study, table, comparison.out, as_json, matrices=matrices, rankings=rankings, cards=cards)
+    if not cards:
+        leave_report(comparison.out, wanted=report)
 
 
-def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
+def _targets(study: Study, asked: Sequence[str] | None) -> Sequence[str]:
+    names = [manifest.name for manifest in study.datasets]
+    targets = study.targets if asked is None else asked or names
+    for name in targets:
+        if name not in names:
+            raise ManifestError(
+                f"expected a target among the datasets {', '.join(names)}, found '{name}'{nearest(name, names) or '.'}"
+            )
+    return targets
+
+
+def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> DistanceTable:
     """Distances of a study to its targets, also as distances.csv."""
     from medsegdist.data.checking import refuse_shared_images
-    from medsegdist.data.manifest import load_study
     from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.mask_metrics import PAPER_METHODS
     from medsegdist.distance.ranking import compare_all
     from medsegdist.report.recording import record_study
     from medsegdist.report.thumbnails import draw_thumbnails
 
-    if asked.replicates == 1:
-        raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 draws of patients, found 1.")
-    study = load_study(asked.study_file)
-    for manifest in study.datasets:
-        manifest.check_one_foreground()
-    names = [manifest.name for manifest in study.datasets]
-    # Where all pairs are asked for, the study still says what is ranked for what.
-    ranked = asked.targets or study.targets
-    targets = study.targets if asked.targets is None else asked.targets or names
-    for name in targets:
-        if name not in names:
-            raise ManifestError(
-                f"expected a target among the datasets {', '.join(names)}, found '{name}'{nearest(name, names) or '.'}"
-            )
+    # A card that is not compared has no images to be described.
+    names = [manifest.name for manifest in study.datasets if not manifest.is_card]
     configured = configured_distances(
         asked.methods or study.methods or PAPER_METHODS, study, asked.study_file, asked.seed
     )
-    refuse_shared_images(study.model_copy(update={"targets": tuple(ranked)}))
+    # Where all pairs are asked for, the study still says what is ranked for what.
+    refuse_shared_images(study.model_copy(update={"targets": tuple(asked.targets or study.targets)}))
     bootstrap = Bootstrap(asked.replicates, seed=asked.seed) if asked.replicates else None
     summaries: dict[tuple[str, str], Any] = {}
     matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
@@ -114,7 +98,7 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
     with progress_bars() as progress, chosen_executor(asked.workers, asked.dask) as executor:
         samples = [
             one.to(asked.device)
-            for one in read_samples(study, asked.cache or asked.out / "samples", asked.workers, progress)
+            for one in read_samples(study, asked.cache or asked.out / "samples", asked.workers, progress, names)
         ]
         if study.distance.feature_scale == "joint":
             configured = on_one_scale(configured, samples, study.distance.features)
@@ -143,7 +127,7 @@ def _distances(asked: Comparison) -> tuple[Study, DistanceTable]:
     if alone:
         said = f"No interval for distances of {', '.join(alone)}: one patient does not tell how patients differ."
         Console(stderr=True).print(escape(said))
-    return study, table
+    return table
 
 
 def configured_distances(
@@ -182,7 +166,17 @@ def on_one_scale(
     }
 
 
-def _show(study: Study, table: DistanceTable, out: Path, as_json: bool, *, matrices: bool, rankings: bool) -> None:
+def _show(
+    study: Study,
+    table: DistanceTable,
+    out: Path,
+    as_json: bool,
+    *,
+    matrices: bool,
+    rankings: bool,
+    cards: Sequence[str],
+) -> None:
+    from medsegdist.commands.comparing_cards import approximate
     from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table, verdict
 
     if as_json:
@@ -190,11 +184,9 @@ def _show(study: Study, table: DistanceTable, out: Path, as_json: bool, *, matri
             target: {"mean_ranks": mean_ranks(table, target), "verdict": verdict(table, target)}
             for target in table.targets
         }
-        typer.echo(
-            json.dumps(
-                {"study": study.name, "targets": by_target, "distances": [asdict(row) for row in table.rows]}, indent=2
-            )
-        )
+        of_cards = {"approximate": approximate(cards), "cards": cards} if cards else {}
+        content = {"study": study.name, **of_cards, "targets": by_target}
+        typer.echo(json.dumps({**content, "distances": [asdict(row) for row in table.rows]}, indent=2))
         return
     console = Console()
     simulated = [f"{manifest.name}: {manifest.simulated}" for manifest in study.datasets if manifest.simulated]
@@ -205,6 +197,8 @@ def _show(study: Study, table: DistanceTable, out: Path, as_json: bool, *, matri
         for target in table.targets:
             console.print(ranking_table(table, target))
             console.print(escape(verdict(table, target)), "\n")
+    if cards:
+        console.print(f"[bold]{escape(approximate(cards))}[/bold]", "\n")
     if simulated:
         console.print("Simulated here:", *(escape(line) for line in simulated), sep="\n  ")
     console.print(f"All distances: {escape(str(out / 'distances.csv'))}", soft_wrap=True)

@@ -1,11 +1,10 @@
-"""`medsegdist summarize` and `medsegdist rank-cards`: datasets compared by what their cards say of them."""
+"""`medsegdist summarize`: what a dataset says of itself where its images may not go."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,20 +12,8 @@ from rich.markup import escape
 
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson
-from medsegdist.errors import MedSegDistError
-
-if TYPE_CHECKING:
-    from medsegdist.distance.distance_table import DistanceTable
-
-cards = typer.Typer()
-
-CardFile = Annotated[Path, typer.Argument(help="Card of the dataset to train on in the end.", metavar="TARGET.json")]
-CardFiles = Annotated[
-    list[Path], typer.Argument(help="Cards of datasets that could be pre-trained on.", metavar="SOURCE.json...")
-]
 
 
-@cards.command()
 def summarize(
     dataset_file: Annotated[
         Path, typer.Argument(help="Dataset YAML: name, modality, layout, foreground.", metavar="DATASET.yaml")
@@ -52,7 +39,7 @@ def summarize(
     workers: Annotated[int | None, typer.Option(help="Processes that read files. [default: as needed]", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a card: a dataset in at most 64 KiB of aggregates, to be ranked where its images may not go.
+    """Writes a card: a dataset in at most 64 KiB of aggregates, which `rank` takes where its images may not go.
 
     Aggregates are no proof of privacy; README says what they may still tell.
     """
@@ -72,7 +59,12 @@ def summarize(
                 manifest, preparation.preprocessing, cache=cache, progress=advance, workers=workers
             )
             card = summarize_samples(
-                samples, modality=manifest.modality, fit=preparation.distance, min_patients=min_patients, seed=seed
+                samples,
+                modality=manifest.modality,
+                preprocessing=preparation.preprocessing,
+                fit=preparation.distance,
+                min_patients=min_patients,
+                seed=seed,
             )
         size = write_card(card, out)
     held = [method for method in CARD_METHODS if holds(card, method)]
@@ -83,50 +75,3 @@ def summarize(
     console.print(f"{escape(str(out))}: {size:,} bytes, for {', '.join(held)}.", soft_wrap=True)
     if card.fake_classes is None:
         console.print(f"fake_class_gmm is left out: a fake class has fewer than {min_patients} patients.")
-
-
-@cards.command("rank-cards")
-def rank_by_cards(
-    target_file: CardFile,
-    source_files: CardFiles,
-    method: Annotated[
-        list[str] | None,
-        typer.Option("--method", help="gmm2d, gmm3d or fake_class_gmm, repeatable. [default: what all cards hold]"),
-    ] = None,
-    image_weight: Annotated[float, typer.Option(help="Weight of the images.", min=0)] = 1,
-    mask_weight: Annotated[float, typer.Option(help="Weight of the masks.", min=0)] = 1,
-    out: Annotated[Path, typer.Option("--out", help="Folder for distances.csv.", file_okay=False)] = Path("out"),
-    as_json: AsJson = False,
-) -> None:
-    """Ranks datasets by their cards, nearest first: the approximate form of `rank`, without any image."""
-    from medsegdist.cards.card_file import read_card
-    from medsegdist.cards.ranking import rank_cards
-
-    with reported_errors():
-        target, sources = read_card(target_file), [read_card(file) for file in source_files]
-        try:
-            table = rank_cards(target, sources, methods=method, image_weight=image_weight, mask_weight=mask_weight)
-        except ValueError as error:
-            raise error if isinstance(error, MedSegDistError) else MedSegDistError(str(error)) from error
-        table.save(out / "distances.csv")
-    _show(table, target.name, out, as_json)
-
-
-def _show(table: DistanceTable, target: str, out: Path, as_json: bool) -> None:
-    from medsegdist.cards.ranking import APPROXIMATE
-    from medsegdist.report.tables import mean_ranks, ranking_table, verdict
-
-    said = verdict(table, target)
-    if as_json:
-        content = {
-            "approximate": APPROXIMATE,
-            "targets": {target: {"mean_ranks": mean_ranks(table, target), "verdict": said}},
-            "distances": [asdict(row) for row in table.rows],
-        }
-        typer.echo(json.dumps(content, indent=2, allow_nan=False))
-        return
-    console = Console()
-    console.print(ranking_table(table, target))
-    console.print(escape(said), "\n")
-    console.print(APPROXIMATE)
-    console.print(f"All distances: {escape(str(out / 'distances.csv'))}", soft_wrap=True)

@@ -87,6 +87,7 @@ def export_auto3dseg(
         FileExistsError: `directory` holds something already.
         OSError: the disk is full or not writable.
     """
+    manifest.check_one_foreground()
     directory = Path(directory).resolve()
     task = directory / f"Task01_{re.sub(r'[^A-Za-z0-9]+', '-', manifest.name).strip('-') or 'Dataset'}"
     _check_place(directory, task.name, overwrite=overwrite)

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from medsegdist.data.card_content import card_content
 from medsegdist.data.case import Case
 from medsegdist.data.distance_options import DistanceOptions
 from medsegdist.data.layouts._paths import DIRECTORY, expand_path, is_picture
+from medsegdist.data.layouts.card import ONLY_RANK, CardLayout
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
@@ -23,12 +25,19 @@ from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
 from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.data.yaml_errors import as_mapping, explain, nearest, read_yaml
-from medsegdist.errors import ManifestError
+from medsegdist.errors import DataError, ManifestError
 
 __all__ = ["DatasetManifest", "Layout", "Preprocessing", "Study", "load_dataset", "load_study"]
 
 Layout = Annotated[
-    DecathlonLayout | NnunetLayout | DatalistLayout | FolderLayout | DicomLayout | LidcLayout | PhantomLayout,
+    DecathlonLayout
+    | NnunetLayout
+    | DatalistLayout
+    | FolderLayout
+    | DicomLayout
+    | LidcLayout
+    | PhantomLayout
+    | CardLayout,
     Field(discriminator="kind"),
 ]
 """Any layout; in YAML its key `kind` says which."""
@@ -113,7 +122,15 @@ class DatasetManifest(BaseModel):
     def _check_labels(self) -> DatasetManifest:
         if self.foreground is not None and self.classes is not None:
             raise ValueError("expected `foreground` or `classes`, found both; keep the one that is meant")
+        useless = [key for key in ("foreground", "classes", "window") if getattr(self, key) is not None]
+        if self.is_card and useless:
+            raise ValueError(f"expected no {', '.join(useless)} beside a card, which holds no images; leave it out")
         return self
+
+    @property
+    def is_card(self) -> bool:
+        """Whether a card stands in the place of images."""
+        return isinstance(self.layout, CardLayout)
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
@@ -123,11 +140,15 @@ class DatasetManifest(BaseModel):
         return tuple(value for values in self.classes.values() for value in values)
 
     def check_one_foreground(self) -> None:
-        """Refuse a dataset of several classes where one foreground is compared or written.
+        """Refuse a dataset of several classes, or without images, where images of one foreground are needed.
 
         Raises:
-            ManifestError: it has classes.
+            ManifestError: it has classes, or is a card.
         """
+        if isinstance(self.layout, CardLayout):
+            raise ManifestError(
+                f"dataset '{self.name}' is a card ({self.layout.file}) and holds no images; {ONLY_RANK}."
+            )
         if self.classes is not None:
             raise ManifestError(
                 f"dataset '{self.name}': expected one foreground, found the classes {', '.join(self.classes)}; give "
@@ -172,7 +193,7 @@ class Study(BaseModel):
         name: the study's name.
         description: what it is about.
         preprocessing: the one way in which all datasets are prepared.
-        datasets: at least two, each with a name of its own.
+        datasets: at least two, each with a name of its own; some may be cards, which only a ranking can use.
         targets: names of the datasets that sources are ranked for.
         sources: names of the datasets that may be sources; None is all. A target is never its own source.
         methods: names of the distances to compute; None leaves the choice to the caller.
@@ -236,6 +257,15 @@ class Study(BaseModel):
         allowed = [dataset.name for dataset in self.datasets] if self.sources is None else self.sources
         return tuple(name for name in allowed if name != target)
 
+    def compared(self, targets: Sequence[str]) -> tuple[DatasetManifest, ...]:
+        """The datasets that a ranking rests on, in the study's order.
+
+        Args:
+            targets: names of datasets, each of which is to be compared with all of its sources.
+        """
+        names = {name for target in targets for name in (target, *self.sources_of(target))}
+        return tuple(dataset for dataset in self.datasets if dataset.name in names)
+
 
 def load_dataset(path: str | Path) -> DatasetManifest:
     """Read a dataset's description.
@@ -254,8 +284,8 @@ def load_study(path: str | Path) -> Study:
     """Read a study's description, and those of its datasets.
 
     Args:
-        path: a YAML file; each entry of its `datasets` is a description or the path of a dataset's YAML file,
-            relative to this file.
+        path: a YAML file; each entry of its `datasets` is a description or the path of a dataset's YAML file or card
+            (.json), relative to this file.
 
     Raises:
         ManifestError: a file cannot be read, or something in it is wrong; every problem is listed with its place.
@@ -286,12 +316,27 @@ def load_study(path: str | Path) -> Study:
 def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
     if isinstance(entry, str):
         try:
-            return load_dataset(expand_path(entry, file.parent))
+            path = expand_path(entry, file.parent)
+            return _of_card(path) if path.suffix.lower() == ".json" else load_dataset(path)
         except ValueError as error:
             if isinstance(error, ManifestError):
                 raise
             raise ManifestError(f"{file}: {place}: {error}.") from error
     return _validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, place.split("."))
+
+
+def _of_card(path: Path) -> DatasetManifest:
+    """A card as a dataset: its name and modality are read, whatever else it says is left to whoever compares it."""
+    try:
+        _, said = card_content(path)
+    except DataError as error:
+        raise ManifestError(str(error)) from error
+    except OSError as error:
+        raise ManifestError(f"{path}: expected a card here, found none that can be read ({error.strerror}).") from error
+    layout = {"kind": "card", "file": str(path)}
+    return _validated(
+        DatasetManifest, {key: said[key] for key in ("name", "modality") if key in said} | {"layout": layout}, path
+    )
 
 
 def _validated(model: type[_Model], content: dict[str, Any], file: Path, prefix: list[str] | None = None) -> _Model:

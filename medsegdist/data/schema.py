@@ -21,7 +21,7 @@ def study_schema() -> dict[str, Any]:
     """The JSON schema of a study's YAML; an entry of its `datasets` is a description or the path of one."""
     schema = _schema_of(Study)
     datasets = schema["properties"]["datasets"]
-    file = {"type": "string", "description": "Path of a dataset's YAML, relative to this file."}
+    file = {"type": "string", "description": "Path of a dataset's YAML or card (.json), relative to this file."}
     datasets["items"] = {"anyOf": [file, datasets["items"]]}
     return schema
 

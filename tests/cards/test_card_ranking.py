@@ -14,23 +14,24 @@ from scipy.linalg import sqrtm
 from medsegdist import DatasetDistance, FakeClassGmmMetric, GmmMetric, SegmentationSamples, compare_all
 from medsegdist.cards.card import Card
 from medsegdist.cards.card_file import read_card, write_card
+from medsegdist.cards.making import Making, differences
 from medsegdist.cards.projection import gaussian_of, project
 from medsegdist.cards.ranking import CARD_METHODS, rank_cards
-from medsegdist.cards.summarizing import summarize_samples
 from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.errors import DataError, PreprocessingMismatchError
-from tests.cards.making_cards import card, dataset
+from tests.cards.making_cards import card, dataset, summarized
 
 FULL = {
-    "gmm2d": DatasetDistance(GmmMetric(intensity=False)),
-    "gmm3d": DatasetDistance(GmmMetric()),
-    "fake_class_gmm": DatasetDistance(FakeClassGmmMetric()),
+    "gmm2d": DatasetDistance(GmmMetric(components=2, intensity=False)),
+    "gmm3d": DatasetDistance(GmmMetric(components=2)),
+    "fake_class_gmm": DatasetDistance(FakeClassGmmMetric(components=2)),
 }
 
 
 @cache
-def full(image_weight: float = 1.0):
-    distances = {name: replace(distance, image_weight=image_weight) for name, distance in FULL.items()}
+def full(image_weight: float = 1.0, methods: tuple[str, ...] = CARD_METHODS):
+    distances = {name: replace(FULL[name], image_weight=image_weight) for name in methods}
     return compare_all([dataset(name) for name in ("target", "near", "far")], distances, targets=["target"])
 
 
@@ -64,7 +65,7 @@ def test_without_images_fake_classes_are_coupled_as_their_samples_are(tmp_path) 
     target, near, far = sent(tmp_path, "target", "near", "far")
     ours = rows(rank_cards(target, [near, far], methods=["fake_class_gmm"], image_weight=0))
     for source in ("near", "far"):
-        expected = rows(full(0.0))["fake_class_gmm", source]
+        expected = rows(full(0.0, ("fake_class_gmm",)))["fake_class_gmm", source]
         assert ours["fake_class_gmm", source].mask_term == pytest.approx(expected.mask_term, rel=1e-9)
         assert ours["fake_class_gmm", source].image_term == 0
 
@@ -104,7 +105,7 @@ def test_neither_the_order_of_samples_nor_a_factor_of_weights_changes_a_distance
     samples = dataset("near")
     turned = samples.take(list(reversed(range(len(samples)))))
     turned = replace(turned, weights=2 * turned.weights)
-    other = summarize_samples(turned, modality="CT", min_patients=2)
+    other = summarized(turned)
     before, after = rank_cards(card("far"), [card("near")]).rows, rank_cards(card("far"), [other]).rows
     for row, same in zip(before, after, strict=True):
         assert same.mask_term == pytest.approx(row.mask_term, rel=1e-9)
@@ -116,9 +117,7 @@ def test_images_that_are_all_shifted_by_one_image_are_at_the_norm_of_its_project
     shift = torch.linspace(0, 50, samples.images[0].numel()).reshape(samples.grid)
     shifted = replace(samples, name="shifted", images=samples.images + shift)
     projected = project(replace(samples, images=shift.expand_as(samples.images).contiguous()))[0]
-    (row,) = rank_cards(
-        card("near"), [summarize_samples(shifted, modality="CT", min_patients=2)], methods=["gmm2d"]
-    ).rows
+    (row,) = rank_cards(card("near"), [summarized(shifted)], methods=["gmm2d"]).rows
     assert row.image_term == pytest.approx(float(projected.norm()), rel=1e-6)
     assert row.mask_term == pytest.approx(0, abs=1e-12)
 
@@ -138,7 +137,7 @@ def test_the_image_term_is_that_of_gelbrich_and_below_any_coupling_of_the_projec
 def test_the_covariance_within_classes_follows_from_what_the_card_holds() -> None:
     samples = dataset("near")
     projected, mass = project(samples), samples.mass
-    classes = FakeClassGmmMetric().summarize(samples).classes
+    classes = FakeClassGmmMetric(components=2).summarize(samples).classes
     within = torch.zeros((32, 32), dtype=torch.float64)
     for c, mean in enumerate(card("near").class_means):
         away = projected[classes == c] - mean
@@ -155,19 +154,64 @@ def test_volumes_have_cards_too() -> None:
         masks[:, low : low + 3, 3:7, 4:9] = True
         images = rng.normal(size=masks.shape)
         made.append(SegmentationSamples.from_arrays(name, images, masks))
-    one, other = (summarize_samples(samples, modality="MR", min_patients=1) for samples in made)
-    distances = {"gmm3d": DatasetDistance(GmmMetric())}
+    one, other = (summarized(samples, 1) for samples in made)
+    distances = {"gmm3d": FULL["gmm3d"]}
     (row,) = rank_cards(one, [other], methods=["gmm3d"]).rows
     (expected,) = compare_all(made, distances, targets=["one"]).rows
     assert row.mask_term == pytest.approx(expected.mask_term, rel=1e-12)
 
 
+PREPARED = Preprocessing(grid=(32, 40))
+OTHERWISE = {
+    "grid": (24, 40),
+    "spacing": (1.0, 1.0),
+    "intensity": "zscore",
+    "ct_window": (-160.0, 240.0),
+    "percentiles": (1.0, 99.0),
+    "delta": -3.0,
+    "min_pixels": 11,
+    "max_samples": 7,
+    "max_per_case": 3,
+    "seed": 1,
+}
+
+
+def prepared(one: Card, preprocessing: Preprocessing) -> Card:
+    """The same card, as if its samples had been prepared like this."""
+    changes = {"preprocessing": preprocessing.fingerprint, "prepared": preprocessing, "grid": preprocessing.grid}
+    return renamed(one, one.name, **changes)
+
+
+@pytest.mark.parametrize("setting", OTHERWISE)
+def test_exactly_the_setting_of_the_preprocessing_that_differs_is_named(setting: str) -> None:
+    other = Preprocessing(**{"grid": (32, 40), setting: OTHERWISE[setting]})
+    target, source = prepared(card("near"), PREPARED), prepared(card("far"), other)
+    found = differences(Making.of_card(target), Making.of_card(source))
+    # Another rule for intensities shifts segments by another number, too.
+    assert {line.partition(":")[0] for line in found} == {
+        f"preprocessing.{name}" for name in ([setting, "delta"] if setting == "intensity" else [setting])
+    }
+    with pytest.raises(PreprocessingMismatchError) as raised:
+        rank_cards(target, [source])
+    assert (
+        "the cards 'far' and 'near' were not made alike, so that their distance would measure how they were made "
+        in str(raised.value)
+    )
+    assert found[0] in str(raised.value)
+
+
+def test_every_setting_of_the_preprocessing_counts() -> None:
+    assert set(OTHERWISE) == set(Preprocessing.model_fields) - {"dimensions"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"preprocessing": "other"}, r"'twin' and 'near' were prepared differently \(fingerprints other and synthetic"),
-        ({"grid": (40, 32)}, r"grids \(40, 32\) and \(32, 40\)\), so their distance would measure the preparation"),
-        ({"fit": DistanceOptions(components=3)}, r"fitted with different options \(components 3 and 5\); make both"),
+        ({"preprocessing": "other"}, r"\(preprocessing: expected the fingerprint synthetic, found other\); make both"),
+        ({"grid": (40, 32)}, r"\(preprocessing.grid: expected \[32, 40\], found \[40, 32\]\); make both with one"),
+        ({"fit": DistanceOptions(components=3)}, r"\(distance.components: expected 2, found 3\); make both"),
+        ({"fit": DistanceOptions(components=2, features=("area",))}, r"features: expected none, found \['area'\]\);"),
+        ({"seed": 5}, r"\(seed: expected 0, found 5\); make both with one `--like` and one `--seed`"),
     ],
 )
 def test_cards_that_were_not_made_alike_are_refused(changes: dict, message: str) -> None:
@@ -175,8 +219,20 @@ def test_cards_that_were_not_made_alike_are_refused(changes: dict, message: str)
         rank_cards(card("near"), [card("far"), renamed(card("near"), **changes)])
 
 
+def test_equal_settings_of_another_version_are_named_so() -> None:
+    target, source = (prepared(card(name), PREPARED) for name in ("near", "far"))
+    assert len(rank_cards(target, [source]).rows) == 3
+    with pytest.raises(
+        PreprocessingMismatchError, match=r"the same settings by another version of medsegdist \(finger"
+    ):
+        rank_cards(target, [renamed(source, preprocessing="0123456789abcdef")])
+
+
 def test_options_that_are_left_out_and_those_that_are_given_as_they_are_anyway_are_the_same() -> None:
-    assert len(rank_cards(card("near"), [renamed(card("far"), fit=DistanceOptions(components=5))]).rows) == 3
+    given = DistanceOptions(components=2, covariance="full")
+    assert len(rank_cards(card("near"), [renamed(card("far"), fit=given)]).rows) == 3
+    shifted = Preprocessing(grid=(32, 40), delta=-1)
+    assert rank_cards(prepared(card("near"), PREPARED), [prepared(card("far"), shifted)]).rows
 
 
 def test_a_method_that_a_card_cannot_serve_is_left_out_or_refused() -> None:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from medsegdist.cards.card_file import MOST_BYTES, read_card, write_card
 from medsegdist.cards.summarizing import coarse, summarize_samples
 from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.characteristics import characterize
 from medsegdist.errors import DataError
-from tests.cards.making_cards import card, dataset
+from tests.cards.making_cards import FIT, card, dataset, summarized
 from tests.synthetic import blobs
 
 
@@ -58,14 +59,14 @@ def test_too_few_patients_are_refused_unless_asked() -> None:
     with pytest.raises(
         DataError, match=r"dataset 'near': expected at least 13 patients to make a card of, found 12; .*--min-patients"
     ):
-        summarize_samples(samples, modality="CT", min_patients=13)
+        summarized(samples, 13)
     with pytest.raises(DataError, match=r"at least 10 patients to make a card of, found 4"):
         summarize_samples(blobs(patients=4), modality="CT")
-    assert summarize_samples(blobs(patients=4), modality="CT", min_patients=4).patients == 4
+    assert summarized(blobs(patients=4), 4).patients == 4
 
 
 def test_fake_classes_of_few_patients_are_left_out() -> None:
-    assert summarize_samples(dataset("near"), modality="CT", min_patients=12).fake_classes is None
+    assert summarized(dataset("near"), 12).fake_classes is None
     assert card("near").fake_classes is not None
 
 
@@ -98,10 +99,18 @@ def test_characteristics_are_those_of_the_dataset() -> None:
     ]
 
 
+def test_samples_of_another_preprocessing_than_the_one_that_is_told_are_refused() -> None:
+    told = Preprocessing(grid=(32, 40))
+    with pytest.raises(ValueError, match=rf"'near': expected samples of the preprocessing {told.fingerprint}, found"):
+        summarize_samples(dataset("near"), modality="CT", preprocessing=told)
+    prepared = replace(dataset("near"), preprocessing=told.fingerprint)
+    assert summarize_samples(prepared, modality="CT", preprocessing=told, fit=FIT).prepared == told
+
+
 def test_a_characteristic_that_no_sample_has_is_none() -> None:
     masks = np.ones((2, 6, 6), dtype=bool)
     samples = SegmentationSamples.from_arrays("full", np.random.default_rng(0).normal(size=masks.shape), masks)
-    made = summarize_samples(samples, modality="CT", min_patients=1)
+    made = summarized(samples, 1)
     unknown = {one.name for one in made.characteristics if one.mean is None}
     assert unknown == {"segment_contrast", "background_variation"}
 

@@ -125,6 +125,8 @@ def changed(place, value):
         (("distance", "components"), 7, True),
         (("preprocessing", "spacing"), [1, 0.5], True),
         (("shared_images",), "allow", True),
+        (("datasets", 0), {"name": "a", "modality": "CT", "layout": {"kind": "card", "file": "a.json"}}, True),
+        (("datasets", 0), {"name": "a", "modality": "CT", "layout": {"kind": "card", "root": "a.json"}}, False),
         (("transfer", "network"), {"kind": "unet"}, True),
         (("sorces",), ["b"], False),
         (("datasets", 0, "modalty"), "CT", False),

@@ -1,0 +1,110 @@
+"""What `medsegdist rank` does where a dataset of the comparison is a card: all others are summarized, too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from medsegdist.commands.comparison import REPLICATES, Comparison
+from medsegdist.commands.console import bar, progress_bars
+from medsegdist.commands.reading import read_samples
+from medsegdist.errors import MedSegDistError
+
+if TYPE_CHECKING:
+    from medsegdist.cards.card import Card
+    from medsegdist.data.manifest import Study
+    from medsegdist.distance.distance_table import DistanceTable
+
+
+def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards: Sequence[str]) -> DistanceTable:
+    """Distances of a study to its targets by cards, also as distances.csv.
+
+    Datasets that are no cards are summarized as cards are made: with the study's preprocessing and options, the same
+    seed, on the CPU, and rounded alike. Of those nothing is written but prepared samples, and none is too small, for
+    what is made of them stays here.
+
+    Args:
+        study: which study.
+        asked: what to do; its device, which has no part in cards, is not used.
+        targets: names of the datasets that sources are ranked for.
+        cards: names of the compared datasets that are cards.
+
+    Raises:
+        MedSegDistError: an option has no meaning for cards, a card does not fit the study, or a dataset is bad.
+    """
+    from medsegdist.cards.of_study import check_methods, check_options, study_card
+    from medsegdist.cards.ranking import available, rank_cards
+    from medsegdist.data.checking import refuse_shared_images
+    from medsegdist.distance.distance_table import DistanceTable
+
+    _refuse_options(asked, cards)
+    check_options(study, cards)
+    check_methods(
+        asked.methods or study.methods or (), cards, "--method" if asked.methods else f"study '{study.name}': methods"
+    )
+    compared = study.compared(targets)
+    found = {one.name: study_card(study, one, seed=asked.seed) for one in compared if one.is_card}
+    methods = asked.methods or study.methods or available(list(found.values()))
+    available(list(found.values()), methods)
+    refuse_shared_images(study.model_copy(update={"targets": tuple(targets)}))
+    found |= {card.name: card for card in _summarized(study, asked, [one.name for one in compared if not one.is_card])}
+    weights = {"image_weight": study.distance.image_weight, "mask_weight": study.distance.mask_weight}
+    tables = [
+        rank_cards(found[target], [found[name] for name in study.sources_of(target)], methods=methods, **weights)
+        for target in targets
+    ]
+    table = DistanceTable(rows=tuple(row for one in tables for row in one.rows))
+    # What an earlier run with images left would be of other distances.
+    for name in ("study.json", "thumbnails.json", "report.html"):
+        (asked.out / name).unlink(missing_ok=True)
+    table.save(asked.out / "distances.csv")
+    return table
+
+
+def approximate(cards: Sequence[str]) -> str:
+    """What has to be said beside distances of cards.
+
+    Args:
+        cards: names of the datasets that are cards.
+    """
+    from medsegdist.cards.ranking import APPROXIMATE
+
+    return f"{APPROXIMATE} Cards: {', '.join(cards)}. A report needs images, so there is none."
+
+
+def _refuse_options(asked: Comparison, cards: Sequence[str]) -> None:
+    given = {
+        "--bootstrap": asked.replicates != REPLICATES,
+        "--memory": asked.memory is not None,
+        "--dask": asked.dask is not None,
+        "--thumbnails": asked.thumbnails,
+    }
+    named = [option for option, is_given in given.items() if is_given]
+    if named:
+        raise MedSegDistError(
+            f"expected no {', '.join(named)}, which cards have no use for; leave it out, or put datasets with images "
+            f"in the place of the cards {', '.join(cards)}."
+        )
+
+
+def _summarized(study: Study, asked: Comparison, names: Sequence[str]) -> list[Card]:
+    from medsegdist.cards.summarizing import summarize_samples
+
+    made = []
+    for name in names:
+        study.dataset(name).check_one_foreground()
+    with progress_bars() as progress:
+        for samples in read_samples(study, asked.cache or asked.out / "samples", asked.workers, progress, names):
+            advance = bar(progress, f"Summarizing {samples.name}")
+            made.append(
+                summarize_samples(
+                    samples,
+                    modality=study.dataset(samples.name).modality,
+                    preprocessing=study.preprocessing,
+                    fit=study.distance,
+                    min_patients=1,
+                    seed=asked.seed,
+                )
+            )
+            advance(1, 1)
+    return made
