@@ -352,7 +352,7 @@ def test_cases_without_a_sample_are_told_on_the_terminal_and_counted_in_the_repo
         assert "no sample" not in result.stdout
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<h3>Cases without a sample</h3>" in page
-    assert "<dt>near, 1 of 3</dt><dd>1 segment below min_pixels = 8</dd>" in page
+    assert "<dt>near, 1 of 3</dt><dd>segment below min_pixels = 8 (1)</dd>" in page
     assert "case1" not in page
     assert "case1" not in (tmp_path / "out" / "study.json").read_text()
 

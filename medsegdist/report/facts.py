@@ -172,7 +172,7 @@ def _without_sample(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]
     lines = [
         (
             f"{dataset.name}, {sum(dataset.without_sample.values())} of {dataset.cases}",
-            "; ".join(f"{count} {reason}" for reason, count in dataset.without_sample.items()),
+            "; ".join(f"{reason} ({count})" for reason, count in dataset.without_sample.items()),
         )
         for dataset in record.datasets
         if dataset.cases and dataset.without_sample
