@@ -334,3 +334,39 @@ def test_one_draw_of_patients_is_refused(study, tmp_path):
     result = run("rank", study, "--bootstrap", 1, "--out", tmp_path / "out", status=2)
     assert "--bootstrap: expected 0, for no intervals, or at least 2 draws of patients, found 1." in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_cases_without_a_sample_are_told_on_the_terminal_and_counted_in_the_report(study, tmp_path):
+    content = yaml.safe_load(study.read_text())
+    mask = tmp_path / "near" / "masks" / "case1.nii.gz"
+    small = np.zeros((24, 20, 6), np.uint8)
+    small[3:5, 3:5, 3] = 1
+    nib.save(nib.Nifti1Image(small, np.diag([-1.0, -1, 2, 1])), mask)
+    content["preprocessing"]["max_samples"] = 2
+    study.write_text(yaml.safe_dump(content))
+    for _ in range(2):  # from the files, and from the cache
+        result = run("rank", study, "--method", "euclidean", "--out", tmp_path / "out", "--workers", 1)
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("near: ")]
+        assert line == "near: 1 of 3 cases has no sample: case1 (segment below min_pixels = 8)."
+        assert result.stderr.count("(not drawn for max_samples = 2).") == 2
+        assert "no sample" not in result.stdout
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<h3>Cases without a sample</h3>" in page
+    assert "<dt>near, 1 of 3</dt><dd>segment below min_pixels = 8 (1)</dd>" in page
+    assert "case1" not in page
+    assert "case1" not in (tmp_path / "out" / "study.json").read_text()
+
+
+def test_a_phantom_is_simulated_without_a_word_of_the_study(tmp_path):
+    layout = {"kind": "phantom", "patients": 2, "slices": 1, "size": [64, 64]}
+    datasets = [
+        {"name": organ, "modality": "CT", "layout": {**layout, "organ": organ}} for organ in ("liver", "spleen")
+    ]
+    content = {"name": "tiny", "preprocessing": {"grid": [24, 20]}, "datasets": datasets, "targets": ["liver"]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    shown = run("rank", tmp_path / "study.yaml", "--method", "euclidean", "--out", tmp_path / "out").stdout
+    assert "Simulated here:\n  liver: everything\n  spleen: everything" in shown
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "2 of 2 datasets are" in page
+    assert "simulated in whole or in part" in page
+    assert "there is one source only, spleen, so nothing was ranked" in page

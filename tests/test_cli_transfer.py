@@ -9,6 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
+from medsegdist.commands.transfer import bundle_names
 from medsegdist.errors import ConvergenceError
 from medsegdist.transfer.study import TransferResult
 from medsegdist.transfer.workers import DeviceProcesses
@@ -217,3 +218,11 @@ def test_the_best_pretraining_becomes_a_bundle(study, tmp_path):
 def test_wrong_arguments_are_told(arguments, message, study, tmp_path):
     result = run(study, "--out", tmp_path / "out", *arguments, status=2)
     assert message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("names", [("A b", "A_b"), ("liver", "Liver"), ("Größe", "Grüße")])
+def test_bundles_of_two_targets_never_share_a_folder(names):
+    found = bundle_names([*names, "lung (CT)"])
+    assert found["lung (CT)"] == "lung_CT_"
+    assert len({folder.casefold() for folder in found.values()}) == 3
+    assert bundle_names(["lung (CT)", *reversed(names)]) == found

@@ -3,7 +3,7 @@
 The rule, as README states it: what the header of a DICOM file says of its patient goes nowhere. No report, table or CSV
 names a case or a patient. Cases are called by the names of their files, and patients as listings and patterns call
 them, in the sample cache (which holds their images, too) and in a task prepared without --pseudonyms; an error message
-calls a case by its file, and nobody by anything else.
+calls a case by its file, as does the line on cases without a sample, and nobody by anything else.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError, MedSegDistError
 
 if TYPE_CHECKING:
+    from medsegdist.data.case_tally import CaseTally
     from medsegdist.data.manifest import Study
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.distance.dataset_distance import DatasetDistance
@@ -90,6 +91,7 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
     bootstrap = Bootstrap(asked.replicates, seed=asked.seed) if asked.replicates else None
     summaries: dict[tuple[str, str], Any] = {}
     matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
+    tallies: dict[str, CaseTally] = {}
 
     def keep(source: str, target: str, method: str, pairs: tuple[MatchedPair, ...]) -> None:
         matches[source, target, method] = pairs
@@ -98,7 +100,14 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
     with progress_bars() as progress, chosen_executor(asked.workers, asked.dask) as executor:
         samples = [
             one.to(asked.device)
-            for one in read_samples(study, asked.cache or asked.out / "samples", asked.workers, progress, names)
+            for one in read_samples(
+                study,
+                asked.cache or asked.out / "samples",
+                asked.workers,
+                progress,
+                names,
+                tallied=tallies.__setitem__,
+            )
         ]
         if study.distance.feature_scale == "joint":
             configured = on_one_scale(configured, samples, study.distance.features)
@@ -117,12 +126,22 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
         )
         described = bar(progress, "Describing")
         record = record_study(
-            study, samples, configured, table, summaries=summaries, bootstrap=bootstrap, progress=described
+            study,
+            samples,
+            configured,
+            table,
+            summaries=summaries,
+            bootstrap=bootstrap,
+            tallies=tallies,
+            progress=described,
         )
         pictures = None
         if asked.thumbnails:
             pictures = draw_thumbnails(table, record.targets, matches, {one.name: one for one in samples})
     save_run(table, record, asked.out, pictures)
+    for name, tally in tallies.items():
+        if tally.without_sample:
+            Console(stderr=True).print(escape(tally.sentence(name)), highlight=False, soft_wrap=True)
     alone = [one.name for one in samples if len(one.patients) < 2] if asked.replicates else []
     if alone:
         said = f"No interval for distances of {', '.join(alone)}: one patient does not tell how patients differ."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from math import ceil
@@ -212,6 +212,8 @@ def _bundles(
     from medsegdist.transfer.winners import winning_pretraining
 
     written: dict[str, Path] = {}
+    # Of all datasets, so that a name does not depend on which targets are asked for.
+    names = bundle_names(dataset.name for dataset in described.datasets)
     for target in targets:
         run = winning_pretraining(study, result.gains, target)
         outcome = None if run is None else study.journal.outcome(run.key)
@@ -228,10 +230,17 @@ def _bundles(
             preprocessing=described.preprocessing.model_dump(mode="json"),
             dice=float(outcome["validation_dice"]),
         )
-        directory = out / "bundles" / re.sub(r"[^A-Za-z0-9._-]+", "_", target)
+        directory = out / "bundles" / names[target]
         export_bundle(study.assignment(run, "cpu").weights(run.key), run.recipe, content, directory)
         written[target] = directory
     return written
+
+
+def bundle_names(datasets: Iterable[str]) -> dict[str, str]:
+    """The name of each dataset's folder in OUT/bundles."""
+    from medsegdist.report.file_names import distinct
+
+    return distinct({name: re.sub(r"[^A-Za-z0-9._-]+", "_", name) for name in datasets})
 
 
 def _show(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from medsegdist.data.case_reading import ItemDataset
+from medsegdist.data.case_tally import CaseTally, Tallied, not_drawn
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.problems import SkippedCasesWarning, as_error
 from medsegdist.data.reading import CaseReader, Progress
@@ -38,6 +39,7 @@ def collect(
     progress: Progress | None = None,
     foreground: tuple[int, ...] | None = None,
     workers: int | None = 1,
+    tallied: Tallied | None = None,
 ) -> SegmentationSamples:
     """Read a dataset once and keep its samples in memory-mapped files.
 
@@ -67,6 +69,7 @@ def collect(
             which therefore needs `if __name__ == "__main__":`. 1 reads in this process, and so does a dataset that
             cannot be pickled or has more than 64 MB in memory. None starts one for each core, up to 8, once the pace
             of the first items shows that it saves time.
+        tallied: told which cases gave no sample, once all are read.
 
     Raises:
         DataError: cases are bad (every one is listed), or no sample is left.
@@ -78,9 +81,12 @@ def collect(
     found = _gathered(reader, name, min_pixels, max_samples, seed, on_bad_case, directory, progress)
     samples = SegmentationSamples(name=name, preprocessing=preprocessing, **found.fields)
     warn_of_skipped(name, found.skipped)
+    if directory is not None:
+        save_samples(samples, directory, skipped=found.skipped, tally=found.tally)
+    if tallied is not None:
+        tallied(found.tally)
     if directory is None:
         return samples
-    save_samples(samples, directory, skipped=found.skipped)
     return load_samples(directory)
 
 
@@ -141,7 +147,7 @@ def collect_classes(
     warn_of_skipped(name, found.skipped)
     if directory is None:
         return samples
-    save_samples(samples, directory, skipped=found.skipped)
+    save_samples(samples, directory, skipped=found.skipped, tally=found.tally)
     return load_multiclass_samples(directory)
 
 
@@ -163,6 +169,7 @@ def warn_of_skipped(name: str, skipped: tuple[str, ...]) -> None:
 class _Gathered:
     fields: dict[str, Any]
     skipped: tuple[str, ...]
+    tally: CaseTally
 
 
 def _gathered(
@@ -185,8 +192,9 @@ def _gathered(
         directory.parent.mkdir(parents=True, exist_ok=True)
     selection = SpreadSelection(max_samples, seed)
     ids: dict[int, tuple[str, str]] = {}
+    item_of: dict[int, int] = {}
     with Scratch(None if directory is None else directory.parent) as scratch:
-        for samples in reader.samples(progress):
+        for index, samples in enumerate(reader.samples(progress)):
             if reader.problems and on_bad_case == "raise":
                 continue
             # What another sample of the same item pushes out again is not written.
@@ -198,6 +206,7 @@ def _gathered(
             for slot, sample in kept.items():
                 scratch.put(slot, sample.image, sample.mask)
                 ids[slot] = sample.case_id, sample.patient_id
+                item_of[slot] = index
         skipped = _judge(reader, on_bad_case, name, kept=len(ids))
         slots = [sample.slot for sample in selection.kept]
         images, masks = scratch.arrays(slots)
@@ -208,7 +217,18 @@ def _gathered(
         "patient_ids": tuple(ids[slot][1] for slot in slots),
         "weights": torch.ones(len(slots), dtype=torch.float64),
     }
-    return _Gathered(fields, skipped)
+    return _Gathered(fields, skipped, _tally(reader, set(item_of.values()), max_samples))
+
+
+def _tally(reader: CaseReader, kept: set[int], max_samples: int | None) -> CaseTally:
+    """Which cases gave no sample; of a case with several items one that did is enough."""
+    with_sample = {reader.names[index] for index in kept}
+    without = {
+        name: reader.without_sample.get(index) or not_drawn(max_samples)
+        for index, name in reader.names.items()
+        if name not in with_sample
+    }
+    return CaseTally(len({*reader.names.values(), *(problem.case for problem in reader.problems)}), without)
 
 
 def _judge(reader: CaseReader, on_bad_case: OnBadCase, name: str, kept: int) -> tuple[str, ...]:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from medsegdist.data.cache_names import cache_name
 from medsegdist.data.case import Case
 from medsegdist.data.case_reading import FOUND_LABELS
+from medsegdist.data.case_tally import Tallied
 from medsegdist.data.collect import OnBadCase, collect, collect_classes, warn_of_skipped
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.reading import Progress
 from medsegdist.data.sample_stack import SampleStack
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.store import load_multiclass_samples, load_samples, load_skipped
+from medsegdist.data.store import load_multiclass_samples, load_samples, load_skipped, load_tally
 from medsegdist.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def load_dataset_samples(
     on_bad_case: OnBadCase = "raise",
     progress: Progress | None = None,
     workers: int | None = 1,
+    tallied: Tallied | None = None,
 ) -> SegmentationSamples:
     """The samples of a dataset, read from its files once and from the cache from then on.
 
@@ -172,6 +174,7 @@ def load_dataset_samples(
         on_bad_case: "raise" or "skip", as for :func:`~medsegdist.data.collect.collect`.
         progress: called after each case with (cases read, cases there are); not called if the cache has the samples.
         workers: processes that read cases, as for :func:`~medsegdist.data.collect.collect`.
+        tallied: told which cases gave no sample, read or from the cache.
 
     Raises:
         ManifestError: the preprocessing has no meaning for this dataset, or the dataset has classes.
@@ -179,8 +182,8 @@ def load_dataset_samples(
         MedSegDistError: a worker was killed.
     """
     manifest.check_one_foreground()
-    gather = partial(collect, foreground=manifest.foreground, progress=progress, workers=workers)
-    return _through_cache(manifest, preprocessing, cache, on_bad_case, gather, load_samples)
+    gather = partial(collect, foreground=manifest.foreground, progress=progress, workers=workers, tallied=tallied)
+    return _through_cache(manifest, preprocessing, cache, on_bad_case, gather, load_samples, tallied)
 
 
 def load_class_samples(
@@ -228,12 +231,13 @@ def _through_cache(
     on_bad_case: OnBadCase,
     gather: Callable[..., _Samples],
     load: Callable[[Path], _Samples],
+    tallied: Tallied | None = None,
 ) -> _Samples:
     manifest.check_fits(preprocessing)
     cases = manifest.layout.cases()
     directory = None if cache is None else cache / cache_name(manifest, preprocessing, cases, on_bad_case)
     if directory is not None and directory.is_dir():
-        return _from_cache(directory, load)
+        return _from_cache(directory, load, tallied)
     try:
         return gather(
             prepared_dataset(manifest, preprocessing, cases, stacked=True),
@@ -250,7 +254,7 @@ def _through_cache(
         # Another process has finished the same work meanwhile.
         if directory is None:
             raise
-        return _from_cache(directory, load)
+        return _from_cache(directory, load, tallied)
 
 
 def _shown(watch: Watch, item: dict[Any, Any]) -> dict[Any, Any]:
@@ -268,8 +272,11 @@ def _as_stack(item: dict[Any, Any]) -> SampleStack:
     return SampleStack.of(item, FOUND_LABELS)
 
 
-def _from_cache(directory: Path, load: Callable[[Path], _Samples]) -> _Samples:
+def _from_cache(directory: Path, load: Callable[[Path], _Samples], tallied: Tallied | None) -> _Samples:
     samples = load(directory)
+    tally = load_tally(directory)
+    if tallied is not None and tally is not None:
+        tallied(tally)
     warn_of_skipped(samples.name, load_skipped(directory))
     return samples
 

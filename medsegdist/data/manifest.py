@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from medsegdist.data.card_content import card_content
 from medsegdist.data.case import Case
@@ -103,7 +113,7 @@ class DatasetManifest(BaseModel):
             range is known; None takes the study's CT window, or percentiles for other modalities.
         description: what it shows, in a sentence.
         license: its license, as its origin states it.
-        simulated: what of it is simulated; empty if nothing is.
+        simulated: what of it is simulated; empty if nothing is. Layouts that invent images say so by themselves.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -116,7 +126,16 @@ class DatasetManifest(BaseModel):
     window: Window | None = None
     description: str = ""
     license: str = ""
-    simulated: str = ""
+    simulated: Annotated[str, Field(validate_default=True)] = ""
+
+    @field_validator("simulated")
+    @classmethod
+    def _own_words_or_the_layouts(cls, words: str, info: ValidationInfo) -> str:
+        """What is simulated is so whether the description says it or not."""
+        layout = info.data.get("layout")
+        if not words.strip() and isinstance(layout, PhantomLayout | LidcLayout):
+            return layout.simulates
+        return words
 
     @model_validator(mode="after")
     def _check_labels(self) -> DatasetManifest:

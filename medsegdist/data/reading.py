@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from medsegdist.data.case_reading import CaseContent, ItemDataset, ReadCase
+from medsegdist.data.case_tally import EMPTY_MASK, OFF_GRID, too_small
 from medsegdist.data.file_names import FileNames
 from medsegdist.data.label_tally import Foreground, LabelTally
 from medsegdist.data.parallel import WorkerLostError, ordered_results
@@ -37,6 +38,8 @@ class CaseReader:
     Attributes:
         problems: what was wrong with each case that could not be used.
         noted: all notes, in the order of the items.
+        names: what each item that can be used is called, by its index.
+        without_sample: why each such item that yielded no sample did not, by its index.
         read: how many items have been read.
     """
 
@@ -68,6 +71,8 @@ class CaseReader:
         self._largest = np.zeros_like(self._usable)
         self.problems: list[Problem] = []
         self.noted: list[Any] = []
+        self.names: dict[int, str] = {}
+        self.without_sample: dict[int, str] = {}
         self.read = 0
 
     def samples(self, progress: Progress | None = None) -> Iterator[tuple[Sample, ...]]:
@@ -109,8 +114,9 @@ class CaseReader:
             raise content.trouble
         self.noted += content.noted
         problem = content.problem
+        name = self._read_case.names.of_entry(index)
         if problem is None:
-            problem = self._other_grid(content, self._read_case.names.of_entry(index))
+            problem = self._other_grid(content, name)
         if problem is not None:
             self.problems.append(problem)
             return ()
@@ -121,7 +127,16 @@ class CaseReader:
         sizes = np.array(content.sizes, dtype=np.int64).reshape(len(content.sizes), len(self._usable))
         self._largest = np.maximum(self._largest, sizes.max(0, initial=0))
         self._usable += (sizes >= self._min_pixels).sum(0)
+        self.names[index] = content.grids[0][0] if content.grids else name
+        if not content.samples:
+            self.without_sample[index] = self._why_no_sample(content)
         return content.samples
+
+    def _why_no_sample(self, content: CaseContent) -> str:
+        if any(map(any, content.sizes)):
+            return too_small(self._min_pixels)
+        # What the mask held before it was cut to the grid is known of some datasets only.
+        return OFF_GRID if any(np.any(found) for _, found in content.labels) else EMPTY_MASK
 
     def _other_grid(self, content: CaseContent, case: str) -> Problem | None:
         """The problem of a case whose samples do not fit each other or the cases before it."""

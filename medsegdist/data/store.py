@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from medsegdist.data.case_tally import CaseTally
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError
@@ -37,11 +38,17 @@ class _Description(BaseModel):
     weights: list[float]
     preprocessing: str
     skipped: list[str]
+    cases: PositiveInt | None = None
+    without_sample: dict[str, str] = Field(default_factory=dict)
     classes: Annotated[list[str], Field(min_length=1)] | None = None
 
 
 def save_samples(
-    samples: SegmentationSamples | MulticlassSamples, directory: Path, *, skipped: Sequence[str] = ()
+    samples: SegmentationSamples | MulticlassSamples,
+    directory: Path,
+    *,
+    skipped: Sequence[str] = (),
+    tally: CaseTally | None = None,
 ) -> None:
     """Store samples in a directory that appears only when everything in it is written and synced.
 
@@ -49,6 +56,7 @@ def save_samples(
         samples: what to store.
         directory: must not exist yet, or be empty; its parents are made.
         skipped: what was wrong with cases that were left out, to be told again when the samples are loaded.
+        tally: which cases gave no sample, likewise; None where that is not known.
 
     Raises:
         FileExistsError: `directory` holds something already.
@@ -63,6 +71,8 @@ def save_samples(
         weights=samples.weights.tolist(),
         preprocessing=samples.preprocessing,
         skipped=list(skipped),
+        cases=None if tally is None else tally.cases,
+        without_sample={} if tally is None else dict(tally.without_sample),
         classes=list(samples.classes) if isinstance(samples, MulticlassSamples) else None,
     )
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -168,6 +178,19 @@ def load_skipped(directory: Path) -> tuple[str, ...]:
         DataError: there is no such directory, or it is damaged.
     """
     return tuple(_read_description(directory).skipped)
+
+
+def load_tally(directory: Path) -> CaseTally | None:
+    """Which cases gave no sample when the samples of a directory were collected; None where that is not known.
+
+    Args:
+        directory: what :func:`save_samples` wrote.
+
+    Raises:
+        DataError: there is no such directory, or it is damaged.
+    """
+    description = _read_description(directory)
+    return None if description.cases is None else CaseTally(description.cases, description.without_sample)
 
 
 def check_vacant(directory: Path) -> None:

@@ -96,7 +96,11 @@ def _newton(cells: Cells, statistics: Tensor, steps: int, floor: float, toleranc
     made, damping = 1, 0.0
     while here.change > tolerance and made < steps and damping <= MOST_DAMPING:
         damping = max(damping, 2 * (here.steepest - 1))
-        trial, foretold = here.newton_step(damping)
+        found = here.newton_step(damping)
+        if found is None:
+            damping = max(FIRST_DAMPING, 4 * damping)
+            continue
+        trial, foretold = found
         there = step_and_slope(cells, trial, floor)
         made += 1
         gained = -math.inf if there is None else there.log_likelihood - here.log_likelihood
@@ -136,11 +140,16 @@ class Slope:
         """The most that the step moves a statistic."""
         return float((self.image - self.statistics).abs().max())
 
-    def newton_step(self, damping: float) -> tuple[Tensor, float]:
-        """The (k, 1, f) statistics that Newton's step leads to, and the gain in likelihood that it foretells."""
+    def newton_step(self, damping: float) -> tuple[Tensor, float] | None:
+        """The (k, 1, f) statistics that Newton's step leads to, and the gain in likelihood that it foretells.
+
+        None where the step's equations have no solution.
+        """
         one = torch.eye(len(self.derivative), dtype=self.derivative.dtype)
         plain = (self.image - self.statistics).flatten()
-        step = torch.linalg.solve((1 + damping) * one - self.derivative, plain)
+        step, failed = torch.linalg.solve_ex((1 + damping) * one - self.derivative, plain)
+        if failed or not bool(step.isfinite().all()):
+            return None
         remaining = plain - 0.5 * (step - self.derivative @ step)
         k, f, _ = self.metric.shape
         gain = torch.einsum("ka,kab,kb->", step.view(k, f), self.metric, remaining.view(k, f))
@@ -150,16 +159,25 @@ class Slope:
 def step_and_slope(cells: Cells, statistics: Tensor, floor: float) -> Slope | None:
     """A step of expectation-maximization from (k, 1, f) statistics, with its derivative.
 
-    None where there is no derivative: a covariance reaches the floor, or a component is empty.
+    None where there is no derivative: a covariance reaches the floor, a component is empty, or a component is so narrow
+    (that of a single pixel is) that its Fisher information has no inverse in double precision.
     """
     masses, means, covariances = moments(statistics[:, 0])
     if bool((masses <= EMPTY).any()) or bool((torch.linalg.eigvalsh(covariances)[..., 0] <= floor).any()):
         return None
     k, f = statistics.shape[0], statistics.shape[2]
-    likelihood, image, shares = _shares(cells, maximization(cells, statistics, floor)[:, 0])
     metric = _answers_of_parameters(masses, means, covariances)
+    if metric is None:
+        return None
+    likelihood, image, shares = _shares(cells, maximization(cells, statistics, floor)[:, 0])
     derivative = torch.einsum("xif,ifg->xig", shares.view(k * f, k, f), metric).reshape(k * f, k * f)
-    steepest = float(torch.linalg.eigvals(derivative).real.max())
+    if not bool(derivative.isfinite().all()):
+        return None
+    try:
+        steepest = float(torch.linalg.eigvals(derivative).real.max())
+    # The iteration of LAPACK may fail even for finite entries.
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        return None
     return Slope(statistics, image.unsqueeze(1), likelihood, derivative, metric, steepest)
 
 
@@ -192,11 +210,12 @@ def _shares(cells: Cells, parameters: Tensor) -> tuple[float, Tensor, Tensor]:
     return float(likelihood), own.view(k, f, f)[:, :, 0].cpu().contiguous(), crossed.cpu()
 
 
-def _answers_of_parameters(masses: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
+def _answers_of_parameters(masses: Tensor, means: Tensor, covariances: Tensor) -> Tensor | None:
     """D, (k, f, f): how the natural parameters of log(mass * density) answer to each component's own statistics.
 
     Parameters of an exponential family answer to the means of its monomials by the inverse of their covariance, and
-    its log partition function by those means times that. Statistics are masses times means of monomials.
+    its log partition function by those means times that. Statistics are masses times means of monomials. None where
+    that covariance has no inverse.
     """
     row, column = torch.triu_indices(means.shape[1], means.shape[1])
     outer = means.unsqueeze(-1) * means.unsqueeze(-2)
@@ -207,7 +226,9 @@ def _answers_of_parameters(masses: Tensor, means: Tensor, covariances: Tensor) -
     fourth -= _pairwise(outer[:, row], outer[:, column], row, column)
     covariance = torch.cat([torch.cat([covariances, third], 2), torch.cat([third.mT, fourth], 2)], 1)
     monomials = torch.cat([means, second[:, row, column]], 1).unsqueeze(-1)
-    inverse = torch.linalg.inv(covariance)
+    inverse, failed = torch.linalg.inv_ex(covariance)
+    if bool(failed.any()) or not bool(inverse.isfinite().all()):
+        return None
     along = inverse @ monomials
     constant = 1 + monomials.mT @ along
     answers = torch.cat([torch.cat([constant, -along.mT], 2), torch.cat([-along, inverse], 2)], 1)

@@ -171,7 +171,8 @@ def floored(covariances: Tensor, floor: float) -> Tensor:
     """(..., d, d) covariances with every eigenvalue at least `floor`, as the M step has them."""
     values, vectors = torch.linalg.eigh(covariances)
     raised: Tensor = (vectors * values.clamp(min=floor).unsqueeze(-2)) @ vectors.mT
-    return raised
+    # Symmetric to the last digit, which counts where axes have scales far apart.
+    return 0.5 * (raised + raised.mT)
 
 
 def maximization(cells: Cells, statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from medsegdist.distance.choices import check_choice
 from medsegdist.distance.covariance_types import COVARIANCE_TYPES, CovarianceType, constrained
-from medsegdist.distance.em_newton import come_to_rest
+from medsegdist.distance.em_newton import Rest, come_to_rest
 from medsegdist.distance.em_steps import EMPTY, Cells, floored, moments
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_search import SETTLED, Search, search_mixtures
@@ -76,7 +77,7 @@ def fit_mixture(
         search: how hard to search; by default as hard as it takes for different seeds to find the same optimum.
 
     Raises:
-        DataError: fewer distinct points than components.
+        DataError: fewer distinct points than components, or points so far apart that no mixture can be computed.
         ValueError: fewer than 1 component, or an unknown type of covariance.
     """
     if components < 1:
@@ -87,22 +88,50 @@ def fit_mixture(
     coarse = coarse_cells(cells, components)
     if len(coarse) < components:
         raise DataError(
-            f"expected at least as many distinct segment pixels as components, found {len(coarse)} pixels for "
-            f"{components} components; ask for fewer components or leave the dataset out."
+            f"expected at least as many distinct segment pixels as components, found {_count(len(coarse), 'pixel')} "
+            f"for {_count(components, 'component')}; ask for fewer components (`components` of the study's "
+            "`distance`), take another method, or leave the dataset out."
         )
-    with one_thread():
-        optima, _ = search_mixtures(coarse, components, search, np.random.default_rng(seed))
-    contenders = [optima[:, [r]] for r in range(min(FINALISTS, optima.shape[1]))]
-    for finer in refinements(cells) or [cells]:
-        rests = [come_to_rest(finer, start, FOLLOWING, search.floor, SETTLED, covariance) for start in contenders]
-        contenders = [max(rests, key=attrgetter("log_likelihood")).statistics]
-    best = come_to_rest(cells, contenders[0], max_iterations, search.floor, tolerance, covariance)
+    try:
+        best = _optimum(cells, coarse, components, search, seed, tolerance, max_iterations)
+    # Numbers that squares overflow with make LAPACK give up, or no number of the likelihood.
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise _cannot_be_fitted(cells, components) from error
+    if not (math.isfinite(best.log_likelihood) and bool(best.statistics.isfinite().all())):
+        raise _cannot_be_fitted(cells, components)
     return MixtureFit(
         mixture=mixture_of(best.statistics.squeeze(1), search.floor, center.cpu(), scale.cpu(), covariance),
         log_likelihood=best.log_likelihood - float(scale.log().sum()),
         iterations=best.steps,
         converged=best.change <= tolerance,
     )
+
+
+def _optimum(
+    cells: Cells, coarse: Cells, components: int, search: Search, seed: int, tolerance: float, max_iterations: int
+) -> Rest:
+    """The best optimum that the coarse cells show, followed to all cells."""
+    with one_thread():
+        optima, _ = search_mixtures(coarse, components, search, np.random.default_rng(seed))
+    contenders = [optima[:, [r]] for r in range(min(FINALISTS, optima.shape[1]))]
+    for finer in refinements(cells) or [cells]:
+        rests = [
+            come_to_rest(finer, start, FOLLOWING, search.floor, SETTLED, search.covariance) for start in contenders
+        ]
+        contenders = [max(rests, key=attrgetter("log_likelihood")).statistics]
+    return come_to_rest(cells, contenders[0], max_iterations, search.floor, tolerance, search.covariance)
+
+
+def _cannot_be_fitted(cells: Cells, components: int) -> DataError:
+    return DataError(
+        f"expected segment pixels that {_count(components, 'Gaussian')} can be fitted to in double precision, found "
+        f"none for these {_count(len(cells), 'pixel')}; look for extreme intensities in the images, ask for fewer "
+        "components (`components` of the study's `distance`), take another method, or leave the dataset out."
+    )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def refinements(cells: Cells) -> list[Cells]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from medsegdist.report.record import Characteristic, StudyRecord
 from medsegdist.report.run import Run
-from medsegdist.report.tables import alike_by, by_distance, methods_of, nearest_sources, verdict
+from medsegdist.report.tables import alike_by, by_distance, methods_of, nearest_sources, only_source, verdict
 from medsegdist.report.transfer_record import TransferRecord
 
 
@@ -21,6 +21,7 @@ class Answer:
         verdict: in a sentence or two.
         basis: what it rests on, in a sentence.
         nearest: the source that most methods found nearest.
+        alone: whether there is no other source, so that nothing was ranked.
         votes: how many methods did.
         apart: how many of them also tell it from every other source; None where no patients were drawn anew.
         methods: how many methods there are.
@@ -30,6 +31,7 @@ class Answer:
     verdict: str
     basis: str
     nearest: str
+    alone: bool
     votes: int
     apart: int | None
     methods: int
@@ -53,6 +55,7 @@ def _answer(run: Run, target: str) -> Answer:
         verdict=verdict(table, target),
         basis=_basis(run, target, nearest),
         nearest=nearest,
+        alone=only_source(table, target) is not None,
         votes=votes,
         apart=sum(sure) if table.comparisons else None,
         methods=len(methods),
@@ -144,6 +147,7 @@ def _of_distances(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
         ("Certificate", certificate),
         ("Uncertainty", resampling),
         ("Preprocessing", [line for line in preprocessing if line[1]]),
+        *_without_sample(record),
         *_settings(record),
         ("Versions", _versions(record)),
     ]
@@ -161,6 +165,19 @@ def _of_training(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
 
 def _versions(record: StudyRecord | TransferRecord) -> list[tuple[str, str]]:
     return [*record.software.items(), *([("device", record.device)] if record.device else [])]
+
+
+def _without_sample(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    """How many cases of each dataset gave no sample, and why; nothing where all did."""
+    lines = [
+        (
+            f"{dataset.name}, {sum(dataset.without_sample.values())} of {dataset.cases}",
+            "; ".join(f"{reason} ({count})" for reason, count in dataset.without_sample.items()),
+        )
+        for dataset in record.datasets
+        if dataset.cases and dataset.without_sample
+    ]
+    return [("Cases without a sample", lines)] if lines else []
 
 
 def _settings(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -14,7 +14,7 @@ from medsegdist.data.problems import printable
 from medsegdist.distance.distance_table import DistanceRow
 from medsegdist.errors import MissingDependencyError
 from medsegdist.files import bytes_written_whole
-from medsegdist.report.file_names import file_name
+from medsegdist.report.file_names import Label, file_names
 from medsegdist.report.matrix_plot import clustered, compact
 from medsegdist.report.mixtures import MatchedMixtures, ellipse, matched_mixtures
 from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
@@ -51,7 +51,7 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # names are no formulas
 }
 
-_Drawing = tuple[str, float, Callable[["Axes"], None]]
+_Drawing = tuple[Label, float, Callable[["Axes"], None]]
 
 
 def write_figures(run: Run, directory: str | Path, file_format: Literal["svg", "pdf", "png"]) -> list[Path]:
@@ -74,11 +74,13 @@ def write_figures(run: Run, directory: str | Path, file_format: Literal["svg", "
         ) from error
     undated: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     written = []
-    for name, height, draw in _drawings(run):
+    drawings = list(_drawings(run))
+    names = file_names(label for label, _, _ in drawings)
+    for label, height, draw in drawings:
         with rc_context(STYLE):
             figure = Figure(figsize=(WIDTH, height), layout="constrained")
             draw(figure.subplots())
-            path = Path(directory) / f"{name}.{file_format}"
+            path = Path(directory) / f"{names[label]}.{file_format}"
             with bytes_written_whole(path) as file:
                 figure.savefig(file, format=file_format, dpi=300, metadata=undated[file_format])
         written.append(path)
@@ -86,23 +88,22 @@ def write_figures(run: Run, directory: str | Path, file_format: Literal["svg", "
 
 
 def _drawings(run: Run) -> Iterator[_Drawing]:
-    """Name, height in inches, and how it is drawn."""
+    """Label, height in inches, and how it is drawn."""
     table = run.table
     for dataset in run.record.datasets if run.record else ():
-        yield f"segments_{file_name(dataset.name)}", 3.2, partial(_segments, dataset=dataset)
+        yield ("segments", dataset.name), 3.2, partial(_segments, dataset=dataset)
     for matched in matched_mixtures(run):
-        name = f"mixtures_{file_name(matched.source)}_to_{file_name(matched.target)}"
-        yield name, 3.4, partial(_matched, record=run.record, matched=matched)
+        label = ("mixtures", matched.source, "to", matched.target)
+        yield label, 3.4, partial(_matched, record=run.record, matched=matched)
     for target in run.targets:
         for method in methods_of(table, target):
-            name = f"ranking_{file_name(method)}_{file_name(target)}"
             rows = by_distance(table, target, method)
-            yield name, 0.6 + 0.2 * len(rows), partial(_ranking, rows=rows)
+            yield ("ranking", method, target), 0.6 + 0.2 * len(rows), partial(_ranking, rows=rows)
     for method in table.methods:
         matrix = clustered(table.matrix(method))
-        yield f"distances_{file_name(method)}", 0.9 + 0.24 * len(matrix), partial(_matrix, matrix=matrix)
+        yield ("distances", method), 0.9 + 0.24 * len(matrix), partial(_matrix, matrix=matrix)
     for method, points in gain_points(run).items():
-        yield f"gain_against_{file_name(method)}", 2.6, partial(_gain, method=method, points=points)
+        yield ("gain_against", method), 2.6, partial(_gain, method=method, points=points)
 
 
 def _segments(axes: Axes, dataset: DatasetRecord) -> None:

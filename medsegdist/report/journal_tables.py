@@ -9,7 +9,7 @@ import pandas as pd
 
 from medsegdist.data.problems import printable
 from medsegdist.files import written_whole
-from medsegdist.report.file_names import file_name
+from medsegdist.report.file_names import Label, file_names
 from medsegdist.report.gain_summary import summarize_gains, targets_of
 from medsegdist.report.regression import gain_points, regress
 from medsegdist.report.run import Run
@@ -39,7 +39,10 @@ def write_tables(run: Run, directory: str | Path) -> list[Path]:
         directory: where they will be.
     """
     written = []
-    for name, caption, frame in _tables(run):
+    tables = list(_tables(run))
+    names = file_names(label for label, _, _ in tables)
+    for label, caption, frame in tables:
+        name = names[label]
         for suffix, content in ((".csv", frame.to_csv(index=False)), (".tex", latex_table(frame, caption, name))):
             path = Path(directory) / f"{name}{suffix}"
             with written_whole(path) as file:
@@ -48,8 +51,8 @@ def write_tables(run: Run, directory: str | Path) -> list[Path]:
     return written
 
 
-def _tables(run: Run) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Name, caption and cells, all of them text."""
+def _tables(run: Run) -> Iterator[tuple[Label, str, pd.DataFrame]]:
+    """Label, caption and cells, all of them text."""
     for method in run.table.methods:
         matrix = run.table.matrix(method)
         cells = {
@@ -58,13 +61,13 @@ def _tables(run: Run) -> Iterator[tuple[str, str, pd.DataFrame]]:
         }
         frame = pd.DataFrame({"Source": list(matrix.index), **cells}, dtype=str)
         caption = f"Distance between the targets and datasets for TL, {NAMES.get(method, method)}"
-        yield f"table_distances_{file_name(method)}", caption, frame
+        yield ("table_distances", method), caption, frame
     if any(gain.gain_percent is not None for gain in run.gains):
-        yield "table_transfer_results", "TL results on the test sample", _results(run)
+        yield ("table_transfer_results",), "TL results on the test sample", _results(run)
     p_values, statistics = _agreement(run)
     if len(p_values):
-        yield "table_p_values", "p-values of linear models of gain by distance", p_values
-        yield "table_statistics", "Slopes with 95% confidence intervals", statistics
+        yield ("table_p_values",), "p-values of linear models of gain by distance", p_values
+        yield ("table_statistics",), "Slopes with 95% confidence intervals", statistics
 
 
 def _results(run: Run) -> pd.DataFrame:

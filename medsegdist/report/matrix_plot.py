@@ -63,7 +63,7 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
                 "x": [j for _, j, _ in cells],
                 "y": [i for i, _, _ in cells],
                 "text": [compact(value) for _, _, value in cells],
-                "textfont": {"size": 10, "color": color},
+                "textfont": {"size": 11, "color": color},
                 "hoverinfo": "skip",
             }
         )

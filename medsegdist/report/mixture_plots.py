@@ -123,7 +123,7 @@ def gain_plot(method: str, points: list[TransferPair], regression: Regression | 
     return Plot(
         data,
         layout(
-            320,
+            max(320, 260 + 20 * len({point.target for point in points})),
             showlegend=True,
             legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
             xaxis=amount_axis([point.distance for point in points], title=distance, range=None),

@@ -86,6 +86,8 @@ class DatasetRecord(Part):
         modality: CT, MR or other.
         samples: how many were read.
         patients: of how many patients.
+        cases: how many cases were read; None where that is not known.
+        without_sample: how many of them gave no sample, by the reason.
         description: what it shows, as its manifest says.
         license: as its manifest says.
         simulated: what of it is simulated; empty if nothing is.
@@ -98,6 +100,8 @@ class DatasetRecord(Part):
     modality: str = ""
     samples: PositiveInt
     patients: PositiveInt
+    cases: PositiveInt | None = None
+    without_sample: dict[str, PositiveInt] = Field(default_factory=dict)
     description: str = ""
     license: str = ""
     simulated: str = ""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from medsegdist.data.case_tally import CaseTally
 from medsegdist.data.manifest import Study
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
@@ -40,6 +41,7 @@ def record_study(
     *,
     summaries: Mapping[tuple[str, str], Any],
     bootstrap: Bootstrap | None = None,
+    tallies: Mapping[str, CaseTally] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> StudyRecord:
     """What a report says of a run beside its distances.
@@ -51,17 +53,21 @@ def record_study(
         table: the result.
         summaries: what the metrics made of the datasets, by the names of dataset and method.
         bootstrap: how patients were drawn anew; None if they were not.
+        tallies: which cases of each dataset gave no sample, by its name, where that is known.
         progress: told of every dataset.
     """
     datasets = []
     for done, of_dataset in enumerate(samples, start=1):
         manifest = study.dataset(of_dataset.name)
+        tally = (tallies or {}).get(manifest.name)
         datasets.append(
             DatasetRecord(
                 name=manifest.name,
                 modality=manifest.modality,
                 samples=len(of_dataset),
                 patients=len(of_dataset.patients),
+                cases=None if tally is None else tally.cases,
+                without_sample={} if tally is None else tally.reasons,
                 description=manifest.description,
                 license=manifest.license,
                 simulated=manifest.simulated,

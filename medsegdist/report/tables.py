@@ -81,10 +81,11 @@ def _title(method: str) -> str:
 def ranking_table(table: DistanceTable, target: str) -> Table:
     """The sources of one target in order of their mean rank, with rank and distance by every method."""
     # Without a frame and with names over several lines, the paper's five methods fit a terminal of 80 columns.
+    which = "Nearest sources" if only_source(table, target) is None else "The only source"
     rich_table = Table(
         "Source",
         "Mean\nrank",
-        title=f"Nearest sources for {escape(target)}",
+        title=f"{which} for {escape(target)}",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -126,26 +127,44 @@ def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
 
 
 def mean_ranks(table: DistanceTable, target: str) -> Mapping[str, float]:
-    """Mean rank over the methods of every source of one target, smallest first; of equal ones the nearer first."""
+    """Mean rank over the methods of every source of one target, smallest first.
+
+    Of equal ones that comes first which more methods find nearest, then the nearer one.
+    """
     ranks: dict[str, list[int]] = {}
     places: Counter[str] = Counter()
+    first: Counter[str] = Counter()
     for method in methods_of(table, target):
         for place, row in enumerate(by_distance(table, target, method)):
             ranks.setdefault(row.source, []).append(row.rank)
             places[row.source] += place
+            first[row.source] += place == 0
     means = {source: sum(found) / len(found) for source, found in ranks.items()}
-    return dict(sorted(means.items(), key=lambda item: (item[1], places[item[0]])))
+    return dict(sorted(means.items(), key=lambda item: (item[1], -first[item[0]], places[item[0]])))
 
 
 def nearest_sources(table: DistanceTable, target: str) -> list[tuple[str, int]]:
-    """The sources that any method found nearest, with the number of those methods; the most first."""
-    methods = methods_of(table, target)
-    return Counter(by_distance(table, target, method)[0].source for method in methods).most_common()
+    """The sources that any method found nearest, with the number of those methods.
+
+    The most come first, and of equally many the smallest mean rank.
+    """
+    found = Counter(by_distance(table, target, method)[0].source for method in methods_of(table, target))
+    in_order = [(source, found[source]) for source in mean_ranks(table, target) if source in found]
+    return sorted(in_order, key=lambda item: -item[1])
+
+
+def only_source(table: DistanceTable, target: str) -> str | None:
+    """The source of a target that has no other one; None where there are several, which can be ranked."""
+    sources = {row.source for row in table.rows if row.target == target}
+    return next(iter(sources)) if len(sources) == 1 else None
 
 
 def verdict(table: DistanceTable, target: str) -> str:
     """Which source is nearest, by how many methods, and which ones cannot be told from it."""
     methods = len(methods_of(table, target))
+    only = only_source(table, target)
+    if only is not None:
+        return f"For {target} there is one source only, {only}, so nothing was ranked; its distances are shown."
     first = nearest_sources(table, target)
     nearest = first[0][0]
     if len(first) == 1:
@@ -153,7 +172,7 @@ def verdict(table: DistanceTable, target: str) -> str:
     else:
         said = ", ".join(f"{source} (by {count} of {methods})" for source, count in first)
         found = f"For {target} the methods do not agree on the nearest source: {said}."
-    return f"{found}{_doubt(table, target, nearest)}"
+    return f"{found}{_order(table, target, nearest)}{_doubt(table, target, nearest)}"
 
 
 def alike_by(table: DistanceTable, target: str, nearest: str) -> Counter[str]:
@@ -164,6 +183,18 @@ def alike_by(table: DistanceTable, target: str, nearest: str) -> Counter[str]:
         if nearest in together:
             alike.update(source for source in together if source != nearest)
     return alike
+
+
+def _order(table: DistanceTable, target: str, nearest: str) -> str:
+    """A sentence on the first source of the table where it is not the nearest one; empty where it is."""
+    ranks = mean_ranks(table, target)
+    leader = next(iter(ranks))
+    if leader == nearest:
+        return ""
+    return (
+        f" By mean rank over all methods, the order of the table, {leader} comes first ({ranks[leader]:.1f}, "
+        f"{nearest} {ranks[nearest]:.1f})."
+    )
 
 
 def _doubt(table: DistanceTable, target: str, nearest: str) -> str:

@@ -432,3 +432,25 @@ def test_a_missing_file_is_told_with_what_lies_beside_it(tmp_path, monkeypatch):
         load_study("unlike.yaml")
     with pytest.raises(ManifestError, match=rf"and there is no folder {tmp_path / 'gone'}\."):
         load_study("gone/study.yaml")
+
+
+PHANTOM = {"name": "x", "modality": "CT", "layout": {"kind": "phantom", "organ": "liver"}}
+OF_LIDC = {**PHANTOM, "layout": {"kind": "lidc", "malignancy": 4}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (PHANTOM, "everything"),
+        ({**PHANTOM, "simulated": ""}, "everything"),
+        ({**PHANTOM, "simulated": " "}, "everything"),
+        ({**PHANTOM, "simulated": "all of it"}, "all of it"),
+        (OF_LIDC, "intensities (contours and ratings are real)"),
+        ({**OF_LIDC, "layout": {"kind": "lidc", "malignancy": 4, "images": "dicom", "dicom_root": "/x"}}, ""),
+        ({**PHANTOM, "layout": {"kind": "folder", "root": "/x", "images": "a/*.png", "masks": "b/*.png"}}, ""),
+    ],
+)
+def test_what_a_layout_invents_is_simulated_whether_the_description_says_so_or_not(content, said):
+    manifest = DatasetManifest.model_validate(content)
+    assert manifest.simulated == said
+    assert DatasetManifest.model_validate(manifest.model_dump()) == manifest

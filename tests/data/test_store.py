@@ -17,8 +17,9 @@ import pytest
 import torch
 
 from medsegdist.data import store
+from medsegdist.data.case_tally import CaseTally
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.store import load_samples, load_skipped, save_samples
+from medsegdist.data.store import load_samples, load_skipped, load_tally, save_samples
 from medsegdist.errors import DataError
 
 
@@ -250,3 +251,10 @@ def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_p
     (tmp_path / "samples").rename(tmp_path / "old")
     save_samples(some_samples(), tmp_path / "samples")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "samples", "samples2"]
+
+
+def test_which_cases_gave_no_sample_is_remembered(directory, tmp_path):
+    assert load_tally(directory) is None
+    tally = CaseTally(4, {"case 3": "mask without foreground"})
+    save_samples(some_samples(), tmp_path / "told", tally=tally)
+    assert load_tally(tmp_path / "told") == tally

@@ -101,3 +101,11 @@ def test_no_more_passes_than_allowed(steps, kind):
     rest = come_to_rest(cells, random_start(cells, 3, steps=1), steps, FLOOR, TOLERANCE, kind)
     assert rest.steps <= steps
     assert rest.change > TOLERANCE
+
+
+def test_a_component_of_one_point_has_no_newton_step():
+    """Its Fisher information has no inverse; whoever asks goes on by plain steps."""
+    cells = overlapping(2)
+    far = Cells.of_points(torch.tensor([[9.0, 9.0]], dtype=torch.float64), torch.ones(1, dtype=torch.float64)).monomials
+    start = torch.stack([0.75 * (cells.monomials @ cells.masses), 0.25 * far[:, 0]]).unsqueeze(1)
+    assert step_and_slope(cells, start, floor=-1.0) is None

@@ -2,17 +2,21 @@
 
 import re
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.errors import MissingDependencyError
-from medsegdist.report.file_names import file_name
+from medsegdist.report.file_names import file_name, file_names
 from medsegdist.report.journal import WIDTH, write_figures
 from medsegdist.report.journal_tables import latex, latex_table, write_tables
-from medsegdist.report.run import read_run
+from medsegdist.report.run import Run, read_run
 
 FIGURES = {
     *(f"segments_{name}" for name in ("target", "near", "far")),
@@ -91,3 +95,45 @@ def test_names_of_files_are_plain(name, expected):
 def test_two_names_are_never_one_file():
     names = ["a b", "a/b", "a:b", "x" * 70, "x" * 71, "\u00e9", "\u00e8", "..", "."]
     assert len({file_name(name) for name in names}) == len(names)
+
+
+CLASHING = [("A b", "A_b"), ("a", "A"), ("A-b", "a-B"), (" x", "x"), ("LIDC 1", "lidc 1")]
+
+
+@pytest.mark.parametrize("pair", CLASHING)
+def test_names_that_one_file_would_hold_get_files_of_their_own(pair):
+    labels = [("ranking", "gmm2d", name) for name in (*pair, "Liver")]
+    names = file_names(labels)
+    assert names[labels[2]] == "ranking_gmm2d_Liver"
+    assert len({name.casefold() for name in names.values()}) == 3
+    assert file_names(reversed(labels)) == names  # of the names alone, not of their order
+
+
+def test_parts_that_join_to_one_name_get_files_of_their_own():
+    labels = [("mixtures", "a to b", "to", "c"), ("mixtures", "a", "to", "b to c")]
+    assert len(set(file_names(labels).values())) == 2
+
+
+@given(st.lists(st.text("aAbB _-é.", min_size=1, max_size=3), unique=True, max_size=40))
+def test_file_names_are_one_to_one_on_any_disk(names):
+    found = file_names(("segments", name) for name in names)
+    assert len({name.casefold() for name in found.values()}) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+", name) for name in found.values())
+
+
+def test_a_name_that_looks_like_a_hashed_one_is_told_from_it():
+    hashed = file_names([("A b",), ("A_b",)])[("A b",)]
+    assert len(set(file_names([("A b",), ("A_b",), (hashed,)]).values())) == 3
+
+
+def test_no_dataset_overwrites_the_figures_of_another(compared_datasets, tmp_path):
+    table, record = compared_datasets
+    called = {"near": "A b", "far": "A_b", "target": "a b"}
+    renamed = DistanceTable(
+        tuple(replace(row, source=called[row.source], target=called[row.target]) for row in table.rows)
+    )
+    datasets = tuple(one.model_copy(update={"name": called[one.name]}) for one in record.datasets)
+    run = Run(tmp_path, renamed, record=record.model_copy(update={"datasets": datasets, "targets": ("a b",)}))
+    paths = write_figures(run, tmp_path / "figures", "svg")
+    assert len(paths) == len({path.name.casefold() for path in paths}) == len(FIGURES) - 2
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {path.name for path in paths}

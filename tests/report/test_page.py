@@ -125,7 +125,9 @@ def test_a_table_with_gaps(tmp_path):
         tuple(DistanceRow(*names, 2.0, 1.0, 1.0, None, None, None, 1, False, 3, 3, 0.0) for names in rows)
     )
     page = Page(render(read_run(write_run(tmp_path, table, None))))
-    assert "For u the nearest source is a, by every method (1 of 1)." in page.text
+    assert "For u there is one source only, a, so nothing was ranked; its distances are shown." in page.text
+    assert page.text.count("Methods that find it nearest") == 1
+    assert "The only source for u: its distance by each method." in page.text
     assert {} in [{k: v for k, v in cell.items() if k == "data-value" and v} for cell in page.of("td")]
 
 

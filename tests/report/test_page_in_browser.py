@@ -122,3 +122,64 @@ def test_printing_opens_and_draws_everything(page):
     assert page.execute_script("return document.querySelectorAll('details:not([open]), .plot[aria-busy]').length") == 0
     page.execute_script("dispatchEvent(new Event('afterprint'))")
     assert page.execute_script("return document.querySelectorAll('details:not([open])').length") > 0
+
+
+WATCHED = """
+window.drawn = [];
+const away = place => {
+  const box = place.getBoundingClientRect();
+  return Math.max(box.top - innerHeight, -box.bottom, 0);
+};
+new MutationObserver(changes => {
+  for (const {target} of changes) {
+    const left = [...document.querySelectorAll('.plot[aria-busy]')].filter(p => !p.closest('details:not([open])'));
+    drawn.push([target.id, away(target), Math.min(...left.map(away))]);
+  }
+}).observe(document, {attributeFilter: ['aria-busy'], subtree: true});
+"""
+
+
+@pytest.mark.parametrize("place", ["", "#matches"])
+def test_what_is_on_the_screen_is_drawn_first(page, place):
+    added = page.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCHED})
+    page.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    )
+    url = page.current_url.split("#")[0]
+    page.get("about:blank")
+    page.get(url + place)
+    wait_until(lambda: undrawn(page) == 0)
+    page.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+    drawn = page.execute_script("return drawn")
+    assert len(drawn) == len({one for one, _, _ in drawn}) > 10
+    # Drawing moves what is below it by a few pixels at most: every figure has its height from the beginning.
+    assert all(own <= others + 30 for _, own, others in drawn if others is not None)
+    first = page.execute_script("return document.getElementById(arguments[0]).closest('section').id", drawn[0][0])
+    assert first == (place[1:] or "ranking")
+
+
+def test_the_answer_uses_the_width_of_the_page(page):
+    boxes = "return [...document.querySelectorAll('.answer')[0].children].map(e => e.getBoundingClientRect().toJSON())"
+    with_width(page, 1280)
+    *words, facts = page.execute_script(boxes)
+    assert facts["left"] >= max(box["right"] for box in words)
+    with_width(page, 390)
+    *words, facts = page.execute_script(boxes)
+    assert facts["top"] >= max(box["bottom"] for box in words)
+
+
+def test_labels_of_figures_lie_within_them_on_a_phone(page):
+    with_width(page, 390)
+    outside = """
+    const outside = [];
+    for (const place of document.querySelectorAll('.plot')) {
+      if (place.closest('details:not([open])')) continue;
+      const box = place.getBoundingClientRect();
+      for (const text of place.querySelectorAll('text')) {
+        const one = text.getBoundingClientRect();
+        if (one.width && (one.left < box.left - 1 || one.right > box.right + 1)) outside.push(text.textContent);
+      }
+    }
+    return outside;
+    """
+    wait_until(lambda: page.execute_script(outside) == [])

@@ -68,6 +68,11 @@ class LidcLayout(BaseModel):
             raise ValueError("`images: dicom` and `dicom_root` go together; give both or neither")
         return self
 
+    @property
+    def simulates(self) -> str:
+        """What is simulated; empty if nothing is."""
+        return "intensities (contours and ratings are real)" if self.images == "simulated" else ""
+
     def cases(self) -> list[Case]:
         """One case for each scan, in the order of the patients; nothing is drawn or read yet.
 

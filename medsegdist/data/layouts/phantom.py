@@ -44,6 +44,11 @@ class PhantomLayout(BaseModel):
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def simulates(self) -> str:
+        """What is simulated."""
+        return "everything"
+
     def cases(self) -> list[Case]:
         """One case for each patient; nothing is drawn yet."""
         ids = [f"{self.organ}_{number:04d}" for number in range(1, self.patients + 1)]

@@ -19,6 +19,7 @@ from medsegdist.distance.mixture_refit import refit_mixtures
 from medsegdist.distance.mixture_transport import mixture_wassersteins
 from medsegdist.distance.pixel_histogram import pixel_histogram
 from medsegdist.distance.sample_histograms import sample_histograms
+from medsegdist.errors import DataError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +73,11 @@ class FakeClassGmmMetric(ClassOptions):
         return "fake_class_gmm"
 
     def summarize(self, samples: SegmentationSamples, /) -> ClassMixtures:
-        """Fake classes, and the mixture of the segment pixels of each."""
+        """Fake classes, and the mixture of the segment pixels of each.
+
+        Raises:
+            DataError: the pixels of a class are such that no mixture can be computed.
+        """
         classes = self.classify(samples)
         mixtures = []
         for c in range(int(classes.max()) + 1):
@@ -89,7 +94,11 @@ class FakeClassGmmMetric(ClassOptions):
                 seed=self.seed,
             )
             components = min(components, len(histogram.points))
-            mixtures.append(fit_mixture(histogram, components, seed=self.seed, covariance=self.covariance).mixture)
+            try:
+                fit = fit_mixture(histogram, components, seed=self.seed, covariance=self.covariance)
+            except DataError as error:
+                raise DataError(f"dataset '{samples.name}', fake class {c + 1}: {error}") from error
+            mixtures.append(fit.mixture)
         return ClassMixtures(classes=classes, mixtures=tuple(mixtures))
 
     def resummarize(

@@ -18,27 +18,37 @@
 
   const draw = (place) => {
     const figure = resolved(figures[place.id], getComputedStyle(root));
-    Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
-    place.removeAttribute("aria-busy");
+    try {
+      Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
+    } finally {
+      place.removeAttribute("aria-busy");
+    }
   };
   const places = () => [...document.querySelectorAll(".plot")];
   const folded = (place) => place.closest("details:not([open])") !== null;
 
-  // One after the other, so that the page can be read and scrolled meanwhile.
-  const waiting = places().filter((place) => !folded(place));
-  const next = () => {
-    const place = waiting.shift();
-    if (place === undefined) return;
-    if (place.hasAttribute("aria-busy")) draw(place);
-    setTimeout(next, 0);
+  // One after the other, so that the page can be read and scrolled meanwhile, and always the one that is nearest to
+  // what is on the screen: whoever jumps to the end of a long page finds no empty boxes there.
+  const away = (place) => {
+    const box = place.getBoundingClientRect();
+    return Math.max(box.top - innerHeight, -box.bottom, 0);
   };
-  next();
+  let waiting = false;
+  const next = () => {
+    waiting = false;
+    const left = places().filter((place) => place.hasAttribute("aria-busy") && !folded(place));
+    if (left.length === 0) return;
+    later();
+    const distances = left.map(away);
+    draw(left[distances.indexOf(Math.min(...distances))]);
+  };
+  const later = () => {
+    if (!waiting) setTimeout(next, 0);
+    waiting = true;
+  };
+  later();
 
-  for (const details of document.querySelectorAll("details")) {
-    details.addEventListener("toggle", () => {
-      if (details.open) details.querySelectorAll(".plot[aria-busy]").forEach(draw);
-    });
-  }
+  for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", later);
   const redraw = () => places().forEach((place) => place.hasAttribute("aria-busy") || draw(place));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
