@@ -122,7 +122,7 @@ def characteristic_rows(record: StudyRecord | None) -> dict[str, Any]:
 
 
 def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Headings with lines of (name, value): certificate or cards, resampling, preprocessing, methods, training, versions."""
+    """Headings with lines of (name, value): certificate or cards, preprocessing, methods, training, versions."""
     return [*(_of_distances(run) if run.table.rows else []), *_of_training(run)]
 
 
