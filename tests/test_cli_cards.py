@@ -11,8 +11,9 @@ import yaml
 
 from medsegdist.bundle import workflows
 from medsegdist.cards.card_file import read_card
-from medsegdist.cards.ranking import rank_cards
+from medsegdist.cards.ranking import approximate, rank_cards
 from medsegdist.distance.distance_table import COLUMNS
+from medsegdist.report.record import StudyRecord
 from tests.test_cli import run, write_dataset
 
 NAMES = ("target", "near", "far")
@@ -83,7 +84,7 @@ def test_rank_takes_cards_and_ranks_as_rank_cards_does(place, study, tmp_path):
     assert (tmp_path / "out" / "distances.csv").read_bytes() == (tmp_path / "expected" / "distances.csv").read_bytes()
     assert "For target the nearest source is near, by every method (3 of 3)." in shown
     assert "APPROXIMATE, from cards: mask terms of gmm2d and gmm3d are those of the datasets" in shown
-    assert "Cards: target, near, far. A report needs images, so there is none." in shown
+    assert "Cards: target, near, far." in shown
 
 
 def test_mask_terms_are_those_of_the_datasets(study, tmp_path):
@@ -104,7 +105,12 @@ def test_a_dataset_with_images_is_compared_with_cards_as_its_own_card_would_be(s
     pd.testing.assert_frame_equal(table_of(tmp_path / "mixed"), table_of(tmp_path / "pure"), rtol=1e-12)
     assert json.loads(result.stdout)["cards"] == [name for name in mixed if not name.endswith(".yaml")]
     # The card of a dataset that is here is nowhere written, and its samples where they are asked for.
-    assert [path.name for path in (tmp_path / "mixed").iterdir()] == ["distances.csv"]
+    assert {path.name for path in (tmp_path / "mixed").iterdir()} == {"distances.csv", "study.json", "report.html"}
+    pure, here = (StudyRecord.load(tmp_path / out / "study.json") for out in ("pure", "mixed"))
+    assert here.cards == tuple(name for name in mixed if not name.endswith(".yaml"))
+    assert [(one.samples, one.patients) for one in here.datasets] == [
+        (one.samples, one.patients) for one in pure.datasets
+    ]
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
@@ -140,10 +146,34 @@ def test_a_card_that_is_not_compared_leaves_the_ranking_as_it_is(study, tmp_path
 
 def test_what_an_earlier_run_with_images_left_does_not_stand_beside_distances_of_cards(study, tmp_path):
     out = tmp_path / "out"
-    run("rank", study(*(f"{name}.yaml" for name in NAMES)), "--method", "gmm2d", "--out", out)
-    assert {path.name for path in out.iterdir()} >= {"comparisons.csv", "report.html", "study.json"}
+    run("rank", study(*(f"{name}.yaml" for name in NAMES)), "--method", "gmm2d", "--thumbnails", "--out", out)
+    assert {path.name for path in out.iterdir()} >= {"comparisons.csv", "report.html", "study.json", "thumbnails.json"}
+    (out / "report.html").write_text("of other distances")
+    rank(study(), "--no-report")
+    assert {path.name for path in out.iterdir()} == {"distances.csv", "samples", "study.json"}
+    assert StudyRecord.load(out / "study.json").cards == NAMES
+
+
+def test_the_report_says_that_it_is_approximate_and_is_written_again_from_the_folder(study, tmp_path):
+    out = tmp_path / "out"
+    said = rank(study("target.yaml", "near", "far"), "--method", "gmm2d", "--json")
+    page = (out / "report.html").read_text()
+    assert f"Report: {out / 'report.html'}" in said.stderr
+    assert json.loads(said.stdout)["approximate"] == approximate(["near", "far"])
+    assert page.count(approximate(["near", "far"])) == 2
+    run("report", out, "--out", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text() == page
+
+
+def test_a_ranking_that_cannot_be_recorded_leaves_no_report_of_an_earlier_one(study, tmp_path, monkeypatch):
     rank(study())
-    assert {path.name for path in out.iterdir()} == {"distances.csv", "samples"}
+
+    def full(self, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(StudyRecord, "save", full)
+    assert "No space left on device" in rank(study(), status=2).stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"distances.csv"}
 
 
 @pytest.mark.parametrize(

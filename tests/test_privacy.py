@@ -109,8 +109,11 @@ def test_a_card_names_nobody(tmp_path, layouts, name):
     options = ("--out", tmp_path / "out", "--bootstrap", 200)
     assert_silent(run("--verbose", "rank", tmp_path / "study.yaml", *options), *EVERYBODY)
     assert_silent(run("rank", tmp_path / "study.yaml", *options, "--json"), *EVERYBODY)
-    assert set(without_cache(tmp_path / "out")) == {"distances.csv"}
-    assert naming(without_cache(tmp_path / "out"), *EVERYBODY, "case0", str(tmp_path)) == []
+    assert_silent(run("report", tmp_path / "out"), *EVERYBODY)
+    assert set(without_cache(tmp_path / "out")) == {"distances.csv", "study.json", "report.html"}
+    run("figures", tmp_path / "out", "--out", tmp_path / "figures", "--format", "svg")
+    for files in (without_cache(tmp_path / "out"), written(tmp_path / "figures")):
+        assert naming(files, *EVERYBODY, "case0", str(tmp_path)) == []
     assert_silent(run("check", tmp_path / "study.yaml"), *EVERYBODY)
 
 

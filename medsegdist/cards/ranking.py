@@ -27,6 +27,15 @@ APPROXIMATE = (
 """What has to be said wherever distances of cards are shown."""
 
 
+def approximate(cards: Sequence[str]) -> str:
+    """:data:`APPROXIMATE`, and which datasets were cards.
+
+    Args:
+        cards: names of the datasets that are cards; empty where that is not known.
+    """
+    return f"{APPROXIMATE} Cards: {', '.join(cards)}." if cards else APPROXIMATE
+
+
 def rank_cards(
     target: Card,
     sources: Sequence[Card],

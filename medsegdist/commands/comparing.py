@@ -57,8 +57,7 @@ def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: b
                 manifest.check_one_foreground()
         table = _distances(study, comparison, targets)
     _show(study, table, comparison.out, as_json, matrices=matrices, rankings=rankings, cards=cards)
-    if not cards:
-        leave_report(comparison.out, wanted=report)
+    leave_report(comparison.out, wanted=report)
 
 
 def _targets(study: Study, asked: Sequence[str] | None) -> Sequence[str]:
@@ -195,7 +194,7 @@ def _show(
     rankings: bool,
     cards: Sequence[str],
 ) -> None:
-    from medsegdist.commands.comparing_cards import approximate
+    from medsegdist.cards.ranking import approximate
     from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table, verdict
 
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from medsegdist.commands.comparison import REPLICATES, Comparison
 from medsegdist.commands.console import bar, progress_bars
 from medsegdist.commands.reading import read_samples
+from medsegdist.commands.report import save_run
 from medsegdist.errors import MedSegDistError
 
 if TYPE_CHECKING:
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards: Sequence[str]) -> DistanceTable:
-    """Distances of a study to its targets by cards, also as distances.csv.
+    """Distances of a study to its targets by cards, also as distances.csv, and study.json of what the cards hold.
 
     Datasets that are no cards are summarized as cards are made: with the study's preprocessing and options, the same
-    seed, on the CPU, and rounded alike. Of those nothing is written but prepared samples, and none is too small, for
-    what is made of them stays here.
+    seed, on the CPU, and rounded alike. Their cards are nowhere written, and no dataset is too small, for what is made
+    of it stays here; distances.csv, study.json and the report tell of it what its card would.
 
     Args:
         study: which study.
@@ -36,6 +37,7 @@ def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards
     from medsegdist.cards.ranking import available, rank_cards
     from medsegdist.data.checking import refuse_shared_images
     from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.report.recording_cards import record_cards
 
     _refuse_options(asked, cards)
     check_options(study, cards)
@@ -54,22 +56,8 @@ def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards
         for target in targets
     ]
     table = DistanceTable(rows=tuple(row for one in tables for row in one.rows))
-    # What an earlier run with images left would be of other distances.
-    for name in ("study.json", "thumbnails.json", "report.html"):
-        (asked.out / name).unlink(missing_ok=True)
-    table.save(asked.out / "distances.csv")
+    save_run(table, record_cards(study, [found[one.name] for one in compared], table, cards=cards), asked.out)
     return table
-
-
-def approximate(cards: Sequence[str]) -> str:
-    """What has to be said beside distances of cards.
-
-    Args:
-        cards: names of the datasets that are cards.
-    """
-    from medsegdist.cards.ranking import APPROXIMATE
-
-    return f"{APPROXIMATE} Cards: {', '.join(cards)}. A report needs images, so there is none."
 
 
 def _refuse_options(asked: Comparison, cards: Sequence[str]) -> None:

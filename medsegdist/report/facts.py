@@ -67,13 +67,16 @@ def _basis(run: Run, target: str, nearest: str) -> str:
     sources = len({row.source for row in rows})
     record, methods = run.record, len(methods_of(run.table, target))
     known = record.dataset(target) if record else None
-    of_target = _count(max(row.n_target for row in rows), "sample")
+    least = "at least " if run.approximate else ""  # counts of cards are rounded down
+    of_target = least + _count(max(row.n_target for row in rows), "sample")
     if known:
-        of_target += f" of {_count(known.patients, 'patient')}"
+        of_target += f" of {least}{_count(known.patients, 'patient')}"
     said = f"It rests on {of_target} of {target}, {_count(sources, 'source')} and {_count(methods, 'method')}"
     if record and record.bootstrap:
         drawn = record.bootstrap
         said += f"; patients were drawn anew {drawn.replicates} times to tell how sure it is"
+    elif run.approximate:
+        said += "; of cards no patients can be drawn anew, so how sure it is remains open"
     elif not run.table.comparisons:
         said += "; patients were not drawn anew, so how sure it is remains open"
     alike = alike_by(run.table, target, nearest)
@@ -122,18 +125,36 @@ def characteristic_rows(record: StudyRecord | None) -> dict[str, Any]:
 
 
 def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Headings with lines of (name, value): certificate, resampling, preprocessing, methods, training, versions."""
+    """Headings with lines of (name, value): certificate or cards, preprocessing, methods, training, versions."""
     return [*(_of_distances(run) if run.table.rows else []), *_of_training(run)]
 
 
 def _of_distances(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+    first = _of_cards(run) if run.approximate else _of_transport(run)
+    record = run.record
+    if record is None:
+        return first
+    preprocessing = [*_plain(record.preprocessing), ("fingerprint", record.fingerprint)]
+    return [
+        *first,
+        ("Preprocessing", [line for line in preprocessing if line[1]]),
+        *_without_sample(record),
+        *_settings(record),
+        ("Versions of the ranking" if record.cards else "Versions", _versions(record)),
+    ]
+
+
+def _of_transport(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     gaps = [row.optimality_gap for row in run.table.rows if row.optimality_gap is not None]
-    worst = f"{max(gaps):.1e}" if gaps else "none: distances of cards are approximate"
-    certificate = [("Largest optimality gap", worst)]
+    certificate = [("Largest optimality gap", f"{max(gaps):.1e}")]
     record = run.record
     if record is None:
         return [("Certificate", certificate)]
-    certificate += [(f"by {method.name}", f"{method.optimality_gap:.1e}") for method in record.methods]
+    certificate += [
+        (f"by {method.name}", f"{method.optimality_gap:.1e}")
+        for method in record.methods
+        if method.optimality_gap is not None
+    ]
     drawn = record.bootstrap
     resampling = [("Draws of patients", "none")]
     if drawn is not None:
@@ -142,15 +163,16 @@ def _of_distances(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
             ("Level of the intervals", f"{drawn.level:.0%}"),
             ("Seed", str(drawn.seed)),
         ]
-    preprocessing = [*_plain(record.preprocessing), ("fingerprint", record.fingerprint)]
-    return [
-        ("Certificate", certificate),
-        ("Uncertainty", resampling),
-        ("Preprocessing", [line for line in preprocessing if line[1]]),
-        *_without_sample(record),
-        *_settings(record),
-        ("Versions", _versions(record)),
-    ]
+    return [("Certificate", certificate), ("Uncertainty", resampling)]
+
+
+def _of_cards(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+    record = run.record
+    cards = record.cards if record else ()
+    here = [dataset.name for dataset in record.datasets if dataset.name not in cards] if record else []
+    lines = [("Cards", ", ".join(cards)), ("Summarized alike", ", ".join(here))]
+    missing = [(name, "none") for name in ("Certificate", "Intervals", "Noise floor")]
+    return [("Compared by cards", [*(line for line in lines if line[1]), *missing])]
 
 
 def _of_training(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:

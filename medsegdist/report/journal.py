@@ -98,7 +98,8 @@ def _drawings(run: Run) -> Iterator[_Drawing]:
     for target in run.targets:
         for method in methods_of(table, target):
             rows = by_distance(table, target, method)
-            yield ("ranking", method, target), 0.6 + 0.2 * len(rows), partial(_ranking, rows=rows)
+            kind = "distance by cards" if run.approximate else "distance"
+            yield ("ranking", method, target), 0.6 + 0.2 * len(rows), partial(_ranking, rows=rows, kind=kind)
     for method in table.methods:
         matrix = clustered(table.matrix(method))
         yield ("distances", method), 0.9 + 0.24 * len(matrix), partial(_matrix, matrix=matrix)
@@ -109,9 +110,12 @@ def _drawings(run: Run) -> Iterator[_Drawing]:
 def _segments(axes: Axes, dataset: DatasetRecord) -> None:
     """The paper's Fig. 6 and 7."""
     rows, columns = dataset.histogram.extent
-    mass = np.sqrt(np.array(dataset.histogram.mass))
-    extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
-    axes.imshow(mass, cmap="Greys", extent=extent, interpolation="nearest", vmax=1.3 * mass.max())
+    if dataset.histogram.mass is not None:
+        mass = np.sqrt(np.array(dataset.histogram.mass))
+        extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+        axes.imshow(mass, cmap="Greys", extent=extent, interpolation="nearest", vmax=1.3 * mass.max())
+    else:
+        axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="equal")
     if dataset.mixture is not None:
         _ellipses(axes, dataset.mixture, ORANGE)
     axes.set(xlabel="column (pixels)", ylabel="row (pixels)", title=printable(dataset.name))
@@ -133,7 +137,7 @@ def _matched(axes: Axes, record: StudyRecord | None, matched: MatchedMixtures) -
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
-def _ranking(axes: Axes, rows: list[DistanceRow]) -> None:
+def _ranking(axes: Axes, rows: list[DistanceRow], kind: str) -> None:
     for place, row in enumerate(rows):
         color = BLUE if row.rank == 1 else GRAY
         if row.low is not None and row.high is not None:
@@ -144,7 +148,7 @@ def _ranking(axes: Axes, rows: list[DistanceRow]) -> None:
     axes.set_yticks(range(len(rows)), [f"{rank_of(row)}  {printable(row.source)}" for row in rows])
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
     method = rows[0].method
-    axes.set(xlabel=f"distance to {printable(rows[0].target)}", title=NAMES.get(method, printable(method)))
+    axes.set(xlabel=f"{kind} to {printable(rows[0].target)}", title=NAMES.get(method, printable(method)))
 
 
 def _matrix(axes: Axes, matrix: pd.DataFrame) -> None:

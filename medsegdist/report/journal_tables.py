@@ -61,6 +61,8 @@ def _tables(run: Run) -> Iterator[tuple[Label, str, pd.DataFrame]]:
         }
         frame = pd.DataFrame({"Source": list(matrix.index), **cells}, dtype=str)
         caption = f"Distance between the targets and datasets for TL, {NAMES.get(method, method)}"
+        if run.approximate:
+            caption += f". {run.approximate}"
         yield ("table_distances", method), caption, frame
     if any(gain.gain_percent is not None for gain in run.gains):
         yield ("table_transfer_results",), "TL results on the test sample", _results(run)

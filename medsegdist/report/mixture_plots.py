@@ -23,28 +23,31 @@ def segment_plot(dataset: DatasetRecord) -> Plot:
     """Where the segments of a dataset lie, with the ellipses of its mixture (Fig. 6, 7)."""
     histogram = dataset.histogram
     rows, columns = histogram.extent
-    shape = len(histogram.mass), len(histogram.mass[0])
-    data: list[dict[str, Any]] = [
-        {
-            "type": "heatmap",
-            "z": [[value**0.5 for value in row] for row in histogram.mass],
-            "x0": columns / shape[1] / 2 - 0.5,
-            "dx": columns / shape[1],
-            "y0": rows / shape[0] / 2 - 0.5,
-            "dy": rows / shape[0],
-            "colorscale": MASS_SCALE,
-            "showscale": False,
-            "hoverinfo": "skip",
-        }
-    ]
-    said = ""
+    data: list[dict[str, Any]] = []
+    said = " No cell of it may be told of."
+    if histogram.mass is not None:
+        shape = len(histogram.mass), len(histogram.mass[0])
+        data.append(
+            {
+                "type": "heatmap",
+                "z": [[value**0.5 for value in row] for row in histogram.mass],
+                "x0": columns / shape[1] / 2 - 0.5,
+                "dx": columns / shape[1],
+                "y0": rows / shape[0] / 2 - 0.5,
+                "dy": rows / shape[0],
+                "colorscale": MASS_SCALE,
+                "showscale": False,
+                "hoverinfo": "skip",
+            }
+        )
+        said = ""
     if dataset.mixture is not None:
         data += _ellipses(dataset.mixture, "var(--second)", dataset.name)
         parts = [
             f"{weight:.0%} around row {mean[0]:.0f}, column {mean[1]:.0f}"
             for weight, mean in zip(dataset.mixture.weights, dataset.mixture.means, strict=True)
         ]
-        said = f" The mixture has {len(parts)} Gaussians: {'; '.join(parts)}."
+        said += f" The mixture has {len(parts)} Gaussians: {'; '.join(parts)}."
     alt = f"Where the segments of {dataset.name} lie on the grid of {rows} by {columns} pixels.{said}"
     return Plot(data, _plane((rows, columns)), alt, dataset.name)
 

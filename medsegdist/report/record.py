@@ -9,6 +9,8 @@ from pydantic import (
     FiniteFloat,
     NonNegativeInt,
     PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 
@@ -28,15 +30,16 @@ class SegmentHistogram(Part):
 
     Args:
         extent: rows and columns of the grid, in pixels.
-        mass: up to 64 x 64 parts of all segment pixels, row by row; they sum to 1.
+        mass: up to 64 x 64 parts of all segment pixels, row by row; they sum to 1. Of a card they are parts of those in
+            its cells that are shown, and None where it shows no cell.
     """
 
     extent: tuple[PositiveInt, PositiveInt]
-    mass: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MOST_BINS)]
+    mass: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MOST_BINS)] | None
 
     @model_validator(mode="after")
     def _check(self) -> SegmentHistogram:
-        if len({len(row) for row in self.mass}) != 1:
+        if self.mass is not None and len({len(row) for row in self.mass}) != 1:
             raise ValueError("expected rows of one length")
         return self
 
@@ -84,8 +87,8 @@ class DatasetRecord(Part):
     Args:
         name: as in the tables.
         modality: CT, MR or other.
-        samples: how many were read.
-        patients: of how many patients.
+        samples: how many were read; where distances are of cards, as coarse as a card tells.
+        patients: of how many patients, likewise.
         cases: how many cases were read; None where that is not known.
         without_sample: how many of them gave no sample, by the reason.
         description: what it shows, as its manifest says.
@@ -131,13 +134,13 @@ class MethodRecord(Part):
         name: as in the tables.
         options: of its metric, seed included, by the name of the option.
         formula: weights, p and choice of samples, likewise.
-        optimality_gap: the largest one of its transports.
+        optimality_gap: the largest one of its transports; None where distances are of cards, which have none.
     """
 
     name: Annotated[str, Field(min_length=1)]
     options: dict[str, Any] = Field(default_factory=dict)
     formula: dict[str, Any] = Field(default_factory=dict)
-    optimality_gap: FiniteFloat
+    optimality_gap: FiniteFloat | None
 
 
 class StudyRecord(JsonFile):
@@ -156,6 +159,7 @@ class StudyRecord(JsonFile):
         bootstrap: how patients were drawn anew; None if they were not.
         device: what it was computed on.
         software: versions by the name of the package.
+        cards: names of the datasets that were cards. If there are any, all were compared by cards.
     """
 
     written_by: ClassVar[str] = "rank"
@@ -172,6 +176,15 @@ class StudyRecord(JsonFile):
     bootstrap: BootstrapRecord | None = None
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
+    cards: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        # Without cards the file is the same to the byte as before there were any.
+        if not self.cards:
+            content.pop("cards", None)
+        return content
 
     def dataset(self, name: str) -> DatasetRecord | None:
         """The dataset called `name`; None if there is none."""

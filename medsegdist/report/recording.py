@@ -152,12 +152,16 @@ def plane_mixture(summary: object) -> PlaneMixture | None:
 def _method(name: str, distance: DatasetDistance, table: DistanceTable) -> MethodRecord:
     gaps = [row.optimality_gap for row in table.rows if row.method == name and row.optimality_gap is not None]
     return MethodRecord(
-        name=name, options=_options(distance.metric), formula=_options(distance), optimality_gap=max(gaps)
+        name=name, options=options_of(distance.metric), formula=options_of(distance), optimality_gap=max(gaps)
     )
 
 
-def _options(configured: object) -> dict[str, Any]:
-    """The options of a metric or a formula that are plain values."""
+def options_of(configured: object) -> dict[str, Any]:
+    """The options of a metric or a formula that are plain values.
+
+    Args:
+        configured: a metric or a formula; one that is no dataclass has none.
+    """
     if not is_dataclass(configured):
         return {}
     values = {field.name: getattr(configured, field.name) for field in fields(configured) if field.init}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from medsegdist.cards.ranking import approximate
 from medsegdist.csv_table import CsvTable, read_table
 from medsegdist.distance.distance_table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
@@ -73,6 +74,14 @@ class Run:
         """Every distance, ranked or not."""
         ranked = (DistanceRecord(row.source, row.target, row.method, row.distance) for row in self.table.rows)
         return (*ranked, *self.listed)
+
+    @property
+    def approximate(self) -> str:
+        """What has to be said beside distances of cards; empty where they are of samples."""
+        cards = () if self.record is None else self.record.cards
+        # Only distances of cards have no certificate.
+        uncertified = bool(self.table.rows) and all(row.optimality_gap is None for row in self.table.rows)
+        return approximate(cards) if cards or uncertified else ""
 
     @property
     def simulated(self) -> dict[str, str] | None:

@@ -1,0 +1,172 @@
+"""What a ranking by cards leaves: a record of what cards hold, a page that says so, and no certificate anywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from medsegdist.cards.card import MixtureNumbers, SegmentHistogram
+from medsegdist.cards.ranking import APPROXIMATE, approximate
+from medsegdist.distance.distance_table import DistanceTable
+from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.report.journal import write_figures
+from medsegdist.report.journal_tables import write_tables
+from medsegdist.report.page import render
+from medsegdist.report.record import FILE_NAME, StudyRecord
+from medsegdist.report.recording import segment_histogram
+from medsegdist.report.recording_cards import card_histogram, record_cards
+from medsegdist.report.run import read_run
+from tests.cards.making_cards import card, dataset, summarized
+from tests.report.making_card_run import CARDS, of_cards
+from tests.report.making_run import study_of, write_run
+from tests.report.test_page import Page
+from tests.synthetic import blobs
+
+SAID = approximate(CARDS)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_run(tmp_path / "cards", *of_cards())
+
+
+@pytest.fixture
+def page(folder):
+    return Page(render(read_run(folder)))
+
+
+def test_a_record_without_cards_does_not_speak_of_them_and_one_of_before_reads_on(tmp_path, compared_datasets):
+    _, record = compared_datasets
+    record.save(tmp_path / FILE_NAME)
+    content = json.loads((tmp_path / FILE_NAME).read_text())
+    fields = (
+        "format version name description targets methods datasets preprocessing fingerprint bootstrap device software"
+    )
+    assert list(content) == fields.split()
+    assert StudyRecord.load(tmp_path / FILE_NAME).cards == ()
+    assert content == record.model_dump(mode="json")
+
+
+def test_the_record_survives_the_disk_and_holds_what_cards_hold(folder):
+    _, record = of_cards()
+    read = StudyRecord.load(folder / FILE_NAME)
+    assert read == record
+    assert read.cards == CARDS
+    assert read.bootstrap is None
+    assert {method.optimality_gap for method in read.methods} == {None}
+    assert [method.options["components"] for method in read.methods[:2]] == [2, 2]
+    for one in read.datasets:
+        held = card(one.name)
+        assert (one.samples, one.patients) == (held.samples, held.patients) == (20, 10)
+        assert GaussianMixture.from_dict(one.mixture.model_dump()).to_dict() == held.gmm2d.mixture.to_dict()
+        assert [(c.name, c.mean, c.deviation) for c in one.characteristics] == [
+            (c.name, c.mean, c.deviation) for c in held.characteristics
+        ]
+
+
+@pytest.mark.parametrize("grid", [(32, 40), (6, 32, 40), (5, 12)])
+def test_cells_lie_where_segments_do_and_sum_to_one(grid):
+    """With every cell shown, those of the samples themselves by as many bins, which has its own tests."""
+    samples = blobs("cells", grid=grid, center=(0.5,) * len(grid), n=8, patients=4, radius=2.5, seed=4)
+    made = summarized(samples, min_patients=1)
+    found, expected = card_histogram(made), segment_histogram(samples, bins=8)
+    assert found.extent == expected.extent == grid[-2:]
+    assert np.array(found.mass).sum() == pytest.approx(1, rel=1e-12)
+    # A card rounds each of its cells to four digits, and so does the record of samples.
+    most = 1e-4 * (np.prod(made.segment_histogram.shape[:-2]) + 1)
+    np.testing.assert_allclose(found.mass, expected.mass, atol=most, rtol=0)
+
+
+def test_what_is_hidden_is_0_and_the_rest_sums_to_one():
+    samples = dataset("target")
+    shown = np.array(card_histogram(summarized(samples, min_patients=8)).mass)
+    everything = np.array(segment_histogram(samples, bins=8).mass)
+    assert 0 < (shown > 0).sum() < (everything > 0).sum()
+    assert shown.sum() == pytest.approx(1, rel=1e-12)
+    assert not shown[everything == 0].any()
+
+
+def test_the_notice_comes_first_and_how_it_was_computed_repeats_it(page):
+    notices = [" ".join(text.split()) for tag, text in page.texts if tag == "p"]
+    assert notices[2] == SAID  # after the kicker and the description
+    method = page.text[page.text.rindex("How it was computed") :]
+    assert SAID in method
+    assert page.text.count(APPROXIMATE) == 2
+    assert "Cards near, far Summarized alike target Certificate none Intervals none Noise floor none" in method
+
+
+def test_all_is_there_that_cards_hold_and_nothing_is_claimed_that_they_do_not(page):
+    headings = [text for tag, text in page.texts if tag == "h2"]
+    assert headings == [
+        *("Answer", "Ranking", "Distances", "Images and masks", "Segments", "Matched mixtures", "Characteristics"),
+        *("How it was computed", "What is simulated"),
+    ]
+    figures = [div for div in page.of("div") if div.get("class") == "plot"]
+    assert len(figures) == 3 * 3 + 3 + 1
+    assert "For target the nearest source is near" in page.text
+    assert "It rests on at least 20 samples of at least 10 patients of target, 2 sources and 3 methods" in page.text
+    assert "of cards no patients can be drawn anew, so how sure it is remains open" in page.text
+    assert "from 5 to 99 rounded down to a multiple of 5" in page.text
+    assert "fewer patients touch than a card may tell of read 0" in page.text
+    assert "A card does not say whether its dataset is simulated; nothing is declared of near, far." in page.text
+    for claim in (
+        "optimality gap",
+        "proven",
+        "drawn anew 5",
+        "Draws of patients",
+        "cannot be told apart",
+        "dotted line",
+    ):
+        assert claim not in page.text
+    assert "interval" not in page.text.replace("Intervals none", "")
+
+
+def test_a_card_that_tells_of_no_cell_is_shown_by_its_mixture(tmp_path):
+    cells = SegmentHistogram(shape=(8, 8), shares=(0.0,) * 64)
+    table, record = of_cards([card("near").model_copy(update={"segment_histogram": cells})])
+    folder = write_run(tmp_path / "cards", table, record)
+    run = read_run(folder)
+    assert [one.histogram.mass is None for one in run.record.datasets] == [False, True, False]
+    page = Page(render(run))
+    assert "shares of what lies in the other cells. There is none in near." in page.text
+    alts = [div["aria-label"] for div in page.of("div") if div.get("class") == "plot"]
+    (alt,) = [one for one in alts if "No cell of it may be told of." in one]
+    assert "The mixture has 2 Gaussians" in alt
+    assert alt.startswith("Where the segments of near lie")
+    figures = write_figures(run, tmp_path / "figures", "svg")
+    assert "segments_near.svg" in [path.name for path in figures]
+
+
+def test_a_mixture_that_is_none_in_the_plane_is_left_out():
+    """Within rounding of a large variance along slices, which is not within rounding of the others."""
+    whole = summarized(blobs("target", grid=(6, 32, 40), center=(0.5,) * 3, n=8, patients=4))
+    covariances = (((1e12, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, -1e-4)),)
+    numbers = MixtureNumbers(weights=(1.0,), means=((0.0, 1.0, 1.0),), covariances=covariances)
+    for held, known in ((whole, True), (whole.model_copy(update={"gmm2d": numbers}), False)):
+        record = record_cards(study_of(), [held], DistanceTable(rows=()), cards=["target"])
+        assert (record.datasets[0].mixture is not None) is known
+
+
+def test_figures_and_tables_for_a_journal_say_it(tmp_path, folder):
+    run = read_run(folder)
+    drawn = {path.name: path.read_text() for path in write_figures(run, tmp_path / "figures", "svg")}
+    rankings = [name for name in drawn if name.startswith("ranking_")]
+    assert len(rankings) == 3
+    assert all("distance by cards to target" in drawn[name] for name in rankings)
+    for path in write_tables(run, tmp_path / "tables"):
+        if path.suffix == ".tex":
+            assert "APPROXIMATE, from cards" in path.read_text()
+            assert "Cards: near, far." in path.read_text()
+
+
+def test_distances_of_cards_are_told_by_their_having_no_certificate(folder):
+    (folder / FILE_NAME).unlink()
+    with (folder / "distances.csv").open() as file:
+        assert {row["optimality_gap"] for row in csv.DictReader(file)} == {""}
+    page = Page(render(read_run(folder)))
+    assert page.text.count(APPROXIMATE) == 2
+    assert "Cards:" not in page.text
+    assert "optimality gap" not in page.text
