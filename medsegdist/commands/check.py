@@ -32,7 +32,7 @@ def check(
 
     with reported_errors():
         study = load_study(study_file)
-        configured_distances(study.methods or (), study, study_file, seed=0)
+        configured_distances(None, study, study_file, seed=0)
         with progress_bars() as progress:
             problems = check_study(
                 study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers

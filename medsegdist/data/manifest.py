@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -23,7 +23,9 @@ from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
 from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.data.yaml_errors import as_mapping, explain, nearest, read_yaml
+from medsegdist.data.yaml_words import found_value
 from medsegdist.errors import ManifestError
+from medsegdist.words import sentence
 
 __all__ = ["DatasetManifest", "Layout", "Preprocessing", "Study", "load_dataset", "load_study"]
 
@@ -36,6 +38,7 @@ Layout = Annotated[
 # Masks are read as 32-bit floats, which tell no greater whole numbers apart.
 _LABELS_END = 2**24
 _NAME = re.compile(r"\w[\w .+()-]*")
+_ON_ITS_OWN = "write one of its `datasets` to a file of its own, and name that"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -52,7 +55,7 @@ def _label_values(values: tuple[int, ...]) -> tuple[int, ...]:
     if 0 in values:
         raise ValueError("0 is the background; name the other label values")
     if any(abs(value) >= _LABELS_END for value in values):
-        raise ValueError(f"expected label values between -{_LABELS_END} and {_LABELS_END}, found {list(values)}")
+        raise ValueError(f"expected label values between -{_LABELS_END} and {_LABELS_END}, found {found_value(values)}")
     if len(set(values)) != len(values):
         raise ValueError(f"a label value is named twice in {list(values)}")
     return values
@@ -207,7 +210,9 @@ class Study(BaseModel):
             for value in values:
                 if value not in names:
                     hint = nearest(value, names)
-                    raise ValueError(f"{what}: '{value}' is no dataset of this study, which has {names}{hint}")
+                    raise ValueError(
+                        f"{what}: '{value}' is no dataset of this study, which has {', '.join(names)}{hint}"
+                    )
         for target in self.targets:
             if not self.sources_of(target):
                 raise ValueError(f"sources: the target '{target}' has no source left but itself")
@@ -229,7 +234,9 @@ class Study(BaseModel):
             if dataset.name == name:
                 return dataset
         names = [dataset.name for dataset in self.datasets]
-        raise ManifestError(f"study '{self.name}': no dataset '{name}' among {names}{nearest(name, names) or '.'}")
+        raise ManifestError(
+            sentence(f"study '{self.name}': no dataset '{name}' among {', '.join(names)}{nearest(name, names)}")
+        )
 
     def sources_of(self, target: str) -> tuple[str, ...]:
         """Names of the datasets that `target` could be pre-trained on, in the study's order."""
@@ -247,7 +254,12 @@ def load_dataset(path: str | Path) -> DatasetManifest:
         ManifestError: the file cannot be read, or something in it is wrong; every problem is listed with its place.
     """
     file = Path(path).absolute()
-    return _validated(DatasetManifest, read_yaml(file), file)
+    content = read_yaml(file)
+    if _is_study(content):
+        named = [entry for entry in _entries(content) if isinstance(entry, str)]
+        remedy = f"name one of its datasets: {', '.join(named)[:500]}" if named else _ON_ITS_OWN
+        raise ManifestError(f"{file}: expected the description of one dataset, found a study; {remedy}.")
+    return _validated(DatasetManifest, content, file)
 
 
 def load_study(path: str | Path) -> Study:
@@ -262,6 +274,7 @@ def load_study(path: str | Path) -> Study:
     """
     file = Path(path).absolute()
     content = read_yaml(file)
+    refuse_dataset(content, file)
     entries = content.get("datasets")
     if not isinstance(entries, list):
         return _validated(Study, content, file)
@@ -283,6 +296,32 @@ def load_study(path: str | Path) -> Study:
     return study
 
 
+def refuse_dataset(content: Mapping[str, Any], file: Path) -> None:
+    """Refuse the description of a dataset where a study is expected.
+
+    Args:
+        content: what the file holds.
+        file: the file.
+
+    Raises:
+        ManifestError: it describes a dataset.
+    """
+    if "layout" in content and not _is_study(content):
+        raise ManifestError(
+            f"{file}: expected a study, found the description of a dataset; list this file under `datasets` of a "
+            "study, beside a `preprocessing` and `targets`, or let `medsegdist init` write a study of your folders."
+        )
+
+
+def _entries(content: Mapping[str, Any]) -> list[Any]:
+    entries = content.get("datasets")
+    return entries if isinstance(entries, list) else []
+
+
+def _is_study(content: Mapping[str, Any]) -> bool:
+    return "layout" not in content and any(key in content for key in ("datasets", "preprocessing", "targets"))
+
+
 def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
     if isinstance(entry, str):
         try:
@@ -290,7 +329,7 @@ def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
         except ValueError as error:
             if isinstance(error, ManifestError):
                 raise
-            raise ManifestError(f"{file}: {place}: {error}.") from error
+            raise ManifestError(sentence(f"{file}: {place}: {error}")) from error
     return _validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, place.split("."))
 
 

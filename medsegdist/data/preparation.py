@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medsegdist.data.distance_options import DistanceOptions
-from medsegdist.data.manifest import Study
+from medsegdist.data.manifest import Study, refuse_dataset
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.yaml_errors import explain, nearest, read_yaml
 from medsegdist.errors import ManifestError
@@ -38,6 +38,7 @@ def load_preparation(path: str | Path) -> Preparation:
     """
     file = Path(path).absolute()
     content = read_yaml(file)
+    refuse_dataset(content, file)
     allowed = sorted(Study.model_fields)
     unknown = [key for key in content if key not in allowed]
     if unknown:
