@@ -12,21 +12,28 @@ from rich.console import Console
 from medsegdist.commands.comparing import configured_distances
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson, StudyFile, Workers
+from medsegdist.words import counted
 
 
 def check(
     study_file: StudyFile,
     full: Annotated[
-        bool, typer.Option("--full", help="Read every voxel, not the headers only: slower, and finds all.")
+        bool,
+        typer.Option(
+            "--full", help="Read every voxel, not only headers and a mask of each dataset: slower, and finds all."
+        ),
     ] = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Lists every problem of a study's datasets at once, and changes nothing.
 
+    It reads all headers, and of each dataset masks until one holds foreground: the first, if labels are named rightly.
+
     Exit status 1 if there is an error, 0 if there are only warnings, or nothing.
     """
     from medsegdist.data.checking import check_study
+    from medsegdist.data.grouping import grouped
     from medsegdist.data.manifest import load_study
     from medsegdist.report.tables import problem_table
 
@@ -37,18 +44,18 @@ def check(
             problems = check_study(
                 study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers
             )
-    errors = sum(problem.severity == "error" for problem in problems)
-    read = "every voxel" if full else "the headers"
+    shown = grouped(problems)
+    errors = sum(problem.severity == "error" for problem in shown)
+    read = "every voxel" if full else "headers and first masks"
+    datasets = counted(len(study.datasets), "dataset")
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     elif problems:
         console = Console()
-        console.print(problem_table(problems))
-        console.print(
-            f"Errors: {errors}, warnings: {len(problems) - errors}, in {read} of {len(study.datasets)} datasets."
-        )
+        console.print(problem_table(shown))
+        console.print(f"Errors: {errors}, warnings: {len(shown) - errors}, in {read} of {datasets}.")
     else:
-        Console().print(f"No problem found in {read} of {len(study.datasets)} datasets.")
+        Console().print(f"No problem found in {read} of {datasets}.")
     if not (full or as_json or errors):
         Console().print("--full reads every voxel.")
     raise typer.Exit(1 if errors else 0)

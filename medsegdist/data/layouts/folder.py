@@ -35,6 +35,8 @@ def _one_star(pattern: str) -> str:
     return pattern
 
 
+# A pattern that is wrong pairs none of thousands.
+_MOST_NAMED = 20
 _PARTNER = "add the {}, or move the {} away"
 _Pattern = Annotated[str, AfterValidator(_one_star)]
 
@@ -82,7 +84,7 @@ class FolderLayout(BaseModel):
 
         Raises:
             DataError: the folder does not exist or holds no image.
-            PartialListingError: images without mask, masks without image, or cases of unknown patients; all of them.
+            PartialListingError: images without mask, masks without image, or cases of unknown patients.
         """
         if not self.root.is_dir():
             raise DataError(f"the folder {self.root} does not exist; set `root` to where the dataset lies.")
@@ -91,6 +93,13 @@ class FolderLayout(BaseModel):
         images = {key: path for key, path in _matches(self.root, self.images).items() if path not in masks.values()}
         if not images and not masks:
             raise DataError(f"{self.root} holds no file '{self.images}' and none '{self.masks}'; mend the patterns.")
+        if not images or not masks:
+            key, pattern = ("images", self.images) if not images else ("masks", self.masks)
+            others = counted(len(images or masks), "file")
+            raise DataError(
+                f"{self.root} holds {others} '{self.masks if not images else self.images}' but none '{pattern}'; mend "
+                f"the pattern `{key}`, or add the files."
+            )
         check_names(sorted(images.keys() | masks.keys()), str(self.root))
         maskless, imageless = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
         ids = sorted(images.keys() & masks.keys())
@@ -100,13 +109,14 @@ class FolderLayout(BaseModel):
             for case_id, patient in zip(ids, patients, strict=True)
         ]
         if alone := len(maskless) + len(imageless):
-            head = f"{self.root}: '{self.images}' and '{self.masks}' must match the same names, but "
-            lines = [
-                f"{head}{counted(alone, 'file has', 'files have')} no partner; add the partners or move the files away.",
-                *(f"  '{images[key].name}' has no mask" for key in maskless),
-                *(f"  mask '{masks[key].name}' has no image" for key in imageless),
-                *lines,
-            ]
+            head = (
+                f"{self.root}: '{self.images}' and '{self.masks}' must match the same names, but "
+                f"{counted(alone, 'file has', 'files have')} no partner; add the partners or move the files away."
+            )
+            files = [f"  '{images[key].name}' has no mask" for key in maskless]
+            files += [f"  mask '{masks[key].name}' has no image" for key in imageless]
+            more = [f"  and {alone - _MOST_NAMED} more; `medsegdist check` lists all by --json"]
+            lines = [head, *files[:_MOST_NAMED], *(more if alone > _MOST_NAMED else ()), *lines]
         unlisted = [
             *(
                 Unlisted(key, f"the image has no mask '{self.masks}'", _PARTNER.format("mask", "image"))
