@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number and what it counts: "1 case", "2 cases", "1,200 cases".
+    """A number and what it counts: "1 case", "2 cases".
 
     Args:
         number: how many.
         noun: what one of them is called.
         plural: what several are called; empty adds an s.
     """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
 def sentence(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,6 +21,7 @@ from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
+from medsegdist.data.study_or_dataset import refuse_dataset, refuse_study
 from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.data.yaml_errors import as_mapping, explain, nearest, read_yaml
 from medsegdist.data.yaml_words import found_value
@@ -38,7 +39,6 @@ Layout = Annotated[
 # Masks are read as 32-bit floats, which tell no greater whole numbers apart.
 _LABELS_END = 2**24
 _NAME = re.compile(r"\w[\w .+()-]*")
-_ON_ITS_OWN = "write one of its `datasets` to a file of its own, and name that"
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -255,10 +255,7 @@ def load_dataset(path: str | Path) -> DatasetManifest:
     """
     file = Path(path).absolute()
     content = read_yaml(file)
-    if _is_study(content):
-        named = [entry for entry in _entries(content) if isinstance(entry, str)]
-        remedy = f"name one of its datasets: {', '.join(named)[:500]}" if named else _ON_ITS_OWN
-        raise ManifestError(f"{file}: expected the description of one dataset, found a study; {remedy}.")
+    refuse_study(content, file)
     return _validated(DatasetManifest, content, file)
 
 
@@ -294,32 +291,6 @@ def load_study(path: str | Path) -> Study:
     if problems:
         raise ManifestError("\n".join(problems))
     return study
-
-
-def refuse_dataset(content: Mapping[str, Any], file: Path) -> None:
-    """Refuse the description of a dataset where a study is expected.
-
-    Args:
-        content: what the file holds.
-        file: the file.
-
-    Raises:
-        ManifestError: it describes a dataset.
-    """
-    if "layout" in content and not _is_study(content):
-        raise ManifestError(
-            f"{file}: expected a study, found the description of a dataset; list this file under `datasets` of a "
-            "study, beside a `preprocessing` and `targets`, or let `medsegdist init` write a study of your folders."
-        )
-
-
-def _entries(content: Mapping[str, Any]) -> list[Any]:
-    entries = content.get("datasets")
-    return entries if isinstance(entries, list) else []
-
-
-def _is_study(content: Mapping[str, Any]) -> bool:
-    return "layout" not in content and any(key in content for key in ("datasets", "preprocessing", "targets"))
 
 
 def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:

@@ -55,12 +55,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except FileNotFoundError as error:
         raise ManifestError(_missing(path)) from error
+    except IsADirectoryError as error:
+        raise ManifestError(
+            f"{path}: expected a YAML file, found a folder; name a YAML file that lies in it."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}).") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ManifestError(f"{path}{place}: not valid YAML: {getattr(error, 'problem', None) or error}.") from error
+        problem = str(getattr(error, "problem", None) or error)
+        remedy = "; indent by spaces, as YAML takes no tabs" if "'\\t'" in problem else ""
+        raise ManifestError(f"{path}{place}: not valid YAML: {problem}{remedy}.") from error
     # What PyYAML lets out where a value cannot be what its form or its tag says: 2001-99-99, !!bool maybe, [[[...
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ManifestError(f"{path}: not valid YAML: {type(error).__name__}: {str(error)[:200]}.") from error

@@ -118,6 +118,8 @@ def _limit(kind: str, found: Any, context: Mapping[str, Any]) -> str:
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         return f"a number {words} {context[key]:g}"
+    if kind == "string_pattern_mismatch":
+        return f"a text that fits {context['pattern']}"
     if kind not in _LENGTHS:
         return ""
     key, words = _LENGTHS[kind]
@@ -141,5 +143,5 @@ def _remedy(kind: str, found: Any) -> str:
             return ", as YAML reads yes, no, on and off; put the word in quotes"
         return "; put it in quotes" if isinstance(found, (int, float, date)) else ""
     if kind == "tuple_type" and isinstance(found, (str, int, float)) and not isinstance(found, bool) and found != "":
-        return f"; write [{_plain(found)}]"
+        return f"; write its entries in brackets, as [{_plain(found)}]"
     return ""
