@@ -244,7 +244,7 @@ def write_colors(root):
     pixels = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
     for name in ("a", "b"):
         write_picture(root / "imagesTr" / f"{name}_0000.png", pixels)
-        write_picture(root / "labelsTr" / f"{name}.png", labels()[:10, :, 1])
+        write_picture(root / "labelsTr" / f"{name}.png", labels()[:, :, 1].T)
     write_json(root, file_ending=".png", channel_names={"0": "R", "1": "G", "2": "B"})
     return pixels
 
