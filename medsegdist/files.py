@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, TextIO
+
+from medsegdist.errors import MedSegDistError
 
 
 @contextmanager
@@ -33,6 +36,29 @@ def bytes_written_whole(path: str | Path) -> Iterator[BinaryIO]:
         _sync(file)
 
 
+def refuse_unwritable(path: str | Path) -> None:
+    """Refuse a file that could not be written, before the work that it is to hold is done; leaves nothing behind.
+
+    Args:
+        path: where the file will be; its folders need not be there yet.
+
+    Raises:
+        MedSegDistError: it is a folder, or the folder that it would lie in cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise MedSegDistError(f"{path}: expected the name of a file to write, found a folder; name a file in it.")
+    folder = next(one for one in path.absolute().parents if one.exists() or one.is_symlink())
+    try:
+        # Whether it may be written to, only writing tells: permissions are not all that may forbid it.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MedSegDistError(
+            f"{path} cannot be written ({folder}: {error.strerror or error}); choose another place for it."
+        ) from error
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,8 +66,14 @@ def _replacing(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        # Nobody asked for the file that was written beside.
+        if error.filename is not None and os.fspath(error.filename) == os.fspath(partial):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _sync(file: IO[str] | IO[bytes]) -> None:

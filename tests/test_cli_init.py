@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -190,7 +195,7 @@ def test_real_folders_are_recognized_and_checked(data_root, tmp_path):
         ("Hippocampus", "MR", (1, 2)),
         ("LA2018", "MR", (1,)),
     ]
-    assert "No problem found in the headers of 2 datasets" in run("check", study).stdout
+    assert "No problem found in headers and first masks of 2 datasets" in run("check", study).stdout
 
 
 @pytest.mark.realdata
@@ -212,3 +217,53 @@ def test_every_kind_of_real_folder_goes_into_a_study(data_root, tmp_path, name, 
     init(data_root / "la2018_heart_mr3d", data_root / name, out=study)
     found = load_study(study).datasets[1]
     assert (found.modality, found.window) == (modality, window)
+
+
+@pytest.mark.parametrize(("held", "told"), [(8, "all of which hold 1"), (1, "1 of which holds 1")])
+def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_path, held, told):
+    """Of ten volumes four are looked at, the first one among them."""
+    for folder in ("a", "b"):
+        write_dataset(tmp_path / folder, (8, 8), cases=10)
+    for k in range(held, 10):
+        path = tmp_path / "a" / "masks" / f"case{k}.nii.gz"
+        if held == 1:
+            nib.save(nib.Nifti1Image(np.zeros((24, 20, 6), np.uint8), np.diag([-1.0, -1, 2, 1])), path)
+    shown = init(tmp_path / "a", tmp_path / "b", out=tmp_path / "study.yaml").stdout
+    assert f"foreground [1]: looked at 4 of 10 masks, {told}" in shown
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "_folders", lambda *_: pytest.fail("folders were read"))
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "study.yaml"
+    told = init(*folders, out=out, status=2).stderr
+    assert f"{out} cannot be written ({tmp_path / 'file'}: Not a directory); choose another place for it." in told
+
+
+def test_trouble_while_writing_names_the_file_that_was_asked_for(folders, tmp_path, monkeypatch):
+    out = tmp_path / "new" / "study.yaml"
+
+    def full(partial, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial), None, str(target))
+
+    monkeypatch.setattr(Path, "replace", full)
+    told = init(*folders[:2], out=out, status=2).stderr
+    assert f"Error: {out}: No space left on device" in told.replace("\n", "")
+    assert list(out.parent.iterdir()) == []
+
+
+def test_a_folder_with_files_that_have_no_partner_becomes_a_study_that_check_explains(tmp_path):
+    for folder in ("a", "b"):
+        write_pictures(tmp_path / folder, ("p1", "p2", "p3"))
+    (tmp_path / "a" / "masks" / "p2.png").unlink()
+    study = tmp_path / "study.yaml"
+    shown = init(tmp_path / "a", tmp_path / "b", out=study).stdout
+    remark = (
+        "2 cases can be used; `medsegdist check` names what cannot, such as p2: the image has no mask 'masks/*.png'"
+    )
+    assert remark in shown
+    assert f"# {remark}" in study.read_text()
+    found = json.loads(run("check", study, "--json", status=1).stdout)
+    assert [problem["case"] for problem in found if problem["severity"] == "error" and "mask" in problem["remedy"]] == [
+        "p2"
+    ]

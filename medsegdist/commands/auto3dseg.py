@@ -14,6 +14,7 @@ from rich.markup import escape
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson, StudyFile
 from medsegdist.commands.prepare import Force, Pseudonyms
+from medsegdist.words import counted
 
 
 def export_auto3dseg(
@@ -67,7 +68,7 @@ def export_auto3dseg(
         return
     console = Console()
     sizes = ", ".join(map(str, handed.folds))
-    told = f"{handed.cases} cases in {len(handed.folds)} folds ({sizes}): {handed.directory}"
+    told = f"{counted(handed.cases, 'case')} in {len(handed.folds)} folds ({sizes}): {handed.directory}"
     console.print(escape(told), soft_wrap=True)
     if handed.bundle is not None:
         console.print(f"Pre-training: {escape(str(handed.bundle))}; README.md says how to load it.", soft_wrap=True)

@@ -19,6 +19,7 @@ from medsegdist.commands.report import leave_report, save_run
 from medsegdist.commands.resources import chosen_executor, size_in_bytes
 from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError, MedSegDistError
+from medsegdist.words import sentence
 
 if TYPE_CHECKING:
     from medsegdist.data.case_tally import CaseTally
@@ -82,9 +83,7 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
 
     # A card that is not compared has no images to be described.
     names = [manifest.name for manifest in study.datasets if not manifest.is_card]
-    configured = configured_distances(
-        asked.methods or study.methods or PAPER_METHODS, study, asked.study_file, asked.seed
-    )
+    configured = configured_distances(asked.methods, study, asked.study_file, asked.seed, default=PAPER_METHODS)
     # Where all pairs are asked for, the study still says what is ranked for what.
     refuse_shared_images(study.model_copy(update={"targets": tuple(asked.targets or study.targets)}))
     bootstrap = Bootstrap(asked.replicates, seed=asked.seed) if asked.replicates else None
@@ -149,26 +148,43 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
 
 
 def configured_distances(
-    methods: Sequence[str], study: Study, study_file: Path, seed: int
+    methods: Sequence[str] | None, study: Study, study_file: Path, seed: int, *, default: Sequence[str] = ()
 ) -> dict[str, DatasetDistance]:
-    """The distances of these names, with the options of the study's `distance`."""
+    """The distances of these names, with the options of the study's `distance`.
+
+    Args:
+        methods: names that somebody asked for; none takes the study's own.
+        study: the study.
+        study_file: its file, for messages.
+        seed: of clusterings, fits and choices of samples.
+        default: names where the study has none either.
+
+    Raises:
+        ManifestError: there is no method of a name, or an option of `distance` does not fit.
+    """
     from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.mask_metrics import all_metrics
     from medsegdist.distance.mask_metrics.options import with_options
 
     metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
-    for name in methods:
-        if name not in metrics:
-            raise ManifestError(
-                f"expected a method among {', '.join(metrics)}, found '{name}'{nearest(name, metrics) or '.'}"
-            )
+    # A path without .. and the like, as in the other messages about a study.
+    file = study_file.absolute()
+    where = "" if methods else f"{file}: methods: "
+    methods = methods or study.methods or default
+    unknown = [
+        f"{where}expected a method among {', '.join(metrics)}, found '{name}'{nearest(name, metrics) or '.'}"
+        for name in methods
+        if name not in metrics
+    ]
+    if unknown:
+        raise ManifestError("\n".join(unknown))
     try:
         of_masks, of_formula = study.distance.of_masks(), study.distance.of_formula()
         return {
             name: DatasetDistance(with_options(metrics[name], of_masks), seed=seed, **of_formula) for name in methods
         }
     except ValueError as error:
-        raise ManifestError(f"{study_file}: distance: {error}") from error
+        raise ManifestError(sentence(f"{file}: distance: {error}")) from error
 
 
 def on_one_scale(

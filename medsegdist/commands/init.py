@@ -25,7 +25,8 @@ from medsegdist.commands.loudness import is_quiet
 from medsegdist.commands.schema import SCHEMA_FILE
 from medsegdist.data.problems import printable
 from medsegdist.errors import ManifestError, MedSegDistError
-from medsegdist.files import written_whole
+from medsegdist.files import refuse_unwritable, written_whole
+from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.data.recognition.examined import Examined
@@ -71,6 +72,7 @@ def init(
     """
     with reported_errors():
         _refuse_existing(out, force)
+        refuse_unwritable(out)
         check_modality(modality)
         ask = ask_user if _on_terminal() and not yes else None
         folders = _folders(target, source or (), ask)
@@ -137,7 +139,7 @@ def _looked_into(given: str) -> Examined:
     with progress_bars() as progress:
         bar(progress, f"Looking into {given}")
         found = examine(given)
-    _say(f"{given}: {found.found.what}, {found.looks.cases} cases")
+    _say(f"{given}: {found.found.what}, {counted(found.looks.cases, 'case')}")
     return found
 
 
@@ -213,7 +215,8 @@ def _show(proposals: Sequence[Proposal], targets: Sequence[str], out: Path) -> N
                 "window": one.window,
                 "segment": segment,
             }.get(key)
-            shown = f"{key} {list(said) if isinstance(said, tuple) else said}: " if said else f"{key}: "
+            absent = f"no {key}: " if key == "window" else f"{key}: "
+            shown = f"{key} {list(said) if isinstance(said, tuple) else said}: " if said else absent
             console.print(escape(printable(f"  {shown}{reason}")), soft_wrap=True)
         for remark in one.examined.remarks:
             console.print(escape(printable(f"  {remark}")), soft_wrap=True)

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson
+from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest
@@ -143,10 +144,11 @@ def _export(
         return
     resumed = f", {task.resumed} of them by an earlier run" if task.resumed else ""
     console = Console()
-    console.print(f"{task.cases} cases written{resumed}: {escape(str(task.directory))}", soft_wrap=True)
+    console.print(f"{counted(task.cases, 'case')} written{resumed}: {escape(str(task.directory))}", soft_wrap=True)
     if task.sheared:
         console.print(
-            f"Axes not at right angles, as of a tilted gantry, in {len(task.sheared)} of {task.cases} cases, such as "
+            f"Axes not at right angles, as of a tilted gantry, in {len(task.sheared)} of "
+            f"{counted(task.cases, 'case')}, such as "
             f"'{escape(task.sheared[0])}': MONAI reads them; ITK, and nnU-Net by its default reader, does not.",
             soft_wrap=True,
         )

@@ -12,6 +12,7 @@ from rich.markup import escape
 from medsegdist.commands.console import reported_errors
 from medsegdist.commands.loudness import LOGGER, bars_are_wanted
 from medsegdist.data.problems import printable
+from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.distance.distance_table import DistanceTable
@@ -61,7 +62,7 @@ def figures(
         run = read_run(directory)
         folder = directory / "figures" if out is None else out
         written = [*write_figures(run, folder, file_format), *write_tables(run, folder)]
-    Console().print(f"{len(written)} files: {escape(str(folder))}", soft_wrap=True)
+    Console().print(f"{counted(len(written), 'file')}: {escape(str(folder))}", soft_wrap=True)
 
 
 def save_run(table: DistanceTable, record: StudyRecord, out: Path, thumbnails: Thumbnails | None = None) -> None:

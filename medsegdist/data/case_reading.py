@@ -99,7 +99,7 @@ class ReadCase:
         labels: list[tuple[str, Any]] = []
         if isinstance(item, SampleStack):
             samples = item.checked(self.delta, classes=self.classes is not None)
-            if samples and item.found is not None:
+            if item.found is not None:
                 labels.append((item.case_id, np.asarray(item.found)))
         else:
             parts = item if isinstance(item, (list, tuple)) else [item]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from medsegdist.data.case import Case
 from medsegdist.data.checks.duplicates import doubled_images, file_marks
 from medsegdist.data.checks.facts import DatasetFacts
-from medsegdist.data.checks.intensities import empty_masks, suspicious_intensities
+from medsegdist.data.checks.intensities import empty_masks, outside_the_window, suspicious_intensities
 from medsegdist.data.checks.leakage import leaks
 from medsegdist.data.checks.patients import patients_in, patients_in_two_folds
 from medsegdist.data.checks.reading import list_files, read_headers, read_voxels
 from medsegdist.data.checks.spacings import spacing_outliers
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study
+from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.data.reading import Progress
 from medsegdist.errors import DataError, ManifestError
@@ -32,7 +34,8 @@ def check_study(
     Args:
         study: which study.
         full: read every voxel, as :func:`~medsegdist.data.collect.collect` would: a study without errors can be
-            loaded. Otherwise read the headers only; layouts that draw their images have none.
+            loaded. Otherwise read the headers, and of each dataset masks until one holds foreground; layouts that draw
+            their images have neither.
         progress: called with each dataset's name; gives what is called after each of its cases.
         workers: processes that read voxels, as for :func:`~medsegdist.data.collect.collect`; the problems are the same
             for any number. Headers are read in this one.
@@ -124,24 +127,44 @@ def _read(
 ) -> tuple[DatasetFacts | None, list[Problem]]:
     """What is known of a dataset, None if it cannot be listed; and what is wrong with it for itself."""
     name = manifest.name
+    unlisted: list[Problem] = []
+    cases: list[Case] = []
     try:
         manifest.check_fits(preprocessing)
-        cases = manifest.layout.cases()
+        try:
+            cases = manifest.layout.cases()
+        except PartialListingError as error:
+            cases, unlisted = list(error.listed), _unlisted(error, name)
+        if unlisted and not cases:
+            return None, _of_total(unlisted, unlisted, cases)
         manifest.check_fits(preprocessing, cases)
         if full:
             facts, problems = read_voxels(manifest, preprocessing, cases, progress, workers)
         else:
             facts, problems = read_headers(manifest, cases, progress)
-        problems += patients_in_two_folds(manifest)
+        told = {(problem.case, problem.problem) for problem in unlisted}
+        problems += [one for one in patients_in_two_folds(manifest) if (one.case, one.problem) not in told]
         patients = patients_in(manifest.layout, cases)
     except (DataError, ManifestError) as error:
-        return None, [problem_of(error, name, "")]
+        return None, [*unlisted, problem_of(error, name, "")]
     problems += [
         *empty_masks(name, facts),
         *suspicious_intensities(manifest, facts),
+        *outside_the_window(manifest, preprocessing, facts),
         *spacing_outliers(name, facts),
     ]
-    return DatasetFacts(manifest, tuple(facts), patients), problems
+    return DatasetFacts(manifest, tuple(facts), patients), _of_total([*unlisted, *problems], unlisted, cases)
+
+
+def _of_total(problems: Sequence[Problem], unlisted: Sequence[Problem], cases: Sequence[Case]) -> list[Problem]:
+    """The problems of single cases, told how many cases there are, those that cannot be listed among them."""
+    names = {case.id for case in cases} | {problem.case for problem in unlisted if problem.case}
+    return [replace(problem, total=len(names)) if problem.case else problem for problem in problems]
+
+
+def _unlisted(error: PartialListingError, name: str) -> list[Problem]:
+    """What keeps cases of a dataset from being listed, as problems."""
+    return [Problem(name, one.case, one.problem, one.remedy) for one in error.unlisted]
 
 
 def _with_file_marks(datasets: list[DatasetFacts]) -> list[DatasetFacts]:

@@ -12,8 +12,9 @@ import torch
 
 from medsegdist.data.case_reading import ItemDataset
 from medsegdist.data.case_tally import CaseTally, Tallied, not_drawn
+from medsegdist.data.grouping import as_error
 from medsegdist.data.multiclass import MulticlassSamples
-from medsegdist.data.problems import SkippedCasesWarning, as_error
+from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.data.reading import CaseReader, Progress
 from medsegdist.data.sample import Sample
 from medsegdist.data.samples import SegmentationSamples
@@ -21,6 +22,7 @@ from medsegdist.data.scratch import Scratch
 from medsegdist.data.spread import SpreadSelection
 from medsegdist.data.store import check_vacant, load_multiclass_samples, load_samples, save_samples
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 OnBadCase = Literal["raise", "skip"]
 
@@ -161,7 +163,9 @@ def warn_of_skipped(name: str, skipped: tuple[str, ...]) -> None:
     if skipped:
         lines = "\n".join(f"  {problem}" for problem in skipped)
         warnings.warn(
-            f"dataset '{name}': left out {len(skipped)} bad cases:\n{lines}", SkippedCasesWarning, stacklevel=3
+            f"dataset '{name}': left out {counted(len(skipped), 'bad case')}:\n{lines}",
+            SkippedCasesWarning,
+            stacklevel=3,
         )
 
 
@@ -237,5 +241,5 @@ def _judge(reader: CaseReader, on_bad_case: OnBadCase, name: str, kept: int) -> 
     if whole or (reader.problems and (on_bad_case == "raise" or not kept)):
         raise as_error([*reader.problems, *whole], name, reader.read)
     if not kept:
-        raise DataError(f"dataset '{name}': no sample is left of {reader.read} cases.")
+        raise DataError(f"dataset '{name}': no sample is left of {counted(reader.read, 'case')}.")
     return tuple(str(problem) for problem in reader.problems)

@@ -126,6 +126,33 @@ def header_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset | No
     return Dataset([case.as_item() for case in cases], Compose(steps))
 
 
+def mask_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset:
+    """A MONAI dataset of the masks of cases, with the checks of :func:`make_dataset` that need no image.
+
+    Args:
+        manifest: the dataset they belong to.
+        cases: which cases.
+
+    Returns:
+        A dataset whose items are dicts with "label" (1, *spatial), or (classes, *spatial), of 0 and 1 on the grid of
+        its file, "case_id", "patient_id", and "found_labels" for LabelTally.
+    """
+    from monai.data.dataset import Dataset
+    from monai.transforms.compose import Compose
+
+    from medsegdist.data.label_watch import NoteLabels
+    from medsegdist.transforms import BinarizeLabeld, ClassMasksd
+
+    loader = manifest.layout.loader()
+    read = getattr(loader, "mask", loader)
+    binarize = (
+        BinarizeLabeld("label", manifest.foreground)
+        if manifest.classes is None
+        else ClassMasksd("label", tuple(manifest.classes.values()))
+    )
+    return Dataset([case.as_item() for case in cases], Compose([read, NoteLabels(manifest.label_values), binarize]))
+
+
 def native_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset:
     """A MONAI dataset of cases on their own grids, with every check that :func:`make_dataset` makes of a pair.
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveInt
 
 from medsegdist.data.yaml_errors import nearest
+from medsegdist.data.yaml_words import found_value
 
 Feature = Literal[
     "shape",
@@ -33,7 +34,7 @@ def _number_or(rules: tuple[str, ...]) -> Callable[[Any], Any]:
         if (isinstance(value, int) and not isinstance(value, bool) and value >= 1) or value in rules:
             return value
         said = ", ".join(rules)
-        raise ValueError(f"expected a number >= 1 or one of {said}, found {value!r}{nearest(value, rules)}")
+        raise ValueError(f"expected a number >= 1 or one of {said}, found {found_value(value)}{nearest(value, rules)}")
 
     return check
 

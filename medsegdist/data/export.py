@@ -13,16 +13,18 @@ from typing import Any
 from medsegdist.data.cache_names import source_stamp
 from medsegdist.data.case import Case
 from medsegdist.data.dataset import native_dataset
-from medsegdist.data.label_tally import LabelTally
+from medsegdist.data.grouping import as_error
+from medsegdist.data.label_tally import LabelTally, all_empty
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.packed_case import PackCase
 from medsegdist.data.parallel import WorkerLostError, ordered_results
-from medsegdist.data.problems import Problem, as_error
+from medsegdist.data.problems import Problem
 from medsegdist.data.reading import Progress
 from medsegdist.data.task_listing import task_texts
 from medsegdist.data.task_names import CaseName, check_task_name, names_of
 from medsegdist.data.unfinished_task import CaseRecord, UnfinishedTask, unfinished_task, workplace_of
 from medsegdist.errors import ManifestError, MedSegDistError
+from medsegdist.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def export_task(
         except BaseException as error:
             if count := task.finished_cases():
                 error.add_note(
-                    f"{count} of {len(cases)} cases are finished and wait in {workplace_of(directory)}; "
+                    f"{count} of {counted(len(cases), 'case')} are finished and wait in {workplace_of(directory)}; "
                     "run the same again to go on, or delete that folder."
                 )
             raise
@@ -176,12 +178,7 @@ class _CaseWriter:
             tally.note(record.found, case_id)
         found = tally.problems(len(self._cases), complete=not self._problems)
         if not found and not self._problems and not any(record.voxels for record in records.values()):
-            found = [
-                (
-                    f"all masks are empty, {len(self._cases)} cases read",
-                    "check the masks, and which labels are foreground",
-                )
-            ]
+            found = [all_empty(len(self._cases))]
         channels = {record.channels: case_id for case_id, record in records.items()}
         if len(channels) > 1:
             named = ", ".join(f"{count} (case '{case}')" for count, case in sorted(channels.items()))

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from medsegdist.words import counted
+
 Foreground = tuple[int, ...] | Mapping[str, tuple[int, ...]] | None
 """Label values that were asked for: some, those of each class, or the only one beside 0."""
 
@@ -28,12 +30,14 @@ class LabelTally:
         self._foreground = tuple(self._class_of) if isinstance(foreground, Mapping) else foreground
         self._found: set[int] = set()
         self._other_values: dict[float, str] = {}
+        self._unasked: set[float] = set()
 
     def note(self, found: Any, case_id: str) -> None:
         """Add one mask.
 
         Args:
-            found: a bool for each wanted value, or the mask's value farthest from 0 where none was asked for.
+            found: a number for each wanted value, not 0 if the mask holds it, then, if it holds none of them, the
+                others that it holds; or the mask's value farthest from 0 where none was asked for.
             case_id: whose mask it is.
         """
         values = np.atleast_1d(np.asarray(found))
@@ -41,7 +45,9 @@ class LabelTally:
             for value in values[values != 0].tolist():
                 self._other_values.setdefault(value, case_id)
         else:
-            self._found |= {label for label, here in zip(self._foreground, values, strict=True) if here}
+            count = len(self._foreground)
+            self._found |= {label for label, here in zip(self._foreground, values[:count], strict=True) if here}
+            self._unasked.update(values[count:].tolist())
 
     def problems(self, cases: int, *, complete: bool) -> list[tuple[str, str]]:
         """What is wrong, and what to do.
@@ -59,11 +65,40 @@ class LabelTally:
                 )
             ]
         absent = [label for label in self._foreground or () if label not in self._found] if complete else []
-        return [(f"{self._called(label)} is in none of the {cases} cases", self._remedy) for label in absent]
+        # Where any wanted label is there, the others that some masks hold are background on purpose.
+        others = "" if self._found else ", ".join(f"{value:g}" for value in sorted(self._unasked))
+        where = f"is in none of the {counted(cases, 'case')}"
+        if others:
+            where = f"is in none of the {counted(cases, 'mask')}, which hold {others} beside 0"
+        return [(f"{self._called(label)} {where}", self._remedy(others)) for label in absent]
 
     def _called(self, label: int) -> str:
         return f"label {label}" + (f" of class '{self._class_of[label]}'" if self._class_of else "")
 
-    @property
-    def _remedy(self) -> str:
-        return f"correct `{'classes' if self._class_of else 'foreground'}` to labels that exist"
+    def _remedy(self, others: str) -> str:
+        if self._class_of:
+            return "correct `classes` to labels that exist"
+        if not others:
+            return "correct `foreground` to labels that exist"
+        first, *more = others.split(", ")
+        return f"write those that are meant, as `foreground: [{first}]`" if more else f"write `foreground: [{first}]`"
+
+
+def all_empty(cases: int) -> tuple[str, str]:
+    """What is wrong with a dataset whose masks are all empty, and what to do.
+
+    Args:
+        cases: how many were read.
+    """
+    return f"all masks are empty, {counted(cases, 'case')} read", "check the masks, and which labels are foreground"
+
+
+def holds_foreground(found: Any, foreground: tuple[int, ...] | None) -> bool:
+    """Whether a mask holds any foreground.
+
+    Args:
+        found: as :meth:`LabelTally.note` takes it.
+        foreground: the label values that were asked for, of whatever class; None if each mask should hold one.
+    """
+    values = np.atleast_1d(np.asarray(found))
+    return bool((values[: None if foreground is None else len(foreground)] != 0).any())

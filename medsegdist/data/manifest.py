@@ -33,9 +33,12 @@ from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
+from medsegdist.data.study_or_dataset import refuse_dataset, refuse_study
 from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.data.yaml_errors import as_mapping, explain, nearest, read_yaml
+from medsegdist.data.yaml_words import found_value
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.words import sentence
 
 __all__ = ["DatasetManifest", "Layout", "Preprocessing", "Study", "load_dataset", "load_study"]
 
@@ -71,7 +74,7 @@ def _label_values(values: tuple[int, ...]) -> tuple[int, ...]:
     if 0 in values:
         raise ValueError("0 is the background; name the other label values")
     if any(abs(value) >= _LABELS_END for value in values):
-        raise ValueError(f"expected label values between -{_LABELS_END} and {_LABELS_END}, found {list(values)}")
+        raise ValueError(f"expected label values between -{_LABELS_END} and {_LABELS_END}, found {found_value(values)}")
     if len(set(values)) != len(values):
         raise ValueError(f"a label value is named twice in {list(values)}")
     return values
@@ -247,7 +250,9 @@ class Study(BaseModel):
             for value in values:
                 if value not in names:
                     hint = nearest(value, names)
-                    raise ValueError(f"{what}: '{value}' is no dataset of this study, which has {names}{hint}")
+                    raise ValueError(
+                        f"{what}: '{value}' is no dataset of this study, which has {', '.join(names)}{hint}"
+                    )
         for target in self.targets:
             if not self.sources_of(target):
                 raise ValueError(f"sources: the target '{target}' has no source left but itself")
@@ -269,7 +274,9 @@ class Study(BaseModel):
             if dataset.name == name:
                 return dataset
         names = [dataset.name for dataset in self.datasets]
-        raise ManifestError(f"study '{self.name}': no dataset '{name}' among {names}{nearest(name, names) or '.'}")
+        raise ManifestError(
+            sentence(f"study '{self.name}': no dataset '{name}' among {', '.join(names)}{nearest(name, names)}")
+        )
 
     def sources_of(self, target: str) -> tuple[str, ...]:
         """Names of the datasets that `target` could be pre-trained on, in the study's order."""
@@ -296,7 +303,9 @@ def load_dataset(path: str | Path) -> DatasetManifest:
         ManifestError: the file cannot be read, or something in it is wrong; every problem is listed with its place.
     """
     file = Path(path).absolute()
-    return _validated(DatasetManifest, read_yaml(file), file)
+    content = read_yaml(file)
+    refuse_study(content, file)
+    return _validated(DatasetManifest, content, file)
 
 
 def load_study(path: str | Path) -> Study:
@@ -311,6 +320,7 @@ def load_study(path: str | Path) -> Study:
     """
     file = Path(path).absolute()
     content = read_yaml(file)
+    refuse_dataset(content, file)
     entries = content.get("datasets")
     if not isinstance(entries, list):
         return _validated(Study, content, file)
@@ -340,7 +350,7 @@ def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
         except ValueError as error:
             if isinstance(error, ManifestError):
                 raise
-            raise ManifestError(f"{file}: {place}: {error}.") from error
+            raise ManifestError(sentence(f"{file}: {place}: {error}")) from error
     return _validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, place.split("."))
 
 

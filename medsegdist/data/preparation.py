@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from medsegdist.data.distance_options import DistanceOptions
 from medsegdist.data.manifest import Study
 from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.study_or_dataset import refuse_dataset
 from medsegdist.data.yaml_errors import explain, nearest, read_yaml
 from medsegdist.errors import ManifestError
 
@@ -38,6 +39,7 @@ def load_preparation(path: str | Path) -> Preparation:
     """
     file = Path(path).absolute()
     content = read_yaml(file)
+    refuse_dataset(content, file)
     allowed = sorted(Study.model_fields)
     unknown = [key for key in content if key not in allowed]
     if unknown:

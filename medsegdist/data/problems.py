@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from medsegdist.errors import DataError
+from medsegdist.words import sentence
 
 _DEFAULT_REMEDY = "repair the case, or take it out of the dataset"
 # The machine's trouble and not a case's: the next case would fail alike.
@@ -29,6 +28,7 @@ class Problem:
         remedy: what to do.
         severity: how bad it is.
         cases: names of all cases that it concerns, if there are several.
+        total: how many cases the dataset has; 0 if that was not counted.
     """
 
     dataset: str
@@ -37,10 +37,12 @@ class Problem:
     remedy: str
     severity: Severity = "error"
     cases: tuple[str, ...] = ()
+    total: int = 0
 
     def __str__(self) -> str:
-        where = f"case '{self.case}'" if self.case else f"{len(self.cases) or 'all'} cases"
-        return printable(f"{where}: {self.problem}; {self.remedy}.")
+        # What concerns several cases begins with their number.
+        where = f"case '{self.case}': " if self.case else "" if self.cases else "all cases: "
+        return printable(sentence(f"{where}{self.problem}; {self.remedy}"))
 
 
 def printable(text: str) -> str:
@@ -89,17 +91,3 @@ def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
         return Problem(dataset, case, f"{type(error).__name__}: {text}", _DEFAULT_REMEDY)
     problem, _, remedy = text.rpartition("; ")
     return Problem(dataset, case, problem or text, remedy if problem else _DEFAULT_REMEDY)
-
-
-def as_error(problems: Sequence[Problem], dataset: str, read: int) -> DataError:
-    """All problems of a dataset in one error.
-
-    Args:
-        problems: at least one.
-        dataset: name of the dataset.
-        read: how many cases were read.
-    """
-    lines = [f"  {problem}" for problem in problems]
-    cases = sum(1 for problem in problems if problem.case)
-    head = f"dataset '{dataset}': {cases} of {read} cases cannot be used" if cases else f"dataset '{dataset}'"
-    return DataError("\n".join([f"{head}:", *lines]))

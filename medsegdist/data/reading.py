@@ -10,11 +10,12 @@ import numpy as np
 from medsegdist.data.case_reading import CaseContent, ItemDataset, ReadCase
 from medsegdist.data.case_tally import EMPTY_MASK, OFF_GRID, too_small
 from medsegdist.data.file_names import FileNames
-from medsegdist.data.label_tally import Foreground, LabelTally
+from medsegdist.data.label_tally import Foreground, LabelTally, all_empty
 from medsegdist.data.parallel import WorkerLostError, ordered_results
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.data.sample import Sample
 from medsegdist.errors import DataError, MedSegDistError
+from medsegdist.words import counted
 
 Progress = Callable[[int, int], None]
 """Called with (items read, items there are)."""
@@ -154,11 +155,11 @@ class CaseReader:
     def _why_nothing_left(self, channel: int) -> tuple[str, str]:
         which = "" if self._classes is None else f"class '{self._classes[channel]}': "
         if not self._largest[channel]:
-            problem = f"{which}all masks are empty, {self.read} cases read"
-            return problem, "check the masks, and which labels are foreground"
+            problem, remedy = all_empty(self.read)
+            return f"{which}{problem}", remedy
         problem = (
             f"{which}no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of "
-            f"{self.read} cases has {self._largest[channel]}"
+            f"{counted(self.read, 'case')} has {self._largest[channel]}"
         )
         return problem, "lower min_pixels, or take a finer grid"
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +65,7 @@ def checked_sample(
             f"{tuple(image.shape)}; put the channel first and choose one."
         )
     if label.shape != (1 if classes is None else classes, *image.shape[1:]):
-        channels = "" if classes is None else f", expected {classes} channels, one for each class"
+        channels = "" if classes is None else f", expected {counted(classes, 'channel')}, one for each class"
         raise DataError(
             f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}; "
             "pair each image with the mask that was drawn on it."

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from medsegdist.data.yaml_words import found_value
+
 _Rate = Annotated[FiniteFloat, Field(gt=0, le=1)]
 _Norm = Literal["batch", "group", "instance"]
 
@@ -145,7 +147,8 @@ class TransferOptions(BaseModel):
         for what, steps in (("steps", self.steps), ("fine_tuning_steps", self.effective_fine_tuning_steps)):
             if steps % self.validate_every:
                 raise ValueError(
-                    f"{what}: expected a multiple of validate_every ({self.validate_every}), found {steps}"
+                    f"{what}: expected a multiple of validate_every ({found_value(self.validate_every)}), "
+                    f"found {found_value(steps)}"
                 )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: expected each seed once, found {list(self.seeds)}")

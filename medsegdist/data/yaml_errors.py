@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from medsegdist.data.yaml_words import expected_and_found, found_value
 from medsegdist.errors import ManifestError
+from medsegdist.words import sentence
 
 if typing.TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -53,17 +55,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except FileNotFoundError as error:
         raise ManifestError(_missing(path)) from error
+    except IsADirectoryError as error:
+        raise ManifestError(
+            f"{path}: expected a YAML file, found a folder; name a YAML file that lies in it."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}).") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ManifestError(f"{path}{place}: not valid YAML: {getattr(error, 'problem', None) or error}.") from error
+        problem = str(getattr(error, "problem", None) or error)
+        remedy = "; indent by spaces, as YAML takes no tabs" if "'\\t'" in problem else ""
+        raise ManifestError(f"{path}{place}: not valid YAML: {problem}{remedy}.") from error
     # What PyYAML lets out where a value cannot be what its form or its tag says: 2001-99-99, !!bool maybe, [[[...
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ManifestError(f"{path}: not valid YAML: {type(error).__name__}: {str(error)[:200]}.") from error
     if not isinstance(content, dict):
-        raise ManifestError(f"{path}: expected a mapping of keys to values, found {type(content).__name__}.")
+        raise ManifestError(f"{path}: expected a mapping of keys to values, found {found_value(content)}.")
     # A few lines can stand for more values than any memory can hold, and every check and message would write them out.
     if _written_out(content, {}) > _MOST_VALUES:
         raise ManifestError(f"{path}: its aliases (*) stand for more than {_MOST_VALUES} values; write them out.")
@@ -101,7 +109,7 @@ def explain(
         file: where the values come from.
         prefix: place of the model within the file.
     """
-    return [_line(details, model, file, prefix) for details in error.errors()]
+    return [_line(details, model, file, prefix) for details in error.errors() if not _follows(details)]
 
 
 def nearest(found: object, allowed: Iterable[str]) -> str:
@@ -113,33 +121,42 @@ def nearest(found: object, allowed: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def _follows(details: ErrorDetails) -> bool:
+    """Whether a list is called too short only because entries of it are wrong, which are told of themselves."""
+    found = details["input"]
+    least = details.get("ctx", {}).get("min_length", 0)
+    return details["type"] == "too_short" and isinstance(found, (list, tuple)) and len(found) >= least
+
+
 def _line(details: ErrorDetails, model: type[BaseModel], file: Path | str, prefix: Sequence[str | int]) -> str:
     places, holder = _walk(details["loc"], model)
     place = ".".join(str(part) for part in (*prefix, *places))
     start = f"{file}: {place}: " if place else f"{file}: "
-    kind, found, context = details["type"], details["input"], details.get("ctx", {})
-    if kind == "extra_forbidden":
+    if details["type"] == "extra_forbidden":
         allowed = sorted(holder.model_fields) if holder else []
         return f"{start}unknown key{nearest(places[-1], allowed) or '.'} Allowed here: {', '.join(allowed)}."
+    return start + sentence(_told(details, is_entry=bool(places) and isinstance(places[-1], int)))
+
+
+def _told(details: ErrorDetails, *, is_entry: bool) -> str:
+    """What was expected and what was found, without the place."""
+    kind, found, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "missing":
-        return f"{start}this key is missing; it is required."
+        return "the list ends before this entry" if is_entry else "this key is missing; it is required"
+    if kind == "value_error":
+        return str(context["error"])
     if kind == "union_tag_not_found":
-        return f"{start}the key {context['discriminator']} is missing; it says which kind this is."
+        return f"the key {context['discriminator']} is missing; it says which kind this is"
     if kind == "union_tag_invalid":
         tags = context["expected_tags"]
-        hint = nearest(context["tag"], tags.replace("'", "").split(", "))
-        return f"{start}expected {context['discriminator']} to be one of {tags}, found '{context['tag']}'{hint or '.'}"
-    if kind == "value_error":
-        return f"{start}{str(context['error']).rstrip('.')}."
+        key = context["discriminator"].strip("'")
+        tag = found.get(key) if isinstance(found, Mapping) else context["tag"]
+        hint = nearest(tag, tags.replace("'", "").split(", "))
+        return f"expected '{key}' to be one of {tags}, found {found_value(tag)}{hint}"
     if kind == "literal_error":
         hint = nearest(found, context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
-        return f"{start}expected {context['expected']}, found {_shortened(found)}{hint or '.'}"
-    return f"{start}{details['msg'][:1].lower()}{details['msg'][1:]}, found {_shortened(found)}."
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+        return f"expected {context['expected']}, found {found_value(found)}{hint}"
+    return expected_and_found(kind, found, context) or f"{details['msg']}, found {found_value(found)}"
 
 
 def _walk(loc: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | int], type[BaseModel] | None]:
@@ -154,6 +171,9 @@ def _walk(loc: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | 
         tagged = [candidate for candidate in candidates if len(candidates) > 1 and _tag(candidate) == part]
         if tagged:
             candidates = tagged
+            continue
+        if part == "[key]":
+            # Pydantic's way to say that the key is wrong and not its value.
             continue
         places.append(part)
         if isinstance(part, int):
@@ -187,5 +207,5 @@ def as_mapping(value: object, file: Path, place: str) -> Mapping[str, Any]:
         ManifestError: it is something else.
     """
     if not isinstance(value, Mapping):
-        raise ManifestError(f"{file}: {place}: expected a mapping of keys to values, found {_shortened(value)}.")
+        raise ManifestError(f"{file}: {place}: expected a mapping of keys to values, found {found_value(value)}.")
     return value

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 Embedding = Callable[[Tensor], Tensor]
 """From (n, *grid) float32 images to (n, features), each row from its own image alone."""
@@ -52,13 +53,13 @@ def _check(features: Tensor, samples: SegmentationSamples, start: int, count: in
     if features.ndim != 2 or len(features) != count or features.shape[1] == 0 or width not in (None, features.shape[1]):
         raise DataError(
             f"{where}: expected the embedding to return features of shape ({count}, {width or 'features'}) for "
-            f"{count} images, found {tuple(features.shape)}."
+            f"{counted(count, 'image')}, found {tuple(features.shape)}."
         )
     finite = torch.isfinite(features).all(dim=1)
     if not bool(finite.all()):
         bad = start + int((~finite).nonzero()[0, 0])
         raise DataError(
             f"dataset '{samples.name}', case '{samples.case_ids[bad]}': expected finite features, found NaN or "
-            f"infinite ones ({int((~finite).sum())} of {count} images); look at the embedding, and at the scale it "
-            "expects of intensities."
+            f"infinite ones ({int((~finite).sum())} of {counted(count, 'image')}); look at the embedding, and at the "
+            "scale it expects of intensities."
         )

@@ -13,6 +13,7 @@ from medsegdist.distance.mask_metrics import DemandingMetric
 from medsegdist.distance.pairs import sharing
 from medsegdist.distance.transport import SOLVING
 from medsegdist.errors import MedSegDistError
+from medsegdist.words import counted
 
 MIXING = 9
 """Matrices of the size of a cost, besides those of a transport, that p > 1 takes: the two terms, their shares, and what
@@ -64,8 +65,8 @@ def within(
             )
             raise MedSegDistError(
                 f"expected a memory of at least {_mebibytes(needed + LEAST_BLOCK)} to compare {largest} with {largest} "
-                f"samples by {len(group)} methods{of_one}, found {_mebibytes(memory)}; allow more (--memory), or "
-                "compare fewer samples or methods at once."
+                f"samples by {counted(len(group), 'method')}{of_one}, found {_mebibytes(memory)}; allow more "
+                "(--memory), or compare fewer samples or methods at once."
             )
         block = min(BLOCK_BYTES, memory - needed)
         found.update({method: distance.in_blocks_of(block) for method, distance in group.items()})

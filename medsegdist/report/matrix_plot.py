@@ -12,6 +12,7 @@ from scipy.spatial.distance import squareform
 from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.report.plots import ROW_HEIGHT, Plot, axis, dataset_axis, label, layout
 from medsegdist.report.tables import amount
+from medsegdist.words import counted
 
 MIDDLE = 0.4
 """Where in a color scale text changes its color."""
@@ -77,8 +78,8 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
             xaxis=axis(showgrid=False, ticks="", side="bottom", **wrapped),
             yaxis=dataset_axis(rows),
         ),
-        f"Distances by {method} between {len(rows)} sources and {n} targets, from {amount(low)} to "
-        f"{amount(high)}; the numbers are in the table below.",
+        f"Distances by {method} between {counted(len(rows), 'source')} and {counted(n, 'target')}, from {amount(low)} "
+        f"to {amount(high)}; the numbers are in the table below.",
         method,
     )
 

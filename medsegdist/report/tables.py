@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from medsegdist.data.problems import printable
+from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
@@ -206,7 +207,7 @@ def _doubt(table: DistanceTable, target: str, nearest: str) -> str:
         return ""
     methods = len(methods_of(table, target))
     said = ", ".join(
-        f"{source} with {patients[source]} patients (by {count} of {methods})"
+        f"{source} with {counted(patients[source], 'patient')} (by {count} of {methods})"
         for source, count in alike.most_common()
         if source in patients
     )
@@ -220,7 +221,10 @@ def by_distance(table: DistanceTable, target: str, method: str) -> list[Distance
 
 def problem_table(problems: Iterable[Problem]) -> Table:
     """All problems of a study: how bad, where, what and what to do."""
-    rich_table = Table("", "Dataset", "Case", "Problem", "What to do", title="Problems", title_justify="left")
+    rich_table = Table("", title="Problems", title_justify="left")
+    # A name or a path that is cut off names nothing.
+    for column in ("Dataset", "Case", "Problem", "What to do"):
+        rich_table.add_column(column, overflow="fold")
     for problem in problems:
         severity = Text("error", style="bold red") if problem.severity == "error" else Text("warning")
         # As Text, in which no name is taken for markup or for an emoji.

@@ -26,6 +26,7 @@ from medsegdist.transfer.prediction import GainPrediction, predict_gain
 from medsegdist.transfer.rank_agreement import RankCorrelation, TargetAgreement, agree_by_target, correlate_ranks
 from medsegdist.transfer.records import DistanceRecord, GainRecord, read_distances, read_gains
 from medsegdist.transfer.regression import FixedEffectsFit, LinearFit, fit_fixed_effects, fit_line
+from medsegdist.words import counted
 
 FEW_PAIRS = 10
 """Fewer pairs than this are warned of."""
@@ -170,7 +171,7 @@ def _warnings(
     matched: MatchedPairs, line: LinearFit, influence: Sequence[Influence], without: Sequence[WithoutSource]
 ) -> Iterable[str]:
     if line.n < FEW_PAIRS:
-        yield f"Only {line.n} pairs: p-values and intervals of so few say little."
+        yield f"Only {counted(line.n, 'pair')}: p-values and intervals of so few say little."
     if line.slope > 0:
         yield "The slope is positive: here sources that are farther away gained more."
     outlying = dict.fromkeys(one.source for one in influence if one.high)

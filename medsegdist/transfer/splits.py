@@ -9,6 +9,7 @@ import numpy as np
 
 from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,9 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
         held_out = max(1, round(trained * fraction / (1 - fraction)))
         if trained + held_out > len(rest):
             raise DataError(
-                f"dataset '{name}': target_cases {trained} needs {trained} patients to train on and {held_out} to "
-                f"validate on, found {len(rest)} beside the {tested} to test on; lower target_cases or the fractions."
+                f"dataset '{name}': target_cases {trained} needs {counted(trained, 'patient')} to train on and "
+                f"{held_out} to validate on, found {len(rest)} beside the {tested} to test on; lower target_cases or "
+                "the fractions."
             )
     return _by_patient(
         patient_ids,

@@ -59,7 +59,7 @@ BAD_CASES = {
     ),
     "other shape": (
         lambda r: write_volume(r / LABEL, labels()[:, :, :3]),
-        r"'image' and 'label': expected the same shape, found \(4, 10, 12\) and \(3, 10, 12\)",
+        r"'image' and 'label': expected the same shape, found \(12, 10, 4\) and \(12, 10, 3\)",
         "pair each image with the mask that was drawn on it",
     ),
     "other affine": (
@@ -146,11 +146,13 @@ def test_every_problem_of_every_case_is_listed_and_nothing_changed(tmp_path):
 def test_a_label_that_no_case_has(tmp_path, values, foreground, absent):
     manifest = task_manifest(write_task(tmp_path, values=values), foreground=foreground)
     problems = check_dataset(manifest, PREPROCESSING)
+    told = "cases; correct `foreground` to labels that exist"
+    if len(absent) == len(foreground):
+        told = "masks, which hold 1 beside 0; write `foreground: [1]`"
     assert [str(problem) for problem in problems] == [
-        f"all cases: label {label} is in none of the 3 cases; correct `foreground` to labels that exist."
-        for label in absent
+        f"all cases: label {label} is in none of the 3 {told}." for label in absent
     ]
-    with pytest.raises(DataError, match=f"dataset 'tiny':\n  all cases: label {absent[0]} is in none of the 3 cases"):
+    with pytest.raises(DataError, match=f"dataset 'tiny':\n  all cases: label {absent[0]} is in none of the 3 "):
         load_dataset_samples(manifest, PREPROCESSING, on_bad_case="skip")
 
 
@@ -292,4 +294,4 @@ def test_real_labels_that_do_not_exist(tmp_path, data_root):
 def test_a_label_beyond_eight_bits_is_found_in_no_mask_of_eight_bits(tmp_path):
     # 257 is 1 modulo 256, which is what torch compares 8-bit labels with.
     (problem,) = check_dataset(task_manifest(write_task(tmp_path), foreground=[257]), PREPROCESSING)
-    assert problem.problem == "label 257 is in none of the 3 cases"
+    assert problem.problem == "label 257 is in none of the 3 masks, which hold 1 beside 0"

@@ -88,7 +88,7 @@ def test_sources_may_share_images(tmp_path, full):
     (problem,) = check_study(study_of(target, *sources), full=full)
     assert (problem.severity, problem.case, problem.cases) == ("warning", "", ("p1_a", "p1_b", "p2_a"))
     assert str(problem).startswith(
-        "3 cases: 3 of 3 cases have the same image in 'b', which is a source, too: 'p1_a', 'p1_b', 'p2_a'; "
+        "3 of 3 cases have the same image in 'b', which is a source, too: 'p1_a', 'p1_b', 'p2_a'; "
     )
     assert check_study(study_of(target, *sources, shared_images="allow"), full=full) == []
 
@@ -193,11 +193,11 @@ def test_dicom_patients_and_series(tmp_path, full):
     (problem,) = check_study(study_of(target, same_patient), full=full)
     assert problem.severity == "warning"
     assert problem.problem == (
-        "1 of 1 cases has maybe the same patient (equal PatientID) in the source 'source': 'drawing'"
+        "1 of 1 case has maybe the same patient (equal PatientID) in the source 'source': 'drawing'"
     )
     (leak,) = check_study(study_of(target, same_series), full=full)
     assert leak.severity == "error"
-    assert leak.problem == "1 of 1 cases has the same image in the source 'source': 'drawing'"
+    assert leak.problem == "1 of 1 case has the same image in the source 'source': 'drawing'"
     for text in (PATIENT_ID, PATIENT_NAME):
         assert text not in repr([problem, leak])
 
@@ -251,7 +251,7 @@ def test_an_entry_of_a_fold_that_is_not_taken_is_a_warning(tmp_path):
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     (problem,) = check_dataset(DatasetManifest(name="list", modality="MR", layout=layout), PREPROCESSING)
     assert problem.severity == "warning"
-    assert "entry 2: expected the path of a mask" in problem.problem
+    assert (problem.case, problem.problem) == ("entry 2", "expected the path of a mask under 'label', found null")
 
 
 @DEPTHS

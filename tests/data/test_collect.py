@@ -182,7 +182,7 @@ def test_a_bad_case_is_named_and_nothing_is_written(tmp_path, kind):
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_case_can_be_skipped(kind):
     make, message = BAD[kind]
-    with pytest.warns(SkippedCasesWarning, match=rf"'tiny': left out 1 bad cases:\n  case 'bad': .*{message}"):
+    with pytest.warns(SkippedCasesWarning, match=rf"'tiny': left out 1 bad case:\n  case 'bad': .*{message}"):
         samples = collected(with_bad_case(make), on_bad_case="skip")
     assert_equal(samples, collected([item(1), item(2), item(3)]))
 

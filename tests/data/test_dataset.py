@@ -227,9 +227,7 @@ def test_skipped_cases_are_told_again_by_the_cache(tmp_path):
     (root / "imagesTr" / "p1_b.nii.gz").write_bytes(b"")
     options = {"cache": tmp_path / "cache", "on_bad_case": "skip"}
     for _ in range(2):
-        with pytest.warns(
-            SkippedCasesWarning, match=r"left out 1 bad cases:\n  case 'p1_b': image .*the file is empty"
-        ):
+        with pytest.warns(SkippedCasesWarning, match=r"left out 1 bad case:\n  case 'p1_b': image .*the file is empty"):
             samples = load_dataset_samples(task_manifest(root), PREPROCESSING, **options)
         assert samples.case_ids == ("p1_a", "p1_a", "p2_a", "p2_a")
 

@@ -211,7 +211,7 @@ def test_regions_without_numbers_are_told(tmp_path):
     drawn = pydicom.dcmread(path)
     del drawn.StructureSetROISequence[0].ROINumber
     write(path, drawn)
-    with pytest.raises(DataError, match=r"1 files cannot be read:\n  a/rt\.dcm: its segments have no numbers; export"):
+    with pytest.raises(DataError, match=r"1 file cannot be read:\n  a/rt\.dcm: its segments have no numbers; export"):
         layout_of(tmp_path).cases()
 
 

@@ -279,7 +279,11 @@ def test_all_bad_cases_are_listed_and_the_good_ones_are_not_written_twice(tmp_pa
 @pytest.mark.parametrize(
     ("values", "foreground", "message"),
     [
-        ((1, 2), None, "case 'p1_a': expected a mask of 0 and one other value, found 0, 1, 2; name the values"),
+        (
+            (1, 2),
+            None,
+            "3 of 3 cases, 'p1_a', 'p1_b', 'p2_a': expected a mask of 0 and one other value, found 0, 1, 2; name the",
+        ),
         ((1,), (1, 3), "all cases: label 3 is in none of the 3 cases; correct `foreground`"),
     ],
 )

@@ -139,7 +139,8 @@ def test_what_is_said_of_tilted_axes_is_what_itk_does(tmp_path, shear):
 def test_a_mask_of_several_channels_is_refused(tmp_path):
     manifest = with_channels(task_manifest(write_task(tmp_path / "source")), labels=2)
     with pytest.raises(
-        DataError, match="case 'p1_a': expected a mask of one channel, found 2; put the labels into one"
+        DataError,
+        match="3 of 3 cases, 'p1_a', 'p1_b', 'p2_a': expected a mask of one channel, found 2; put the labels into one",
     ):
         export_task(manifest, tmp_path / "Task07_Two")
 

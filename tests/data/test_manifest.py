@@ -11,6 +11,7 @@ from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study, load_dataset, load_study
+from medsegdist.data.preparation import load_preparation
 from medsegdist.data.yaml_errors import read_yaml
 from medsegdist.errors import ManifestError
 
@@ -175,8 +176,12 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         ("foreground: [1]", "foreground: [0, 1]", r"foreground: 0 is the background"),
         ("foreground: [1]", "foreground: [16777216]", r"foreground: expected label values between -16777216 and 16777"),
         ("foreground: [1]", "foreground: [1, 1]", r"foreground: a label value is named twice in \[1, 1\]"),
-        ("foreground: [1]", "foreground: []", r"foreground: .*at least 1 item"),
-        ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: .*integer.*found 1\.5"),
+        (
+            "foreground: [1]",
+            "foreground: []",
+            r"foreground: expected a list of at least 1 entry, found an empty list\.$",
+        ),
+        ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: expected a whole number, found 1\.5\.$"),
         ("foreground: [1]", "classes: {a: 0}", r"classes\.a: 0 is the background"),
         ("foreground: [1]", "classes: {a: [1, 1]}", r"classes\.a: a label value is named twice in \[1, 1\]"),
         (
@@ -184,10 +189,18 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
             "classes: {a: [1, 2], b: 2}",
             r"classes: the label value 2 is named in two classes, 'a' and",
         ),
-        ("foreground: [1]", "classes: {a: []}", r"classes\.a: .*at least 1 item"),
+        (
+            "foreground: [1]",
+            "classes: {a: []}",
+            r"classes\.a: expected a list of at least 1 entry, found an empty list\.$",
+        ),
         ("foreground: [1]", "classes: {a: 1.5}", r"classes\.a: .*found 1\.5"),
-        ("foreground: [1]", "classes: {}", r"classes: .*at least 1 item"),
-        ("foreground: [1]", "classes: [1, 2]", r"classes: .*dict"),
+        ("foreground: [1]", "classes: {}", r"classes: expected a mapping of at least 1 key, found an empty mapping\.$"),
+        (
+            "foreground: [1]",
+            "classes: [1, 2]",
+            r"classes: expected a mapping of keys to values, found the list \[1, 2\]\.$",
+        ),
         ("foreground: [1]", "classes: {../a: 1}", r"classes\.\.\./a.*expected a name of letters, digits, spaces"),
         (
             "foreground: [1]",
@@ -196,13 +209,14 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         ),
         ("foreground: [1]", "window: [400, -1000]", r"window: the window is upside down.*\[400\.0, -1000\.0\]"),
         ("foreground: [1]", "window: [.nan, 3]", r"window\.0: .*finite"),
-        ("name: lung", "name: no", r"name: .*valid string, found False"),
+        ("name: lung", "name: no", r"name: expected a text, found false, as YAML reads yes, no, on and off; put the w"),
         (
             "name: lung",
             "name: ../lung",
             r"name: expected a name of letters, digits, spaces .*found '\.\./lung'; it becomes",
         ),
         ("name: lung", "name: lung\nname: liver", r"lung\.yaml, line 3, column 1: .*'name' is given twice"),
+        ("name: lung", "name: lung\n\tx: 1", r"not valid YAML: .*; indent by spaces, as YAML takes no tabs\.$"),
         ("name: lung", "name: [lung", r"lung\.yaml, line \d+, column \d+: not valid YAML"),
         ("name: lung", "name: !!python/object/apply:os.mkdir [made]", r"not valid YAML: could not determine a constr"),
     ],
@@ -242,10 +256,18 @@ def test_wrong_dataset_names_file_place_and_what_was_found(tmp_path, monkeypatch
             "grid: [6, 6, 6], dimensions: 3",
             r"'polyps' holds pictures, but the study compares volumes",
         ),
-        ("targets: [lung]", "targets: [lungs]", r"targets: 'lungs' is no dataset of this study.*did you mean 'lung'\?"),
+        (
+            "targets: [lung]",
+            "targets: [lungs]",
+            r"targets: 'lungs' is no dataset of this study, which has lung, polyps; did you mean 'lung'\?$",
+        ),
         ("targets: [lung]", "targets: [lung, lung]", r"targets: the name 'lung' is given twice"),
-        ("targets: [lung]", "targets: []", r"targets: .*at least 1 item"),
-        ("targets: [lung]", "targets: lung", r"targets: .*tuple, found 'lung'"),
+        ("targets: [lung]", "targets: []", r"targets: expected a list of at least 1 entry, found an empty list\.$"),
+        (
+            "targets: [lung]",
+            "targets: lung",
+            r"targets: expected a list, found 'lung'; write its entries in brackets, as \[lung\]\.$",
+        ),
         ("targets: [lung]", "targets: [lung]\nsources: [spleen]", r"sources: 'spleen' is no dataset"),
         ("targets: [lung]", "targets: [lung]\nsources: [lung]", r"the target 'lung' has no source left but itself"),
         ("name: polyps", "name: lung", r"datasets: the name 'lung' is given twice"),
@@ -293,7 +315,10 @@ def test_a_file_without_keys_is_refused(tmp_path, text):
 def test_study_needs_a_list_of_two_datasets(tmp_path, entries):
     written(tmp_path, LUNG)
     text = f"name: one\npreprocessing: {{grid: [64, 64]}}\n{entries}\ntargets: [lung]\n"
-    with pytest.raises(ManifestError, match=r"datasets: (this key is missing|.*tuple, found|.*at least 2 items)"):
+    with pytest.raises(
+        ManifestError,
+        match=r"datasets: (this key is missing|expected a list, found 'l|expected a list of at least 2 entries, f)",
+    ):
         load_study(written(tmp_path, text, "study.yaml"))
 
 
@@ -362,7 +387,7 @@ def test_a_pattern_beyond_all_measure_is_refused(tmp_path):
 
 
 def test_a_folder_or_binary_file_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match="cannot be read"):
+    with pytest.raises(ManifestError, match="expected a YAML file, found a folder; name a YAML file that lies in it"):
         load_dataset(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ManifestError, match="cannot be read"):
@@ -454,3 +479,43 @@ def test_what_a_layout_invents_is_simulated_whether_the_description_says_so_or_n
     manifest = DatasetManifest.model_validate(content)
     assert manifest.simulated == said
     assert DatasetManifest.model_validate(manifest.model_dump()) == manifest
+
+
+def test_a_dataset_in_the_place_of_a_study_is_told_so(tmp_path):
+    path = written(tmp_path, LUNG)
+    message = (
+        f"{path}: expected a study, found the description of a dataset; list this file under `datasets` of a study, "
+        "beside a `preprocessing` and `targets`, or let `medsegdist init` write a study of your folders."
+    )
+    for load in (load_study, load_preparation):
+        with pytest.raises(ManifestError) as caught:
+            load(path)
+        assert str(caught.value) == message
+
+
+def test_a_study_in_the_place_of_a_dataset_is_told_so(tmp_path):
+    path = study_with(tmp_path, "two organs", "two organs")
+    with pytest.raises(ManifestError) as caught:
+        load_dataset(path)
+    assert str(caught.value) == (
+        f"{path}: expected the description of one dataset, found a study; name one of its datasets: lung.yaml."
+    )
+    path.write_text("name: empty\npreprocessing: {grid: [8, 8]}\ndatasets: nothing\n")
+    with pytest.raises(
+        ManifestError, match=r"found a study; write one of its `datasets` to a file of its own, and name"
+    ):
+        load_dataset(path)
+
+
+def test_a_study_among_the_datasets_of_a_study_is_told_so(tmp_path):
+    study_with(tmp_path, "two organs", "inner")
+    outer = written(tmp_path, STUDY.replace("lung.yaml", "study.yaml"), "outer.yaml")
+    with pytest.raises(ManifestError, match=r"study\.yaml: expected the description of one dataset, found a study"):
+        load_study(outer)
+
+
+@pytest.mark.parametrize("text", ["name: x\n", "name: x\nlayout: {kind: lidc}\ntargets: [x]\n"])
+def test_a_file_that_may_be_either_is_checked_as_what_was_asked_for(tmp_path, text):
+    path = written(tmp_path, text)
+    with pytest.raises(ManifestError, match="modality: this key is missing"):
+        load_dataset(path)

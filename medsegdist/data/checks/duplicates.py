@@ -12,7 +12,8 @@ import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from medsegdist.data.checks.facts import CaseFacts, DatasetFacts, named
+from medsegdist.data.checks.facts import CaseFacts, DatasetFacts
+from medsegdist.data.grouping import named
 from medsegdist.data.layouts._itk_headers import detached_data
 from medsegdist.data.problems import Problem
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,6 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.problems import Problem, Severity
-
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,34 +90,3 @@ def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float] | None
     axes = io_orientation(affine)[:, 0]  # type: ignore[no-untyped-call]
     left, back, head = (float(lengths[np.flatnonzero(axes == axis)[0]]) for axis in range(3))
     return left, back, head
-
-
-def gathered(
-    dataset: str, cases: Sequence[str], total: int, problem: str, remedy: str, severity: Severity = "warning"
-) -> list[Problem]:
-    """One problem for all cases that have it, so that what is wrong with a whole dataset is said once.
-
-    Args:
-        dataset: its name.
-        cases: which cases; none make no problem.
-        total: how many were read.
-        problem: what is the matter with each of them.
-        remedy: what to do.
-        severity: how bad it is.
-    """
-    if not cases:
-        return []
-    if len(cases) == 1:
-        return [Problem(dataset, cases[0], problem, remedy, severity)]
-    text = f"{len(cases)} of {total} cases, {named(cases)}: {problem}"
-    return [Problem(dataset, "", text, remedy, severity, tuple(cases))]
-
-
-def named(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are.
-
-    Args:
-        names: at least one.
-    """
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(f"'{name}'" for name in names[:_NAMED]) + more

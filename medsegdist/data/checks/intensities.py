@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medsegdist.data.checks.facts import CaseFacts, gathered
-from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.checks.facts import CaseFacts
+from medsegdist.data.grouping import gathered
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import Problem
 
 # Of the pairs of neighbors in an image as a scanner or an editor left it, at most 0.13% leap over 7/8 of the range
@@ -90,6 +91,35 @@ def suspicious_intensities(manifest: DatasetManifest, cases: Sequence[CaseFacts]
             "subtract the offset (often 1024), or state a `window`",
         ),
     ]
+
+
+def outside_the_window(
+    manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[CaseFacts]
+) -> list[Problem]:
+    """A warning of images that become one gray, as all of their intensities lie on one side of the window.
+
+    Args:
+        manifest: which dataset.
+        preprocessing: how the study prepares it.
+        cases: those that were read.
+    """
+    window = manifest.window or (preprocessing.ct_window if manifest.modality == "CT" else None)
+    if preprocessing.intensity != "window" or window is None:
+        return []
+    read = [(case.case, case.voxels) for case in cases if case.voxels is not None]
+    low, high = window
+    outside = [(name, voxels) for name, voxels in read if voxels.high <= low or voxels.low >= high]
+    if not outside:
+        return []
+    least, largest = min(voxels.low for _, voxels in outside), max(voxels.high for _, voxels in outside)
+    return gathered(
+        manifest.name,
+        [name for name, _ in outside],
+        len(read),
+        f"the window from {low:g} to {high:g} makes one gray of the image, whose intensities lie outside "
+        f"(from {least:g} to {largest:g})",
+        "correct the window",
+    )
 
 
 def empty_masks(dataset: str, cases: Sequence[CaseFacts]) -> list[Problem]:

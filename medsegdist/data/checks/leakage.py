@@ -10,6 +10,7 @@ from medsegdist.data.checks.facts import DatasetFacts
 from medsegdist.data.checks.patients import common_patients
 from medsegdist.data.manifest import Study
 from medsegdist.data.problems import Problem, Severity
+from medsegdist.words import counted
 
 _NAMED = 3
 _ALLOWED = "the study allows it; mind that the ranking rewards the source for it"
@@ -66,7 +67,8 @@ def _problem(
     more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
     where = f"the source '{source.manifest.name}'" if ranked else f"'{source.manifest.name}', which is a source, too"
     verb = "has" if len(pairs) == 1 else "have"
-    text = f"{len(pairs)} of {len(target.patients.sure)} cases {verb} {what} in {where}: {shown}{more}"
+    total = len(target.patients.sure)
+    text = f"{len(pairs)} of {counted(total, 'case')} {verb} {what} in {where}: {shown}{more}"
     severity: Severity = "error" if ranked and sure and study.shared_images == "refuse" else "warning"
     remedy = (
         _ALLOWED
@@ -74,4 +76,4 @@ def _problem(
         else "take them out of one of the two, or say `shared_images: allow` in the study"
     )
     cases = tuple(here for here, _ in pairs)
-    return Problem(target.manifest.name, cases[0] if len(cases) == 1 else "", text, remedy, severity, cases)
+    return Problem(target.manifest.name, cases[0] if len(cases) == 1 else "", text, remedy, severity, cases, total)

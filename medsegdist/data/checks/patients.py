@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from medsegdist.data.case import Case
-from medsegdist.data.checks.facts import DatasetFacts, Patients, gathered
+from medsegdist.data.checks.facts import DatasetFacts, Patients
+from medsegdist.data.grouping import gathered
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Layout
+from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.errors import DataError, ManifestError
 
@@ -88,8 +90,14 @@ def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
     layout = manifest.layout
     if not isinstance(layout, DatalistLayout):
         return []
+    problems = []
     try:
         every = layout.cases_with_folds()
+    except PartialListingError as error:
+        every = list(error.listed)
+        # Without `folds`, the dataset needs all entries, and has been told of them.
+        if layout.folds is not None:
+            problems = [Problem(manifest.name, one.case, one.problem, one.remedy, "warning") for one in error.unlisted]
     except (DataError, ManifestError) as error:
         return [replace(problem_of(error, manifest.name, ""), severity="warning")]
     cases_of: dict[str, list[tuple[Case, int]]] = defaultdict(list)
@@ -107,7 +115,7 @@ def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
     total = sum(1 for cases in cases_of.values() for _, fold in cases if taken is None or fold in taken)
     text = "the patient is in other folds as well" if taken is None else "the patient is also in a fold not taken"
     remedy = "put all cases of a patient into one fold"
-    return gathered(manifest.name, cut, total, text, remedy, "warning" if taken is None else "error")
+    return problems + gathered(manifest.name, cut, total, text, remedy, "warning" if taken is None else "error")
 
 
 def _patient_id(case: Case) -> str:

@@ -1,4 +1,4 @@
-"""Reading a dataset to check it: headers alone, or every voxel."""
+"""Reading a dataset to check it: headers and a mask, or every voxel."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from medsegdist.data.case import Case
 from medsegdist.data.case_reading import FOUND_LABELS
 from medsegdist.data.checks.duplicates import voxel_mark
 from medsegdist.data.checks.facts import CaseFacts, Voxels, spacing_of
+from medsegdist.data.checks.first_mask import look_for_foreground
 from medsegdist.data.checks.intensities import looks_wrapped
 from medsegdist.data.dataset import header_dataset, prepared_dataset
+from medsegdist.data.label_tally import holds_foreground
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
 from medsegdist.data.reading import CaseReader, Progress
@@ -25,7 +27,7 @@ from medsegdist.errors import ManifestError
 def read_headers(
     manifest: DatasetManifest, cases: Sequence[Case], progress: Progress | None
 ) -> tuple[list[CaseFacts], list[Problem]]:
-    """What the headers of a dataset tell; nothing for a layout that draws its images.
+    """What the headers of a dataset and its first masks tell; nothing for a layout that draws its images.
 
     Args:
         manifest: which dataset.
@@ -53,7 +55,8 @@ def read_headers(
             problems.append(problem_of(cause, manifest.name, case.id))
         if progress is not None:
             progress(index + 1, len(cases))
-    return facts, problems
+    read = {one.case for one in facts}
+    return facts, problems + look_for_foreground(manifest, [case for case in cases if case.id in read])
 
 
 def read_voxels(
@@ -77,7 +80,9 @@ def read_voxels(
     """
     facts: list[CaseFacts] = []
     reader = CaseReader(
-        prepared_dataset(manifest, preprocessing, list(cases), stacked=True, watch=_Watcher(facts)),
+        prepared_dataset(
+            manifest, preprocessing, list(cases), stacked=True, watch=_Watcher(facts, manifest.label_values)
+        ),
         name=manifest.name,
         delta=preprocessing.effective_delta,
         min_pixels=preprocessing.min_pixels,
@@ -106,9 +111,11 @@ class _Watcher:
 
     Args:
         facts: where to; the reader takes them from there after each item.
+        foreground: the label values that were asked for.
     """
 
     facts: list[CaseFacts]
+    foreground: tuple[int, ...] | None
 
     def __call__(self, item: Mapping[Any, Any]) -> None:
         image = np.asarray(item["image"][0])
@@ -121,7 +128,7 @@ class _Watcher:
             low=float(image.min()),
             high=float(image.max()),
             wrapped=looks_wrapped(image),
-            empty=not bool((item[FOUND_LABELS] != 0).any()),
+            empty=not holds_foreground(item[FOUND_LABELS], self.foreground),
         )
         self.facts.append(CaseFacts(item["case_id"], voxel_mark(image, affine), "", spacing, voxels))
 

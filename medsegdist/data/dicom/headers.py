@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 Kind = Literal["seg", "rtstruct"]
 
@@ -183,7 +184,7 @@ def scan_folder(root: Path) -> DicomFolder:
         except DataError as error:
             problems.append(f"  {path.relative_to(root)}: {error}")
     if problems:
-        raise DataError("\n".join([f"{root}: {len(problems)} files cannot be read:", *problems]))
+        raise DataError("\n".join([f"{root}: {counted(len(problems), 'file')} cannot be read:", *problems]))
     return found
 
 

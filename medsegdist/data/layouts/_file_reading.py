@@ -9,9 +9,12 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import Transform
 from monai.utils.misc import ImageMetaKey
+from nibabel.orientations import io_orientation
 
 from medsegdist.data.layouts._paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
 from medsegdist.data.layouts._picture_reading import read_picture, read_picture_header
@@ -57,6 +60,21 @@ class ReadFiles(Transform):
         """
         return _read_both(data, self._image_header, self._mask_header)
 
+    def mask(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with "label" read and "image" left as it is, to look at masks alone.
+
+        Args:
+            data: as for calling it.
+
+        Raises:
+            DataError: the file of the mask is missing, damaged or of another kind than expected.
+        """
+        path = Path(data["label"])
+        try:
+            return {**data, "label": self._mask(path)}
+        except DataError as error:
+            raise DataError(f"label {path}: {error}") from error
+
     def _image(self, path: Path) -> MetaTensor:
         if _is_volume(path):
             return read_volume(path, self.channel)
@@ -90,7 +108,37 @@ def _read_both(
             problems.append(f"{key} {path}: {error}")
     if problems:
         raise DataError(" | ".join(problem.rstrip(".") for problem in problems) + ".")
+    _check_same_shape(item["image"], item["label"])
     return item
+
+
+def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
+    """Refuse two files that hold different grids, in the shapes that their own readers show.
+
+    Files that merely store their axes in another order agree.
+    """
+    shapes = tuple(image.shape[1:]), tuple(label.shape[1:])
+    if shapes[0] == shapes[1] and (len(shapes[0]) != 3 or torch.equal(image.affine, label.affine)):
+        return
+    if sorted(shapes[0]) == sorted(shapes[1]) and len(shapes[0]) == 3:
+        along = [_along_patient(shape, one.affine) for shape, one in zip(shapes, (image, label), strict=True)]
+        # An affine without axes is refused where volumes are oriented.
+        if None in along or along[0] == along[1]:
+            return
+    lying = ", which lie along other axes of the patient" if shapes[0] == shapes[1] else ""
+    raise DataError(
+        f"'image' and 'label': expected the same shape, found {shapes[0]} and {shapes[1]}{lying}; "
+        "pair each image with the mask that was drawn on it."
+    )
+
+
+def _along_patient(shape: tuple[int, ...], affine: torch.Tensor) -> tuple[int, ...] | None:
+    """Voxels along the patient's axes; None if the affine tells of none."""
+    matrix = affine.numpy()
+    if not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix[:3, :3])) > 0:
+        return None
+    axes = io_orientation(matrix)[:, 0].tolist()  # type: ignore[no-untyped-call]
+    return tuple(shape[axes.index(axis)] for axis in range(3))
 
 
 def _is_volume(path: Path) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from medsegdist.data.partial_listing import Unlisted
 from medsegdist.data.problems import is_machine_trouble
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.words import counted
 
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
 VOLUME_SUFFIXES = (".nii.gz", ".nii", *ITK_SUFFIXES)
@@ -22,6 +25,7 @@ Color = Literal["luminance", "red", "green", "blue"]
 DIRECTORY = "directory"
 """Key of the validation context under which relative roots are looked up."""
 
+_MEND = "mend the pattern, or leave it out to make every case a patient of its own"
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -65,7 +69,9 @@ def _one_group(pattern: str | None) -> str | None:
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from error
     if groups != 1:
-        raise ValueError(f"expected a regular expression with one group (the patient), found {groups} groups")
+        raise ValueError(
+            f"expected a regular expression with one group (the patient), found {counted(groups, 'group')}"
+        )
     return pattern
 
 
@@ -132,8 +138,10 @@ def without_suffix(name: str) -> str:
     return Path(name).stem
 
 
-def patients_of(case_ids: list[str], pattern: str | None, where: str) -> list[str]:
-    """Whom each case shows.
+def listed_patients(
+    case_ids: Sequence[str], pattern: str | None, where: str
+) -> tuple[list[str], list[Unlisted], list[str]]:
+    """Whom each case shows, and the cases that the pattern finds no patient in.
 
     Args:
         case_ids: names of the cases.
@@ -141,19 +149,40 @@ def patients_of(case_ids: list[str], pattern: str | None, where: str) -> list[st
             patient of its own.
         where: the dataset's folder, for the message.
 
+    Returns:
+        The patient of each case, its own id where none is found; those cases; and the lines of a message on them.
+    """
+    if pattern is None:
+        return list(case_ids), [], []
+    matches = [re.search(pattern, case_id) for case_id in case_ids]
+    patients = [match.group(1) if match else None for match in matches]
+    unmatched = [case_id for case_id, patient in zip(case_ids, patients, strict=True) if not patient]
+    problem = f"patient_pattern '{pattern}' finds no patient in"
+    lines = [
+        f"{where}: {problem} {len(unmatched)} of {counted(len(case_ids), 'case')}: {', '.join(unmatched)}; {_MEND}."
+    ]
+    return (
+        [patient or case_id for case_id, patient in zip(case_ids, patients, strict=True)],
+        [Unlisted(case_id, f"{problem} the case's name", _MEND) for case_id in unmatched],
+        lines if unmatched else [],
+    )
+
+
+def patients_of(case_ids: Sequence[str], pattern: str | None, where: str) -> list[str]:
+    """Whom each case shows.
+
+    Args:
+        case_ids: as for :func:`listed_patients`.
+        pattern: as for it.
+        where: as for it.
+
     Raises:
         DataError: cases that the pattern does not find a patient in, all of them.
     """
-    if pattern is None:
-        return list(case_ids)
-    matches = [re.search(pattern, case_id) for case_id in case_ids]
-    unmatched = [case_id for case_id, match in zip(case_ids, matches, strict=True) if not (match and match.group(1))]
-    if unmatched:
-        raise DataError(
-            f"{where}: patient_pattern '{pattern}' finds no patient in {len(unmatched)} of {len(case_ids)} cases: "
-            f"{', '.join(unmatched)}; mend the pattern, or leave it out to make every case a patient of its own."
-        )
-    return [match.group(1) for match in matches if match]
+    patients, _, lines = listed_patients(case_ids, pattern, where)
+    if lines:
+        raise DataError("\n".join(lines))
+    return patients
 
 
 def check_present(path: Path) -> None:

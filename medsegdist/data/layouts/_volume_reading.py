@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from medsegdist.data.layouts._paths import ITK_SUFFIXES, check_present, damaged
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 # Codes of NIfTI; 0 is unknown, which nearly always means mm, and 2 is mm.
 _OTHER_UNITS = {1: "m", 3: "micron"}
@@ -218,5 +219,5 @@ def _checked_channel(shape: tuple[int, ...], channel: int | None) -> int:
     if channel is None:
         raise DataError(f"found {shape[-1]} channels, shape {shape}; say which one by `channel: 0` to {shape[-1] - 1}.")
     if not 0 <= channel < shape[-1]:
-        raise DataError(f"expected channel {channel}, found {shape[-1]} channels; set `channel` below that.")
+        raise DataError(f"expected channel {channel}, found {counted(shape[-1], 'channel')}; set `channel` below that.")
     return channel

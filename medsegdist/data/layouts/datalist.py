@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._listing import as_json, described, read_listing
+from medsegdist.data.layouts._listing import as_json, bad_entry, described, read_listing, refuse_entries
 from medsegdist.data.layouts._paths import (
     Color,
     PatientPattern,
@@ -17,10 +16,12 @@ from medsegdist.data.layouts._paths import (
     expand_path,
     inside,
     is_file_name,
-    patients_of,
+    listed_patients,
     without_suffix,
 )
+from medsegdist.data.partial_listing import PartialListingError, Unlisted
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.words import counted
 
 _Name = Annotated[str, Field(min_length=1)]
 
@@ -72,49 +73,70 @@ class DatalistLayout(BaseModel):
         """The labeled cases, in the order of the list; no voxel is read.
 
         Raises:
-            DataError: the list is missing or not of this form, or its entries cannot be used (all are listed).
+            DataError: the list is missing or not of this form.
+            PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
             ManifestError: a path in it is absolute or leaves the folder, or `file` cannot be a file.
         """
-        return [case for case, _ in self._cases(self.folds)]
+        try:
+            return [case for case, _ in self._cases(self.folds)]
+        except PartialListingError as error:
+            raise PartialListingError(str(error), error.unlisted, [case for case, _ in error.listed]) from None
 
     def cases_with_folds(self) -> list[tuple[Case, int | None]]:
         """The labeled cases of all folds, each with its own; None where an entry names none.
 
         Raises:
             DataError: as for :meth:`cases`.
+            PartialListingError: as for :meth:`cases`; what could be listed has its folds.
             ManifestError: as for :meth:`cases`.
         """
-        return [(case, fold if _is_fold(fold) else None) for case, fold in self._cases(None)]
+        return self._cases(None)
 
-    def _cases(self, folds: tuple[int, ...] | None) -> list[tuple[Case, Any]]:
-        """The cases of some folds, each with what its entry has as "fold"."""
+    def _cases(self, folds: tuple[int, ...] | None) -> list[tuple[Case, int | None]]:
+        """The cases of some folds, each with its own."""
         listing = self._listing()
         entries = self._entries(listing, folds)
-        found, malformed, escaping = [], [], []
+        escaping: list[str] = []
+        malformed: list[Unlisted] = []
+        found: dict[Path, tuple[Path, dict[str, Any]]] = {}
+        doubled: list[Path] = []
         for index, entry in entries:
             try:
-                found.append((inside(self.root, self._image(entry)), inside(self.root, self._label(entry)), entry))
+                image, label = inside(self.root, self._image(entry)), inside(self.root, self._label(entry))
             except ManifestError as error:
                 escaping.append(f"  entry {index}: {error}")
             except DataError as error:
-                malformed.append(f"  entry {index}: {error}")
+                malformed.append(bad_entry(index, error))
+            else:
+                if image in found:
+                    doubled.append(image)
+                found.setdefault(image, (label, entry))
         if escaping:
             raise ManifestError("\n".join([f"{listing}: paths that leave the folder:", *escaping]))
-        if len({_is_list(entry[self.image_key]) for _, _, entry in found}) > 1:
-            malformed.append("  some images are one file and some are lists of files; write all in one way.")
-        if malformed:
-            head = f"{listing}: entries of '{self.section}' that cannot be used:"
-            raise DataError("\n".join([head, *malformed]))
-        ids = self._ids([image for image, _, _ in found], listing)
-        patients = (
-            patients_of(ids, self.patient_pattern, str(listing))
-            if self.patient_key is None
-            else [str(entry[self.patient_key]) for _, _, entry in found]
-        )
-        return [
-            (Case(id=case_id, patient_id=patient, image=str(image), label=str(label)), entry.get("fold"))
-            for case_id, patient, (image, label, entry) in zip(ids, patients, found, strict=True)
+        ids = self._ids(list(found))
+        first: dict[str, Path] = {}
+        for image, case_id in ids.items():
+            first.setdefault(case_id, image)
+        # As a.nii and a.nii.gz in one folder.
+        doubled += [image for image, case_id in ids.items() if first[case_id] != image]
+        found = {image: found[image] for image in first.values()}
+        patients, unlisted, lines = listed_patients([ids[image] for image in found], self.patient_pattern, str(listing))
+        if self.patient_key is not None:
+            patients = [str(entry[self.patient_key]) for _, entry in found.values()]
+        cases = [
+            (Case(ids[image], patient, str(image), str(label)), fold if _is_fold(fold := entry.get("fold")) else None)
+            for patient, (image, (label, entry)) in zip(patients, found.items(), strict=True)
         ]
+        if len({_is_list(entry[self.image_key]) for _, entry in found.values()}) > 1:
+            # The loader takes all images of a dataset for the one or for the other.
+            cases = []
+            unlisted.append(
+                Unlisted("", "some images are one file and some are lists of files", "write all in one way")
+            )
+            lines.append(f"{listing}: some images are one file and some are lists of files; write all in one way.")
+        twice = sorted({ids[image] for image in doubled})
+        refuse_entries(listing, self.section, malformed, twice, unlisted, lines, cases)
+        return cases
 
     def loader(self) -> Any:
         """A MONAI transform that reads the files of an item as (1, *spatial) float32 tensors.
@@ -126,8 +148,8 @@ class DatalistLayout(BaseModel):
         from medsegdist.data.layouts._file_reading import ReadFiles
 
         # Of images that are lists of files, the channel has been chosen with the file.
-        _, first = self._entries(self._listing(), self.folds)[0]
-        listed = isinstance(first, dict) and _is_list(first.get(self.image_key))
+        entries = [entry for _, entry in self._entries(self._listing(), self.folds) if isinstance(entry, dict)]
+        listed = any(_is_list(entry.get(self.image_key)) for entry in entries)
         return ReadFiles(channel=None if listed else self.channel, color=self.color)
 
     def _listing(self) -> Path:
@@ -182,7 +204,9 @@ class DatalistLayout(BaseModel):
         if self.channel is None and len(image) > 1:
             raise DataError(f"found {len(image)} images; say which one by `channel: 0` to {len(image) - 1}.")
         if (self.channel or 0) >= len(image):
-            raise DataError(f"expected channel {self.channel}, found {len(image)} images; set `channel` below that.")
+            raise DataError(
+                f"expected channel {self.channel}, found {counted(len(image), 'image')}; set `channel` below that."
+            )
         return str(image[self.channel or 0])
 
     def _label(self, entry: dict[str, Any]) -> str:
@@ -195,14 +219,12 @@ class DatalistLayout(BaseModel):
                 raise DataError(f"expected a name or number under '{self.patient_key}', found {as_json(patient)}.")
         return label
 
-    def _ids(self, images: list[Path], listing: Path) -> list[str]:
+    def _ids(self, images: list[Path]) -> dict[Path, str]:
+        """What each image's case is called."""
         ids = [without_suffix(image.name) for image in images]
         if len(set(ids)) < len(ids):
             ids = [without_suffix(image.relative_to(self.root).as_posix()) for image in images]
-        doubled = sorted(case_id for case_id, count in Counter(ids).items() if count > 1)
-        if doubled:
-            raise DataError(f"{listing}: these images are listed more than once: {', '.join(doubled)}; list each once.")
-        return ids
+        return dict(zip(images, ids, strict=True))
 
 
 def _is_list(image: Any) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._listing import as_json, described, read_listing
-from medsegdist.data.layouts._paths import PatientPattern, Root, inside, patients_of, without_suffix
+from medsegdist.data.layouts._listing import as_json, bad_entry, described, read_listing, refuse_entries
+from medsegdist.data.layouts._paths import PatientPattern, Root, inside, listed_patients, without_suffix
+from medsegdist.data.partial_listing import Unlisted
 from medsegdist.errors import DataError, ManifestError
 
 
@@ -39,35 +39,39 @@ class DecathlonLayout(BaseModel):
 
         Raises:
             DataError: dataset.json is missing or is not of the Decathlon's form.
+            PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
             ManifestError: a path in dataset.json is absolute or leaves the folder.
         """
         entries = self._training()
-        pairs, malformed, escaping = [], [], []
+        listing = self.root / "dataset.json"
+        escaping: list[str] = []
+        found: dict[str, tuple[Path, Path, Any]] = {}
+        malformed: list[Unlisted] = []
+        doubled: list[str] = []
         for index, entry in enumerate(entries):
             try:
-                pairs.append(self._pair(entry))
+                image, label = self._pair(entry)
             except ManifestError as error:
                 escaping.append(f"  entry {index}: {error}")
             except DataError as error:
-                malformed.append(f"  entry {index}: {error}")
-        listing = self.root / "dataset.json"
+                malformed.append(bad_entry(index, error))
+            else:
+                case_id = without_suffix(image.name)
+                if case_id in found:
+                    doubled.append(case_id)
+                found.setdefault(case_id, (image, label, entry))
         if escaping:
             raise ManifestError("\n".join([f"{listing}: paths that leave the folder:", *escaping]))
-        if malformed:
-            raise DataError("\n".join([f"{listing}: entries of 'training' that cannot be used:", *malformed]))
-        ids = [without_suffix(image.name) for image, _ in pairs]
-        doubled = sorted(case_id for case_id, count in Counter(ids).items() if count > 1)
-        if doubled:
-            raise DataError(f"{listing}: these images are listed more than once: {', '.join(doubled)}; list each once.")
-        patients = (
-            patients_of(ids, self.patient_pattern, str(listing))
-            if self.patient_pattern is not None
-            else [str(entry.get("patient_id", case_id)) for case_id, entry in zip(ids, entries, strict=True)]
-        )
-        return [
+        ids = list(found)
+        patients, unlisted, lines = listed_patients(ids, self.patient_pattern, str(listing))
+        if self.patient_pattern is None:
+            patients = [str(entry.get("patient_id", case_id)) for case_id, (_, _, entry) in found.items()]
+        cases = [
             Case(id=case_id, patient_id=patient, image=str(image), label=str(label))
-            for case_id, patient, (image, label) in zip(ids, patients, pairs, strict=True)
+            for patient, (case_id, (image, label, _)) in zip(patients, found.items(), strict=True)
         ]
+        refuse_entries(listing, "training", malformed, sorted(set(doubled)), unlisted, lines, cases)
+        return cases
 
     def loader(self) -> Any:
         """A MONAI transform that reads the files of an item as (1, x, y, z) float32 tensors with their affine."""

@@ -17,9 +17,11 @@ from medsegdist.data.layouts._paths import (
     PatientPattern,
     Root,
     check_names,
-    patients_of,
+    listed_patients,
 )
+from medsegdist.data.partial_listing import PartialListingError, Unlisted
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 
 def _one_star(pattern: str) -> str:
@@ -33,6 +35,9 @@ def _one_star(pattern: str) -> str:
     return pattern
 
 
+# A pattern that is wrong pairs none of thousands.
+_MOST_NAMED = 20
+_PARTNER = "add the {}, or move the {} away"
 _Pattern = Annotated[str, AfterValidator(_one_star)]
 
 
@@ -78,8 +83,8 @@ class FolderLayout(BaseModel):
         """The pairs of image and mask, in the order of their names; no pixel is read.
 
         Raises:
-            DataError: the folder does not exist, holds no image, or has images without mask or masks without image
-                (all of them are listed).
+            DataError: the folder does not exist or holds no image.
+            PartialListingError: images without mask, masks without image, or cases of unknown patients.
         """
         if not self.root.is_dir():
             raise DataError(f"the folder {self.root} does not exist; set `root` to where the dataset lies.")
@@ -88,21 +93,44 @@ class FolderLayout(BaseModel):
         images = {key: path for key, path in _matches(self.root, self.images).items() if path not in masks.values()}
         if not images and not masks:
             raise DataError(f"{self.root} holds no file '{self.images}' and none '{self.masks}'; mend the patterns.")
-        unpaired = [f"  '{images[key].name}' has no mask" for key in sorted(images.keys() - masks.keys())]
-        unpaired += [f"  mask '{masks[key].name}' has no image" for key in sorted(masks.keys() - images.keys())]
-        if unpaired:
-            head = (
-                f"{self.root}: '{self.images}' and '{self.masks}' must match the same names, but {len(unpaired)} files "
-                "have no partner; add the partners or move the files away."
+        if not images or not masks:
+            key, pattern = ("images", self.images) if not images else ("masks", self.masks)
+            others = counted(len(images or masks), "file")
+            raise DataError(
+                f"{self.root} holds {others} '{self.masks if not images else self.images}' but none '{pattern}'; mend "
+                f"the pattern `{key}`, or add the files."
             )
-            raise DataError("\n".join([head, *unpaired]))
-        ids = sorted(images)
-        check_names(ids, str(self.root))
-        patients = patients_of(ids, self.patient_pattern, str(self.root))
-        return [
+        check_names(sorted(images.keys() | masks.keys()), str(self.root))
+        maskless, imageless = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
+        ids = sorted(images.keys() & masks.keys())
+        patients, unlisted, lines = listed_patients(ids, self.patient_pattern, str(self.root))
+        cases = [
             Case(id=case_id, patient_id=patient, image=str(images[case_id]), label=str(masks[case_id]))
             for case_id, patient in zip(ids, patients, strict=True)
         ]
+        if alone := len(maskless) + len(imageless):
+            head = (
+                f"{self.root}: '{self.images}' and '{self.masks}' must match the same names, but "
+                f"{counted(alone, 'file has', 'files have')} no partner; add the partners or move the files away."
+            )
+            files = [f"  '{images[key].name}' has no mask" for key in maskless]
+            files += [f"  mask '{masks[key].name}' has no image" for key in imageless]
+            more = [f"  and {alone - _MOST_NAMED} more; `medsegdist check` lists all by --json"]
+            lines = [head, *files[:_MOST_NAMED], *(more if alone > _MOST_NAMED else ()), *lines]
+        unlisted = [
+            *(
+                Unlisted(key, f"the image has no mask '{self.masks}'", _PARTNER.format("mask", "image"))
+                for key in maskless
+            ),
+            *(
+                Unlisted(key, f"the mask has no image '{self.images}'", _PARTNER.format("image", "mask"))
+                for key in imageless
+            ),
+            *unlisted,
+        ]
+        if unlisted:
+            raise PartialListingError("\n".join(lines), unlisted, cases)
+        return cases
 
     def loader(self) -> Any:
         """A MONAI transform that reads the files of an item as (1, *spatial) float32 tensors."""

@@ -19,10 +19,12 @@ from medsegdist.data.layouts._paths import (
     check_names,
     inside,
     is_picture,
-    patients_of,
+    listed_patients,
 )
+from medsegdist.data.partial_listing import PartialListingError, Unlisted
 from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.words import counted
 
 
 def _label_values(labels: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +79,9 @@ class NnunetLayout(BaseModel):
         """The labeled cases, in the order of their names; no voxel is read.
 
         Raises:
-            DataError: dataset.json is missing or wrong, or does not agree with the files (all that is missing, too
-                much or misnamed is listed).
+            DataError: dataset.json is missing or wrong, or `channel` is not there.
+            PartialListingError: dataset.json does not agree with the files (all that is missing, too much or misnamed
+                is listed), or cases are of unknown patients.
             ManifestError: a path in dataset.json is absolute or leaves the folder.
         """
         content = self._dataset_json()
@@ -88,20 +91,30 @@ class NnunetLayout(BaseModel):
         else:
             files.take(content.dataset)
         files.check(len(content.channel_names), content.numTraining)
-        ids = sorted(files.labels)
-        check_names(ids, str(self.root))
-        if self.channel not in files.images[ids[0]]:
+        check_names(sorted(files.images.keys() | files.labels.keys()), str(self.root))
+        channels = {channel for images in files.images.values() for channel in images}
+        if channels and self.channel not in channels:
             raise DataError(
-                f"{self.root}: expected channel {self.channel}, found the channels {sorted(files.images[ids[0]])}; "
+                f"{self.root}: expected channel {self.channel}, found the channels {sorted(channels)}; "
                 "set `channel` to one of them."
             )
-        patients = patients_of(ids, self.patient_pattern, str(self.root))
-        return [
+        ids = files.usable(self.channel)
+        patients, unlisted, lines = listed_patients(ids, self.patient_pattern, str(self.root))
+        cases = [
             Case(
                 id=name, patient_id=patient, image=str(files.images[name][self.channel]), label=str(files.labels[name])
             )
             for name, patient in zip(ids, patients, strict=True)
         ]
+        if files.problems:
+            lines = [
+                f"{self.root}: dataset.json, imagesTr and labelsTr do not agree; add what is missing, or correct it.",
+                *(f"  {f'case {one.case!r}: ' if one.case else ''}{one.problem}" for one in files.problems),
+                *lines,
+            ]
+        if files.problems or unlisted:
+            raise PartialListingError("\n".join(lines), [*files.problems, *unlisted], cases)
+        return cases
 
     def loader(self) -> Any:
         """A MONAI transform that reads the files of an item as (1, *spatial) float32 tensors."""
@@ -135,7 +148,7 @@ class _Files:
     def __init__(self, root: Path, ending: str) -> None:
         self._root = root
         self._ending = ending
-        self._problems: list[str] = []
+        self.problems: list[Unlisted] = []
         self.images: dict[str, dict[int, Path]] = {}
         self.labels: dict[str, Path] = {}
 
@@ -147,7 +160,8 @@ class _Files:
                 self.images.setdefault(match.group(1), {})[int(match.group(2))] = path
             else:
                 expected = f"{path.name.removesuffix(self._ending)}_0000{self._ending}"
-                self._problems.append(f"imagesTr/{path.name} has no channel in its name, as in {expected}")
+                problem = f"imagesTr/{path.name} has no channel in its name, as in {expected}"
+                self.problems.append(Unlisted("", problem, "rename the file"))
         self.labels = {path.name.removesuffix(self._ending): path for path in self._in_folder("labelsTr")}
 
     def take(self, listed: dict[str, _ExplicitCase]) -> None:
@@ -162,14 +176,14 @@ class _Files:
         if escaping:
             raise ManifestError("\n".join([f"{self._root / 'dataset.json'}: paths that leave the folder:", *escaping]))
         for name in listed:
-            self._problems += [
-                f"case '{name}': {path.relative_to(self._root)} does not exist"
+            self.problems += [
+                Unlisted(name, f"{path.relative_to(self._root)} does not exist", "restore the file, or unlist the case")
                 for path in (*self.images[name].values(), self.labels[name])
                 if not path.is_file()
             ]
 
     def check(self, channels: int, number: int | None) -> None:
-        """Refuse files that do not agree with each other and with dataset.json.
+        """Note files that do not agree with each other and with dataset.json.
 
         Args:
             channels: how many channels dataset.json names.
@@ -181,30 +195,42 @@ class _Files:
         expected = {0} if one_file else set(range(channels))
         for name in sorted(self.images.keys() | self.labels.keys()):
             if name not in self.images:
-                self._problems.append(f"label without image: labelsTr/{name}{self._ending}")
+                problem = f"label without image: expected imagesTr/{name}_0000{self._ending}"
+                self.problems.append(Unlisted(name, problem, "add the image, or move the label away"))
                 continue
             if name not in self.labels:
-                self._problems.append(f"image without label: expected labelsTr/{name}{self._ending}")
+                problem = f"image without label: expected labelsTr/{name}{self._ending}"
+                self.problems.append(Unlisted(name, problem, "add the label, or move the image away"))
             present = self.images[name].keys()
             missing = [f"{name}_{channel:04d}{self._ending}" for channel in sorted(expected - present)]
             unnamed = [f"{channel:04d}" for channel in sorted(present - expected)]
             if missing:
-                self._problems.append(f"case '{name}': missing channel files {', '.join(missing)}")
+                self.problems.append(Unlisted(name, f"missing channel files {', '.join(missing)}", "add the files"))
             if unnamed:
-                self._problems.append(f"case '{name}': channels {', '.join(unnamed)} are not in 'channel_names'")
+                problem = f"channels {', '.join(unnamed)} are not in 'channel_names'"
+                self.problems.append(Unlisted(name, problem, "add them to 'channel_names', or move the files away"))
         if number is not None and number != len(self.images):
-            self._problems.append(f"'numTraining' is {number}, but {len(self.images)} cases have images")
-        if not self._problems and not self.images:
-            self._problems.append(f"imagesTr and labelsTr hold no file *{self._ending}")
-        if self._problems:
-            head = (
-                f"{self._root}: dataset.json, imagesTr and labelsTr do not agree; add what is missing, or correct it."
+            having = counted(len(self.images), "case has", "cases have")
+            self.problems.append(
+                Unlisted("", f"'numTraining' is {number}, but {having} images", "correct it in dataset.json")
             )
-            raise DataError("\n".join([head, *(f"  {problem}" for problem in self._problems)]))
+        if not self.problems and not self.images:
+            self.problems.append(Unlisted("", f"imagesTr and labelsTr hold no file *{self._ending}", "correct `root`"))
+
+    def usable(self, channel: int) -> list[str]:
+        """The cases whose image and label are there, in order.
+
+        Args:
+            channel: which channel of the image.
+        """
+        pairs = {name: (images.get(channel), self.labels.get(name)) for name, images in self.images.items()}
+        return sorted(
+            name for name, files in pairs.items() if all(file is not None and file.is_file() for file in files)
+        )
 
     def _in_folder(self, name: str) -> list[Path]:
         folder = self._root / name
         if not folder.is_dir():
-            self._problems.append(f"the folder {name} does not exist")
+            self.problems.append(Unlisted("", f"the folder {name} does not exist", "correct `root`"))
             return []
         return sorted(p for p in folder.iterdir() if p.name.endswith(self._ending) and not p.name.startswith("."))

@@ -10,6 +10,7 @@ from typing import Any
 from medsegdist.data.layouts._listing import read_listing
 from medsegdist.data.recognition.found import Found, found_in, words_in
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 LOOKED_FOR = '*.json with a list of {"image": ..., "label": ...} (MONAI datalist)'
 
@@ -57,7 +58,7 @@ def _of_file(path: Path) -> Found | None:
     remarks = []
     if isinstance(entries[0]["image"], list) and len(entries[0]["image"]) > 1:
         layout["channel"] = 0
-        remarks.append(f"channel: 0 is the first of {len(entries[0]['image'])} images of a case")
+        remarks.append(f"channel: 0 is the first of {counted(len(entries[0]['image']), 'image')} of a case")
     words = words_in(content.get("modality"))
     what = f"a MONAI datalist ({path.name}, '{section}')"
     return found_in(content, what=what, layout=layout, channels=words, file=path.name, remarks=remarks)

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from medsegdist.data.recognition.found import Found
+from medsegdist.words import counted
 
 LOOKED_FOR = "DICOM series with SEG or RTSTRUCT objects, whatever the files are called"
 
@@ -36,13 +37,13 @@ def recognize_dicom(folder: Path) -> Found | None:
     names = [[name for number, name in one.names if number or not is_seg] for one in drawings]
     segments: tuple[str, ...] = ()
     if any(len(of_one) != 1 for of_one in names):
-        counted = Counter(name for of_one in names for name in dict.fromkeys(of_one) if name)
-        segments = tuple(name for name, _ in counted.most_common())
+        frequency = Counter(name for of_one in names for name in dict.fromkeys(of_one) if name)
+        segments = tuple(name for name, _ in frequency.most_common())
     kind = "segmentation objects (SEG)" if is_seg else "structure sets (RTSTRUCT)"
     remarks = []
     if seg and rtstruct:
-        other = f"{len(rtstruct)} structure sets" if is_seg else f"{len(seg)} segmentation objects"
-        remarks.append(f"{other} are here as well; `segmentation` says which are read")
+        other = counted(len(rtstruct), "structure set") if is_seg else counted(len(seg), "segmentation object")
+        remarks.append(f"found {other} here as well; `segmentation` says which are read")
     images = [files[0] for uid, files in scanned.images.items() if any(uid in one.series for one in drawings)]
     header = read_header(images[0], []) if images else None
     told = str(header.get("Modality") or "") if header is not None else ""

@@ -8,15 +8,18 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from medsegdist.data.case import Case
 from medsegdist.data.layouts._paths import expand_path, is_picture
+from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.recognition.found import Found
 from medsegdist.data.recognition.recognize import recognize
+from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.words import counted, sentence
 
 if TYPE_CHECKING:
     from medsegdist.data.recognition.looking import Looks
@@ -77,13 +80,15 @@ def examine(given: str, directory: Path | None = None) -> Examined:
     try:
         path = expand_path(given, directory)
     except ValueError as error:
-        raise ManifestError(f"{given}: {error}.") from error
+        raise ManifestError(sentence(f"{given}: {error}")) from error
     found = recognize(path)
     layout = dict(found.layout)
     remarks = list(found.remarks)
     if found.segments:
         layout[segment_key(layout)] = found.segments[0]
-    cases, model = cases_of(layout, path)
+    cases, model, partial = cases_of(layout, path)
+    if partial:
+        remarks.append(partial)
     if pattern := _patients(cases):
         layout["patient_pattern"] = pattern
         remarks.append(
@@ -97,16 +102,19 @@ def examine(given: str, directory: Path | None = None) -> Examined:
         if seen - named:
             remarks.append(f"masks hold {_listed(seen - named)}, which dataset.json does not name; it stays background")
         if named - seen:
-            remarks.append(f"no mask of the {looks.seen} that were read holds {_listed(named - seen)}")
+            remarks.append(
+                f"looked at {looks.seen} of {counted(looks.cases, 'mask')}, none of which holds {_listed(named - seen)}"
+            )
     elif layout["kind"] != "dicom":
         labels = {str(value): (value,) for value in looks.values}
         if not labels:
-            raise DataError(f"{path}: expected masks with foreground, found {looks.seen} masks of 0 only; check them.")
+            looked_at = f"{looks.seen} of {counted(looks.cases, 'mask')}"
+            raise DataError(f"{path}: expected masks with foreground, found 0 only in {looked_at}; check them.")
     return Examined(given, path, found, layout, labels, bool(found.labels), looks, tuple(remarks))
 
 
-def cases_of(layout: dict[str, Any], path: Path) -> tuple[list[Case], Any]:
-    """The cases of a recognized folder, and its layout.
+def cases_of(layout: dict[str, Any], path: Path) -> tuple[list[Case], Any, str]:
+    """The cases of a recognized folder that can be listed, its layout, and a remark if there are others.
 
     Args:
         layout: the keys of the layout, without `root`.
@@ -117,12 +125,23 @@ def cases_of(layout: dict[str, Any], path: Path) -> tuple[list[Case], Any]:
     """
     from medsegdist.data.manifest import Layout
 
+    kinds = {kind.model_fields["kind"].default: kind for kind in get_args(get_args(Layout)[0])}
+    kind = kinds[layout["kind"]]
     try:
-        model = TypeAdapter(Layout).validate_python({**layout, "root": folder_of(path)})
+        model = kind.model_validate({**layout, "root": folder_of(path)})
     except ValidationError as error:
-        told = "; ".join(details["msg"] for details in error.errors())
-        raise DataError(f"{path}: the files cannot be described as a {layout['kind']} layout: {told}.") from error
-    return model.cases(), model
+        told = " ".join(explain(error, kind, "layout"))
+        raise DataError(f"{path}: the files cannot be described as a {layout['kind']} layout: {told}") from error
+    try:
+        return model.cases(), model, ""
+    except PartialListingError as error:
+        if not error.listed:
+            raise
+        first = error.unlisted[0]
+        about = f"{first.case}: " if first.case else ""
+        found = counted(len(error.listed), "case")
+        remark = f"{found} can be used; `medsegdist check` names what cannot, such as {about}{first.problem}"
+        return list(error.listed), model, remark
 
 
 def folder_of(path: Path) -> Path:

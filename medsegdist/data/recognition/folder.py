@@ -54,7 +54,8 @@ def recognize_pairs(folder: Path) -> Found | None:
         return None
     best = max(found, key=lambda one: (one.alone == 0, one.pairs, -one.alone, -len(one.images + one.masks)))
     rest = len(files) - 2 * best.pairs - best.alone
-    remarks = [f"{rest} other images lie here that fit neither pattern"] if rest > 0 else []
+    others = "1 other image lies" if rest == 1 else f"{rest} other images lie"
+    remarks = [f"{others} here that fit neither pattern"] if rest > 0 else []
     return Found(
         what=f"pairs of {best.images} and {best.masks}",
         layout={"kind": "folder", "images": best.images, "masks": best.masks},

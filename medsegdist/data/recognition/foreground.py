@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from medsegdist.data.recognition.examined import Examined, manifest_name
 from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError
+from medsegdist.words import counted
+
+if TYPE_CHECKING:
+    from medsegdist.data.recognition.looking import Looks
 
 EACH, ALL = "each", "all"
 
@@ -80,11 +85,27 @@ def default_choice(examined: Examined) -> Choice:
         return Choice("", None, segments[0], several)
     values = tuple(sorted({value for values in examined.labels.values() for value in values}))
     if not examined.listed:
-        return Choice("", values, None, f"the values in {examined.looks.seen} of {examined.looks.cases} masks")
+        return Choice("", values, None, _seen(examined.looks))
     named = ", ".join(examined.labels)
     if len(examined.labels) == 1:
         return Choice("", values, None, f"{named}, says the listing")
     return Choice("", values, None, f"{named} as one; --foreground each makes a dataset of each")
+
+
+def _seen(looks: Looks) -> str:
+    """Which of the masks that were looked at hold which values."""
+    masks = f"looked at {looks.seen} of {counted(looks.cases, 'mask')}"
+    if looks.seen == looks.cases:
+        masks = "looked at the only mask" if looks.seen == 1 else f"looked at all {looks.cases} masks"
+    held = ["all" if count == looks.seen else str(count) for count in looks.counts]
+    if len(held) > 1 and looks.seen > 1:
+        return f"{masks}: " + ", ".join(
+            f"{value} is in {count}" for value, count in zip(looks.values, held, strict=True)
+        )
+    values = ", ".join(map(str, looks.values))
+    if looks.seen == 1:
+        return f"{masks}, which holds {values}"
+    return f"{masks}, {held[0]} of which {'holds' if held[0] == '1' else 'hold'} {values}"
 
 
 def chosen(examined: Examined, words: str) -> list[Choice]:

@@ -5,6 +5,7 @@ This module imports MONAI.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ class Looks:
         seen: how many were read.
         cases: how many there are.
         values: label values beside 0 that their masks hold, in order.
+        counts: how many of the masks that were read hold each of them.
         low: their least intensity.
         high: their largest intensity.
         whole: whether all intensities are whole numbers.
@@ -41,6 +43,7 @@ class Looks:
     seen: int
     cases: int
     values: tuple[int, ...]
+    counts: tuple[int, ...]
     low: float
     high: float
     whole: bool
@@ -62,13 +65,13 @@ def look_at(layout: Any, cases: Sequence[Case]) -> Looks:
     count = min(len(cases), _PICTURES if pictures else _VOLUMES)
     places = np.unique(np.linspace(0, len(cases) - 1, count).round().astype(int))
     loader, troubles = layout.loader(), []
-    values: set[int] = set()
+    counts: Counter[int] = Counter()
     lows, highs, whole, sizes = [], [], True, []
     for place in places:
         case = cases[place]
         try:
             item = loader(case.as_item())
-            values |= _values(np.asarray(item["label"]), case.id)
+            counts.update(_values(np.asarray(item["label"]), case.id))
         except DataError as error:
             troubles.append(DataError(f"case '{case.id}': {error}"))
             continue
@@ -79,7 +82,18 @@ def look_at(layout: Any, cases: Sequence[Case]) -> Looks:
         sizes.append(_size(item["image"]))
     if not sizes:
         raise troubles[0]
-    return Looks(len(sizes), len(cases), tuple(sorted(values)), min(lows), max(highs), whole, tuple(sizes), pictures)
+    values = tuple(sorted(counts))
+    return Looks(
+        seen=len(sizes),
+        cases=len(cases),
+        values=values,
+        counts=tuple(counts[value] for value in values),
+        low=min(lows),
+        high=max(highs),
+        whole=whole,
+        sizes=tuple(sizes),
+        pictures=pictures,
+    )
 
 
 def _values(mask: np.ndarray, case_id: str) -> set[int]:

@@ -55,7 +55,7 @@ def propose(examined: Examined, choice: Choice, modality: str | None = None) -> 
     if choice.segment is not None:
         layout[segment_key(layout)] = choice.segment
         if choice.segment != examined.layout[segment_key(layout)]:
-            cases, model = cases_of(layout, examined.path)
+            cases, model, _ = cases_of(layout, examined.path)
             looks = look_at(model, cases)
     told, reason = (modality, "as you said") if modality else modality_with_reason(examined)
     window, why = window_of(told, looks)
@@ -107,10 +107,10 @@ def window_of(modality: str, looks: Looks) -> tuple[tuple[float, float] | None, 
         return (0, 255), "the whole range of 8-bit pictures"
     seen = f"from {looks.low:g} to {looks.high:g}"
     if modality != "CT":
-        return None, f"none: percentiles of each image ({seen} in those read)"
+        return None, f"percentiles of each image ({seen} in those read)"
     if looks.low >= 0:
         return None, f"no value below 0 ({seen}) is hardly HU: if 1024 was added, write window: [24, 1424]"
-    return None, f"none: HU ({seen}), cut to ct_window"
+    return None, f"HU ({seen}), cut to ct_window"
 
 
 def grid_of(sizes: Sequence[tuple[int, ...]], dimensions: int) -> tuple[tuple[int, ...], str]:

@@ -12,6 +12,7 @@ from medsegdist.data.problems import printable
 from medsegdist.data.recognition import datalist, decathlon, dicom, folder, nnunet
 from medsegdist.data.recognition.found import Found
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 _FAMILIES: tuple[tuple[str, Callable[[Path], Found | None]], ...] = (
     (decathlon.LOOKED_FOR, decathlon.recognize_decathlon),
@@ -57,7 +58,7 @@ def _contents(root: Path) -> str:
     parts = [f"{count} {ending}" for ending, count in files.most_common(_NAMED)]
     if folders:
         more = ", ..." if len(folders) > _NAMED else ""
-        count = "1 folder" if len(folders) == 1 else f"{len(folders)} folders"
+        count = counted(len(folders), "folder")
         parts.append(f"{count} ({', '.join(folders[:_NAMED])}{more})")
     return ", ".join(parts) or "nothing"
 

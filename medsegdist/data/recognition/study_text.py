@@ -16,6 +16,7 @@ from medsegdist.data.problems import printable
 from medsegdist.data.recognition.proposal import Proposal
 from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import ManifestError
+from medsegdist.words import counted
 
 
 def study_text(
@@ -91,7 +92,7 @@ def check_text(text: str, file: Path) -> None:
 
 def _dataset(proposal: Proposal, root: str) -> list[str]:
     examined, reasons = proposal.examined, proposal.reasons
-    lines = [f"  # {_comment(examined.found.what)}: {examined.looks.cases} cases"]
+    lines = [f"  # {_comment(examined.found.what)}: {counted(examined.looks.cases, 'case')}"]
     lines += [f"  # {_comment(remark)}" for remark in examined.remarks]
     lines += [f"  - name: {_flow(proposal.name)}"]
     if examined.found.description:
@@ -100,7 +101,7 @@ def _dataset(proposal: Proposal, root: str) -> list[str]:
         lines.append(_entry("license", examined.found.license[:200], indent=4))
     lines.append(_entry("modality", proposal.modality, reasons["modality"], indent=4))
     if proposal.window is None:
-        lines.append(f"    # window: {_comment(reasons['window'])}")
+        lines.append(f"    # no window: {_comment(reasons['window'])}")
     else:
         lines.append(_entry("window", [_short(bound) for bound in proposal.window], reasons["window"], indent=4))
     layout: Mapping[str, Any] = {"kind": proposal.layout["kind"], "root": root, **proposal.layout}

@@ -23,7 +23,7 @@ from tests.data.making_dicom import rectangle, stack, stored_values, structure_s
 
 
 def looks(low=0.0, high=255.0, whole=True, pictures=True):
-    return Looks(3, 3, (1,), low, high, whole, ((10, 12),), pictures)
+    return Looks(3, 3, (1,), (3,), low, high, whole, ((10, 12),), pictures)
 
 
 def named_task(root, values=(1, 2)):
@@ -46,12 +46,12 @@ def test_named_labels_are_one_foreground_or_one_each(tmp_path):
 def test_labels_without_names_are_those_in_the_masks(tmp_path):
     examined = examine(str(write_task(tmp_path / "task", values=(1, 3))))
     assert default_choice(examined).values == (1, 3)
-    assert default_choice(examined).reason == "the values in 3 of 3 masks"
+    assert default_choice(examined).reason == "looked at all 3 masks: 1 is in all, 3 is in all"
     assert [one.values for one in chosen(examined, "each")] == [(1,), (3,)]
 
 
 def test_what_listing_and_masks_do_not_share_is_told(tmp_path):
-    assert "no mask of the 3 that were read holds 2" in named_task(tmp_path / "a", values=(1,)).remarks
+    assert "looked at 3 of 3 masks, none of which holds 2" in named_task(tmp_path / "a", values=(1,)).remarks
     told = "masks hold 3, which dataset.json does not name; it stays background"
     assert told in named_task(tmp_path / "b", values=(1, 2, 3)).remarks
 
@@ -169,7 +169,7 @@ def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
             np.arange(120, dtype=np.uint8).reshape(10, 12),
             "at most 64 label values, found 120; if JPEG blurred its edges",
         ),
-        (np.zeros((10, 12), dtype=np.uint8), "expected masks with foreground, found 1 masks of 0 only"),
+        (np.zeros((10, 12), dtype=np.uint8), "expected masks with foreground, found 0 only in 1 of 1 mask"),
     ],
 )
 def test_masks_that_hold_no_labels_are_told(tmp_path, mask, message):

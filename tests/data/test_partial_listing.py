@@ -1,0 +1,180 @@
+"""Cases that cannot be listed are problems of their own, and hide none of the others."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from medsegdist.data.checking import check_dataset
+from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.layouts.datalist import DatalistLayout
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.layouts.nnunet import NnunetLayout
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.partial_listing import PartialListingError
+from medsegdist.errors import DataError
+from tests.data.making import PREPROCESSING, labels, pictures_manifest, voxels, write_pictures, write_task, write_volume
+from tests.data.test_nnunet import write_raw
+
+DEPTHS = pytest.mark.parametrize("full", [False, True])
+
+
+def manifest_of(layout):
+    return DatasetManifest(name="tiny", modality="MR", layout=layout)
+
+
+def found_in(manifest, *, full):
+    problems = check_dataset(manifest, PREPROCESSING, full=full)
+    assert {problem.severity for problem in problems} == {"error"}
+    return [(problem.case, problem.problem, problem.remedy, problem.total) for problem in problems]
+
+
+@DEPTHS
+def test_unpaired_pictures_hide_no_damaged_one(tmp_path, full):
+    write_pictures(tmp_path, ("a", "b", "c", "d", "e"))
+    for gone in ("images/a", "masks/c", "masks/d"):
+        (tmp_path / f"{gone}.png").unlink()
+    (tmp_path / "images" / "e.png").write_bytes(b"no picture")
+    *unpaired, damaged = found_in(pictures_manifest(tmp_path), full=full)
+    assert unpaired == [
+        ("c", "the image has no mask 'masks/*.png'", "add the mask, or move the image away", 5),
+        ("d", "the image has no mask 'masks/*.png'", "add the mask, or move the image away", 5),
+        ("a", "the mask has no image 'images/*.png'", "add the image, or move the mask away", 5),
+    ]
+    assert damaged[0] == "e"
+    assert "the file cannot be read" in damaged[1]
+
+
+@DEPTHS
+def test_nothing_paired_is_all_that_is_told(tmp_path, full):
+    write_pictures(tmp_path)
+    for name in "ab":
+        (tmp_path / "masks" / f"{name}.png").rename(tmp_path / "masks" / f"{name}_seg.png")
+    found = found_in(pictures_manifest(tmp_path), full=full)
+    assert [(case, total) for case, _, _, total in found] == [("a", 4), ("b", 4), ("a_seg", 4), ("b_seg", 4)]
+
+
+@DEPTHS
+@pytest.mark.parametrize(("key", "other"), [("images", "masks"), ("masks", "images")])
+def test_a_pattern_that_fits_no_file_is_told_once(tmp_path, full, key, other):
+    write_pictures(tmp_path)
+    manifest = pictures_manifest(tmp_path)
+    layout = manifest.layout.model_copy(update={key: f"{key}/*.jpg"})
+    (problem,) = check_dataset(manifest.model_copy(update={"layout": layout}), PREPROCESSING, full=full)
+    assert str(problem) == (
+        f"all cases: {tmp_path} holds 2 files '{other}/*.png' but none '{key}/*.jpg'; mend the pattern `{key}`, or add "
+        "the files."
+    )
+
+
+def test_an_error_names_twenty_unpaired_files_of_many(tmp_path):
+    write_pictures(tmp_path, tuple(f"{k:02d}" for k in range(26)))
+    layout = FolderLayout(root=tmp_path, images="images/*.png", masks="masks/*.png")
+    for k in range(1, 26):
+        (tmp_path / "masks" / f"{k:02d}.png").unlink()
+    with pytest.raises(DataError, match="but 25 files have no partner") as caught:
+        layout.cases()
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 22
+    assert lines[-1] == "  and 5 more; `medsegdist check` lists all by --json"
+    for k in range(2, 26):
+        (tmp_path / "images" / f"{k:02d}.png").unlink()
+    with pytest.raises(DataError, match="but 1 file has no partner"):
+        layout.cases()
+
+
+@DEPTHS
+def test_a_patient_pattern_that_misses_some(tmp_path, full):
+    write_pictures(tmp_path, ("p1_a", "p2_a", "q"))
+    (tmp_path / "masks" / "p2_a.png").unlink()
+    manifest = pictures_manifest(tmp_path)
+    layout = manifest.layout.model_copy(update={"patient_pattern": r"^(p\d)"})
+    assert found_in(manifest.model_copy(update={"layout": layout}), full=full) == [
+        ("p2_a", "the image has no mask 'masks/*.png'", "add the mask, or move the image away", 3),
+        (
+            "q",
+            r"patient_pattern '^(p\d)' finds no patient in the case's name",
+            "mend the pattern, or leave it out to make every case a patient of its own",
+            3,
+        ),
+    ]
+
+
+@DEPTHS
+@pytest.mark.parametrize("kind", ["decathlon", "datalist"])
+def test_entries_that_cannot_be_used(tmp_path, kind, full):
+    write_task(tmp_path, ("a", "b", "c"))
+    path = tmp_path / "dataset.json"
+    content = json.loads(path.read_text())
+    content["training"] += [content["training"][0], {"image": "./imagesTr/d.nii.gz"}]
+    path.write_text(json.dumps(content))
+    (tmp_path / "imagesTr" / "b.nii.gz").unlink()
+    layout = (
+        DecathlonLayout(root=tmp_path) if kind == "decathlon" else DatalistLayout(root=tmp_path, file="dataset.json")
+    )
+    entry, doubled, missing = found_in(manifest_of(layout), full=full)
+    assert entry[0] == "entry 4"
+    assert entry[2] == "mend the entry, or take it out of the list"
+    assert doubled[:3] == ("a", "the image is listed more than once", "list each once")
+    assert missing[0] == "b"
+    assert "the file does not exist" in missing[1]
+    with pytest.raises(PartialListingError, match=r"listed more than once: a; list each once\.$") as caught:
+        layout.cases()
+    assert [case.id for case in caught.value.listed] == ["a", "b", "c"]
+
+
+@DEPTHS
+def test_nnunet_files_that_do_not_agree(tmp_path, full):
+    write_raw(tmp_path, ("a", "b", "c", "d"))
+    (tmp_path / "imagesTr" / "a_0001.nii.gz").unlink()
+    (tmp_path / "labelsTr" / "b.nii.gz").unlink()
+    write_volume(tmp_path / "labelsTr" / "d.nii.gz", labels()[:, :, :3])
+    problems = check_dataset(manifest_of(NnunetLayout(root=tmp_path)), PREPROCESSING, full=full)
+    assert [(problem.case, problem.problem) for problem in problems if problem.case != "d"] == [
+        ("a", "missing channel files a_0001.nii.gz"),
+        ("b", "image without label: expected labelsTr/b.nii.gz"),
+    ]
+    (shape,) = [problem for problem in problems if problem.case == "d"]
+    assert "expected the same shape, found (12, 10, 4) and (12, 10, 3)" in shape.problem
+
+
+def test_a_dataset_with_unlisted_cases_is_still_refused(tmp_path):
+    write_pictures(tmp_path, ("a", "b", "c"))
+    (tmp_path / "masks" / "a.png").unlink()
+    with pytest.raises(DataError, match="1 file has no partner"):
+        load_dataset_samples(pictures_manifest(tmp_path), PREPROCESSING)
+
+
+def test_shapes_are_those_that_nibabel_shows(tmp_path):
+    root = write_task(tmp_path)
+    path = root / "labelsTr" / "p1_b.nii.gz"
+    # The same mask with its first two axes stored in the other order is no other shape.
+    image = nib.load(path)
+    turned = nib.Nifti1Image(np.asarray(image.dataobj).swapaxes(0, 1), image.affine[:, [1, 0, 2, 3]])
+    nib.save(turned, path)
+    manifest = manifest_of(DecathlonLayout(root=root))
+    assert check_dataset(manifest, PREPROCESSING) == []
+    # Turned without its affine it is.
+    write_volume(path, labels().swapaxes(0, 1))
+    for full in (False, True):
+        (problem,) = check_dataset(manifest, PREPROCESSING, full=full)
+        shapes = [nib.load(root / folder / "p1_b.nii.gz").shape for folder in ("imagesTr", "labelsTr")]
+        assert f"expected the same shape, found {shapes[0]} and {shapes[1]}" in problem.problem
+    # And so is one of equal numbers along other axes.
+    write_volume(root / "imagesTr" / "p1_b.nii.gz", voxels(0).swapaxes(0, 1))
+    nib.save(nib.Nifti1Image(labels().swapaxes(0, 1), image.affine[:, [1, 0, 2, 3]]), path)
+    (problem,) = check_dataset(manifest, PREPROCESSING)
+    assert "found (10, 12, 4) and (10, 12, 4), which lie along other axes of the patient" in problem.problem
+
+
+def test_problems_of_all_cases_have_their_number(tmp_path):
+    write_pictures(tmp_path, tuple("abcdef"))
+    for name in "abc":
+        (tmp_path / "masks" / f"{name}.png").write_bytes(b"no picture")
+    found = check_dataset(pictures_manifest(tmp_path), PREPROCESSING, full=False)
+    assert Counter(problem.total for problem in found) == {6: 3}
