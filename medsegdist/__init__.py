@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medsegdist.data.collect import collect, collect_classes
     from medsegdist.data.dataset import load_class_samples, load_dataset_samples, make_dataset
-    from medsegdist.data.manifest import DatasetManifest, Study, load_dataset, load_study
+    from medsegdist.data.manifest import DatasetManifest, load_dataset
     from medsegdist.data.multiclass import MulticlassSamples
     from medsegdist.data.preprocessing import Preprocessing
     from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.data.study import Study, load_study
     from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.class_matching import ClassMatching, match_classes
     from medsegdist.distance.dataset_distance import DatasetDistance, Distance
@@ -121,10 +122,11 @@ __all__ = [
 _NAMES_OF_MODULE = {
     "medsegdist.data.collect": ("collect", "collect_classes"),
     "medsegdist.data.dataset": ("load_class_samples", "load_dataset_samples", "make_dataset"),
-    "medsegdist.data.manifest": ("DatasetManifest", "Study", "load_dataset", "load_study"),
+    "medsegdist.data.manifest": ("DatasetManifest", "load_dataset"),
     "medsegdist.data.multiclass": ("MulticlassSamples",),
     "medsegdist.data.preprocessing": ("Preprocessing",),
     "medsegdist.data.samples": ("SegmentationSamples",),
+    "medsegdist.data.study": ("Study", "load_study"),
     "medsegdist.distance.bootstrap": ("Bootstrap",),
     "medsegdist.distance.class_matching": ("ClassMatching", "match_classes"),
     "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance"),

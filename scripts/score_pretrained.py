@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d, binary_cross_entropy_with_logits
 
 from medsegdist.data.dataset import load_dataset_samples
-from medsegdist.data.manifest import Study, load_study
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.study import Study, load_study
 from medsegdist.distance.segment_features import segment_features
 from medsegdist.files import written_whole
 from medsegdist.transfer.batches import NetworkInputs

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from medsegdist.data.dataset import load_dataset_samples
-from medsegdist.data.manifest import load_study
+from medsegdist.data.study import load_study
 from medsegdist.distance.characteristics import CHARACTERISTICS
 from tests.test_cli import run
 from tests.transfer.making_pairs import write_csv

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.commands import init as command
-from medsegdist.data.manifest import load_study
+from medsegdist.data.study import load_study
 from tests.data.making import write_pictures, write_task
 from tests.test_cli import run, write_dataset
 

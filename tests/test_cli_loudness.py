@@ -16,8 +16,8 @@ from medsegdist.cli import app
 from medsegdist.commands.completion import METHODS, method_names
 from medsegdist.commands.schema import SCHEMA_FILE
 from medsegdist.data.download import fetch_decathlon
-from medsegdist.data.manifest import load_study
 from medsegdist.data.schema import dataset_schema, study_schema
+from medsegdist.data.study import load_study
 from medsegdist.data.yaml_errors import nearest
 from medsegdist.distance.mask_metrics import all_metrics
 from medsegdist.errors import ManifestError

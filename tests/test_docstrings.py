@@ -44,6 +44,7 @@ NAMED_MODULES = (
     "medsegdist.data.layouts.folder",
     "medsegdist.data.manifest",
     "medsegdist.data.recognition.recognize",
+    "medsegdist.data.study",
     "medsegdist.data.transfer_options",
     "medsegdist.distance.feature_scale",
     "medsegdist.distance.mask_metrics.mask_metric",

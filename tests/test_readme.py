@@ -22,7 +22,8 @@ from typing import Any
 import pytest
 import yaml
 
-from medsegdist.data.manifest import Study, load_dataset, load_study
+from medsegdist.data.manifest import load_dataset
+from medsegdist.data.study import Study, load_study
 from tests import readme
 from tests.data.making import write_pictures
 from tests.readme import Block

@@ -10,8 +10,9 @@ from medsegdist.cards.making import Making, differences
 from medsegdist.cards.ranking import CARD_METHODS
 from medsegdist.data.card_content import MAKING
 from medsegdist.data.layouts.card import CardLayout
-from medsegdist.data.manifest import DatasetManifest, Study
+from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, problem_of
+from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError, MedSegDistError, PreprocessingMismatchError
 
 

@@ -38,7 +38,7 @@ def export_auto3dseg(
     """
     from medsegdist.data.auto3dseg import INPUT
     from medsegdist.data.auto3dseg import export_auto3dseg as export
-    from medsegdist.data.manifest import load_study
+    from medsegdist.data.study import load_study
     from medsegdist.errors import ManifestError
 
     with reported_errors():

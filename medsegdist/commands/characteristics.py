@@ -41,7 +41,7 @@ def characteristics(
 
     characteristic_distances.csv holds the differences between datasets, for `medsegdist agreement`.
     """
-    from medsegdist.data.manifest import load_study
+    from medsegdist.data.study import load_study
     from medsegdist.distance.characteristics import characterize
     from medsegdist.transfer.characteristic_agreement import correlate_characteristics
     from medsegdist.transfer.records import read_gains

@@ -35,7 +35,7 @@ def check(
     from medsegdist.cards.of_study import card_problems
     from medsegdist.data.checking import check_study
     from medsegdist.data.grouping import grouped
-    from medsegdist.data.manifest import load_study
+    from medsegdist.data.study import load_study
     from medsegdist.report.tables import problem_table
 
     with reported_errors():

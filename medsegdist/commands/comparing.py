@@ -23,8 +23,8 @@ from medsegdist.words import sentence
 
 if TYPE_CHECKING:
     from medsegdist.data.case_tally import CaseTally
-    from medsegdist.data.manifest import Study
     from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.data.study import Study
     from medsegdist.distance.dataset_distance import DatasetDistance
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.distance.strongest import MatchedPair
@@ -40,7 +40,7 @@ def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: b
         report: leaves report.html.
         as_json: prints JSON instead of tables.
     """
-    from medsegdist.data.manifest import load_study
+    from medsegdist.data.study import load_study
 
     if comparison.replicates == 1:
         raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 draws of patients, found 1.")

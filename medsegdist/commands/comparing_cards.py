@@ -13,7 +13,7 @@ from medsegdist.errors import MedSegDistError
 
 if TYPE_CHECKING:
     from medsegdist.cards.card import Card
-    from medsegdist.data.manifest import Study
+    from medsegdist.data.study import Study
     from medsegdist.distance.distance_table import DistanceTable
 
 

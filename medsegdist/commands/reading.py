@@ -13,8 +13,8 @@ from medsegdist.commands.console import bar
 
 if TYPE_CHECKING:
     from medsegdist.data.case_tally import CaseTally
-    from medsegdist.data.manifest import Study
     from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.data.study import Study
 
 
 def read_samples(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from medsegdist.data.manifest import Study
+    from medsegdist.data.study import Study
     from medsegdist.transfer.study import TransferResult, TransferStudy
 
 
@@ -62,7 +62,7 @@ def transfer(
         report: leaves report.html.
         as_json: prints JSON instead of tables.
     """
-    from medsegdist.data.manifest import load_study
+    from medsegdist.data.study import load_study
     from medsegdist.report.transfer_record import FILE_NAME, record_transfer
     from medsegdist.transfer.study import run_study
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medsegdist.data.distance_options import DistanceOptions
-from medsegdist.data.manifest import Study
 from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.study import Study
 from medsegdist.data.study_or_dataset import refuse_dataset
 from medsegdist.data.yaml_errors import explain, nearest, read_yaml
 from medsegdist.errors import ManifestError

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from medsegdist.data.manifest import DatasetManifest, Study
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.study import Study
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # As in a docstring's "Args:": a name, a colon, and lines that are indented further.

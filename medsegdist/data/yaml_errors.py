@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from medsegdist.data.layouts._paths import DIRECTORY
 from medsegdist.data.yaml_words import expected_and_found, found_value
 from medsegdist.errors import ManifestError
 from medsegdist.words import sentence
@@ -21,6 +22,7 @@ if typing.TYPE_CHECKING:
 
 
 _MOST_VALUES = 100_000
+_Model = typing.TypeVar("_Model", bound=BaseModel)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -209,3 +211,21 @@ def as_mapping(value: object, file: Path, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ManifestError(f"{file}: {place}: expected a mapping of keys to values, found {found_value(value)}.")
     return value
+
+
+def validated(model: type[_Model], content: Mapping[str, Any], file: Path, prefix: Sequence[str | int] = ()) -> _Model:
+    """What a mapping of a YAML file describes.
+
+    Args:
+        model: what it is meant to be.
+        content: the mapping; relative folders in it are relative to the file.
+        file: where it stands.
+        prefix: where in the file.
+
+    Raises:
+        ManifestError: something in it is wrong; every problem is listed with its place.
+    """
+    try:
+        return model.model_validate(content, context={DIRECTORY: file.parent})
+    except ValidationError as error:
+        raise ManifestError("\n".join(explain(error, model, file, prefix))) from error

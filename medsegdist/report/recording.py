@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from medsegdist.data.case_tally import CaseTally
-from medsegdist.data.manifest import Study
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.study import Study
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance

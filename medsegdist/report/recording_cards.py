@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from medsegdist.cards.card import Card
-from medsegdist.data.manifest import Study
+from medsegdist.data.study import Study
 from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.mask_metrics import all_metrics
 from medsegdist.distance.mask_metrics.options import with_options

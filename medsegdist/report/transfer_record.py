@@ -13,7 +13,7 @@ from medsegdist.transfer.records import UNDEFINED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from medsegdist.data.manifest import Study
+    from medsegdist.data.study import Study
     from medsegdist.transfer.study import TransferResult
 
 FILE_NAME = "transfer.json"

@@ -18,7 +18,8 @@ from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.study import Study
 from tests.data.making import (
     AFFINE,
     PREPROCESSING,

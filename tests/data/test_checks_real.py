@@ -16,7 +16,8 @@ from medsegdist.data.layouts._volume_reading import read_volume, read_volume_hea
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_study
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.study import load_study
 
 pytestmark = pytest.mark.realdata
 

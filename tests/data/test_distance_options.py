@@ -7,7 +7,7 @@ import yaml
 
 from medsegdist.data import distance_options
 from medsegdist.data.distance_options import DistanceOptions
-from medsegdist.data.manifest import load_study
+from medsegdist.data.study import load_study
 from medsegdist.distance.class_choice import CLASS_RULES
 from medsegdist.distance.component_choice import COMPONENT_RULES
 from medsegdist.distance.covariance_types import COVARIANCE_TYPES

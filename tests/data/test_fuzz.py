@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
-from medsegdist.data.manifest import load_dataset, load_study
+from medsegdist.data.manifest import load_dataset
+from medsegdist.data.study import load_study
 from medsegdist.errors import MedSegDistError
 
 DATASET = {

@@ -10,8 +10,9 @@ from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing, Study, load_dataset, load_study
+from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
 from medsegdist.data.preparation import load_preparation
+from medsegdist.data.study import Study, load_study
 from medsegdist.data.yaml_errors import read_yaml
 from medsegdist.errors import ManifestError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from medsegdist.data.manifest import load_study
 from medsegdist.data.preparation import load_preparation
+from medsegdist.data.study import load_study
 from medsegdist.errors import ManifestError
 
 

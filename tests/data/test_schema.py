@@ -8,8 +8,9 @@ import re
 import pytest
 import yaml
 
-from medsegdist.data.manifest import DatasetManifest, Study, load_study
+from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.schema import dataset_schema, study_schema
+from medsegdist.data.study import Study, load_study
 from medsegdist.errors import ManifestError
 
 STUDY, DATASET = study_schema(), dataset_schema()

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from medsegdist.data.manifest import load_study
+from medsegdist.data.study import load_study
 from medsegdist.data.transfer_options import DeepLabOptions, TransferOptions, UNetOptions
 from medsegdist.errors import ManifestError
 

@@ -8,8 +8,8 @@ from datetime import date
 import pytest
 from pydantic import ValidationError
 
-from medsegdist.data.manifest import Study
 from medsegdist.data.schema import _models_in
+from medsegdist.data.study import Study
 from medsegdist.data.yaml_errors import explain
 from medsegdist.data.yaml_words import found_value
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import combinations
 from pathlib import Path
 
-from medsegdist.data.manifest import Study
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.study import Study
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.distance_table import DistanceTable

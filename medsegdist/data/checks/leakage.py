@@ -8,8 +8,8 @@ from itertools import combinations
 from medsegdist.data.checks.duplicates import common_images
 from medsegdist.data.checks.facts import DatasetFacts
 from medsegdist.data.checks.patients import common_patients
-from medsegdist.data.manifest import Study
 from medsegdist.data.problems import Problem, Severity
+from medsegdist.data.study import Study
 from medsegdist.words import counted
 
 _NAMED = 3

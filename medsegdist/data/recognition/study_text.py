@@ -11,9 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from medsegdist.data.layouts._paths import DIRECTORY
-from medsegdist.data.manifest import Study
 from medsegdist.data.problems import printable
 from medsegdist.data.recognition.proposal import Proposal
+from medsegdist.data.study import Study
 from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import ManifestError
 from medsegdist.words import counted
