@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from medsegdist.commands.console import bar, progress_bars
 from medsegdist.commands.reading import read_samples
 from medsegdist.commands.report import leave_report
+from medsegdist.commands.transfer_bundles import write_bundles
+from medsegdist.commands.transfer_plan import show_plan
 from medsegdist.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -88,9 +86,9 @@ def transfer(
                     include_not_converged=include_not_converged,
                 )
     if dry_run:
-        _show_plan(study, described, devices, as_json)
+        show_plan(study, described, devices, as_json=as_json)
         return
-    bundles = _bundles(study, result, described, chosen, out) if bundle else {}
+    bundles = write_bundles(study, result, described, chosen, out / "bundles") if bundle else {}
     record_transfer(described, chosen, result, device).save(out / FILE_NAME)
     unwritten = [target for target in chosen if target not in bundles] if bundle else []
     _show(result, chosen, out, study.options.dice_floor, bundles, unwritten, as_json)
@@ -150,97 +148,6 @@ def _devices(workers: int | None, device: str) -> tuple[str, ...]:
     from medsegdist.transfer.devices import worker_devices
 
     return worker_devices(device, workers, cuda_devices=torch.cuda.device_count(), cores=available_cores())
-
-
-def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], as_json: bool) -> None:
-    from medsegdist.data.store import load_samples
-    from medsegdist.transfer.cost import estimated_seconds, seconds_per_step
-
-    to_do = [run for run in study.runs if not study.is_done(run)]
-    sizes = [len(load_samples(directory)) for directory in study.data.values()]
-    validation = ceil(max(sizes) * study.options.validation_fraction)
-    pace = seconds_per_step(study.runs[0].recipe, described.preprocessing.grid, devices[0])
-    seconds = estimated_seconds(to_do, pace, validation) / len(devices)
-    kinds = Counter(run.kind for run in study.runs)
-    left = Counter(run.kind for run in to_do)
-    if as_json:
-        plan = [
-            {
-                "run": run.key,
-                "kind": run.kind,
-                "source": run.source,
-                "target": run.target,
-                "seed": run.seed,
-                "steps": run.recipe.steps,
-                "done": study.is_done(run),
-            }
-            for run in study.runs
-        ]
-        cost = {"seconds_per_step": pace, "workers": len(devices), "seconds": seconds}
-        typer.echo(json.dumps({"study": described.name, "runs": plan, "estimate": cost}, indent=2))
-        return
-    table = Table("Runs", title=f"Plan of {escape(described.name)}", title_justify="left")
-    for column in ("all", "to do", "steps to do"):
-        table.add_column(column, justify="right")
-    for kind, count in kinds.items():
-        steps = sum(run.recipe.steps for run in to_do if run.kind == kind)
-        table.add_row(kind.replace("_", "-"), str(count), str(left[kind]), f"{steps:,}")
-    console = Console()
-    console.print(table)
-    if not to_do:
-        console.print("Nothing is to do: every run has ended.")
-        return
-    where = ", ".join(dict.fromkeys(devices))
-    console.print(
-        f"About {_duration(seconds)} on {where} with {len(devices)} at a time, at {1000 * pace:.0f} ms a step as "
-        "measured now. Trainings that collapse are repeated, and take as long again."
-    )
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    if minutes < 2:
-        return f"{max(1, ceil(seconds))} seconds"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
-
-
-def _bundles(
-    study: TransferStudy, result: TransferResult, described: Study, targets: Sequence[str], out: Path
-) -> dict[str, Path]:
-    """The bundle of each target that has a best source."""
-    from medsegdist.transfer.bundle import BundleContent, export_bundle
-    from medsegdist.transfer.winners import winning_pretraining
-
-    written: dict[str, Path] = {}
-    # Of all datasets, so that a name does not depend on which targets are asked for.
-    names = bundle_names(dataset.name for dataset in described.datasets)
-    for target in targets:
-        run = winning_pretraining(study, result.gains, target)
-        outcome = None if run is None else study.journal.outcome(run.key)
-        if run is None or outcome is None:
-            continue
-        source = described.dataset(run.source or "")
-        said = f"Pre-trained on {source.name} by medsegdist, to be fine-tuned on {target}."
-        license_of_data = f" License of the training data, as its origin states it: {source.license}."
-        content = BundleContent(
-            name=source.name,
-            description=said + (license_of_data if source.license else ""),
-            modality=source.modality,
-            grid=described.preprocessing.grid,
-            preprocessing=described.preprocessing.model_dump(mode="json"),
-            dice=float(outcome["validation_dice"]),
-        )
-        directory = out / "bundles" / names[target]
-        export_bundle(study.assignment(run, "cpu").weights(run.key), run.recipe, content, directory)
-        written[target] = directory
-    return written
-
-
-def bundle_names(datasets: Iterable[str]) -> dict[str, str]:
-    """The name of each dataset's folder in OUT/bundles."""
-    from medsegdist.report.file_names import distinct
-
-    return distinct({name: re.sub(r"[^A-Za-z0-9._-]+", "_", name) for name in datasets})
 
 
 def _show(
