@@ -68,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         one.name: summarize_samples(
             one,
             modality=manifest.modality,
+            simulated=bool(manifest.simulated),
             preprocessing=study.preprocessing,
             fit=study.distance,
             min_patients=1,

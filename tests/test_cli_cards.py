@@ -137,6 +137,23 @@ def test_several_targets_and_names_that_the_study_gives(place, study, tmp_path):
     assert pairs == {(a, b) for a in ("target", "near", "elsewhere") for b in ("target", "near") if a != b}
 
 
+def test_a_card_says_whether_its_dataset_is_simulated(place, study, tmp_path):
+    described = yaml.safe_load((place / "far.yaml").read_text())
+    described["layout"]["root"] = str(place / "far")
+    (tmp_path / "far.yaml").write_text(yaml.safe_dump({**described, "simulated": "all of it"}))
+    card = tmp_path / "far.json"
+    run("summarize", tmp_path / "far.yaml", "--like", place / "like.yaml", "-o", card, "--min-patients", 3)
+    named = {"name": "elsewhere", "modality": "CT", "layout": {"kind": "card", "file": str(card)}}
+    said = rank(study("target", str(card), named, "near"), "--method", "gmm2d").stdout
+    told = "in whole or in part, as its card says"
+    for name in ("far", "elsewhere"):
+        assert f"{name}: {told}" in said
+    assert f"near: {told}" not in said
+    record = json.loads((tmp_path / "out" / "study.json").read_text())
+    simulated = {one["name"]: one["simulated"] for one in record["datasets"]}
+    assert simulated == {"target": "", "far": told, "elsewhere": told, "near": ""}
+
+
 def test_a_card_that_is_not_compared_leaves_the_ranking_as_it_is(study, tmp_path):
     datasets = study("target.yaml", "near.yaml", "far", sources=["near"])
     shown = run("rank", datasets, "--method", "gmm2d", "--out", tmp_path / "out")
@@ -288,13 +305,14 @@ def test_check_tells_of_broken_cards_and_goes_on_with_the_rest(place, study, tmp
     (tmp_path / "near" / "images" / "case0.nii.gz").write_bytes(b"")
     problems = {one["dataset"]: one for one in json.loads(run("check", whole, "--json", status=1).stdout)}
     assert set(problems) == {"near", "far", "gone", "MR"}
-    assert "patients: input should be greater than 0" in problems["far"]["problem"]
+    assert "patients: expected a number greater than 0, found -1" in problems["far"]["problem"]
     assert "found none that can be read" in problems["gone"]["problem"]
     assert MAKING in problems["gone"]["remedy"] + problems["gone"]["problem"]
     assert "expected the modality 'CT' of its card" in problems["MR"]["problem"]
     assert problems["near"]["case"] == "case0"
     assert (
-        "in the headers of 2 datasets and in 1 card." in run("check", study("target.yaml", "near.yaml", "far")).stdout
+        "in headers and first masks of 2 datasets and in 1 card."
+        in run("check", study("target.yaml", "near.yaml", "far")).stdout
     )
 
 

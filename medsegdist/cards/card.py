@@ -169,6 +169,7 @@ class Card(_Part):
         format: the version of this format.
         name: the dataset's name.
         modality: as in its manifest.
+        simulated: whether something of it is simulated.
         preprocessing: fingerprint of how the samples were prepared; with the grid it makes the projection.
         prepared: the options behind the fingerprint, to say what differs where it does; None where they are not known.
         grid: (rows, columns) or (slices, rows, columns) of a sample.
@@ -188,6 +189,7 @@ class Card(_Part):
     format: Literal["medsegdist card 1"]
     name: Annotated[str, Field(pattern=r"^\w[\w .+()-]*$", max_length=80)]
     modality: Literal["CT", "MR", "other"]
+    simulated: bool
     preprocessing: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
     prepared: Preprocessing | None
     grid: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]

@@ -40,6 +40,7 @@ def summarize_samples(
     samples: SegmentationSamples,
     *,
     modality: Literal["CT", "MR", "other"],
+    simulated: bool = False,
     preprocessing: Preprocessing | None = None,
     fit: DistanceOptions | None = None,
     min_patients: int = MIN_PATIENTS,
@@ -54,6 +55,7 @@ def summarize_samples(
     Args:
         samples: of one dataset; of more than 2,000 as many are told of as distances compare.
         modality: as in its manifest.
+        simulated: whether something of it is simulated.
         preprocessing: how the samples were prepared, so that a card that does not fit can say why; None tells their
             fingerprint alone.
         fit: options of mixtures and fake classes; those of the formula are not told.
@@ -95,6 +97,7 @@ def summarize_samples(
         format="medsegdist card 1",
         name=samples.name,
         modality=modality,
+        simulated=simulated,
         preprocessing=samples.preprocessing,
         prepared=preprocessing,
         grid=samples.grid,

@@ -84,10 +84,12 @@ def _summarized(study: Study, asked: Comparison, names: Sequence[str]) -> list[C
     with progress_bars() as progress:
         for samples in read_samples(study, asked.cache or asked.out / "samples", asked.workers, progress, names):
             advance = bar(progress, f"Summarizing {samples.name}")
+            manifest = study.dataset(samples.name)
             made.append(
                 summarize_samples(
                     samples,
-                    modality=study.dataset(samples.name).modality,
+                    modality=manifest.modality,
+                    simulated=bool(manifest.simulated),
                     preprocessing=study.preprocessing,
                     fit=study.distance,
                     min_patients=1,

@@ -61,6 +61,7 @@ def summarize(
             card = summarize_samples(
                 samples,
                 modality=manifest.modality,
+                simulated=bool(manifest.simulated),
                 preprocessing=preparation.preprocessing,
                 fit=preparation.distance,
                 min_patients=min_patients,

@@ -14,6 +14,9 @@ MOST_BYTES = 2**16
 FORMAT = "medsegdist card 1"
 """The version of cards that are written and read."""
 
+SIMULATED = "in whole or in part, as its card says"
+"""What a study says of a card that says so."""
+
 MAKING = "`medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json` makes one"
 """What to say to whoever has none."""
 

@@ -49,6 +49,15 @@ class LabelTally:
             self._found |= {label for label, here in zip(self._foreground, values[:count], strict=True) if here}
             self._unasked.update(values[count:].tolist())
 
+    def is_foreground(self, found: Any) -> bool:
+        """Whether a mask held any foreground.
+
+        Args:
+            found: of that mask, as for :meth:`note`.
+        """
+        values = np.atleast_1d(np.asarray(found))
+        return bool(np.any(values if self._foreground is None else values[: len(self._foreground)]))
+
     def problems(self, cases: int, *, complete: bool) -> list[tuple[str, str]]:
         """What is wrong, and what to do.
 

@@ -137,7 +137,7 @@ class CaseReader:
         if any(map(any, content.sizes)):
             return too_small(self._min_pixels)
         # What the mask held before it was cut to the grid is known of some datasets only.
-        return OFF_GRID if any(np.any(found) for _, found in content.labels) else EMPTY_MASK
+        return OFF_GRID if any(self._labels.is_foreground(found) for _, found in content.labels) else EMPTY_MASK
 
     def _other_grid(self, content: CaseContent, case: str) -> Problem | None:
         """The problem of a case whose samples do not fit each other or the cases before it."""

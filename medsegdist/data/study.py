@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsegdist.data.card_content import card_content
+from medsegdist.data.card_content import SIMULATED, card_content
 from medsegdist.data.distance_options import DistanceOptions
 from medsegdist.data.layouts._paths import expand_path
+from medsegdist.data.layouts.card import CardLayout
 from medsegdist.data.manifest import DatasetManifest, load_dataset
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.study_or_dataset import refuse_dataset
@@ -149,18 +150,31 @@ def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
             if isinstance(error, ManifestError):
                 raise
             raise ManifestError(sentence(f"{file}: {place}: {error}")) from error
-    return validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, place.split("."))
+    return _simulated_as_its_card_says(
+        validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, place.split("."))
+    )
+
+
+def _simulated_as_its_card_says(manifest: DatasetManifest) -> DatasetManifest:
+    if not isinstance(manifest.layout, CardLayout):
+        return manifest
+    try:
+        _, said = card_content(manifest.layout.file)
+    except (DataError, OSError):
+        return manifest  # Whoever compares the card, or checks the study, says what is wrong with it.
+    is_told = bool(manifest.simulated) or said.get("simulated") is not True
+    return manifest if is_told else manifest.model_copy(update={"simulated": SIMULATED})
 
 
 def _of_card(path: Path) -> DatasetManifest:
-    """A card as a dataset: its name and modality are read, whatever else it says is left to whoever compares it."""
+    """A card as a dataset: what it is called, its modality, and whether it is simulated; the rest is for a ranking."""
     try:
         _, said = card_content(path)
     except DataError as error:
         raise ManifestError(str(error)) from error
     except OSError as error:
         raise ManifestError(f"{path}: expected a card here, found none that can be read ({error.strerror}).") from error
-    layout = {"kind": "card", "file": str(path)}
-    return validated(
-        DatasetManifest, {key: said[key] for key in ("name", "modality") if key in said} | {"layout": layout}, path
-    )
+    content: dict[str, Any] = {key: said[key] for key in ("name", "modality") if key in said}
+    if said.get("simulated") is True:
+        content["simulated"] = SIMULATED
+    return validated(DatasetManifest, {**content, "layout": {"kind": "card", "file": str(path)}}, path)

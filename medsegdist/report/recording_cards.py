@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from medsegdist.cards.card import Card
+from medsegdist.data.card_content import SIMULATED
 from medsegdist.data.study import Study
 from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.mask_metrics import all_metrics
@@ -68,7 +69,7 @@ def _dataset(study: Study, card: Card) -> DatasetRecord:
         patients=card.patients,
         description=manifest.description,
         license=manifest.license,
-        simulated=manifest.simulated,
+        simulated=manifest.simulated or (SIMULATED if card.simulated else ""),
         histogram=card_histogram(card),
         mixture=_mixture(card.gmm2d.mixture),
         characteristics=tuple(

@@ -37,7 +37,7 @@ KINDS = {
     "binary": b"x",
     "set": {1},
 }
-LAYOUTS = "'decathlon', 'nnunet', 'datalist', 'folder', 'dicom', 'lidc', 'phantom'"
+LAYOUTS = "'decathlon', 'nnunet', 'datalist', 'folder', 'dicom', 'lidc', 'phantom', 'card'"
 KEYS = [(model, key) for model in _models_in(Study) for key in model.model_fields]
 OF_PYTHON = re.compile(
     r"NoneType|\bNone\b|\bTrue\b|\bFalse\b|\btuple|\bdict|\bstr\b|string|\bint\b|integer|\bfloat\b|\bbool|instance of|"

@@ -23,6 +23,8 @@ def of_cards(changed: Sequence[Card] = ()) -> tuple[DistanceTable, StudyRecord]:
     """
     found = {name: card(name) for name in CENTERS} | {one.name: one for one in changed}
     table = rank_cards(found["target"], [found[name] for name in CARDS])
-    bare = [{"name": name, "modality": "CT", "layout": {"kind": "phantom", "organ": "liver"}} for name in CENTERS]
+    layouts = {name: {"kind": "card", "file": f"/{name}.json"} for name in CARDS}
+    own = {"kind": "folder", "root": "/", "images": "a/*.nii.gz", "masks": "b/*.nii.gz"}
+    bare = [{"name": name, "modality": "CT", "layout": layouts.get(name, own)} for name in CENTERS]
     study = study_of(datasets=bare, distance=FIT.model_dump(exclude_unset=True))
     return table, record_cards(study, list(found.values()), table, cards=CARDS)

@@ -111,7 +111,6 @@ def test_all_is_there_that_cards_hold_and_nothing_is_claimed_that_they_do_not(pa
     assert "of cards no patients can be drawn anew, so how sure it is remains open" in page.text
     assert "from 5 to 99 rounded down to a multiple of 5" in page.text
     assert "fewer patients touch than a card may tell of read 0" in page.text
-    assert "A card does not say whether its dataset is simulated; nothing is declared of near, far." in page.text
     for claim in (
         "optimality gap",
         "proven",
