@@ -19,6 +19,7 @@ from medsegdist.distance.mixture_search import SETTLED, Search, search_mixtures
 from medsegdist.distance.pixel_histogram import PixelHistogram
 from medsegdist.errors import DataError
 from medsegdist.threads import one_thread
+from medsegdist.words import counted
 
 COARSE_CELLS = 500
 """Cells that the search for the best optimum works on."""
@@ -88,8 +89,8 @@ def fit_mixture(
     coarse = coarse_cells(cells, components)
     if len(coarse) < components:
         raise DataError(
-            f"expected at least as many distinct segment pixels as components, found {_count(len(coarse), 'pixel')} "
-            f"for {_count(components, 'component')}; ask for fewer components (`components` of the study's "
+            f"expected at least as many distinct segment pixels as components, found {counted(len(coarse), 'pixel')} "
+            f"for {counted(components, 'component')}; ask for fewer components (`components` of the study's "
             "`distance`), take another method, or leave the dataset out."
         )
     try:
@@ -124,14 +125,10 @@ def _optimum(
 
 def _cannot_be_fitted(cells: Cells, components: int) -> DataError:
     return DataError(
-        f"expected segment pixels that {_count(components, 'Gaussian')} can be fitted to in double precision, found "
-        f"none for these {_count(len(cells), 'pixel')}; look for extreme intensities in the images, ask for fewer "
+        f"expected segment pixels that {counted(components, 'Gaussian')} can be fitted to in double precision, found "
+        f"none for these {counted(len(cells), 'pixel')}; look for extreme intensities in the images, ask for fewer "
         "components (`components` of the study's `distance`), take another method, or leave the dataset out."
     )
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def refinements(cells: Cells) -> list[Cells]:

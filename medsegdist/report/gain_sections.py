@@ -11,6 +11,7 @@ from medsegdist.report.mixture_plots import gain_plot
 from medsegdist.report.regression import gain_points, of_other_tables, regress
 from medsegdist.report.run import Run
 from medsegdist.report.transfer_plot import in_percent, transfer_plot
+from medsegdist.words import counted
 
 
 def transfer_section(run: Run, figures: Figures) -> dict[str, Any] | None:
@@ -123,4 +124,4 @@ def _verdict(target: str, sources: list[SourceGain], control: SourceGain | None)
 
 
 def _seeds(found: SourceGain) -> str:
-    return f" over {len(found.gains)} seed{'' if len(found.gains) == 1 else 's'}"
+    return f" over {counted(len(found.gains), 'seed')}"
