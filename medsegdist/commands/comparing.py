@@ -211,11 +211,16 @@ def _show(
     cards: Sequence[str],
 ) -> None:
     from medsegdist.cards.ranking import approximate
-    from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table, verdict
+    from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table
+    from medsegdist.report.verdict import headline, verdict
 
     if as_json:
         by_target = {
-            target: {"mean_ranks": mean_ranks(table, target), "verdict": verdict(table, target)}
+            target: {
+                "mean_ranks": mean_ranks(table, target),
+                "headline": headline(table, target),
+                "verdict": verdict(table, target),
+            }
             for target in table.targets
         }
         of_cards = {"approximate": approximate(cards), "cards": cards} if cards else {}
@@ -230,6 +235,7 @@ def _show(
     if rankings:
         for target in table.targets:
             console.print(ranking_table(table, target))
+            console.print(f"[bold]{escape(headline(table, target))}[/bold]")
             console.print(escape(verdict(table, target)), "\n")
     if cards:
         console.print(f"[bold]{escape(approximate(cards))}[/bold]", "\n")

@@ -8,8 +8,9 @@ from typing import Any
 
 from medsegdist.report.record import Characteristic, StudyRecord
 from medsegdist.report.run import Run
-from medsegdist.report.tables import alike_by, by_distance, methods_of, nearest_sources, only_source, verdict
+from medsegdist.report.tables import methods_of, only_source
 from medsegdist.report.transfer_record import TransferRecord
+from medsegdist.report.verdict import alike_by, headline, nearest_sources, told_apart, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Answer:
 
     Args:
         target: name of the target.
+        headline: in a few words.
         verdict: in a sentence or two.
         basis: what it rests on, in a sentence.
         nearest: the source that most methods found nearest.
@@ -28,6 +30,7 @@ class Answer:
     """
 
     target: str
+    headline: str
     verdict: str
     basis: str
     nearest: str
@@ -46,18 +49,15 @@ def _answer(run: Run, target: str) -> Answer:
     table = run.table
     methods = methods_of(table, target)
     nearest, votes = nearest_sources(table, target)[0]
-    sure = [
-        rows[0].source == nearest and not rows[0].tied
-        for rows in (by_distance(table, target, method) for method in methods)
-    ]
     return Answer(
         target=target,
+        headline=headline(table, target),
         verdict=verdict(table, target),
         basis=_basis(run, target, nearest),
         nearest=nearest,
         alone=only_source(table, target) is not None,
         votes=votes,
-        apart=sum(sure) if table.comparisons else None,
+        apart=told_apart(table, target, nearest),
         methods=len(methods),
     )
 
@@ -72,7 +72,9 @@ def _basis(run: Run, target: str, nearest: str) -> str:
     if known:
         of_target += f" of {least}{_count(known.patients, 'patient')}"
     said = f"It rests on {of_target} of {target}, {_count(sources, 'source')} and {_count(methods, 'method')}"
-    if record and record.bootstrap:
+    if record and record.bootstrap and told_apart(run.table, target, nearest) is None:
+        said += "; how sure it is remains open, for one patient does not tell how patients differ"
+    elif record and record.bootstrap:
         drawn = record.bootstrap
         said += f"; patients were drawn anew {drawn.replicates} times to tell how sure it is"
     elif run.approximate:

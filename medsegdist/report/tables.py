@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from medsegdist.data.problems import printable
-from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
@@ -144,74 +143,10 @@ def mean_ranks(table: DistanceTable, target: str) -> Mapping[str, float]:
     return dict(sorted(means.items(), key=lambda item: (item[1], -first[item[0]], places[item[0]])))
 
 
-def nearest_sources(table: DistanceTable, target: str) -> list[tuple[str, int]]:
-    """The sources that any method found nearest, with the number of those methods.
-
-    The most come first, and of equally many the smallest mean rank.
-    """
-    found = Counter(by_distance(table, target, method)[0].source for method in methods_of(table, target))
-    in_order = [(source, found[source]) for source in mean_ranks(table, target) if source in found]
-    return sorted(in_order, key=lambda item: -item[1])
-
-
 def only_source(table: DistanceTable, target: str) -> str | None:
     """The source of a target that has no other one; None where there are several, which can be ranked."""
     sources = {row.source for row in table.rows if row.target == target}
     return next(iter(sources)) if len(sources) == 1 else None
-
-
-def verdict(table: DistanceTable, target: str) -> str:
-    """Which source is nearest, by how many methods, and which ones cannot be told from it."""
-    methods = len(methods_of(table, target))
-    only = only_source(table, target)
-    if only is not None:
-        return f"For {target} there is one source only, {only}, so nothing was ranked; its distances are shown."
-    first = nearest_sources(table, target)
-    nearest = first[0][0]
-    if len(first) == 1:
-        found = f"For {target} the nearest source is {nearest}, by every method ({methods} of {methods})."
-    else:
-        said = ", ".join(f"{source} (by {count} of {methods})" for source, count in first)
-        found = f"For {target} the methods do not agree on the nearest source: {said}."
-    return f"{found}{_order(table, target, nearest)}{_doubt(table, target, nearest)}"
-
-
-def alike_by(table: DistanceTable, target: str, nearest: str) -> Counter[str]:
-    """The sources that share the first rank with this one, with the number of methods by which they do."""
-    alike: Counter[str] = Counter()
-    for method in methods_of(table, target):
-        together = [row.source for row in by_distance(table, target, method) if row.rank == 1]
-        if nearest in together:
-            alike.update(source for source in together if source != nearest)
-    return alike
-
-
-def _order(table: DistanceTable, target: str, nearest: str) -> str:
-    """A sentence on the first source of the table where it is not the nearest one; empty where it is."""
-    ranks = mean_ranks(table, target)
-    leader = next(iter(ranks))
-    if leader == nearest:
-        return ""
-    return (
-        f" By mean rank over all methods, the order of the table, {leader} comes first ({ranks[leader]:.1f}, "
-        f"{nearest} {ranks[nearest]:.1f})."
-    )
-
-
-def _doubt(table: DistanceTable, target: str, nearest: str) -> str:
-    """A sentence on the sources that share the first rank with the nearest one; empty if there are none."""
-    alike = alike_by(table, target, nearest)
-    compared = [one for one in table.comparisons if one.target == target and nearest in (one.nearer, one.farther)]
-    patients = {source: one.patients for one in compared for source in (one.nearer, one.farther)}
-    if not alike or not patients:
-        return ""
-    methods = len(methods_of(table, target))
-    said = ", ".join(
-        f"{source} with {counted(patients[source], 'patient')} (by {count} of {methods})"
-        for source, count in alike.most_common()
-        if source in patients
-    )
-    return f" {nearest} cannot be told apart from {said}." if said else ""
 
 
 def by_distance(table: DistanceTable, target: str, method: str) -> list[DistanceRow]:

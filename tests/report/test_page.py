@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ import pytest
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.report.page import render, write_report
 from medsegdist.report.run import read_run
-from medsegdist.report.tables import verdict
+from medsegdist.report.verdict import verdict
 from tests.report.making_run import CENTERS, samples_of, write_run
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
@@ -91,6 +92,14 @@ def test_the_answer_comes_first_in_the_words_of_the_terminal(run_folder, html):
     assert [one["aria-label"] for one in page.of("article")] == ["target"]
     assert "It rests on 12 samples of 4 patients of target, 2 sources and 2 methods" in page.text
     assert "patients were drawn anew 5 times to tell how sure it is; the data is simulated" in page.text
+
+
+def test_a_target_of_one_patient_is_not_said_to_be_sure(tmp_path, compared_datasets):
+    table, record = compared_datasets
+    rows = tuple(replace(row, low=None, high=None) for row in table.rows)
+    page = Page(render(read_run(write_run(tmp_path / "one", replace(table, rows=rows, comparisons=()), record))))
+    assert "how sure it is remains open, for one patient does not tell how patients differ" in page.text
+    assert "to tell how sure it is" not in page.text
 
 
 def test_every_number_of_the_table_is_on_the_page(run_folder, html):
