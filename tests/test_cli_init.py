@@ -52,6 +52,15 @@ def test_the_study_is_checked_and_ranked_as_it_is(folders, tmp_path):
     assert list(table.sort_values("distance")["source"]) == ["near ct", "far ct"]
 
 
+def test_the_study_and_the_terminal_say_that_each_image_counts_as_a_patient(folders, tmp_path):
+    pictures = write_pictures(tmp_path / "slices_ct", ("101_1009", "101_1013"))
+    study = tmp_path / "study.yaml"
+    shown = init(pictures, folders[0], out=study).stdout
+    told = "patients: each image counts as one (2); set patient_pattern if several are of one patient"
+    assert f"  {told}\n" in shown
+    assert f"  # {told}\n" in study.read_text()
+
+
 def test_pictures_and_volumes_in_one_study(folders, tmp_path):
     pictures = write_pictures(tmp_path / "slices_ct", ("p1_1", "p1_2", "p2_1"))
     study = tmp_path / "study.yaml"

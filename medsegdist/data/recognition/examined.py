@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -91,9 +91,7 @@ def examine(given: str, directory: Path | None = None) -> Examined:
         remarks.append(partial)
     if pattern := _patients(cases):
         layout["patient_pattern"] = pattern
-        remarks.append(
-            "patient_pattern: names that differ in their last number only are taken for one patient's slices"
-        )
+    remarks.append(_patients_told(cases, layout))
     looks = look_at(model, cases)
     labels = dict(found.labels)
     seen = set(looks.values)
@@ -168,6 +166,25 @@ def _patients(cases: Sequence[Case]) -> str | None:
     matches = [re.search(_SLICES, case.id) for case in cases]
     patients = {match.group(1) for match in matches if match}
     return _SLICES if all(matches) and 1 < len(patients) < len(cases) else None
+
+
+def _patients_told(cases: Sequence[Case], layout: Mapping[str, Any]) -> str:
+    """Who counts as a patient, and what to do if that is wrong: patients are what intervals are drawn from."""
+    noun = "image" if any(is_picture(case.image) for case in cases) else "case"
+    if layout["kind"] == "dicom":
+        # Of another segment there may be other cases; how many patients they have is not known yet.
+        return f"patients: as the DICOM headers name them; a {noun} without a name counts as one"
+    if pattern := layout.get("patient_pattern"):
+        found = [re.search(pattern, case.id) for case in cases]
+        patients = counted(len({match.group(1) for match in found if match}), "patient")
+        return (
+            f"patients: {patients} in {counted(len(cases), noun)}, as patient_pattern takes names that differ in their "
+            "last number only for one patient's slices"
+        )
+    patients = {case.patient_id for case in cases}
+    if len(patients) < len(cases) or "patient_key" in layout:
+        return f"patients: {counted(len(patients), 'patient')} in {counted(len(cases), noun)}, as the listing says"
+    return f"patients: each {noun} counts as one ({len(cases)}); set patient_pattern if several are of one patient"
 
 
 def _listed(values: set[int]) -> str:
