@@ -16,7 +16,7 @@ from medsegdist.data.case import Case
 from medsegdist.data.layouts._paths import expand_path, is_picture
 from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.recognition.found import Found
-from medsegdist.data.recognition.recognize import recognize
+from medsegdist.data.recognition.recognize import recognize, refuse_absent
 from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted, sentence
@@ -77,22 +77,22 @@ def examine(given: str, directory: Path | None = None) -> Examined:
     """
     from medsegdist.data.recognition.looking import look_at
 
-    try:
-        path = expand_path(given, directory)
-    except ValueError as error:
-        raise ManifestError(sentence(f"{given}: {error}")) from error
+    path = located(given, directory)
     found = recognize(path)
     layout = dict(found.layout)
     remarks = list(found.remarks)
     if found.segments:
         layout[segment_key(layout)] = found.segments[0]
-    cases, model, partial = cases_of(layout, path)
+    try:
+        cases, model, partial = cases_of(layout, path)
+        looks = look_at(model, cases)
+    except DataError as error:
+        raise DataError(_of_folder(path, error)) from error
     if partial:
         remarks.append(partial)
     if pattern := _patients(cases):
         layout["patient_pattern"] = pattern
     remarks.append(_patients_told(cases, layout))
-    looks = look_at(model, cases)
     labels = dict(found.labels)
     seen = set(looks.values)
     if labels:
@@ -109,6 +109,25 @@ def examine(given: str, directory: Path | None = None) -> Examined:
             looked_at = f"{looks.seen} of {counted(looks.cases, 'mask')}"
             raise DataError(f"{path}: expected masks with foreground, found 0 only in {looked_at}; check them.")
     return Examined(given, path, found, layout, labels, bool(found.labels), looks, tuple(remarks))
+
+
+def located(given: str, directory: Path | None = None) -> Path:
+    """The folder, or the datalist, that somebody means.
+
+    Args:
+        given: as for :func:`examine`.
+        directory: as for :func:`examine`.
+
+    Raises:
+        ManifestError: a variable in the path is not set.
+        DataError: there is none.
+    """
+    try:
+        path = expand_path(given, directory)
+    except ValueError as error:
+        raise ManifestError(sentence(f"{given}: {error}")) from error
+    refuse_absent(path)
+    return path
 
 
 def cases_of(layout: dict[str, Any], path: Path) -> tuple[list[Case], Any, str]:
@@ -157,6 +176,12 @@ def manifest_name(text: str) -> str:
     spaced = unicodedata.normalize("NFC", text.replace("_", " "))
     cleaned = "".join(one for one in spaced if one.isalpha() or one.isdecimal() or one in " .+()-")
     return " ".join(cleaned.lstrip(" .+()-").split())[:60].strip() or "dataset"
+
+
+def _of_folder(path: Path, error: DataError) -> str:
+    text = str(error).rstrip(".")
+    where = "" if text.startswith(str(path)) else f"{path}: "
+    return f"{where}{text}, or leave this folder out."
 
 
 def _patients(cases: Sequence[Case]) -> str | None:

@@ -171,13 +171,12 @@ def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
         ),
         (
             ("101_1009", "101_1013", "102_7"),
-            "patients: 2 patients in 3 images, as patient_pattern takes names that differ in their last number only for "
-            "one patient's slices",
+            "patients: 2 patients in 3 images, as patient_pattern takes names that differ in their last number only",
         ),
     ],
 )
 def test_who_counts_as_a_patient_is_always_told(tmp_path, names, told):
-    assert told in examine(str(write_pictures(tmp_path, names))).remarks
+    assert any(remark.startswith(told) for remark in examine(str(write_pictures(tmp_path, names))).remarks)
 
 
 def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
@@ -203,14 +202,18 @@ def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
 def test_masks_that_hold_no_labels_are_told(tmp_path, mask, message):
     write_pictures(tmp_path, ("a",))
     write_picture(tmp_path / "masks" / "a.png", mask)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         examine(str(tmp_path))
+    assert str(caught.value).startswith(str(tmp_path))
 
 
 def test_a_fractional_mask_is_told(tmp_path):
     write_volume(tmp_path / "a.nii.gz", voxels(0))
     write_volume(tmp_path / "a_seg.nii.gz", labels().astype(np.float32) / 2, AFFINE)
-    with pytest.raises(DataError, match=r"case 'a': expected a mask of whole numbers, found 0\.5; threshold it"):
+    with pytest.raises(
+        DataError,
+        match=r"case 'a' \(label .*a_seg\.nii\.gz\): expected a mask of whole numbers, found 0\.5; threshold it",
+    ):
         examine(str(tmp_path))
 
 
