@@ -520,3 +520,13 @@ def test_a_file_that_may_be_either_is_checked_as_what_was_asked_for(tmp_path, te
     path = written(tmp_path, text)
     with pytest.raises(ManifestError, match="modality: this key is missing"):
         load_dataset(path)
+
+
+def test_a_card_in_the_place_of_a_study_or_a_dataset_is_told_so(tmp_path):
+    card = written(tmp_path, HEAD, "card.json")
+    remedy = r"found a card; list it under `datasets` of a study\.$"
+    for load in (load_study, load_preparation):
+        with pytest.raises(ManifestError, match=rf"card\.json: expected a study, {remedy}"):
+            load(card)
+    with pytest.raises(ManifestError, match=rf"card\.json: expected the description of one dataset, {remedy}"):
+        load_dataset(card)
