@@ -15,6 +15,7 @@ from rich.markup import escape
 from medsegdist.commands.console import progress_bars, reported_errors
 from medsegdist.commands.options import AsJson, Cache, StudyFile
 from medsegdist.commands.reading import read_samples
+from medsegdist.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ def characteristics(
     from medsegdist.transfer.records import read_gains
 
     with reported_errors():
+        refuse_unwritable_folder(out)
         study = load_study(study_file)
         for manifest in study.datasets:
             manifest.check_one_foreground()

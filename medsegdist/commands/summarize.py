@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson
+from medsegdist.files import refuse_unwritable
 
 
 def summarize(
@@ -51,6 +52,7 @@ def summarize(
     from medsegdist.data.preparation import load_preparation
 
     with reported_errors():
+        refuse_unwritable(out)
         manifest, preparation = load_dataset(dataset_file), load_preparation(like)
         manifest.check_one_foreground()
         with progress_bars() as progress:
