@@ -54,7 +54,9 @@ def characteristics(
             manifest.check_one_foreground()
         runs = read_gains(gains) if gains is not None else None
         with progress_bars() as progress:
-            found = [characterize(one) for one in read_samples(study, cache or out / "samples", workers, progress)]
+            folder = cache or out / "samples"
+            read = read_samples(study, folder, workers, progress, study_file=study_file)
+            found = [characterize(one) for one in read]
         _save(found, out)
         correlated = correlate_characteristics(found, runs) if runs is not None else None
     if as_json:

@@ -107,6 +107,7 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
                 progress,
                 names,
                 tallied=tallies.__setitem__,
+                study_file=asked.study_file,
             )
         ]
         if study.distance.feature_scale == "joint":

@@ -73,7 +73,7 @@ def transfer(
             raise ManifestError(f"study '{described.name}': the target '{name}' has no source left but itself.")
     chosen = tuple(targets or described.targets)
     with progress_bars() as progress:
-        study = _prepared(described, chosen, out, cache, progress)
+        study = _prepared(described, study_file, chosen, out, cache, progress)
         to_do = [run for run in study.runs if not study.is_done(run)]
         devices = _devices(workers, device)[: max(1, len(to_do))]
         if not dry_run:
@@ -100,7 +100,7 @@ def transfer(
 
 
 def _prepared(
-    described: Study, targets: Sequence[str], out: Path, cache: Path | None, progress: Progress
+    described: Study, file: Path, targets: Sequence[str], out: Path, cache: Path | None, progress: Progress
 ) -> TransferStudy:
     from medsegdist.transfer.recipe import IntensityScale
     from medsegdist.transfer.study import prepare_study
@@ -108,7 +108,7 @@ def _prepared(
     wanted = dict.fromkeys([*targets, *(source for target in targets for source in described.sources_of(target))])
     for name in wanted:
         described.dataset(name).check_one_foreground()
-    samples = list(read_samples(described, cache or out / "samples", None, progress, wanted))
+    samples = list(read_samples(described, cache or out / "samples", None, progress, wanted, study_file=file))
     return prepare_study(
         samples,
         described.transfer,

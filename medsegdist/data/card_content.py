@@ -24,6 +24,10 @@ MAKING = "`medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json` mak
 """What to say to whoever has none."""
 
 
+MAKING_ANEW = "make the card anew by `medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json`"
+"""What to say to whoever has one that is wrong."""
+
+
 def card_content(path: str | Path) -> tuple[bytes, dict[str, Any]]:
     """The bytes of a card, and what its JSON says, numbers as texts; nothing but its being one is checked.
 

@@ -201,9 +201,9 @@ def _patients_told(cases: Sequence[Case], layout: Mapping[str, Any]) -> str:
         return f"patients: as the DICOM headers name them; a {noun} without a name counts as one"
     if pattern := layout.get("patient_pattern"):
         found = [re.search(pattern, case.id) for case in cases]
-        patients = counted(len({match.group(1) for match in found if match}), "patient")
+        count = counted(len({match.group(1) for match in found if match}), "patient")
         return (
-            f"patients: {patients} in {counted(len(cases), noun)}, as patient_pattern takes names that differ in their "
+            f"patients: {count} in {counted(len(cases), noun)}, as patient_pattern takes names that differ in their "
             "last number only for one patient's slices"
         )
     patients = {case.patient_id for case in cases}

@@ -95,7 +95,7 @@ def check_text(text: str, file: Path) -> None:
 def _study_name(targets: Sequence[str]) -> str:
     *most, last = targets
     named = f"sources for {', '.join(most)} and {last}" if most else f"sources for {last}"
-    return named if len(named) <= _LONGEST or not most else f"sources for {len(targets)} targets"
+    return named if len(named) <= _LONGEST or not most else f"sources for {counted(len(targets), 'target')}"
 
 
 def _dataset(proposal: Proposal, root: str) -> list[str]:
