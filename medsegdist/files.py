@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, TextIO
@@ -48,7 +48,24 @@ def refuse_unwritable(path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise MedSegDistError(f"{path}: expected the name of a file to write, found a folder; name a file in it.")
-    folder = next(one for one in path.absolute().parents if one.exists() or one.is_symlink())
+    _try_writing(path, path.absolute().parents)
+
+
+def refuse_unwritable_folder(path: str | Path) -> None:
+    """Refuse a folder that could not be written to, as :func:`refuse_unwritable` does a file.
+
+    Args:
+        path: the folder; it need not be there yet.
+
+    Raises:
+        MedSegDistError: it cannot be made or written to.
+    """
+    whole = Path(path).absolute()
+    _try_writing(Path(path), [whole, *whole.parents])
+
+
+def _try_writing(path: Path, places: Sequence[Path]) -> None:
+    folder = next(one for one in places if one.exists() or one.is_symlink())
     try:
         # Whether it may be written to, only writing tells: permissions are not all that may forbid it.
         with tempfile.TemporaryFile(dir=folder):

@@ -105,7 +105,7 @@ def test_transfer_writes_what_the_command_writes(study, tmp_path):
 def test_a_bad_study_is_told_in_a_sentence(study, tmp_path):
     study.write_text(study.read_text().replace("organ: spleen", "organ: splen"))
     told = monai("rank", "--study_file", study, "--out", tmp_path / "out", status=2)
-    assert f"Error: {study}: datasets.1.layout.organ: expected 'lung_tumor', " in told
+    assert f"Error: {study}: datasets.1 ('the spleen').layout.organ: expected 'lung_tumor', " in told
     assert "found 'splen'; did you mean 'spleen'?" in told
     assert "Traceback" not in told
     assert not (tmp_path / "out").exists()

@@ -54,6 +54,16 @@ def run(*arguments, status=0):
     return result
 
 
+@pytest.mark.parametrize("command", ["rank", "distances", "characteristics", "transfer"])
+def test_a_root_that_is_not_there_is_told_with_its_dataset_and_file(study, tmp_path, command):
+    (tmp_path / "near").rename(tmp_path / "elsewhere")
+    said = run(command, study, "--out", tmp_path / "out", status=2).stderr
+    assert (
+        f"dataset 'near': the folder {tmp_path / 'near'} does not exist; set `root` to where the dataset lies." in said
+    )
+    assert f"`root` is in {study}, or in the dataset's own file that it names." in said
+
+
 def test_rank_puts_the_near_source_first_and_writes_every_distance(study, tmp_path):
     out = tmp_path / "out"
     shown = run("rank", study, "--out", out).stdout

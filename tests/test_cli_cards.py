@@ -274,6 +274,7 @@ def test_without_methods_those_that_all_cards_hold_are_taken(place, study, tmp_p
 
 
 MAKING = "`medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json` makes one"
+MAKING_ANEW = "; make the card anew by `medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json`."
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,16 @@ def test_a_file_that_is_no_card_is_refused_and_how_cards_are_made_is_said(study,
         (tmp_path / "card.json").write_text(text)
     said = refused(study("target.yaml", str(tmp_path / "card.json")))
     assert message in said
-    assert text in (None, '{"format": "medsegdist card 1"}') or MAKING in said
+    assert (MAKING_ANEW if "key is missing" in message else MAKING) in said
+
+
+def test_check_says_of_a_card_with_a_wrong_key_to_make_it_anew(place, study, tmp_path):
+    content = json.loads((place / "cards" / "far.json").read_text())
+    (tmp_path / "far.json").write_text(json.dumps({**content, "patience": 3}))
+    told = run("check", study("target.yaml", str(tmp_path / "far.json")), "--json", status=1).stdout
+    (problem,) = json.loads(told)
+    assert "patience: unknown key; did you mean 'patients'?" in problem["problem"]
+    assert f"; {problem['remedy']}." == MAKING_ANEW
 
 
 def test_check_tells_of_broken_cards_and_goes_on_with_the_rest(place, study, tmp_path):

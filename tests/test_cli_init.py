@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -16,12 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.commands import init as command
+from medsegdist.commands.console import bar, progress_bars
 from medsegdist.data.study import load_study
-from tests.data.making import write_pictures, write_task
+from tests.data.making import write_picture, write_pictures, write_task
 from tests.test_cli import run, write_dataset
 
 
@@ -50,6 +53,15 @@ def test_the_study_is_checked_and_ranked_as_it_is(folders, tmp_path):
     run("rank", study, "--method", "gmm2d", "--out", tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "distances.csv")
     assert list(table.sort_values("distance")["source"]) == ["near ct", "far ct"]
+
+
+def test_the_study_and_the_terminal_say_that_each_image_counts_as_a_patient(folders, tmp_path):
+    pictures = write_pictures(tmp_path / "slices_ct", ("101_1009", "101_1013"))
+    study = tmp_path / "study.yaml"
+    shown = init(pictures, folders[0], out=study).stdout
+    told = "patients: each image counts as one (2); set patient_pattern if several are of one patient"
+    assert f"  {told}\n" in shown
+    assert f"  # {told}\n" in study.read_text()
 
 
 def test_pictures_and_volumes_in_one_study(folders, tmp_path):
@@ -122,6 +134,55 @@ def test_what_cannot_be_used_is_told_and_nothing_is_written(folders, tmp_path, m
     before = sorted(tmp_path.iterdir())
     assert message in run("init", *arguments, status=2).stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_folders_that_cannot_be_used_are_told_all_at_once_each_with_its_file(folders, tmp_path):
+    unlike, many = (write_pictures(tmp_path / name, ("example",)) for name in ("unlike", "many"))
+    write_picture(unlike / "masks" / "example.png", np.ones((4, 4), dtype=np.uint8))
+    write_picture(many / "masks" / "example.png", np.arange(120, dtype=np.uint8).reshape(10, 12))
+    said = init(folders[0], unlike, many, out=tmp_path / "study.yaml", status=2).stderr.replace("\n", "")
+    pair = f"(image {unlike / 'images' / 'example.png'}, label {unlike / 'masks' / 'example.png'})"
+    assert f"{unlike}: case 'example' {pair}: 'image' and 'label': expected the same shape, found" in said
+    assert "pair each image with the mask that was drawn on it, or leave this folder out." in said
+    held = (
+        f"{many}: case 'example' (label {many / 'masks' / 'example.png'}): expected a mask of at most 64 label values"
+    )
+    assert held in said
+    assert "with one value for each label, or leave this folder out." in said
+    assert not (tmp_path / "study.yaml").exists()
+
+
+def test_no_bar_is_shown_of_a_folder_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "bar", lambda *_: pytest.fail("a bar was shown"))
+    assert "nowhere does not exist" in init(tmp_path / "nowhere", out=tmp_path / "study.yaml", status=2).stderr
+
+
+def test_a_bar_counts_nothing_before_it_is_known_how_many_there_are():
+    progress = progress_bars()
+    advance = bar(progress, "Looking into a")
+
+    def shown():
+        console = Console(file=io.StringIO(), width=100)
+        console.print(progress.get_renderable())
+        return console.file.getvalue()
+
+    assert "Looking into a" in shown()
+    assert "?" not in shown()
+    advance(0, 3)
+    assert "0/3" in shown()
+
+
+@pytest.mark.parametrize(
+    ("length", "name"),
+    [(1, "sources for Both A and Both B"), (40, "sources for 2 targets")],
+)
+def test_a_study_of_several_targets_names_all_of_them_or_none(folders, tmp_path, length, name):
+    task = write_task(tmp_path / "Task01_Both", values=(1, 2))
+    listing = json.loads((task / "dataset.json").read_text())
+    labels = {"0": "background", "1": "A" * length, "2": "B" * length}
+    (task / "dataset.json").write_text(json.dumps({**listing, "name": "Both", "labels": labels}))
+    init(task, folders[0], out=tmp_path / "study.yaml", more=("--foreground", "each"))
+    assert load_study(tmp_path / "study.yaml").name == name
 
 
 def test_a_disk_that_is_full_leaves_no_half_file(folders, tmp_path, monkeypatch):

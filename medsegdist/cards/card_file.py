@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from medsegdist.cards.card import Card
-from medsegdist.data.card_content import MOST_BYTES, card_content
+from medsegdist.data.card_content import MAKING_ANEW, MOST_BYTES, card_content
 from medsegdist.data.distance_options import OF_FORMULA
 from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import DataError
@@ -54,4 +54,5 @@ def read_card(path: str | Path) -> Card:
     try:
         return Card.model_validate_json(content, strict=True)
     except ValidationError as error:
-        raise DataError("\n".join(explain(error, Card, path))) from error
+        told = "\n".join(explain(error, Card, path)).rstrip(".")
+        raise DataError(f"{told}; {MAKING_ANEW}.") from error

@@ -15,6 +15,7 @@ from rich.markup import escape
 from medsegdist.commands.console import progress_bars, reported_errors
 from medsegdist.commands.options import AsJson, Cache, StudyFile
 from medsegdist.commands.reading import read_samples
+from medsegdist.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,12 +48,15 @@ def characteristics(
     from medsegdist.transfer.records import read_gains
 
     with reported_errors():
+        refuse_unwritable_folder(out)
         study = load_study(study_file)
         for manifest in study.datasets:
             manifest.check_one_foreground()
         runs = read_gains(gains) if gains is not None else None
         with progress_bars() as progress:
-            found = [characterize(one) for one in read_samples(study, cache or out / "samples", workers, progress)]
+            folder = cache or out / "samples"
+            read = read_samples(study, folder, workers, progress, study_file=study_file)
+            found = [characterize(one) for one in read]
         _save(found, out)
         correlated = correlate_characteristics(found, runs) if runs is not None else None
     if as_json:

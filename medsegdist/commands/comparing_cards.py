@@ -82,7 +82,8 @@ def _summarized(study: Study, asked: Comparison, names: Sequence[str]) -> list[C
     for name in names:
         study.dataset(name).check_one_foreground()
     with progress_bars() as progress:
-        for samples in read_samples(study, asked.cache or asked.out / "samples", asked.workers, progress, names):
+        cache = asked.cache or asked.out / "samples"
+        for samples in read_samples(study, cache, asked.workers, progress, names, study_file=asked.study_file):
             advance = bar(progress, f"Summarizing {samples.name}")
             manifest = study.dataset(samples.name)
             made.append(

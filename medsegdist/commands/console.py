@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from medsegdist.commands.loudness import LOGGER, bars_are_wanted
@@ -17,12 +17,19 @@ from medsegdist.data.problems import printable
 from medsegdist.errors import MedSegDistError
 
 
+class _Count(MofNCompleteColumn):
+    """How many of how many; nothing before that is known, where rich would write 0/?."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
+
+
 def progress_bars() -> Progress:
     """Bars on standard error, gone when they are done, with the time left; use it as a context manager.
 
     With --quiet there are none, and with --verbose each is a line in the log as it begins and ends.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), _Count(), TimeRemainingColumn())
     console = Console(stderr=True)
     # Elsewhere than on a terminal a bar would be an empty line.
     wanted = console.is_terminal and bars_are_wanted()

@@ -102,14 +102,13 @@ def _folders(target: str | None, sources: Sequence[str], ask: Ask | None) -> lis
         ask: how to ask; None does not.
     """
     if target is not None:
-        found = [_looked_into(target)]
+        found = _all_looked_into([target, *sources])
     elif ask is None:
         raise MedSegDistError(
             "expected --target DIR and --source DIR, found no target; name both, or run init on a terminal to be asked."
         )
     else:
-        found = [_asked_for("Folder of the target, the dataset that needs a source", ask)]
-    found += [_looked_into(source) for source in sources]
+        found = [_asked_for("Folder of the target, the dataset that needs a source", ask), *_all_looked_into(sources)]
     while ask is not None and not sources:
         question = "Folder of a source, a dataset to pre-train on ('none' ends)"
         answer = ask(question, "none" if len(found) > 1 else "")
@@ -127,6 +126,19 @@ def _folders(target: str | None, sources: Sequence[str], ask: Ask | None) -> lis
     return found
 
 
+def _all_looked_into(folders: Sequence[str]) -> list[Examined]:
+    """What lies in each folder; what is wrong with any of them is told at once."""
+    found, troubles = [], []
+    for folder in folders:
+        try:
+            found.append(_looked_into(folder))
+        except MedSegDistError as error:
+            troubles.append(str(error))
+    if troubles:
+        raise MedSegDistError("\n".join(troubles))
+    return found
+
+
 def _asked_for(question: str, ask: Ask) -> Examined:
     while True:
         with told_of():
@@ -134,8 +146,10 @@ def _asked_for(question: str, ask: Ask) -> Examined:
 
 
 def _looked_into(given: str) -> Examined:
-    from medsegdist.data.recognition.examined import examine
+    from medsegdist.data.recognition.examined import examine, located
 
+    # No bar for a folder that is not there.
+    located(given)
     with progress_bars() as progress:
         bar(progress, f"Looking into {given}")
         found = examine(given)

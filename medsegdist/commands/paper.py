@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from medsegdist.commands.console import reported_errors
 from medsegdist.commands.options import AsJson
+from medsegdist.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
     from medsegdist.transfer.paper_statistics import PaperComparison
@@ -50,6 +51,7 @@ def paper(
     content = json.dumps({"verdict": said, "methods": [_fields(one) for one in comparisons]}, indent=2)
     if out is not None:
         with reported_errors():
+            refuse_unwritable_folder(out)
             _save(content, out)
     if as_json:
         typer.echo(content)

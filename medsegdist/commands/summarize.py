@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson
+from medsegdist.commands.reading import root_told
+from medsegdist.files import refuse_unwritable
 
 
 def summarize(
@@ -51,13 +53,15 @@ def summarize(
     from medsegdist.data.preparation import load_preparation
 
     with reported_errors():
+        refuse_unwritable(out)
         manifest, preparation = load_dataset(dataset_file), load_preparation(like)
         manifest.check_one_foreground()
         with progress_bars() as progress:
             advance = bar(progress, f"Reading {manifest.name}")
-            samples = load_dataset_samples(
-                manifest, preparation.preprocessing, cache=cache, progress=advance, workers=workers
-            )
+            with root_told(manifest, dataset_file):
+                samples = load_dataset_samples(
+                    manifest, preparation.preprocessing, cache=cache, progress=advance, workers=workers
+                )
             card = summarize_samples(
                 samples,
                 modality=manifest.modality,

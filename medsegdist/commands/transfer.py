@@ -19,6 +19,7 @@ from medsegdist.commands.report import leave_report
 from medsegdist.commands.transfer_bundles import write_bundles
 from medsegdist.commands.transfer_plan import show_plan
 from medsegdist.errors import ManifestError
+from medsegdist.files import refuse_unwritable_folder
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -64,6 +65,7 @@ def transfer(
     from medsegdist.report.transfer_record import FILE_NAME, record_transfer
     from medsegdist.transfer.study import run_study
 
+    refuse_unwritable_folder(out)
     described = load_study(study_file)
     for name in targets or ():
         described.dataset(name)
@@ -71,7 +73,7 @@ def transfer(
             raise ManifestError(f"study '{described.name}': the target '{name}' has no source left but itself.")
     chosen = tuple(targets or described.targets)
     with progress_bars() as progress:
-        study = _prepared(described, chosen, out, cache, progress)
+        study = _prepared(described, study_file, chosen, out, cache, progress)
         to_do = [run for run in study.runs if not study.is_done(run)]
         devices = _devices(workers, device)[: max(1, len(to_do))]
         if not dry_run:
@@ -98,7 +100,7 @@ def transfer(
 
 
 def _prepared(
-    described: Study, targets: Sequence[str], out: Path, cache: Path | None, progress: Progress
+    described: Study, file: Path, targets: Sequence[str], out: Path, cache: Path | None, progress: Progress
 ) -> TransferStudy:
     from medsegdist.transfer.recipe import IntensityScale
     from medsegdist.transfer.study import prepare_study
@@ -106,7 +108,7 @@ def _prepared(
     wanted = dict.fromkeys([*targets, *(source for target in targets for source in described.sources_of(target))])
     for name in wanted:
         described.dataset(name).check_one_foreground()
-    samples = list(read_samples(described, cache or out / "samples", None, progress, wanted))
+    samples = list(read_samples(described, cache or out / "samples", None, progress, wanted, study_file=file))
     return prepare_study(
         samples,
         described.transfer,

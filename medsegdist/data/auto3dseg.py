@@ -92,7 +92,7 @@ def export_auto3dseg(
     task = directory / f"Task01_{re.sub(r'[^A-Za-z0-9]+', '-', manifest.name).strip('-') or 'Dataset'}"
     _check_place(directory, task.name, overwrite=overwrite)
     described = None if bundle is None else _description(Path(bundle))
-    cases = manifest.layout.cases()
+    cases = manifest.cases()
     if any(is_picture(case.image) for case in cases):
         raise ManifestError(
             f"dataset '{manifest.name}' holds pictures, and Auto3DSeg trains on volumes; hand over a dataset of "

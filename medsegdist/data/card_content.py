@@ -14,11 +14,18 @@ MOST_BYTES = 2**16
 FORMAT = "medsegdist card 1"
 """The version of cards that are written and read."""
 
+FAMILY = FORMAT.rpartition(" ")[0]
+"""What the format of every card begins with, of whatever version."""
+
 SIMULATED = "in whole or in part, as its card says"
 """What a study says of a card that says so."""
 
 MAKING = "`medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json` makes one"
 """What to say to whoever has none."""
+
+
+MAKING_ANEW = "make the card anew by `medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json`"
+"""What to say to whoever has one that is wrong."""
 
 
 def card_content(path: str | Path) -> tuple[bytes, dict[str, Any]]:
@@ -42,8 +49,7 @@ def card_content(path: str | Path) -> tuple[bytes, dict[str, Any]]:
         raise DataError(
             f"{path}: expected the JSON of a card, found {type(error).__name__}: {error}; {MAKING}."
         ) from error
-    family = FORMAT.rpartition(" ")[0]
-    if not isinstance(parsed, dict) or not str(parsed.get("format")).startswith(family):
+    if not isinstance(parsed, dict) or not str(parsed.get("format")).startswith(FAMILY):
         raise DataError(f"{path}: expected a card, whose `format` is '{FORMAT}', found other JSON; {MAKING}.")
     return content, parsed
 

@@ -72,7 +72,7 @@ def prepared_dataset(
     """
     manifest.check_fits(preprocessing)
     if cases is None:
-        cases = manifest.layout.cases()
+        cases = manifest.cases()
     manifest.check_fits(preprocessing, cases)
     from monai.data.dataset import Dataset
     from monai.transforms.compose import Compose
@@ -261,7 +261,7 @@ def _through_cache(
     tallied: Tallied | None = None,
 ) -> _Samples:
     manifest.check_fits(preprocessing)
-    cases = manifest.layout.cases()
+    cases = manifest.cases()
     directory = None if cache is None else cache / cache_name(manifest, preprocessing, cases, on_bad_case)
     if directory is not None and directory.is_dir():
         return _from_cache(directory, load, tallied)

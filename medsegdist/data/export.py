@@ -93,7 +93,7 @@ def export_task(
         raise ManifestError(f"expected a name for the foreground, found '{label}'; name what the masks show.")
     _check_apart(manifest, directory)
     manifest.check_one_foreground()
-    cases = manifest.layout.cases()
+    cases = manifest.cases()
     names = names_of(cases, pseudonyms=pseudonyms, dataset=manifest.name)
     with unfinished_task(directory, overwrite=overwrite) as task:
         try:

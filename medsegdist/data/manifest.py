@@ -28,11 +28,12 @@ from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
+from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.preprocessing import Preprocessing, Window
 from medsegdist.data.study_or_dataset import refuse_study
 from medsegdist.data.yaml_errors import read_yaml, validated
 from medsegdist.data.yaml_words import found_value
-from medsegdist.errors import ManifestError
+from medsegdist.errors import DataError, ManifestError
 
 __all__ = ["DatasetManifest", "Layout", "Preprocessing", "load_dataset"]
 
@@ -153,6 +154,20 @@ class DatasetManifest(BaseModel):
         if self.classes is None:
             return self.foreground
         return tuple(value for values in self.classes.values() for value in values)
+
+    def cases(self) -> list[Case]:
+        """The cases that its layout lists.
+
+        Raises:
+            PartialListingError: some of its files are not as described.
+            DataError: none of them can be listed, as of a folder that does not exist; it names the dataset.
+        """
+        try:
+            return self.layout.cases()
+        except PartialListingError:
+            raise
+        except DataError as error:
+            raise DataError(f"dataset '{self.name}': {error}") from error
 
     def check_one_foreground(self) -> None:
         """Refuse a dataset of several classes, or without images, where images of one foreground are needed.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsegdist.data.card_content import SIMULATED, card_content
+from medsegdist.data.card_content import MAKING, MAKING_ANEW, SIMULATED, card_content
 from medsegdist.data.distance_options import DistanceOptions
 from medsegdist.data.layouts._paths import expand_path
 from medsegdist.data.layouts.card import CardLayout
@@ -18,6 +18,7 @@ from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.study_or_dataset import refuse_dataset
 from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.data.yaml_errors import as_mapping, nearest, read_yaml, validated
+from medsegdist.data.yaml_words import found_value
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import sentence
 
@@ -127,7 +128,7 @@ def load_study(path: str | Path) -> Study:
     problems: list[str] = []
     for index, entry in enumerate(entries):
         try:
-            datasets.append(_dataset_of(entry, file, f"datasets.{index}"))
+            datasets.append(_dataset_of(entry, file, _place_of(index, entry)))
         except ManifestError as error:
             problems.append(str(error))
     try:
@@ -141,6 +142,12 @@ def load_study(path: str | Path) -> Study:
     return study
 
 
+def _place_of(index: int, entry: object) -> str:
+    """Where a dataset stands, with its name where it has one: nobody counts entries from 0."""
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return f"datasets.{index} ({found_value(name)})" if isinstance(name, str) and name else f"datasets.{index}"
+
+
 def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
     if isinstance(entry, str):
         try:
@@ -150,9 +157,7 @@ def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
             if isinstance(error, ManifestError):
                 raise
             raise ManifestError(sentence(f"{file}: {place}: {error}")) from error
-    return _simulated_as_its_card_says(
-        validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, place.split("."))
-    )
+    return _simulated_as_its_card_says(validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, [place]))
 
 
 def _simulated_as_its_card_says(manifest: DatasetManifest) -> DatasetManifest:
@@ -173,8 +178,14 @@ def _of_card(path: Path) -> DatasetManifest:
     except DataError as error:
         raise ManifestError(str(error)) from error
     except OSError as error:
-        raise ManifestError(f"{path}: expected a card here, found none that can be read ({error.strerror}).") from error
+        raise ManifestError(
+            f"{path}: expected a card here, found none that can be read ({error.strerror}); correct the "
+            f"path, or make it: {MAKING}."
+        ) from error
     content: dict[str, Any] = {key: said[key] for key in ("name", "modality") if key in said}
     if said.get("simulated") is True:
         content["simulated"] = SIMULATED
-    return validated(DatasetManifest, {**content, "layout": {"kind": "card", "file": str(path)}}, path)
+    try:
+        return validated(DatasetManifest, {**content, "layout": {"kind": "card", "file": str(path)}}, path)
+    except ManifestError as error:
+        raise ManifestError(f"{str(error).rstrip('.')}; {MAKING_ANEW}.") from error

@@ -1,4 +1,4 @@
-"""Telling the YAML of a study from that of a dataset, which are easily taken for each other."""
+"""Telling the YAML of a study from that of a dataset, and both from a card: they are easily taken for each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medsegdist.data.card_content import FAMILY
 from medsegdist.errors import ManifestError
 
 
@@ -17,8 +18,9 @@ def refuse_dataset(content: Mapping[str, Any], file: Path) -> None:
         file: the file.
 
     Raises:
-        ManifestError: it describes a dataset.
+        ManifestError: it describes a dataset, or is a card.
     """
+    _refuse_card(content, file, "a study")
     if "layout" in content and not _is_study(content):
         raise ManifestError(
             f"{file}: expected a study, found the description of a dataset; list this file under `datasets` of a "
@@ -34,8 +36,9 @@ def refuse_study(content: Mapping[str, Any], file: Path) -> None:
         file: the file.
 
     Raises:
-        ManifestError: it is a study.
+        ManifestError: it is a study, or a card.
     """
+    _refuse_card(content, file, "the description of one dataset")
     if _is_study(content):
         entries = content.get("datasets")
         named = [entry for entry in entries if isinstance(entry, str)] if isinstance(entries, list) else []
@@ -43,6 +46,12 @@ def refuse_study(content: Mapping[str, Any], file: Path) -> None:
         if named:
             remedy = f"name one of its datasets: {', '.join(named)[:500]}"
         raise ManifestError(f"{file}: expected the description of one dataset, found a study; {remedy}.")
+
+
+def _refuse_card(content: Mapping[str, Any], file: Path, expected: str) -> None:
+    # A card is JSON, which YAML reads.
+    if str(content.get("format")).startswith(FAMILY):
+        raise ManifestError(f"{file}: expected {expected}, found a card; list it under `datasets` of a study.")
 
 
 def _is_study(content: Mapping[str, Any]) -> bool:

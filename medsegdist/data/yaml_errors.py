@@ -66,9 +66,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = str(getattr(error, "problem", None) or error)
-        remedy = "; indent by spaces, as YAML takes no tabs" if "'\\t'" in problem else ""
-        raise ManifestError(f"{path}{place}: not valid YAML: {problem}{remedy}.") from error
+        raise ManifestError(f"{path}{place}: not valid YAML: {_yaml_problem(error)}.") from error
     # What PyYAML lets out where a value cannot be what its form or its tag says: 2001-99-99, !!bool maybe, [[[...
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ManifestError(f"{path}: not valid YAML: {type(error).__name__}: {str(error)[:200]}.") from error
@@ -78,6 +76,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if _written_out(content, {}) > _MOST_VALUES:
         raise ManifestError(f"{path}: its aliases (*) stand for more than {_MOST_VALUES} values; write them out.")
     return content
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """What PyYAML found, in words for somebody who has not read YAML's grammar, and what to do where that is known."""
+    problem = str(getattr(error, "problem", None) or error)
+    expected, _, found = problem.partition(", but found ")
+    blocks = ("'<block mapping start>'", "'<block sequence start>'", "'-'", "'?'")
+    if expected in ("expected <block end>", "expected '<document start>'") and found in blocks:
+        return "the indentation of this line differs from that of its neighbors; line it up with them"
+    if problem == "mapping values are not allowed here":
+        return (
+            "this line has a key where none can be; give it the indentation of its neighbors, or put a text that holds "
+            "': ' in quotes"
+        )
+    return f"{problem}; indent by spaces, as YAML takes no tabs" if "'\\t'" in problem else problem
 
 
 def _missing(path: Path) -> str:
@@ -158,7 +171,8 @@ def _told(details: ErrorDetails, *, is_entry: bool) -> str:
     if kind == "literal_error":
         hint = nearest(found, context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
         return f"expected {context['expected']}, found {found_value(found)}{hint}"
-    return expected_and_found(kind, found, context) or f"{details['msg']}, found {found_value(found)}"
+    key = details["loc"][-1] if details["loc"] else ""
+    return expected_and_found(kind, found, context, key) or f"{details['msg']}, found {found_value(found)}"
 
 
 def _walk(loc: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | int], type[BaseModel] | None]:

@@ -46,19 +46,30 @@ _LENGTHS = {
 }
 
 
-def expected_and_found(kind: str, found: Any, context: Mapping[str, Any]) -> str:
+# How many entries a list has that somebody wrote as one number, by its key.
+_ENTRIES = {
+    "grid": ("(rows, columns), such as [{0}, {0}]", ", or (slices, rows, columns) in 3D"),
+    "spacing": ("mm along (rows, columns), such as [{0}, {0}]", ", or along (slices, rows, columns) in 3D"),
+    "window": ("(low, high), such as [0, 255]", ""),
+    "ct_window": ("(low, high) in HU, such as [-1000, 400]", ""),
+    "percentiles": ("(low, high), such as [0.5, 99.5]", ""),
+}
+
+
+def expected_and_found(kind: str, found: Any, context: Mapping[str, Any], key: object = "") -> str:
     """What was expected and what was found; empty for an error that has no words here.
 
     Args:
         kind: pydantic's name of the error.
         found: the value.
         context: what pydantic tells of it.
+        key: under which it stands.
     """
     expected = _EXPECTED.get(kind) or _limit(kind, found, context)
     if not expected:
         return ""
     shown = _length(kind, found, context) or found_value(found)
-    return f"expected {expected}, found {shown}{_remedy(kind, found)}"
+    return f"expected {expected}, found {shown}{_remedy(kind, found, key)}"
 
 
 def found_value(value: Any) -> str:
@@ -137,11 +148,17 @@ def _length(kind: str, found: Any, context: Mapping[str, Any]) -> str:
     return str(context["actual_length"])
 
 
-def _remedy(kind: str, found: Any) -> str:
+def _remedy(kind: str, found: Any, key: object) -> str:
     if kind in ("string_type", "path_type", "invalid_key"):
         if isinstance(found, bool):
             return ", as YAML reads yes, no, on and off; put the word in quotes"
         return "; put it in quotes" if isinstance(found, (int, float, date)) else ""
+    if kind == "tuple_type" and isinstance(key, str) and key in _ENTRIES:
+        entries, in_3d = _ENTRIES[key]
+        kinds = (int,) if key == "grid" else (int, float)
+        meant = isinstance(found, kinds) and not isinstance(found, bool) and 0 < found < math.inf
+        usual = 64 if key == "grid" else 1
+        return f"; write {entries.format(_plain(found) if meant else usual)}{in_3d}"
     if kind == "tuple_type" and isinstance(found, (str, int, float)) and not isinstance(found, bool) and found != "":
         return f"; write its entries in brackets, as [{_plain(found)}]"
     return ""

@@ -80,7 +80,9 @@ def test_a_card_is_a_dataset_of_the_name_and_modality_that_it_says(tmp_path):
 @pytest.mark.parametrize("key", ["foreground: [1]", "classes: {cancer: 1}", "window: [0, 1]"])
 def test_what_only_images_need_is_refused_beside_a_card(tmp_path, key):
     entry = f"- {{name: spleen, modality: MR, layout: {{kind: card, file: sent.json}}, {key}}}"
-    message = rf"datasets\.0: expected no {key.split(':')[0]} beside a card, which holds no images; leave it out"
+    message = (
+        rf"datasets\.0 \('spleen'\): expected no {key.split(':')[0]} beside a card, which holds no images; leave it out"
+    )
     with pytest.raises(ManifestError, match=message):
         load_study(study_with(tmp_path, "- lung.yaml", entry))
 
@@ -272,15 +274,31 @@ def test_wrong_dataset_names_file_place_and_what_was_found(tmp_path, monkeypatch
         ("targets: [lung]", "targets: [lung]\nsources: [spleen]", r"sources: 'spleen' is no dataset"),
         ("targets: [lung]", "targets: [lung]\nsources: [lung]", r"the target 'lung' has no source left but itself"),
         ("name: polyps", "name: lung", r"datasets: the name 'lung' is given twice"),
-        ("images: images/*.png", "images: images/a.png", r"datasets\.1\.layout\.images: .*one \*.*'images/a\.png'"),
-        ("images: images/*.png", "images: /x/*.png", r"datasets\.1\.layout\.images: .*inside `root`"),
-        ("images: images/*.png", "images: ../x/*.png", r"datasets\.1\.layout\.images: .*inside `root`"),
-        ("images: images/*.png", "images: images/*", r"datasets\.1\.layout\.images: .*ending in \.nii\.gz"),
-        ("images: images/*.png", "images: masks/*.png", r"datasets\.1\.layout: images and masks have the same pattern"),
-        ("images: images/*.png", "imagse: images/*.png", r"datasets\.1\.layout\.imagse: unknown key; .*'images'"),
+        (
+            "images: images/*.png",
+            "images: images/a.png",
+            r"datasets\.1 \('polyps'\)\.layout\.images: .*one \*.*'images/a\.png'",
+        ),
+        ("images: images/*.png", "images: /x/*.png", r"datasets\.1 \('polyps'\)\.layout\.images: .*inside `root`"),
+        ("images: images/*.png", "images: ../x/*.png", r"datasets\.1 \('polyps'\)\.layout\.images: .*inside `root`"),
+        (
+            "images: images/*.png",
+            "images: images/*",
+            r"datasets\.1 \('polyps'\)\.layout\.images: .*ending in \.nii\.gz",
+        ),
+        (
+            "images: images/*.png",
+            "images: masks/*.png",
+            r"datasets\.1 \('polyps'\)\.layout: images and masks have the same pattern",
+        ),
+        (
+            "images: images/*.png",
+            "imagse: images/*.png",
+            r"datasets\.1 \('polyps'\)\.layout\.imagse: unknown key; .*'images'",
+        ),
         ("- lung.yaml", "- liver.yaml", r"liver\.yaml: expected a YAML file here, found none"),
         ("- lung.yaml", "- 3", r"datasets\.0: expected a mapping of keys to values, found 3"),
-        ("- lung.yaml", "- {name: x}", r"datasets\.0\.modality: this key is missing"),
+        ("- lung.yaml", "- {name: x}", r"datasets\.0 \('x'\)\.modality: this key is missing"),
     ],
 )
 def test_wrong_study_names_place_and_what_was_found(tmp_path, old, new, message):
@@ -300,7 +318,7 @@ def test_all_problems_of_all_files_come_at_once(tmp_path):
     assert [line.split(": ")[:2] for line in lines] == [
         [str(tmp_path / "lung.yaml"), "modality"],
         [str(tmp_path / "lung.yaml"), "foreground"],
-        [str(tmp_path / "study.yaml"), "datasets.1.modality"],
+        [str(tmp_path / "study.yaml"), "datasets.1 ('polyps').modality"],
         [str(tmp_path / "study.yaml"), "name"],
         [str(tmp_path / "study.yaml"), "preprocessing.grid.1"],
     ]
@@ -520,3 +538,39 @@ def test_a_file_that_may_be_either_is_checked_as_what_was_asked_for(tmp_path, te
     path = written(tmp_path, text)
     with pytest.raises(ManifestError, match="modality: this key is missing"):
         load_dataset(path)
+
+
+def test_a_card_in_the_place_of_a_study_or_a_dataset_is_told_so(tmp_path):
+    card = written(tmp_path, HEAD, "card.json")
+    remedy = r"found a card; list it under `datasets` of a study\.$"
+    for load in (load_study, load_preparation):
+        with pytest.raises(ManifestError, match=rf"card\.json: expected a study, {remedy}"):
+            load(card)
+    with pytest.raises(ManifestError, match=rf"card\.json: expected the description of one dataset, {remedy}"):
+        load_dataset(card)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a:\n   b: 1\n  c: 2\n", "line 3, column 3"),
+        ("a:\n  - x: 1\n   y: 2\n", "line 3, column 4"),
+        ("a:\n  - x\n - y\n", "line 3, column 2"),
+        ("  a: 1\nb: 2\n", "line 2, column 1"),
+        ("a:\n  - x: 1\n  y: 2\n", "line 3, column 3"),
+    ],
+)
+def test_a_line_that_is_not_lined_up_is_told_so(tmp_path, text, place):
+    told = (
+        rf"x\.yaml, {place}: not valid YAML: the indentation of this line differs from that of its neighbors; line it "
+    )
+    with pytest.raises(ManifestError, match=told):
+        read_yaml(written(tmp_path, text, "x.yaml"))
+
+
+@pytest.mark.parametrize("text", ["a: 1\n  b: 2\n", "a: b: c\n"])
+def test_a_key_where_none_can_be_is_told_so(tmp_path, text):
+    with pytest.raises(
+        ManifestError, match=r"a key where none can be; give it the indentation of its neighbors, or put"
+    ):
+        read_yaml(written(tmp_path, text, "x.yaml"))

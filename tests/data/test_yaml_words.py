@@ -118,6 +118,41 @@ def line_of(model_name, **values):
             {"targets": "a"},
             ["a.yaml: targets: expected a list, found 'a'; write its entries in brackets, as [a]."],
         ),
+        (
+            "Preprocessing",
+            {"grid": 48},
+            [
+                (
+                    "a.yaml: grid: expected a list, found 48; write (rows, columns), such as [48, 48], or "
+                    "(slices, rows, columns) in 3D."
+                )
+            ],
+        ),
+        (
+            "Preprocessing",
+            {"grid": "large"},
+            [
+                (
+                    "a.yaml: grid: expected a list, found 'large'; write (rows, columns), such as [64, 64], or "
+                    "(slices, rows, columns) in 3D."
+                )
+            ],
+        ),
+        (
+            "Preprocessing",
+            {"grid": [64, 64], "spacing": 0.5},
+            [
+                (
+                    "a.yaml: spacing: expected a list, found 0.5; write mm along (rows, columns), such as [0.5, 0.5], "
+                    "or along (slices, rows, columns) in 3D."
+                )
+            ],
+        ),
+        (
+            "DatasetManifest",
+            {"window": 255},
+            ["a.yaml: window: expected a list, found 255; write (low, high), such as [0, 255]."],
+        ),
         ("Study", {"name": None}, ["a.yaml: name: expected a text, found an empty value."]),
         ("Study", {"name": 3}, ["a.yaml: name: expected a text, found 3; put it in quotes."]),
         (

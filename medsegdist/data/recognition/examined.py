@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,7 +16,7 @@ from medsegdist.data.case import Case
 from medsegdist.data.layouts._paths import expand_path, is_picture
 from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.recognition.found import Found
-from medsegdist.data.recognition.recognize import recognize
+from medsegdist.data.recognition.recognize import recognize, refuse_absent
 from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted, sentence
@@ -77,24 +77,22 @@ def examine(given: str, directory: Path | None = None) -> Examined:
     """
     from medsegdist.data.recognition.looking import look_at
 
-    try:
-        path = expand_path(given, directory)
-    except ValueError as error:
-        raise ManifestError(sentence(f"{given}: {error}")) from error
+    path = located(given, directory)
     found = recognize(path)
     layout = dict(found.layout)
     remarks = list(found.remarks)
     if found.segments:
         layout[segment_key(layout)] = found.segments[0]
-    cases, model, partial = cases_of(layout, path)
+    try:
+        cases, model, partial = cases_of(layout, path)
+        looks = look_at(model, cases)
+    except DataError as error:
+        raise DataError(_of_folder(path, error)) from error
     if partial:
         remarks.append(partial)
     if pattern := _patients(cases):
         layout["patient_pattern"] = pattern
-        remarks.append(
-            "patient_pattern: names that differ in their last number only are taken for one patient's slices"
-        )
-    looks = look_at(model, cases)
+    remarks.append(_patients_told(cases, layout))
     labels = dict(found.labels)
     seen = set(looks.values)
     if labels:
@@ -111,6 +109,25 @@ def examine(given: str, directory: Path | None = None) -> Examined:
             looked_at = f"{looks.seen} of {counted(looks.cases, 'mask')}"
             raise DataError(f"{path}: expected masks with foreground, found 0 only in {looked_at}; check them.")
     return Examined(given, path, found, layout, labels, bool(found.labels), looks, tuple(remarks))
+
+
+def located(given: str, directory: Path | None = None) -> Path:
+    """The folder, or the datalist, that somebody means.
+
+    Args:
+        given: as for :func:`examine`.
+        directory: as for :func:`examine`.
+
+    Raises:
+        ManifestError: a variable in the path is not set.
+        DataError: there is none.
+    """
+    try:
+        path = expand_path(given, directory)
+    except ValueError as error:
+        raise ManifestError(sentence(f"{given}: {error}")) from error
+    refuse_absent(path)
+    return path
 
 
 def cases_of(layout: dict[str, Any], path: Path) -> tuple[list[Case], Any, str]:
@@ -161,6 +178,12 @@ def manifest_name(text: str) -> str:
     return " ".join(cleaned.lstrip(" .+()-").split())[:60].strip() or "dataset"
 
 
+def _of_folder(path: Path, error: DataError) -> str:
+    text = str(error).rstrip(".")
+    where = "" if text.startswith(str(path)) else f"{path}: "
+    return f"{where}{text}, or leave this folder out."
+
+
 def _patients(cases: Sequence[Case]) -> str | None:
     """A pattern that finds the patient of slices in their names; None if the names tell of none."""
     if not all(is_picture(case.image) and case.patient_id == case.id for case in cases):
@@ -168,6 +191,25 @@ def _patients(cases: Sequence[Case]) -> str | None:
     matches = [re.search(_SLICES, case.id) for case in cases]
     patients = {match.group(1) for match in matches if match}
     return _SLICES if all(matches) and 1 < len(patients) < len(cases) else None
+
+
+def _patients_told(cases: Sequence[Case], layout: Mapping[str, Any]) -> str:
+    """Who counts as a patient, and what to do if that is wrong: patients are what intervals are drawn from."""
+    noun = "image" if any(is_picture(case.image) for case in cases) else "case"
+    if layout["kind"] == "dicom":
+        # Of another segment there may be other cases; how many patients they have is not known yet.
+        return f"patients: as the DICOM headers name them; a {noun} without a name counts as one"
+    if pattern := layout.get("patient_pattern"):
+        found = [re.search(pattern, case.id) for case in cases]
+        count = counted(len({match.group(1) for match in found if match}), "patient")
+        return (
+            f"patients: {count} in {counted(len(cases), noun)}, as patient_pattern takes names that differ in their "
+            "last number only for one patient's slices"
+        )
+    patients = {case.patient_id for case in cases}
+    if len(patients) < len(cases) or "patient_key" in layout:
+        return f"patients: {counted(len(patients), 'patient')} in {counted(len(cases), noun)}, as the listing says"
+    return f"patients: each {noun} counts as one ({len(cases)}); set patient_pattern if several are of one patient"
 
 
 def _listed(values: set[int]) -> str:

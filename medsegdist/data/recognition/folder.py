@@ -11,7 +11,10 @@ from itertools import islice
 from pathlib import Path
 
 from medsegdist.data.layouts._paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES
+from medsegdist.data.problems import printable
 from medsegdist.data.recognition.found import Found
+from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 LOOKED_FOR = (
     "pairs of NIfTI, NRRD, MHA, PNG, JPEG, BMP or TIFF files, such as images/*.png + masks/*.png, "
@@ -25,6 +28,7 @@ _MASK_FOLDERS = re.compile(r"(mask|label|seg|annotation|annot|gt|ground.?truth|m
 _IMAGE_FOLDERS = re.compile(r"(image|img|scan|volume|data|ct|mr)", re.IGNORECASE)
 _SEPARATORS = ("_", "-", ".", " ")
 _DEPTH = 4
+_NAMED = 8
 # So that a whole archive, named by mistake, is not looked through for minutes.
 _MOST_FILES, _MOST_CANDIDATES = 200_000, 400
 
@@ -45,15 +49,17 @@ def recognize_pairs(folder: Path) -> Found | None:
 
     Args:
         folder: where to look, four folders deep.
+
+    Raises:
+        DataError: its subfolders are datasets of their own, of which no pattern takes but a small part.
     """
     files = _files(folder)
-    patterns = dict.fromkeys(islice(_candidates(files), _MOST_CANDIDATES))
-    tried = [_paired(files, images, masks) for images, masks in patterns if images != masks]
-    found = [pairing for pairing in tried if pairing.pairs]
-    if not found:
+    best = _best(files)
+    if best is None:
         return None
-    best = max(found, key=lambda one: (one.alone == 0, one.pairs, -one.alone, -len(one.images + one.masks)))
     rest = len(files) - 2 * best.pairs - best.alone
+    if rest > len(files) / 2:
+        _refuse_datasets(folder, files, best)
     others = "1 other image lies" if rest == 1 else f"{rest} other images lie"
     remarks = [f"{others} here that fit neither pattern"] if rest > 0 else []
     return Found(
@@ -61,6 +67,34 @@ def recognize_pairs(folder: Path) -> Found | None:
         layout={"kind": "folder", "images": best.images, "masks": best.masks},
         remarks=tuple(remarks),
     )
+
+
+def _best(files: Sequence[str]) -> _Pairing | None:
+    patterns = dict.fromkeys(islice(_candidates(files), _MOST_CANDIDATES))
+    tried = [_paired(files, images, masks) for images, masks in patterns if images != masks]
+    found = [pairing for pairing in tried if pairing.pairs]
+    return max(
+        found,
+        key=lambda one: (one.alone == 0, one.pairs, -one.alone, -len(one.images + one.masks)),
+        default=None,
+    )
+
+
+def _refuse_datasets(folder: Path, files: Sequence[str], best: _Pairing) -> None:
+    """Refuse a folder of datasets, whose subfolders pair more than twice as many images each for itself."""
+    below: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        name, _, inside = path.partition("/")
+        if inside:
+            below[name].append(inside)
+    pairs = {name: one.pairs for name, inside in below.items() if (one := _best(inside)) is not None}
+    if len(pairs) > 1 and sum(pairs.values()) > 2 * best.pairs:
+        more = f" and {len(pairs) - _NAMED} more" if len(pairs) > _NAMED else ""
+        raise DataError(
+            f"{folder}: expected the folder of one dataset, found {counted(best.pairs, 'pair')} of {best.images} and "
+            f"{best.masks} among {counted(len(files), 'image')}, and datasets in its subfolders; name one of its "
+            f"subfolders: {', '.join(map(printable, list(pairs)[:_NAMED]))}{more}."
+        )
 
 
 def _files(folder: Path) -> list[str]:

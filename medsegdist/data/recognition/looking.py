@@ -6,7 +6,7 @@ This module imports MONAI.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,9 +71,13 @@ def look_at(layout: Any, cases: Sequence[Case]) -> Looks:
         case = cases[place]
         try:
             item = loader(case.as_item())
-            counts.update(_values(np.asarray(item["label"]), case.id))
         except DataError as error:
-            troubles.append(DataError(f"case '{case.id}': {error}"))
+            troubles.append(_of_case(case, error, {"image": case.image, "label": case.label}))
+            continue
+        try:
+            counts.update(_values(np.asarray(item["label"])))
+        except DataError as error:
+            troubles.append(_of_case(case, error, {"label": case.label}))
             continue
         image = np.asarray(item["image"])
         lows.append(float(np.nanmin(image)))
@@ -96,7 +100,15 @@ def look_at(layout: Any, cases: Sequence[Case]) -> Looks:
     )
 
 
-def _values(mask: np.ndarray, case_id: str) -> set[int]:
+def _of_case(case: Case, error: DataError, files: Mapping[str, Any]) -> DataError:
+    """What is wrong, with the case and, unless it is said already or the layout names none, its files."""
+    told = [f"{key} {file}" for key, file in files.items() if isinstance(file, str)]
+    named = any(str(file) in str(error) for file in files.values())
+    where = f" ({', '.join(told)})" if told and not named else ""
+    return DataError(f"case '{case.id}'{where}: {error}")
+
+
+def _values(mask: np.ndarray) -> set[int]:
     found = np.unique(mask)
     whole = np.rint(found)
     if not np.array_equal(found, whole):

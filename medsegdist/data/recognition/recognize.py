@@ -31,15 +31,15 @@ def recognize(root: Path) -> Found:
         root: the folder, or a datalist in it.
 
     Raises:
-        DataError: it does not exist, or no layout fits; the message says what was looked for and what is there.
+        DataError: it does not exist, no layout fits, or it is a folder of datasets; the message says what was looked
+            for and what is there.
     """
     if root.is_file():
         found = datalist.recognize_datalist(root)
         if found is None:
             raise DataError(f"{root}: expected a folder, or {datalist.LOOKED_FOR}, found a file of another kind.")
         return found
-    if not root.is_dir():
-        raise DataError(f"the folder {root} does not exist; name the folder that holds the images and their masks.")
+    refuse_absent(root)
     for _, recognize_family in _FAMILIES:
         found = recognize_family(root)
         if found is not None:
@@ -48,6 +48,19 @@ def recognize(root: Path) -> Found:
     lines += [f"  {looked_for}" for looked_for, _ in _FAMILIES]
     lines += [f"Found: {_contents(root)}.", _advice(root)]
     raise DataError("\n".join(lines))
+
+
+def refuse_absent(root: Path) -> None:
+    """Refuse what is neither a folder nor a file.
+
+    Args:
+        root: the folder, or a datalist in it.
+
+    Raises:
+        DataError: it does not exist.
+    """
+    if not root.is_file() and not root.is_dir():
+        raise DataError(f"the folder {root} does not exist; name the folder that holds the images and their masks.")
 
 
 def _contents(root: Path) -> str:

@@ -18,6 +18,8 @@ from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import ManifestError
 from medsegdist.words import counted
 
+_LONGEST = 80
+
 
 def study_text(
     proposals: Sequence[tuple[Proposal, str]],
@@ -48,7 +50,7 @@ def study_text(
     lines += [
         f"# Written by `medsegdist init`, to be edited. `medsegdist check {file}` says whether it can be used,",
         f"# `medsegdist rank {file}` ranks the sources.",
-        f"name: {_flow(f'sources for {targets[0]}')}",
+        f"name: {_flow(_study_name(targets))}",
         "preprocessing:  # the same for all datasets",
         _entry(
             "dimensions", len(grid), "axial slices, as in the paper; 3 compares whole volumes" if flat else "volumes"
@@ -88,6 +90,12 @@ def check_text(text: str, file: Path) -> None:
         Study.model_validate(yaml.safe_load(text), context={DIRECTORY: file.absolute().parent})
     except ValidationError as error:
         raise ManifestError("\n".join(explain(error, Study, file))) from error
+
+
+def _study_name(targets: Sequence[str]) -> str:
+    *most, last = targets
+    named = f"sources for {', '.join(most)} and {last}" if most else f"sources for {last}"
+    return named if len(named) <= _LONGEST or not most else f"sources for {counted(len(targets), 'target')}"
 
 
 def _dataset(proposal: Proposal, root: str) -> list[str]:

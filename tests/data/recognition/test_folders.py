@@ -67,6 +67,32 @@ def test_patterns_without_a_file_alone_come_before_those_that_match_more(tmp_pat
     assert found.remarks == ("4 other images lie here that fit neither pattern",)
 
 
+def test_the_folder_of_several_datasets_of_pairs_is_told_to_name_one(tmp_path):
+    for name, keys in (("liver", "abc"), ("lung", "ade"), ("spleen", "afg")):
+        plant(tmp_path, *(f"{name}/{kind}/{key}.png" for kind in ("images", "masks") for key in keys))
+    with pytest.raises(
+        DataError,
+        match=r"expected the folder of one dataset, found \d pairs? of .* among 18 images, and datasets in its "
+        r"subfolders; name one of its subfolders: liver, lung, spleen\.$",
+    ):
+        recognize(tmp_path)
+    assert recognize(tmp_path / "lung").layout["images"] == "images/*.png"
+
+
+@pytest.mark.parametrize(
+    ("planted", "images"),
+    [
+        # One dataset with a folder for each case, of whose images one is read.
+        (["{}/x_flair.nii.gz", "{}/x_t1.nii.gz", "{}/x_t2.nii.gz", "{}/x_dwi.nii.gz", "{}/x_seg.nii.gz"], "*/x_"),
+        # Pairs beside many images without a mask.
+        (["images/{}.png", "masks/{}.png", "unlabeled/{}_1.png", "unlabeled/{}_2.png", "unlabeled/{}_3.png"], "images"),
+    ],
+)
+def test_one_dataset_is_not_taken_for_several(tmp_path, planted, images):
+    plant(tmp_path, *(pattern.format(key) for key in ("p1", "p2", "p3") for pattern in planted))
+    assert recognize(tmp_path).layout["images"].startswith(images)
+
+
 def test_a_mask_that_is_missing_is_told_of_by_the_layout(tmp_path):
     plant(tmp_path, "images/a.png", "images/b.png", "masks/a.png")
     with pytest.raises(DataError, match=r"'b\.png' has no mask"):

@@ -54,7 +54,7 @@ def test_of_several_channels_the_first_one_is_proposed(tmp_path):
     write_listing(tmp_path, entries, modality={"0": "T2", "1": "ADC"})
     examined = examine(str(tmp_path))
     assert examined.layout == {"kind": "decathlon", "channel": 0}
-    assert examined.remarks == ("channel: 0 is T2, the first of T2, ADC",)
+    assert examined.remarks[0] == "channel: 0 is T2, the first of T2, ADC"
     assert examined.found.modality == "MR"
 
 

@@ -163,6 +163,33 @@ def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (
+            ("101_1009", "101_1013"),
+            "patients: each image counts as one (2); set patient_pattern if several are of one patient",
+        ),
+        (
+            ("101_1009", "101_1013", "102_7"),
+            "patients: 2 patients in 3 images, as patient_pattern takes names that differ in their last number only",
+        ),
+    ],
+)
+def test_who_counts_as_a_patient_is_always_told(tmp_path, names, told):
+    assert any(remark.startswith(told) for remark in examine(str(write_pictures(tmp_path, names))).remarks)
+
+
+def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
+    alone = named_task(tmp_path / "alone").remarks
+    assert "patients: each case counts as one (3); set patient_pattern if several are of one patient" in alone
+    root = write_task(tmp_path / "of_two")
+    entries = json.loads((root / "dataset.json").read_text())["training"]
+    told = [{**entry, "patient": name} for entry, name in zip(entries, ("a", "a", "b"), strict=True)]
+    (root / "list.json").write_text(json.dumps({"training": told}))
+    assert "patients: 2 patients in 3 cases, as the listing says" in examine(str(root / "list.json")).remarks
+
+
+@pytest.mark.parametrize(
     ("mask", "message"),
     [
         (
@@ -175,14 +202,18 @@ def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
 def test_masks_that_hold_no_labels_are_told(tmp_path, mask, message):
     write_pictures(tmp_path, ("a",))
     write_picture(tmp_path / "masks" / "a.png", mask)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         examine(str(tmp_path))
+    assert str(caught.value).startswith(str(tmp_path))
 
 
 def test_a_fractional_mask_is_told(tmp_path):
     write_volume(tmp_path / "a.nii.gz", voxels(0))
     write_volume(tmp_path / "a_seg.nii.gz", labels().astype(np.float32) / 2, AFFINE)
-    with pytest.raises(DataError, match=r"case 'a': expected a mask of whole numbers, found 0\.5; threshold it"):
+    with pytest.raises(
+        DataError,
+        match=r"case 'a' \(label .*a_seg\.nii\.gz\): expected a mask of whole numbers, found 0\.5; threshold it",
+    ):
         examine(str(tmp_path))
 
 
