@@ -59,7 +59,7 @@ def rank_cards(
         mask_weight: w_y >= 0.
 
     Returns:
-        Rows without interval, noise floor and certificate. Counts of samples are those of the cards, coarse if small.
+        Rows without interval, noise floor and certificate. Counts of samples are those of the cards, which are coarse.
 
     Raises:
         PreprocessingMismatchError: two datasets were not prepared, or their mixtures not fitted, alike.

@@ -21,8 +21,8 @@ def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards
     """Distances of a study to its targets by cards, also as distances.csv, and study.json of what the cards hold.
 
     Datasets that are no cards are summarized as cards are made: with the study's preprocessing and options, the same
-    seed, on the CPU, and rounded alike. Their cards are nowhere written, and no dataset is too small, for what is made
-    of it stays here; distances.csv, study.json and the report tell of it what its card would.
+    seed, on the CPU, and rounded alike, but for exact counts. Their cards are nowhere written, and no dataset is too
+    small, for what is made of it stays here; distances.csv, study.json and the report tell of it what its card would.
 
     Args:
         study: which study.
@@ -94,6 +94,7 @@ def _summarized(study: Study, asked: Comparison, names: Sequence[str]) -> list[C
                     fit=study.distance,
                     min_patients=1,
                     seed=asked.seed,
+                    exact_counts=True,
                 )
             )
             advance(1, 1)

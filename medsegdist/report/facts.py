@@ -67,7 +67,9 @@ def _basis(run: Run, target: str, nearest: str) -> str:
     sources = len({row.source for row in rows})
     record, methods = run.record, len(methods_of(run.table, target))
     known = record.dataset(target) if record else None
-    least = "at least " if run.approximate else ""  # counts of cards are rounded down
+    # Counts of cards are rounded down; without a record, nothing says which datasets were cards.
+    is_card = bool(run.approximate) and (record is None or target in record.cards)
+    least = "at least " if is_card else ""
     of_target = least + _count(max(row.n_target for row in rows), "sample")
     if known:
         of_target += f" of {least}{_count(known.patients, 'patient')}"

@@ -87,7 +87,7 @@ class DatasetRecord(Part):
     Args:
         name: as in the tables.
         modality: CT, MR or other.
-        samples: how many were read; where distances are of cards, as coarse as a card tells.
+        samples: how many were read; of a card, as coarse as it tells.
         patients: of how many patients, likewise.
         cases: how many cases were read; None where that is not known.
         without_sample: how many of them gave no sample, by the reason.
