@@ -272,8 +272,18 @@ def test_without_methods_those_that_all_cards_hold_are_taken(place, study, tmp_p
     (tmp_path / "near.json").write_text(json.dumps({**content, "fake_classes": None}))
     lacking = study("target.yaml", str(tmp_path / "near.json"), "far")
     assert "found none of it in that of near" in refused(lacking, "--method", "fake_class_gmm")
-    rank(lacking)
+    said = (
+        "fake_class_gmm is left out, because the card near lacks it: a fake class has fewer patients than may be told "
+        "of."
+    )
+    assert said in " ".join(rank(lacking).stdout.split())
     assert set(table_of(tmp_path / "out")["method"]) == {"gmm2d", "gmm3d"}
+    assert said in (tmp_path / "out" / "report.html").read_text()
+    content = json.loads(rank(lacking, "--json").stdout)
+    assert content["left_out"] == {"fake_class_gmm": ["near"]}
+    # Who chooses methods misses none.
+    assert "left out" not in rank(lacking, "--method", "gmm2d").stdout
+    assert "left out" not in (tmp_path / "out" / "report.html").read_text()
 
 
 MAKING = "`medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json` makes one"

@@ -160,6 +160,7 @@ class StudyRecord(JsonFile):
         device: what it was computed on.
         software: versions by the name of the package.
         cards: names of the datasets that were cards. If there are any, all were compared by cards.
+        left_out: of methods that were left out, the cards that lack them.
     """
 
     written_by: ClassVar[str] = "rank"
@@ -177,6 +178,7 @@ class StudyRecord(JsonFile):
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
     cards: tuple[str, ...] = ()
+    left_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -184,6 +186,7 @@ class StudyRecord(JsonFile):
         # Without cards the file is the same to the byte as before there were any.
         if not self.cards:
             content.pop("cards", None)
+            content.pop("left_out", None)
         return content
 
     def dataset(self, name: str) -> DatasetRecord | None:
