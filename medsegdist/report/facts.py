@@ -126,6 +126,30 @@ def characteristic_rows(record: StudyRecord | None) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
+def orientation(record: StudyRecord | None) -> str:
+    """Which way is up in the figures of segments, where that is known."""
+    datasets = () if record is None else record.datasets
+    known = [dataset.name for dataset in datasets if dataset.oriented]
+    prepared = "rows and columns are those of the samples as they were prepared"
+    upright = (
+        "up is anterior and the patient\N{RIGHT SINGLE QUOTATION MARK}s right is on the left, as in a DICOM viewer"
+    )
+    if not known:
+        return f"{prepared.capitalize()}."
+    if len(known) == len(datasets):
+        return f"{upright[0].upper()}{upright[1:]}."
+    return f"In {', '.join(known)} {upright}; in the others {prepared}."
+
+
+def simulation(run: Run) -> str:
+    """That nothing is simulated, or that it is not known; empty where something is."""
+    if run.simulated:
+        return ""
+    if run.simulated is not None:
+        return "The study declares nothing as simulated."
+    return "Whether anything is simulated is not known: there is no study.json."
+
+
 def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     """Headings with lines of (name, value): certificate or cards, preprocessing, methods, training, versions."""
     return [*(_of_distances(run) if run.table.rows else []), *_of_training(run)]

@@ -94,6 +94,8 @@ class DatasetRecord(Part):
         description: what it shows, as its manifest says.
         license: as its manifest says.
         simulated: what of it is simulated; empty if nothing is.
+        oriented: whether rows run from anterior to posterior and columns from the patient's right to left: slices of
+            CT or MR volumes do, pictures and radiographs need not; None where that is not known.
         histogram: where its segments lie.
         mixture: the mixture of `gmm2d`; None where that was not computed.
         characteristics: what its segments are like.
@@ -108,6 +110,7 @@ class DatasetRecord(Part):
     description: str = ""
     license: str = ""
     simulated: str = ""
+    oriented: bool | None = None
     histogram: SegmentHistogram
     mixture: PlaneMixture | None = None
     characteristics: tuple[Characteristic, ...] = ()

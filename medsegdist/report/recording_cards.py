@@ -8,6 +8,7 @@ import torch
 
 from medsegdist.cards.card import Card
 from medsegdist.data.card_content import SIMULATED
+from medsegdist.data.orientation import is_oriented
 from medsegdist.data.study import Study
 from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.mask_metrics import all_metrics
@@ -79,6 +80,7 @@ def _dataset(study: Study, card: Card) -> DatasetRecord:
         description=manifest.description,
         license=manifest.license,
         simulated=manifest.simulated or (SIMULATED if card.simulated else ""),
+        oriented=is_oriented(manifest),
         histogram=card_histogram(card),
         mixture=_mixture(card.gmm2d.mixture),
         characteristics=tuple(
