@@ -176,7 +176,7 @@ class Card(_Part):
         fit: options that mixtures and fake classes were made with; those of the formula are not among them.
         seed: of the fits and of the choice of samples.
         min_patients: fewer patients than that are not told of by any cell or fake class.
-        patients: how many; rounded down to a multiple of 5 below 100, but for fewer than 5.
+        patients: how many; rounded down to two digits from 100 on, to a multiple of 5 from 5 to 99.
         samples: how many, rounded likewise.
         gmm2d: mixture over (slice,) row and column of all segment pixels.
         gmm3d: mixture with the intensity as well.

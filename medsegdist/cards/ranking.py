@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -25,6 +25,29 @@ APPROXIMATE = (
     "Gaussians of projected images, and are smaller than those between images. Nothing says how sure the order is."
 )
 """What has to be said wherever distances of cards are shown."""
+
+
+def left_out(cards: Sequence[Card]) -> dict[str, tuple[str, ...]]:
+    """The methods that are not taken where none are asked for, each with the names of the cards that lack it.
+
+    Args:
+        cards: of the datasets to be compared.
+    """
+    lacking = {method: tuple(card.name for card in cards if not holds(card, method)) for method in CARD_METHODS}
+    return {method: names for method, names in lacking.items() if names}
+
+
+def left_out_sentence(methods: Mapping[str, Sequence[str]]) -> str:
+    """What :func:`left_out` found, in words; empty if nothing is left out.
+
+    Args:
+        methods: names of the cards that lack it, by the name of the method.
+    """
+    return " ".join(
+        f"{method} is left out, because {'the card' if len(names) == 1 else 'the cards'} {', '.join(names)} "
+        f"{'lacks' if len(names) == 1 else 'lack'} it: a fake class has fewer patients than may be told of."
+        for method, names in methods.items()
+    )
 
 
 def approximate(cards: Sequence[str]) -> str:
@@ -59,7 +82,7 @@ def rank_cards(
         mask_weight: w_y >= 0.
 
     Returns:
-        Rows without interval, noise floor and certificate. Counts of samples are those of the cards, coarse if small.
+        Rows without interval, noise floor and certificate. Counts of samples are those of the cards, which are coarse.
 
     Raises:
         PreprocessingMismatchError: two datasets were not prepared, or their mixtures not fitted, alike.
@@ -122,17 +145,17 @@ def available(cards: Sequence[Card], methods: Sequence[str] | None = None) -> li
         DataError: a card does not hold what a method needs.
         ValueError: a method is unknown.
     """
-    lacking = {method: [card.name for card in cards if not holds(card, method)] for method in CARD_METHODS}
+    lacking = left_out(cards)
     for method in methods or ():
-        if method not in lacking:
+        if method not in CARD_METHODS:
             raise ValueError(f"expected a method among {', '.join(CARD_METHODS)}, found '{method}'.")
-        if lacking[method]:
+        if method in lacking:
             raise DataError(
                 f"expected cards that hold what '{method}' needs, found none of it in that of "
                 f"{', '.join(lacking[method])}, where a fake class has fewer patients than may be told of; choose "
                 "another method."
             )
-    return [method for method in CARD_METHODS if not lacking[method] and (methods is None or method in methods)]
+    return [method for method in CARD_METHODS if method not in lacking and (methods is None or method in methods)]
 
 
 def holds(card: Card, method: str) -> bool:

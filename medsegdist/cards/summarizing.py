@@ -45,6 +45,7 @@ def summarize_samples(
     fit: DistanceOptions | None = None,
     min_patients: int = MIN_PATIENTS,
     seed: int = 0,
+    exact_counts: bool = False,
 ) -> Card:
     """What may be told of a dataset where its images may not be shown.
 
@@ -62,6 +63,7 @@ def summarize_samples(
         min_patients: cells of the histogram with fewer patients read 0, and fake classes are left out where one has
             fewer.
         seed: of the fits, as that of the distances.
+        exact_counts: tells samples and patients as they are, for a card that stays where the images are.
 
     Raises:
         DataError: there are fewer patients than that, the segments have too few pixels for the mixtures, or features
@@ -93,6 +95,7 @@ def summarize_samples(
             "if they agree to be told of in so small a number, lower --min-patients (min_patients)."
         )
     projected = project(samples)
+    told = int if exact_counts else coarse
     return Card(
         format="medsegdist card 1",
         name=samples.name,
@@ -104,8 +107,8 @@ def summarize_samples(
         fit=DistanceOptions(**options),
         seed=seed,
         min_patients=min_patients,
-        patients=coarse(patients),
-        samples=coarse(len(samples)),
+        patients=told(patients),
+        samples=told(len(samples)),
         gmm2d=MixtureNumbers.of(metrics["gmm2d"].summarize(samples)),
         gmm3d=MixtureNumbers.of(metrics["gmm3d"].summarize(samples)),
         fake_classes=_fake_classes(samples, metrics["fake_class_gmm"].summarize(samples), projected, min_patients),
@@ -116,12 +119,15 @@ def summarize_samples(
 
 
 def coarse(count: int) -> int:
-    """A count from 100 on; below, a multiple of 5 that is not larger, or what is left of fewer than 5.
+    """A count rounded down: from 100 on to two digits, from 5 to 99 to a multiple of 5; fewer than 5 stay.
 
     Args:
         count: of samples or patients, >= 0.
     """
-    return count if count >= 100 or count < 5 else count - count % 5
+    if count < 5:
+        return count
+    step = 5 if count < 100 else 10 ** (len(str(count)) - 2)
+    return count - count % step
 
 
 def _fake_classes(

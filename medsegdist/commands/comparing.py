@@ -53,13 +53,13 @@ def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: b
     if cards and not matrices:
         from medsegdist.commands.comparing_cards import compare_cards
 
-        table = compare_cards(study, comparison, targets, cards)
+        table, left_out = compare_cards(study, comparison, targets, cards)
     else:
         for manifest in study.datasets:
             if manifest in compared or not manifest.is_card:
                 manifest.check_one_foreground()
-        table = _distances(study, comparison, targets)
-    _show(study, table, comparison.out, as_json, matrices=matrices, rankings=rankings, cards=cards)
+        table, left_out = _distances(study, comparison, targets), {}
+    _show(study, table, comparison.out, as_json, matrices=matrices, rankings=rankings, cards=cards, left_out=left_out)
     leave_report(comparison.out, wanted=report)
 
 
@@ -212,8 +212,9 @@ def _show(
     matrices: bool,
     rankings: bool,
     cards: Sequence[str],
+    left_out: Mapping[str, Sequence[str]],
 ) -> None:
-    from medsegdist.cards.ranking import approximate
+    from medsegdist.cards.ranking import approximate, left_out_sentence
     from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table
     from medsegdist.report.verdict import headline, verdict
 
@@ -226,7 +227,7 @@ def _show(
             }
             for target in table.targets
         }
-        of_cards = {"approximate": approximate(cards), "cards": cards} if cards else {}
+        of_cards = {"approximate": approximate(cards), "cards": cards, "left_out": left_out} if cards else {}
         content = {"study": study.name, **of_cards, "targets": by_target}
         typer.echo(json.dumps({**content, "distances": [asdict(row) for row in table.rows]}, indent=2))
         return
@@ -242,6 +243,8 @@ def _show(
             console.print(escape(verdict(table, target)), "\n")
     if cards:
         console.print(f"[bold]{escape(approximate(cards))}[/bold]", "\n")
+    if left_out:
+        console.print(escape(left_out_sentence(left_out)), "\n")
     if simulated:
         console.print("Simulated here:", *(escape(line) for line in simulated), sep="\n  ")
     console.print(f"All distances: {escape(str(out / 'distances.csv'))}", soft_wrap=True)

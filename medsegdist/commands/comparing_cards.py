@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from medsegdist.commands.comparison import REPLICATES, Comparison
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from medsegdist.distance.distance_table import DistanceTable
 
 
-def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards: Sequence[str]) -> DistanceTable:
+def compare_cards(
+    study: Study, asked: Comparison, targets: Sequence[str], cards: Sequence[str]
+) -> tuple[DistanceTable, Mapping[str, Sequence[str]]]:
     """Distances of a study to its targets by cards, also as distances.csv, and study.json of what the cards hold.
 
     Datasets that are no cards are summarized as cards are made: with the study's preprocessing and options, the same
-    seed, on the CPU, and rounded alike. Their cards are nowhere written, and no dataset is too small, for what is made
-    of it stays here; distances.csv, study.json and the report tell of it what its card would.
+    seed, on the CPU, and rounded alike, but for exact counts. Their cards are nowhere written, and no dataset is too
+    small, for what is made of it stays here; distances.csv, study.json and the report tell of it what its card would.
 
     Args:
         study: which study.
@@ -30,11 +32,14 @@ def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards
         targets: names of the datasets that sources are ranked for.
         cards: names of the compared datasets that are cards.
 
+    Returns:
+        The distances, and of each method that was left out, though nobody chose among them, which cards lack it.
+
     Raises:
         MedSegDistError: an option has no meaning for cards, a card does not fit the study, or a dataset is bad.
     """
     from medsegdist.cards.of_study import check_methods, check_options, study_card
-    from medsegdist.cards.ranking import available, rank_cards
+    from medsegdist.cards.ranking import available, left_out, rank_cards
     from medsegdist.data.checking import refuse_shared_images
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.report.recording_cards import record_cards
@@ -46,8 +51,9 @@ def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards
     )
     compared = study.compared(targets)
     found = {one.name: study_card(study, one, seed=asked.seed) for one in compared if one.is_card}
-    methods = asked.methods or study.methods or available(list(found.values()))
-    available(list(found.values()), methods)
+    chosen = asked.methods or study.methods
+    lacking = {} if chosen else left_out(list(found.values()))
+    methods = available(list(found.values()), chosen or None)
     refuse_shared_images(study.model_copy(update={"targets": tuple(targets)}))
     found |= {card.name: card for card in _summarized(study, asked, [one.name for one in compared if not one.is_card])}
     weights = {"image_weight": study.distance.image_weight, "mask_weight": study.distance.mask_weight}
@@ -56,8 +62,9 @@ def compare_cards(study: Study, asked: Comparison, targets: Sequence[str], cards
         for target in targets
     ]
     table = DistanceTable(rows=tuple(row for one in tables for row in one.rows))
-    save_run(table, record_cards(study, [found[one.name] for one in compared], table, cards=cards), asked.out)
-    return table
+    record = record_cards(study, [found[one.name] for one in compared], table, cards=cards, left_out=lacking)
+    save_run(table, record, asked.out)
+    return table, lacking
 
 
 def _refuse_options(asked: Comparison, cards: Sequence[str]) -> None:
@@ -95,6 +102,7 @@ def _summarized(study: Study, asked: Comparison, names: Sequence[str]) -> list[C
                     fit=study.distance,
                     min_patients=1,
                     seed=asked.seed,
+                    exact_counts=True,
                 )
             )
             advance(1, 1)

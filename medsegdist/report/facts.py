@@ -67,7 +67,9 @@ def _basis(run: Run, target: str, nearest: str) -> str:
     sources = len({row.source for row in rows})
     record, methods = run.record, len(methods_of(run.table, target))
     known = record.dataset(target) if record else None
-    least = "at least " if run.approximate else ""  # counts of cards are rounded down
+    # Counts of cards are rounded down; without a record, nothing says which datasets were cards.
+    is_card = bool(run.approximate) and (record is None or target in record.cards)
+    least = "at least " if is_card else ""
     of_target = least + _count(max(row.n_target for row in rows), "sample")
     if known:
         of_target += f" of {least}{_count(known.patients, 'patient')}"
@@ -124,6 +126,30 @@ def characteristic_rows(record: StudyRecord | None) -> dict[str, Any]:
         cells = tuple(known.get(column) for column in columns)
         rows.append(CharacteristicRow(dataset.name, dataset.samples, dataset.patients, dataset.modality, cells))
     return {"columns": columns, "rows": rows}
+
+
+def orientation(record: StudyRecord | None) -> str:
+    """Which way is up in the figures of segments, where that is known."""
+    datasets = () if record is None else record.datasets
+    known = [dataset.name for dataset in datasets if dataset.oriented]
+    prepared = "rows and columns are those of the samples as they were prepared"
+    upright = (
+        "up is anterior and the patient\N{RIGHT SINGLE QUOTATION MARK}s right is on the left, as in a DICOM viewer"
+    )
+    if not known:
+        return f"{prepared.capitalize()}."
+    if len(known) == len(datasets):
+        return f"{upright[0].upper()}{upright[1:]}."
+    return f"In {', '.join(known)} {upright}; in the others {prepared}."
+
+
+def simulation(run: Run) -> str:
+    """That nothing is simulated, or that it is not known; empty where something is."""
+    if run.simulated:
+        return ""
+    if run.simulated is not None:
+        return "The study declares nothing as simulated."
+    return "Whether anything is simulated is not known: there is no study.json."
 
 
 def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 WIDTH = 3.5
 """Inches of a column."""
 
+MARGIN = 0.1
+"""Inches that stay free at either side: SVG leaves text to the viewer's font, which may be wider than that measured."""
+
+CELLS_WIDTH = 2.3
+"""Inches of a column that the cells of a matrix have, beside the names of its rows."""
+
 BLUE, ORANGE, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
 """Of the palette of Okabe and Ito, which color-blind readers can tell apart."""
 
@@ -68,6 +74,7 @@ def write_figures(run: Run, directory: str | Path, file_format: Literal["svg", "
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise MissingDependencyError(
             "expected matplotlib for figures, found none; install it: pip install 'medsegdist[figures]'."
@@ -78,7 +85,7 @@ def write_figures(run: Run, directory: str | Path, file_format: Literal["svg", "
     names = file_names(label for label, _, _ in drawings)
     for label, height, draw in drawings:
         with rc_context(STYLE):
-            figure = Figure(figsize=(WIDTH, height), layout="constrained")
+            figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=MARGIN))
             draw(figure.subplots())
             path = Path(directory) / f"{names[label]}.{file_format}"
             with bytes_written_whole(path) as file:
@@ -102,7 +109,7 @@ def _drawings(run: Run) -> Iterator[_Drawing]:
             yield ("ranking", method, target), 0.6 + 0.2 * len(rows), partial(_ranking, rows=rows, kind=kind)
     for method in table.methods:
         matrix = clustered(table.matrix(method))
-        yield ("distances", method), 0.9 + 0.24 * len(matrix), partial(_matrix, matrix=matrix)
+        yield ("distances", method), 1.1 + 0.24 * len(matrix), partial(_matrix, method=method, matrix=matrix)
     for method, points in gain_points(run).items():
         yield ("gain_against", method), 2.6, partial(_gain, method=method, points=points)
 
@@ -138,6 +145,8 @@ def _matched(axes: Axes, record: StudyRecord | None, matched: MatchedMixtures) -
 
 
 def _ranking(axes: Axes, rows: list[DistanceRow], kind: str) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     for place, row in enumerate(rows):
         color = BLUE if row.rank == 1 else GRAY
         if row.low is not None and row.high is not None:
@@ -147,18 +156,29 @@ def _ranking(axes: Axes, rows: list[DistanceRow], kind: str) -> None:
         axes.axvline(rows[0].noise_floor, color="black", linestyle=":", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [f"{rank_of(row)}  {printable(row.source)}" for row in rows])
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    if axes.get_xlim()[1] >= 1000:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 15k, as on the page
     method = rows[0].method
     axes.set(xlabel=f"{kind} to {printable(rows[0].target)}", title=NAMES.get(method, printable(method)))
 
 
-def _matrix(axes: Axes, matrix: pd.DataFrame) -> None:
+def _matrix(axes: Axes, method: str, matrix: pd.DataFrame) -> None:
     values = matrix.to_numpy()
-    low, high = np.nanmin(values), np.nanmax(values)
-    axes.imshow(values, cmap="cividis_r", aspect="auto", vmin=low, vmax=high)
+    written = compact(values[np.isfinite(values)].tolist())
+    # As on the page, the darker the nearer; one hue, so that color-blind readers and gray prints show the same order.
+    image = axes.imshow(values, cmap="Blues_r", aspect="auto")
+    longest = max(map(len, written.values()), default=1)
+    size = min(7.0, max(4.0, 72 * CELLS_WIDTH / len(matrix.columns) / (0.65 * longest)))
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            dark = value > (low + high) / 2
-            axes.text(j, i, compact(value), ha="center", va="center", size=6, color="white" if dark else "black")
+            red, green, blue, _ = image.to_rgba(value)
+            dark = (
+                0.299 * red + 0.587 * green + 0.114 * blue < 0.41
+            )  # by which text has the contrast that WCAG ask for, 4.5
+            color = "white" if dark else "black"
+            axes.text(j, i, written[value], ha="center", va="center", size=size, color=color)
+    axes.set_title(f"{NAMES.get(method, printable(method))} (darker: nearer)")
     axes.set_xticks(range(len(matrix.columns)), list(map(printable, matrix.columns)), rotation=30, ha="right")
     axes.set_yticks(range(len(matrix)), list(map(printable, matrix.index)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,7 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
     ]
     found = [value for row in values for value in row if value is not None]
     low, high = min(found), max(found)
+    written = compact(found)
     data: list[dict[str, Any]] = [
         {
             "type": "heatmap",
@@ -63,7 +66,7 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
                 "mode": "text",
                 "x": [j for _, j, _ in cells],
                 "y": [i for i, _, _ in cells],
-                "text": [compact(value) for _, _, value in cells],
+                "text": [written[value] for _, _, value in cells],
                 "textfont": {"size": 11, "color": color},
                 "hoverinfo": "skip",
             }
@@ -99,9 +102,18 @@ def clustered(matrix: pd.DataFrame) -> pd.DataFrame:
     return matrix.loc[ordered, ordered]
 
 
-def compact(value: float) -> str:
-    """Three digits: 12.4k."""
-    for limit, unit in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{unit}"
-    return f"{value:.3g}"
+def compact(values: Iterable[float]) -> dict[float, str]:
+    """Short labels of numbers in one unit and with as many decimals for all: 12.4k beside 9.0k.
+
+    The largest has three digits; there are up to two decimals more where the smallest would read 0.
+
+    Args:
+        values: finite numbers.
+    """
+    found = list(values)
+    most = max(map(abs, found), default=0.0)
+    scale, unit = next(((limit, unit) for limit, unit in ((1e6, "M"), (1e3, "k")) if most >= limit), (1.0, ""))
+    least = min((abs(value) for value in found if value), default=scale) / scale
+    decimals = 0 if most == 0 else max(0, 2 - math.floor(math.log10(most / scale)))
+    decimals = next((n for n in range(decimals, decimals + 2) if least >= 0.5 * 10**-n), decimals + 2)
+    return {value: f"{value / scale:.{decimals}f}{unit}" for value in found}

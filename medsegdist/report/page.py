@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 from medsegdist.data.problems import printable
 from medsegdist.files import written_whole
-from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed
+from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed, orientation, simulation
 from medsegdist.report.figure_places import Figures
 from medsegdist.report.gain_sections import gain_section, transfer_section
-from medsegdist.report.matrix_plot import matrix_plot
+from medsegdist.report.matrix_plot import clustered, matrix_plot
 from medsegdist.report.mixture_plots import match_plot, segment_plot
 from medsegdist.report.mixtures import matched_mixtures
 from medsegdist.report.plots import ranking_plot, terms_plot
@@ -59,6 +59,9 @@ def render(run: Run) -> str:
             {"figure": figures.add(matrix_plot(table, method)), "frame": table.matrix(method), "method": method}
             for method in table.methods
         ],
+        "all_pairs": any(clustered(matrix) is not matrix for matrix in map(table.matrix, table.methods)),
+        "orientation": orientation(run.record),
+        "simulation": simulation(run),
         "segments": figures.add_all(segment_plot(dataset) for dataset in (run.record.datasets if run.record else ())),
         "matches": [
             {"figure": figures.add(match_plot(run.record, matched)), "matched": matched}
@@ -82,8 +85,8 @@ def render(run: Run) -> str:
         "characteristics": ("Characteristics", context["characteristics"]["rows"]),
         "transfer": ("What pre-training gained", context["transfer"]),
         "gains": ("Distance and gain", context["gains"]),
-        "method": ("How it was computed", context["facts"]),
-        "simulated": ("What is simulated", True),
+        "method": ("How it was computed", context["facts"] or context["simulation"]),
+        "simulated": ("What is simulated", run.simulated),
     }
     context["sections"] = {name: heading for name, (heading, there) in headings.items() if there}
     assets = {name: _asset(name) for name in ("report.css", "report.js")}

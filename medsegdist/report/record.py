@@ -87,13 +87,15 @@ class DatasetRecord(Part):
     Args:
         name: as in the tables.
         modality: CT, MR or other.
-        samples: how many were read; where distances are of cards, as coarse as a card tells.
+        samples: how many were read; of a card, as coarse as it tells.
         patients: of how many patients, likewise.
         cases: how many cases were read; None where that is not known.
         without_sample: how many of them gave no sample, by the reason.
         description: what it shows, as its manifest says.
         license: as its manifest says.
         simulated: what of it is simulated; empty if nothing is.
+        oriented: whether rows run from anterior to posterior and columns from the patient's right to left: slices of
+            CT or MR volumes do, pictures and radiographs need not; None where that is not known.
         histogram: where its segments lie.
         mixture: the mixture of `gmm2d`; None where that was not computed.
         characteristics: what its segments are like.
@@ -108,6 +110,7 @@ class DatasetRecord(Part):
     description: str = ""
     license: str = ""
     simulated: str = ""
+    oriented: bool | None = None
     histogram: SegmentHistogram
     mixture: PlaneMixture | None = None
     characteristics: tuple[Characteristic, ...] = ()
@@ -160,6 +163,7 @@ class StudyRecord(JsonFile):
         device: what it was computed on.
         software: versions by the name of the package.
         cards: names of the datasets that were cards. If there are any, all were compared by cards.
+        left_out: of methods that were left out, the cards that lack them.
     """
 
     written_by: ClassVar[str] = "rank"
@@ -177,6 +181,7 @@ class StudyRecord(JsonFile):
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
     cards: tuple[str, ...] = ()
+    left_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
     def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -184,6 +189,7 @@ class StudyRecord(JsonFile):
         # Without cards the file is the same to the byte as before there were any.
         if not self.cards:
             content.pop("cards", None)
+            content.pop("left_out", None)
         return content
 
     def dataset(self, name: str) -> DatasetRecord | None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from medsegdist.data.case_tally import CaseTally
+from medsegdist.data.orientation import is_oriented
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.bootstrap import Bootstrap
@@ -71,6 +72,7 @@ def record_study(
                 description=manifest.description,
                 license=manifest.license,
                 simulated=manifest.simulated,
+                oriented=is_oriented(manifest),
                 histogram=segment_histogram(of_dataset),
                 mixture=plane_mixture(summaries.get((manifest.name, "gmm2d"))),
                 characteristics=characteristics(of_dataset, UNITS[study.preprocessing.intensity]),

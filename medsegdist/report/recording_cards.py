@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from medsegdist.cards.card import Card
 from medsegdist.data.card_content import SIMULATED
+from medsegdist.data.orientation import is_oriented
 from medsegdist.data.study import Study
 from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.mask_metrics import all_metrics
@@ -25,7 +26,14 @@ from medsegdist.report.recording import UNITS, options_of, plane_mixture
 from medsegdist.report.software import versions
 
 
-def record_cards(study: Study, found: Sequence[Card], table: DistanceTable, *, cards: Sequence[str]) -> StudyRecord:
+def record_cards(
+    study: Study,
+    found: Sequence[Card],
+    table: DistanceTable,
+    *,
+    cards: Sequence[str],
+    left_out: Mapping[str, Sequence[str]] | None = None,
+) -> StudyRecord:
     """What a report says of a ranking by cards beside its distances.
 
     Args:
@@ -33,6 +41,7 @@ def record_cards(study: Study, found: Sequence[Card], table: DistanceTable, *, c
         found: a card of each dataset that was compared, under its name in the study.
         table: the result.
         cards: names of those that came as cards; those of the others were made for this ranking.
+        left_out: names of the cards that lack it, by the name of a method that was left out for that.
     """
     seed = found[0].seed  # that of all: others are not compared
     metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
@@ -57,6 +66,7 @@ def record_cards(study: Study, found: Sequence[Card], table: DistanceTable, *, c
         device="cpu",
         software=versions(),
         cards=tuple(cards),
+        left_out={method: tuple(names) for method, names in (left_out or {}).items()},
     )
 
 
@@ -70,6 +80,7 @@ def _dataset(study: Study, card: Card) -> DatasetRecord:
         description=manifest.description,
         license=manifest.license,
         simulated=manifest.simulated or (SIMULATED if card.simulated else ""),
+        oriented=is_oriented(manifest),
         histogram=card_histogram(card),
         mixture=_mixture(card.gmm2d.mixture),
         characteristics=tuple(

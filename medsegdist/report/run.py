@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from medsegdist.cards.ranking import approximate
+from medsegdist.cards.ranking import approximate, left_out_sentence
 from medsegdist.csv_table import CsvTable, read_table
 from medsegdist.distance.distance_table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
@@ -82,6 +82,11 @@ class Run:
         # Only distances of cards have no certificate.
         uncertified = bool(self.table.rows) and all(row.optimality_gap is None for row in self.table.rows)
         return approximate(cards) if cards or uncertified else ""
+
+    @property
+    def left_out(self) -> str:
+        """Which methods are not there because a card lacks them; empty where none is missing."""
+        return "" if self.record is None else left_out_sentence(self.record.left_out)
 
     @property
     def simulated(self) -> dict[str, str] | None:

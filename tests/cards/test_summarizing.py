@@ -116,8 +116,30 @@ def test_a_characteristic_that_no_sample_has_is_none() -> None:
 
 
 @given(st.integers(1, 10**6))
-def test_counts_are_coarse_where_they_are_small(count: int) -> None:
+def test_counts_are_coarse(count: int) -> None:
     told = coarse(count)
     assert 1 <= told <= count
-    assert told == count or (told % 5 == 0 and count - told < 5 and count < 100)
+    assert told == count if count < 5 else told > 0.9 * count or count - told < 5
+    if count >= 5:
+        assert told % 5 == 0
+    assert len(str(told).rstrip("0")) <= 2  # digits that say something
     assert coarse(told) == told
+    assert coarse(count + 1) >= told
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(4, 4), (99, 95), (109, 100), (263, 260), (1_999, 1_900), (23_456, 23_000)]
+)
+def test_large_counts_have_two_digits(count: int, told: int) -> None:
+    assert coarse(count) == told
+
+
+def test_counts_of_a_card_that_stays_are_exact() -> None:
+    samples = dataset("near")
+    told, exact = (
+        summarize_samples(samples, modality="CT", fit=FIT, min_patients=2, exact_counts=exact)
+        for exact in (False, True)
+    )
+    assert (told.samples, told.patients) == (20, 10)
+    assert (exact.samples, exact.patients) == (24, 12)
+    assert exact.model_copy(update={"samples": 20, "patients": 10}) == told

@@ -105,7 +105,7 @@ def agreed(tmp_path):
 
 def test_an_agreement_page_needs_neither_a_study_nor_the_tables(agreed):
     page = Page(render(read_run(agreed)))
-    assert sections_of(page) == ["gains", "simulated"]
+    assert sections_of(page) == ["gains", "method"]
     assert len([one for one in page.of("div") if one.get("class") == "plot"]) == 2
     assert "Order of distances and gains" in " ".join(one.get("aria-label", "") for one in page.of("div"))
     (first, *_) = json.loads((agreed / "agreement.json").read_text())

@@ -5,13 +5,16 @@ import sys
 from dataclasses import replace
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 
-from medsegdist.distance.distance_table import DistanceTable
+from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.errors import MissingDependencyError
 from medsegdist.report.file_names import file_name, file_names
 from medsegdist.report.journal import WIDTH, write_figures
@@ -47,6 +50,53 @@ def test_the_same_run_gives_the_same_files(run_folder, tmp_path, file_format):
     if file_format == "png":
         with Image.open(tmp_path / "a" / "distances_gmm2d.png") as image:
             assert image.width == 300 * WIDTH
+
+
+@pytest.mark.parametrize("most", [1.0, 20.0, 1000.0, 14_900.0, 20_000.0, 1e6])
+def test_no_label_is_cut_off_at_the_edge(tmp_path, monkeypatch, most):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    rows = [
+        DistanceRow(name, "target", "gmm2d", distance, distance, 0.0, None, None, None, rank, False, 3, 3, 0.0)
+        for rank, (name, distance) in enumerate((("near", most / 2), ("far", most)), start=1)
+    ]
+    write_figures(Run(tmp_path, DistanceTable(tuple(rows))), tmp_path / "figures", "png")
+    ranking = next(figure for figure in drawn if figure.axes[0].get_xlabel() == "distance to target")
+    ranking.draw_without_rendering()
+    axes = ranking.axes[0]
+    low, high = axes.get_xlim()
+    shown = [one for one in axes.get_xticklabels() if low <= one.get_position()[0] <= high]
+    assert len(shown) >= 2
+    left, right = 0.09 * ranking.dpi, (WIDTH - 0.09) * ranking.dpi
+    for one in (*shown, *axes.get_yticklabels()):
+        extent = one.get_window_extent()
+        assert left <= extent.x0 < extent.x1 <= right, one.get_text()
+
+
+def test_nearer_is_darker_in_a_matrix_and_each_number_reads_on_its_cell(run_folder, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    write_figures(read_run(run_folder), tmp_path / "figures", "png")
+    matrices = [figure.axes[0] for figure in drawn if figure.axes[0].get_title().endswith("(darker: nearer)")]
+    assert len(matrices) == 2
+    for axes in matrices:
+        (image,) = axes.images
+        values = image.get_array().compressed()
+        light = [sum(image.to_rgba(value)[:3]) for value in sorted(values)]
+        assert light == sorted(light)
+        assert light[0] < light[-1]
+        assert len(axes.texts) == len(values)
+        for text in axes.texts:
+            j, i = text.get_position()
+            assert contrast(image.to_rgba(image.get_array()[i, j]), to_rgb(text.get_color())) >= 4.5
+
+
+def contrast(one, other):
+    """Of two colors, as the WCAG define it; text needs 4.5."""
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    linear = [np.array(c[:3]) for c in (one, other)]
+    light = [float(weights @ np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)) for c in linear]
+    return (max(light) + 0.05) / (min(light) + 0.05)
 
 
 def test_without_matplotlib_it_says_what_to_install(run_folder, tmp_path, monkeypatch):

@@ -115,14 +115,50 @@ def test_how_it_was_computed_and_what_is_simulated(html):
     assert "far everything" in text
 
 
+@pytest.mark.parametrize(
+    ("oriented", "said"),
+    [
+        ([True, True, True], "Up is anterior and the patient\N{RIGHT SINGLE QUOTATION MARK}s right is on the left"),
+        ([True, False, None], "In target up is anterior"),
+        ([False, None, None], "Rows and columns are those of the samples as they were prepared."),
+    ],
+)
+def test_up_is_anterior_only_where_that_is_known(compared_datasets, tmp_path, oriented, said):
+    table, record = compared_datasets
+    pairs = zip(record.datasets, oriented, strict=True)
+    datasets = tuple(dataset.model_copy(update={"oriented": known}) for dataset, known in pairs)
+    write_run(tmp_path, table, record.model_copy(update={"datasets": datasets}))
+    text = Page(render(read_run(tmp_path))).text
+    assert said in text
+    assert ("anterior" in text) is any(oriented)
+
+
+def test_nothing_simulated_is_one_line_and_no_section(compared_datasets, tmp_path):
+    table, record = compared_datasets
+    datasets = tuple(dataset.model_copy(update={"simulated": ""}) for dataset in record.datasets)
+    write_run(tmp_path, table, record.model_copy(update={"datasets": datasets}))
+    page = Page(render(read_run(tmp_path)))
+    assert "simulated" not in [one.get("id") for one in page.of("section")]
+    assert "#simulated" not in [one["href"] for one in page.of("a")]
+    assert page.text.count("The study declares nothing as simulated.") == 1
+
+
+def test_datasets_lie_side_by_side_only_where_all_pairs_are_there(compared_datasets, tmp_path):
+    table, record = compared_datasets
+    of_one = DistanceTable(tuple(row for row in table.rows if row.target == "target"))
+    for which, rows in (("all", table), ("one", of_one)):
+        page = Page(render(read_run(write_run(tmp_path / which, rows, record))))
+        assert ("side by side" in page.text) is (which == "all")
+
+
 def test_a_folder_with_distances_alone(run_folder):
     for name in ("comparisons.csv", "study.json", "gains.csv"):
         (run_folder / name).unlink()
     page = Page(render(read_run(run_folder)))
     assert "There is no study.json beside distances.csv" in page.text
     assert "patients were not drawn anew, so how sure it is remains open" in page.text
-    assert "Not known: there is no study.json." in page.text
-    assert not {"segments", "matches", "samples", "characteristics", "transfer", "gains"} & {
+    assert "Whether anything is simulated is not known: there is no study.json." in page.text
+    assert not {"simulated", "segments", "matches", "samples", "characteristics", "transfer", "gains"} & {
         one.get("id") for one in page.of("section")
     }
 

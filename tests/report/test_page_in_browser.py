@@ -183,3 +183,10 @@ def test_labels_of_figures_lie_within_them_on_a_phone(page):
     return outside;
     """
     wait_until(lambda: page.execute_script(outside) == [])
+
+
+def test_characteristics_fit_the_window_of_a_desk(page):
+    with_width(page, 1280)
+    widths = "const box = document.querySelector('#characteristics .scroll'); return [box.scrollWidth, box.clientWidth]"
+    needed, there = page.execute_script(widths)
+    assert needed <= there

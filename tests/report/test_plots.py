@@ -8,6 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.distance.mixture import GaussianMixture
@@ -131,18 +133,36 @@ def test_cells_hold_every_number_once(run_folder):
     table = read_run(run_folder).table
     heat, near, far = matrix_plot(table, "gmm2d").data
     cells = sorted(zip([*near["y"], *far["y"]], [*near["x"], *far["x"]], [*near["text"], *far["text"]], strict=True))
+    written = compact(value for row in heat["z"] for value in row if value is not None)
     expected = [
-        (i, j, compact(value)) for i, row in enumerate(heat["z"]) for j, value in enumerate(row) if value is not None
+        (i, j, written[value]) for i, row in enumerate(heat["z"]) for j, value in enumerate(row) if value is not None
     ]
     assert cells == expected
     assert len(cells) == 6
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(12_400, "12.4k"), (999.4, "999"), (0.1234, "0.123"), (3.2e6, "3.2M"), (0, "0")]
+    ("values", "said"),
+    [
+        ([9_031, 12_000, 9_000, 18_130], ["9.0k", "12.0k", "9.0k", "18.1k"]),
+        ([999.4, 20], ["999", "20"]),
+        ([0.1234, 0.05], ["0.123", "0.050"]),
+        ([3.2e6, 12_000], ["3.20M", "0.01M"]),
+        ([18_130, 20], ["18.13k", "0.02k"]),
+        ([0], ["0"]),
+        ([], []),
+    ],
 )
-def test_compact_numbers(value, said):
-    assert compact(value) == said
+def test_compact_numbers(values, said):
+    assert [compact(values)[value] for value in values] == said
+
+
+@given(st.lists(st.floats(1e-3, 1e9), min_size=1, max_size=20))
+def test_numbers_of_one_figure_have_one_format(values):
+    written = compact(values)
+    # What follows the digits before the point: how many there are behind it, and the unit.
+    formats = {(len(text.rstrip("kM").partition(".")[2]), text[-1] in "kM" and text[-1]) for text in written.values()}
+    assert len(formats) == 1
 
 
 MIXTURE = PlaneMixture(weights=[1.0], means=[[10, 20]], covariances=[[[4, 1], [1, 2]]])
