@@ -31,7 +31,7 @@ def headline(table: DistanceTable, target: str) -> str:
         )
         return f"No clear winner: {', '.join(most)} or {last}."
     if sure < methods:
-        return f"{nearest} seems nearest: {sure} of {methods} methods tell it from all others."
+        return f"{nearest} seems nearest: {sure} of {counted(methods, 'method')} tell it from all others."
     return f"{nearest} is the nearest source."
 
 
