@@ -20,11 +20,12 @@ FAMILY = FORMAT.rpartition(" ")[0]
 SIMULATED = "in whole or in part, as its card says"
 """What a study says of a card that says so."""
 
-MAKING = "`medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json` makes one"
+_COMMAND = "`medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json`"
+
+MAKING = f"{_COMMAND} makes one"
 """What to say to whoever has none."""
 
-
-MAKING_ANEW = "make the card anew by `medsegdist summarize DATASET.yaml --like STUDY.yaml -o card.json`"
+MAKING_ANEW = f"make the card anew by {_COMMAND}"
 """What to say to whoever has one that is wrong."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from medsegdist.data.problems import printable
+from medsegdist.words import counted
 
 EMPTY_MASK = "mask without foreground"
 OFF_GRID = "no foreground left on the grid"
@@ -47,8 +48,8 @@ class CaseTally:
             named = ", ".join(map(printable, names)) + (f" and {more} more" if more else "")
             said.append(f"{named} ({reason})")
         verb = "has" if len(self.without_sample) == 1 else "have"
-        cases = "case" if self.cases == 1 else "cases"
-        return f"{dataset}: {len(self.without_sample)} of {self.cases} {cases} {verb} no sample: {'; '.join(said)}."
+        cases = counted(self.cases, "case")
+        return f"{dataset}: {len(self.without_sample)} of {cases} {verb} no sample: {'; '.join(said)}."
 
 
 Tallied = Callable[[CaseTally], None]

@@ -55,8 +55,7 @@ class LabelTally:
         Args:
             found: of that mask, as for :meth:`note`.
         """
-        values = np.atleast_1d(np.asarray(found))
-        return bool(np.any(values if self._foreground is None else values[: len(self._foreground)]))
+        return holds_foreground(found, self._foreground)
 
     def problems(self, cases: int, *, complete: bool) -> list[tuple[str, str]]:
         """What is wrong, and what to do.

@@ -76,6 +76,23 @@ def is_machine_trouble(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
 
 
+def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
+    """The problem of a case that could not be read, so that it does not hide those of the others.
+
+    Args:
+        error: what was raised.
+        dataset: name of the dataset.
+        case: name of the case.
+
+    Raises:
+        BaseException: the root cause, if it is the machine's trouble and no case is to blame.
+    """
+    cause = root_cause(error)
+    if is_machine_trouble(cause):
+        raise cause from None
+    return problem_of(cause, dataset, case)
+
+
 def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
     """The problem that an error tells of.
 

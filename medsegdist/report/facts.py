@@ -74,7 +74,7 @@ def _basis(run: Run, target: str, nearest: str) -> str:
     if known:
         of_target += f" of {least}{_count(known.patients, 'patient')}"
     said = f"It rests on {of_target} of {target}, {_count(sources, 'source')} and {_count(methods, 'method')}"
-    if record and record.bootstrap and told_apart(run.table, target, nearest) is None:
+    if record and record.bootstrap and all(row.low is None for row in rows):
         said += "; how sure it is remains open, for one patient does not tell how patients differ"
     elif record and record.bootstrap:
         drawn = record.bootstrap

@@ -102,6 +102,15 @@ def test_a_target_of_one_patient_is_not_said_to_be_sure(tmp_path, compared_datas
     assert "to tell how sure it is" not in page.text
 
 
+def test_the_intervals_of_one_source_alone_are_no_single_patients(tmp_path, compared_datasets):
+    table, record = compared_datasets
+    rows = tuple(row for row in table.rows if (row.source, row.target) == ("near", "target"))
+    page = Page(render(read_run(write_run(tmp_path / "one", replace(table, rows=rows, comparisons=()), record))))
+    assert "One source only: near." in page.text
+    assert "patients were drawn anew 5 times to tell how sure it is" in page.text
+    assert "one patient does not tell" not in page.text
+
+
 def test_every_number_of_the_table_is_on_the_page(run_folder, html):
     values = {attributes.get("data-value") for attributes in Page(html).of("td")}
     assert {str(row.distance) for row in read_run(run_folder).table.rows} <= values

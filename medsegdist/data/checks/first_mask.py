@@ -9,7 +9,7 @@ from medsegdist.data.case_reading import FOUND_LABELS
 from medsegdist.data.dataset import mask_dataset
 from medsegdist.data.label_tally import LabelTally, all_empty, holds_foreground
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
+from medsegdist.data.problems import Problem, case_problem
 from medsegdist.errors import ManifestError
 
 
@@ -35,10 +35,7 @@ def look_for_foreground(manifest: DatasetManifest, cases: Sequence[Case]) -> lis
             raise
         # As in CaseReader: one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
-            cause = root_cause(error)
-            if is_machine_trouble(cause):
-                raise cause from None
-            problems.append(problem_of(cause, manifest.name, case.id))
+            problems.append(case_problem(error, manifest.name, case.id))
             continue
         if holds_foreground(found, manifest.label_values):
             return problems

@@ -19,7 +19,7 @@ from medsegdist.data.checks.intensities import looks_wrapped
 from medsegdist.data.dataset import header_dataset, prepared_dataset
 from medsegdist.data.label_tally import holds_foreground
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
+from medsegdist.data.problems import Problem, case_problem
 from medsegdist.data.reading import CaseReader, Progress
 from medsegdist.errors import ManifestError
 
@@ -49,10 +49,7 @@ def read_headers(
             raise
         # As in CaseReader: one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
-            cause = root_cause(error)
-            if is_machine_trouble(cause):
-                raise cause from None
-            problems.append(problem_of(cause, manifest.name, case.id))
+            problems.append(case_problem(error, manifest.name, case.id))
         if progress is not None:
             progress(index + 1, len(cases))
     read = {one.case for one in facts}
