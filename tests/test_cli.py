@@ -54,16 +54,6 @@ def run(*arguments, status=0):
     return result
 
 
-@pytest.mark.parametrize("command", ["rank", "distances", "characteristics", "transfer"])
-def test_a_root_that_is_not_there_is_told_with_its_dataset_and_file(study, tmp_path, command):
-    (tmp_path / "near").rename(tmp_path / "elsewhere")
-    said = run(command, study, "--out", tmp_path / "out", status=2).stderr
-    assert (
-        f"dataset 'near': the folder {tmp_path / 'near'} does not exist; set `root` to where the dataset lies." in said
-    )
-    assert f"`root` is in {study}, or in the dataset's own file that it names." in said
-
-
 def test_rank_puts_the_near_source_first_and_writes_every_distance(study, tmp_path):
     out = tmp_path / "out"
     shown = run("rank", study, "--out", out).stdout
@@ -381,57 +371,3 @@ def test_a_phantom_is_simulated_without_a_word_of_the_study(tmp_path):
     assert "2 of 2 datasets are" in page
     assert "simulated in whole or in part" in page
     assert "there is one source only, spleen, so nothing was ranked" in page
-
-
-@pytest.mark.parametrize("command", ["check", "rank", "distances"])
-def test_methods_of_a_study_that_do_not_exist_are_told_with_their_place(study, tmp_path, command):
-    content = yaml.safe_load(study.read_text())
-    study.write_text(yaml.safe_dump({**content, "methods": ["gmm3", "nope", "gmm2d"]}))
-    more = () if command == "check" else ("--out", tmp_path / "out")
-    told = run(command, study, *more, status=2).stderr
-    assert f"Error: {study}: methods: expected a method among euclidean, gmm2d, gmm3d" in told
-    first, second = told.splitlines()
-    assert first.endswith("found 'gmm3'; did you mean 'gmm3d'?")
-    assert second.startswith(f"{study}: methods: ")
-    assert second.endswith("found 'nope'.")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("check", "{dataset}"), "expected a study, found the description of a dataset; list this file under"),
-        (("rank", "{dataset}"), "expected a study, found the description of a dataset; list this file under"),
-        (("export-auto3dseg", "{dataset}", "--out", "{out}"), "expected a study, found the description of a dataset"),
-        (("prepare", "{study}", "--out", "{out}"), "expected the description of one dataset, found a study"),
-        (("summarize", "{study}", "--like", "{study}"), "expected the description of one dataset, found a study"),
-        (("summarize", "{dataset}", "--like", "{dataset}"), "expected a study, found the description of a dataset"),
-    ],
-)
-def test_a_dataset_for_a_study_and_a_study_for_a_dataset(study, tmp_path, arguments, told):
-    dataset = tmp_path / "near.yaml"
-    dataset.write_text(yaml.safe_dump(yaml.safe_load(study.read_text())["datasets"][1]))
-    places = {"study": study, "dataset": dataset, "out": tmp_path / "Task01_Tiny"}
-    assert told in run(*(one.format(**places) for one in arguments), status=2).stderr
-
-
-def test_check_says_equal_problems_once_and_in_json_for_every_case(study, tmp_path):
-    for k in range(3):
-        (tmp_path / "near" / "masks" / f"case{k}.nii.gz").write_bytes(b"")
-    shown = run("check", study, status=1).stdout
-    assert "3 of 3 cases, 'case0', 'case1', 'case2': label " in shown
-    assert "Errors: 1, warnings: 0, in headers and first masks of 3 datasets." in shown
-    found = json.loads(run("check", study, "--json", status=1).stdout)
-    assert [(problem["case"], problem["total"]) for problem in found] == [(f"case{k}", 3) for k in range(3)]
-
-
-def test_a_window_that_no_intensity_lies_in_is_one_warning(study):
-    content = yaml.safe_load(study.read_text())
-    content["datasets"][1]["window"] = [5000, 6000]
-    study.write_text(yaml.safe_dump(content))
-    *errors, found = json.loads(run("check", study, "--full", "--json", status=1).stdout)
-    assert {error["problem"] for error in errors} == {"the image is constant, 0 everywhere"}
-    assert found["severity"] == "warning"
-    assert found["cases"] == ["case0", "case1", "case2"]
-    text = "3 of 3 cases, 'case0', 'case1', 'case2': the window from 5000 to 6000 makes one gray of the image, whose "
-    assert found["problem"].startswith(text)
-    assert found["remedy"] == "correct the window"

@@ -24,7 +24,6 @@ from medsegdist.errors import DataError, ManifestError
 from tests.data.making import (
     AFFINE,
     PREPROCESSING,
-    SHAPE,
     labels,
     pictures_manifest,
     task_manifest,
@@ -380,24 +379,3 @@ def test_real_pictures(tmp_path, data_root, name, modality, window, pattern, cas
     assert len(samples) == cases
     assert len(samples.patients) <= patients
     assert 0 <= samples.images.min() < samples.images.max() <= 255
-
-
-def test_cases_without_a_sample_are_told_again_by_the_cache(tmp_path):
-    root = write_task(tmp_path / "task")
-    write_volume(root / "labelsTr" / "p2_a.nii.gz", labels(2))
-    manifest = task_manifest(root, foreground=(1,))
-    told = []
-    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
-        load_dataset_samples(manifest, PREPROCESSING, cache=cache, tallied=told.append)
-    assert [(tally.cases, tally.without_sample) for tally in told] == [(3, {"p2_a": "mask without foreground"})] * 3
-
-
-def test_a_segment_that_a_crop_leaves_outside_is_told_as_such(tmp_path):
-    root = write_task(tmp_path / "task")
-    corner = np.zeros(SHAPE, dtype=np.uint8)
-    corner[0, 0, 1:3] = 1
-    write_volume(root / "labelsTr" / "p2_a.nii.gz", corner)
-    told = []
-    preprocessing = Preprocessing(grid=(8, 10), spacing=(1.0, 1.0), min_pixels=1)
-    load_dataset_samples(task_manifest(root, foreground=(1,)), preprocessing, tallied=told.append)
-    assert told[0].without_sample == {"p2_a": "no foreground left on the grid"}

@@ -1,0 +1,161 @@
+"""Studies as YAML, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.manifest import load_dataset
+from medsegdist.data.study import Study, load_study
+from medsegdist.errors import ManifestError
+from tests.data.test_manifest import HEAD, LUNG, STUDY, study_with, written
+
+
+def test_those_compared_are_the_targets_and_their_sources(tmp_path):
+    written(tmp_path, HEAD, "sent.json")
+    text = "- lung.yaml\n  - sent.json"
+    study = load_study(study_with(tmp_path, "- lung.yaml", text))
+    assert [one.name for one in study.compared(["lung"])] == ["lung", "spleen", "polyps"]
+    study = study.model_copy(update={"sources": ("polyps", "lung")})
+    assert [one.name for one in study.compared(["lung"])] == ["lung", "polyps"]
+    assert [one.name for one in study.compared(["spleen"])] == ["lung", "spleen", "polyps"]
+
+
+def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
+    study_file = study_with(tmp_path, "two organs", "two organs")
+    monkeypatch.chdir("/")
+    study = load_study(study_file)
+    assert [dataset.name for dataset in study.datasets] == ["lung", "polyps"]
+    assert isinstance(study.datasets[1].layout, FolderLayout)
+    assert study.datasets[0] == load_dataset(tmp_path / "lung.yaml")
+    assert study.datasets[1].layout.root == tmp_path / "../polyps"
+    assert study.sources_of("lung") == ("polyps",)
+    assert study.dataset("polyps") is study.datasets[1]
+
+
+def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("SOME_DATA", raising=False)
+    with pytest.raises(ManifestError, match=r"study\.yaml: datasets\.0: the environment variable SOME_DATA"):
+        load_study(study_with(tmp_path, "- lung.yaml", "- ${SOME_DATA}/lung.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("grid: [64, 64]", "grid: [64, 64], gird: 3", r"preprocessing\.gird: unknown key; did you mean 'grid'"),
+        ("grid: [64, 64]", "grid: [64]", r"grid: expected \(rows, columns\) for 2 dimensions, found \[64\]"),
+        ("grid: [64, 64]", "grid: [64, 0]", r"preprocessing\.grid\.1: .*greater than 0, found 0"),
+        (
+            "grid: [64, 64]",
+            "grid: [4, 64, 64]",
+            r"grid: expected \(rows, columns\) for 2 dimensions, found \[4, 64, 64",
+        ),
+        ("grid: [64, 64]", "grid: [6, 6], dimensions: 3", r"grid: expected \(slices, rows, columns\) for 3 dimensions"),
+        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, 1, 1]", r"spacing: expected mm for each of \(rows, columns\)"),
+        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, -1]", r"preprocessing\.spacing\.1: .*greater than 0"),
+        ("grid: [64, 64]", "grid: [6, 6], ct_window: [4, 4]", r"preprocessing\.ct_window: the window is upside down"),
+        ("grid: [64, 64]", "grid: [6, 6], percentiles: [1, 101]", r"percentiles: expected 0 <= low < high <= 100"),
+        ("grid: [64, 64]", "grid: [6, 6], percentiles: [9, 1]", r"percentiles: expected 0 <= low < high <= 100"),
+        ("grid: [64, 64]", "grid: [6, 6], delta: 0", r"delta: expected a number below 0, the least.*'window'.*found 0"),
+        ("grid: [64, 64]", "grid: [6, 6], intensity: zscore, delta: -5", r"below -5.*'zscore' gives, found -5; .* -6"),
+        ("grid: [64, 64]", "grid: [6, 6], dimensions: 4", r"dimensions: expected 2 or 3, found 4"),
+        ("grid: [64, 64]", "grid: [6, 6], intensity: hounsfield", r"'polyps' is of modality 'other'.*'hounsfield'"),
+        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, 1]", r"'polyps' holds pictures, whose size in mm is unknown"),
+        (
+            "grid: [64, 64]",
+            "grid: [6, 6, 6], dimensions: 3",
+            r"'polyps' holds pictures, but the study compares volumes",
+        ),
+        (
+            "targets: [lung]",
+            "targets: [lungs]",
+            r"targets: 'lungs' is no dataset of this study, which has lung, polyps; did you mean 'lung'\?$",
+        ),
+        ("targets: [lung]", "targets: [lung, lung]", r"targets: the name 'lung' is given twice"),
+        ("targets: [lung]", "targets: []", r"targets: expected a list of at least 1 entry, found an empty list\.$"),
+        (
+            "targets: [lung]",
+            "targets: lung",
+            r"targets: expected a list, found 'lung'; write its entries in brackets, as \[lung\]\.$",
+        ),
+        ("targets: [lung]", "targets: [lung]\nsources: [spleen]", r"sources: 'spleen' is no dataset"),
+        ("targets: [lung]", "targets: [lung]\nsources: [lung]", r"the target 'lung' has no source left but itself"),
+        ("name: polyps", "name: lung", r"datasets: the name 'lung' is given twice"),
+        (
+            "images: images/*.png",
+            "images: images/a.png",
+            r"datasets\.1 \('polyps'\)\.layout\.images: .*one \*.*'images/a\.png'",
+        ),
+        ("images: images/*.png", "images: /x/*.png", r"datasets\.1 \('polyps'\)\.layout\.images: .*inside `root`"),
+        ("images: images/*.png", "images: ../x/*.png", r"datasets\.1 \('polyps'\)\.layout\.images: .*inside `root`"),
+        (
+            "images: images/*.png",
+            "images: images/*",
+            r"datasets\.1 \('polyps'\)\.layout\.images: .*ending in \.nii\.gz",
+        ),
+        (
+            "images: images/*.png",
+            "images: masks/*.png",
+            r"datasets\.1 \('polyps'\)\.layout: images and masks have the same pattern",
+        ),
+        (
+            "images: images/*.png",
+            "imagse: images/*.png",
+            r"datasets\.1 \('polyps'\)\.layout\.imagse: unknown key; .*'images'",
+        ),
+        ("- lung.yaml", "- liver.yaml", r"liver\.yaml: expected a YAML file here, found none"),
+        ("- lung.yaml", "- 3", r"datasets\.0: expected a mapping of keys to values, found 3"),
+        ("- lung.yaml", "- {name: x}", r"datasets\.0 \('x'\)\.modality: this key is missing"),
+    ],
+)
+def test_wrong_study_names_place_and_what_was_found(tmp_path, old, new, message):
+    with pytest.raises(ManifestError, match=message) as caught:
+        load_study(study_with(tmp_path, old, new))
+    assert str(tmp_path) in str(caught.value)
+    assert ".." not in str(caught.value).replace("../", "")
+
+
+def test_all_problems_of_all_files_come_at_once(tmp_path):
+    broken = LUNG.replace("CT", "CAT").replace("[1]", "[0]")
+    written(tmp_path, broken)
+    text = STUDY.replace("modality: other", "modality: nothing").replace("64, 64", "64, -1").replace("two organs", "''")
+    with pytest.raises(ManifestError) as caught:
+        load_study(written(tmp_path, text, "study.yaml"))
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        [str(tmp_path / "lung.yaml"), "modality"],
+        [str(tmp_path / "lung.yaml"), "foreground"],
+        [str(tmp_path / "study.yaml"), "datasets.1 ('polyps').modality"],
+        [str(tmp_path / "study.yaml"), "name"],
+        [str(tmp_path / "study.yaml"), "preprocessing.grid.1"],
+    ]
+
+
+@pytest.mark.parametrize("entries", ["", "datasets: lung.yaml", "datasets: [lung.yaml]"])
+def test_study_needs_a_list_of_two_datasets(tmp_path, entries):
+    written(tmp_path, LUNG)
+    text = f"name: one\npreprocessing: {{grid: [64, 64]}}\n{entries}\ntargets: [lung]\n"
+    with pytest.raises(
+        ManifestError,
+        match=r"datasets: (this key is missing|expected a list, found 'l|expected a list of at least 2 entries, f)",
+    ):
+        load_study(written(tmp_path, text, "study.yaml"))
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}"])
+def test_a_file_that_holds_itself_is_refused(tmp_path, text):
+    with pytest.raises(ManifestError, match=r"its aliases \(\*\) stand for more than 100000 values; write them out"):
+        load_dataset(written(tmp_path, text))
+
+
+def test_unknown_dataset_of_a_study_is_named(tmp_path):
+    study = load_study(study_with(tmp_path, "two organs", "two organs"))
+    with pytest.raises(
+        ManifestError, match=r"study 'two organs': no dataset 'polyp' among .*; did you mean 'polyps'\?"
+    ):
+        study.dataset("polyp")
+
+
+def test_a_study_survives_json(tmp_path):
+    study = load_study(study_with(tmp_path, "two organs", "two organs"))
+    assert Study.model_validate_json(study.model_dump_json()) == study
