@@ -11,9 +11,35 @@ A message says what was expected, what was found, in which dataset and case, and
 A wrong argument of a function is a plain ValueError or TypeError.
 """
 
+from __future__ import annotations
+
 
 class MedSegDistError(Exception):
-    """Base of every error that medsegdist raises on purpose."""
+    """Base of every error that medsegdist raises on purpose.
+
+    Args:
+        problem: what was expected and what was found.
+        remedy: what to do about it; empty if `problem` says it already.
+        dataset: name of the dataset concerned; empty if there is none, or none is known yet.
+        case: name of the case concerned; empty likewise.
+    """
+
+    def __init__(self, problem: str = "", remedy: str = "", *, dataset: str = "", case: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+        self.dataset = dataset
+        self.case = case
+
+    def __str__(self) -> str:
+        names = (("dataset", self.dataset), ("case", self.case))
+        where = ", ".join(f"{kind} '{name}'" for kind, name in names if name)
+        text = f"{self.problem.rstrip('.')}; {self.remedy.rstrip('.')}." if self.remedy else self.problem
+        return f"{where}: {text}" if where else text
+
+    def __reduce__(self) -> tuple[type[MedSegDistError], tuple[str], dict[str, object]]:
+        # The fields, and notes, survive the way back from another process.
+        return type(self), (self.problem,), self.__dict__
 
 
 class ManifestError(MedSegDistError, ValueError):

@@ -1,98 +1,218 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and text files of anybody that are read with care."""
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO, TextIO
+from typing import IO, Any, TypeVar
 
-from medsegdist.errors import MedSegDistError
+from medsegdist.errors import DataError, MedSegDistError
+from medsegdist.words import did_you_mean
 
+R = TypeVar("R")
 
-@contextmanager
-def written_whole(path: str | Path) -> Iterator[TextIO]:
-    """A text file to write that takes its name only when it is complete; parents are made as needed.
-
-    Args:
-        path: where the file will be. What was there stays until the new content is on disk.
-    """
-    with _replacing(Path(path)) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        yield file
-        _sync(file)
+MAX_TEXT_BYTES = 1 << 28
+"""Larger text files are refused before they are read."""
 
 
 @contextmanager
-def bytes_written_whole(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write bytes to, as :func:`written_whole` does for text.
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A place beside `path` to write a file or folder to, which takes its name only when the block ends well.
 
     Args:
-        path: where the file will be. What was there stays until the new content is on disk.
-    """
-    with _replacing(Path(path)) as partial, partial.open("wb") as file:
-        yield file
-        _sync(file)
-
-
-def refuse_unwritable(path: str | Path) -> None:
-    """Refuse a file that could not be written, before the work that it is to hold is done; leaves nothing behind.
-
-    Args:
-        path: where the file will be; its folders need not be there yet.
-
-    Raises:
-        MedSegDistError: it is a folder, or the folder that it would lie in cannot be made or written to.
+        path: where the file or folder will be; parents are made as needed. A file that is there stays until then; a
+            folder must not be there.
     """
     path = Path(path)
-    if path.is_dir():
-        raise MedSegDistError(f"{path}: expected the name of a file to write, found a folder; name a file in it.")
-    _try_writing(path, path.absolute().parents)
-
-
-def refuse_unwritable_folder(path: str | Path) -> None:
-    """Refuse a folder that could not be written to, as :func:`refuse_unwritable` does a file.
-
-    Args:
-        path: the folder; it need not be there yet.
-
-    Raises:
-        MedSegDistError: it cannot be made or written to.
-    """
-    whole = Path(path).absolute()
-    _try_writing(Path(path), [whole, *whole.parents])
-
-
-def _try_writing(path: Path, places: Sequence[Path]) -> None:
-    folder = next(one for one in places if one.exists() or one.is_symlink())
-    try:
-        # Whether it may be written to, only writing tells: permissions are not all that may forbid it.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise MedSegDistError(
-            f"{path} cannot be written ({folder}: {error.strerror or error}); choose another place for it."
-        ) from error
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
         partial.replace(path)
     except OSError as error:
-        # Nobody asked for the file that was written beside.
+        # Nobody asked for the name of the partial file.
         if error.filename is not None and os.fspath(error.filename) == os.fspath(partial):
             error.filename, error.filename2 = os.fspath(path), None
         raise
     finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
-def _sync(file: IO[str] | IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+@contextmanager
+def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """A file to write that takes its name only when it is complete and on disk.
+
+    Args:
+        path: where the file will be; parents are made as needed. What was there stays until then.
+        binary: whether bytes are written; else text in UTF-8, with line ends as they are given.
+    """
+    text: dict[str, Any] = {} if binary else {"encoding": "utf-8", "newline": ""}
+    with atomic_path(path) as partial, partial.open("wb" if binary else "w", **text) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def check_writable(path: str | Path, *, folder: bool = False) -> None:
+    """Refuse an output that could not be written, before the work that it is to hold is done; leaves nothing behind.
+
+    Args:
+        path: where the output will be; its folders need not be there yet.
+        folder: whether it is a folder; else it is a file.
+
+    Raises:
+        MedSegDistError: it cannot be made or written to, or a folder stands where a file is to be.
+    """
+    path = Path(path)
+    if path.is_dir() and not folder:
+        raise MedSegDistError(f"{path}: expected the name of a file to write, found a folder; name a file in it.")
+    whole = path.absolute()
+    places = [whole, *whole.parents] if folder else list(whole.parents)
+    existing = next(one for one in places if one.exists() or one.is_symlink())
+    try:
+        # Only writing says whether it may be written to: permissions are not all that may forbid it.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise MedSegDistError(
+            f"{path} cannot be written ({existing}: {error.strerror or error}); choose another place for it."
+        ) from error
+
+
+def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """The text of a regular file of bounded size.
+
+    Args:
+        path: the file.
+        encoding: of its text.
+        max_bytes: the largest size that is read.
+
+    Raises:
+        DataError: it is no regular file, is too large, or is no such text.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    size = path.stat().st_size  # raises FileNotFoundError
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "something else"
+        raise DataError(f"{path}: expected a file, found {kind}", "name a regular file")
+    if size > max_bytes:
+        raise DataError(f"{path}: expected at most {max_bytes} bytes of text, found {size}", "name a smaller file")
+    try:
+        return path.read_text(encoding=encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected text in UTF-8, found something else ({error})") from error
+
+
+def read_csv(
+    path: str | Path, row_type: type[R], *, key: Sequence[str] = (), remedy: str = "", rows_needed: bool = True
+) -> list[R]:
+    """The rows of a CSV file as dataclasses or pydantic models, every cell checked.
+
+    A byte order mark, blank lines and further columns are skipped; an empty cell is None.
+
+    Args:
+        path: the file, in UTF-8, with a header, its cells separated by commas.
+        row_type: a dataclass or pydantic model whose fields are the columns; one with a default may be missing.
+        key: the fields in which no two rows may be the same.
+        remedy: what to do if the file is no such table, for messages.
+        rows_needed: whether a header alone is refused.
+
+    Raises:
+        DataError: it is no text, lacks a column, has a row of another length, or a cell is not what its column holds.
+        FileNotFoundError: there is no such file.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    path = Path(path)
+    adapter = TypeAdapter(row_type)
+    header, records = _records(path, remedy)
+    _check_columns(path, header, row_type, remedy)
+    rows: list[R] = []
+    first_line: dict[tuple[Any, ...], int] = {}
+    for line, record in records:
+        try:
+            row = adapter.validate_python(record)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            column = str(problem["loc"][0]) if problem["loc"] else ""
+            found = "an empty cell" if record.get(column) is None else repr(record.get(column))
+            where = f", column '{column}'" if column else ""
+            raise DataError(
+                f"{path}, line {line}{where}: {_lower(problem['msg'])}, found {found}", "correct the cell"
+            ) from error
+        for column, value in vars(row).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise DataError(
+                    f"{path}, line {line}, column '{column}': expected a finite number, found {record[column]!r}",
+                    "correct the cell",
+                )
+        named = tuple(getattr(row, name) for name in key)
+        if key and named in first_line:
+            shown = ", ".join(str(part) for part in named)
+            raise DataError(
+                f"{path}: expected one row for each {', '.join(key)}, found two for {shown}: lines "
+                f"{first_line[named]} and {line}",
+                "remove one",
+            )
+        first_line[named] = line
+        rows.append(row)
+    if rows_needed and not rows:
+        raise DataError(f"{path}: expected at least one row under the header, found none", remedy)
+    return rows
+
+
+def _records(path: Path, remedy: str) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:
+    try:
+        reader = csv.reader(read_text(path, encoding="utf-8-sig").splitlines(keepends=True), strict=True)
+        filled = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except (DataError, csv.Error) as error:
+        raise DataError(f"{path}: expected a CSV file in UTF-8, found something else ({error})", remedy) from error
+    if not filled:
+        raise DataError(f"{path}: expected a CSV file, found an empty file", remedy)
+    header = [name.strip() for name in filled[0][1]]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: expected every column once, found twice: {', '.join(twice)}")
+    for line, row in filled[1:]:
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, line {line}: expected {len(header)} cells, as in the header, found {len(row)}",
+                "put text with commas in quotation marks",
+            )
+    records = [
+        (line, {name: cell.strip() or None for name, cell in zip(header, row, strict=True)}) for line, row in filled[1:]
+    ]
+    return header, records
+
+
+def _check_columns(path: Path, header: Sequence[str], row_type: type[Any], remedy: str) -> None:
+    if dataclasses.is_dataclass(row_type):
+        needed = [
+            one.name
+            for one in dataclasses.fields(row_type)
+            if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        ]
+    else:
+        needed = [name for name, one in row_type.model_fields.items() if one.is_required()]
+    missing = [name for name in needed if name not in header]
+    if missing:
+        shown = ", ".join(repr(name) for name in header)
+        hint = did_you_mean(missing[0], [name for name in header if name not in needed])
+        raise DataError(f"{path}: expected the columns {', '.join(missing)}; found {shown}{hint}", remedy)
+
+
+def _lower(text: str) -> str:
+    """Pydantic's sentence as a part of ours: "Input should be a valid number" reads "expected a valid number"."""
+    return text.replace("Input should be", "expected", 1) if text.startswith("Input should be") else text

@@ -29,7 +29,7 @@ from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study, load_study
 from medsegdist.distance.segment_features import segment_features
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 from medsegdist.transfer.batches import NetworkInputs
 from medsegdist.transfer.checkpoint import load_network
 from medsegdist.transfer.comparators.bhattacharyya import gaussian_bhattacharyya
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     keys = ["source", "target", "method"]
     table = pd.DataFrame(rows, columns=[*keys, "distance"]).groupby(keys, sort=False, as_index=False).mean()
-    with written_whole(options.folder / "scores.csv") as file:
+    with atomic_write(options.folder / "scores.csv") as file:
         table["score"] = -table["distance"].where(table["method"].isin(SCORES))
         table.to_csv(file, index=False, float_format="%.10g")
     print(f"{len(table)} scores of {sum(map(len, networks.values()))} networks: {options.folder / 'scores.csv'}")

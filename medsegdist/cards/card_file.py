@@ -12,7 +12,7 @@ from medsegdist.data.card_content import MAKING_ANEW, MOST_BYTES, card_content
 from medsegdist.data.distance_options import OF_FORMULA
 from medsegdist.data.yaml_errors import explain
 from medsegdist.errors import DataError
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 
 
 def write_card(card: Card, path: str | Path) -> int:
@@ -35,7 +35,7 @@ def write_card(card: Card, path: str | Path) -> int:
             f"dataset '{card.name}': expected a card of at most {MOST_BYTES:,} bytes, found {size:,}; choose fewer "
             "`components` or `classes` in the study's `distance`."
         )
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(text + "\n")
     return size
 

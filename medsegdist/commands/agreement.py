@@ -14,7 +14,7 @@ from medsegdist.commands.console import reported_errors
 from medsegdist.commands.options import AsJson, NoReport
 from medsegdist.commands.report import leave_report
 from medsegdist.errors import DataError
-from medsegdist.files import refuse_unwritable_folder
+from medsegdist.files import check_writable
 
 if TYPE_CHECKING:
     from medsegdist.transfer.agreement import Agreement
@@ -62,7 +62,7 @@ def agreement(
     from medsegdist.transfer.records import read_distances, read_gains
 
     with reported_errors():
-        refuse_unwritable_folder(out)
+        check_writable(out, folder=True)
         distances, gains = read_distances(distances_file), read_gains(gains_file)
         names = method or list(dict.fromkeys(record.method for record in distances))
         foretold = _predictions(predict or (), names)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson, StudyFile
 from medsegdist.commands.prepare import Force, Pseudonyms
-from medsegdist.files import refuse_unwritable_folder
+from medsegdist.files import check_writable
 from medsegdist.words import counted
 
 
@@ -43,7 +43,7 @@ def export_auto3dseg(
     from medsegdist.errors import ManifestError
 
     with reported_errors():
-        refuse_unwritable_folder(out)
+        check_writable(out, folder=True)
         study = load_study(study_file)
         if dataset is None and len(study.targets) > 1:
             raise ManifestError(

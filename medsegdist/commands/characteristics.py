@@ -15,7 +15,7 @@ from rich.markup import escape
 from medsegdist.commands.console import progress_bars, reported_errors
 from medsegdist.commands.options import AsJson, Cache, StudyFile
 from medsegdist.commands.reading import read_samples
-from medsegdist.files import refuse_unwritable_folder
+from medsegdist.files import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def characteristics(
     from medsegdist.transfer.records import read_gains
 
     with reported_errors():
-        refuse_unwritable_folder(out)
+        check_writable(out, folder=True)
         study = load_study(study_file)
         for manifest in study.datasets:
             manifest.check_one_foreground()
@@ -69,7 +69,7 @@ def characteristics(
 def _save(found: Sequence[DatasetCharacteristics], out: Path) -> None:
     import pandas as pd
 
-    from medsegdist.files import written_whole
+    from medsegdist.files import atomic_write
     from medsegdist.transfer.characteristic_agreement import characteristic_distances
 
     rows = [
@@ -85,7 +85,7 @@ def _save(found: Sequence[DatasetCharacteristics], out: Path) -> None:
         ),
     }
     for name, table in tables.items():
-        with written_whole(out / name) as file:
+        with atomic_write(out / name) as file:
             table.to_csv(file, index=False, float_format="%.17g")
 
 

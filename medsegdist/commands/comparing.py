@@ -19,7 +19,7 @@ from medsegdist.commands.report import leave_report, save_run
 from medsegdist.commands.resources import chosen_executor, size_in_bytes
 from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError, MedSegDistError
-from medsegdist.files import refuse_unwritable_folder
+from medsegdist.files import check_writable
 from medsegdist.words import sentence
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: b
     """
     from medsegdist.data.study import load_study
 
-    refuse_unwritable_folder(comparison.out)
+    check_writable(comparison.out, folder=True)
     if comparison.replicates == 1:
         raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 draws of patients, found 1.")
     study = load_study(comparison.study_file)

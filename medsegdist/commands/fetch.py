@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from medsegdist.commands.console import reported_errors
-from medsegdist.files import refuse_unwritable_folder
+from medsegdist.files import check_writable
 
 fetch = typer.Typer(help="Download public datasets.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def decathlon(
     from medsegdist.data.download import fetch_decathlon
 
     with reported_errors():
-        refuse_unwritable_folder(out)
+        check_writable(out, folder=True)
         folder = fetch_decathlon(task, out)
     Console().print(f"The task is in {escape(str(folder))}", soft_wrap=True)
 
@@ -41,6 +41,6 @@ def lidc(
     from medsegdist.data.download import fetch_lidc
 
     with reported_errors():
-        refuse_unwritable_folder(out)
+        check_writable(out, folder=True)
         downloaded = fetch_lidc(out, patient or ())
     Console().print(f"{len(downloaded)} series downloaded; all that were asked for are in {escape(str(out))}")

@@ -25,7 +25,7 @@ from medsegdist.commands.loudness import is_quiet
 from medsegdist.commands.schema import SCHEMA_FILE
 from medsegdist.data.problems import printable
 from medsegdist.errors import ManifestError, MedSegDistError
-from medsegdist.files import refuse_unwritable, written_whole
+from medsegdist.files import atomic_write, check_writable
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
@@ -72,14 +72,14 @@ def init(
     """
     with reported_errors():
         _refuse_existing(out, force)
-        refuse_unwritable(out)
+        check_writable(out)
         check_modality(modality)
         ask = ask_user if _on_terminal() and not yes else None
         folders = _folders(target, source or (), ask)
         proposals = _proposals(folders, foreground or (), modality, ask)
         text, targets = _study(proposals, folders[0], dimensions, out, ask)
         _refuse_existing(out, force)
-        with written_whole(out) as file:
+        with atomic_write(out) as file:
             file.write(text)
     _show(proposals, targets, out)
 

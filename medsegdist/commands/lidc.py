@@ -52,11 +52,11 @@ def subsets(
 def _rebuilt(out: Path | None) -> Any:
     from medsegdist.data.layouts.lidc_nodules import format_nodules
     from medsegdist.data.layouts.lidc_rebuild import rebuild_nodules
-    from medsegdist.files import written_whole
+    from medsegdist.files import atomic_write
 
     with progress_bars() as progress:
         nodules = rebuild_nodules(progress=bar(progress, "Clustering scans"))
     if out is not None:
-        with written_whole(out) as file:
+        with atomic_write(out) as file:
             file.write(format_nodules(nodules))
     return nodules

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from medsegdist.commands.console import reported_errors
 from medsegdist.commands.options import AsJson
-from medsegdist.files import refuse_unwritable_folder
+from medsegdist.files import check_writable
 
 if TYPE_CHECKING:
     from medsegdist.transfer.paper_statistics import PaperComparison
@@ -51,7 +51,7 @@ def paper(
     content = json.dumps({"verdict": said, "methods": [_fields(one) for one in comparisons]}, indent=2)
     if out is not None:
         with reported_errors():
-            refuse_unwritable_folder(out)
+            check_writable(out, folder=True)
             _save(content, out)
     if as_json:
         typer.echo(content)
@@ -87,11 +87,11 @@ def _fields(one: PaperComparison) -> dict[str, Any]:
 
 
 def _save(content: str, out: Path) -> None:
-    from medsegdist.files import written_whole
+    from medsegdist.files import atomic_write
 
     texts = {"paper.json": content + "\n"}
     for name, copy in COPIED.items():
         texts[copy] = (files("medsegdist.transfer") / name).read_text(encoding="utf-8")
     for name, text in texts.items():
-        with written_whole(out / name) as file:
+        with atomic_write(out / name) as file:
             file.write(text)

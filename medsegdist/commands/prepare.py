@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson
-from medsegdist.files import refuse_unwritable_folder
+from medsegdist.files import check_writable
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _export(
     from medsegdist.data.export import export_task
 
     with reported_errors():
-        refuse_unwritable_folder(out)
+        check_writable(out, folder=True)
         described = manifest()
         with progress_bars() as progress:
             task = export_task(

@@ -12,7 +12,7 @@ from rich.markup import escape
 from medsegdist.commands.console import reported_errors
 from medsegdist.commands.loudness import LOGGER, bars_are_wanted
 from medsegdist.data.problems import printable
-from medsegdist.files import refuse_unwritable, refuse_unwritable_folder
+from medsegdist.files import check_writable
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def report(
     from medsegdist.report.run import read_run
 
     with reported_errors():
-        refuse_unwritable(directory / "report.html" if out is None else out)
+        check_writable(directory / "report.html" if out is None else out)
         page = write_report(read_run(directory), directory / "report.html" if out is None else out)
     Console().print(f"Report: {escape(str(page))}", soft_wrap=True)
 
@@ -61,7 +61,7 @@ def figures(
     from medsegdist.report.run import read_run
 
     with reported_errors():
-        refuse_unwritable_folder(directory / "figures" if out is None else out)
+        check_writable(directory / "figures" if out is None else out, folder=True)
         run = read_run(directory)
         folder = directory / "figures" if out is None else out
         written = [*write_figures(run, folder, file_format), *write_tables(run, folder)]

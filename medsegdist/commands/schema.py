@@ -23,13 +23,13 @@ def schema(
 ) -> None:
     """The JSON schema of a study's YAML, with which an editor completes keys and marks mistakes."""
     from medsegdist.data.schema import dataset_schema, study_schema
-    from medsegdist.files import refuse_unwritable, written_whole
+    from medsegdist.files import atomic_write, check_writable
 
     with reported_errors():
         text = json.dumps(dataset_schema() if dataset else study_schema(), indent=2) + "\n"
         if out is None:
             typer.echo(text, nl=False)
             return
-        refuse_unwritable(out)
-        with written_whole(out) as file:
+        check_writable(out)
+        with atomic_write(out) as file:
             file.write(text)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from medsegdist.commands.console import bar, progress_bars, reported_errors
 from medsegdist.commands.options import AsJson
 from medsegdist.commands.reading import root_told
-from medsegdist.files import refuse_unwritable
+from medsegdist.files import check_writable
 
 
 def summarize(
@@ -53,7 +53,7 @@ def summarize(
     from medsegdist.data.preparation import load_preparation
 
     with reported_errors():
-        refuse_unwritable(out)
+        check_writable(out)
         manifest, preparation = load_dataset(dataset_file), load_preparation(like)
         manifest.check_one_foreground()
         with progress_bars() as progress:

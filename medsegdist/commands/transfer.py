@@ -19,7 +19,7 @@ from medsegdist.commands.report import leave_report
 from medsegdist.commands.transfer_bundles import write_bundles
 from medsegdist.commands.transfer_plan import show_plan
 from medsegdist.errors import ManifestError
-from medsegdist.files import refuse_unwritable_folder
+from medsegdist.files import check_writable
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -65,7 +65,7 @@ def transfer(
     from medsegdist.report.transfer_record import FILE_NAME, record_transfer
     from medsegdist.transfer.study import run_study
 
-    refuse_unwritable_folder(out)
+    check_writable(out, folder=True)
     described = load_study(study_file)
     for name in targets or ():
         described.dataset(name)

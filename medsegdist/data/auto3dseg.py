@@ -26,7 +26,7 @@ from medsegdist.data.reading import Progress
 from medsegdist.data.task_names import names_of
 from medsegdist.data.unfinished_task import IMAGES, LABELS
 from medsegdist.errors import DataError, ManifestError
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 
 DATALIST, INPUT, README, PRETRAINED = "datalist.json", "input.yaml", "README.md", "pretrained"
 # Auto3DSeg knows two: CT is scaled by a range, and the other by each image's own mean and deviation.
@@ -109,7 +109,7 @@ def export_auto3dseg(
         INPUT: _input_text(manifest, directory, label),
     }
     for name, text in texts.items():
-        with written_whole(directory / name) as file:
+        with atomic_write(directory / name) as file:
             file.write(text)
     return HandOver(directory, len(cases), tuple(fold_of.count(fold) for fold in range(folds)), copied)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medsegdist.data.packed_case import PackedCase
-from medsegdist.files import bytes_written_whole, written_whole
+from medsegdist.files import atomic_write
 
 IMAGES, LABELS, UNLABELED = "imagesTr", "labelsTr", "imagesTs"
 LISTING = "dataset.json"
@@ -122,7 +122,7 @@ class UnfinishedTask:
         file_of_record = self._records / f"{name}.json"
         file_of_record.unlink(missing_ok=True)
         for path, content in zip(self._files(name), (packed.image, packed.label), strict=True):
-            with bytes_written_whole(path) as file:
+            with atomic_write(path, binary=True) as file:
                 file.write(content)
         record = CaseRecord(
             key=key,
@@ -133,7 +133,7 @@ class UnfinishedTask:
             sheared=packed.sheared,
             sizes=(len(packed.image), len(packed.label)),
         )
-        with written_whole(file_of_record) as text:
+        with atomic_write(file_of_record) as text:
             text.write(record.model_dump_json())
         return record
 
@@ -145,7 +145,7 @@ class UnfinishedTask:
         """
         # dataset.json comes last: a task that has it has everything.
         for name in sorted(texts, key=lambda name: (name == LISTING, name)):
-            with written_whole(self._task / name) as file:
+            with atomic_write(self._task / name) as file:
                 file.write(texts[name])
         for folder in (self._task / IMAGES, self._task / LABELS, self._task):
             _sync_folder(folder)

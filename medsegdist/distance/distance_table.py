@@ -9,7 +9,7 @@ import pandas as pd
 
 from medsegdist.distance.table_reading import read_rows
 from medsegdist.errors import DataError
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +138,12 @@ class DistanceTable:
         Args:
             path: of the CSV, usually `distances.csv`; one that is there is replaced.
         """
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             self.to_frame().to_csv(file, index=False, float_format="%.17g")
         beside = Path(path).with_name("comparisons.csv")
         beside.unlink(missing_ok=True)  # an older one would belong to other distances
         if self.comparisons:
-            with written_whole(beside) as file:
+            with atomic_write(beside) as file:
                 frame = pd.DataFrame([asdict(one) for one in self.comparisons])
                 frame.to_csv(file, index=False, float_format="%.4g")
 

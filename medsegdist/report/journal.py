@@ -13,7 +13,7 @@ import pandas as pd
 from medsegdist.data.problems import printable
 from medsegdist.distance.distance_table import DistanceRow
 from medsegdist.errors import MissingDependencyError
-from medsegdist.files import bytes_written_whole
+from medsegdist.files import atomic_write
 from medsegdist.report.file_names import Label, file_names
 from medsegdist.report.matrix_plot import clustered, compact
 from medsegdist.report.mixtures import MatchedMixtures, ellipse, matched_mixtures
@@ -88,7 +88,7 @@ def write_figures(run: Run, directory: str | Path, file_format: Literal["svg", "
             figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=MARGIN))
             draw(figure.subplots())
             path = Path(directory) / f"{names[label]}.{file_format}"
-            with bytes_written_whole(path) as file:
+            with atomic_write(path, binary=True) as file:
                 figure.savefig(file, format=file_format, dpi=300, metadata=undated[file_format])
         written.append(path)
     return written

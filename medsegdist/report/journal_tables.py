@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from medsegdist.data.problems import printable
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 from medsegdist.report.file_names import Label, file_names
 from medsegdist.report.gain_summary import summarize_gains, targets_of
 from medsegdist.report.regression import gain_points, regress
@@ -45,7 +45,7 @@ def write_tables(run: Run, directory: str | Path) -> list[Path]:
         name = names[label]
         for suffix, content in ((".csv", frame.to_csv(index=False)), (".tex", latex_table(frame, caption, name))):
             path = Path(directory) / f"{name}{suffix}"
-            with written_whole(path) as file:
+            with atomic_write(path) as file:
                 file.write(content)
             written.append(path)
     return written

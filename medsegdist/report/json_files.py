@@ -8,7 +8,7 @@ from typing import ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from medsegdist.errors import DataError
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class JsonFile(Part):
         Args:
             path: the file; one that is there is replaced.
         """
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(self.model_dump_json())
 
     @classmethod

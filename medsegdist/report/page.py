@@ -13,7 +13,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from medsegdist.data.problems import printable
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed, orientation, simulation
 from medsegdist.report.figure_places import Figures
 from medsegdist.report.gain_sections import gain_section, transfer_section
@@ -36,7 +36,7 @@ def write_report(run: Run, path: str | Path) -> Path:
         path: where it will be.
     """
     page = render(run)
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         file.write(page)
     return Path(path)
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from medsegdist.csv_table import listed
 from medsegdist.errors import DataError
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 from medsegdist.transfer.influence import Influence, WithoutSource, leave_one_source_out, measure_influence
 from medsegdist.transfer.pairs import MatchedPairs, TransferPair, match_pairs
 from medsegdist.transfer.permutation import PermutationTest, permutation_test
@@ -129,9 +129,9 @@ def save_agreement(agreements: Sequence[Agreement], directory: str | Path) -> No
         agreements: of one method or more.
         directory: made if it is not there.
     """
-    with written_whole(Path(directory) / "agreement.json") as file:
+    with atomic_write(Path(directory) / "agreement.json") as file:
         file.write(to_json(agreements) + "\n")
-    with written_whole(Path(directory) / "agreement.csv") as file:
+    with atomic_write(Path(directory) / "agreement.csv") as file:
         to_frame(agreements).to_csv(file, index=False, float_format="%.10g")
 
 

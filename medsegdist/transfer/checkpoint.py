@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from medsegdist.data.transfer_options import NetworkOptions
 from medsegdist.errors import DataError
-from medsegdist.files import bytes_written_whole
+from medsegdist.files import atomic_write
 from medsegdist.transfer.networks import build_network
 
 _STATE, _WEIGHTS = "medsegdist training state 1", "medsegdist weights 1"
@@ -100,7 +100,7 @@ def load_network(path: Path) -> nn.Module:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    with bytes_written_whole(path) as file:
+    with atomic_write(path, binary=True) as file:
         torch.save(content, file)
 
 

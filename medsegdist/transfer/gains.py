@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from medsegdist.files import written_whole
+from medsegdist.files import atomic_write
 from medsegdist.transfer.records import relative_gain
 
 
@@ -60,7 +60,7 @@ def write_gains(path: Path, gains: Iterable[Gain]) -> None:
     Raises:
         OSError: the disk is full or not writable.
     """
-    with written_whole(path) as file:
+    with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["source", "target", "seed", "dice", "dice_baseline", "gain_percent", "status"])
         for gain in gains:

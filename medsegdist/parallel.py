@@ -1,0 +1,197 @@
+"""Work on many items, in this process, in processes of this machine, or on a Dask cluster, with the same results.
+
+Every task computes on one thread: sums that are split among threads differ in their last digits with the number of
+threads, and more processes use the cores better than more threads.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from medsegdist.errors import MedSegDistError, MissingDependencyError
+from medsegdist.progress import track
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_DEFAULT_WORKERS = 8
+"""Each worker may hold a few volumes, and eight of them keep up with most disks."""
+
+MIN_SAVED_SECONDS = 10.0
+"""Seconds that processes must save before they are started by default: about twice what starting them takes."""
+
+
+def map_ordered(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    workers: int | None = 1,
+    description: str = "",
+    name_of: Callable[[T], str] = str,
+) -> Generator[R, None, None]:
+    """function(item) for each item, in the order of the items, a few of them ahead of the one that is asked for.
+
+    Inside a :func:`dask_cluster` the workers of the cluster compute, whatever `workers` says.
+
+    Args:
+        function: what is done for each item; closures and functions of a notebook can be sent to processes, too.
+        items: what it is done for.
+        workers: processes of this machine; 1 works in this process. None starts one for each core, up to 8, as soon as
+            the pace of the first items shows that it saves more time than it costs.
+        description: what is being done, for :func:`~medsegdist.progress.track`; empty shows nothing.
+        name_of: says what is done with an item, for messages.
+
+    Raises:
+        MedSegDistError: a task raised it, or raised another error, which is then named with the item; or a worker
+            process was killed.
+    """
+    results = _results(function, items, workers, name_of)
+    # Closed at once if the caller stops: no worker goes on with what nobody asks for.
+    with closing(results):
+        yield from track(results, description, len(items)) if description else results
+
+
+def _results(
+    function: Callable[[T], R], items: Sequence[T], workers: int | None, name_of: Callable[[T], str]
+) -> Generator[R, None, None]:
+    import joblib
+
+    on_cluster = _is_on_cluster()
+    count = min(joblib.cpu_count(), MAX_DEFAULT_WORKERS) if workers is None else workers
+    done, spent = 0, 0.0
+    while done < len(items):
+        left = len(items) - done
+        saved = spent / done * left * (1 - 1 / count) if done else 0.0
+        if on_cluster or (min(count, left) > 1 and (workers is not None or saved > MIN_SAVED_SECONDS)):
+            yield from _in_workers(function, items[done:], min(count, left), on_cluster, name_of)
+            return
+        begun = perf_counter()
+        result = _run(function, items[done], name_of)
+        spent += perf_counter() - begun
+        done += 1
+        yield result
+        del result
+
+
+def _in_workers(
+    function: Callable[[T], R], items: Sequence[T], count: int, on_cluster: bool, name_of: Callable[[T], str]
+) -> Iterator[R]:
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    tasks = (joblib.delayed(_run)(function, item, name_of) for item in items)
+    # One task a batch: tasks take seconds, and joblib would keep back results that are done.
+    options = {} if on_cluster else {"n_jobs": count, "backend": "loky", "pre_dispatch": 2 * count}
+    results = joblib.Parallel(return_as="generator", batch_size=1, **options)(tasks)
+    try:
+        # Not `yield from`, which would close them outside of the block below.
+        for result in results:
+            yield result
+            del result
+    except TerminatedWorkerError as error:
+        raise MedSegDistError(
+            "one of the worker processes was killed, most likely because memory ran out",
+            "let fewer work side by side with --workers",
+        ) from error
+    finally:
+        with warnings.catch_warnings():
+            # joblib warns of tasks that nobody waited for.
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()
+
+
+def _run(function: Callable[[T], R], item: T, name_of: Callable[[T], str]) -> R:
+    with one_thread():
+        try:
+            return function(item)
+        except (MedSegDistError, OSError, MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            # In words, for not every error survives the way from another process.
+            raise MedSegDistError(f"{name_of(item)}: {type(error).__name__}: {error}") from error
+
+
+def _is_on_cluster() -> bool:
+    from joblib.parallel import get_active_backend
+
+    backend, _ = get_active_backend()
+    return hasattr(backend, "client")
+
+
+def _cluster_backend() -> Any:
+    from joblib._dask import DaskDistributedBackend
+
+    class ClusterBackend(DaskDistributedBackend):  # type: ignore[misc]
+        """joblib's, except that a cluster of one thread computes, too, where joblib would compute here."""
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return max(2, int(super().effective_n_jobs(n_jobs)))
+
+    return ClusterBackend
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of torch, and of the linear algebra of NumPy, SciPy and scikit-learn; the others come back after."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def dask_cluster(address: str, *, retries: int = 2, resources: dict[str, float] | None = None) -> Iterator[Client]:
+    """Let the workers of a Dask cluster compute what :func:`map_ordered` is given inside this block.
+
+    Stored samples are opened by each worker at the same path.
+
+    Args:
+        address: of the scheduler, such as tcp://host:8786.
+        retries: how often a task is tried again.
+        resources: what each task takes of a worker, such as {"GPU": 1}.
+
+    Raises:
+        MissingDependencyError: Dask is not installed.
+        MedSegDistError: no scheduler answers, or workers keep dying over one task.
+    """
+    import joblib
+
+    try:
+        from distributed import Client
+        from distributed.scheduler import KilledWorker
+    except ImportError as error:
+        raise MissingDependencyError(
+            "expected dask and distributed for a Dask cluster, found that one of them is not installed",
+            "run pip install 'medsegdist[dask]'",
+        ) from error
+    try:
+        client = Client(address, timeout=5, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise MedSegDistError(
+            f"expected a Dask scheduler at {address}, found none ({error})",
+            "start one with `dask scheduler` and workers with `dask worker`",
+        ) from error
+    with client:
+        options = {"resources": resources} if resources else {}
+        backend = _cluster_backend()(client=client, retries=retries, **options)
+        try:
+            with joblib.parallel_config(backend, n_jobs=-1):
+                yield client
+        except KilledWorker as error:
+            raise MedSegDistError(
+                f"workers of the Dask cluster at {address} died again and again over one task ({error})",
+                "give them more memory",
+            ) from error

@@ -1,0 +1,70 @@
+"""Progress of long work, shown only where a command asks for it.
+
+Library code wraps its loops in :func:`track`; the command line opens :func:`show_progress` around them. Without it,
+nothing is shown and nothing is paid.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
+
+from medsegdist.words import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+T = TypeVar("T")
+
+LOGGER = logging.getLogger("medsegdist")
+
+_shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
+
+
+@contextmanager
+def show_progress() -> Iterator[None]:
+    """Show what is tracked inside this block, on standard error.
+
+    A terminal gets bars, which are gone when they are done. Elsewhere each step is one line of the log when it begins
+    and ends, at level INFO.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    wanted = console.is_terminal and LOGGER.isEnabledFor(logging.WARNING) and not LOGGER.isEnabledFor(logging.INFO)
+    with Progress(*columns, console=console, transient=True, disable=not wanted) as progress:
+        token = _shown.set(progress)
+        try:
+            yield
+        finally:
+            _shown.reset(token)
+
+
+def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """The items one after another, as a step of what is shown.
+
+    Args:
+        items: what the loop goes over; a step is done when the next item is asked for.
+        description: what is being done, such as "Reading liver".
+        total: number of items; None takes their length, if they have one.
+    """
+    from rich.markup import escape
+
+    progress = _shown.get()
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    task = None if progress is None else progress.add_task(escape(printable(description)), total=total)
+    begun, done = time.perf_counter(), 0
+    LOGGER.info("%s", printable(description))
+    for item in items:
+        yield item
+        done += 1
+        if progress is not None and task is not None:
+            progress.update(task, completed=done)
+    LOGGER.info("%s: %d done in %.1f s", printable(description), done, time.perf_counter() - begun)

@@ -1,0 +1,73 @@
+"""The same results in this process, in processes and on a Dask cluster; what goes wrong is named."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from medsegdist.errors import DataError, MedSegDistError
+from medsegdist.parallel import dask_cluster, map_ordered
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_items_even_from_closures(workers):
+    offset = 10
+    assert list(map_ordered(lambda k: k * k + offset, range(7), workers=workers)) == [k * k + 10 for k in range(7)]
+
+
+def test_processes_give_the_same_digits_as_this_one():
+    a = torch.tensor(np.random.default_rng(0).normal(size=(200, 300)))
+
+    def product(k):
+        return (a * k) @ a.T
+
+    one, two = (list(map_ordered(product, range(4), workers=workers)) for workers in (1, 2))
+    assert all(torch.equal(x, y) for x, y in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_ours_keeps_its_fields_and_another_is_named_with_its_item(workers):
+    def fail(k):
+        if k == 2:
+            raise DataError("expected a mask, found none", "add it", dataset="liver", case="p1")
+        return 1 / (k - 1)
+
+    with pytest.raises(
+        DataError, match=r"^dataset 'liver', case 'p1': expected a mask, found none; add it\.$"
+    ) as error:
+        list(map_ordered(fail, [0, 2], workers=workers))
+    assert (error.value.remedy, error.value.case) == ("add it", "p1")
+    with pytest.raises(MedSegDistError, match=r"^item 1: ZeroDivisionError: division by zero$"):
+        list(map_ordered(fail, [0, 1], workers=workers, name_of=lambda k: f"item {k}"))
+
+
+def test_a_killed_worker_is_said():
+    with pytest.raises(MedSegDistError, match="was killed, most likely because memory ran out; let fewer work"):
+        list(map_ordered(lambda k: os._exit(9) if k == 1 else k, range(4), workers=2))
+
+
+def test_a_caller_may_stop_early():
+    results = map_ordered(lambda k: k, range(1000), workers=2)
+    assert next(results) == 0
+    results.close()
+    assert list(map_ordered(lambda k: k, range(3), workers=2)) == [0, 1, 2]
+
+
+def test_a_dask_cluster_computes_inside_its_block():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        dask_cluster(cluster.scheduler_address),
+    ):
+        pids = list(map_ordered(lambda k: (k, os.getpid()), range(5)))
+    assert [k for k, _ in pids] == list(range(5))
+    assert os.getpid() not in {pid for _, pid in pids}
+
+
+def test_a_scheduler_that_is_not_there_is_said():
+    said = r"expected a Dask scheduler at tcp://127\.0\.0\.1:1, found none"
+    with pytest.raises(MedSegDistError, match=said), dask_cluster("tcp://127.0.0.1:1"):
+        pass
