@@ -21,8 +21,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
-from medsegdist.commands import init as command
-from medsegdist.commands.console import bar, progress_bars
+from medsegdist.cli import init as command
+from medsegdist.cli.console import bar, progress_bars
 from medsegdist.data.study import load_study
 from tests.data.making import write_picture, write_pictures, write_task
 from tests.test_cli import run, write_dataset

@@ -13,8 +13,8 @@ import yaml
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
-from medsegdist.commands.completion import METHODS, method_names
-from medsegdist.commands.schema import SCHEMA_FILE
+from medsegdist.cli.completion import METHODS, method_names
+from medsegdist.cli.schema import SCHEMA_FILE
 from medsegdist.data.download import fetch_decathlon
 from medsegdist.data.schema import dataset_schema, study_schema
 from medsegdist.data.study import load_study

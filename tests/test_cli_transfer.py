@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
-from medsegdist.commands.transfer_bundles import bundle_names
+from medsegdist.cli.transfer_bundles import bundle_names
 from medsegdist.errors import ConvergenceError
 from medsegdist.transfer.study import TransferResult
 from medsegdist.transfer.workers import DeviceProcesses

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medsegdist.cli import app
-from medsegdist.commands.console import show_error
+from medsegdist.cli.console import show_error
 from medsegdist.errors import ManifestError, MedSegDistError
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medsegdist.commands.completion import method_names
+from medsegdist.cli.completion import method_names
 
 StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
 Targets = Annotated[list[str] | None, typer.Option("--target", help="Target, repeatable. [default: the study's]")]

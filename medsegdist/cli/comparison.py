@@ -15,7 +15,7 @@ class Comparison:
     """What is to be compared, how, and where the results go.
 
     Where cards are compared, they say what is not used: see
-    :func:`~medsegdist.commands.comparing_cards.compare_cards`.
+    :func:`~medsegdist.cli.comparing_cards.compare_cards`.
 
     Args:
         study_file: the study.

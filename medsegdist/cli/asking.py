@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 import typer
 
-from medsegdist.commands.console import show_error
+from medsegdist.cli.console import show_error
 from medsegdist.errors import MedSegDistError
 
 if TYPE_CHECKING:

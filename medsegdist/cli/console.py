@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from medsegdist.commands.loudness import LOGGER, bars_are_wanted
+from medsegdist.cli.loudness import LOGGER, bars_are_wanted
 from medsegdist.data.problems import printable
 from medsegdist.errors import MedSegDistError
 

@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.comparison import Comparison
-from medsegdist.commands.console import bar, progress_bars
-from medsegdist.commands.reading import read_samples
-from medsegdist.commands.report import leave_report, save_run
-from medsegdist.commands.resources import chosen_executor, size_in_bytes
+from medsegdist.cli.comparison import Comparison
+from medsegdist.cli.console import bar, progress_bars
+from medsegdist.cli.reading import read_samples
+from medsegdist.cli.report import leave_report, save_run
+from medsegdist.cli.resources import chosen_executor, size_in_bytes
 from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable
@@ -51,7 +51,7 @@ def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: b
     compared = study.compared(targets)
     cards = [manifest.name for manifest in compared if manifest.is_card]
     if cards and not matrices:
-        from medsegdist.commands.comparing_cards import compare_cards
+        from medsegdist.cli.comparing_cards import compare_cards
 
         table, left_out = compare_cards(study, comparison, targets, cards)
     else:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.asking import (
+from medsegdist.cli.asking import (
     Ask,
     ask_user,
     asked_about,
@@ -20,9 +20,9 @@ from medsegdist.commands.asking import (
     check_modality,
     told_of,
 )
-from medsegdist.commands.console import bar, progress_bars, reported_errors
-from medsegdist.commands.loudness import is_quiet
-from medsegdist.commands.schema import SCHEMA_FILE
+from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.loudness import is_quiet
+from medsegdist.cli.schema import SCHEMA_FILE
 from medsegdist.data.problems import printable
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import atomic_write, check_writable

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from medsegdist.commands.comparing import configured_distances
-from medsegdist.commands.console import bar, progress_bars, reported_errors
-from medsegdist.commands.options import AsJson, StudyFile, Workers
+from medsegdist.cli.comparing import configured_distances
+from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.options import AsJson, StudyFile, Workers
 from medsegdist.words import counted
 
 

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import reported_errors
-from medsegdist.commands.loudness import LOGGER, bars_are_wanted
+from medsegdist.cli.console import reported_errors
+from medsegdist.cli.loudness import LOGGER, bars_are_wanted
 from medsegdist.data.problems import printable
 from medsegdist.files import check_writable
 from medsegdist.words import counted

@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import bar, progress_bars
-from medsegdist.commands.reading import read_samples
-from medsegdist.commands.report import leave_report
-from medsegdist.commands.transfer_bundles import write_bundles
-from medsegdist.commands.transfer_plan import show_plan
+from medsegdist.cli.console import bar, progress_bars
+from medsegdist.cli.reading import read_samples
+from medsegdist.cli.report import leave_report
+from medsegdist.cli.transfer_bundles import write_bundles
+from medsegdist.cli.transfer_plan import show_plan
 from medsegdist.errors import ManifestError
 from medsegdist.files import check_writable
 

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import progress_bars, reported_errors
-from medsegdist.commands.options import AsJson, Cache, StudyFile
-from medsegdist.commands.reading import read_samples
+from medsegdist.cli.console import progress_bars, reported_errors
+from medsegdist.cli.options import AsJson, Cache, StudyFile
+from medsegdist.cli.reading import read_samples
 from medsegdist.files import check_writable
 
 if TYPE_CHECKING:

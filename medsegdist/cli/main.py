@@ -8,18 +8,18 @@ from typing import Annotated
 
 import typer
 
-from medsegdist.commands.agreement import agreement
-from medsegdist.commands.auto3dseg import export_auto3dseg
-from medsegdist.commands.characteristics import characteristics
-from medsegdist.commands.check import check
-from medsegdist.commands.comparing import compare
-from medsegdist.commands.comparison import REPLICATES, Comparison
-from medsegdist.commands.console import reported_errors
-from medsegdist.commands.fetch import fetch
-from medsegdist.commands.init import init
-from medsegdist.commands.lidc import subsets
-from medsegdist.commands.loudness import loudness
-from medsegdist.commands.options import (
+from medsegdist.cli.agreement import agreement
+from medsegdist.cli.auto3dseg import export_auto3dseg
+from medsegdist.cli.characteristics import characteristics
+from medsegdist.cli.check import check
+from medsegdist.cli.comparing import compare
+from medsegdist.cli.comparison import REPLICATES, Comparison
+from medsegdist.cli.console import reported_errors
+from medsegdist.cli.fetch import fetch
+from medsegdist.cli.init import init
+from medsegdist.cli.lidc import subsets
+from medsegdist.cli.loudness import loudness
+from medsegdist.cli.options import (
     AsJson,
     Cache,
     Dask,
@@ -35,11 +35,11 @@ from medsegdist.commands.options import (
     TrainingWorkers,
     Workers,
 )
-from medsegdist.commands.paper import paper
-from medsegdist.commands.prepare import export_lidc, prepare
-from medsegdist.commands.report import figures, report
-from medsegdist.commands.schema import schema
-from medsegdist.commands.summarize import summarize
+from medsegdist.cli.paper import paper
+from medsegdist.cli.prepare import export_lidc, prepare
+from medsegdist.cli.report import figures, report
+from medsegdist.cli.schema import schema
+from medsegdist.cli.summarize import summarize
 from medsegdist.errors import MedSegDistError
 
 app = typer.Typer(
@@ -160,7 +160,7 @@ def transfer(
 
     Run it again after an interruption: finished runs are kept, and begun ones go on. Exit status 1 if a run failed.
     """
-    from medsegdist.commands.transfer import transfer as run_transfer
+    from medsegdist.cli.transfer import transfer as run_transfer
 
     with reported_errors():
         run_transfer(

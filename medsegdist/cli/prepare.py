@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import bar, progress_bars, reported_errors
-from medsegdist.commands.options import AsJson
+from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.options import AsJson
 from medsegdist.files import check_writable
 from medsegdist.words import counted
 

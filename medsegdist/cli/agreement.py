@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import reported_errors
-from medsegdist.commands.options import AsJson, NoReport
-from medsegdist.commands.report import leave_report
+from medsegdist.cli.console import reported_errors
+from medsegdist.cli.options import AsJson, NoReport
+from medsegdist.cli.report import leave_report
 from medsegdist.errors import DataError
 from medsegdist.files import check_writable
 

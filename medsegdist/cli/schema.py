@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from medsegdist.commands.console import reported_errors
+from medsegdist.cli.console import reported_errors
 
 SCHEMA_FILE = "medsegdist.schema.json"
 """Under this name `init` finds a schema beside the study that it writes."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
-from medsegdist.commands.console import bar
+from medsegdist.cli.console import bar
 from medsegdist.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import reported_errors
+from medsegdist.cli.console import reported_errors
 from medsegdist.files import check_writable
 
 fetch = typer.Typer(help="Download public datasets.", no_args_is_help=True)

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import bar, progress_bars, reported_errors
-from medsegdist.commands.options import AsJson
-from medsegdist.commands.reading import root_told
+from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.options import AsJson
+from medsegdist.cli.reading import root_told
 from medsegdist.files import check_writable
 
 

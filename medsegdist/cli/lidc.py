@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from medsegdist.commands.console import bar, progress_bars, reported_errors
-from medsegdist.commands.options import AsJson
+from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.options import AsJson
 
 Rule = Literal["median_high", "median_low", "mean", "mode"]
 

@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.commands.console import bar, progress_bars, reported_errors
-from medsegdist.commands.options import AsJson, StudyFile
-from medsegdist.commands.prepare import Force, Pseudonyms
+from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.options import AsJson, StudyFile
+from medsegdist.cli.prepare import Force, Pseudonyms
 from medsegdist.files import check_writable
 from medsegdist.words import counted
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from medsegdist.commands.comparison import REPLICATES, Comparison
-from medsegdist.commands.console import bar, progress_bars
-from medsegdist.commands.reading import read_samples
-from medsegdist.commands.report import save_run
+from medsegdist.cli.comparison import REPLICATES, Comparison
+from medsegdist.cli.console import bar, progress_bars
+from medsegdist.cli.reading import read_samples
+from medsegdist.cli.report import save_run
 from medsegdist.errors import MedSegDistError
 
 if TYPE_CHECKING:
