@@ -341,7 +341,7 @@ def test_check_tells_of_broken_cards_and_goes_on_with_the_rest(place, study, tmp
 
 @pytest.mark.parametrize(
     "arguments",
-    [("distances",), ("transfer",), ("characteristics",), ("export-auto3dseg", "--dataset", "far")],
+    [("distances",), ("transfer",), ("characteristics",)],
     ids=" ".join,
 )
 def test_every_other_command_refuses_cards(place, study, tmp_path, arguments):

@@ -37,7 +37,6 @@ def test_methods_of_a_study_that_do_not_exist_are_told_with_their_place(study, t
     [
         (("check", "{dataset}"), "expected a study, found the description of a dataset; list this file under"),
         (("rank", "{dataset}"), "expected a study, found the description of a dataset; list this file under"),
-        (("export-auto3dseg", "{dataset}", "--out", "{out}"), "expected a study, found the description of a dataset"),
         (("prepare", "{study}", "--out", "{out}"), "expected the description of one dataset, found a study"),
         (("summarize", "{study}", "--like", "{study}"), "expected the description of one dataset, found a study"),
         (("summarize", "{dataset}", "--like", "{dataset}"), "expected a study, found the description of a dataset"),

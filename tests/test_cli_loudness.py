@@ -1,8 +1,7 @@
-"""`--verbose`, `--quiet`, `schema`, completion, and names that are nearly right."""
+"""`--verbose`, `--quiet`, completion, and names that are nearly right."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import subprocess
@@ -14,14 +13,11 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.cli.completion import METHODS, method_names
-from medsegdist.cli.schema import SCHEMA_FILE
 from medsegdist.data.download import fetch_decathlon
-from medsegdist.data.schema import dataset_schema, study_schema
-from medsegdist.data.study import load_study
 from medsegdist.data.yaml_errors import nearest
 from medsegdist.distance.mask_metrics import all_metrics
 from medsegdist.errors import ManifestError
-from tests.data.making import write_pictures, write_task
+from tests.data.making import write_pictures
 from tests.test_cli import run
 from tests.test_cli import study as study
 
@@ -81,38 +77,6 @@ def test_both_at_once_are_refused(study):
     result = CliRunner().invoke(app, ["--quiet", "--verbose", "check", str(study)], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert "expected --verbose or --quiet, found both; choose one." in result.stderr
-
-
-def test_schema_is_printed_or_written(tmp_path):
-    assert json.loads(run("schema").stdout) == study_schema()
-    assert json.loads(run("schema", "--dataset").stdout) == dataset_schema()
-    path = tmp_path / "new" / SCHEMA_FILE
-    assert run("schema", "--out", path).stdout == ""
-    assert json.loads(path.read_text()) == study_schema()
-
-
-@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), OSError(28, "No space left on device", "the schema")])
-def test_an_interrupted_schema_leaves_what_was_there(tmp_path, monkeypatch, trouble):
-    def fail(_):
-        raise trouble
-
-    path = tmp_path / SCHEMA_FILE
-    path.write_text("before")
-    monkeypatch.setattr("os.fsync", fail)
-    run("schema", "--out", path, status=130 if isinstance(trouble, KeyboardInterrupt) else 2)
-    assert [one.name for one in tmp_path.iterdir()] == [SCHEMA_FILE]
-    assert path.read_text() == "before"
-
-
-@pytest.mark.parametrize("written", [True, False])
-def test_init_names_the_schema_where_there_is_one(tmp_path, written):
-    if written:
-        run("schema", "--out", tmp_path / SCHEMA_FILE)
-    out, task = tmp_path / "study.yaml", write_task(tmp_path / "task", values=(1, 2))
-    run("init", "--yes", "--target", task, "--foreground", "each", "--out", out)
-    first = out.read_text().splitlines()[0]
-    assert (first == f"# yaml-language-server: $schema={SCHEMA_FILE}") is written
-    load_study(out)
 
 
 def test_methods_are_completed():

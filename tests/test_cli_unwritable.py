@@ -16,12 +16,11 @@ FOLDERS = [
     ["agreement", "gone.csv", "gone.csv"],
     ["paper"],
     ["prepare", "gone.yaml"],
-    ["export-auto3dseg", "gone.yaml"],
     ["fetch", "decathlon", "Task09_Spleen"],
     ["fetch", "lidc"],
     ["figures", "."],
 ]
-FILES = [["summarize", "gone.yaml", "--like", "gone.yaml"], ["schema"], ["init", "--target", "gone"], ["report", "."]]
+FILES = [["summarize", "gone.yaml", "--like", "gone.yaml"], ["init", "--target", "gone"], ["report", "."]]
 
 
 @pytest.mark.parametrize("arguments", [*FOLDERS, *FILES], ids=" ".join)

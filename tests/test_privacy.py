@@ -251,8 +251,8 @@ SOUGHT_IN_THIS_FILE = {
     *("demo", "rank", "distances", "check", "transfer", "report", "figures", "agreement", "characteristics", "init"),
     "summarize",
 }
-SOUGHT_IN_TASKS = {"prepare", "lidc export", "export-auto3dseg"}
-WITHOUT_PATIENTS = {"paper", "schema", "fetch decathlon", "fetch lidc", "lidc subsets"}
+SOUGHT_IN_TASKS = {"prepare", "lidc export"}
+WITHOUT_PATIENTS = {"paper", "fetch decathlon", "fetch lidc", "lidc subsets"}
 
 
 def test_whatever_a_command_gives_out_is_looked_through():

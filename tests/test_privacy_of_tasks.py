@@ -1,4 +1,4 @@
-"""Patients planted everywhere, and sought in the tasks of `prepare`, `lidc export` and `export-auto3dseg`."""
+"""Patients planted everywhere, and sought in the tasks of `prepare` and `lidc export`."""
 
 from __future__ import annotations
 
@@ -60,22 +60,6 @@ def test_without_pseudonyms_a_task_has_the_names_of_files_and_listings_and_none_
     assert naming(written(tasks), *IN_HEADER) == []
     asked = {"headers": [], "folders": IN_FOLDER, "listing": [IN_LISTING]}[name]
     assert all(naming(written(tasks), one) for one in asked)
-
-
-@pytest.mark.parametrize("pseudonyms", [True, False])
-def test_what_is_handed_over_to_auto3dseg_names_nobody_or_as_files_do(tmp_path, layouts, pseudonyms):
-    datasets = [{"name": name, "modality": "CT", "layout": layouts[name]} for name in ("folders", "listing")]
-    study = {"name": "secret", "datasets": datasets, "targets": ["folders"], "preprocessing": {"grid": [16, 16]}}
-    file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(study))
-    flags = ("--pseudonyms",) if pseudonyms else ()
-    result = run("export-auto3dseg", file, "--out", tmp_path / "out", "--folds", 2, *flags)
-    assert_silent(result, *EVERYBODY)
-    files = written(tmp_path / "out")
-    if pseudonyms:
-        assert naming(files, *EVERYBODY) == []
-    else:
-        assert all(naming(files, one) for one in IN_FOLDER)
 
 
 def write_scan(root: Path) -> tuple[str, int]:

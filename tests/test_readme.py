@@ -57,9 +57,6 @@ NOT_RUN = {
     "pip install 'medsegdist[bundle]'": "installs",
     f"{BUNDLE_RUN}rank.yaml --study_file STUDY.yaml --out DIR": "tests/test_bundle.py runs it",
     f"{BUNDLE_RUN}transfer.yaml --study_file STUDY.yaml --out DIR --bundle True": "tests/test_bundle.py trains so",
-    "medsegdist export-auto3dseg STUDY.yaml --bundle DIR/bundles/TARGET --out TARGET_FOR_AUTO3DSEG": (
-        "wants what the line above it has trained; tests/test_cli_auto3dseg.py runs it"
-    ),
     "python scripts/monai_config.py scripts/distances.yaml": "tests/test_examples.py runs it",
     "python scripts/bench_trainer.py": "trains for minutes; tests/test_benchmarks.py runs it with --quick",
 }

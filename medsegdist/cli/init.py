@@ -22,7 +22,6 @@ from medsegdist.cli.asking import (
 )
 from medsegdist.cli.console import bar, progress_bars, reported_errors
 from medsegdist.cli.loudness import is_quiet
-from medsegdist.cli.schema import SCHEMA_FILE
 from medsegdist.data.problems import printable
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import atomic_write, check_writable
@@ -210,7 +209,6 @@ def _study(
         grid=grid,
         grid_reason=reason,
         file=out.name,
-        schema=SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else "",
     )
     check_text(text, out)
     return text, targets

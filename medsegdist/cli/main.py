@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from medsegdist.cli.agreement import agreement
-from medsegdist.cli.auto3dseg import export_auto3dseg
 from medsegdist.cli.characteristics import characteristics
 from medsegdist.cli.check import check
 from medsegdist.cli.comparing import compare
@@ -38,7 +37,6 @@ from medsegdist.cli.options import (
 from medsegdist.cli.paper import paper
 from medsegdist.cli.prepare import export_lidc, prepare
 from medsegdist.cli.report import figures, report
-from medsegdist.cli.schema import schema
 from medsegdist.cli.summarize import summarize
 from medsegdist.errors import MedSegDistError
 
@@ -180,7 +178,7 @@ def transfer(
         )
 
 
-for command in (report, figures, agreement, characteristics, paper, prepare, export_auto3dseg, init, schema, summarize):
+for command in (report, figures, agreement, characteristics, paper, prepare, init, summarize):
     app.command()(command)
 app.add_typer(fetch, name="fetch")
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)

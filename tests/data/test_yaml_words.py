@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from typing import get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from medsegdist.data.schema import _models_in
 from medsegdist.data.study import Study
 from medsegdist.data.yaml_errors import explain
 from medsegdist.data.yaml_words import found_value
@@ -37,8 +37,19 @@ KINDS = {
     "binary": b"x",
     "set": {1},
 }
+
+
+def _models_in(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from _models_in(field.annotation)
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
 LAYOUTS = "'decathlon', 'nnunet', 'datalist', 'folder', 'dicom', 'lidc', 'phantom', 'card'"
-KEYS = [(model, key) for model in _models_in(Study) for key in model.model_fields]
+KEYS = [(model, key) for model in dict.fromkeys(_models_in(Study)) for key in model.model_fields]
 OF_PYTHON = re.compile(
     r"NoneType|\bNone\b|\bTrue\b|\bFalse\b|\btuple|\bdict|\bstr\b|string|\bint\b|integer|\bfloat\b|\bbool|instance of|"
     r"\bobject\b|[Ii]nput|valid\b|\bitems?\b|discriminator|class '|datetime|\binf\b(?<!\.inf)|\bnan\b(?<!\.nan)|"
@@ -104,7 +115,7 @@ def test_what_a_value_is_called(value, told):
 
 
 def line_of(model_name, **values):
-    (model,) = (one for one in _models_in(Study) if one.__name__ == model_name)
+    (model,) = (one for one in dict.fromkeys(_models_in(Study)) if one.__name__ == model_name)
     with pytest.raises(ValidationError) as caught:
         model.model_validate(values)
     return [line for line in explain(caught.value, model, "a.yaml") if "it is required" not in line]

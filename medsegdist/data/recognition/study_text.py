@@ -29,7 +29,6 @@ def study_text(
     grid: Sequence[int],
     grid_reason: str,
     file: str,
-    schema: str = "",
 ) -> str:
     """The YAML of a study.
 
@@ -40,14 +39,12 @@ def study_text(
         grid: size of every sample; its length says 2D or 3D.
         grid_reason: why that grid.
         file: name of the file, for the comment on top.
-        schema: JSON schema that an editor reads; empty writes none.
     """
     flat = len(grid) == 2
     axes = "rows, columns" if flat else "slices, rows, columns"
     roots = [(proposal.examined.path, root) for proposal, root in proposals]
     twice = len({path for path, _ in roots}) < len(roots)
-    lines = [f"# yaml-language-server: $schema={schema}"] if schema else []
-    lines += [
+    lines = [
         f"# Written by `medsegdist init`, to be edited. `medsegdist check {file}` says whether it can be used,",
         f"# `medsegdist rank {file}` ranks the sources.",
         f"name: {_flow(_study_name(targets))}",
