@@ -1,10 +1,9 @@
-"""What `rank` and `distances` leave for a report, `medsegdist report` and `medsegdist figures`."""
+"""What `rank` and `distances` leave for a report and `medsegdist report`."""
 
 import json
 import re
 
 import pandas as pd
-import pytest
 
 from medsegdist.report.record import StudyRecord
 from tests.test_cli import run
@@ -74,25 +73,7 @@ def test_pictures_are_there_only_where_they_are_asked_for(study, tmp_path):
     assert (out / "distances.csv").read_bytes() == distances
 
 
-def test_figures_are_written_for_a_journal(study, tmp_path):
-    run("rank", study, "--method", "gmm2d", "--no-report", "--out", tmp_path / "out")
-    shown = run("figures", tmp_path / "out", "--format", "svg").stdout
-    written = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
-    assert f"{len(written)} files: {tmp_path / 'out' / 'figures'}" in shown
-    assert written == [
-        "distances_gmm2d.svg",
-        "mixtures_near_to_target.svg",
-        "ranking_gmm2d_target.svg",
-        "segments_far.svg",
-        "segments_near.svg",
-        "segments_target.svg",
-        "table_distances_gmm2d.csv",
-        "table_distances_gmm2d.tex",
-    ]
-
-
-@pytest.mark.parametrize("command", ["report", "figures"])
-def test_a_folder_without_a_run_is_one_clear_error(tmp_path, command):
-    result = run(command, tmp_path, status=2)
+def test_a_folder_without_a_run_is_one_clear_error(tmp_path):
+    result = run("report", tmp_path, status=2)
     assert "distances.csv: expected a table, found no such file; `medsegdist rank" in " ".join(result.stderr.split())
     assert list(tmp_path.iterdir()) == []

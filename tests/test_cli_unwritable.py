@@ -18,7 +18,6 @@ FOLDERS = [
     ["prepare", "gone.yaml"],
     ["fetch", "decathlon", "Task09_Spleen"],
     ["fetch", "lidc"],
-    ["figures", "."],
 ]
 FILES = [["summarize", "gone.yaml", "--like", "gone.yaml"], ["init", "--target", "gone"], ["report", "."]]
 

@@ -70,10 +70,6 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
     reports = {name: content for name, content in written(tmp_path / "out").items() if not name.startswith("samples/")}
     assert set(reports) == {"distances.csv", "study.json", "report.html"}
     assert naming(reports, *EVERYBODY) == []
-    run("figures", tmp_path / "out", "--out", tmp_path / "figures", "--format", "svg")
-    figures = written(tmp_path / "figures")
-    assert len(figures) > 5
-    assert naming(figures, *EVERYBODY) == []
     pictured = run(
         command, study, "--out", tmp_path / "pictured", "--cache", tmp_path / "out" / "samples", "--thumbnails"
     )
@@ -111,9 +107,7 @@ def test_a_card_names_nobody(tmp_path, layouts, name):
     assert_silent(run("rank", tmp_path / "study.yaml", *options, "--json"), *EVERYBODY)
     assert_silent(run("report", tmp_path / "out"), *EVERYBODY)
     assert set(without_cache(tmp_path / "out")) == {"distances.csv", "study.json", "report.html"}
-    run("figures", tmp_path / "out", "--out", tmp_path / "figures", "--format", "svg")
-    for files in (without_cache(tmp_path / "out"), written(tmp_path / "figures")):
-        assert naming(files, *EVERYBODY, "case0", str(tmp_path)) == []
+    assert naming(without_cache(tmp_path / "out"), *EVERYBODY, "case0", str(tmp_path)) == []
     assert_silent(run("check", tmp_path / "study.yaml"), *EVERYBODY)
 
 
@@ -170,7 +164,6 @@ def test_no_result_that_rests_on_others_names_anybody(trainable, tmp_path):
     assert_silent(run("agreement", out / "distances.csv", gains, "--out", agreement, "--leave-out"), *EVERYBODY)
     shutil.copy(agreement / "agreement.csv", out)
     assert_silent(run("report", out), *EVERYBODY)
-    run("figures", out, "--out", tmp_path / "figures", "--format", "svg")
     shown = run("characteristics", trainable, "--gains", gains, "--out", tmp_path / "looks", "--cache", out / "samples")
     assert_silent(shown, *EVERYBODY)
     told = run("characteristics", trainable, "--json", "--out", tmp_path / "looks", "--cache", out / "samples")
@@ -179,7 +172,7 @@ def test_no_result_that_rests_on_others_names_anybody(trainable, tmp_path):
     assert set(without_cache(out)) == expected
     assert set(written(agreement)) == {"agreement.csv", "agreement.json", "report.html"}
     assert set(written(tmp_path / "looks")) >= {"characteristics.csv", "characteristic_distances.csv"}
-    for folder in (out, agreement, tmp_path / "figures", tmp_path / "looks"):
+    for folder in (out, agreement, tmp_path / "looks"):
         assert naming(without_cache(folder), *EVERYBODY, "case0", "a__rt") == []
 
 
@@ -248,7 +241,7 @@ def test_what_is_sought_would_be_found(tmp_path):
 
 
 SOUGHT_IN_THIS_FILE = {
-    *("demo", "rank", "distances", "check", "transfer", "report", "figures", "agreement", "characteristics", "init"),
+    *("demo", "rank", "distances", "check", "transfer", "report", "agreement", "characteristics", "init"),
     "summarize",
 }
 SOUGHT_IN_TASKS = {"prepare", "lidc export"}

@@ -36,7 +36,7 @@ from medsegdist.cli.options import (
 )
 from medsegdist.cli.paper import paper
 from medsegdist.cli.prepare import export_lidc, prepare
-from medsegdist.cli.report import figures, report
+from medsegdist.cli.report import report
 from medsegdist.cli.summarize import summarize
 from medsegdist.errors import MedSegDistError
 
@@ -178,7 +178,7 @@ def transfer(
         )
 
 
-for command in (report, figures, agreement, characteristics, paper, prepare, init, summarize):
+for command in (report, agreement, characteristics, paper, prepare, init, summarize):
     app.command()(command)
 app.add_typer(fetch, name="fetch")
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)

@@ -1,9 +1,9 @@
-"""`medsegdist report` and `medsegdist figures`: what a run found, to be read and to be printed."""
+"""`medsegdist report`: what a run found, as one page."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,7 +13,6 @@ from medsegdist.cli.console import reported_errors
 from medsegdist.cli.loudness import LOGGER, bars_are_wanted
 from medsegdist.data.problems import printable
 from medsegdist.files import check_writable
-from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.distance.distance_table import DistanceTable
@@ -46,26 +45,6 @@ def report(
         check_writable(directory / "report.html" if out is None else out)
         page = write_report(read_run(directory), directory / "report.html" if out is None else out)
     Console().print(f"Report: {escape(str(page))}", soft_wrap=True)
-
-
-def figures(
-    directory: RunFolder,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the files. Default: DIR/figures.", file_okay=False)
-    ] = None,
-    file_format: Annotated[Literal["svg", "pdf", "png"], typer.Option("--format", help="Of the figures.")] = "pdf",
-) -> None:
-    """Writes the paper's figures and tables of a run for a journal: a file each, tables as LaTeX and CSV."""
-    from medsegdist.report.journal import write_figures
-    from medsegdist.report.journal_tables import write_tables
-    from medsegdist.report.run import read_run
-
-    with reported_errors():
-        check_writable(directory / "figures" if out is None else out, folder=True)
-        run = read_run(directory)
-        folder = directory / "figures" if out is None else out
-        written = [*write_figures(run, folder, file_format), *write_tables(run, folder)]
-    Console().print(f"{counted(len(written), 'file')}: {escape(str(folder))}", soft_wrap=True)
 
 
 def save_run(table: DistanceTable, record: StudyRecord, out: Path, thumbnails: Thumbnails | None = None) -> None:

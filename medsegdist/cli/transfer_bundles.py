@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +59,12 @@ def write_bundles(
 
 def bundle_names(datasets: Iterable[str]) -> dict[str, str]:
     """The name of each dataset's folder in OUT/bundles."""
-    from medsegdist.report.file_names import distinct
-
-    return distinct({name: re.sub(r"[^A-Za-z0-9._-]+", "_", name) for name in datasets})
+    names = {name: re.sub(r"[^A-Za-z0-9._-]+", "_", name) for name in datasets}
+    found = dict(names)
+    # Digits of a hash of the name itself, so that a folder does not depend on an order: a and A are one on many disks.
+    for digits in (8, 64):
+        taken = Counter(folder.casefold() for folder in found.values())
+        clashing = [name for name, folder in found.items() if taken[folder.casefold()] > 1]
+        hashes = {name: hashlib.sha256(repr(name).encode()).hexdigest()[:digits] for name in clashing}
+        found |= {name: f"{names[name]}_{hashes[name]}" for name in clashing}
+    return found

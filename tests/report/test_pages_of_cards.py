@@ -12,8 +12,6 @@ from medsegdist.cards.card import MixtureNumbers, SegmentHistogram
 from medsegdist.cards.ranking import APPROXIMATE, approximate
 from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.report.journal import write_figures
-from medsegdist.report.journal_tables import write_tables
 from medsegdist.report.page import render
 from medsegdist.report.record import FILE_NAME, StudyRecord
 from medsegdist.report.recording import segment_histogram
@@ -138,8 +136,6 @@ def test_a_card_that_tells_of_no_cell_is_shown_by_its_mixture(tmp_path):
     (alt,) = [one for one in alts if "No cell of it may be told of." in one]
     assert "The mixture has 2 Gaussians" in alt
     assert alt.startswith("Where the segments of near lie")
-    figures = write_figures(run, tmp_path / "figures", "svg")
-    assert "segments_near.svg" in [path.name for path in figures]
 
 
 def test_a_mixture_that_is_none_in_the_plane_is_left_out():
@@ -150,18 +146,6 @@ def test_a_mixture_that_is_none_in_the_plane_is_left_out():
     for held, known in ((whole, True), (whole.model_copy(update={"gmm2d": numbers}), False)):
         record = record_cards(study_of(), [held], DistanceTable(rows=()), cards=["target"])
         assert (record.datasets[0].mixture is not None) is known
-
-
-def test_figures_and_tables_for_a_journal_say_it(tmp_path, folder):
-    run = read_run(folder)
-    drawn = {path.name: path.read_text() for path in write_figures(run, tmp_path / "figures", "svg")}
-    rankings = [name for name in drawn if name.startswith("ranking_")]
-    assert len(rankings) == 3
-    assert all("distance by cards to target" in drawn[name] for name in rankings)
-    for path in write_tables(run, tmp_path / "tables"):
-        if path.suffix == ".tex":
-            assert "APPROXIMATE, from cards" in path.read_text()
-            assert "Cards: near, far." in path.read_text()
 
 
 def test_distances_of_cards_are_told_by_their_having_no_certificate(folder):
