@@ -148,11 +148,11 @@ def read_csv(
             problem = error.errors()[0]
             column = str(problem["loc"][0]) if problem["loc"] else ""
             found = "an empty cell" if record.get(column) is None else repr(record.get(column))
-            where = f", column '{column}'" if column else ""
-            raise DataError(
-                f"{path}, line {line}{where}: {_lower(problem['msg'])}, found {found}", "correct the cell"
-            ) from error
-        for column, value in vars(row).items():
+            # A check of the row as a whole says itself what it found.
+            where, end = (f", column '{column}'", f", found {found}") if column else ("", "")
+            raise DataError(f"{path}, line {line}{where}: {_lower(problem['msg'])}{end}", "correct the cell") from error
+        for column in record:
+            value = getattr(row, column, None)
             if isinstance(value, float) and not math.isfinite(value):
                 raise DataError(
                     f"{path}, line {line}, column '{column}': expected a finite number, found {record[column]!r}",
@@ -215,4 +215,4 @@ def _check_columns(path: Path, header: Sequence[str], row_type: type[Any], remed
 
 def _lower(text: str) -> str:
     """Pydantic's sentence as a part of ours: "Input should be a valid number" reads "expected a valid number"."""
-    return text.replace("Input should be", "expected", 1) if text.startswith("Input should be") else text
+    return text.removeprefix("Value error, ").replace("Input should be", "expected", 1)

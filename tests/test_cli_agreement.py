@@ -114,7 +114,7 @@ def test_wrong_options_say_so_and_write_nothing(paper_files, tmp_path, options, 
 def test_a_bad_file_is_one_error_in_words(paper_files, tmp_path):
     gains = write_csv(tmp_path / "mine.csv", "source,target,gain\na,b,1")
     result = run("agreement", paper_files[0], gains, "--out", tmp_path / "out", status=2)
-    assert "mine.csv: expected the columns gain_percent, or both dice and dice_baseline" in result.stderr
+    assert "mine.csv, line 2: expected a number in the column gain_percent, or in both dice and" in result.stderr
     assert "gone.csv: No such file" in run("agreement", paper_files[0], tmp_path / "gone.csv", status=2).stderr
 
 

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from medsegdist.transfer.records import read_distances
+from medsegdist.transfer.gains import read_distances
 from tests.test_cli_transfer import run as transfer
 from tests.test_cli_transfer import study as study
 from tests.test_examples import run

@@ -59,7 +59,7 @@ def agreement(
     Sources that have a distance and no gain yet get the gain to expect of them.
     """
     from medsegdist.transfer.agreement import measure_agreement, save_agreement, to_json
-    from medsegdist.transfer.records import read_distances, read_gains
+    from medsegdist.transfer.gains import read_distances, read_gains
 
     with reported_errors():
         check_writable(out, folder=True)

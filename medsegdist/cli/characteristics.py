@@ -45,7 +45,7 @@ def characteristics(
     from medsegdist.data.study import load_study
     from medsegdist.distance.characteristics import characterize
     from medsegdist.transfer.characteristic_agreement import correlate_characteristics
-    from medsegdist.transfer.records import read_gains
+    from medsegdist.transfer.gains import read_gains
 
     with reported_errors():
         check_writable(out, folder=True)

@@ -165,8 +165,8 @@ def _show(
 
     if as_json:
         content: dict[str, Any] = {
-            "gains": [_fields(gain) for gain in result.gains],
-            "controls": [_fields(gain) for gain in result.controls],
+            "gains": [asdict(gain) for gain in result.gains],
+            "controls": [asdict(gain) for gain in result.controls],
             "not_converged": list(result.not_converged),
             "failed": [{"run": title, "reason": reason} for title, reason in result.failed],
             "bundles": [str(directory) for directory in bundles.values()],
@@ -199,8 +199,3 @@ def _show(
             f"No MONAI Bundle for {escape(target)}: no source has a gain for it, so none is the best.", soft_wrap=True
         )
     console.print(f"All gains: {escape(str(out / 'gains.csv'))}", soft_wrap=True)
-
-
-def _fields(gain: Any) -> dict[str, Any]:
-    change = gain.gain_percent
-    return {**asdict(gain), "gain_percent": change if change == change else None}

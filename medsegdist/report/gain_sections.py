@@ -11,6 +11,7 @@ from medsegdist.report.mixture_plots import gain_plot
 from medsegdist.report.regression import gain_points, of_other_tables, regress
 from medsegdist.report.run import Run
 from medsegdist.report.transfer_plot import in_percent, transfer_plot
+from medsegdist.transfer.gains import UNDEFINED
 from medsegdist.words import counted
 
 
@@ -75,9 +76,9 @@ def left_out(run: Run) -> list[str]:
     for one in (*run.gains, *run.controls):
         if one.gain_percent is None:
             name = f"{one.source or 'from scratch, as many steps'} \N{RIGHTWARDS ARROW} {one.target}"
-            seed = f", seed {one.seed}" if one.seed else ""
+            seed = "" if one.seed is None else f", seed {one.seed}"
             undefined = "the Dice from scratch is 0, which no gain is relative to"
-            found.append(f"{name}{seed}: {undefined if one.converged else 'did not converge'}")
+            found.append(f"{name}{seed}: {undefined if one.status == UNDEFINED else 'did not converge'}")
     if not run.gains:
         pairs = dict.fromkeys(pair for one in run.agreements for pair in one.left_out.not_converged)
         found += [f"{source} \N{RIGHTWARDS ARROW} {target}: no run has a gain" for source, target in pairs]
@@ -92,7 +93,7 @@ def _target(run: Run, target: str, figures: Figures) -> dict[str, Any]:
     baselines = {
         one.seed: one.dice_baseline
         for one in (*run.gains, *run.controls)
-        if one.target == target and one.dice_baseline is not None
+        if one.target == target and one.gain_percent is not None and one.dice_baseline is not None
     }
     return {
         "name": target,

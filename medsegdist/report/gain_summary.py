@@ -5,31 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-
-class Gained(Protocol):
-    """A row of `gains.csv`, or what becomes one."""
-
-    @property
-    def source(self) -> str:
-        """Name of the dataset of pre-training; empty for a control."""
-
-    @property
-    def target(self) -> str:
-        """Name of the dataset of fine-tuning."""
-
-    @property
-    def dice(self) -> float | None:
-        """After the transfer."""
-
-    @property
-    def dice_baseline(self) -> float | None:
-        """Without it."""
-
-    @property
-    def gain_percent(self) -> float | None:
-        """The paper's Eq. 20; None for a run that has none."""
+if TYPE_CHECKING:
+    from medsegdist.transfer.gains import Gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +38,14 @@ class SourceGain:
         return stdev(self.gains) if len(self.gains) > 1 else None
 
 
-def summarize_gains(gains: Iterable[Gained], target: str) -> list[SourceGain]:
+def summarize_gains(gains: Iterable[Gain], target: str) -> list[SourceGain]:
     """The sources of one target in the order in which they come; runs without a gain are left out.
 
     Args:
         gains: of any targets.
         target: its name.
     """
-    by_source: dict[str, list[tuple[Gained, float]]] = {}
+    by_source: dict[str, list[tuple[Gain, float]]] = {}
     for one in gains:
         if one.target == target and one.gain_percent is not None:
             by_source.setdefault(one.source, []).append((one, one.gain_percent))
@@ -81,7 +60,7 @@ def summarize_gains(gains: Iterable[Gained], target: str) -> list[SourceGain]:
     ]
 
 
-def targets_of(gains: Iterable[Gained]) -> list[str]:
+def targets_of(gains: Iterable[Gain]) -> list[str]:
     """The targets in the order in which they come."""
     return list(dict.fromkeys(gain.target for gain in gains))
 

@@ -9,7 +9,7 @@ from medsegdist.report.plots import Plot, amount_axis, axis, label, layout
 from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
 from medsegdist.report.regression import Regression
 from medsegdist.report.tables import amount
-from medsegdist.transfer.pairs import TransferPair
+from medsegdist.transfer.gains import TransferPair
 
 GRID_HEIGHT = 260
 COLORS = ("var(--accent)", "var(--second)", "var(--third)")

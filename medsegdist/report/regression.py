@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medsegdist.report.run import Run
-from medsegdist.transfer.pairs import TransferPair, all_pairs
+from medsegdist.transfer.gains import TransferPair, all_pairs
 
 FEWEST = 4
 """Pairs that a line with a band needs."""

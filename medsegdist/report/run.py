@@ -17,7 +17,7 @@ from medsegdist.report.thumbnails import FILE_NAME as THUMBNAILS
 from medsegdist.report.thumbnails import Thumbnails
 from medsegdist.report.transfer_record import FILE_NAME as TRANSFER
 from medsegdist.report.transfer_record import TransferRecord
-from medsegdist.transfer.records import DistanceRecord, GainRecord, read_distances, read_gains
+from medsegdist.transfer.gains import DistanceRecord, Gain, read_distances, read_gains
 
 NO_TABLE = DistanceTable(rows=())
 """Of a folder without rankings."""
@@ -45,8 +45,8 @@ class Run:
     listed: tuple[DistanceRecord, ...] = ()
     record: StudyRecord | None = None
     thumbnails: Thumbnails | None = None
-    gains: tuple[GainRecord, ...] = ()
-    controls: tuple[GainRecord, ...] = ()
+    gains: tuple[Gain, ...] = ()
+    controls: tuple[Gain, ...] = ()
     transfer: TransferRecord | None = None
     agreements: tuple[AgreementRecord, ...] = ()
     agreement: CsvTable | None = None
@@ -72,7 +72,7 @@ class Run:
     @property
     def distances(self) -> tuple[DistanceRecord, ...]:
         """Every distance, ranked or not."""
-        ranked = (DistanceRecord(row.source, row.target, row.method, row.distance) for row in self.table.rows)
+        ranked = (DistanceRecord(row.source, row.target, row.distance, row.method) for row in self.table.rows)
         return (*ranked, *self.listed)
 
     @property
@@ -139,7 +139,7 @@ def _distances(path: Path) -> tuple[DistanceTable, tuple[DistanceRecord, ...]]:
     return DistanceTable.load(path), ()
 
 
-def _controls(path: Path) -> tuple[GainRecord, ...]:
+def _controls(path: Path) -> tuple[Gain, ...]:
     return tuple(read_gains(path, of_controls=True, rows_needed=False))
 
 

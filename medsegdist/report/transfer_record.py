@@ -8,7 +8,7 @@ from pydantic import Field
 
 from medsegdist.report.json_files import JsonFile
 from medsegdist.report.software import versions
-from medsegdist.transfer.records import UNDEFINED
+from medsegdist.transfer.gains import UNDEFINED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,17 +16,23 @@ from typing import Any
 
 import pandas as pd
 
-from medsegdist.csv_table import listed
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
+from medsegdist.transfer.gains import (
+    DistanceRecord,
+    Gain,
+    MatchedPairs,
+    TransferPair,
+    match_pairs,
+    read_distances,
+    read_gains,
+)
 from medsegdist.transfer.influence import Influence, WithoutSource, leave_one_source_out, measure_influence
-from medsegdist.transfer.pairs import MatchedPairs, TransferPair, match_pairs
 from medsegdist.transfer.permutation import PermutationTest, permutation_test
 from medsegdist.transfer.prediction import GainPrediction, predict_gain
 from medsegdist.transfer.rank_agreement import RankCorrelation, TargetAgreement, agree_by_target, correlate_ranks
-from medsegdist.transfer.records import DistanceRecord, GainRecord, read_distances, read_gains
 from medsegdist.transfer.regression import FixedEffectsFit, LinearFit, fit_fixed_effects, fit_line
-from medsegdist.words import counted
+from medsegdist.words import counted, listed
 
 FEW_PAIRS = 10
 """Fewer pairs than this are warned of."""
@@ -82,7 +88,7 @@ class Agreement:
 
 def measure_agreement(
     distances: Iterable[DistanceRecord] | str | Path,
-    gains: Iterable[GainRecord] | str | Path,
+    gains: Iterable[Gain] | str | Path,
     *,
     methods: Sequence[str] | None = None,
     predict: Mapping[str, Sequence[float]] | None = None,

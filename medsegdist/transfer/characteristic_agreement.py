@@ -11,9 +11,8 @@ from statsmodels.stats.multitest import multipletests
 
 from medsegdist.distance.characteristics import CHARACTERISTICS, DatasetCharacteristics
 from medsegdist.errors import DataError
-from medsegdist.transfer.pairs import FEWEST_PAIRS, TransferPair, match_pairs
+from medsegdist.transfer.gains import FEWEST_PAIRS, DistanceRecord, Gain, TransferPair, match_pairs
 from medsegdist.transfer.permutation import permutation_test
-from medsegdist.transfer.records import DistanceRecord, GainRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def characteristic_distances(
     """
     chosen = [one for one in datasets if targets is None or one.dataset in targets]
     return [
-        DistanceRecord(source.dataset, target.dataset, name, abs(source[name].mean - target[name].mean))
+        DistanceRecord(source.dataset, target.dataset, abs(source[name].mean - target[name].mean), name)
         for name in CHARACTERISTICS
         for target in chosen
         for source in datasets
@@ -59,7 +58,7 @@ def characteristic_distances(
 
 
 def correlate_characteristics(
-    datasets: Sequence[DatasetCharacteristics], gains: Iterable[GainRecord], *, seed: int = 0
+    datasets: Sequence[DatasetCharacteristics], gains: Iterable[Gain], *, seed: int = 0
 ) -> tuple[CharacteristicAgreement, ...]:
     """Rank correlations of differences between datasets with gains, one result for each characteristic.
 

@@ -1,53 +1,156 @@
-"""What a pre-training gained, and gains.csv."""
+"""Gains of transfer learning, distances, and the pairs of both."""
 
 from __future__ import annotations
 
 import csv
+import difflib
 import math
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from medsegdist.files import atomic_write
-from medsegdist.transfer.records import relative_gain
+from pydantic import BeforeValidator, Field
+
+from medsegdist.errors import DataError
+from medsegdist.files import atomic_write, read_csv
+from medsegdist.words import listed
+
+OK, NOT_CONVERGED, UNDEFINED = "ok", "not_converged", "undefined"
+"""Status of a gain: it counts, a training collapsed, or the Dice score it would be relative to is 0."""
+
+ROUNDED = 0.1
+"""Gains printed with one digit, as the paper's are, may differ this much from Eq. 20 of the Dice scores."""
+
+FEWEST_PAIRS = 3
+"""A line through two points always fits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """One fine-tuning beside the same target's training from scratch.
+@dataclass(frozen=True)
+class DistanceRecord:
+    """How far a source is from a target by one method.
 
     Args:
-        source: dataset that was pre-trained on; "" where `dice` is of the control, trained from scratch with as many
-            steps.
-        target: dataset that was tested on.
-        seed: of both trainings, which share their split.
-        dice: on the target's test patients after the transfer.
-        dice_baseline: on the same patients from scratch.
-        status: "ok", "not_converged" (the pre-training or the baseline learned nothing: no negative transfer), or
-            "undefined" (a baseline of 0 has no relative gain).
+        source: the dataset to pre-train on.
+        target: the dataset to fine-tune on.
+        method: name of the distance.
+        distance: any finite number, less is nearer; a score of which more is better is negated.
     """
 
     source: str
     target: str
-    seed: int
-    dice: float
-    dice_baseline: float
-    status: str
-
-    @property
-    def gain_percent(self) -> float:
-        """The paper's Eq. 20; NaN for a baseline of 0."""
-        return gain_percent(self.dice, self.dice_baseline)
+    distance: float
+    method: str = "distance"
 
 
-def gain_percent(dice: float, dice_baseline: float) -> float:
-    """100 * (dice - dice_baseline) / dice_baseline, the paper's Eq. 20; NaN for a baseline of 0.
+@dataclass(frozen=True)
+class Gain:
+    """What one run of transfer learning gained over the same target's training from scratch.
 
     Args:
-        dice: after the transfer.
-        dice_baseline: without it.
+        source: dataset of pre-training; "" for the control, trained from scratch with as many steps.
+        target: dataset of fine-tuning.
+        seed: of the run; None where there is one run of each source and target.
+        dice: test Dice score after the transfer, 0 to 1; None if only the gain is known.
+        dice_baseline: that without pre-training.
+        gain_percent: the paper's Eq. 20; left out, it is computed. None unless the status is "ok".
+        status: "ok", "not_converged" (the pre-training or the baseline learned nothing: that is no negative transfer),
+            or "undefined" (a baseline of 0 has no relative gain).
+
+    Raises:
+        ValueError: neither the gain nor both Dice scores are given, or they do not agree.
+
+    >>> Gain("liver", "lung", dice=0.75, dice_baseline=0.5).gain_percent
+    50.0
     """
-    return relative_gain(dice, dice_baseline) if dice_baseline else math.nan
+
+    source: Annotated[str, BeforeValidator(lambda cell: cell or "")]
+    target: str
+    seed: Annotated[int | str | None, Field(union_mode="left_to_right")] = None
+    dice: float | None = None
+    dice_baseline: float | None = None
+    gain_percent: float | None = None
+    status: Annotated[str, BeforeValidator(lambda cell: cell if cell in (NOT_CONVERGED, UNDEFINED) else OK)] = OK
+
+    def __post_init__(self) -> None:
+        if self.status in (NOT_CONVERGED, UNDEFINED):
+            object.__setattr__(self, "gain_percent", None)
+            return
+        if self.dice is None or self.dice_baseline is None:
+            if self.gain_percent is None:
+                raise ValueError(
+                    "expected a number in the column gain_percent, or in both dice and dice_baseline, found none"
+                )
+            return
+        expected = relative_gain(self.dice, self.dice_baseline)
+        if self.gain_percent is None:
+            object.__setattr__(self, "gain_percent", expected)
+        elif abs(self.gain_percent - expected) > ROUNDED:
+            raise ValueError(
+                f"expected a gain_percent of {expected:.4g} for the Dice scores {self.dice:g} after "
+                f"{self.dice_baseline:g} (100 * (dice - dice_baseline) / dice_baseline), found {self.gain_percent:g}"
+            )
+
+
+def relative_gain(dice: float, baseline: float) -> float:
+    """Gain in percent of the Dice score without pre-training (the paper's Eq. 20).
+
+    Args:
+        dice: test Dice score of the target after pre-training and fine-tuning, 0 to 1.
+        baseline: that without pre-training.
+
+    Raises:
+        ValueError: the baseline is not above 0, so nothing can be gained relative to it.
+
+    >>> relative_gain(0.6, 0.5) > 19.99
+    True
+    """
+    if not baseline > 0:
+        raise ValueError(f"expected a baseline Dice score > 0, which the gain is relative to, found {baseline}")
+    return 100 * (dice - baseline) / baseline
+
+
+def read_distances(path: str | Path) -> list[DistanceRecord]:
+    """Distances from a CSV: `distances.csv`, or anybody's with the columns source, target and distance.
+
+    A column `method` distinguishes several distances; all other columns are ignored.
+
+    Args:
+        path: the file, in UTF-8.
+
+    Raises:
+        DataError: the file is no such table; a cell is empty or no finite number; a row stands twice.
+    """
+    remedy = "give each distance in a row with source, target and distance"
+    return read_csv(path, DistanceRecord, key=("source", "target", "method"), remedy=remedy)
+
+
+def read_gains(path: str | Path, *, of_controls: bool = False, rows_needed: bool = True) -> list[Gain]:
+    """Gains from a CSV: `gains.csv`, or anybody's with the columns source, target and gain_percent.
+
+    Instead of `gain_percent` the columns `dice` and `dice_baseline` will do; where all three are there they have to
+    agree. A column `seed` distinguishes runs of one source and target. Where a column `status` says `not_converged` or
+    `undefined`, the run has no gain, and may leave its numbers empty. All other columns are ignored.
+
+    Args:
+        path: the file, in UTF-8.
+        of_controls: the file is `controls.csv`, whose runs have no source.
+        rows_needed: a header alone is refused.
+
+    Raises:
+        DataError: the file is no such table; a cell is empty or no finite number; a row stands twice; a gain is not
+            that of its Dice scores.
+    """
+    remedy = "give each gain in a row with source, target and gain_percent, or with dice and dice_baseline"
+    gains = read_csv(path, Gain, key=("source", "target", "seed"), remedy=remedy, rows_needed=rows_needed)
+    for one in gains:
+        if not one.source and not of_controls:
+            raise DataError(
+                f"{path}: expected a name in the column 'source', found an empty cell for the target '{one.target}'",
+                "name the dataset of pre-training",
+            )
+    return gains
 
 
 def write_gains(path: Path, gains: Iterable[Gain]) -> None:
@@ -55,7 +158,7 @@ def write_gains(path: Path, gains: Iterable[Gain]) -> None:
 
     Args:
         path: the file.
-        gains: in the order of their rows.
+        gains: in the order of their rows, each with both Dice scores.
 
     Raises:
         OSError: the disk is full or not writable.
@@ -63,6 +166,169 @@ def write_gains(path: Path, gains: Iterable[Gain]) -> None:
     with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["source", "target", "seed", "dice", "dice_baseline", "gain_percent", "status"])
-        for gain in gains:
-            numbers = (gain.dice, gain.dice_baseline, gain.gain_percent)
-            writer.writerow([gain.source, gain.target, gain.seed, *(f"{n:.6f}" for n in numbers), gain.status])
+        for one in gains:
+            dice, baseline = one.dice or 0.0, one.dice_baseline or 0.0
+            numbers = (dice, baseline, relative_gain(dice, baseline) if baseline else math.nan)
+            writer.writerow([one.source, one.target, one.seed, *(f"{n:.6f}" for n in numbers), one.status])
+
+
+@dataclass(frozen=True)
+class TransferPair:
+    """A source and a target of which both the distance and the gain are known.
+
+    Args:
+        source: name of the dataset of pre-training.
+        target: name of the dataset of fine-tuning.
+        distance: by one method, less is nearer.
+        gain: mean over the seeds, percent (Eq. 20).
+        gain_deviation: standard deviation of a seed's gain, in percentage points; None for one seed.
+        seeds: how many.
+    """
+
+    source: str
+    target: str
+    distance: float
+    gain: float
+    gain_deviation: float | None = None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class MatchedPairs:
+    """What one method's distances and the gains have in common, and what they have not.
+
+    Args:
+        method: name of the distance.
+        pairs: in the order of the distances.
+        without_gain: distances of a source to a target for which no gain is known.
+        without_distance: (source, target) of gains for which no distance is known.
+        not_converged: (source, target) of runs of which no seed has a gain, for none converged or the Dice score from
+            scratch is 0; left out.
+        partly_converged: (source, target, seeds left out) of those of which some have.
+    """
+
+    method: str
+    pairs: tuple[TransferPair, ...]
+    without_gain: tuple[DistanceRecord, ...]
+    without_distance: tuple[tuple[str, str], ...]
+    not_converged: tuple[tuple[str, str], ...]
+    partly_converged: tuple[tuple[str, str, int], ...]
+
+
+def match_pairs(
+    distances: Iterable[DistanceRecord], gains: Iterable[Gain], methods: Sequence[str] | None = None
+) -> list[MatchedPairs]:
+    """Pairs of distance and gain by each method; the gains of several seeds become their mean.
+
+    Args:
+        distances: by one method or more.
+        gains: of one seed or more.
+        methods: which ones to take; None takes all, in the order of the distances.
+
+    Raises:
+        DataError: a method is unknown; distances and gains have no pair in common, or fewer than three; all distances
+            of a method are equal, or all gains.
+    """
+    of_method = _by_method(distances)
+    runs = _by_pair(gains)
+    for name in methods or ():
+        if name not in of_method:
+            raise DataError(f"expected a method among those of the distances, {', '.join(of_method)}, found '{name}'.")
+    chosen = dict.fromkeys(methods or of_method)
+    found = [_matched(name, of_method[name], runs) for name in chosen]
+    for matched in found:
+        _check(matched, of_method[matched.method], runs)
+    return found
+
+
+def all_pairs(distances: Iterable[DistanceRecord], gains: Iterable[Gain]) -> list[MatchedPairs]:
+    """What :func:`match_pairs` finds by every method, however little that is.
+
+    Args:
+        distances: by one method or more.
+        gains: of one seed or more.
+    """
+    runs = _by_pair(gains)
+    return [_matched(method, some, runs) for method, some in _by_method(distances).items()]
+
+
+def _by_method(distances: Iterable[DistanceRecord]) -> dict[str, list[DistanceRecord]]:
+    found: dict[str, list[DistanceRecord]] = {}
+    for record in distances:
+        found.setdefault(record.method, []).append(record)
+    return found
+
+
+def _by_pair(gains: Iterable[Gain]) -> dict[tuple[str, str], list[Gain]]:
+    found: dict[tuple[str, str], list[Gain]] = {}
+    for run in gains:
+        found.setdefault((run.source, run.target), []).append(run)
+    return found
+
+
+def _matched(method: str, distances: Sequence[DistanceRecord], runs: dict[tuple[str, str], list[Gain]]) -> MatchedPairs:
+    left = {key: [one.gain_percent for one in some if one.gain_percent is not None] for key, some in runs.items()}
+    known = {(one.source, one.target): one for one in distances}
+    pairs = tuple(_averaged(one, left[key]) for key, one in known.items() if left.get(key))
+    return MatchedPairs(
+        method=method,
+        pairs=pairs,
+        without_gain=tuple(one for key, one in known.items() if key not in left),
+        without_distance=tuple(key for key in left if key not in known),
+        not_converged=tuple(key for key in left if key in known and not left[key]),
+        partly_converged=tuple(
+            (*key, len(runs[key]) - len(left[key]))
+            for key in left
+            if key in known and 0 < len(left[key]) < len(runs[key])
+        ),
+    )
+
+
+def _averaged(record: DistanceRecord, gains: Sequence[float]) -> TransferPair:
+    deviation = statistics.stdev(gains) if len(gains) > 1 else None
+    return TransferPair(record.source, record.target, record.distance, statistics.fmean(gains), deviation, len(gains))
+
+
+def _check(matched: MatchedPairs, distances: Sequence[DistanceRecord], runs: dict[tuple[str, str], list[Gain]]) -> None:
+    head = f"method '{matched.method}'"
+    known = [(one.source, one.target) for one in distances]
+    if not matched.pairs and not matched.not_converged:
+        raise DataError(
+            f"{head}: expected distances and gains of the same sources and targets, found no pair in common. "
+            f"Distances: {_arrows(known)}. Gains: {_arrows(runs)}. {_close(known, runs)}"
+        )
+    if len(matched.pairs) < FEWEST_PAIRS:
+        there = _arrows([(one.source, one.target) for one in matched.pairs]) or "none"
+        apart = _arrows([(one.source, one.target) for one in matched.without_gain]) or "none"
+        failed = (
+            f"; not converged, or over a Dice of 0: {_arrows(matched.not_converged)}" if matched.not_converged else ""
+        )
+        raise DataError(
+            f"{head}: expected at least {FEWEST_PAIRS} pairs with both a distance and a gain, found "
+            f"{len(matched.pairs)}: {there}. Without a "
+            f"gain: {apart}; without a distance: {_arrows(matched.without_distance) or 'none'}{failed}."
+        )
+    for what, values in (
+        ("distances", {one.distance for one in matched.pairs}),
+        ("gains", {one.gain for one in matched.pairs}),
+    ):
+        if len(values) == 1:
+            raise DataError(
+                f"{head}: expected {what} that differ, found {len(matched.pairs)} times {values.pop():g}; nothing can "
+                "be said of how the two go together. Choose other methods with --method."
+            )
+
+
+def _arrows(keys: Iterable[tuple[str, str]]) -> str:
+    return listed([f"{source} -> {target}" for source, target in keys])
+
+
+def _close(known: Iterable[tuple[str, str]], left: Iterable[tuple[str, str]]) -> str:
+    """A hint at names that are written differently; else what to do."""
+    mine = {name for key in known for name in key}
+    for name in sorted({name for key in left for name in key} - mine):
+        by_case = {other.casefold(): other for other in sorted(mine)}
+        near = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.8)
+        if near:
+            return f"Is '{name}' of the gains the same as '{by_case[near[0]]}' of the distances? Names must be equal."
+    return "Names must be equal in both files."

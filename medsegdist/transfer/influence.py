@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from statsmodels.stats.outliers_influence import OLSInfluence
 
-from medsegdist.transfer.pairs import FEWEST_PAIRS, TransferPair
+from medsegdist.transfer.gains import FEWEST_PAIRS, TransferPair
 from medsegdist.transfer.rank_agreement import correlate_ranks
 from medsegdist.transfer.regression import LinearFit, fit_line, least_squares
 

@@ -17,9 +17,9 @@ from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.threads import one_thread
 from medsegdist.transfer.checkpoint import load_weights, save_weights
 from medsegdist.transfer.evaluation import evaluate
+from medsegdist.transfer.gains import NOT_CONVERGED
 from medsegdist.transfer.plan import Run
 from medsegdist.transfer.proven import ProvenResult, hardened, second_checkpoint, train_proven
-from medsegdist.transfer.records import NOT_CONVERGED
 from medsegdist.transfer.splits import Split, split_source, split_target
 from medsegdist.transfer.training import Progress, train
 

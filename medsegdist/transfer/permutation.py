@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from medsegdist.transfer.pairs import TransferPair
+from medsegdist.transfer.gains import TransferPair
 
 EXACT_UP_TO = 50_000
 """So many permutations are all tried; of more, some are drawn. Eight sources have 40,320."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from medsegdist.transfer.pairs import TransferPair
+from medsegdist.transfer.gains import TransferPair
 from medsegdist.transfer.regression import distances_and_gains
 
 

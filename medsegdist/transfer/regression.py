@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.regression.linear_model import OLS
 
-from medsegdist.transfer.pairs import TransferPair
+from medsegdist.transfer.gains import TransferPair
 
 LEVEL = 0.95
 """Of every interval."""

@@ -15,13 +15,12 @@ from typing import Any
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.errors import MedSegDistError, PreprocessingMismatchError
-from medsegdist.transfer.gains import Gain, write_gains
+from medsegdist.transfer.gains import NOT_CONVERGED, OK, UNDEFINED, Gain, write_gains
 from medsegdist.transfer.journal import Journal
 from medsegdist.transfer.overlap import seen_test_samples
 from medsegdist.transfer.performing import Assignment, forget_state, perform
 from medsegdist.transfer.plan import Run, plan_runs
 from medsegdist.transfer.recipe import IntensityScale
-from medsegdist.transfer.records import NOT_CONVERGED
 from medsegdist.transfer.shared_data import share
 from medsegdist.transfer.splits import split_source, split_target
 from medsegdist.transfer.workers import InThisProcess
@@ -252,10 +251,10 @@ def _result(study: TransferStudy, failures: Mapping[str, str]) -> TransferResult
             continue
         before = [found for need in run.needs if (found := outcomes.get(need)) is not None]
         baseline = float(before[-1]["dice"])
-        status = "ok" if baseline else "undefined"
+        status = OK if baseline else UNDEFINED
         if any(one["status"] == NOT_CONVERGED for one in before):
             status = NOT_CONVERGED
-        gain = Gain(run.source or "", run.target or "", run.seed, float(outcome["dice"]), baseline, status)
+        gain = Gain(run.source or "", run.target or "", run.seed, float(outcome["dice"]), baseline, status=status)
         (gains if run.kind == "fine_tuning" else controls).append(gain)
     titles = {run.key: run.title for run in study.runs}
     ended = [(key, outcome) for key, outcome in outcomes.items() if outcome is not None]

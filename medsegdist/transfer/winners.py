@@ -25,7 +25,7 @@ def winning_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str
     """
     by_source: dict[str, list[float]] = {}
     for gain in gains:
-        if gain.target == target and gain.status == "ok":
+        if gain.target == target and gain.gain_percent is not None:
             by_source.setdefault(gain.source, []).append(gain.gain_percent)
     if not by_source:
         return None

@@ -92,8 +92,10 @@ def write_transfer(directory: Path, source: str = "near", *, collapsed: bool = T
             for i, name in enumerate((source, "far", "gone")[: 3 - k]):
                 dice = 0.6 - 0.15 * i + 0.01 * seed + 0.02 * k
                 how = status.get((name, target), "ok")
-                gains.append(Gain(name, target, seed, dice, 0.0 if how == "undefined" else 0.5 + 0.01 * seed, how))
-            controls.append(Gain("", target, seed, 0.55, 0.5 + 0.01 * seed, "ok"))
+                gains.append(
+                    Gain(name, target, seed, dice, 0.0 if how == "undefined" else 0.5 + 0.01 * seed, status=how)
+                )
+            controls.append(Gain("", target, seed, 0.55, 0.5 + 0.01 * seed, status="ok"))
     write_gains(directory / "gains.csv", gains)
     write_gains(directory / "controls.csv", controls)
     study = study_of()

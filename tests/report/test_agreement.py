@@ -12,14 +12,14 @@ from medsegdist.report.agreement import (
     without_table,
 )
 from medsegdist.transfer.agreement import measure_agreement
+from medsegdist.transfer.gains import DistanceRecord, Gain
 from medsegdist.transfer.paper_statistics import recompute_paper
-from medsegdist.transfer.records import DistanceRecord, GainRecord
 from tests.report.test_tables import shown
 
 
 def small(names="abcd", method="m"):
-    distances = [DistanceRecord(name, "t", method, float(k)) for k, name in enumerate(names)]
-    gains = [GainRecord(name, "t", "", float(-(k**2))) for k, name in enumerate(names)]
+    distances = [DistanceRecord(name, "t", float(k), method) for k, name in enumerate(names)]
+    gains = [Gain(name, "t", gain_percent=float(-(k**2))) for k, name in enumerate(names)]
     return measure_agreement(distances, gains)
 
 

@@ -23,7 +23,7 @@ from medsegdist.report.record import PlaneMixture
 from medsegdist.report.regression import gain_points, regress
 from medsegdist.report.run import read_run
 from medsegdist.report.transfer_plot import transfer_plot
-from medsegdist.transfer.pairs import TransferPair
+from medsegdist.transfer.gains import TransferPair
 
 
 def all_plots(folder):

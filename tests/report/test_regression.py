@@ -10,7 +10,7 @@ from medsegdist.report.agreement_record import AgreementRecord, read_agreement
 from medsegdist.report.regression import gain_points, of_other_tables, regress
 from medsegdist.report.run import Run
 from medsegdist.transfer.agreement import measure_agreement, save_agreement
-from medsegdist.transfer.records import GainRecord
+from medsegdist.transfer.gains import NOT_CONVERGED, UNDEFINED, Gain
 
 # Source: distance to Decathlon Lung and to the tuberculomas by Table 5 and Table 7, gains by Table 11.
 PUBLISHED = {
@@ -35,7 +35,7 @@ def published_run(tmp_path) -> Run:
                     row = (source, target, method, values[k], values[k], 0.0, None, None, None, 1, False, 1, 1, 0.0)
                     rows.append(DistanceRow(*row))
             if found[k] is not None:
-                gains.append(GainRecord(source, target, "0", found[k]))
+                gains.append(Gain(source, target, 0, gain_percent=found[k]))
     return Run(tmp_path, DistanceTable(tuple(rows)), gains=tuple(gains))
 
 
@@ -66,7 +66,7 @@ def test_the_line_is_that_of_numpy_and_lies_within_its_band(tmp_path):
 def test_seeds_are_averaged(tmp_path):
     run = published_run(tmp_path)
     doubled = tuple(
-        GainRecord(one.source, one.target, str(seed), one.gain_percent + 4 * seed)
+        Gain(one.source, one.target, seed, gain_percent=one.gain_percent + 4 * seed)
         for one in run.gains
         for seed in (0, 1)
     )
@@ -77,8 +77,11 @@ def test_seeds_are_averaged(tmp_path):
 
 def test_runs_without_a_gain_are_no_points_and_move_no_line(tmp_path):
     run = published_run(tmp_path)
-    collapsed = [GainRecord(one.source, one.target, "1", None, one.source == "Liver") for one in run.gains]
-    gone = GainRecord("Prostate", "lung", "0", None, False)
+    collapsed = [
+        Gain(one.source, one.target, 1, status=UNDEFINED if one.source == "Liver" else NOT_CONVERGED)
+        for one in run.gains
+    ]
+    gone = Gain("Prostate", "lung", 0, status=NOT_CONVERGED)
     kept = [one for one in run.gains if (one.source, one.target) != ("Prostate", "lung")]
     with_them, without = (
         gain_points(Run(tmp_path, run.table, gains=tuple(gains))) for gains in ([*kept, *collapsed, gone], kept)

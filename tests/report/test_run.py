@@ -4,7 +4,7 @@ import pytest
 
 from medsegdist.errors import DataError
 from medsegdist.report.run import read_run
-from medsegdist.transfer.records import DistanceRecord, GainRecord
+from medsegdist.transfer.gains import DistanceRecord, Gain
 from tests.report.making_run import write_transfer
 
 
@@ -14,7 +14,7 @@ def test_everything_that_a_folder_holds(run_folder, compared_datasets):
     assert (run.table.rows, run.record) == (compared_datasets[0].rows, compared_datasets[1])
     assert len(run.table.comparisons) == len(compared_datasets[0].comparisons)
     assert (run.name, run.targets) == ("tiny study", ("target", "near", "far"))
-    assert run.gains[0] == GainRecord("target", "near", "0", 10.0, dice=0.55, dice_baseline=0.5)
+    assert run.gains[0] == Gain("target", "near", 0, dice=0.55, dice_baseline=0.5, gain_percent=10.0)
     assert len(run.gains) == 12
     assert (run.agreement.columns, list(run.agreement.rows)) == (("method", "statistic"), [("gmm2d", "NA")])
 
@@ -43,8 +43,8 @@ def test_plain_distances_and_gains_are_enough(tmp_path):
     (tmp_path / "distances.csv").write_text("source,target,distance,note\na,t,2,x\n")
     (tmp_path / "gains.csv").write_text("source,target,gain_percent\na,t,5\n")
     run = read_run(tmp_path)
-    assert run.distances == (DistanceRecord("a", "t", "distance", 2.0),)
-    assert (run.table.rows, run.gains) == ((), (GainRecord("a", "t", "", 5.0),))
+    assert run.distances == (DistanceRecord("a", "t", 2.0, "distance"),)
+    assert (run.table.rows, run.gains) == ((), (Gain("a", "t", gain_percent=5.0),))
 
 
 def test_a_damaged_table_of_ours_is_not_taken_for_plain_distances(run_folder):
@@ -71,10 +71,10 @@ def test_a_folder_without_distances(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("source,target\na,b\n", "expected the columns gain_percent, or both dice and dice_baseline; found 'source'"),
+        ("source,target\na,b\n", "line 2: expected a number in the column gain_percent, or in both dice"),
         (
             "source,target,seed,dice,dice_baseline,gain_percent\na,b,0,x,0.5,1\n",
-            "line 2: expected a finite number in the column 'dice'",
+            "line 2, column 'dice': expected a valid number",
         ),
         (
             "source,target,seed,dice,dice_baseline,gain_percent\n" + "a,b,0,0.5,0.5,0\n" * 2,

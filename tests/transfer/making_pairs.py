@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from medsegdist.transfer.pairs import TransferPair
+from medsegdist.transfer.gains import TransferPair
 
 
 def pairs_of(distances, gains, *, targets=None, sources=None):

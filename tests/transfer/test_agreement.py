@@ -8,7 +8,7 @@ import pytest
 
 from medsegdist.errors import DataError
 from medsegdist.transfer.agreement import measure_agreement, save_agreement, to_frame, to_json
-from medsegdist.transfer.records import DistanceRecord, GainRecord
+from medsegdist.transfer.gains import NOT_CONVERGED, DistanceRecord, Gain
 from tests.transfer.making_pairs import write_csv
 
 
@@ -18,8 +18,8 @@ def records(sources=12, targets=("t",), *, seed=0, slope=-2.0, noise=0.5, method
     for target in targets:
         for k in range(sources):
             distance = float(rng.uniform(1, 5))
-            distances += [DistanceRecord(f"s{k}", target, method, distance) for method in methods]
-            gains.append(GainRecord(f"s{k}", target, "", 10 + slope * distance + noise * float(rng.normal())))
+            distances += [DistanceRecord(f"s{k}", target, distance, method) for method in methods]
+            gains.append(Gain(f"s{k}", target, gain_percent=10 + slope * distance + noise * float(rng.normal())))
     return distances, gains
 
 
@@ -35,10 +35,10 @@ def test_a_clear_relation_is_found_by_everything_and_nothing_is_warned_of():
 
 def test_regret_is_the_mean_over_targets_with_a_choice():
     distances = [
-        DistanceRecord(s, t, "m", d) for s, t, d in (("a", "t", 1), ("b", "t", 2), ("a", "u", 3), ("b", "u", 5))
+        DistanceRecord(s, t, d, "m") for s, t, d in (("a", "t", 1), ("b", "t", 2), ("a", "u", 3), ("b", "u", 5))
     ]
-    gains = [GainRecord(s, t, "", g) for s, t, g in (("a", "t", 5), ("b", "t", 10), ("a", "u", 3), ("b", "u", 1))]
-    alone = (DistanceRecord("a", "v", "m", 9), GainRecord("a", "v", "", -70))
+    gains = [Gain(s, t, gain_percent=g) for s, t, g in (("a", "t", 5), ("b", "t", 10), ("a", "u", 3), ("b", "u", 1))]
+    alone = (DistanceRecord("a", "v", 9, "m"), Gain("a", "v", gain_percent=-70))
     (found,) = measure_agreement([*distances, alone[0]], [*gains, alone[1]])
     assert len(found.targets) == 3
     assert found.regret == (5 + 0) / 2
@@ -63,7 +63,7 @@ def test_ten_pairs_are_enough_and_nothing_is_lost_where_nothing_was_found():
 def test_a_source_that_everything_rests_on_is_named():
     distances, gains = records(12, slope=0, noise=1, seed=2)
     (found,) = measure_agreement(
-        [*distances, DistanceRecord("far", "t", "m", 60.0)], [*gains, GainRecord("far", "t", "", -40.0)]
+        [*distances, DistanceRecord("far", "t", 60.0, "m")], [*gains, Gain("far", "t", gain_percent=-40.0)]
     )
     assert "The line leans on far (leverage or Cook's distance is high)." in found.warnings
     assert any(text.startswith("Without far p of the slope is 0.") for text in found.warnings)
@@ -71,17 +71,17 @@ def test_a_source_that_everything_rests_on_is_named():
 
 
 def test_without_a_source_no_line_is_left():
-    distances = [DistanceRecord(s, "t", "m", float(d)) for s, d in (("a", 1), ("b", 1), ("c", 1), ("d", 9))]
-    gains = [GainRecord(s, "t", "", g) for s, g in (("a", 5.0), ("b", 5.1), ("c", 4.9), ("d", -9.0))]
+    distances = [DistanceRecord(s, "t", float(d), "m") for s, d in (("a", 1), ("b", 1), ("c", 1), ("d", 9))]
+    gains = [Gain(s, "t", gain_percent=g) for s, g in (("a", 5.0), ("b", 5.1), ("c", 4.9), ("d", -9.0))]
     (found,) = measure_agreement(distances, gains)
     assert "Without d there is no line, which is not significant at 5%." in found.warnings
 
 
 def test_what_was_left_out_is_said():
     distances, gains = records(12)
-    gains[0] = GainRecord("s0", "t", "", None, False)
-    gains[1] = GainRecord("s1", "t", "0", 3.0)
-    more = [GainRecord("s1", "t", "1", None, False), GainRecord("nobody", "t", "", 1.0)]
+    gains[0] = Gain("s0", "t", status=NOT_CONVERGED)
+    gains[1] = Gain("s1", "t", 0, gain_percent=3.0)
+    more = [Gain("s1", "t", 1, status=NOT_CONVERGED), Gain("nobody", "t", gain_percent=1.0)]
     del gains[2]
     (found,) = measure_agreement(distances, [*gains, *more])
     assert len(found.pairs) == 10
@@ -95,7 +95,7 @@ def test_what_was_left_out_is_said():
 
 def test_a_source_without_a_gain_gets_the_expected_one_on_targets_that_were_trained_on():
     distances, gains = records(12)
-    new = [DistanceRecord("new", "t", "m", 2.0), DistanceRecord("new", "elsewhere", "m", 2.0)]
+    new = [DistanceRecord("new", "t", 2.0, "m"), DistanceRecord("new", "elsewhere", 2.0, "m")]
     (found,) = measure_agreement([*distances, *new], gains, predict={"m": [3.0]})
     assert [(one.source, one.target, one.distance) for one in found.predictions] == [("new", "t", 2.0), ("", "", 3.0)]
     assert found.predictions[0].gain == pytest.approx(found.line.intercept + 2 * found.line.slope)
@@ -117,7 +117,7 @@ def test_files_and_records_are_the_same(tmp_path):
 
 def test_json_and_csv_hold_what_was_found(tmp_path):
     distances, gains = records(6, targets=("t", "u"))
-    agreements = measure_agreement([*distances, DistanceRecord("new", "t", "m", 2.0)], gains)
+    agreements = measure_agreement([*distances, DistanceRecord("new", "t", 2.0, "m")], gains)
     save_agreement(agreements, tmp_path / "deep" / "out")
     (read,) = json.loads((tmp_path / "deep" / "out" / "agreement.json").read_text())
     (found,) = agreements
@@ -133,8 +133,8 @@ def test_json_and_csv_hold_what_was_found(tmp_path):
 
 
 def test_what_is_undefined_is_null():
-    distances = [DistanceRecord("a", target, "m", float(k)) for k, target in enumerate("tuv")]
-    gains = [GainRecord("a", target, "", float(gain)) for target, gain in zip("tuv", (3, 2, 1), strict=True)]
+    distances = [DistanceRecord("a", target, float(k), "m") for k, target in enumerate("tuv")]
+    gains = [Gain("a", target, gain_percent=float(gain)) for target, gain in zip("tuv", (3, 2, 1), strict=True)]
     agreements = measure_agreement(distances, gains)
     (read,) = json.loads(to_json(agreements), parse_constant=pytest.fail)
     assert read["regret"] is None

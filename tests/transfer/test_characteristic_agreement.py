@@ -9,8 +9,8 @@ from statsmodels.stats.multitest import multipletests
 from medsegdist.distance.characteristics import CHARACTERISTICS, Characteristic, DatasetCharacteristics
 from medsegdist.errors import DataError
 from medsegdist.transfer.characteristic_agreement import characteristic_distances, correlate_characteristics
+from medsegdist.transfer.gains import Gain
 from medsegdist.transfer.permutation import permutation_test
-from medsegdist.transfer.records import GainRecord
 from tests.transfer.making_pairs import pairs_of
 
 SIZES = {"t": 10.0, "a": 11.0, "b": 7.0, "c": 16.0, "d": 2.0, "e": 30.0}
@@ -34,7 +34,7 @@ def datasets(sizes=None, contrasts=None):
 
 
 def runs(gains=None):
-    return [GainRecord(source, "t", "", gain) for source, gain in (gains or GAINS).items()]
+    return [Gain(source, "t", gain_percent=gain) for source, gain in (gains or GAINS).items()]
 
 
 def test_distances_are_differences_between_means():
@@ -78,6 +78,6 @@ def test_too_little_is_said():
     ):
         correlate_characteristics(datasets(same, same), runs())
     with pytest.raises(DataError, match="no pair in common"):
-        correlate_characteristics(datasets(), [GainRecord("x", "t", "", 1.0)])
+        correlate_characteristics(datasets(), [Gain("x", "t", gain_percent=1.0)])
     with pytest.raises(DataError, match="expected at least 3 pairs"):
         correlate_characteristics(datasets(), runs({"a": 1.0, "b": 2.0}))
