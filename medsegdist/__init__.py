@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from medsegdist.distance.distance_table import DistanceTable
     from medsegdist.distance.expectation_maximization import fit_mixture
     from medsegdist.distance.feature_scale import FeatureScale, joint_scale
-    from medsegdist.distance.mask_metrics import (
+    from medsegdist.distance.metrics import (
         CosineMetric,
         DiceMetric,
         EuclideanMetric,
@@ -133,7 +133,7 @@ _NAMES_OF_MODULE = {
     "medsegdist.distance.distance_table": ("DistanceTable",),
     "medsegdist.distance.expectation_maximization": ("fit_mixture",),
     "medsegdist.distance.feature_scale": ("FeatureScale", "joint_scale"),
-    "medsegdist.distance.mask_metrics": (
+    "medsegdist.distance.metrics": (
         "CosineMetric",
         "DiceMetric",
         "EuclideanMetric",

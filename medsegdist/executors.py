@@ -117,7 +117,7 @@ def dask_cluster(address: str, *, retries: int = 2, resources: Mapping[str, floa
                 raise
             raise MedSegDistError(
                 f"workers of the Dask cluster at {address} died again and again over one task, most likely for want "
-                f"of memory; give them more, or lower --memory ({error})."
+                f"of memory; give them more ({error})."
             ) from error
         finally:
             executor.shutdown(wait=False)
@@ -232,8 +232,7 @@ def _fetched(doing: str) -> Iterator[None]:
         raise
     except BrokenExecutor as error:
         raise MedSegDistError(
-            f"{doing}: a worker process died, most likely for want of memory; let fewer work side by side (--workers) "
-            "or give each less (--memory)."
+            f"{doing}: a worker process died, most likely for want of memory; let fewer work side by side (--workers)."
         ) from error
     except CancelledError as error:
         raise MedSegDistError(f"{doing}: the task was canceled; is the cluster still there?") from error

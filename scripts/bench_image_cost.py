@@ -22,7 +22,7 @@ from _bench import lesions, one_thread, peak_of, seconds_of, show
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.image_cost import image_cost
-from medsegdist.distance.mask_metrics import EuclideanMetric
+from medsegdist.distance.metrics import EuclideanMetric
 from medsegdist.distance.transport import MAX_ITERATIONS, solve_transport
 
 

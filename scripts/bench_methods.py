@@ -16,7 +16,7 @@ from _bench import lesions, machine, one_thread, seconds_of, show
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import paper_metrics
+from medsegdist.distance.metrics import paper_metrics
 from medsegdist.distance.ranking import compare_all
 
 METHODS = {name: DatasetDistance(metric) for name, metric in paper_metrics().items()}

@@ -24,8 +24,7 @@ from scipy.stats import kendalltau
 from medsegdist import DatasetDistance, DistanceTable, LocalProcesses, compare_all, load_dataset_samples, load_study
 from medsegdist.cards.ranking import CARD_METHODS, rank_cards
 from medsegdist.cards.summarizing import summarize_samples
-from medsegdist.distance.mask_metrics import paper_metrics
-from medsegdist.distance.mask_metrics.options import with_options
+from medsegdist.distance.metrics import paper_metrics, with_options
 
 
 @dataclass(frozen=True)

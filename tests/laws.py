@@ -17,7 +17,7 @@ import torch
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import MaskMetric
+from medsegdist.distance.metrics import MaskMetric
 
 EXACT = 1e-9
 """Relative to the distance of two different datasets."""

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.distance.distance_table import COLUMNS
-from medsegdist.distance.mask_metrics import PAPER_METHODS
+from medsegdist.distance.metrics import PAPER_METHODS
 
 
 def write_dataset(root, center, *, cases=3, seed=0):

@@ -243,9 +243,11 @@ def test_an_option_of_the_distance_that_cards_cannot_do_is_refused(study, option
         ),
         (("--bootstrap", "20"), "expected no --bootstrap, which cards have no use for; leave it out, or put datasets"),
         (("--bootstrap", "0"), "expected no --bootstrap, which cards have no use for"),
-        (("--memory", "2GiB"), "expected no --memory, which cards have no use for"),
         (("--dask", "tcp://nowhere:1"), "expected no --dask, which cards have no use for"),
-        (("--thumbnails", "--memory", "2GiB"), "expected no --memory, --thumbnails, which cards have no use for"),
+        (
+            ("--thumbnails", "--dask", "tcp://nowhere:1"),
+            "expected no --dask, --thumbnails, which cards have no use for",
+        ),
     ],
 )
 def test_what_cards_have_no_use_for_is_refused(study, given, message):

@@ -15,7 +15,7 @@ from medsegdist.cli import app
 from medsegdist.cli.completion import METHODS, method_names
 from medsegdist.data.download import fetch_decathlon
 from medsegdist.data.yaml_errors import nearest
-from medsegdist.distance.mask_metrics import all_metrics
+from medsegdist.distance.metrics import all_metrics
 from medsegdist.errors import ManifestError
 from tests.data.making import write_pictures
 from tests.test_cli import run

@@ -1,4 +1,4 @@
-"""`--workers`, `--dask` and `--memory`: the same table whoever computes it, and nothing left of an interrupted run."""
+"""`--workers` and `--dask`: the same table whoever computes it, and nothing left of an interrupted run."""
 
 import os
 import signal
@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,16 +14,12 @@ from tests.test_cli import run
 from tests.test_cli import study as study
 
 
-def test_processes_side_by_side_and_less_memory_give_the_same_distances(study, tmp_path):
+def test_processes_side_by_side_give_the_same_distances(study, tmp_path):
     common = ("distances", study, "--method", "euclidean", "--method", "fake_classes", "--bootstrap", "3", "--cache")
     run(*common, tmp_path / "cache", "--out", tmp_path / "one", "--workers", "1", "--thumbnails")
     run(*common, tmp_path / "cache", "--out", tmp_path / "two", "--workers", "2", "--thumbnails")
     for name in ("distances.csv", "thumbnails.json", "report.html"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    run(*common, tmp_path / "cache", "--out", tmp_path / "less", "--memory", "1.1MiB")
-    frames = (pd.read_csv(tmp_path / folder / "distances.csv") for folder in ("one", "less"))
-    one, less = (frame["distance"].to_numpy() for frame in frames)
-    np.testing.assert_allclose(less, one, rtol=1e-9)
 
 
 @pytest.mark.slow
@@ -42,9 +37,6 @@ def test_a_dask_cluster_gives_the_same_distances(study, tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--memory", "much", "expected a size such as 2GiB for --memory, found 'much'"),
-        ("--memory", "0", "expected a size above 0 such as 2GiB for --memory, found '0'"),
-        ("--memory", "1MB", "expected a memory of at least 2MiB to compare"),
         ("--dask", "tcp://127.0.0.1:9", "expected a Dask scheduler at tcp://127.0.0.1:9, found none"),
         ("--dask", "nonsense", "expected a Dask scheduler at nonsense, found none"),
         ("--workers", "0", "greater than or equal to 1"),

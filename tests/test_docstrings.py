@@ -28,7 +28,7 @@ from pydantic import BaseModel
 
 import medsegdist
 from medsegdist import errors
-from medsegdist.distance.mask_metrics import mask_metric
+from medsegdist.distance.metrics import mask_metric
 
 # A docstring for every public module, class, method and function, a first line that ends in a period, and no `Args`
 # section that leaves a parameter out.
@@ -47,7 +47,7 @@ NAMED_MODULES = (
     "medsegdist.data.study",
     "medsegdist.data.transfer_options",
     "medsegdist.distance.feature_scale",
-    "medsegdist.distance.mask_metrics.mask_metric",
+    "medsegdist.distance.metrics.mask_metric",
     "medsegdist.report.plots",
     "medsegdist.report.recording",
     "medsegdist.transfer.comparators.bhattacharyya",
@@ -67,7 +67,7 @@ NAMED_MODULES = (
 )
 
 # Their methods are those of every mask metric, which need not say again what they take.
-PROTOCOLS = (mask_metric.MaskMetric, mask_metric.ResamplingMetric, mask_metric.BlockwiseMetric)
+PROTOCOLS = (mask_metric.MaskMetric, mask_metric.ResamplingMetric)
 
 SHAPE = re.compile(r"\([^()]+,[^()]*\)")  # (n,) or (n, *grid)
 TENSORS = ("Tensor", "ndarray", "NDArray", "NdarrayOrTensor")
@@ -155,7 +155,7 @@ def owner(name: str) -> Any:
 def from_protocol(name: str) -> dict[str, str]:
     """What the protocols of mask metrics say of a method's parameters."""
     kind, method = owner(name), name.rpartition(".")[2]
-    if not inspect.isclass(kind) or "mask_metrics" not in kind.__module__:
+    if not inspect.isclass(kind) or "distance.metrics" not in kind.__module__:
         return {}
     return {
         parameter: text

@@ -21,7 +21,6 @@ def rank(
     device: Any = "auto",
     seed: Any = 0,
     workers: Any = None,
-    memory: Any = None,
     report: Any = True,
 ) -> None:
     """Ranks the sources of a study as `medsegdist rank` does, with the same files.
@@ -38,7 +37,6 @@ def rank(
         device: cpu, cuda, cuda:1 ..., or auto.
         seed: of all that is random.
         workers: processes; None chooses.
-        memory: a size such as 2GiB for costs and blocks of pixels; None takes what is needed.
         report: whether to write report.html.
 
     Raises:
@@ -53,7 +51,6 @@ def rank(
         "device": device,
         "seed": seed,
         "workers": workers,
-        "memory": memory,
     }
     _run("rank", study_file, options, {"report": (report, "", "--no-report")})
 

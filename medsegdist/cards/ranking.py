@@ -11,7 +11,7 @@ from medsegdist.cards.card import Card
 from medsegdist.cards.making import Making, differences
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.distance_table import DistanceRow, DistanceTable
-from medsegdist.distance.mask_metrics import FakeClassGmmMetric, GmmMetric
+from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric
 from medsegdist.distance.mixture_transport import mixture_wassersteins, squared_bures_wasserstein
 from medsegdist.distance.ranks import Estimate, ranked
 from medsegdist.distance.transport import solve_transport

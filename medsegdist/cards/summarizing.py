@@ -22,9 +22,8 @@ from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import FakeClassGmmMetric, GmmMetric
-from medsegdist.distance.mask_metrics.fake_class_gmm import ClassMixtures
-from medsegdist.distance.mask_metrics.options import with_options
+from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, with_options
+from medsegdist.distance.metrics.fake_classes import ClassMixtures
 from medsegdist.errors import DataError
 from medsegdist.threads import one_thread_of_everything
 

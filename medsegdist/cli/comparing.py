@@ -16,7 +16,7 @@ from medsegdist.cli.comparison import Comparison
 from medsegdist.cli.console import bar, progress_bars
 from medsegdist.cli.reading import read_samples
 from medsegdist.cli.report import leave_report, save_run
-from medsegdist.cli.resources import chosen_executor, size_in_bytes
+from medsegdist.cli.resources import chosen_executor
 from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable
@@ -78,7 +78,7 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
     """Distances of a study to its targets, also as distances.csv."""
     from medsegdist.data.checking import refuse_shared_images
     from medsegdist.distance.bootstrap import Bootstrap
-    from medsegdist.distance.mask_metrics import PAPER_METHODS
+    from medsegdist.distance.metrics import PAPER_METHODS
     from medsegdist.distance.ranking import compare_all
     from medsegdist.report.recording import record_study
     from medsegdist.report.thumbnails import draw_thumbnails
@@ -96,7 +96,6 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
     def keep(source: str, target: str, method: str, pairs: tuple[MatchedPair, ...]) -> None:
         matches[source, target, method] = pairs
 
-    budget = None if asked.memory is None else size_in_bytes(asked.memory)
     with progress_bars() as progress, chosen_executor(asked.workers, asked.dask) as executor:
         samples = [
             one.to(asked.device)
@@ -119,7 +118,6 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
             targets=targets,
             sources=study.sources or names,
             bootstrap=bootstrap,
-            memory=budget,
             executor=executor,
             progress=lambda done, total, what: advance(done, total),
             summarized=lambda name, method, summary: summaries.update({(name, method): summary}),
@@ -166,8 +164,7 @@ def configured_distances(
         ManifestError: there is no method of a name, or an option of `distance` does not fit.
     """
     from medsegdist.distance.dataset_distance import DatasetDistance
-    from medsegdist.distance.mask_metrics import all_metrics
-    from medsegdist.distance.mask_metrics.options import with_options
+    from medsegdist.distance.metrics import all_metrics, with_options
 
     metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
     # A path without .. and the like, as in the other messages about a study.
@@ -195,7 +192,7 @@ def on_one_scale(
 ) -> dict[str, DatasetDistance]:
     """The same distances, with the features of fake classes on one scale for all of the datasets."""
     from medsegdist.distance.feature_scale import joint_scale
-    from medsegdist.distance.mask_metrics.options import with_options
+    from medsegdist.distance.metrics import with_options
 
     scale = {"scale": joint_scale(samples, features)}
     return {

@@ -70,7 +70,6 @@ def compare_cards(
 def _refuse_options(asked: Comparison, cards: Sequence[str]) -> None:
     given = {
         "--bootstrap": asked.replicates != REPLICATES,
-        "--memory": asked.memory is not None,
         "--dask": asked.dask is not None,
         "--thumbnails": asked.thumbnails,
     }

@@ -28,7 +28,6 @@ class Comparison:
         replicates: how often patients are drawn anew.
         workers: processes; None chooses.
         dask: address of a Dask scheduler, to use its workers instead.
-        memory: a size such as "2GiB" for costs and blocks of pixels.
         thumbnails: also keeps pictures of samples that were matched, for the report.
     """
 
@@ -42,5 +41,4 @@ class Comparison:
     replicates: int
     workers: int | None
     dask: str | None
-    memory: str | None
     thumbnails: bool = False

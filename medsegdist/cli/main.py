@@ -23,7 +23,6 @@ from medsegdist.cli.options import (
     Cache,
     Dask,
     Device,
-    Memory,
     Methods,
     NoReport,
     Replicates,
@@ -58,7 +57,6 @@ def demo(
     bootstrap: Replicates = REPLICATES,
     workers: Workers = None,
     dask: Dask = None,
-    memory: Memory = None,
     thumbnails: Thumbnails = False,
     no_report: NoReport = False,
     as_json: AsJson = False,
@@ -67,9 +65,7 @@ def demo(
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
         study_file = manifests / "demo.yaml"
         picked = _device(device)
-        asked = Comparison(
-            study_file, None, None, out, cache, picked, seed, bootstrap, workers, dask, memory, thumbnails
-        )
+        asked = Comparison(study_file, None, None, out, cache, picked, seed, bootstrap, workers, dask, thumbnails)
         compare(asked, matrices=True, rankings=True, report=not no_report, as_json=as_json)
 
 
@@ -85,7 +81,6 @@ def rank(
     bootstrap: Replicates = REPLICATES,
     workers: Workers = None,
     dask: Dask = None,
-    memory: Memory = None,
     thumbnails: Thumbnails = False,
     no_report: NoReport = False,
     as_json: AsJson = False,
@@ -96,9 +91,7 @@ def rank(
     """
     with reported_errors():
         picked = _device(device)
-        asked = Comparison(
-            study_file, target, method, out, cache, picked, seed, bootstrap, workers, dask, memory, thumbnails
-        )
+        asked = Comparison(study_file, target, method, out, cache, picked, seed, bootstrap, workers, dask, thumbnails)
         compare(asked, matrices=False, rankings=True, report=not no_report, as_json=as_json)
 
 
@@ -113,7 +106,6 @@ def distances(
     bootstrap: Replicates = REPLICATES,
     workers: Workers = None,
     dask: Dask = None,
-    memory: Memory = None,
     thumbnails: Thumbnails = False,
     no_report: NoReport = False,
     as_json: AsJson = False,
@@ -121,9 +113,7 @@ def distances(
     """Distances between all pairs of a study's datasets."""
     with reported_errors():
         picked = _device(device)
-        asked = Comparison(
-            study_file, [], method, out, cache, picked, seed, bootstrap, workers, dask, memory, thumbnails
-        )
+        asked = Comparison(study_file, [], method, out, cache, picked, seed, bootstrap, workers, dask, thumbnails)
         compare(asked, matrices=True, rankings=False, report=not no_report, as_json=as_json)
 
 

@@ -47,14 +47,6 @@ Dask = Annotated[
         metavar="URL",
     ),
 ]
-Memory = Annotated[
-    str | None,
-    typer.Option(
-        "--memory",
-        help="Most memory that a process takes for costs and blocks of pixels, such as 2GiB. [default: what it takes]",
-        metavar="SIZE",
-    ),
-]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report.html.")]
 Thumbnails = Annotated[
     bool,

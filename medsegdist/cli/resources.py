@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from medsegdist.errors import MedSegDistError
-
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
@@ -30,20 +28,3 @@ def chosen_executor(workers: int | None, dask: str | None) -> Iterator[Executor]
 
         with dask_cluster(dask) as cluster:
             yield cluster
-
-
-def size_in_bytes(size: str) -> int:
-    """The bytes of a size such as 4GiB or 500MB.
-
-    Raises:
-        MedSegDistError: it is none.
-    """
-    from pydantic import ByteSize, TypeAdapter, ValidationError
-
-    try:
-        found = int(TypeAdapter(ByteSize).validate_python(size))
-    except ValidationError as error:
-        raise MedSegDistError(f"expected a size such as 2GiB for --memory, found '{size}'.") from error
-    if found <= 0:
-        raise MedSegDistError(f"expected a size above 0 such as 2GiB for --memory, found '{size}'.")
-    return found

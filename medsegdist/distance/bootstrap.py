@@ -12,7 +12,7 @@ from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, ImagePair
-from medsegdist.distance.mask_metrics import MaskMetric, PairwiseMetric, RepeatableMetric, ResamplingMetric
+from medsegdist.distance.metrics import MaskMetric, ResamplingMetric
 from medsegdist.distance.resampling import Resamples, resample_patients
 
 
@@ -46,12 +46,13 @@ class ResampledDataset:
 
     Args:
         summary: of the dataset.
-        summaries: (1 + r) of the replicates, the first being the dataset itself; empty where none are needed.
+        summaries: (1 + r) of the replicates, the first being the dataset itself; None if d_Y of replicates is a choice
+            of rows and columns, or if there are too few patients.
         resamples: the replicates; None where there are too few patients.
     """
 
     summary: Any
-    summaries: Sequence[Any]
+    summaries: Sequence[Any] | None
     resamples: Resamples | None
 
 
@@ -67,11 +68,11 @@ def resample(
         bootstrap: how patients are drawn.
     """
     resamples = resample_patients(samples, bootstrap.replicates, bootstrap.seed)
-    summaries: Sequence[Any] = ()
-    if resamples is None or isinstance(metric, PairwiseMetric):
+    summaries: Sequence[Any] | None = None
+    if resamples is None:
         pass
     elif isinstance(metric, ResamplingMetric):
-        summaries = metric.resummarize(samples, summary, resamples.weights)
+        summaries = metric.resample(samples, summary, resamples.weights)
     else:
         drawn = (resamples.samples(samples, b) for b in range(1, len(resamples)))
         summaries = [summary, *(metric.summarize(replicate) for replicate in drawn)]
@@ -88,7 +89,6 @@ def resampled_values(
     """Distances of the replicates of two datasets, the b-th of one to the b-th of the other.
 
     Every transport starts from the dual potentials of the datasets as they are; nothing of the images is read again.
-    Metrics that have a cheaper way for replicates go it, for the first pair like for all others.
 
     Args:
         distances: by the name of the method.
@@ -107,11 +107,6 @@ def resampled_values(
     starts: dict[str, tuple[Tensor, Tensor]] = {}
     image_start: tuple[Tensor, Tensor] | None = None
     values: dict[str, list[float]] = {method: [] for method in distances}
-    repeated = {
-        method: distance.metric.repeated(sources[method].summaries[0], targets[method].summaries[0])
-        for method, distance in distances.items()
-        if isinstance(distance.metric, RepeatableMetric)
-    }
     for b in range(len(first)):
         rows, columns = first.drawn(b), second.drawn(b)
         part = ImagePair(
@@ -121,14 +116,11 @@ def resampled_values(
             None if image_start is None else (image_start[0][rows], image_start[1][columns]),
         )
         for method, distance in distances.items():
-            if isinstance(distance.metric, PairwiseMetric):
+            one, other = sources[method].summaries, targets[method].summaries
+            if one is None or other is None:
                 mask_cost = mask_costs[method][rows][:, columns]
             else:
-                summaries = sources[method].summaries[b], targets[method].summaries[b]
-                if method in repeated:
-                    mask_cost = repeated[method](*summaries)
-                else:
-                    mask_cost = distance.metric.compare(*summaries, part.image_cost)
+                mask_cost = distance.metric.compare(one[b], other[b], part.image_cost)
             start = starts.get(method)
             transport, *terms = distance.solve(
                 part, mask_cost, None if start is None else (start[0][rows], start[1][columns])
@@ -164,17 +156,17 @@ def noise_floors(
     own_costs = {
         method: distance.metric.compare(datasets[method].summary, datasets[method].summary, images.image_cost)
         for method, distance in distances.items()
-        if isinstance(distance.metric, PairwiseMetric)
+        if datasets[method].summaries is None
     }
     found: dict[str, list[float]] = {method: [] for method in distances}
     for b in range(1, min(1 + replicates, len(resamples))):
         columns = resamples.drawn(b)
         part = ImagePair(images.image_cost[:, columns], images.source_weights, resamples.weights[b][columns])
         for method, distance in distances.items():
-            if method in own_costs:
+            summaries = datasets[method].summaries
+            if summaries is None:
                 mask_cost = own_costs[method][:, columns]
             else:
-                summaries = datasets[method].summaries
                 mask_cost = distance.metric.compare(summaries[0], summaries[b], part.image_cost)
             _, *terms = distance.solve(part, mask_cost)
             found[method].append(sum(terms))

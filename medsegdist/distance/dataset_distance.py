@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.embedding import Embedding, embed
-from medsegdist.distance.image_cost import BLOCK_BYTES, image_cost
-from medsegdist.distance.mask_metrics import BlockwiseMetric, MaskMetric
+from medsegdist.distance.image_cost import image_cost
+from medsegdist.distance.metrics import MaskMetric
 from medsegdist.distance.scales import Scales, mean_costs, scales_of
 from medsegdist.distance.transport import Transport, solve_transport
 from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
@@ -94,8 +94,6 @@ def pair_images(
     target: SegmentationSamples,
     source_features: Tensor | None = None,
     target_features: Tensor | None = None,
-    *,
-    block_bytes: int = BLOCK_BYTES,
 ) -> ImagePair:
     """The images of two datasets side by side.
 
@@ -104,7 +102,6 @@ def pair_images(
         target: m samples on the same grid, prepared in the same way.
         source_features: (n, f) what d_X compares in the place of pixels.
         target_features: (m, f) likewise.
-        block_bytes: as for :func:`~medsegdist.distance.image_cost.image_cost`.
 
     Raises:
         PreprocessingMismatchError: grids or preprocessing differ.
@@ -122,17 +119,13 @@ def pair_images(
             "preparation; prepare both with one preprocessing."
         )
     if source_features is None or target_features is None:
-        return ImagePair(
-            image_cost(source.images, target.images, block_bytes=block_bytes), source.weights, target.weights
-        )
+        return ImagePair(image_cost(source.images, target.images), source.weights, target.weights)
     if source_features.shape[1] != target_features.shape[1]:
         raise DataError(
             f"expected the embedding to give all images equally many features, found {source_features.shape[1]} for "
             f"dataset '{source.name}' and {target_features.shape[1]} for '{target.name}'."
         )
-    return ImagePair(
-        image_cost(source_features, target_features, block_bytes=block_bytes), source.weights, target.weights
-    )
+    return ImagePair(image_cost(source_features, target_features), source.weights, target.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +150,6 @@ class DatasetDistance:
             over the table's pairs. Alone, two datasets have no scale but their own: a d_Y that is one number for all
             samples then becomes 1 whatever it is (or stays 0), so normalize tables, or give the scales.
         scales: those scales, from elsewhere; None takes what `normalize` says.
-        block_bytes: as for :func:`~medsegdist.distance.image_cost.image_cost`.
 
     Raises:
         ValueError: weights are negative or both 0, p is less than 1 or not finite, or there are scales and `normalize`
@@ -173,7 +165,6 @@ class DatasetDistance:
     p: float = 1.0
     normalize: bool = False
     scales: Scales | None = None
-    block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
         weights = self.image_weight, self.mask_weight
@@ -189,15 +180,6 @@ class DatasetDistance:
         if self.scales is not None and not self.normalize:
             raise ValueError("expected normalize=True with scales, found scales that would not be used.")
 
-    def in_blocks_of(self, block_bytes: int) -> DatasetDistance:
-        """The same distance with blocks of pixels of another size.
-
-        Args:
-            block_bytes: the most bytes of a block.
-        """
-        metric = self.metric.in_blocks_of(block_bytes) if isinstance(self.metric, BlockwiseMetric) else self.metric
-        return replace(self, metric=metric, block_bytes=block_bytes)
-
     def __call__(self, source: SegmentationSamples, target: SegmentationSamples) -> Distance:
         """The distance between two datasets.
 
@@ -211,7 +193,7 @@ class DatasetDistance:
         """
         source, target = self.chosen(source), self.chosen(target)
         features = self.features(source), self.features(target)
-        images = pair_images(source, target, *features, block_bytes=self.block_bytes)
+        images = pair_images(source, target, *features)
         summaries = self.metric.summarize(source), self.metric.summarize(target)
         return self.between(source, target, images, self.metric.compare(*summaries, images.image_cost))
 

@@ -63,10 +63,10 @@ class PairDistance:
 
 def sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
     """The methods in groups that compare the same samples by the same embedding."""
-    groups: dict[tuple[int, int, int, int | None], dict[str, DatasetDistance]] = {}
+    groups: dict[tuple[int, int, int | None], dict[str, DatasetDistance]] = {}
     for method, distance in distances.items():
         embedding = None if distance.embedding is None else id(distance.embedding)
-        same = distance.max_samples, distance.seed, distance.block_bytes, embedding
+        same = distance.max_samples, distance.seed, embedding
         groups.setdefault(same, {})[method] = distance
     return list(groups.values())
 
@@ -81,7 +81,9 @@ def prepare(samples: SegmentationSamples, distance: DatasetDistance, bootstrap: 
     """
     compared, metric = distance.chosen(samples), distance.metric
     summary = metric.summarize(compared)
-    return ResampledDataset(summary, (), None) if bootstrap is None else resample(compared, metric, summary, bootstrap)
+    return (
+        ResampledDataset(summary, None, None) if bootstrap is None else resample(compared, metric, summary, bootstrap)
+    )
 
 
 def compare_pair(
@@ -167,7 +169,7 @@ def _side_by_side(
 ) -> tuple[SegmentationSamples, SegmentationSamples, ImagePair]:
     first = next(iter(distances.values()))
     source, target = first.chosen(one.samples), first.chosen(other.samples)
-    return source, target, pair_images(source, target, one.features, other.features, block_bytes=first.block_bytes)
+    return source, target, pair_images(source, target, one.features, other.features)
 
 
 def _solved(

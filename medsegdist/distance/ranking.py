@@ -11,7 +11,6 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.distance_table import Comparison, DistanceRow, DistanceTable
-from medsegdist.distance.memory import within
 from medsegdist.distance.pairs import PairDistance
 from medsegdist.distance.ranks import probability_nearer, ranked
 from medsegdist.distance.strongest import MatchedPair
@@ -34,7 +33,6 @@ def compare_all(
     targets: Sequence[str] | None = None,
     sources: Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
-    memory: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
     summarized: Summarized | None = None,
@@ -52,9 +50,6 @@ def compare_all(
         targets: names of the targets; all datasets by default.
         sources: names of the sources; all datasets by default. A dataset is never its own source.
         bootstrap: how patients are drawn anew to tell how sure the distances are; None leaves that unsaid.
-        memory: bytes that one process may take for costs and blocks of pixels, as told in
-            :func:`~medsegdist.distance.memory.within`; None takes blocks of 32 MiB. Another size of blocks moves the
-            last digits.
         executor: what computes summaries, pairs and noise floors, such as
             :class:`~medsegdist.processes.LocalProcesses` or :func:`~medsegdist.executors.dask_cluster`; None computes
             them here, one after another. It changes no digit: every task runs on one thread. Stored samples travel
@@ -65,7 +60,7 @@ def compare_all(
             `datasets`; couplings themselves are too large to be kept.
 
     Raises:
-        MedSegDistError: a summary or a pair could not be computed, or the memory is too small.
+        MedSegDistError: a summary or a pair could not be computed.
         ValueError: a name is unknown or stands twice.
         PreprocessingMismatchError: two datasets were not prepared alike.
     """
@@ -83,8 +78,6 @@ def compare_all(
     needed = [name for name in by_name if any(name in pair for pair in pairs)]
     floors_of = [name for name in targets if name in needed] if bootstrap is not None else []
     compared = {name: by_name[name] for name in needed}
-    if memory is not None:
-        distances = within(memory, compared.values(), distances)
     strongest = 0 if matched is None else STRONGEST
     solved = solve_table(compared, distances, pairs, floors_of, bootstrap, executor, progress, strongest)
     if summarized is not None:
@@ -112,7 +105,6 @@ def rank_sources(
     distances: Mapping[str, DatasetDistance],
     *,
     bootstrap: Bootstrap | None = None,
-    memory: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> DistanceTable:
@@ -123,12 +115,11 @@ def rank_sources(
         sources: the datasets that could be pre-trained on.
         distances: the dataset distances to compute, by the name of the method.
         bootstrap: how patients are drawn anew to tell how sure the ranking is; None leaves that unsaid.
-        memory: bytes that one process may take, as for :func:`compare_all`.
         executor: what computes summaries, pairs and noise floors, as for :func:`compare_all`.
         progress: told of every summary, pair and noise floor.
 
     Raises:
-        MedSegDistError: a summary or a pair could not be computed, or the memory is too small.
+        MedSegDistError: a summary or a pair could not be computed.
         ValueError: a name stands twice.
         PreprocessingMismatchError: two datasets were not prepared alike.
     """
@@ -140,7 +131,6 @@ def rank_sources(
         targets=[target.name],
         sources=names,
         bootstrap=bootstrap,
-        memory=memory,
         executor=executor,
         progress=progress,
     )

@@ -15,10 +15,6 @@ from medsegdist.errors import ConvergenceError, DataError
 MAX_ITERATIONS = 100_000_000
 """Pivots of the network simplex. POT's default of 1e5 stops early at n >= 2000 and reads up to 2% high."""
 
-SOLVING = 6
-"""Matrices of the size of a cost that one exact transport takes: the cost, the coupling, the simplex's own copies
-(measured with POT 0.9.7: 5.0)."""
-
 UNCERTAIN = 1e-6
 """A larger optimality gap is an error: a simplex that loses digits to costs of many orders of magnitude is silent."""
 

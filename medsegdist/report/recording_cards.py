@@ -11,8 +11,7 @@ from medsegdist.data.card_content import SIMULATED
 from medsegdist.data.orientation import is_oriented
 from medsegdist.data.study import Study
 from medsegdist.distance.distance_table import DistanceTable
-from medsegdist.distance.mask_metrics import all_metrics
-from medsegdist.distance.mask_metrics.options import with_options
+from medsegdist.distance.metrics import all_metrics, with_options
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.report.record import (
     Characteristic,

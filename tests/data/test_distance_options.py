@@ -12,8 +12,7 @@ from medsegdist.distance.class_choice import CLASS_RULES
 from medsegdist.distance.component_choice import COMPONENT_RULES
 from medsegdist.distance.covariance_types import COVARIANCE_TYPES
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import FakeClassGmmMetric, FakeClassMetric, GmmMetric, paper_metrics
-from medsegdist.distance.mask_metrics.options import with_options
+from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric, GmmMetric, paper_metrics, with_options
 from medsegdist.distance.segment_features import FEATURE_GROUPS, FEATURES
 from medsegdist.errors import ManifestError
 

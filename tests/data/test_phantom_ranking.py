@@ -8,7 +8,7 @@ from monai.transforms import Compose
 from medsegdist.data.collect import collect
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics.paper import paper_metrics
+from medsegdist.distance.metrics import paper_metrics
 
 ORGANS = ("liver", "spleen", "prostate", "lung_tumor", "tuberculoma")
 

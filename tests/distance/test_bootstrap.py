@@ -7,7 +7,7 @@ import torch
 
 from medsegdist.distance.bootstrap import Bootstrap, noise_floors, resample, resampled_values
 from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
-from medsegdist.distance.mask_metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
+from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
 from medsegdist.distance.ranking import compare_all, rank_sources
 from tests.synthetic import blobs
 

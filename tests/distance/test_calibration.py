@@ -6,7 +6,7 @@ import pytest
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import EuclideanMetric, GmmMetric
+from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
 from medsegdist.distance.ranking import rank_sources
 
 METHODS = {

@@ -6,7 +6,7 @@ import pytest
 
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import PAPER_METHODS, OtddMetric, all_metrics
+from medsegdist.distance.metrics import PAPER_METHODS, OtddMetric, all_metrics
 from medsegdist.distance.pairs import PreparedDataset, compare_pair, noise_floors_of, prepare
 from medsegdist.distance.resampling import resample_patients
 from tests.distance.test_laws import by_size

@@ -7,7 +7,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 from medsegdist.distance.class_choice import CLASS_RULES
 from medsegdist.distance.fake_classes import fake_classes
-from medsegdist.distance.mask_metrics import FakeClassGmmMetric, FakeClassMetric
+from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
 
 
 def groups(k, n=120, seed=0):

@@ -9,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 
 from medsegdist.distance.class_options import ClassOptions
 from medsegdist.distance.fake_classes import fake_classes, unit_scaled
-from medsegdist.distance.mask_metrics import FakeClassGmmMetric, FakeClassMetric
+from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
 from medsegdist.distance.resampling import resample_patients
 from tests.synthetic import blobs
 

@@ -1,7 +1,5 @@
 """Replicates that are compared more coarsely: what that keeps, and by how much it can be wrong."""
 
-import statistics
-
 import numpy as np
 import pytest
 import torch
@@ -10,9 +8,8 @@ from hypothesis import strategies as st
 
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import PatchesMetric, PixelsMetric, SlicedMetric, pixels, sliced
-from medsegdist.distance.pairs import PreparedDataset, compare_pair, noise_floors_of, prepare
-from medsegdist.distance.resampling import resample_patients
+from medsegdist.distance.metrics import PixelsMetric, SlicedMetric, pixels, sliced
+from medsegdist.distance.pairs import PreparedDataset, compare_pair, prepare
 from tests.synthetic import blobs
 
 NOTHING = torch.ones(1, 1, dtype=torch.float64)
@@ -53,27 +50,12 @@ def test_w2_of_coarser_bins_is_wrong_by_no_more_than_their_errors(limit):
 @pytest.mark.parametrize("metric", [PixelsMetric(), SlicedMetric()], ids=lambda metric: metric.name)
 def test_the_width_hangs_on_the_dataset_and_not_on_who_was_drawn(metric):
     whole = metric.summarize(A)
-    (few,) = metric.resummarize(A, whole, torch.eye(len(A), dtype=torch.float64)[:1])
+    few = whole.counted.weighed(torch.eye(len(A), dtype=torch.float64)[0])
     most = len(few) + 10
     coarse, of_few = ({tuple(bin) for bin in one.coarser(most).index.tolist()} for one in (whole, few))
     assert of_few < coarse
     assert len(of_few) < len(few)
     assert whole.coarser(len(whole)) is whole
-
-
-def test_replicates_of_patches_are_compared_as_they_are():
-    a, b = (blobs(name, n=12, seed=seed) for seed, name in enumerate("ab"))
-    for metric in (
-        PatchesMetric(width=5, count=60),
-        PatchesMetric(width=5, count=9),
-    ):  # in the end without patches left
-        weights = (torch.rand(8, 12, generator=torch.Generator().manual_seed(0)) < 0.3).double()
-        weights[:, 0] = 1
-        weights[0] = 1
-        sides = [metric.resummarize(one, metric.summarize(one), weights) for one in (a, b)]
-        repeated = metric.repeated(sides[0][0], sides[1][0])
-        for pair in zip(*sides, strict=True):
-            assert float(repeated(*pair)) == pytest.approx(float(metric.compare(*pair, NOTHING)), rel=1e-9)
 
 
 COARSE = {
@@ -86,24 +68,13 @@ COARSE = {
 def test_differences_of_replicates_are_nearly_those_of_all_there_is(metric, module, limit, few, monkeypatch):
     distance = DatasetDistance(metric, image_weight=0)
     bootstrap = Bootstrap(replicates=30)
-    sides = [PreparedDataset(one, {"it": prepare(one, distance, bootstrap)}) for one in (A, B)]
     found = []
     for most in (few, 10**9):
         monkeypatch.setattr(module, limit, most)
+        sides = [PreparedDataset(one, {"it": prepare(one, distance, bootstrap)}) for one in (A, B)]
         found.append(compare_pair(*sides, {"it": distance})["it"])
     coarse, fine = ((one.estimate.replicates[1:] - one.estimate.replicates[0]).numpy() for one in found)
     assert found[0].estimate.value == found[1].estimate.value, "the distance itself is of all there is"
     assert not np.array_equal(coarse, fine), "or this proves nothing"
     assert np.corrcoef(coarse, fine)[0, 1] > 0.9
     assert 0.8 < coarse.std() / fine.std() < 1.25
-
-
-@pytest.mark.parametrize("name", ["pixels", "sliced"])
-def test_the_noise_floor_is_of_all_there_is(name, monkeypatch):
-    metric, module, limit, few = COARSE[name]
-    monkeypatch.setattr(module, limit, few)
-    bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0)
-    prepared = PreparedDataset(A, {"it": prepare(A, distance, bootstrap)})
-    draws = resample_patients(A, bootstrap.replicates, bootstrap.seed)
-    alone = [distance(A, draws.samples(A, k)).value for k in range(1, len(draws))]
-    assert noise_floors_of(prepared, {"it": distance})["it"] == pytest.approx(statistics.median(alone), rel=1e-9)

@@ -13,7 +13,7 @@ from medsegdist.distance.covariance_types import COVARIANCE_TYPES
 from medsegdist.distance.effective_size import effective_patients
 from medsegdist.distance.elbow import elbow
 from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.mask_metrics import FakeClassGmmMetric, GmmMetric
+from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric
 from medsegdist.distance.pixel_histogram import PixelHistogram
 from medsegdist.errors import DataError
 from tests.synthetic import blobs

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.mask_metrics import CosineMetric
+from medsegdist.distance.metrics import CosineMetric
 from medsegdist.errors import DataError
 from tests.distance.test_dice import between
 from tests.synthetic import blobs

@@ -8,7 +8,7 @@ from sklearn.mixture import GaussianMixture as ReferenceMixture
 from medsegdist.distance.covariance_types import COVARIANCE_TYPES, constrained, free_parameters
 from medsegdist.distance.em_steps import Cells, climb, expectation, maximization
 from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.mask_metrics import FakeClassGmmMetric, GmmMetric
+from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric
 from medsegdist.distance.mixture_refit import refit_mixtures
 from medsegdist.distance.mixture_transport import mixture_wasserstein
 from medsegdist.distance.pixel_histogram import PixelHistogram, pixel_histogram
@@ -117,7 +117,7 @@ def test_a_refit_keeps_the_type_and_the_own_weights_change_nothing(kind):
     metric = GmmMetric(components=2, covariance=kind)
     start = metric.summarize(samples)
     weights = resample_patients(samples, 3, seed=0).weights
-    refitted = metric.resummarize(samples, start, weights)
+    refitted = metric.resample(samples, start, weights)
     scale = mixture_wasserstein(start, refitted[1])
     assert mixture_wasserstein(start, refitted[0]) < 0.1 * scale
     assert all(has_the_type(mixture.covariances, kind) for mixture in refitted)

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.fake_classes import fake_classes
-from medsegdist.distance.mask_metrics import (
+from medsegdist.distance.metrics import (
     EuclideanMetric,
     FakeClassGmmMetric,
     FakeClassMetric,

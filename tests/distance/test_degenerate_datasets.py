@@ -7,7 +7,7 @@ import torch
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.mask_metrics import PAPER_METHODS, all_metrics
+from medsegdist.distance.metrics import PAPER_METHODS, all_metrics
 from medsegdist.distance.pixel_histogram import PixelHistogram
 from medsegdist.errors import DataError
 

@@ -9,7 +9,7 @@ from monai.metrics import compute_dice
 from scipy.spatial.distance import cdist
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.mask_metrics import DiceMetric
+from medsegdist.distance.metrics import DiceMetric
 from tests.synthetic import blobs
 
 

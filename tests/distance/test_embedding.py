@@ -12,7 +12,7 @@ from medsegdist.distance import dataset_distance
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
 from medsegdist.distance.embedding import embed
-from medsegdist.distance.mask_metrics import DiceMetric, EuclideanMetric, FakeClassMetric, GmmMetric
+from medsegdist.distance.metrics import DiceMetric, EuclideanMetric, FakeClassMetric, GmmMetric
 from medsegdist.distance.ranking import compare_all
 from medsegdist.errors import DataError
 from tests.laws import LAWS

@@ -11,7 +11,7 @@ from scipy.stats import entropy
 from medsegdist.distance.class_options import ClassOptions
 from medsegdist.distance.fake_classes import fake_classes
 from medsegdist.distance.feature_scale import FeatureScale, joint_scale
-from medsegdist.distance.mask_metrics import FakeClassGmmMetric, FakeClassMetric
+from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
 from medsegdist.distance.resampling import resample_patients
 from medsegdist.distance.segment_features import FEATURES, feature_factors, feature_names, segment_features
 from tests.synthetic import blobs

@@ -9,8 +9,8 @@ from skimage.measure import label, regionprops
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import FingerprintMetric
-from medsegdist.distance.mask_metrics.fingerprint import fingerprint_names
+from medsegdist.distance.metrics import FingerprintMetric
+from medsegdist.distance.metrics.fingerprint import fingerprint_names
 from medsegdist.distance.ranking import compare_all
 from tests.synthetic import blobs
 
@@ -102,7 +102,7 @@ def test_fingerprints_under_other_weights():
     samples, metric = blobs(seed=1), FingerprintMetric()
     weights = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (6, 12)).astype(float))
     weights[:, 0] = 1
-    for row, found in zip(weights, metric.resummarize(samples, metric.summarize(samples), weights), strict=True):
+    for row, found in zip(weights, metric.resample(samples, metric.summarize(samples), weights), strict=True):
         drawn = (row > 0).nonzero()[:, 0]
         alone = metric.summarize(replace(samples.take(drawn.tolist()), weights=row[drawn]))
         assert found.numpy() == pytest.approx(alone.numpy(), rel=1e-12)

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
+from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
 from medsegdist.distance.ranking import compare_all
 from medsegdist.distance.scales import Scales, scales_of
 from tests.synthetic import blobs

@@ -9,7 +9,7 @@ from monai.metrics import compute_hausdorff_distance
 from scipy.ndimage import binary_erosion
 from scipy.spatial.distance import cdist, directed_hausdorff
 
-from medsegdist.distance.mask_metrics import HausdorffMetric
+from medsegdist.distance.metrics import HausdorffMetric
 from tests.distance.test_dice import between, masks, of_masks
 from tests.synthetic import blobs
 

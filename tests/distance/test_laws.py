@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from medsegdist.distance.mask_metrics import (
+from medsegdist.distance.metrics import (
     PAPER_METHODS,
     CosineMetric,
     DiceMetric,
@@ -118,8 +118,6 @@ def test_comparators_obey_the_laws(metric, grid, image_weight):
 OF_PIXELS_AND_PATCHES = {
     "pixels": PixelsMetric(),
     "pixels with intensities": PixelsMetric(intensity=True, bin=12),
-    "pixels by Sinkhorn": PixelsMetric(solver="sinkhorn"),
-    "pixels with intensities by Sinkhorn": PixelsMetric(intensity=True, bin=8, blur=12, solver="sinkhorn"),
     "mmd": MmdMetric(),
     "mmd of places": MmdMetric(intensity=False, max_bins=64),
     "sliced": SlicedMetric(),
@@ -127,7 +125,6 @@ OF_PIXELS_AND_PATCHES = {
     "patches": PatchesMetric(width=5, count=120),
     "fewer patches than samples": PatchesMetric(width=5, count=12),
     "patches by slices": PatchesMetric(width=5, count=120, solver="sliced"),
-    "patches by Sinkhorn": PatchesMetric(width=5, count=60, solver="sinkhorn", blur=1),
 }
 
 

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsegdist.distance.mask_metrics import GmmMetric, PixelsMetric
+from medsegdist.distance.metrics import GmmMetric, PixelsMetric
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_transport import mixture_wasserstein
 from medsegdist.distance.transport import solve_transport

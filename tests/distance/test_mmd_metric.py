@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import energy_distance
 
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import MmdMetric
+from medsegdist.distance.metrics import MmdMetric
 from tests.synthetic import blobs, dots
 
 NOTHING = torch.zeros(1, 1, dtype=torch.float64)
@@ -90,7 +90,7 @@ def test_samples_weighed_anew_are_counted_as_if_they_were_all_there_is():
     samples, other = blobs(n=6, seed=4), blobs("b", seed=5)
     metric = MmdMetric(intensity=False)
     weights = torch.tensor([[1.0, 0, 3, 0, 0, 2], [0.0, 0, 0, 0, 5, 0]], dtype=torch.float64)
-    for row, found in zip(weights, metric.resummarize(samples, metric.summarize(samples), weights), strict=True):
+    for row, found in zip(weights, metric.resample(samples, metric.summarize(samples), weights), strict=True):
         there = row.nonzero()[:, 0]
         expected = distance(metric, replace(samples.take(there.tolist()), weights=row[there]), other)
         assert float(metric.compare(found, metric.summarize(other), NOTHING)) == pytest.approx(expected, rel=1e-9)

@@ -17,7 +17,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance import dataset_distance
 from medsegdist.distance.class_matching import match_classes
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import EuclideanMetric, FakeClassMetric, GmmMetric
+from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric
 from medsegdist.distance.multiclass import multiclass_distance
 from medsegdist.errors import DataError, PreprocessingMismatchError
 from tests.synthetic import blobs

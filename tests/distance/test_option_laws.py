@@ -6,7 +6,7 @@ from sklearn.mixture import GaussianMixture
 
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.feature_scale import FeatureScale
-from medsegdist.distance.mask_metrics import (
+from medsegdist.distance.metrics import (
     CosineMetric,
     DiceMetric,
     EuclideanMetric,
@@ -90,7 +90,6 @@ METRICS = {
     "otdd squared": OtddMetric(by_size, power=2.0),
     "fingerprint squared": FingerprintMetric(power=2.0),
     "coarse pixels": PixelsMetric(bin=3, power=1.0),
-    "little blur": PixelsMetric(solver="sinkhorn", blur=2.0, bin=2),
     "mmd of few bins and faint intensities": MmdMetric(intensity_scale=0.1, max_bins=32, power=1.0),
     "three slices": SlicedMetric(directions=3, max_bins=32, seed=5, power=1.0),
     "patches inside": PatchesMetric(width=3, count=60, mix=(0.0, 1.0, 0.0)),

@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 from medsegdist.distance.class_transport import class_distances
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.fake_classes import fake_classes
-from medsegdist.distance.mask_metrics import FakeClassMetric, OtddMetric
+from medsegdist.distance.metrics import FakeClassMetric, OtddMetric
 from medsegdist.distance.segment_features import segment_features
 from medsegdist.errors import DataError
 from tests.synthetic import blobs
@@ -95,7 +95,7 @@ def test_summaries_under_other_weights_are_those_of_the_samples_that_are_there()
     weights[1:, 0] = 1
     other = metric.summarize(B)
     cost = torch.rand(14, 11, dtype=torch.float64)
-    for row, found in zip(weights, metric.resummarize(A, metric.summarize(A), weights), strict=True):
+    for row, found in zip(weights, metric.resample(A, metric.summarize(A), weights), strict=True):
         drawn = (row > 0).nonzero()[:, 0]
         alone = metric.summarize(replace(A.take(drawn.tolist()), weights=row[drawn]))
         expected, compared = (class_distances(one, other, cost[drawn], 2.0) for one in (alone, found))

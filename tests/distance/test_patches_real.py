@@ -5,7 +5,7 @@ import pytest
 from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.study import load_study
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import PatchesMetric
+from medsegdist.distance.metrics import PatchesMetric
 from medsegdist.distance.ranking import rank_sources
 
 

@@ -14,8 +14,7 @@ from scipy.spatial.distance import cdist
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance import pixel_bins
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import PixelsMetric
-from medsegdist.distance.mask_metrics import pixels as module
+from medsegdist.distance.metrics import PixelsMetric
 from medsegdist.distance.pixel_bins import bin_pixels
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError
@@ -47,10 +46,8 @@ def test_of_as_many_pixels_it_is_the_cheapest_assignment(n, seed):
 def test_a_shift_costs_its_length(shift, bin):
     pixels = some_pixels(30, 3, grid=(20, 20))
     moved = dots("b", [pixels + shift])
-    for solver in ("exact", "sinkhorn"):
-        found = distance(PixelsMetric(bin=bin, solver=solver), dots("a", [pixels]), moved)
-        # Debiased Sinkhorn is right for shifts at any blur; what is left is where its iterations rest.
-        assert found == pytest.approx(np.hypot(*shift), rel=1e-9 if solver == "exact" else 1e-6)
+    found = distance(PixelsMetric(bin=bin), dots("a", [pixels]), moved)
+    assert found == pytest.approx(np.hypot(*shift), rel=1e-9)
 
 
 def test_a_blown_up_dataset_is_farther_by_the_factor():
@@ -70,13 +67,11 @@ def test_two_points_with_intensities_lie_at_their_euclidean_distance():
 def test_volumes_have_three_axes():
     a, b = dots("a", [[(1, 2, 3)]], grid=(6, 9, 9)), dots("b", [[(2, 4, 5)]], grid=(6, 9, 9))
     assert distance(PixelsMetric(), a, b) == pytest.approx(3, rel=1e-12)
-    assert distance(PixelsMetric(solver="sinkhorn"), a, b) == pytest.approx(3, rel=1e-6)
 
 
-@pytest.mark.parametrize("solver", ["exact", "sinkhorn"])
-def test_it_grows_with_a_growing_shift(solver):
+def test_it_grows_with_a_growing_shift():
     a = blobs("a", center=(0.3, 0.3), seed=1)
-    far = [distance(PixelsMetric(solver=solver), a, moved(a, shift)) for shift in range(0, 16, 3)]
+    far = [distance(PixelsMetric(), a, moved(a, shift)) for shift in range(0, 16, 3)]
     assert far[0] == 0
     assert far == sorted(far)
 
@@ -132,7 +127,7 @@ def test_samples_weighed_anew_are_counted_as_if_they_were_all_there_is():
     metric = PixelsMetric(bin=2)
     weights = torch.tensor([[1.0, 0, 3, 0, 0, 2], [0.0, 0, 0, 0, 5, 0]], dtype=torch.float64)
     summary = metric.summarize(samples)
-    for row, found in zip(weights, metric.resummarize(samples, summary, weights), strict=True):
+    for row, found in zip(weights, metric.resample(samples, summary, weights), strict=True):
         there = row.nonzero()[:, 0]
         expected = metric.summarize(replace(samples.take(there.tolist()), weights=row[there]))
         np.testing.assert_array_equal(found.index, expected.index)
@@ -145,29 +140,15 @@ def test_without_a_width_the_finest_bins_that_fit_are_taken():
     full = dots("full", [np.argwhere(np.ones((90, 90)))], grid=(90, 90))
     assert PixelsMetric().summarize(full).counted.width == 3  # 45 x 45 bins of 2 are too many, 30 x 30 are not
     assert PixelsMetric().summarize(blobs()).counted.width == 1
-    assert PixelsMetric(solver="sinkhorn").summarize(full).counted.width == 1
 
 
 def test_too_many_bins_for_exact_transport_are_refused_with_a_width_that_fits():
     full = dots("full", [np.argwhere(np.ones((90, 90)))], grid=(90, 90))
-    message = (
-        r"dataset 'full': expected at most 4096 occupied bins.*found 8100 with bin = 1; bin = 2 would fit.*sinkhorn"
-    )
+    message = "dataset 'full': expected at most 4096 occupied bins.*found 8100 with bin = 1; bin = 2 would fit"
     with pytest.raises(DataError, match=message) as error:
         PixelsMetric(bin=1).summarize(full)
     fitting = int(re.search(r"bin = (\d+) would fit", str(error.value)).group(1))
     assert len(PixelsMetric(bin=fitting).summarize(full)) == 45 * 45
-    assert len(PixelsMetric(bin=1, solver="sinkhorn").summarize(full)) == 8100
-
-
-def test_too_large_a_lattice_for_sinkhorn_is_refused_with_a_width_that_fits(monkeypatch):
-    monkeypatch.setattr(module, "MAX_LATTICE", 1000)
-    a, b = dots("a", [[(0, 0)]]), dots("b", [[(47, 47)]])
-    with pytest.raises(
-        DataError, match=r"expected at most 1000 bins in the box.*found 2304 with bin = 1; bin = 2 would"
-    ):
-        distance(PixelsMetric(solver="sinkhorn"), a, b)
-    assert distance(PixelsMetric(solver="sinkhorn", bin=2), a, b) > 0
 
 
 def test_empty_masks_and_bad_intensities_are_refused_with_their_case():
@@ -187,9 +168,6 @@ def test_empty_masks_and_bad_intensities_are_refused_with_their_case():
     ("options", "message"),
     [
         ({"bin": 0}, "expected a bin of at least 1 pixel, found 0"),
-        ({"solver": "lp"}, "expected the solver 'exact' or 'sinkhorn', found 'lp'"),
-        ({"blur": 0.0}, "expected a blur > 0, found 0.0"),
-        ({"blur": float("inf")}, "expected a blur > 0, found inf"),
     ],
 )
 def test_bad_options_are_refused(options, message):

@@ -10,7 +10,7 @@ import torch
 from medsegdist.distance import dataset_distance
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.distance_table import COLUMNS, DistanceTable
-from medsegdist.distance.mask_metrics import EuclideanMetric, GmmMetric, paper_metrics
+from medsegdist.distance.metrics import EuclideanMetric, GmmMetric, paper_metrics
 from medsegdist.distance.ranking import compare_all, rank_sources
 from medsegdist.errors import DataError
 from tests.synthetic import blobs

@@ -15,7 +15,7 @@ import torch
 from medsegdist.data.store import load_samples, save_samples
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import (
+from medsegdist.distance.metrics import (
     DiceMetric,
     EuclideanMetric,
     FakeClassGmmMetric,

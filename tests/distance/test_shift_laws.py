@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import GmmMetric, HausdorffMetric, PixelsMetric, SlicedMetric, all_metrics
+from medsegdist.distance.metrics import GmmMetric, HausdorffMetric, PixelsMetric, SlicedMetric, all_metrics
 from tests.synthetic import blobs
 
 GRIDS = {"slices": (48, 52), "volumes": (30, 34, 38)}
@@ -43,7 +43,6 @@ OF_SHIFTS = {
     "gmm2d by bic": (GmmMetric(components="bic", max_components=3, intensity=False), 1),
     "pixels": (PixelsMetric(), 1),
     "pixels with intensities": (PixelsMetric(intensity=True), 1),
-    "pixels by Sinkhorn": (PixelsMetric(solver="sinkhorn"), 1),
     "sliced": (SlicedMetric(intensity=False), 2),
     "hausdorff": (HausdorffMetric(power=2.0), 1),
 }

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsegdist.distance.mask_metrics import PixelsMetric, SlicedMetric
-from medsegdist.distance.slices import slice_directions, sliced_wasserstein
+from medsegdist.distance.metrics import PixelsMetric, SlicedMetric
+from medsegdist.distance.metrics.sliced import slice_directions, sliced_wasserstein
 from medsegdist.distance.transport import solve_transport
 from tests.synthetic import blobs, dots
 
@@ -98,7 +98,7 @@ def test_samples_weighed_anew_are_counted_as_if_they_were_all_there_is():
     samples, other = blobs(n=6, seed=4), blobs("b", seed=5)
     metric = SlicedMetric(intensity=False)
     weights = torch.tensor([[1.0, 0, 3, 0, 0, 2], [0.0, 0, 0, 0, 5, 0]], dtype=torch.float64)
-    for row, found in zip(weights, metric.resummarize(samples, metric.summarize(samples), weights), strict=True):
+    for row, found in zip(weights, metric.resample(samples, metric.summarize(samples), weights), strict=True):
         there = row.nonzero()[:, 0]
         expected = distance(metric, replace(samples.take(there.tolist()), weights=row[there]), other)
         assert float(metric.compare(found, metric.summarize(other), NOTHING)) == pytest.approx(expected, rel=1e-9)

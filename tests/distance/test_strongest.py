@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mask_metrics import EuclideanMetric, GmmMetric
+from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
 from medsegdist.distance.ranking import STRONGEST, compare_all
 from medsegdist.distance.strongest import MatchedPair, strongest_pairs
 from medsegdist.distance.transport import solve_transport

@@ -10,7 +10,7 @@ from medsegdist.data.study import Study
 from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.distance_table import DistanceTable
-from medsegdist.distance.mask_metrics import EuclideanMetric, GmmMetric
+from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
 from medsegdist.distance.ranking import compare_all
 from medsegdist.report.record import FILE_NAME, StudyRecord
 from medsegdist.report.recording import record_study

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from medsegdist.distance.mask_metrics import PAPER_METHODS
+from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.transfer.gains import relative_gain
 from medsegdist.transfer.published import (
     BASELINE_DICE,

@@ -57,14 +57,14 @@ class FingerprintMetric:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """The name of the method in tables."""
         return "fingerprint"
 
     def summarize(self, samples: SegmentationSamples, /) -> Tensor:
         """(f,) float64 CPU tensor, the numbers that :func:`fingerprint_names` names."""
         return samples.mass.cpu() @ self._of_samples(samples)
 
-    def resummarize(self, samples: SegmentationSamples, summary: Tensor, weights: Tensor, /) -> list[Tensor]:
+    def resample(self, samples: SegmentationSamples, summary: Tensor, weights: Tensor, /) -> list[Tensor]:
         """Fingerprints of the same samples under other weights."""
         return list(weights / weights.sum(1, keepdim=True) @ self._of_samples(samples))
 

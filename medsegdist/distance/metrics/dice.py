@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from scipy import sparse
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.image_cost import BLOCK_BYTES, segment_cost
+from medsegdist.distance.image_cost import segment_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,32 +19,21 @@ class DiceMetric:
 
     1 - IoU (Jaccard) is a metric. 1 - Dice is none: two masks may each be at 1/3 from their union and at 1 from each
     other, which breaks the triangle inequality. Neither tells near from far once masks are disjoint, nor looks at
-    intensities (the paper's Table 2). Numbers up to 1 are lost beside d_X, which is in the thousands for
+    intensities (the paper's Table 2). Numbers up to 1 are lost next to d_X, which is in the thousands for
     images of [0, 255], unless `DatasetDistance(mask_weight=...)` lifts them or `image_weight=0` leaves the images out.
 
     Args:
         jaccard: True takes 1 - IoU, and the name "jaccard".
         power: q of the dataset distance.
-        block_bytes: as for :func:`~medsegdist.distance.image_cost.segment_cost`.
     """
 
     jaccard: bool = False
     power: float = 1.0
-    block_bytes: int = BLOCK_BYTES
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """The name of the method in tables: "dice" or "jaccard"."""
         return "jaccard" if self.jaccard else "dice"
-
-    @property
-    def pairwise(self) -> Literal[True]:
-        """d_Y of two samples depends on nothing else."""
-        return True
-
-    def in_blocks_of(self, block_bytes: int) -> DiceMetric:
-        """The same metric with blocks that take no more than `block_bytes`."""
-        return replace(self, block_bytes=block_bytes)
 
     def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
         """The masks, one row per sample: (n, pixels) float64 of 0 and 1."""
@@ -54,10 +42,13 @@ class DiceMetric:
         shape = (len(samples), int(np.prod(samples.grid)))
         return sparse.csr_array((np.ones(ends[-1]), np.concatenate(pixels), ends), shape=shape)
 
+    def resample(self, samples: SegmentationSamples, summary: sparse.csr_array, weights: Tensor, /) -> None:
+        """d_Y of two samples depends on these two alone."""
+
     def compare(self, source: sparse.csr_array, target: sparse.csr_array, image_cost: Tensor, /) -> Tensor:
         """(n, m) without a unit, 0 to 1."""
         # ||Y - Y'||^2 counts the pixels of one mask only, whichever kind of product is the faster one; it is whole.
-        of_one_only = segment_cost(source, target, block_bytes=self.block_bytes).square().round()
+        of_one_only = segment_cost(source, target).square().round()
         of_both_sizes = torch.from_numpy(source.sum(axis=1)[:, None] + target.sum(axis=1)[None, :])
         if self.jaccard:
             union = (of_both_sizes + of_one_only) / 2

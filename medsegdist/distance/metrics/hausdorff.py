@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,11 +14,8 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.image_cost import BLOCK_BYTES
 
-PER_PIXEL = 24
-"""Bytes that one surface pixel takes while it is looked up (measured: 16)."""
-
-PER_VOXEL, PER_AXIS = 17, 16
-"""Bytes that SciPy's distance transform takes for each pixel of a grid, and for each of its coordinates."""
+PIXELS_AT_ONCE = BLOCK_BYTES // 24
+"""Surface pixels that are looked up in one pass, which bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +49,6 @@ class HausdorffMetric:
         percentile: of the distances from either surface to the other, 0 to 100; 100 is the Hausdorff distance, 95
             what is reported for segmentations as HD95, with linear interpolation as in MONAI.
         power: q of the dataset distance.
-        block_bytes: what the surface pixels that are looked up at once may take.
 
     Raises:
         ValueError: the percentile is not between 0 and 100.
@@ -62,7 +56,6 @@ class HausdorffMetric:
 
     percentile: float = 100.0
     power: float = 1.0
-    block_bytes: int = BLOCK_BYTES
 
     def __post_init__(self) -> None:
         if not 0 <= self.percentile <= 100:
@@ -70,21 +63,8 @@ class HausdorffMetric:
 
     @property
     def name(self) -> str:
-        """What tables call it: "hausdorff", or with the percentile, as "hausdorff95"."""
+        """The name of the method in tables: "hausdorff", or with the percentile, as "hausdorff95"."""
         return "hausdorff" if self.percentile == 100 else f"hausdorff{self.percentile:g}"
-
-    @property
-    def pairwise(self) -> Literal[True]:
-        """d_Y of two samples depends on nothing else."""
-        return True
-
-    def in_blocks_of(self, block_bytes: int) -> HausdorffMetric:
-        """The same metric with blocks that take no more than `block_bytes`, or than one surface does."""
-        return replace(self, block_bytes=block_bytes)
-
-    def least_bytes(self, grid: Sequence[int]) -> int:
-        """One distance transform, and one surface that is all of the `grid`."""
-        return (PER_VOXEL + PER_AXIS * len(grid) + PER_PIXEL) * math.prod(grid)
 
     def summarize(self, samples: SegmentationSamples, /) -> Surfaces:
         """The surface pixels of every mask."""
@@ -92,10 +72,13 @@ class HausdorffMetric:
         ends = np.cumsum([0, *(len(surface) for surface in pixels)])
         return Surfaces(np.concatenate(pixels), ends, samples.grid)
 
+    def resample(self, samples: SegmentationSamples, summary: Surfaces, weights: Tensor, /) -> None:
+        """d_Y of two samples depends on these two alone."""
+
     def compare(self, source: Surfaces, target: Surfaces, image_cost: Tensor, /) -> Tensor:
         """(n, m) in pixels."""
-        there = _directed(source, target, self.percentile, self.block_bytes)
-        back = there if source is target else _directed(target, source, self.percentile, self.block_bytes)
+        there = _directed(source, target, self.percentile)
+        back = there if source is target else _directed(target, source, self.percentile)
         return torch.from_numpy(np.maximum(there, back.T)).to(image_cost.device)
 
 
@@ -103,16 +86,14 @@ def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask & ~ndimage.binary_erosion(mask))
 
 
-def _directed(
-    source: Surfaces, target: Surfaces, percentile: float, block_bytes: int = BLOCK_BYTES
-) -> NDArray[np.float64]:
+def _directed(source: Surfaces, target: Surfaces, percentile: float) -> NDArray[np.float64]:
     """(n, m) percentiles of the distances from the pixels of source surfaces to the nearest one of target surfaces.
 
     One distance transform per target serves all sources: the pixels of as many as a block takes are looked up in it at
     once, so that besides the result only one grid and one block of pixels are in memory.
     """
     found = np.empty((len(source), len(target)))
-    blocks = list(_blocks(source.ends, max(1, block_bytes // PER_PIXEL)))
+    blocks = list(_blocks(source.ends, PIXELS_AT_ONCE))
     for k in range(len(target)):
         elsewhere = np.ones(int(np.prod(target.grid)), dtype=bool)
         elsewhere[target.pixels[target.ends[k] : target.ends[k + 1]]] = False

@@ -56,7 +56,7 @@ class GmmMetric:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """The name of the method in tables."""
         return "gmm3d" if self.intensity else "gmm2d"
 
     def summarize(self, samples: SegmentationSamples, /) -> GaussianMixture:
@@ -79,7 +79,7 @@ class GmmMetric:
         except DataError as error:
             raise DataError(f"dataset '{samples.name}': {error}") from error
 
-    def resummarize(
+    def resample(
         self, samples: SegmentationSamples, summary: GaussianMixture, weights: Tensor, /
     ) -> list[GaussianMixture]:
         """The mixtures that the whole dataset's mixture moves to when its samples are weighed anew."""

@@ -47,7 +47,7 @@ class OtddMetric:
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """The name of the method in tables."""
         return "otdd"
 
     def summarize(self, samples: SegmentationSamples, /) -> ClassedSamples:
@@ -72,7 +72,7 @@ class OtddMetric:
         number = {found: k for k, found in enumerate(dict.fromkeys(given))}
         return ClassedSamples(classes=torch.tensor([number[found] for found in given]), mass=samples.mass)
 
-    def resummarize(
+    def resample(
         self, samples: SegmentationSamples, summary: ClassedSamples, weights: Tensor, /
     ) -> list[ClassedSamples]:
         """The same classes, of the samples that are there."""

@@ -1,11 +1,13 @@
-"""Local pairs of a dataset: small image patches with the label patches under them."""
+"""Optimal transport between local pairs of image and label."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +15,12 @@ from scipy.ndimage import binary_erosion
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.image_cost import image_cost as euclidean_distances
+from medsegdist.distance.metrics.sliced import slice_directions, sliced_wasserstein
+from medsegdist.distance.transport import solve_transport
+
+SLICES = 128
+"""Directions of the sliced solver."""
 
 CONSTANT = 1e-6
 """A patch whose standard deviation is below this share of its largest value is constant; float32 rounds at 6e-8."""
@@ -38,10 +46,123 @@ class LocalPatches:
 
     def masses(self, weights: Tensor) -> Tensor:
         """(p,) float64 masses of the patches under (n,) weights of the samples; all 0 if none of theirs is left."""
-        there = self.distinct >= 0
-        own = torch.bincount(self.distinct[there], weights.detach().cpu()[there], minlength=int(self.owner.max()) + 1)
+        used = self.distinct >= 0
+        own = torch.bincount(self.distinct[used], weights.detach().cpu()[used], minlength=int(self.owner.max()) + 1)
         masses = own[self.owner] * self.shares
         return masses / masses.sum().clamp(min=torch.finfo(torch.float64).tiny)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightedPatches:
+    """Local pairs with their masses.
+
+    Args:
+        drawn: p patches.
+        masses: (p,) float64, sum to 1; 0 for patches of samples that are left out.
+    """
+
+    drawn: LocalPatches
+    masses: Tensor
+
+    def nonzero(self) -> tuple[Tensor, Tensor]:
+        """Patches and masses of those that have a mass."""
+        held = self.masses > 0
+        return self.drawn.patches[held], self.masses[held]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchesMetric:
+    """d_Y = W2 between the local pairs of two datasets: z-scored image patches and the label patches under them.
+
+    It asks what a segmentation network must learn locally, and ignores where things lie. Ours, beyond the paper.
+    The ground distance is (mean (z - z')^2 + label_weight^2 mean (y - y')^2)^(1/2) over the pixels of a patch.
+    As with every metric image_weight * d_X is added to it; `DatasetDistance(PatchesMetric(), image_weight=0)` compares
+    patches alone.
+
+    A patch is z-scored by itself; one without contrast is 0 everywhere. Over the border of the image, image and label
+    are reflected. Two sets of patches from one distribution lie well apart, for patches have many dimensions: look
+    at differences between sources, and at the noise floor.
+
+    Args:
+        width: odd edge of the patches in pixels. In volumes a patch has width**3 voxels: 1331 for 11, 13 MB of
+            patches per 600, and the same transport.
+        count: patches a dataset at most, as many from every sample; at least one of every kind is taken from a sample,
+            and if that is too many, samples are chosen in turn over the patients. Exact transport of 1,200 takes
+            some tenths of a second a pair, and a third of that for every replicate of the bootstrap.
+        mix: shares of centers on the boundary of the segment, elsewhere in it, and outside.
+        label_weight: 2 makes labels -1 and 1, which is the scale of z-scores.
+        solver: "exact" transport; or "sliced", which takes any number of patches and measures far smaller numbers.
+        power: q of the dataset distance.
+        seed: of the choice of centers and of the slices, >= 0.
+
+    Raises:
+        ValueError: an option is unknown or out of range.
+    """
+
+    width: int = 11
+    count: int = 1200
+    mix: tuple[float, float, float] = (0.5, 0.25, 0.25)
+    label_weight: float = 2.0
+    solver: Literal["exact", "sliced"] = "exact"
+    power: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.width % 2 == 0:
+            raise ValueError(f"expected an odd width of patches, found {self.width}.")
+        if len(self.mix) != 3 or not all(0 <= share < math.inf for share in self.mix) or sum(self.mix) == 0:
+            raise ValueError(
+                f"expected a mix of three shares >= 0 (boundary, foreground, background), found {self.mix}."
+            )
+        if self.count < 3:
+            raise ValueError(f"expected a count of at least 3 patches, found {self.count}.")
+        if not 0 <= self.label_weight < math.inf:
+            raise ValueError(f"expected a finite label_weight >= 0, found {self.label_weight}.")
+        if self.solver not in ("exact", "sliced"):
+            raise ValueError(f"expected the solver 'exact' or 'sliced', found '{self.solver}'.")
+
+    @property
+    def name(self) -> str:
+        """The name of the method in tables."""
+        return "patches"
+
+    def summarize(self, samples: SegmentationSamples, /) -> WeightedPatches:
+        """Patches of the dataset, with their masses."""
+        drawn = draw_patches(
+            samples,
+            width=self.width,
+            count=self.count,
+            mix=self.mix,
+            label_weight=self.label_weight,
+            seed=self.seed,
+        )
+        return WeightedPatches(drawn, drawn.masses(samples.weights))
+
+    def resample(
+        self, samples: SegmentationSamples, summary: WeightedPatches, weights: Tensor, /
+    ) -> list[WeightedPatches]:
+        """The same patches under other weights of the samples; new ones only where none of theirs is left."""
+        found = []
+        for row in weights:
+            masses = summary.drawn.masses(row)
+            if bool(masses.any()):
+                found.append(WeightedPatches(summary.drawn, masses))
+            else:
+                left = (row > 0).nonzero()[:, 0]
+                others = replace(samples.take(left.tolist()), weights=row[left].to(samples.weights.device))
+                found.append(self.summarize(others))
+        return found
+
+    def compare(self, source: WeightedPatches, target: WeightedPatches, image_cost: Tensor, /) -> Tensor:
+        """(1, 1) W2, not squared, in standard deviations of a patch."""
+        (patches, masses), (other_patches, other_masses) = source.nonzero(), target.nonzero()
+        if self.solver == "sliced":
+            directions = slice_directions(patches.shape[1], SLICES, self.seed)
+            value = sliced_wasserstein(patches, masses, other_patches, other_masses, directions)
+        else:
+            cost = euclidean_distances(patches, other_patches).square_()
+            value = solve_transport(cost, masses, other_masses).value ** 0.5
+        return torch.full((1, 1), value, dtype=torch.float64, device=image_cost.device)
 
 
 def draw_patches(
@@ -51,7 +172,7 @@ def draw_patches(
 
     Which pixels of a sample become centers hangs on the seed and on the bytes of its image and mask, on nothing else:
     neither its place in the dataset nor its weight, and an equal sample of the same patient is the same sample, of
-    twice the weight. Where there are more samples than patches, samples are chosen likewise, in turn over patients.
+    twice the weight. Where there are more samples than patches, samples are chosen in turn over patients.
     Nothing is drawn by weight; a patch carries the mass of its sample times the share of its kind.
 
     Args:

@@ -1,0 +1,127 @@
+"""Distances between neutralized segments: Euclidean (the paper's) and by their cosine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from torch import Tensor
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.image_cost import segment_cost
+from medsegdist.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class EuclideanMetric:
+    """d_Y(k, l) = ||S_k - S'_l||_2 between neutralized segments (the paper's Eq. 7 to 9), in intensity units.
+
+    Args:
+        delta: value outside every intensity, subtracted from segments before all else is set to 0: -1 for
+            intensities in [0, 255], -2048 for HU.
+        power: q of the dataset distance.
+    """
+
+    delta: float = -1.0
+    power: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The name of the method in tables."""
+        return "euclidean"
+
+    def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
+        """Neutralized segments S (Eq. 8), one row per sample: (n, pixels) float64, zero outside the segment.
+
+        Raises:
+            DataError: an intensity is not above delta.
+        """
+        return neutralized_segments(samples, self.delta)
+
+    def resample(self, samples: SegmentationSamples, summary: sparse.csr_array, weights: Tensor, /) -> None:
+        """d_Y of two samples depends on these two alone."""
+
+    def compare(self, source: sparse.csr_array, target: sparse.csr_array, image_cost: Tensor, /) -> Tensor:
+        """(n, m) distances in the unit of the intensities times sqrt(pixels)."""
+        return segment_cost(source, target).to(image_cost.device)
+
+
+@dataclass(frozen=True, slots=True)
+class CosineMetric:
+    """d_Y(k, l) = 1 - cos(S_k, S'_l) between neutralized segments (Eq. 8), the similarity of the paper's [22].
+
+    From 0 for segments that are multiples of each other to 1 for disjoint ones; neutralized intensities are positive,
+    so no cosine is negative. It is no metric: it grows with the square of small angles, and breaks the triangle
+    inequality. The angle itself obeys it, and is a metric between segments up to a factor of all their intensities.
+    Numbers up to 1 are lost next to d_X unless `DatasetDistance(mask_weight=...)` lifts them or `image_weight=0` leaves
+    the images out.
+
+    Args:
+        delta: value outside every intensity (Eq. 7): -1 for intensities in [0, 255], -2048 for HU.
+        angular: True takes the angle between S_k and S'_l, divided by the right angle, and the name "angular".
+        power: q of the dataset distance.
+    """
+
+    delta: float = -1.0
+    angular: bool = False
+    power: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The name of the method in tables: "cosine" or "angular"."""
+        return "angular" if self.angular else "cosine"
+
+    def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
+        """Neutralized segments of length 1, one row per sample: (n, pixels) float64.
+
+        Raises:
+            DataError: an intensity is not above delta.
+        """
+        segments = neutralized_segments(samples, self.delta)
+        length = np.sqrt(segments.multiply(segments).sum(axis=1))
+        return sparse.csr_array(segments.multiply(1 / length[:, None]))
+
+    def resample(self, samples: SegmentationSamples, summary: sparse.csr_array, weights: Tensor, /) -> None:
+        """d_Y of two samples depends on these two alone."""
+
+    def compare(self, source: sparse.csr_array, target: sparse.csr_array, image_cost: Tensor, /) -> Tensor:
+        """(n, m) without a unit, 0 to 1."""
+        # Of unit vectors u, v: 1 - cos = ||u - v||^2 / 2 and angle = 2 asin(||u - v|| / 2). Neither form cancels where
+        # segments are alike, as 1 - <u, v> does.
+        chord = segment_cost(source, target).clamp(max=math.sqrt(2)).to(image_cost.device)
+        if self.angular:
+            return ((chord / 2).asin() * (4 / math.pi)).clamp(max=1)
+        return (chord.square() / 2).clamp(max=1)
+
+
+def neutralized_segments(samples: SegmentationSamples, delta: float) -> sparse.csr_array:
+    """Intensities minus delta inside each mask and 0 outside (the paper's Eq. 7, 8).
+
+    Args:
+        samples: n samples.
+        delta: value below every intensity, in intensity units.
+
+    Returns:
+        (n, pixels) float64, one row per sample.
+
+    Raises:
+        DataError: an intensity is not above delta.
+    """
+    values, pixels = [], []
+    for image, mask, case_id in zip(samples.images, samples.masks, samples.case_ids, strict=True):
+        inside = mask.reshape(-1).nonzero()[:, 0]
+        segment = image.reshape(-1)[inside].cpu().numpy().astype(np.float64) - delta
+        if (segment <= 0).any():
+            raise DataError(
+                f"expected intensities above delta = {delta:g}, found {segment.min() + delta:g}",
+                "choose a delta below the whole range (Eq. 7)",
+                dataset=samples.name,
+                case=case_id,
+            )
+        values.append(segment)
+        pixels.append(inside.cpu().numpy())
+    ends = np.cumsum([0, *(len(segment) for segment in values)])
+    shape = (len(samples), int(np.prod(samples.grid)))
+    return sparse.csr_array((np.concatenate(values), np.concatenate(pixels), ends), shape=shape)

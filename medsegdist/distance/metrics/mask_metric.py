@@ -1,0 +1,93 @@
+"""What a mask metric is: a name, a power and two functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor
+
+from medsegdist.data.samples import SegmentationSamples
+
+S = TypeVar("S")
+
+
+class MaskMetric(Protocol[S]):
+    """d_Y of the paper's Eq. 3: how far apart the masks of two datasets are.
+
+    Any object with these four members is one; nothing needs to be registered or inherited. Options belong to the
+    object's own fields. `tests/laws.py` checks the laws that every metric has to obey.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the method in tables."""
+        ...
+
+    @property
+    def power(self) -> float:
+        """The power q that d_Y is raised to within the dataset distance; the paper uses 1 or 2."""
+        ...
+
+    def summarize(self, samples: SegmentationSamples, /) -> S:
+        """What is computed once per dataset.
+
+        Args:
+            samples: n samples of one dataset.
+
+        Returns:
+            What `compare` needs of them, of any type.
+        """
+        ...
+
+    def compare(self, source: S, target: S, image_cost: Tensor, /) -> Tensor:
+        """d_Y of every source and target sample, or one number for all of them.
+
+        Args:
+            source: summary of n samples.
+            target: summary of m samples.
+            image_cost: (n, m) float64, d_X of the same samples, for metrics that are built on it (the paper's Eq. 4).
+
+        Returns:
+            (n, m) or (1, 1) float64, >= 0, not raised to `power`.
+        """
+        ...
+
+
+@runtime_checkable
+class ResamplingMetric(Protocol[S]):
+    """A mask metric with a short way to the summaries of bootstrap replicates.
+
+    Without it, every replicate is summarized like a dataset of its own.
+    """
+
+    def resample(self, samples: SegmentationSamples, summary: S, weights: Tensor, /) -> Sequence[S] | None:
+        """Summaries of the same samples under other weights.
+
+        Args:
+            samples: n samples.
+            summary: `summarize(samples)`.
+            weights: (r, n) float64 on the CPU; a sample of weight 0 is left out.
+
+        Returns:
+            r summaries, each of the samples that are left. None if d_Y of two samples depends on these two alone:
+            d_Y of replicates is then a choice of rows and columns, and nothing is compared again.
+        """
+        ...
+
+
+def with_options(metric: Any, options: Mapping[str, Any]) -> MaskMetric[Any]:
+    """The metric with those of the options that it has.
+
+    Args:
+        metric: a metric; one that is no dataclass has no options.
+        options: values by the name of a field.
+
+    Raises:
+        ValueError: the metric refuses a value.
+    """
+    names = {field.name for field in fields(metric) if field.init} if is_dataclass(metric) else set()
+    chosen = {name: value for name, value in options.items() if name in names}
+    changed: MaskMetric[Any] = replace(metric, **chosen) if chosen else metric
+    return changed
