@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from medsegdist.executors import dask_cluster
     from medsegdist.processes import LocalProcesses
     from medsegdist.transfer.agreement import Agreement, measure_agreement
-    from medsegdist.transfer.prediction import predict_gain
+    from medsegdist.transfer.regression import predict_gain
 
     __version__: str
 
@@ -164,7 +164,7 @@ _NAMES_OF_MODULE = {
         "PreprocessingMismatchError",
     ),
     "medsegdist.transfer.agreement": ("Agreement", "measure_agreement"),
-    "medsegdist.transfer.prediction": ("predict_gain",),
+    "medsegdist.transfer.regression": ("predict_gain",),
     "medsegdist.executors": ("dask_cluster",),
     "medsegdist.processes": ("LocalProcesses",),
 }

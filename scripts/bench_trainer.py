@@ -18,7 +18,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.transfer_options import Augmentation, DeepLabOptions, UNetOptions
 from medsegdist.transfer.losses import make_loss
 from medsegdist.transfer.networks import build_network
-from medsegdist.transfer.recipe import Recipe
+from medsegdist.transfer.plan import Recipe
 from medsegdist.transfer.splits import Split
 from medsegdist.transfer.training import train
 

@@ -32,13 +32,15 @@ from medsegdist.distance.segment_features import segment_features
 from medsegdist.files import atomic_write
 from medsegdist.transfer.batches import NetworkInputs
 from medsegdist.transfer.checkpoint import load_network
-from medsegdist.transfer.comparators.bhattacharyya import gaussian_bhattacharyya
-from medsegdist.transfer.comparators.cc_fv import LayerFeatures, cc_fv
-from medsegdist.transfer.comparators.deep_sets import embed_datasets
-from medsegdist.transfer.comparators.logme import log_maximum_evidence
-from medsegdist.transfer.comparators.nce import negative_conditional_entropy
-from medsegdist.transfer.comparators.task2vec import task_distance, task_embedding
-from medsegdist.transfer.recipe import IntensityScale
+from medsegdist.transfer.plan import IntensityScale
+from medsegdist.transfer.scores.embeddings import embed_datasets, task_distance, task_embedding
+from medsegdist.transfer.scores.transferability import (
+    LayerFeatures,
+    cc_fv,
+    gaussian_bhattacharyya,
+    log_maximum_evidence,
+    negative_conditional_entropy,
+)
 from medsegdist.transfer.splits import split_target
 
 PIXELS = 2000

@@ -69,7 +69,7 @@ PUBLIC_NAMES = {
     "measure_agreement": "medsegdist.transfer.agreement",
     "mixture_wasserstein": "medsegdist.distance.mixture_transport",
     "multiclass_distance": "medsegdist.distance.multiclass",
-    "predict_gain": "medsegdist.transfer.prediction",
+    "predict_gain": "medsegdist.transfer.regression",
     "rank_sources": "medsegdist.distance.ranking",
     "solve_transport": "medsegdist.distance.transport",
 }

@@ -17,7 +17,7 @@ from medsegdist.cli.options import AsJson
 from medsegdist.files import check_writable
 
 if TYPE_CHECKING:
-    from medsegdist.transfer.paper_statistics import PaperComparison
+    from medsegdist.transfer.paper import PaperComparison
 
 COPIED = {"published_distances.csv": "distances.csv", "published_gains.csv": "gains.csv"}
 """The paper's own numbers, under the names that `medsegdist agreement` is used to."""
@@ -44,7 +44,7 @@ def paper(
         table_13,
         warning_lines,
     )
-    from medsegdist.transfer.paper_statistics import recompute_paper, verdict
+    from medsegdist.transfer.paper import recompute_paper, verdict
 
     comparisons = recompute_paper()
     said = verdict(comparisons)

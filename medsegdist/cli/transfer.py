@@ -102,7 +102,7 @@ def transfer(
 def _prepared(
     described: Study, file: Path, targets: Sequence[str], out: Path, cache: Path | None, progress: Progress
 ) -> TransferStudy:
-    from medsegdist.transfer.recipe import IntensityScale
+    from medsegdist.transfer.plan import IntensityScale
     from medsegdist.transfer.study import prepare_study
 
     wanted = dict.fromkeys([*targets, *(source for target in targets for source in described.sources_of(target))])
@@ -147,7 +147,7 @@ def _devices(workers: int | None, device: str) -> tuple[str, ...]:
     import torch
 
     from medsegdist.processes import available_cores
-    from medsegdist.transfer.devices import worker_devices
+    from medsegdist.transfer.evaluate import worker_devices
 
     return worker_devices(device, workers, cuda_devices=torch.cuda.device_count(), cores=available_cores())
 

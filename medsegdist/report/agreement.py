@@ -13,7 +13,7 @@ from medsegdist.data.problems import printable
 
 if TYPE_CHECKING:
     from medsegdist.transfer.agreement import Agreement
-    from medsegdist.transfer.paper_statistics import PaperComparison
+    from medsegdist.transfer.paper import PaperComparison
 
 NOTHING = "-"
 """Stands where a number is undefined."""

@@ -27,11 +27,26 @@ from medsegdist.transfer.gains import (
     read_distances,
     read_gains,
 )
-from medsegdist.transfer.influence import Influence, WithoutSource, leave_one_source_out, measure_influence
-from medsegdist.transfer.permutation import PermutationTest, permutation_test
-from medsegdist.transfer.prediction import GainPrediction, predict_gain
-from medsegdist.transfer.rank_agreement import RankCorrelation, TargetAgreement, agree_by_target, correlate_ranks
-from medsegdist.transfer.regression import FixedEffectsFit, LinearFit, fit_fixed_effects, fit_line
+from medsegdist.transfer.ranks import (
+    PermutationTest,
+    RankCorrelation,
+    TargetAgreement,
+    agree_by_target,
+    correlate_ranks,
+    permutation_test,
+)
+from medsegdist.transfer.regression import (
+    FixedEffectsFit,
+    GainPrediction,
+    Influence,
+    LinearFit,
+    WithoutSource,
+    fit_fixed_effects,
+    fit_line,
+    leave_one_source_out,
+    measure_influence,
+    predict_gain,
+)
 from medsegdist.words import counted, listed
 
 FEW_PAIRS = 10

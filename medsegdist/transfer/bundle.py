@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel
 
 from medsegdist.transfer.checkpoint import load_network
-from medsegdist.transfer.recipe import Recipe
+from medsegdist.transfer.plan import Recipe
 
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 

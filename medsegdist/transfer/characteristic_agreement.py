@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from medsegdist.distance.characteristics import CHARACTERISTICS, DatasetCharacteristics
 from medsegdist.errors import DataError
 from medsegdist.transfer.gains import FEWEST_PAIRS, DistanceRecord, Gain, TransferPair, match_pairs
-from medsegdist.transfer.permutation import permutation_test
+from medsegdist.transfer.ranks import permutation_test
 
 
 @dataclass(frozen=True, slots=True)

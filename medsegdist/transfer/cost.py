@@ -8,11 +8,10 @@ from time import perf_counter
 import torch
 
 from medsegdist.threads import one_thread
-from medsegdist.transfer.devices import check_device
+from medsegdist.transfer.evaluate import check_device
 from medsegdist.transfer.losses import make_loss
 from medsegdist.transfer.networks import build_network
-from medsegdist.transfer.plan import Run
-from medsegdist.transfer.recipe import Recipe
+from medsegdist.transfer.plan import Recipe, Run
 
 _STEPS = 3
 # A validation runs forward only: a third of a training step.

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from medsegdist.errors import DataError
@@ -250,6 +252,13 @@ def all_pairs(distances: Iterable[DistanceRecord], gains: Iterable[Gain]) -> lis
     """
     runs = _by_pair(gains)
     return [_matched(method, some, runs) for method, some in _by_method(distances).items()]
+
+
+def distances_and_gains(pairs: Sequence[TransferPair]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n,) distances and (n,) gains."""
+    return np.array([one.distance for one in pairs], dtype=np.float64), np.array(
+        [one.gain for one in pairs], dtype=np.float64
+    )
 
 
 def _by_method(distances: Iterable[DistanceRecord]) -> dict[str, list[DistanceRecord]]:

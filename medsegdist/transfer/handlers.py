@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from medsegdist.errors import ConvergenceError, MissingDependencyError
 from medsegdist.transfer.checkpoint import save_state
-from medsegdist.transfer.dice import KEY_METRIC
+from medsegdist.transfer.evaluate import KEY_METRIC
 
 _LOGGER = "medsegdist.transfer"
 

@@ -16,7 +16,7 @@ from medsegdist.data.store import load_samples
 from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.threads import one_thread
 from medsegdist.transfer.checkpoint import load_weights, save_weights
-from medsegdist.transfer.evaluation import evaluate
+from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.gains import NOT_CONVERGED
 from medsegdist.transfer.plan import Run
 from medsegdist.transfer.proven import ProvenResult, hardened, second_checkpoint, train_proven

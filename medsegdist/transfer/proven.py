@@ -9,7 +9,7 @@ from typing import Any
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import ConvergenceError
-from medsegdist.transfer.recipe import Recipe
+from medsegdist.transfer.plan import Recipe
 from medsegdist.transfer.splits import Split
 from medsegdist.transfer.training import TrainingResult, train
 

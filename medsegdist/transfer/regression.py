@@ -1,7 +1,8 @@
-"""The paper's linear model: gain = intercept + slope * distance, by ordinary least squares (Sec. 5.4)."""
+"""Gain = intercept + slope * distance by ordinary least squares: the fit, what it rests on, and what it predicts."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.outliers_influence import OLSInfluence
 
-from medsegdist.transfer.gains import TransferPair
+from medsegdist.transfer.gains import FEWEST_PAIRS, TransferPair, distances_and_gains
+from medsegdist.transfer.ranks import correlate_ranks
 
 LEVEL = 0.95
 """Of every interval."""
@@ -154,12 +157,149 @@ def least_squares(pairs: Sequence[TransferPair]) -> tuple[Any, float]:
     return OLS(gain, np.column_stack([np.ones(len(distance)), distance / unit])).fit(), unit
 
 
-def distances_and_gains(pairs: Sequence[TransferPair]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(n,) distances and (n,) gains."""
-    return np.array([one.distance for one in pairs], dtype=np.float64), np.array(
-        [one.gain for one in pairs], dtype=np.float64
-    )
-
-
 def _varies_within(distance: NDArray[np.float64], target: NDArray[np.str_]) -> bool:
     return any(np.ptp(distance[target == name]) > 0 for name in set(target.tolist()))
+
+
+COEFFICIENTS = 2
+"""Of the line."""
+
+HIGH_COOK = 1.0
+"""A Cook's distance above this moves the coefficients out of the middle of their confidence region (Cook 1977)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """How much one pair pulls at the line.
+
+    Args:
+        source: of the pair.
+        target: of the pair.
+        leverage: diagonal of the hat matrix, 0 to 1: how far out its distance lies. Their mean is 2 / n.
+        cooks_distance: how far the line moves without it; None where the line hangs on it alone (leverage 1), or
+            nothing is left to explain.
+        high: leverage above three times the mean, or Cook's distance above 1.
+    """
+
+    source: str
+    target: str
+    leverage: float
+    cooks_distance: float | None
+    high: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutSource:
+    """The result without any pair of one source.
+
+    Args:
+        source: the one left out.
+        line: of the others; None where they make none.
+        spearman: of the others; None likewise.
+    """
+
+    source: str
+    line: LinearFit | None
+    spearman: float | None
+
+
+def measure_influence(pairs: Sequence[TransferPair]) -> tuple[Influence, ...]:
+    """Leverage and Cook's distance of every pair, in their order.
+
+    Raises:
+        ValueError: the pairs do not make a line.
+    """
+    result, _ = least_squares(pairs)
+    leverage = OLSInfluence(result).hat_matrix_diag
+    # Residuals of a perfect line are rounding, and Cook's distance would divide by their size.
+    perfect = result.ssr <= 1e-20 * max(float(result.centered_tss), 1e-300)
+    found = []
+    for k, one in enumerate(pairs):
+        h = float(leverage[k])
+        cook = None
+        if not perfect and h < 1 - 1e-9:
+            cook = float(result.resid[k] ** 2 / (COEFFICIENTS * result.mse_resid) * h / (1 - h) ** 2)
+        high = h > 3 * COEFFICIENTS / len(pairs) or (cook is not None and cook > HIGH_COOK)
+        found.append(Influence(one.source, one.target, h, cook, high))
+    return tuple(found)
+
+
+def leave_one_source_out(pairs: Sequence[TransferPair]) -> tuple[WithoutSource, ...]:
+    """The result without each source in turn, in the order of the pairs; nothing where there is one source."""
+    sources = list(dict.fromkeys(one.source for one in pairs))
+    if len(sources) == 1:
+        return ()
+    found = []
+    for source in sources:
+        left = [one for one in pairs if one.source != source]
+        makes_line = len(left) >= FEWEST_PAIRS and np.ptp([one.distance for one in left]) > 0
+        ranks = correlate_ranks(left)
+        found.append(
+            WithoutSource(source, fit_line(left) if makes_line else None, None if ranks is None else ranks.spearman)
+        )
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class GainPrediction:
+    """The gain to expect of a source at some distance from its target.
+
+    Args:
+        distance: by the method of the pairs.
+        gain: expected, percent.
+        low: lower end of the 95% prediction interval: of the gain of one more source, not of the mean of many.
+        high: its upper end.
+        mean_low: lower end of the 95% interval of the line itself.
+        mean_high: its upper end.
+        extrapolated: the distance lies beyond those that the line was fitted to, where nothing vouches for it.
+        seen_low: the least of those distances.
+        seen_high: the greatest.
+        source: name of the source; "" where only a distance was given.
+        target: name of the target; likewise.
+    """
+
+    distance: float
+    gain: float
+    low: float
+    high: float
+    mean_low: float
+    mean_high: float
+    extrapolated: bool
+    seen_low: float
+    seen_high: float
+    source: str = ""
+    target: str = ""
+
+
+def predict_gain(
+    pairs: Sequence[TransferPair], distance: float, *, source: str = "", target: str = ""
+) -> GainPrediction:
+    """Expected gain at a distance, from the line through past pairs.
+
+    Args:
+        pairs: past distances, by one method, and gains.
+        distance: by the same method.
+        source: name of the new source, if it has one.
+        target: name of its target.
+
+    Raises:
+        ValueError: the distance is not finite, or the pairs do not make a line.
+    """
+    if not math.isfinite(distance):
+        raise ValueError(f"expected a finite distance, found {distance}.")
+    result, unit = least_squares(pairs)
+    frame = result.get_prediction([[1.0, distance / unit]]).summary_frame(alpha=1 - LEVEL).iloc[0]
+    seen = [one.distance for one in pairs]
+    return GainPrediction(
+        distance=distance,
+        gain=float(frame["mean"]),
+        low=float(frame["obs_ci_lower"]),
+        high=float(frame["obs_ci_upper"]),
+        mean_low=float(frame["mean_ci_lower"]),
+        mean_high=float(frame["mean_ci_upper"]),
+        extrapolated=not min(seen) <= distance <= max(seen),
+        seen_low=min(seen),
+        seen_high=max(seen),
+        source=source,
+        target=target,
+    )

@@ -17,12 +17,10 @@ from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.errors import MedSegDistError, PreprocessingMismatchError
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, UNDEFINED, Gain, write_gains
 from medsegdist.transfer.journal import Journal
-from medsegdist.transfer.overlap import seen_test_samples
 from medsegdist.transfer.performing import Assignment, forget_state, perform
-from medsegdist.transfer.plan import Run, plan_runs
-from medsegdist.transfer.recipe import IntensityScale
+from medsegdist.transfer.plan import IntensityScale, Run, plan_runs
 from medsegdist.transfer.shared_data import share
-from medsegdist.transfer.splits import split_source, split_target
+from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
 from medsegdist.transfer.workers import InThisProcess
 
 StudyProgress = Callable[[int, int, str], None]

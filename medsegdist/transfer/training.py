@@ -18,9 +18,14 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
 from medsegdist.transfer.checkpoint import load_state
-from medsegdist.transfer.devices import check_device
-from medsegdist.transfer.dice import KEY_METRIC
-from medsegdist.transfer.evaluation import Bfloat16Inferer, make_evaluator, quiet_logger, uses_amp
+from medsegdist.transfer.evaluate import (
+    KEY_METRIC,
+    Bfloat16Inferer,
+    check_device,
+    make_evaluator,
+    quiet_logger,
+    uses_amp,
+)
 from medsegdist.transfer.handlers import (
     BestWeights,
     FiniteLoss,
@@ -32,7 +37,7 @@ from medsegdist.transfer.handlers import (
 )
 from medsegdist.transfer.losses import make_loss
 from medsegdist.transfer.networks import build_network
-from medsegdist.transfer.recipe import Recipe
+from medsegdist.transfer.plan import Recipe
 from medsegdist.transfer.splits import Split
 
 Progress = Callable[[int, int], None]

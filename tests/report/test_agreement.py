@@ -13,7 +13,7 @@ from medsegdist.report.agreement import (
 )
 from medsegdist.transfer.agreement import measure_agreement
 from medsegdist.transfer.gains import DistanceRecord, Gain
-from medsegdist.transfer.paper_statistics import recompute_paper
+from medsegdist.transfer.paper import recompute_paper
 from tests.report.test_tables import shown
 
 

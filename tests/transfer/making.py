@@ -10,7 +10,7 @@ import torch
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.transfer_options import DeepLabOptions, UNetOptions
-from medsegdist.transfer.recipe import Recipe
+from medsegdist.transfer.plan import Recipe
 from medsegdist.transfer.splits import Split
 
 TINY = UNetOptions(channels=(8, 16), residual_units=1)

@@ -8,9 +8,8 @@ import torch
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.transfer_options import Augmentation
-from medsegdist.transfer.augmentation import affine_matrices, augmented
-from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
-from medsegdist.transfer.recipe import IntensityScale
+from medsegdist.transfer.batches import NetworkInputs, TrainingBatches, affine_matrices, augmented
+from medsegdist.transfer.plan import IntensityScale
 from tests.transfer.making import disks, quick
 
 CPU = torch.device("cpu")

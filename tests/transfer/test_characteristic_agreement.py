@@ -10,7 +10,7 @@ from medsegdist.distance.characteristics import CHARACTERISTICS, Characteristic,
 from medsegdist.errors import DataError
 from medsegdist.transfer.characteristic_agreement import characteristic_distances, correlate_characteristics
 from medsegdist.transfer.gains import Gain
-from medsegdist.transfer.permutation import permutation_test
+from medsegdist.transfer.ranks import permutation_test
 from tests.transfer.making_pairs import pairs_of
 
 SIZES = {"t": 10.0, "a": 11.0, "b": 7.0, "c": 16.0, "d": 2.0, "e": 30.0}

@@ -5,8 +5,7 @@ import torch
 from monai.metrics import DiceMetric
 
 from medsegdist.data.transfer_options import UNetOptions
-from medsegdist.transfer.dice import Evaluation, dice_of_counts, overlap_counts
-from medsegdist.transfer.evaluation import evaluate
+from medsegdist.transfer.evaluate import Evaluation, dice_of_counts, evaluate, overlap_counts
 from medsegdist.transfer.networks import build_network
 from tests.transfer.making import disks, quick
 

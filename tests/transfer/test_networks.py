@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from medsegdist.data.transfer_options import DeepLabOptions, UNetOptions
-from medsegdist.transfer.networks import DeepLabV3Plus, build_network
-from medsegdist.transfer.networks.deeplabv3plus import AtrousPyramid, ResNetEncoder
+from medsegdist.transfer.networks import AtrousPyramid, DeepLabV3Plus, ResNetEncoder, build_network
 from tests.transfer.making import SMALL_DEEPLAB, TINY
 
 # As torchvision publishes them: https://docs.pytorch.org/vision/stable/models.html.

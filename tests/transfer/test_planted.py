@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from medsegdist.cli import app
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.transfer_options import TransferOptions
-from medsegdist.transfer.recipe import IntensityScale
+from medsegdist.transfer.plan import IntensityScale
 from medsegdist.transfer.study import prepare_study, run_study
 from tests.transfer.making import SMALL_DEEPLAB
 

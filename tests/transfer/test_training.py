@@ -12,7 +12,7 @@ from torch import nn
 from medsegdist.data.transfer_options import Augmentation
 from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, MissingDependencyError
 from medsegdist.transfer.checkpoint import load_network, load_weights, save_weights
-from medsegdist.transfer.evaluation import evaluate
+from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.splits import Split
 from medsegdist.transfer.training import train

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from medsegdist.errors import ConvergenceError
-from medsegdist.transfer.devices import worker_devices
+from medsegdist.transfer.evaluate import worker_devices
 from medsegdist.transfer.study import run_study
 from medsegdist.transfer.workers import DeviceProcesses
 from tests.transfer.studies import lines, study

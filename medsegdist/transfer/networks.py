@@ -1,15 +1,32 @@
-"""DeepLabV3+ for slices and volumes, from MONAI's blocks; MONAI has none."""
+"""The networks that are trained, all of one kind: (b, 1, *grid) intensities to (b, 1, *grid) logits."""
 
 from __future__ import annotations
+
+from math import gcd
+from typing import Any
 
 import torch
 from monai.networks.blocks import Convolution
 from monai.networks.layers import Pool
+from monai.networks.nets import UNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medsegdist.data.transfer_options import DeepLabOptions
-from medsegdist.transfer.networks.normalization import normalization
+from medsegdist.data.transfer_options import DeepLabOptions, UNetOptions
+
+
+def normalization(kind: str, channels: int) -> tuple[str, dict[str, Any]]:
+    """What MONAI's blocks take as `norm`.
+
+    Args:
+        kind: "batch", "group" or "instance".
+        channels: that the layers have, or a number that divides all of theirs.
+    """
+    if kind == "group":
+        # At least two channels a group: at a single grid point, one channel alone would be normalized to zero.
+        return "group", {"num_groups": gcd(max(1, channels // 2), 32)}
+    return kind, ({"affine": True} if kind == "instance" else {})
+
 
 _LOW_LEVEL_CHANNELS = 48
 _MODES = {2: "bilinear", 3: "trilinear"}
@@ -203,3 +220,65 @@ def _initialize(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+class PaddedUNet(nn.Module):
+    """MONAI's U-Net, with grids padded to what it can halve and the result cropped again.
+
+    MONAI's own takes only grids that are a multiple of 2 ** (levels - 1).
+
+    Args:
+        options: levels and channels.
+        dimensions: 2 or 3.
+    """
+
+    def __init__(self, options: UNetOptions, dimensions: int) -> None:
+        super().__init__()
+        levels = len(options.channels)
+        self.factor = 2 ** (levels - 1)
+        self.unet = UNet(
+            spatial_dims=dimensions,
+            in_channels=1,
+            out_channels=1,
+            channels=options.channels,
+            strides=(2,) * (levels - 1),
+            num_res_units=options.residual_units,
+            # The uppermost layer has one channel.
+            norm=normalization(options.norm, 1),
+            dropout=options.dropout,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b, 1, *grid) logits of (b, 1, *grid) images.
+
+        Args:
+            images: (b, 1, *grid) float intensities.
+        """
+        grid = images.shape[2:]
+        # The last axis first, as torch pads; "replicate" adds no edge that the network could see.
+        padding = [part for size in reversed(grid) for part in (0, -size % self.factor)]
+        padded = functional.pad(images, padding, mode="replicate") if any(padding) else images
+        logits: Tensor = self.unet(padded)
+        for axis, size in enumerate(grid, start=2):
+            logits = logits.narrow(axis, 0, size)
+        return logits
+
+
+__all__ = ["DeepLabV3Plus", "PaddedUNet", "build_network"]
+
+
+def build_network(options: DeepLabOptions | UNetOptions, dimensions: int) -> nn.Module:
+    """A network with new weights, drawn from torch's global generator.
+
+    Args:
+        options: which one.
+        dimensions: 2 for slices, 3 for volumes.
+
+    Raises:
+        ValueError: another number of dimensions.
+    """
+    if dimensions not in (2, 3):
+        raise ValueError(f"expected 2 or 3 dimensions, found {dimensions}.")
+    if isinstance(options, UNetOptions):
+        return PaddedUNet(options, dimensions)
+    return DeepLabV3Plus(options, dimensions)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from medsegdist.transfer.layer_similarity import (
+from medsegdist.transfer.scores.layer_similarity import (
     LayerSimilarity,
     layer_similarity,
     linear_cka,

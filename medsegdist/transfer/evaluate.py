@@ -1,0 +1,257 @@
+"""How well a network segments samples: Dice of volumes and of slices."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ignite.metrics import Metric
+from monai.engines import SupervisedEvaluator
+from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
+from monai.utils import CommonKeys
+from torch import Tensor, nn
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.errors import MedSegDistError
+from medsegdist.transfer.batches import NetworkInputs
+from medsegdist.transfer.plan import Recipe
+
+KEY_METRIC = "dice"
+"""What engines call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How well a network segments a dataset.
+
+    Args:
+        dice: mean over cases of the Dice of a case's samples together; the primary number.
+        dice_per_sample: mean over samples, which are slices in 2D.
+        case_dice: of each case, in the order of their first samples.
+        samples: how many there were.
+    """
+
+    dice: float
+    dice_per_sample: float
+    case_dice: tuple[float, ...]
+    samples: int
+
+    @classmethod
+    def of_counts(cls, counts: Tensor, case_ids: Sequence[str]) -> Evaluation:
+        """The Dice of samples whose points were counted.
+
+        Args:
+            counts: (n, 2) int64 points that are in prediction and reference, and the sum of both.
+            case_ids: (n,) the case of each sample.
+        """
+        place = {case: k for k, case in enumerate(dict.fromkeys(case_ids))}
+        owners = torch.tensor([place[case] for case in case_ids])
+        of_cases = dice_of_counts(torch.zeros(len(place), 2, dtype=torch.int64).index_add_(0, owners, counts))
+        of_samples = dice_of_counts(counts)
+        return cls(
+            dice=float(of_cases.mean()),
+            dice_per_sample=float(of_samples.mean()),
+            case_dice=tuple(of_cases.tolist()),
+            samples=len(counts),
+        )
+
+
+def overlap_counts(logits: Tensor, masks: Tensor) -> Tensor:
+    """(b, 2) int64: points in both, and points of prediction plus points of reference.
+
+    Args:
+        logits: (b, 1, *grid); above 0 is foreground.
+        masks: (b, 1, *grid) of 0 and 1.
+    """
+    predicted, reference = (logits > 0).flatten(1), (masks > 0.5).flatten(1)
+    return torch.stack([(predicted & reference).sum(1), predicted.sum(1) + reference.sum(1)], 1)
+
+
+def dice_of_counts(counts: Tensor) -> Tensor:
+    """(n,) float64 Dice of (n, 2) counts; 1 where both sides are empty."""
+    both, total = counts.double().unbind(1)
+    return torch.where(total > 0, 2 * both / total.clamp(min=1), 1.0)
+
+
+class CaseDice(Metric):
+    """Dice per case as an ignite metric; samples come in the order of `case_ids`.
+
+    Args:
+        case_ids: (n,) the case of each sample.
+    """
+
+    def __init__(self, case_ids: Sequence[str]) -> None:
+        self.case_ids = tuple(case_ids)
+        self.counts: list[Tensor] = []
+        super().__init__(output_transform=lambda output: (output[CommonKeys.PRED], output[CommonKeys.LABEL]))
+
+    def reset(self) -> None:
+        """Forget all counts."""
+        self.counts = []
+
+    def update(self, output: Any) -> None:
+        """Count a batch of logits and masks."""
+        self.counts.append(overlap_counts(*output))
+
+    def evaluation(self) -> Evaluation:
+        """The Dice of all samples."""
+        return Evaluation.of_counts(torch.cat(self.counts).cpu(), self.case_ids)
+
+    def compute(self) -> float:
+        """The mean Dice of a case."""
+        return self.evaluation().dice
+
+
+def evaluate(
+    network: nn.Module,
+    samples: SegmentationSamples,
+    indices: Sequence[int],
+    recipe: Recipe,
+    *,
+    device: torch.device | str = "cpu",
+) -> Evaluation:
+    """The Dice of a network.
+
+    Args:
+        network: (b, 1, *grid) intensities to logits; it is moved to `device`.
+        samples: a dataset.
+        indices: which of its samples to segment, at least one.
+        recipe: how it was trained: intensities, patches and batch size.
+        device: where to compute.
+
+    Raises:
+        MedSegDistError: a CUDA device is asked for and there is none.
+        ValueError: there are no samples.
+    """
+    target = check_device(device)
+    if not indices:
+        raise ValueError("expected at least one sample to evaluate on, found none.")
+    network.to(target)
+    evaluator, dice = make_evaluator(network, samples, indices, recipe, target)
+    evaluator.run()
+    return dice.evaluation()
+
+
+def make_evaluator(
+    network: nn.Module,
+    samples: SegmentationSamples,
+    indices: Sequence[int],
+    recipe: Recipe,
+    device: torch.device,
+) -> tuple[SupervisedEvaluator, CaseDice]:
+    """An evaluator that can run many times, and its metric.
+
+    Args:
+        network: on `device` already.
+        samples: as for :func:`evaluate`.
+        indices: as for :func:`evaluate`.
+        recipe: as for :func:`evaluate`.
+        device: where to compute.
+    """
+    dice = CaseDice([samples.case_ids[k] for k in indices])
+    batches = _InOrder(NetworkInputs(samples, indices, recipe.scale, device), recipe.batch_size)
+    evaluator = SupervisedEvaluator(
+        device=device,
+        val_data_loader=batches,
+        network=network,
+        inferer=_inferer(recipe),
+        key_val_metric={KEY_METRIC: dice},
+        amp=uses_amp(recipe, device),
+        amp_kwargs={"dtype": torch.bfloat16},
+        decollate=False,
+    )
+    evaluator.logger = quiet_logger()
+    return evaluator, dice
+
+
+def uses_amp(recipe: Recipe, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: on CUDA only.
+
+    Args:
+        recipe: of the run.
+        device: where it is computed.
+    """
+    return recipe.amp and device.type == "cuda"
+
+
+class Bfloat16Inferer(SimpleInferer):
+    """Runs a network in bfloat16 where that loses nothing that matters."""
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """(b, 1, *grid) logits of (b, 1, *grid) images on the network's device.
+
+        Args:
+            inputs: (b, 1, *grid) images.
+            network: what computes the logits.
+            *args: handed to the network.
+            **kwargs: likewise.
+        """
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+            return network(inputs, *args, **kwargs)
+
+
+def quiet_logger() -> logging.Logger:
+    """A logger of nobody: what an engine raises is told by whoever catches it."""
+    logger = logging.Logger("medsegdist.transfer")
+    logger.addHandler(logging.NullHandler())
+    return logger
+
+
+def _inferer(recipe: Recipe) -> Inferer:
+    if recipe.patch_size is None:
+        return SimpleInferer()
+    return SlidingWindowInferer(recipe.patch_size, recipe.batch_size, recipe.overlap, mode="gaussian")
+
+
+class _InOrder:
+    """All samples once, in their order, a batch at a time."""
+
+    def __init__(self, inputs: NetworkInputs, batch_size: int) -> None:
+        self.inputs, self.batch_size = inputs, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.inputs) // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for positions in torch.arange(len(self.inputs)).split(self.batch_size):
+            images, masks = self.inputs.batch(positions)
+            yield {"image": images, "label": masks}
+
+
+def check_device(device: torch.device | str) -> torch.device:
+    """The device, if this machine has it.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1" ...
+
+    Raises:
+        MedSegDistError: it is no device, or this machine does not have it.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise MedSegDistError(f"expected a device such as cpu or cuda:0, found '{device}'.") from error
+    if found.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (found.index or 0) >= count:
+            raise MedSegDistError(
+                f"expected the CUDA device '{found}', found {count} CUDA devices on this machine; use the device 'cpu'."
+            )
+    return found
+
+
+def worker_devices(device: str, workers: int | None, *, cuda_devices: int, cores: int) -> tuple[str, ...]:
+    """The device of each process that trains.
+
+    Args:
+        device: "cpu", "cuda:1" ... for that one alone; "cuda" for all CUDA devices in turn.
+        workers: how many processes; None is one for each core on the CPU, for each CUDA device with "cuda", else one.
+        cuda_devices: how many there are.
+        cores: of the CPU that may be used.
+    """
+    if device == "cuda" and cuda_devices > 1:
+        return tuple(f"cuda:{k % cuda_devices}" for k in range(workers or cuda_devices))
+    return (device,) * (workers or (cores if device == "cpu" else 1))

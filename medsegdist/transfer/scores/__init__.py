@@ -1,0 +1,1 @@
+"""Scores of pre-trained networks and of datasets, which others use in the place of a distance between datasets."""

@@ -1,0 +1,318 @@
+"""Transferability scores of a network's features: LogME, GBC, NCE and CC-FV; more is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import pdist
+from sklearn.decomposition import PCA
+from sklearn.linear_model import BayesianRidge
+from torch import Tensor
+
+from medsegdist.distance.choices import check_choice
+from medsegdist.distance.mixture_transport import squared_bures_wasserstein
+
+Array = ArrayLike | Tensor
+"""Of numpy or torch, on whatever device."""
+
+
+def as_features(features: Array, what: str = "features") -> NDArray[np.float64]:
+    """(n, d) float64 features.
+
+    Args:
+        features: a row for each pixel, region or image; a column for each channel.
+        what: their name, for the message.
+
+    Raises:
+        ValueError: there is no row or column, or a value is NaN or infinite.
+    """
+    array = _as_array(features).astype(np.float64)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"expected {what} of shape (n, channels), found {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"expected finite {what}, found NaN or infinite ones in {_bad_rows(array)} of {len(array)} rows."
+        )
+    return array
+
+
+def as_labels(labels: Array, count: int) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+    """The classes, and for each row the index of its class.
+
+    Args:
+        labels: (n,) class of each row of the features: foreground or not, or any number of classes.
+        count: n.
+
+    Raises:
+        ValueError: their number is not that of the features, or there is only one class.
+    """
+    shape = _as_array(labels).shape
+    if shape != (count,):
+        raise ValueError(f"expected a label for each of {count} rows of features, found labels of shape {shape}.")
+    classes, index = as_classes(labels)
+    if len(classes) < 2:
+        raise ValueError(f"expected labels of at least 2 classes, found only {classes.tolist()}.")
+    return classes, index
+
+
+def as_classes(labels: Array) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+    """The classes there are, and the index of each label's class.
+
+    Args:
+        labels: flattened, if they have more than one axis.
+    """
+    classes, index = np.unique(_as_array(labels).ravel(), return_inverse=True)
+    return classes, index.astype(np.int64)
+
+
+def _as_array(values: Array) -> NDArray[np.generic]:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _bad_rows(array: NDArray[np.float64]) -> int:
+    return int((~np.isfinite(array)).any(axis=1).sum())
+
+
+MOST_STEPS = 1000
+TINY_SCALE = 1e-10
+"""Keeps precisions finite where a linear model explains the labels without a rest."""
+
+
+def log_maximum_evidence(features: Array, labels: Array) -> float:
+    """Logarithm of the maximum evidence of a label, per row, mean over the classes; more is better.
+
+    For each class a Bayesian linear regression of "is of this class" (1 or 0) on the features, weights and noise
+    Gaussian, without an intercept; the evidence is maximized over both variances. You, Liu, Wang and Long, "LogME:
+    Practical Assessment of Pre-trained Models for Transfer Learning", ICML 2021. It is scikit-learn's BayesianRidge
+    that finds the maximum.
+
+    Args:
+        features: (n, d) of pixels, regions or images; of many millions of pixels a sample will do.
+        labels: (n,) their classes.
+
+    Returns:
+        Natural logarithm, per row. It has no scale of its own: compare networks on one set of rows.
+
+    Raises:
+        ValueError: features or labels are not what is expected.
+    """
+    rows = as_features(features)
+    classes, index = as_labels(labels, len(rows))
+    # One scale for all channels changes no evidence, but where the iterations of the model begin and end.
+    rows = rows / (float(np.sqrt(np.mean(rows**2))) or 1.0)
+    model = BayesianRidge(
+        fit_intercept=False,
+        compute_score=True,
+        max_iter=MOST_STEPS,
+        tol=1e-8,
+        alpha_1=0,
+        alpha_2=TINY_SCALE,
+        lambda_1=0,
+        lambda_2=TINY_SCALE,
+    )
+    evidences = [model.fit(rows, (index == k).astype(np.float64)).scores_[-1] for k in range(len(classes))]
+    return float(np.mean(evidences)) / len(rows)
+
+
+Covariance = Literal["full", "diagonal", "spherical"]
+
+FLOOR = 1e-9
+"""Added to the variances of every class, as a part of the mean variance of all rows: no class is infinitely sharp."""
+
+
+def gaussian_bhattacharyya(
+    features: Array, labels: Array, *, covariance: Covariance = "diagonal", components: int | None = 64
+) -> float:
+    """Minus the sum of the Bhattacharyya coefficients of every two classes: 0 where none overlap; more is better.
+
+    A Gaussian stands for each class; exp(-D_B) is 1 for two equal ones, and every pair counts in both orders, so that c
+    classes that are all alike have -c (c - 1). Pandy, Agostinelli, Uijlings, Ferrari and Mensink, "Transferability
+    Estimation using Bhattacharyya Class Separability", CVPR 2022.
+
+    Args:
+        features: (n, d) of pixels, regions or images.
+        labels: (n,) their classes, each of which needs two rows.
+        covariance: of the Gaussians.
+        components: principal components to reduce the features to, where there are more; None takes them as they are.
+
+    Raises:
+        ValueError: features, labels or covariance are not what is expected, or a class has one row.
+    """
+    check_choice("the covariance", covariance, get_args(Covariance))
+    rows = as_features(features)
+    classes, index = as_labels(labels, len(rows))
+    counts = np.bincount(index)
+    if counts.min() < 2:
+        raise ValueError(f"expected at least 2 rows of each class, found 1 of class {classes[counts.argmin()]}.")
+    if components is not None and rows.shape[1] > components:
+        rows = PCA(min(components, len(rows)), svd_solver="full").fit_transform(rows)
+    floor = FLOOR * float(rows.var(axis=0).mean()) or FLOOR
+    gaussians = [_gaussian(rows[index == k], covariance, floor) for k in range(len(classes))]
+    return -2 * sum(_coefficient(*one, *other) for one, other in combinations(gaussians, 2))
+
+
+def _gaussian(
+    rows: NDArray[np.float64], covariance: Covariance, floor: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (d,), and covariance (d, d) or variances (d,)."""
+    mean = rows.mean(axis=0)
+    if covariance == "full":
+        return mean, np.atleast_2d(np.cov(rows, rowvar=False)) + floor * np.eye(len(mean))
+    variances = rows.var(axis=0, ddof=1)
+    if covariance == "spherical":
+        variances = np.full_like(variances, variances.mean())
+    return mean, variances + floor
+
+
+def _coefficient(
+    mean: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    other_mean: NDArray[np.float64],
+    other_spread: NDArray[np.float64],
+) -> float:
+    """exp(-D_B) of two Gaussians."""
+    shift, middle = mean - other_mean, (spread + other_spread) / 2
+    if middle.ndim == 2:
+        squared = shift @ np.linalg.solve(middle, shift)
+        logs = [float(np.linalg.slogdet(one)[1]) for one in (middle, spread, other_spread)]
+    else:
+        squared = (shift**2 / middle).sum()
+        logs = [float(np.log(one).sum()) for one in (middle, spread, other_spread)]
+    return float(np.exp(-squared / 8 - (logs[0] - (logs[1] + logs[2]) / 2) / 2))
+
+
+def negative_conditional_entropy(source_labels: Array, target_labels: Array) -> float:
+    """Minus the entropy of the target's labels where the source's are known: 0 where they tell all; more is better.
+
+    Tran, Nguyen and Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019. Both labels
+    are of the same pixels: those of the source are what its network predicts on the target's images.
+
+    Args:
+        source_labels: (n,) classes that the source's network gives.
+        target_labels: (n,) true classes.
+
+    Returns:
+        In nats, <= 0 and at least minus the entropy of the target's labels.
+
+    Raises:
+        ValueError: their numbers differ, or there are none.
+    """
+    _, source = as_classes(source_labels)
+    _, target = as_classes(target_labels)
+    if len(source) != len(target) or not len(source):
+        raise ValueError(f"expected both labels of the same pixels, found {len(source)} and {len(target)} of them.")
+    joint = np.zeros((source.max() + 1, target.max() + 1))
+    np.add.at(joint, (source, target), 1 / len(source))
+    given = joint / joint.sum(axis=1, keepdims=True)
+    known = joint > 0
+    return float((joint[known] * np.log(given[known])).sum())
+
+
+COINCIDENT = 1e-12
+"""Features nearer to each other than this on the unit sphere have an infinite energy."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerFeatures:
+    """Features of one layer of a network on some cases.
+
+    Args:
+        foreground: for each case (n_k, channels): features of pixels of the foreground, at least two.
+        overall: (m, channels) features from everywhere, foreground and background, of all cases; at least two.
+    """
+
+    foreground: Sequence[Array]
+    overall: Array
+
+
+def class_consistency(foreground: Sequence[Array]) -> float:
+    """Mean 2-Wasserstein distance between the foreground features of every two cases; less is more consistent.
+
+    A Gaussian stands for the features of a case (with the covariance of its pixels), for which the distance is known.
+
+    Args:
+        foreground: for each of at least two cases (n_k, channels), n_k >= 2.
+
+    Returns:
+        Distance in the unit of the features.
+
+    Raises:
+        ValueError: there are fewer cases or pixels, or the channels differ.
+    """
+    cases = [as_features(one, f"foreground features of case {k}") for k, one in enumerate(foreground)]
+    if len(cases) < 2:
+        raise ValueError(f"expected foreground features of at least 2 cases, found {len(cases)}.")
+    for k, one in enumerate(cases):
+        if len(one) < 2 or one.shape[1] != cases[0].shape[1]:
+            raise ValueError(
+                f"expected at least 2 pixels with {cases[0].shape[1]} channels for case {k}, found features of shape "
+                f"{one.shape}."
+            )
+    means = torch.from_numpy(np.stack([one.mean(axis=0) for one in cases]))
+    spreads = torch.from_numpy(np.stack([np.atleast_2d(np.cov(one, rowvar=False)) for one in cases]))
+    # A row at a time: all pairs of wide layers at once would not fit into memory.
+    distances = [
+        squared_bures_wasserstein(means[k : k + 1], spreads[k : k + 1], means[k + 1 :], spreads[k + 1 :]).sqrt()
+        for k in range(len(cases) - 1)
+    ]
+    return float(torch.cat([one.flatten() for one in distances]).mean())
+
+
+def feature_variety(features: Array, *, s: float = 1.0) -> float:
+    """One over the hyperspherical energy of the features: large where their directions are spread over the sphere.
+
+    The energy is the mean over all pairs of features, scaled to length 1, of their distance to the power -s. (The
+    paper takes the sum, which differs by a factor while the number of features is the same.)
+
+    Args:
+        features: (m, channels), m >= 2; a few hundred sampled pixels are enough.
+        s: > 0.
+
+    Returns:
+        No unit; 0 where two features have the same direction, or one is 0.
+
+    Raises:
+        ValueError: there are fewer than two, or s is not above 0.
+    """
+    rows = as_features(features)
+    if len(rows) < 2 or not s > 0:
+        raise ValueError(f"expected at least 2 features and s > 0, found {len(rows)} and s = {s}.")
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not lengths.all():
+        return 0.0
+    distances = pdist(rows / lengths)
+    return 0.0 if distances.min() < COINCIDENT else float(1 / np.mean(distances**-s))
+
+
+def cc_fv(layers: Sequence[LayerFeatures], *, s: float = 1.0) -> float:
+    """Class consistency with feature variety: mean over layers of log(variety / consistency); more is better.
+
+    Yang, Wei, He, Yang, Ye and Gu, "Pick the Best Pre-trained Model: Towards Transferability Estimation for Medical
+    Image Segmentation", MICCAI 2023. Of several foreground classes take the mean over them.
+
+    Args:
+        layers: features of the layers of a network, which the paper takes from the decoder.
+        s: of :func:`feature_variety`.
+
+    Returns:
+        -inf where features of a layer coincide, inf where all cases have the same foreground features.
+
+    Raises:
+        ValueError: there is no layer, or its features are not what is expected.
+    """
+    if not layers:
+        raise ValueError("expected features of at least 1 layer, found none.")
+    logs = []
+    for layer in layers:
+        variety, consistency = feature_variety(layer.overall, s=s), class_consistency(layer.foreground)
+        if variety == 0:
+            return -math.inf
+        logs.append(math.log(variety) - (math.log(consistency) if consistency > 0 else -math.inf))
+    return math.fsum(logs) / len(logs) if math.inf not in logs else math.inf

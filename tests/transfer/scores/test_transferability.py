@@ -1,0 +1,286 @@
+"""LogME, GBC, NCE and CC-FV against formulas and references."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, optimize, stats
+from scipy.linalg import sqrtm
+
+from medsegdist.transfer.scores.transferability import (
+    LayerFeatures,
+    as_features,
+    as_labels,
+    cc_fv,
+    class_consistency,
+    feature_variety,
+    gaussian_bhattacharyya,
+    log_maximum_evidence,
+    negative_conditional_entropy,
+)
+
+
+def test_numpy_torch_and_lists_are_float64():
+    for given in ([[1, 2]], np.array([[1, 2]], dtype=np.float32), torch.ones(1, 2, requires_grad=True)):
+        assert as_features(given).dtype == np.float64
+
+
+@pytest.mark.parametrize("bad", [np.zeros(3), np.zeros((0, 2)), np.zeros((2, 0)), np.zeros((2, 2, 2))])
+def test_shapes(bad):
+    with pytest.raises(ValueError, match=r"expected features of shape \(n, channels\), found "):
+        as_features(bad)
+
+
+def test_numbers_that_are_none():
+    with pytest.raises(ValueError, match="expected finite things, found NaN or infinite ones in 2 of 3 rows"):
+        as_features([[1, np.nan], [2, 3], [np.inf, 1]], "things")
+
+
+def test_labels_become_indices():
+    classes, index = as_labels(torch.tensor([5, 2, 5]), 3)
+    assert classes.tolist() == [2, 5]
+    assert index.tolist() == [1, 0, 1]
+    assert as_labels(np.array([True, False]), 2)[1].tolist() == [1, 0]
+
+
+def test_labels_that_do_not_fit():
+    with pytest.raises(
+        ValueError, match=r"expected a label for each of 3 rows of features, found labels of shape \(2,\)"
+    ):
+        as_labels([0, 1], 3)
+    with pytest.raises(ValueError, match=r"expected labels of at least 2 classes, found only \[1\]"):
+        as_labels([1, 1], 2)
+
+
+def data(n=60, d=4, *, signal=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, d)) + 0.3
+    return features, (signal * features[:, 0] + rng.normal(size=n) > 0.2).astype(int)
+
+
+def best_evidence(features, target):
+    """max over both precisions of log N(target; 0, I / beta + F F^T / alpha)."""
+
+    def negative(logs):
+        covariance = np.eye(len(target)) / np.exp(logs[1]) + features @ features.T / np.exp(logs[0])
+        return -stats.multivariate_normal.logpdf(target, cov=covariance)
+
+    return -optimize.minimize(negative, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-9}).fun
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_it_is_the_maximum_of_the_evidence(seed):
+    features, labels = data(seed=seed)
+    expected = np.mean([best_evidence(features, (labels == k).astype(float)) for k in (0, 1)]) / len(labels)
+    assert log_maximum_evidence(features, labels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_features_that_explain_more_have_more():
+    features, _ = data()
+    scores = []
+    for noise in (0.1, 1.0, 10.0):
+        rng = np.random.default_rng(1)
+        labels = features[:, 0] + noise * rng.normal(size=len(features)) > 0.2
+        scores.append(log_maximum_evidence(features, labels))
+    assert scores[0] > scores[1] > scores[2]
+
+
+def test_scale_and_rotation_of_the_features_and_names_of_the_classes_change_nothing():
+    features, labels = data()
+    expected = log_maximum_evidence(features, labels)
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    assert log_maximum_evidence(1e3 * features @ rotation, labels) == pytest.approx(expected, abs=1e-6)
+    assert log_maximum_evidence(features, 7 - 3 * labels) == pytest.approx(expected, abs=1e-12)
+
+
+def test_more_channels_than_rows_and_labels_explained_without_a_rest():
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(10, 30))
+    labels = np.arange(10) % 2
+    assert np.isfinite(log_maximum_evidence(wide, labels))
+    exact = np.stack([labels, 1 - labels], axis=1)
+    assert log_maximum_evidence(exact, labels) > log_maximum_evidence(wide, labels)
+
+
+KINDS = ("full", "diagonal", "spherical")
+
+
+def with_moments(mean, deviation, n=50):
+    """n numbers of exactly this mean and sample deviation."""
+    values = stats.norm.ppf((np.arange(n) + 0.5) / n)
+    return mean + deviation * (values - values.mean()) / values.std(ddof=1)
+
+
+@pytest.mark.parametrize("covariance", KINDS)
+def test_in_one_dimension_it_is_the_integral_of_the_root_of_both_densities(covariance):
+    features = np.concatenate([with_moments(0.0, 1.0), with_moments(1.5, 2.0)])[:, None]
+    overlap = integrate.quad(lambda x: np.sqrt(stats.norm.pdf(x) * stats.norm.pdf(x, 1.5, 2)), -20, 20)[0]
+    found = gaussian_bhattacharyya(features, np.repeat([0, 1], 50), covariance=covariance)
+    assert found == pytest.approx(-2 * overlap, rel=1e-7)
+
+
+@pytest.mark.parametrize("covariance", KINDS)
+def test_classes_that_are_alike_have_the_least_and_those_far_apart_0(covariance):
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    for classes in (2, 3):
+        alike = np.concatenate([rows] * classes)
+        labels = np.repeat(np.arange(classes), 40)
+        assert gaussian_bhattacharyya(alike, labels, covariance=covariance) == pytest.approx(-classes * (classes - 1))
+        apart = alike + 1e3 * labels[:, None]
+        assert gaussian_bhattacharyya(apart, labels, covariance=covariance) == pytest.approx(0, abs=1e-12)
+
+
+def test_full_covariances_by_the_formula():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(30, 3)) @ rng.normal(size=(3, 3)), rng.normal(size=(40, 3)) + 0.5
+    s, t = np.cov(a.T), np.cov(b.T)
+    m, shift = (s + t) / 2, a.mean(0) - b.mean(0)
+    determinants = [np.linalg.det(one) for one in (m, s, t)]
+    distance = shift @ np.linalg.inv(m) @ shift / 8 + np.log(determinants[0] / np.sqrt(np.prod(determinants[1:]))) / 2
+    found = gaussian_bhattacharyya(np.concatenate([a, b]), np.repeat([0, 1], [30, 40]), covariance="full")
+    assert found == pytest.approx(-2 * np.exp(-distance), rel=1e-6)
+
+
+def test_only_full_covariances_see_what_differs_in_correlation_alone():
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(2, 500))
+    rising, falling = np.stack([x, x + 0.1 * noise], 1), np.stack([x, -x + 0.1 * noise], 1)
+    features, labels = np.concatenate([rising, falling]), np.repeat([0, 1], 500)
+    assert gaussian_bhattacharyya(features, labels, covariance="diagonal") < -1.9
+    assert gaussian_bhattacharyya(features, labels, covariance="full") > -0.5
+
+
+def test_components_keep_what_varies_most():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 50)
+    features = np.concatenate([20 * labels[:, None] + rng.normal(size=(100, 1)), 0.01 * rng.normal(size=(100, 99))], 1)
+    assert gaussian_bhattacharyya(features, labels, components=1) == pytest.approx(0, abs=1e-6)
+    assert gaussian_bhattacharyya(features, labels, covariance="full", components=5) > -1e-6
+
+
+def test_a_channel_that_never_changes_breaks_nothing():
+    features = np.stack([with_moments(0, 1, 20), np.full(20, 3.0)], 1)
+    found = gaussian_bhattacharyya(np.concatenate([features, features]), np.repeat([0, 1], 20), covariance="full")
+    assert found == pytest.approx(-2)
+    assert gaussian_bhattacharyya(np.ones((4, 2)), [0, 0, 1, 1]) == pytest.approx(-2)
+
+
+def test_what_gbc_refuses():
+    with pytest.raises(ValueError, match=r"expected at least 2 rows of each class, found 1 of class 7"):
+        gaussian_bhattacharyya(np.zeros((3, 2)), [0, 0, 7])
+    with pytest.raises(ValueError, match=r"expected the covariance to be one of full, .*found 'diag'"):
+        gaussian_bhattacharyya(np.zeros((4, 2)), [0, 0, 1, 1], covariance="diag")
+
+
+def test_labels_that_tell_all_and_labels_that_tell_nothing():
+    target = np.array([0, 1] * 8)
+    assert negative_conditional_entropy(target, target) == 0
+    assert negative_conditional_entropy(["b" if one else "a" for one in target], target) == 0
+    assert negative_conditional_entropy(np.zeros(16), target) == pytest.approx(-np.log(2))
+    assert negative_conditional_entropy(np.repeat([0, 1], 8), target) == pytest.approx(-np.log(2))
+
+
+def test_it_is_not_symmetric():
+    fine, coarse = np.arange(4), np.array([0, 0, 1, 1])
+    assert negative_conditional_entropy(fine, coarse) == 0
+    assert negative_conditional_entropy(coarse, fine) == pytest.approx(-np.log(2))
+
+
+def test_a_noisy_channel_has_its_entropy():
+    """Of 10 pixels that the source calls 1, 9 are 1: H(0.1); those that it calls 0 are 0."""
+    source = torch.tensor([[1] * 10, [0] * 10])
+    target = torch.tensor([[1] * 9 + [0], [0] * 10])
+    entropy = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    assert negative_conditional_entropy(source, target) == pytest.approx(-entropy / 2)
+
+
+def test_what_nce_refuses():
+    with pytest.raises(ValueError, match="expected both labels of the same pixels, found 3 and 2 of them"):
+        negative_conditional_entropy([0, 1, 1], [0, 1])
+    with pytest.raises(ValueError, match="found 0 and 0 of them"):
+        negative_conditional_entropy([], [])
+
+
+def features(n=20, d=3, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, d))
+
+
+def moved(rows, *shift):
+    return rows + np.array(shift)
+
+
+def test_cases_that_are_shifted_are_as_far_apart_as_the_shift():
+    one = features()
+    assert class_consistency([one, moved(one, 3, 0, 4)]) == pytest.approx(5)
+    # Three cases on a line: 1, 1 and 2.
+    assert class_consistency([one, moved(one, 1, 0, 0), moved(one, 2, 0, 0)]) == pytest.approx(4 / 3)
+
+
+def test_it_is_the_distance_of_gaussians_as_scipy_has_it():
+    one, other = features(), 2 * features(30, seed=1) + 1
+    s, t = np.cov(one.T), np.cov(other.T)
+    root = sqrtm(s)
+    squared = ((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(s + t - 2 * sqrtm(root @ t @ root).real)
+    assert class_consistency([one, other]) == pytest.approx(math.sqrt(squared), rel=1e-6)
+
+
+def test_in_one_channel_deviations_differ_plainly():
+    one = features(50, 1)
+    assert class_consistency([one, one.mean() + 3 * (one - one.mean())]) == pytest.approx(2 * one.std(ddof=1))
+
+
+def test_variety_of_directions_that_are_known():
+    opposite, right_angle = np.array([[1, 0], [-5, 0]]), np.array([[1, 0], [0, 7]])
+    assert feature_variety(opposite) == pytest.approx(2)
+    assert feature_variety(right_angle) == pytest.approx(math.sqrt(2))
+    assert feature_variety(right_angle, s=2) == pytest.approx(2)
+    triangle = np.array([[1, 0], [-0.5, math.sqrt(0.75)], [-0.5, -math.sqrt(0.75)]])
+    assert feature_variety(triangle) == pytest.approx(math.sqrt(3))
+
+
+def test_variety_is_of_directions_and_not_of_lengths():
+    rows = features(30)
+    scaled = rows * np.random.default_rng(1).uniform(0.1, 10, (30, 1))
+    assert feature_variety(scaled) == pytest.approx(feature_variety(rows))
+    assert feature_variety(rows + 100) < feature_variety(rows)
+
+
+def test_the_number_of_features_does_not_matter_much():
+    assert feature_variety(features(2000)) == pytest.approx(feature_variety(features(500, seed=1)), rel=0.1)
+
+
+def test_collapsed_features_have_no_variety():
+    assert feature_variety(np.ones((3, 2))) == 0
+    assert feature_variety(np.array([[0, 0], [1, 1.0]])) == 0
+
+
+def test_the_score_is_the_mean_of_logarithms_over_layers():
+    one = features()
+    far, near = (LayerFeatures([one, moved(one, shift, 0, 0)], [[1, 0], [-1, 0]]) for shift in (8, 2))
+    assert cc_fv([far]) == pytest.approx(math.log(2 / 8))
+    assert cc_fv([near]) == pytest.approx(0, abs=1e-12)
+    assert cc_fv([near, far]) == pytest.approx(math.log(2 / 8) / 2)
+
+
+def test_its_ends():
+    one = features()
+    assert cc_fv([LayerFeatures([one, one], features())]) == math.inf
+    assert cc_fv([LayerFeatures([one, one + 1], np.ones((3, 2)))]) == -math.inf
+
+
+def test_what_cc_fv_refuses():
+    with pytest.raises(ValueError, match="expected foreground features of at least 2 cases, found 1"):
+        class_consistency([features()])
+    with pytest.raises(
+        ValueError, match=r"expected at least 2 pixels with 3 channels for case 1, found .* shape \(1, 3\)"
+    ):
+        class_consistency([features(), features(1)])
+    with pytest.raises(ValueError, match="with 3 channels for case 1"):
+        class_consistency([features(), features(d=4)])
+    with pytest.raises(ValueError, match="expected at least 2 features and s > 0, found 20 and s = 0"):
+        feature_variety(features(), s=0)
+    with pytest.raises(ValueError, match="expected features of at least 1 layer, found none"):
+        cc_fv([])
