@@ -14,8 +14,8 @@ from time import perf_counter, process_time
 import torch
 from _bench import lesions, one_thread, show
 
+from medsegdist.data.options import Augmentation, DeepLabOptions, UNetOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import Augmentation, DeepLabOptions, UNetOptions
 from medsegdist.transfer.losses import make_loss
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.plan import Recipe

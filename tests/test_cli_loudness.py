@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from medsegdist.cli import app
 from medsegdist.cli.completion import METHODS, method_names
 from medsegdist.data.download import fetch_decathlon
-from medsegdist.data.yaml_errors import nearest
 from medsegdist.distance.metrics import all_metrics
 from medsegdist.errors import ManifestError
 from tests.data.making import write_pictures
@@ -120,11 +119,3 @@ def test_a_method_of_the_study_that_is_nearly_right_is_told(study):
 def test_a_task_that_is_nearly_right_is_told(tmp_path):
     with pytest.raises(ManifestError, match="found 'Task04_Hipocampus'; did you mean 'Task04_Hippocampus'"):
         fetch_decathlon("Task04_Hipocampus", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("found", "told"),
-    [("CT ", "CT"), ("ct", "CT"), ("zzz", ""), (7, ""), ("OTHER", "other")],
-)
-def test_what_is_near(found, told):
-    assert nearest(found, ["CT", "MR", "other"]) == (f"; did you mean '{told}'?" if told else "")

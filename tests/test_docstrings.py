@@ -45,7 +45,7 @@ NAMED_MODULES = (
     "medsegdist.data.manifest",
     "medsegdist.data.recognition.recognize",
     "medsegdist.data.study",
-    "medsegdist.data.transfer_options",
+    "medsegdist.data.options",
     "medsegdist.distance.feature_scale",
     "medsegdist.distance.metrics.mask_metric",
     "medsegdist.report.plots",

@@ -1,13 +1,14 @@
-"""Outputs are written whole or not at all; CSV files of anybody are checked cell by cell."""
+"""Outputs are written whole or not at all; CSV and YAML files of anybody are checked."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pytest
 
-from medsegdist.errors import DataError
-from medsegdist.files import MAX_TEXT_BYTES, atomic_path, atomic_write, read_csv, read_text
+from medsegdist.errors import DataError, ManifestError
+from medsegdist.files import MAX_TEXT_BYTES, MAX_YAML_BYTES, atomic_path, atomic_write, read_csv, read_text, read_yaml
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,56 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path):
         file.truncate(MAX_TEXT_BYTES + 1)  # sparse
     with pytest.raises(DataError, match=rf"expected at most {MAX_TEXT_BYTES} bytes of text, found"):
         read_text(large)
+
+
+def test_yaml_is_plain_values_and_may_use_aliases(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("a: &a {b: [1, 2.5, yes]}\nc: *a\nd: [*a, *a]\n")
+    value = {"b": [1, 2.5, True]}
+    assert read_yaml(path) == {"a": value, "c": value, "d": [value, value]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ": expected a mapping of keys to values, found an empty file"),
+        ("- a\n- b\n", r": expected a mapping of keys to values, found .\['a', 'b'\]"),
+        ("just words", ": expected a mapping of keys to values, found 'just words'"),
+        ("a: 1\na: 2", ", line 2, column 1: not valid YAML: the key 'a' is given twice"),
+        ("a: {b: 1, c: 2, b: 3}", ", line 1, column 17: not valid YAML: the key 'b' is given twice"),
+        ("a: &a {x: 1}\nb: {<<: *a}\n", ", line 2, column 5: .*merge keys \\(<<\\) are not read; write the keys out"),
+        ("a: &a [1]\nb: &b [*a]\n", r", line 2, column 8: .*the alias \*a is part of what another alias stands for"),
+        ("a: &a [*a]", r"the alias \*a is part of what another alias stands for; write it out"),
+        ("a: &a {b: *a}", r"the alias \*a is part of what another alias stands for; write it out"),
+        ("a: *b", ", line 1, column 4: not valid YAML: found undefined alias"),
+        ("a: 1\n\tb: 1", "not valid YAML: .*; indent by spaces, as YAML takes no tabs"),
+        ("a: [b", r", line \d+, column \d+: not valid YAML"),
+        ("a: !!python/object/apply:os.mkdir [made]", "not valid YAML: could not determine a constructor"),
+        ("a: 2001-99-99", r": not valid YAML: \w+: "),
+        ("a: !!int ''", r": not valid YAML: \w+: "),
+        ("a: !!bool maybe", r": not valid YAML: \w+: "),
+        ("a: !!timestamp now", r": not valid YAML: \w+: "),
+        pytest.param("a: " + "9" * 5000, r": not valid YAML: \w+: ", id="digits"),
+        pytest.param("a: " + "[" * 9999, r": not valid YAML: \w+: ", id="brackets"),
+        ("a:\n   b: 1\n  c: 2\n", ", line 3, column 3: not valid YAML: the indentation of this line differs"),
+        ("a:\n  - x: 1\n  y: 2\n", ", line 3, column 3: not valid YAML: the indentation of this line differs"),
+        ("a: b: c\n", "mapping values are not allowed here; indent the line as its neighbors, or put a text"),
+        (b"\xff\xfe\x00", "expected text in UTF-8, found something else"),
+    ],
+)
+def test_what_is_wrong_with_yaml_is_said_with_its_line_and_column(tmp_path, monkeypatch, text, said):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ManifestError, match=re.escape(str(path)) + (said if said[0] in ":," else f".*{said}")):
+        read_yaml(path)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_large_yaml_file_and_a_folder_are_refused(tmp_path):
+    with pytest.raises(ManifestError, match="expected a file, found a folder; name a regular file"):
+        read_yaml(tmp_path)
+    path = tmp_path / "a.yaml"
+    path.write_text("a: 1\n" + "#" * MAX_YAML_BYTES)
+    with pytest.raises(ManifestError, match=f"expected at most {MAX_YAML_BYTES} bytes of text"):
+        read_yaml(path)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from torch import Tensor
 
 from medsegdist.cards.projection import DIMENSION
-from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import LARGEST_GRID, Preprocessing
 from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.distance.mixture import GaussianMixture

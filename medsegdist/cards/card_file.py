@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from medsegdist.cards.card import Card
 from medsegdist.data.card_content import MAKING_ANEW, MOST_BYTES, card_content
-from medsegdist.data.distance_options import OF_FORMULA
-from medsegdist.data.yaml_errors import explain
+from medsegdist.data.options import OF_FORMULA
+from medsegdist.data.validation import explain
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medsegdist.cards.card import Card
-from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 
 

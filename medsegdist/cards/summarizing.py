@@ -17,7 +17,7 @@ from medsegdist.cards.card import (
     SegmentHistogram,
 )
 from medsegdist.cards.projection import gaussian_of, project
-from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.characteristics import characterize

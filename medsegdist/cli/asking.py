@@ -12,6 +12,7 @@ import typer
 
 from medsegdist.cli.console import show_error
 from medsegdist.errors import MedSegDistError
+from medsegdist.words import did_you_mean
 
 if TYPE_CHECKING:
     from medsegdist.data.recognition.examined import Examined
@@ -54,11 +55,10 @@ def check_modality(modality: str | None) -> None:
         MedSegDistError: there is none of that name.
     """
     from medsegdist.data.manifest import DatasetManifest
-    from medsegdist.data.yaml_errors import nearest
 
     known = get_args(DatasetManifest.model_fields["modality"].annotation)
     if modality is not None and known and modality not in known:
-        hint = nearest(modality, known) or "."
+        hint = did_you_mean(modality, known) or "."
         raise MedSegDistError(f"expected --modality to be one of {', '.join(known)}, found '{modality}'{hint}")
 
 

@@ -17,10 +17,9 @@ from medsegdist.cli.console import bar, progress_bars
 from medsegdist.cli.reading import read_samples
 from medsegdist.cli.report import leave_report, save_run
 from medsegdist.cli.resources import chosen_executor
-from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable
-from medsegdist.words import sentence
+from medsegdist.words import did_you_mean, sentence
 
 if TYPE_CHECKING:
     from medsegdist.data.case_tally import CaseTally
@@ -68,9 +67,8 @@ def _targets(study: Study, asked: Sequence[str] | None) -> Sequence[str]:
     targets = study.targets if asked is None else asked or names
     for name in targets:
         if name not in names:
-            raise ManifestError(
-                f"expected a target among the datasets {', '.join(names)}, found '{name}'{nearest(name, names) or '.'}"
-            )
+            hint = did_you_mean(name, names) or "."
+            raise ManifestError(f"expected a target among the datasets {', '.join(names)}, found '{name}'{hint}")
     return targets
 
 
@@ -172,7 +170,7 @@ def configured_distances(
     where = "" if methods else f"{file}: methods: "
     methods = methods or study.methods or default
     unknown = [
-        f"{where}expected a method among {', '.join(metrics)}, found '{name}'{nearest(name, metrics) or '.'}"
+        f"{where}expected a method among {', '.join(metrics)}, found '{name}'{did_you_mean(name, metrics) or '.'}"
         for name in methods
         if name not in metrics
     ]

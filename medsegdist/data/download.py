@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from medsegdist.data.store import check_vacant
-from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import DataError, ManifestError, MissingDependencyError
+from medsegdist.words import did_you_mean
 
 _LIDC_FOLDERS = "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
 
@@ -73,7 +73,9 @@ def fetch_decathlon(task: str, directory: Path) -> Path:
 
     if task not in DecathlonDataset.resource:
         tasks = list(DecathlonDataset.resource)
-        raise ManifestError(f"expected a task among {', '.join(tasks)}, found '{task}'{nearest(task, tasks) or '.'}")
+        raise ManifestError(
+            f"expected a task among {', '.join(tasks)}, found '{task}'{did_you_mean(task, tasks) or '.'}"
+        )
     check_vacant(directory / task)
     url = DecathlonDataset.resource[task]
     directory.mkdir(parents=True, exist_ok=True)

@@ -30,10 +30,10 @@ from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.preprocessing import Preprocessing, Window
-from medsegdist.data.study_or_dataset import refuse_study
-from medsegdist.data.yaml_errors import read_yaml, validated
-from medsegdist.data.yaml_words import found_value
+from medsegdist.data.validation import validate
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.files import read_yaml
+from medsegdist.words import listed
 
 __all__ = ["DatasetManifest", "Layout", "Preprocessing", "load_dataset"]
 
@@ -68,7 +68,7 @@ def _label_values(values: tuple[int, ...]) -> tuple[int, ...]:
     if 0 in values:
         raise ValueError("0 is the background; name the other label values")
     if any(abs(value) >= _LABELS_END for value in values):
-        raise ValueError(f"expected label values between -{_LABELS_END} and {_LABELS_END}, found {found_value(values)}")
+        raise ValueError(f"expected label values between -{_LABELS_END} and {_LABELS_END}, found {list(values)}")
     if len(set(values)) != len(values):
         raise ValueError(f"a label value is named twice in {list(values)}")
     return values
@@ -227,5 +227,13 @@ def load_dataset(path: str | Path) -> DatasetManifest:
     """
     file = Path(path).absolute()
     content = read_yaml(file)
-    refuse_study(content, file)
-    return validated(DatasetManifest, content, file)
+    if "layout" not in content and any(key in content for key in ("datasets", "preprocessing", "targets")):
+        entries = content.get("datasets")
+        files = [entry for entry in entries if isinstance(entry, str)] if isinstance(entries, list) else []
+        raise ManifestError(
+            f"{file}: expected the description of one dataset, found a study",
+            f"name one of its datasets: {listed(files)}"
+            if files
+            else "write one of its `datasets` to a file of its own, and name that",
+        )
+    return validate(DatasetManifest, content, file)

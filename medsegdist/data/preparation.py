@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.data.study import Study
-from medsegdist.data.study_or_dataset import refuse_dataset
-from medsegdist.data.yaml_errors import explain, nearest, read_yaml
+from medsegdist.data.study import Study, read_study
+from medsegdist.data.validation import validate
 from medsegdist.errors import ManifestError
+from medsegdist.words import did_you_mean
 
 
 class Preparation(BaseModel):
@@ -38,14 +38,10 @@ def load_preparation(path: str | Path) -> Preparation:
         ManifestError: the file cannot be read, or something in it is wrong; every problem is listed with its place.
     """
     file = Path(path).absolute()
-    content = read_yaml(file)
-    refuse_dataset(content, file)
+    content = read_study(file)
     allowed = sorted(Study.model_fields)
     unknown = [key for key in content if key not in allowed]
     if unknown:
-        lines = (f"{file}: {key}: unknown key{nearest(key, allowed) or '.'}" for key in unknown)
+        lines = (f"{file}: {key}: unknown key{did_you_mean(key, allowed) or '.'}" for key in unknown)
         raise ManifestError("\n".join([*lines, f"Allowed here: {', '.join(allowed)}."]))
-    try:
-        return Preparation.model_validate({key: content[key] for key in Preparation.model_fields if key in content})
-    except ValidationError as error:
-        raise ManifestError("\n".join(explain(error, Preparation, file))) from error
+    return validate(Preparation, {key: content[key] for key in Preparation.model_fields if key in content}, file)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medsegdist.data.card_content import MAKING, MAKING_ANEW, SIMULATED, card_content
-from medsegdist.data.distance_options import DistanceOptions
-from medsegdist.data.layouts._paths import expand_path
+from medsegdist.data.layouts._paths import DIRECTORY, expand_path
 from medsegdist.data.layouts.card import CardLayout
 from medsegdist.data.manifest import DatasetManifest, load_dataset
+from medsegdist.data.options import DistanceOptions, TransferOptions
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.data.study_or_dataset import refuse_dataset
-from medsegdist.data.transfer_options import TransferOptions
-from medsegdist.data.yaml_errors import as_mapping, nearest, read_yaml, validated
-from medsegdist.data.yaml_words import found_value
+from medsegdist.data.validation import explain, validate
 from medsegdist.errors import DataError, ManifestError
-from medsegdist.words import sentence
+from medsegdist.files import read_yaml
+from medsegdist.words import did_you_mean
 
 
 class Study(BaseModel):
@@ -64,7 +62,7 @@ class Study(BaseModel):
         for what, values in (("targets", self.targets), ("sources", self.sources or ())):
             for value in values:
                 if value not in names:
-                    hint = nearest(value, names)
+                    hint = did_you_mean(value, names)
                     raise ValueError(
                         f"{what}: '{value}' is no dataset of this study, which has {', '.join(names)}{hint}"
                     )
@@ -89,9 +87,8 @@ class Study(BaseModel):
             if dataset.name == name:
                 return dataset
         names = [dataset.name for dataset in self.datasets]
-        raise ManifestError(
-            sentence(f"study '{self.name}': no dataset '{name}' among {', '.join(names)}{nearest(name, names)}")
-        )
+        hint = did_you_mean(name, names) or "."
+        raise ManifestError(f"study '{self.name}': no dataset '{name}' among {', '.join(names)}{hint}")
 
     def sources_of(self, target: str) -> tuple[str, ...]:
         """Names of the datasets that `target` could be pre-trained on, in the study's order."""
@@ -119,45 +116,49 @@ def load_study(path: str | Path) -> Study:
         ManifestError: a file cannot be read, or something in it is wrong; every problem is listed with its place.
     """
     file = Path(path).absolute()
-    content = read_yaml(file)
-    refuse_dataset(content, file)
+    content = read_study(file)
     entries = content.get("datasets")
-    if not isinstance(entries, list):
-        return validated(Study, content, file)
-    datasets: list[Any] = []
-    problems: list[str] = []
-    for index, entry in enumerate(entries):
-        try:
-            datasets.append(_dataset_of(entry, file, _place_of(index, entry)))
-        except ManifestError as error:
-            problems.append(str(error))
+    datasets: list[Any] = list(entries) if isinstance(entries, list) else []
+    problems: dict[tuple[str | int, ...], str] = {}
+    for index, entry in enumerate(datasets):
+        if isinstance(entry, str):
+            try:
+                datasets[index] = _load_entry(expand_path(entry, file.parent))
+            except ManifestError as error:
+                problems["datasets", index] = str(error)
+            except ValueError as error:
+                problems["datasets", index] = f"{file}: datasets.{index}: {error}."
     try:
-        # Without the broken datasets, names could seem to be missing that are only misspelled further in.
-        study = validated(Study, {**content, "datasets": entries if problems else datasets}, file)
-    except ManifestError as error:
-        lines = str(error).splitlines()
-        problems += [line for line in lines if not problems or ": datasets" not in line]
-    if problems:
-        raise ManifestError("\n".join(problems))
-    return study
+        # A dataset that cannot be read stays a text here, which keeps names from seeming to be missing.
+        whole = {**content, "datasets": datasets} if datasets else content
+        study = Study.model_validate(whole, context={DIRECTORY: file.parent})
+    except ValidationError as error:
+        lines = explain(error, Study, file, content, skip=problems)
+        raise ManifestError("\n".join([*problems.values(), *lines])) from error
+    return study.model_copy(update={"datasets": tuple(map(_simulated_as_its_card_says, study.datasets))})
 
 
-def _place_of(index: int, entry: object) -> str:
-    """Where a dataset stands, with its name where it has one: nobody counts entries from 0."""
-    name = entry.get("name") if isinstance(entry, Mapping) else None
-    return f"datasets.{index} ({found_value(name)})" if isinstance(name, str) and name else f"datasets.{index}"
+def read_study(file: Path) -> dict[str, Any]:
+    """The keys of a study's file, unchecked but for not being those of a dataset.
+
+    Args:
+        file: a YAML file.
+
+    Raises:
+        ManifestError: it cannot be read, or describes a dataset.
+    """
+    content = read_yaml(file)
+    if "layout" in content:
+        raise ManifestError(
+            f"{file}: expected a study, found the description of a dataset",
+            "list this file under `datasets` of a study, with a `preprocessing` and `targets`, or let "
+            "`medsegdist init` write a study of your folders",
+        )
+    return content
 
 
-def _dataset_of(entry: object, file: Path, place: str) -> DatasetManifest:
-    if isinstance(entry, str):
-        try:
-            path = expand_path(entry, file.parent)
-            return _of_card(path) if path.suffix.lower() == ".json" else load_dataset(path)
-        except ValueError as error:
-            if isinstance(error, ManifestError):
-                raise
-            raise ManifestError(sentence(f"{file}: {place}: {error}")) from error
-    return _simulated_as_its_card_says(validated(DatasetManifest, dict(as_mapping(entry, file, place)), file, [place]))
+def _load_entry(path: Path) -> DatasetManifest:
+    return _of_card(path) if path.suffix.lower() == ".json" else load_dataset(path)
 
 
 def _simulated_as_its_card_says(manifest: DatasetManifest) -> DatasetManifest:
@@ -186,6 +187,6 @@ def _of_card(path: Path) -> DatasetManifest:
     if said.get("simulated") is True:
         content["simulated"] = SIMULATED
     try:
-        return validated(DatasetManifest, {**content, "layout": {"kind": "card", "file": str(path)}}, path)
+        return validate(DatasetManifest, {**content, "layout": {"kind": "card", "file": str(path)}}, path)
     except ManifestError as error:
         raise ManifestError(f"{str(error).rstrip('.')}; {MAKING_ANEW}.") from error

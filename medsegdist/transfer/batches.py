@@ -11,8 +11,8 @@ from monai.networks.layers import AffineTransform
 from monai.transforms import RandCropByPosNegLabel
 from torch import Tensor
 
+from medsegdist.data.options import Augmentation
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import Augmentation
 from medsegdist.transfer.plan import IntensityScale, Recipe
 
 # What the draws of one step are for; each has a generator of its own.

@@ -13,7 +13,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from medsegdist.data.transfer_options import NetworkOptions
+from medsegdist.data.options import NetworkOptions
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
 from medsegdist.transfer.networks import build_network

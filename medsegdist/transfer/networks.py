@@ -12,7 +12,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medsegdist.data.transfer_options import DeepLabOptions, UNetOptions
+from medsegdist.data.options import DeepLabOptions, UNetOptions
 
 
 def normalization(kind: str, channels: int) -> tuple[str, dict[str, Any]]:

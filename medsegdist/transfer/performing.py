@@ -11,9 +11,9 @@ from typing import Any
 import monai
 import torch
 
+from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.store import load_samples
-from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.threads import one_thread
 from medsegdist.transfer.checkpoint import load_weights, save_weights
 from medsegdist.transfer.evaluate import evaluate

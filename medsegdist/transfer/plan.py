@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from medsegdist.data.options import Augmentation, DeepLabOptions, TransferOptions, UNetOptions
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.data.transfer_options import Augmentation, DeepLabOptions, TransferOptions, UNetOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.errors import DataError
 from medsegdist.words import counted
 

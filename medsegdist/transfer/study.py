@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.errors import MedSegDistError, PreprocessingMismatchError
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, UNDEFINED, Gain, write_gains
 from medsegdist.transfer.journal import Journal

@@ -6,7 +6,7 @@ from functools import cache
 
 from medsegdist.cards.card import Card
 from medsegdist.cards.summarizing import summarize_samples
-from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.options import DistanceOptions
 from medsegdist.data.samples import SegmentationSamples
 from tests.synthetic import blobs
 

@@ -17,7 +17,7 @@ from medsegdist.cards.card_file import read_card, write_card
 from medsegdist.cards.making import Making, differences
 from medsegdist.cards.projection import gaussian_of, project
 from medsegdist.cards.ranking import CARD_METHODS, rank_cards
-from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.errors import DataError, PreprocessingMismatchError
 from tests.cards.making_cards import card, dataset, summarized

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medsegdist.cards.card_file import MOST_BYTES, read_card, write_card
 from medsegdist.cards.summarizing import coarse, summarize_samples
-from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.characteristics import characterize

@@ -5,8 +5,9 @@ import re
 import pytest
 import yaml
 
-from medsegdist.data import distance_options
-from medsegdist.data.distance_options import DistanceOptions
+from medsegdist.data.options import CLASS_RULES as CLASS_WORDS
+from medsegdist.data.options import COMPONENT_RULES as COMPONENT_WORDS
+from medsegdist.data.options import OF_FORMULA, DistanceOptions, Feature
 from medsegdist.data.study import load_study
 from medsegdist.distance.class_choice import CLASS_RULES
 from medsegdist.distance.component_choice import COMPONENT_RULES
@@ -29,10 +30,10 @@ def study(tmp_path, options):
 
 
 def test_both_wings_know_the_same_words():
-    assert set(distance_options.Feature.__args__) == {*FEATURE_GROUPS, *FEATURES}
+    assert set(Feature.__args__) == {*FEATURE_GROUPS, *FEATURES}
     assert DistanceOptions.model_fields["covariance"].annotation.__args__ == COVARIANCE_TYPES
-    assert distance_options.COMPONENT_RULES == COMPONENT_RULES
-    assert distance_options.CLASS_RULES == CLASS_RULES
+    assert COMPONENT_WORDS == COMPONENT_RULES
+    assert CLASS_WORDS == CLASS_RULES
 
 
 def test_defaults_are_those_of_the_distances():
@@ -43,9 +44,7 @@ def test_defaults_are_those_of_the_distances():
         options = {name: value for name, value in everything.items() if name != "p"}
         assert with_options(defaults, options) == defaults
     formula = DatasetDistance(GmmMetric())
-    assert {name: getattr(formula, name) for name in distance_options.OF_FORMULA} == {
-        name: everything[name] for name in distance_options.OF_FORMULA
-    }
+    assert {name: getattr(formula, name) for name in OF_FORMULA} == {name: everything[name] for name in OF_FORMULA}
 
 
 def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
@@ -97,15 +96,15 @@ def test_a_metric_that_is_no_dataclass_stays_as_it_is():
             "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found 'bci'",
         ),
         ({"components": 0}, "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found 0"),
-        ({"components": True}, "found true"),
+        ({"components": True}, "found True"),
         ({"classes": "gab"}, "one of elbow, bic, gap, found 'gab'; did you mean 'gap'?"),
         ({"covariance": "sperical"}, "distance.covariance: expected .*found 'sperical'; did you mean 'spherical'?"),
         ({"features": ["aera"]}, "distance.features.0: expected .*found 'aera'; did you mean 'area'?"),
         ({"features": []}, "distance.features: "),
-        ({"feature_weights": {"area": -1}}, "distance.feature_weights.area: .*of at least 0, found -1"),
+        ({"feature_weights": {"area": -1}}, "distance.feature_weights.area: .*greater than or equal to 0, found -1"),
         ({"feature_scale": "jiont"}, "distance.feature_scale: expected .*found 'jiont'; did you mean 'joint'?"),
-        ({"p": 0.5}, "distance.p: .*of at least 1, found 0.5"),
-        ({"mask_weight": -1}, "distance.mask_weight: .*of at least 0, found -1"),
+        ({"p": 0.5}, "distance.p: .*greater than or equal to 1, found 0.5"),
+        ({"mask_weight": -1}, "distance.mask_weight: .*greater than or equal to 0, found -1"),
         ({"image_weight": float("inf")}, "distance.image_weight: .*finite"),
     ],
 )

@@ -12,7 +12,6 @@ from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
 from medsegdist.data.study import load_study
-from medsegdist.data.yaml_errors import read_yaml
 from medsegdist.errors import ManifestError
 
 LUNG = """
@@ -153,9 +152,9 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
         (
             "foreground: [1]",
             "foreground: []",
-            r"foreground: expected a list of at least 1 entry, found an empty list\.$",
+            r"foreground: expected at least 1 entry, found 0\.$",
         ),
-        ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: expected a whole number, found 1\.5\.$"),
+        ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: expected a whole number, .*, found 1\.5\.$"),
         ("foreground: [1]", "classes: {a: 0}", r"classes\.a: 0 is the background"),
         ("foreground: [1]", "classes: {a: [1, 1]}", r"classes\.a: a label value is named twice in \[1, 1\]"),
         (
@@ -166,14 +165,14 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
         (
             "foreground: [1]",
             "classes: {a: []}",
-            r"classes\.a: expected a list of at least 1 entry, found an empty list\.$",
+            r"classes\.a: expected at least 1 entry, found 0\.$",
         ),
         ("foreground: [1]", "classes: {a: 1.5}", r"classes\.a: .*found 1\.5"),
-        ("foreground: [1]", "classes: {}", r"classes: expected a mapping of at least 1 key, found an empty mapping\.$"),
+        ("foreground: [1]", "classes: {}", r"classes: expected at least 1 entry, found 0\.$"),
         (
             "foreground: [1]",
             "classes: [1, 2]",
-            r"classes: expected a mapping of keys to values, found the list \[1, 2\]\.$",
+            r"classes: expected a mapping of keys to values, found \[1, 2\]\.$",
         ),
         ("foreground: [1]", "classes: {../a: 1}", r"classes\.\.\./a.*expected a name of letters, digits, spaces"),
         (
@@ -183,15 +182,12 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
         ),
         ("foreground: [1]", "window: [400, -1000]", r"window: the window is upside down.*\[400\.0, -1000\.0\]"),
         ("foreground: [1]", "window: [.nan, 3]", r"window\.0: .*finite"),
-        ("name: lung", "name: no", r"name: expected a text, found false, as YAML reads yes, no, on and off; put the w"),
+        ("name: lung", "name: no", r"name: expected a text, found false; put it in quotes"),
         (
             "name: lung",
             "name: ../lung",
             r"name: expected a name of letters, digits, spaces .*found '\.\./lung'; it becomes",
         ),
-        ("name: lung", "name: lung\nname: liver", r"lung\.yaml, line 3, column 1: .*'name' is given twice"),
-        ("name: lung", "name: lung\n\tx: 1", r"not valid YAML: .*; indent by spaces, as YAML takes no tabs\.$"),
-        ("name: lung", "name: [lung", r"lung\.yaml, line \d+, column \d+: not valid YAML"),
         ("name: lung", "name: !!python/object/apply:os.mkdir [made]", r"not valid YAML: could not determine a constr"),
     ],
 )
@@ -203,55 +199,9 @@ def test_wrong_dataset_names_file_place_and_what_was_found(tmp_path, monkeypatch
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words"])
-def test_a_file_without_keys_is_refused(tmp_path, text):
-    with pytest.raises(ManifestError, match="expected a mapping of keys to values, found"):
-        load_dataset(written(tmp_path, text))
-
-
-MERGED = """
-name: two
-preprocessing: {grid: [8, 8]}
-datasets:
-  - &lung
-    name: lung
-    modality: CT
-    layout: &files {kind: folder, root: lung, images: "i/*.png", masks: "m/*.png"}
-  - <<: *lung
-    name: liver
-    layout: {<<: *files, root: liver}
-targets: [lung]
-"""
-
-
-def test_merged_keys_are_defaults_that_may_be_overridden(tmp_path):
-    path = tmp_path / "study.yaml"
-    path.write_text(MERGED)
-    lung, liver = load_study(path).datasets
-    assert (liver.name, liver.modality, liver.layout.root) == ("liver", "CT", tmp_path / "liver")
-    assert (lung.name, lung.layout.root, liver.layout.images) == ("lung", tmp_path / "lung", lung.layout.images)
-    path.write_text(MERGED.replace("name: liver", "name: liver\n    name: spleen"))
-    with pytest.raises(ManifestError, match=r"study\.yaml, line 11, column 5: not valid YAML: the key 'name' is given"):
-        load_study(path)
-
-
-def test_a_mapping_that_was_merged_before_it_was_reached_is_not_said_to_repeat_keys(tmp_path):
-    """What is merged into a mapping near the top may lie deep below, and override what is merged into itself."""
-    path = tmp_path / "a.yaml"
-    text = "a: &a {x: 1}\nb: {c: {d: &d {<<: *a, x: 2}}}\ne: {<<: *d, x: 3}\n"
-    path.write_text(text)
-    assert read_yaml(path) == {"a": {"x": 1}, "b": {"c": {"d": {"x": 2}}}, "e": {"x": 3}}
-
-
 def test_aliases_save_writing(tmp_path):
     layout = "&root Task06_Lung}\ndescription: *root"
     assert load_dataset(lung_with(tmp_path, "Task06_Lung}", layout)).description == "Task06_Lung"
-
-
-@pytest.mark.parametrize("value", ["2001-99-99", "!!int ''", "!!bool maybe", "!!timestamp now", "9" * 5000, "[" * 9999])
-def test_values_that_yaml_cannot_mean_are_refused(tmp_path, value):
-    with pytest.raises(ManifestError, match=r"lung\.yaml: not valid YAML: \w+: "):
-        load_dataset(written(tmp_path, f"name: {value}"))
 
 
 def test_an_unknown_home_is_refused(tmp_path):
@@ -265,14 +215,6 @@ def test_a_pattern_beyond_all_measure_is_refused(tmp_path):
     pattern = f"root: x, patient_pattern: '(a{{{9**30}}})'"
     with pytest.raises(ManifestError, match=r"patient_pattern: not a regular expression: the repetition number is too"):
         load_dataset(lung_with(tmp_path, "root: Task06_Lung", pattern))
-
-
-def test_a_folder_or_binary_file_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match="expected a YAML file, found a folder; name a YAML file that lies in it"):
-        load_dataset(tmp_path)
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ManifestError, match="cannot be read"):
-        load_dataset(tmp_path / "binary.yaml")
 
 
 def test_a_dataset_with_its_own_window_is_not_in_hounsfield():
@@ -347,29 +289,3 @@ def test_what_a_layout_invents_is_simulated_whether_the_description_says_so_or_n
     manifest = DatasetManifest.model_validate(content)
     assert manifest.simulated == said
     assert DatasetManifest.model_validate(manifest.model_dump()) == manifest
-
-
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("a:\n   b: 1\n  c: 2\n", "line 3, column 3"),
-        ("a:\n  - x: 1\n   y: 2\n", "line 3, column 4"),
-        ("a:\n  - x\n - y\n", "line 3, column 2"),
-        ("  a: 1\nb: 2\n", "line 2, column 1"),
-        ("a:\n  - x: 1\n  y: 2\n", "line 3, column 3"),
-    ],
-)
-def test_a_line_that_is_not_lined_up_is_told_so(tmp_path, text, place):
-    told = (
-        rf"x\.yaml, {place}: not valid YAML: the indentation of this line differs from that of its neighbors; line it "
-    )
-    with pytest.raises(ManifestError, match=told):
-        read_yaml(written(tmp_path, text, "x.yaml"))
-
-
-@pytest.mark.parametrize("text", ["a: 1\n  b: 2\n", "a: b: c\n"])
-def test_a_key_where_none_can_be_is_told_so(tmp_path, text):
-    with pytest.raises(
-        ManifestError, match=r"a key where none can be; give it the indentation of its neighbors, or put"
-    ):
-        read_yaml(written(tmp_path, text, "x.yaml"))

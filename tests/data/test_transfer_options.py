@@ -6,8 +6,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from medsegdist.data.options import DeepLabOptions, TransferOptions, UNetOptions
 from medsegdist.data.study import load_study
-from medsegdist.data.transfer_options import DeepLabOptions, TransferOptions, UNetOptions
 from medsegdist.errors import ManifestError
 
 

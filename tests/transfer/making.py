@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from medsegdist.data.options import DeepLabOptions, UNetOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import DeepLabOptions, UNetOptions
 from medsegdist.transfer.plan import Recipe
 from medsegdist.transfer.splits import Split
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.transfer.plan import IntensityScale
 from medsegdist.transfer.study import TransferResult, TransferStudy, prepare_study, run_study
 from tests.transfer.making import TINY, disks

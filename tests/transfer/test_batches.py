@@ -5,9 +5,9 @@ import pytest
 import scipy.ndimage
 import torch
 
+from medsegdist.data.options import Augmentation
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import Augmentation
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches, affine_matrices, augmented
 from medsegdist.transfer.plan import IntensityScale
 from tests.transfer.making import disks, quick

@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.metrics import DiceMetric
 
-from medsegdist.data.transfer_options import UNetOptions
+from medsegdist.data.options import UNetOptions
 from medsegdist.transfer.evaluate import Evaluation, dice_of_counts, evaluate, overlap_counts
 from medsegdist.transfer.networks import build_network
 from tests.transfer.making import disks, quick

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from medsegdist.data.transfer_options import DeepLabOptions, UNetOptions
+from medsegdist.data.options import DeepLabOptions, UNetOptions
 from medsegdist.transfer.networks import AtrousPyramid, DeepLabV3Plus, ResNetEncoder, build_network
 from tests.transfer.making import SMALL_DEEPLAB, TINY
 

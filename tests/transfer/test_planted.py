@@ -10,8 +10,8 @@ import yaml
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
+from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.transfer.plan import IntensityScale
 from medsegdist.transfer.study import prepare_study, run_study
 from tests.transfer.making import SMALL_DEEPLAB

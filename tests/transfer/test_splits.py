@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.transfer_options import TransferOptions
+from medsegdist.data.options import TransferOptions
 from medsegdist.errors import DataError
 from medsegdist.transfer.performing import perform
 from medsegdist.transfer.splits import seen_test_samples, split_source, split_target

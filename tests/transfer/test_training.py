@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from medsegdist.data.transfer_options import Augmentation
+from medsegdist.data.options import Augmentation
 from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, MissingDependencyError
 from medsegdist.transfer.checkpoint import load_network, load_weights, save_weights
 from medsegdist.transfer.evaluate import evaluate

@@ -22,7 +22,7 @@ from medsegdist.data.layouts._paths import (
     listed_patients,
 )
 from medsegdist.data.partial_listing import PartialListingError, Unlisted
-from medsegdist.data.yaml_errors import explain
+from medsegdist.data.validation import explain
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
 

@@ -17,7 +17,7 @@ from medsegdist.data.layouts._paths import expand_path, is_picture
 from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.recognition.found import Found
 from medsegdist.data.recognition.recognize import recognize, refuse_absent
-from medsegdist.data.yaml_errors import explain
+from medsegdist.data.validation import explain
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted, sentence
 

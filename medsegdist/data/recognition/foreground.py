@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medsegdist.data.recognition.examined import Examined, manifest_name
-from medsegdist.data.yaml_errors import nearest
 from medsegdist.errors import ManifestError
-from medsegdist.words import counted
+from medsegdist.words import counted, did_you_mean
 
 if TYPE_CHECKING:
     from medsegdist.data.recognition.looking import Looks
@@ -57,7 +56,7 @@ def foregrounds_of(folders: Sequence[Examined], asked: Sequence[str]) -> list[li
             names = [one.path.name for one in folders]
             raise ManifestError(
                 f"expected a folder among {', '.join(names)} in --foreground {words}, found '{folder}'"
-                f"{nearest(folder, names) or '.'}"
+                f"{did_you_mean(folder, names) or '.'}"
             )
         if not meant:
             raise ManifestError(
@@ -134,7 +133,7 @@ def _together(examined: Examined, parts: Sequence[str]) -> Choice:
             known = ", ".join(told(examined, one) for one in examined.choices) or "one unnamed segment only"
             raise ManifestError(
                 f"{examined.path}: expected a foreground among {known}, found '{name}'"
-                f"{nearest(name, examined.choices) or '.'} Write FOLDER=VALUES to mean one folder only."
+                f"{did_you_mean(name, examined.choices) or '.'} Write FOLDER=VALUES to mean one folder only."
             )
     called = manifest_name(" ".join(names))
     if examined.layout["kind"] == "dicom":

@@ -14,7 +14,7 @@ from medsegdist.data.layouts._paths import DIRECTORY
 from medsegdist.data.problems import printable
 from medsegdist.data.recognition.proposal import Proposal
 from medsegdist.data.study import Study
-from medsegdist.data.yaml_errors import explain
+from medsegdist.data.validation import explain
 from medsegdist.errors import ManifestError
 from medsegdist.words import counted
 

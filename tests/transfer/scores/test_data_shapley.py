@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.transfer_options import TransferOptions
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.scores.data_shapley import data_shapley
 from medsegdist.transfer.splits import split_source, split_target

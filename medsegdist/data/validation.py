@@ -1,0 +1,182 @@
+"""What is wrong with the content of a YAML or JSON file: pydantic's messages, with their place and what was found."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import typing
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from medsegdist.data.layouts._paths import DIRECTORY
+from medsegdist.errors import ManifestError
+from medsegdist.words import counted, did_you_mean, sentence
+
+if typing.TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_Model = typing.TypeVar("_Model", bound=BaseModel)
+
+# Pydantic's messages name types of Python, which a YAML file does not have.
+_WORDS = {
+    "Input should be": "expected",
+    "String should": "expected a text that should",
+    "an object": "a mapping of keys to values",
+    "valid tuple": "list",
+    "valid dictionary": "mapping of keys to values",
+    "valid string": "text",
+    "valid integer": "whole number",
+    "valid number": "number",
+    "valid boolean": "true or false",
+}
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
+_SHOWN.maxlist = _SHOWN.maxdict = _SHOWN.maxtuple = 8
+
+
+def validate(model: type[_Model], content: object, file: Path) -> _Model:
+    """What the content of a file describes.
+
+    Args:
+        model: what it should be.
+        content: what the file holds; relative folders in it are relative to the file.
+        file: where it is from.
+
+    Raises:
+        ManifestError: something in it is wrong; every problem is listed with its place.
+    """
+    try:
+        return model.model_validate(content, context={DIRECTORY: file.parent})
+    except ValidationError as error:
+        raise ManifestError("\n".join(explain(error, model, file, content))) from error
+
+
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    file: Path | str,
+    content: object = None,
+    *,
+    skip: Collection[tuple[str | int, ...]] = (),
+) -> list[str]:
+    """One line for each problem: file, dotted place, what was expected and what was found.
+
+    Args:
+        error: what pydantic found.
+        model: the model that was validated.
+        file: where the values are from.
+        content: the values; entries of lists are called by their names if it is given.
+        skip: places whose problems are left out.
+    """
+    details = [one for one in error.errors() if one["loc"] not in skip and not _follows(one)]
+    return [_line(one, model, file, content) for one in details]
+
+
+def _follows(details: ErrorDetails) -> bool:
+    """Whether a list is called too short only because entries of it are wrong, which have lines of their own."""
+    least = details.get("ctx", {}).get("min_length", 0)
+    return details["type"] == "too_short" and isinstance(details["input"], list) and len(details["input"]) >= least
+
+
+def _line(details: ErrorDetails, model: type[BaseModel], file: Path | str, content: object) -> str:
+    places, holder = _walk(details["loc"], model)
+    start = ": ".join(part for part in (str(file), _dotted(places, content)) if part)
+    if details["type"] == "extra_forbidden":
+        allowed = sorted(holder.model_fields) if holder else []
+        hint = did_you_mean(places[-1], allowed) or "."
+        return f"{start}: unknown key{hint} Allowed here: {', '.join(allowed)}."
+    return f"{start}: {sentence(_problem(details, is_entry=bool(places) and isinstance(places[-1], int)))}"
+
+
+def _problem(details: ErrorDetails, *, is_entry: bool) -> str:
+    """What was expected and what was found, without the place."""
+    kind, found, context = details["type"], details["input"], details.get("ctx", {})
+    if kind == "missing":
+        return "the list ends before this entry" if is_entry else "this key is missing; it is required"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "union_tag_not_found":
+        return f"the key {context['discriminator']} is missing; it says which kind this is"
+    if kind in ("too_short", "too_long"):
+        bound, key = ("least", "min_length") if kind == "too_short" else ("most", "max_length")
+        return f"expected at {bound} {counted(context[key], 'entry', 'entries')}, found {context['actual_length']}"
+    message, hint = re.sub(" or instance of .*", "", details["msg"]), ""
+    if kind == "union_tag_invalid":
+        found = found[context["discriminator"].strip("'")]
+        message = f"expected {context['discriminator']} to be one of {context['expected_tags']}"
+    if kind in ("literal_error", "union_tag_invalid"):
+        hint = did_you_mean(found, re.findall("'([^']*)'", context.get("expected") or context["expected_tags"]))
+    elif kind in ("string_type", "path_type") and isinstance(found, (bool, int, float, date)):
+        # YAML reads yes, no, on, off, numbers and dates where a text was meant.
+        hint = "; put it in quotes"
+    elif kind == "tuple_type" and isinstance(found, (str, int, float)):
+        hint = f"; write its entries in brackets, as [{_shown(found)}]"
+    elif kind.startswith(("greater", "less")):
+        message = message.replace("Input should be", "expected a number")
+    for python, yaml in _WORDS.items():
+        message = message.replace(python, yaml)
+    return f"{message}, found {_shown(found)}{hint}"
+
+
+def _shown(value: object) -> str:
+    """A value of a YAML file, short enough for a message."""
+    if value is None:
+        return "an empty value"
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        return _SHOWN.repr(value)
+    except ValueError:
+        # Python does not write out integers of thousands of digits.
+        return "a number that is too long"
+
+
+def _walk(loc: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | int], type[BaseModel] | None]:
+    """The keys of `loc` as they are in the file, and the model that holds the last one.
+
+    Pydantic puts the tag of a discriminated union into the place, and "[key]" after a key that is itself wrong.
+    """
+    places: list[str | int] = []
+    holder: type[BaseModel] | None = model
+    candidates: list[type[BaseModel]] = [model]
+    for part in loc:
+        tagged = [candidate for candidate in candidates if len(candidates) > 1 and _tag(candidate) == part]
+        if tagged:
+            candidates = tagged
+        elif part != "[key]":
+            places.append(part)
+            if isinstance(part, str):
+                holder = candidates[0] if candidates else None
+                field = holder.model_fields.get(part) if holder else None
+                candidates = _models_in(field.annotation) if field else []
+    return places, holder
+
+
+def _dotted(places: Sequence[str | int], content: object) -> str:
+    """The place in one word, entries of lists with their names: nobody counts them from 0."""
+    parts = []
+    for place in places:
+        # Of another type where the content itself is wrong.
+        inside = isinstance(content, Mapping) or (isinstance(content, list) and isinstance(place, int))
+        try:
+            content = content[place] if inside else None  # type: ignore[index]
+        except LookupError:
+            content = None
+        name = content.get("name") if isinstance(place, int) and isinstance(content, Mapping) else None
+        parts.append(f"{place} ({_shown(name)})" if isinstance(name, str) and name else str(place))
+    return ".".join(parts)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return typing.get_args(field.annotation)[0] if field else None
