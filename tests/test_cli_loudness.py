@@ -13,9 +13,7 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.cli.completion import METHODS, method_names
-from medsegdist.data.download import fetch_decathlon
 from medsegdist.distance.metrics import all_metrics
-from medsegdist.errors import ManifestError
 from tests.data.making import write_pictures
 from tests.test_cli import run
 from tests.test_cli import study as study
@@ -114,8 +112,3 @@ def test_a_target_that_is_nearly_right_is_told(study, tmp_path):
 def test_a_method_of_the_study_that_is_nearly_right_is_told(study):
     study.write_text(yaml.safe_dump(yaml.safe_load(study.read_text()) | {"methods": ["eucledian"]}))
     assert "did you mean 'euclidean'?" in run("check", study, status=2).stderr
-
-
-def test_a_task_that_is_nearly_right_is_told(tmp_path):
-    with pytest.raises(ManifestError, match="found 'Task04_Hipocampus'; did you mean 'Task04_Hippocampus'"):
-        fetch_decathlon("Task04_Hipocampus", tmp_path)

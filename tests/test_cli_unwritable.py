@@ -16,8 +16,6 @@ FOLDERS = [
     ["agreement", "gone.csv", "gone.csv"],
     ["paper"],
     ["prepare", "gone.yaml"],
-    ["fetch", "decathlon", "Task09_Spleen"],
-    ["fetch", "lidc"],
 ]
 FILES = [["summarize", "gone.yaml", "--like", "gone.yaml"], ["init", "--target", "gone"], ["report", "."]]
 

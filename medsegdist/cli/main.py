@@ -14,7 +14,6 @@ from medsegdist.cli.check import check
 from medsegdist.cli.comparing import compare
 from medsegdist.cli.comparison import REPLICATES, Comparison
 from medsegdist.cli.console import reported_errors
-from medsegdist.cli.fetch import fetch
 from medsegdist.cli.init import init
 from medsegdist.cli.lidc import subsets
 from medsegdist.cli.loudness import loudness
@@ -170,7 +169,6 @@ def transfer(
 
 for command in (report, agreement, characteristics, paper, prepare, init, summarize):
     app.command()(command)
-app.add_typer(fetch, name="fetch")
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
 lidc.command()(subsets)
 lidc.command("export")(export_lidc)

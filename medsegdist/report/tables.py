@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -165,14 +165,4 @@ def problem_table(problems: Iterable[Problem]) -> Table:
         # As Text, in which no name is taken for markup or for an emoji.
         cells = (problem.dataset, problem.case, problem.problem, problem.remedy)
         rich_table.add_row(severity, *(Text("\n".join(map(printable, cell.splitlines()))) for cell in cells))
-    return rich_table
-
-
-def subset_table(subsets: Mapping[int, Sequence[object]], patients: Mapping[int, int], title: str) -> Table:
-    """Nodules and patients per malignancy level."""
-    rich_table = Table("Malignancy", title=title, title_justify="left")
-    rich_table.add_column("Nodules", justify="right")
-    rich_table.add_column("Patients", justify="right")
-    for level, nodules in subsets.items():
-        rich_table.add_row(str(level), str(len(nodules)), str(patients[level]))
     return rich_table

@@ -12,8 +12,8 @@ from matplotlib.path import Path as Outline
 from pydantic import ValidationError
 from pydicom.config import disable_value_validation
 
+from medsegdist.data.dicom.rtstruct import read_structure_set
 from medsegdist.data.dicom.series import read_series
-from medsegdist.data.dicom.structure_set import read_structure_set
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.errors import DataError
 from tests.data.making_dicom import (
@@ -156,7 +156,7 @@ def test_a_contour_between_slices_or_across_them_is_refused(tmp_path, grid):
     across = rectangle(1, 5, 0) + np.array([[0, 0, 0], [0, 0, GAP], [0, 0, GAP], [0, 0, 0]])
     beyond = rectangle(1, 5, 3)
     for points, found in ((between, "30.75 to 30.75"), (across, "30 to 32.5"), (beyond, "37.5 to 37.5")):
-        with pytest.raises(DataError, match=f"each contour on one slice, found one from {found} mm where slices lie"):
+        with pytest.raises(DataError, match=f"each contour on one slice, found one from {found} mm where slices are"):
             fill(tmp_path, grid, [points])
 
 

@@ -9,8 +9,7 @@ import pytest
 from medsegdist.transforms import OrientAxial
 from monai.transforms import LoadImage
 
-from medsegdist.data.dicom.loading import as_tensor
-from medsegdist.data.dicom.series import ordered_slices, read_series
+from medsegdist.data.dicom.series import as_tensor, ordered_slices, read_series
 from medsegdist.errors import DataError, MissingDependencyError
 from tests.data.making_dicom import (
     GAP,
@@ -82,7 +81,7 @@ def test_a_tilted_gantry_is_in_the_affine(tmp_path):
 
 def test_oriented_like_a_viewer_shows_it_and_like_the_same_volume_in_nifti(tmp_path):
     voxels, grid = read_series(write_slices(tmp_path / "dicom", stack(STORED)))
-    seen = OrientAxial()(as_tensor(voxels, grid))
+    seen = OrientAxial()(as_tensor(voxels, grid.affine))
     np.testing.assert_array_equal(seen[0], STORED.astype(np.float32) - 1024)
     nib.save(nib.Nifti1Image(voxels, np.diag([-1, -1, 1, 1]) @ grid.affine), tmp_path / "volume.nii.gz")
     from medsegdist.data.layouts._volume_reading import read_volume
@@ -95,7 +94,7 @@ def test_oriented_like_a_viewer_shows_it_and_like_the_same_volume_in_nifti(tmp_p
 def test_monai_reads_the_same_volume(tmp_path):
     write_slices(tmp_path, stack(STORED))
     voxels, grid = read_series(sorted(tmp_path.iterdir()))
-    seen = OrientAxial()(as_tensor(voxels, grid))
+    seen = OrientAxial()(as_tensor(voxels, grid.affine))
     theirs = OrientAxial()(LoadImage(reader="PydicomReader", ensure_channel_first=True)(str(tmp_path)))
     np.testing.assert_array_equal(seen, theirs)
     np.testing.assert_allclose(seen.affine, theirs.affine, atol=1e-6)
@@ -249,7 +248,7 @@ def test_real_compressed_series_against_the_nifti_made_from_it(data_root):
     folder = data_root / "totalsegmentator_example"
     paths = sorted((folder / "example_ct_dicom").iterdir())
     voxels, grid = read_series(paths)
-    image = OrientAxial()(as_tensor(voxels, grid))
+    image = OrientAxial()(as_tensor(voxels, grid.affine))
     twin = nib.load(folder / "example_seg_dicom.nii.gz")
     from medsegdist.data.layouts._volume_reading import read_volume
 

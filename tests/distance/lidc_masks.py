@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from medsegdist.data.layouts.lidc import malignancy_subsets, read_nodules
 from medsegdist.data.layouts.lidc_contours import count_votes, read_outlines
-from medsegdist.data.layouts.lidc_nodules import malignancy_subsets, read_nodules
 from medsegdist.data.samples import SegmentationSamples
 
 

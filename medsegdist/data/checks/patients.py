@@ -120,10 +120,10 @@ def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
 
 def _patient_id(case: Case) -> str:
     """What tells the patient of a DICOM case from others: a public name, or else a digest that keeps nobody's name."""
-    from medsegdist.data.dicom.headers import patient_of_file
+    from medsegdist.data.dicom.headers import header_text
 
     files = getattr(case.image, "paths", ()) or (case.label.path,)
-    patient = patient_of_file(Path(files[0]))
+    patient = header_text(Path(files[0]), "PatientID")
     if not patient or _LIDC_PATIENT.fullmatch(patient):
         return patient
     return hashlib.sha256(patient.encode()).hexdigest()

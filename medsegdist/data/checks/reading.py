@@ -141,9 +141,9 @@ def _file_of(case: Case) -> str:
 
 def _series_of(case: Case) -> str:
     """What tells the series of a DICOM case from all others, from the header of its first file."""
-    from medsegdist.data.dicom.headers import series_of_file
+    from medsegdist.data.dicom.headers import header_text
 
     files = case.image.get("files") if isinstance(case.image, dict) else case.image
     paths = getattr(files, "paths", ())
-    series = series_of_file(Path(paths[0])) if paths else ""
+    series = header_text(Path(paths[0]), "SeriesInstanceUID") if paths else ""
     return f"series {series}" if series else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -78,6 +79,50 @@ class DicomFolder:
         return named or sorted({self.series_of[uid] for uid in drawing.instances if uid in self.series_of})
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesFiles:
+    """The files of an image series.
+
+    Args:
+        paths: in a fixed order.
+        stamp: changes when a file is replaced.
+    """
+
+    paths: tuple[str, ...]
+    stamp: str
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> SeriesFiles:
+        """The files as they are now."""
+        return cls(tuple(str(path) for path in paths), _stamp_of(paths))
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnSegment:
+    """One segment of a segmentation object, or one region of a structure set.
+
+    Args:
+        path: the file.
+        kind: "seg" or "rtstruct".
+        number: which segment or region.
+        stamp: changes when the file is replaced.
+        problem: why it cannot be read; empty if it can.
+        remedy: what to do about that.
+    """
+
+    path: str
+    kind: Kind
+    number: int
+    stamp: str
+    problem: str = ""
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, path: Path, kind: Kind, number: int, problem: str = "", remedy: str = "") -> DrawnSegment:
+        """A segment of the file as it is now."""
+        return cls(str(path), kind, number, _stamp_of([path]), problem, remedy)
+
+
 @contextmanager
 def discreet() -> Iterator[None]:
     """Silence for pydicom's warnings and log: they quote what a header holds, and that may be a name."""
@@ -102,41 +147,30 @@ def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*_ALWAYS, *tags], force=named)
         except InvalidDicomError:
             return None
-        # Whatever a damaged file makes pydicom stumble over; its message might quote the header.
+        # A damaged file fails in many ways; the message might quote the header.
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _DANGLING:
-                raise DataError("the link leads to no file; restore the file, or remove the link.") from None
+                raise DataError("the link leads to no file", "restore the file, or remove the link") from None
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise DataError(f"the file cannot be read as DICOM ({type(error).__name__}); copy it again.") from None
+            raise DataError(f"the file cannot be read as DICOM ({type(error).__name__})", "copy it again") from None
     # `force` reads any bytes as elements of some kind, but not of these.
     if named and not any(keyword in header for keyword in _ALWAYS):
-        raise DataError("the file is empty or no DICOM file; copy it again, or move it away.")
+        raise DataError("the file is empty or no DICOM file", "copy it again, or move it away")
     return header
 
 
-def patient_of_file(path: Path) -> str:
-    """What tells the patient of a DICOM file from others; empty if unknown. Not to be shown to anybody.
+def header_text(path: Path, keyword: str) -> str:
+    """An element of a DICOM file as text, such as its SeriesInstanceUID; empty if it has none or is no DICOM file.
 
     Args:
         path: the file.
+        keyword: of the element. A PatientID is not to be shown to anybody.
 
     Raises:
-        DataError: it is damaged.
+        DataError: the file is damaged.
     """
-    return _text(read_header(path, ["PatientID"]) or Dataset(), "PatientID")
-
-
-def series_of_file(path: Path) -> str:
-    """The SeriesInstanceUID of a DICOM file, which no other series has; empty if unknown.
-
-    Args:
-        path: the file.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    return _text(read_header(path, []) or Dataset(), "SeriesInstanceUID")
+    return _text(read_header(path, [keyword]) or Dataset(), keyword)
 
 
 def folders_under(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -211,7 +245,7 @@ def _drawing(path: Path, patient: str, header: Dataset) -> Drawing:
             segments = [(int(item.SegmentNumber), item) for item in header.get("SegmentSequence") or ()]
             regions = [(int(item.ROINumber), item) for item in header.get("StructureSetROISequence") or ()]
     except (AttributeError, TypeError, ValueError):
-        raise DataError("its segments have no numbers; export it again.") from None
+        raise DataError("its segments have no numbers", "export it again") from None
     names = [(number, _text(item, "SegmentLabel")) for number, item in segments]
     names += [(number, _text(item, "ROIName")) for number, item in regions]
     return Drawing(path, patient, series, instances, tuple(names))
@@ -242,3 +276,12 @@ def _nested(item: Dataset) -> Iterator[Dataset]:
 def _text(item: Dataset, keyword: str) -> str:
     with discreet():
         return str(item.get(keyword) or "").strip()
+
+
+def _stamp_of(paths: Sequence[Path]) -> str:
+    """Hexadecimal digits that change when a file of these changes in size or time."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        digest.update(f"{path}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

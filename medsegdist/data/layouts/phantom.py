@@ -1,26 +1,25 @@
-"""Invented patients: organs and lesions drawn from a seed, with no file and no download."""
+"""Simulated patients: organs and lesions drawn from a seed, with no file and no download."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from medsegdist.data.case import Case
-
-Organ = Literal["lung_tumor", "tuberculoma", "liver", "spleen", "prostate"]
+from medsegdist.data.phantom import Organ, axial_item, draw_patient
 
 
 class PhantomLayout(BaseModel):
-    """Simulated patients with one segmented organ or lesion each. Everything is simulated, masks and intensities.
+    """Simulated patients with one segmented organ or lesion each; masks and intensities are simulated.
 
-    - "lung_tumor": CT of the chest in HU; one irregular, often spiculated mass of 2 to 7 cm anywhere in the lungs.
-    - "tuberculoma": CT of the chest; one smooth, dense, sometimes calcified nodule of 1 to 4 cm in an upper lobe.
+    - "lung_tumor": CT of the chest in HU; an irregular mass of 2 to 7 cm in a lung.
+    - "tuberculoma": CT of the chest; a smooth, dense, often calcified nodule of 1 to 4 cm in an upper lobe.
     - "liver", "spleen": CT of the upper abdomen after contrast.
     - "prostate": T2-weighted MR of the pelvis in arbitrary units; the whole gland.
 
-    Both chest sets come from the same simulated chests and scanner as the images of `LidcLayout`. A patient is
-    the same whatever the other options: `patients: 30` adds ten to `patients: 20`.
+    A patient does not depend on the other options: `patients: 30` adds ten to `patients: 20`.
 
     Args:
         organ: what is segmented.
@@ -28,10 +27,10 @@ class PhantomLayout(BaseModel):
         slices: axial slices of each patient.
         size: rows and columns.
         spacing_mm: between slices, rows and columns. None spreads the slices evenly over the middle four fifths of
-            the organ, and sets the pixel so that the field of view is that of the examination (the body for
-            CT, some 36 cm; 20 cm for the prostate). Given, slices lie that far apart around the
-            organ's middle, and those beyond a small lesion are without mask.
-        seed: drives everything.
+            the organ, and sets the pixel so that the field of view is that of the examination (the body for CT, some
+            36 cm; 16 cm for the prostate). Otherwise slices are that far apart around the organ's middle, and
+            those beyond a small lesion have an empty mask.
+        seed: of all random choices.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,8 +53,15 @@ class PhantomLayout(BaseModel):
         ids = [f"{self.organ}_{number:04d}" for number in range(1, self.patients + 1)]
         return [Case(id=name, patient_id=name, image=number, label=number) for number, name in enumerate(ids, start=1)]
 
-    def loader(self) -> Any:
-        """A MONAI transform that draws the patient of an item: (1, slices, rows, columns) float32, HU or MR and 0/1."""
-        from medsegdist.data.layouts._phantom_drawing import DrawPhantom
+    def load(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
+        """An item with "image" and "label" drawn: (1, slices, rows, columns) float32, HU or MR units and 0/1.
 
-        return DrawPhantom(self.organ, self.slices, self.size, self.spacing_mm, self.seed)
+        Args:
+            item: with the number of a patient under "image"; its other entries are kept.
+        """
+        drawn = draw_patient(self.organ, item["image"], self.slices, self.size, self.spacing_mm, self.seed)
+        return axial_item(item, drawn.image, drawn.mask, drawn.spacing_mm)
+
+    def loader(self) -> Any:
+        """A MONAI transform that loads an item."""
+        return self.load

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from medsegdist.data.dicom._highdicom import require_highdicom
-from medsegdist.data.dicom.grid import TOLERANCE, Grid
 from medsegdist.data.dicom.headers import discreet
+from medsegdist.data.dicom.series import TOLERANCE, Grid, require_highdicom
 from medsegdist.errors import DataError
 
 
@@ -39,9 +38,9 @@ def read_segmentation(
     with discreet():
         try:
             stored = segread(path)
-        # Whatever highdicom stumbles over; its message might quote the header.
+        # highdicom fails in many ways; its message might quote the header.
         except Exception as error:  # noqa: BLE001
-            raise DataError(f"highdicom cannot read it ({type(error).__name__}); export it again.") from None
+            raise DataError(f"highdicom cannot read it ({type(error).__name__})", "export it again") from None
         kind = str(stored.SegmentationType)
         least = _least_value(stored, kind, segment, fractional_threshold)
         mask = np.zeros(grid.shape, dtype=np.bool_)
@@ -61,8 +60,8 @@ def _least_value(stored: Dataset, kind: str, segment: int, threshold: float | No
         return 1
     if threshold is None:
         raise DataError(
-            "expected a mask of yes and no, found a FRACTIONAL segmentation; choose a `fractional_threshold`, "
-            "such as 0.5."
+            "expected a mask of yes and no, found a FRACTIONAL segmentation",
+            "choose a `fractional_threshold`, such as 0.5",
         )
     return max(threshold * int(stored.MaximumFractionalValue), 1)
 
@@ -72,7 +71,7 @@ def _pixels(stored: Any, number: int) -> NDArray[np.generic]:
         frame: NDArray[np.generic] = stored.get_stored_frame(number)
     # Truncated or undecodable pixels end in errors of many kinds.
     except Exception as error:  # noqa: BLE001
-        raise DataError(f"frame {number} cannot be decoded ({type(error).__name__}); export it again.") from None
+        raise DataError(f"frame {number} cannot be decoded ({type(error).__name__})", "export it again") from None
     return frame
 
 
@@ -107,12 +106,12 @@ def _group(groups: Sequence[Dataset], keyword: str, what: str) -> Dataset:
         if group.get(keyword):
             item: Dataset = group[keyword].value[0]
             return item
-    raise DataError(f"expected {what} for every frame, found none ({keyword}); export it again.")
+    raise DataError(f"expected {what} for every frame, found none ({keyword})", "export it again")
 
 
 def _off_grid(position: NDArray[np.float64], what: str) -> DataError:
     where = ", ".join(f"{value:g}" for value in position)
     return DataError(
-        f"expected frames on the {what} of the images, found one at [{where}] mm that is not; "
-        "resample the segmentation to the images."
+        f"expected frames on the {what} of the images, found one at [{where}] mm that is not",
+        "resample the segmentation to the images",
     )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from skimage.draw import line, polygon, polygon2mask
 
-from medsegdist.data.dicom.grid import Grid
 from medsegdist.data.dicom.headers import discreet
+from medsegdist.data.dicom.series import Grid
 from medsegdist.errors import DataError
 
 ContourEdges = Literal["exclude", "include"]
@@ -52,8 +52,8 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
         inside = (np.column_stack([points, np.ones(len(points))]) @ to_voxel.T)[:, :2]
         if inside.min() < -0.5 or (inside > np.array(grid.shape[:2]) - 0.5).any():
             raise DataError(
-                f"a contour at {points[0] @ grid.normal:g} mm leaves the images; pair the structure set with "
-                "the series that it was drawn on."
+                f"a contour at {points[0] @ grid.normal:g} mm leaves the images",
+                "pair the structure set with the series that it was drawn on",
             )
         if contour_edges == "exclude":
             mask[..., k] ^= polygon2mask(grid.shape[:2], inside)
@@ -76,8 +76,8 @@ def _slice_of(points: NDArray[np.float64], grid: Grid) -> int:
         heights = points @ grid.normal
         raise DataError(
             f"expected each contour on one slice, found one from {heights.min():g} to {heights.max():g} mm "
-            f"where slices lie from {grid.levels[0]:g} to {grid.levels[-1]:g} mm, {grid.gap:g} mm apart; "
-            "restore the missing slices, or pair the structure set with the series that it was drawn on."
+            f"where slices are from {grid.levels[0]:g} to {grid.levels[-1]:g} mm, {grid.gap:g} mm apart",
+            "restore the missing slices, or pair the structure set with the series that it was drawn on",
         )
     (k,) = found
     assert k is not None  # just excluded
@@ -100,14 +100,14 @@ def _contours(path: Path, roi: int) -> list[NDArray[np.float64]]:
             raise
         # A damaged file fails in many ways, and what it holds is not repeated.
         except Exception as error:  # noqa: BLE001
-            raise DataError(f"the contours cannot be read ({type(error).__name__}); export the file again.") from None
+            raise DataError(f"the contours cannot be read ({type(error).__name__})", "export the file again") from None
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
     kind = str(contour.ContourGeometricType)
     if kind not in _FILLED:
-        raise DataError(f"expected closed contours, found the type {kind}; choose an ROI that has an inside.")
+        raise DataError(f"expected closed contours, found the type {kind}", "choose an ROI that has an inside")
     points = np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(points).all():
-        raise DataError("a contour holds NaN or infinite coordinates; export the file again.")
+        raise DataError("a contour holds NaN or infinite coordinates", "export the file again")
     return points

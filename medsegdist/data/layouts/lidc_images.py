@@ -1,0 +1,187 @@
+"""The slices of LIDC-IDRI scans: real outlines, on the real CT or in a simulated chest."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, multimode
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices, read_pixels
+from medsegdist.data.layouts.lidc import Nodule, read_nodules
+from medsegdist.data.layouts.lidc_contours import Votes, consensus_masks, read_levels, read_votes
+from medsegdist.data.phantom import (
+    AIR,
+    CHEST,
+    Calcified,
+    Part,
+    Plane,
+    axial_item,
+    fill_nodule,
+    generator,
+    scan_ct,
+    vary,
+)
+from medsegdist.errors import DataError
+
+_SIZE = 512  # every scan of LIDC-IDRI has 512 rows and columns
+_SAME_LEVEL = 0.05  # mm; slices of LIDC-IDRI are at least 0.45 mm apart
+
+
+@dataclass(frozen=True)
+class ReadLidc:
+    """Read the slices that a case of `LidcLayout` describes from the scan's CT series.
+
+    Image and mask come as (1, slices, rows, columns) float32 with their affine (RAS+, mm): HU by each slice's slope
+    and intercept, and the consensus of the readers' own outlines. Of two slices at one position the one with the lower
+    InstanceNumber is read, as by pylidc.
+
+    Args:
+        consensus: fraction of a nodule's readers that a pixel of the mask needs.
+
+    Raises:
+        DataError: when called: the series is missing or damaged, or is not the one that was outlined.
+    """
+
+    consensus: float
+
+    def __call__(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
+        """The item with "image" and "label" read.
+
+        Args:
+            item: with a layout's descriptions under "image" and "label"; its other entries are kept.
+        """
+        slices, affine = _slices_of(item)
+        image = np.stack([read_pixels(slices[k]) for k in item["image"]["slices"]])
+        votes = read_votes(item["image"]["scan"], item["label"]["nodules"])
+        mask = consensus_masks(votes, item["label"]["slices"], slices[0].shape, self.consensus)
+        return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
+
+    def headers(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
+        """The item with "image" and "label" as tensors on the meta device: shape and affine, but no voxel.
+
+        Args:
+            item: as for calling it.
+
+        Raises:
+            DataError: the series is missing, its headers damaged, or it is not the one that was outlined.
+        """
+        slices, affine = _slices_of(item)
+        volume = as_tensor((len(item["image"]["slices"]), *slices[0].shape), affine)
+        return {**item, "image": volume, "label": volume}
+
+
+@dataclass(frozen=True)
+class DrawLidc:
+    """Draw the slices that a case of `LidcLayout` describes: the readers' own mask, a simulated image.
+
+    Image and mask come as (1, slices, rows, columns) float32 with their affine.
+
+    Args:
+        consensus: fraction of a nodule's readers that a pixel of the mask needs.
+        seed: of all that is simulated.
+    """
+
+    consensus: float
+    seed: int
+
+    def __call__(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
+        """The item with "image" and "label" drawn.
+
+        Args:
+            item: with a layout's descriptions under "image" and "label"; its other entries are kept.
+        """
+        scan, slices = item["image"]["scan"], item["image"]["slices"]
+        nodules = _nodules_by_scan()[scan]
+        votes = dict(zip(nodules, read_votes(scan, [nodule.annotations for nodule in nodules]), strict=True))
+        labeled = [votes[n] for n in nodules if list(n.annotations) in item["label"]["nodules"]]
+        mask = consensus_masks(labeled, item["label"]["slices"], (_SIZE, _SIZE), self.consensus)
+        pixel, step = nodules[0].pixel_spacing, nodules[0].slice_spacing
+        image = _simulate(scan, votes, slices, self.seed)
+        return axial_item(item, image, mask, (step, pixel, pixel), bottom_mm=step * slices[0])
+
+
+def _slices_of(item: Mapping[Any, Any]) -> tuple[list[Slice], NDArray[np.float64]]:
+    """All slices of an item's series, and the affine (LPS, mm) of the chosen ones."""
+    scan, chosen, files = (item["image"][key] for key in ("scan", "slices", "files"))
+    if files is None:
+        raise DataError(
+            "its CT series is not under `dicom_root`", "download it (scripts/fetch.py does), or leave the case out"
+        )
+    slices = ordered_slices([Path(path) for path in files.paths], one_per_position=True)
+    levels, found = read_levels(scan), np.array([part.level for part in slices])
+    # The outlines count slices from the feet: one slice more or less would move them to other slices.
+    if len(found) != len(levels) or np.abs(found - levels).max() > _SAME_LEVEL:
+        raise DataError(
+            f"expected the {len(levels)} slices from {levels[0]:g} to {levels[-1]:g} mm that the readers outlined, "
+            f"found {len(found)} from {found[0]:g} to {found[-1]:g} mm",
+            "download the series again",
+        )
+    first = slices[chosen[0]]
+    affine = np.eye(4)
+    affine[:3, 0] = first.normal * np.median(np.diff(levels))
+    affine[:3, 1] = first.directions[1] * first.spacing[0]
+    affine[:3, 2] = first.directions[0] * first.spacing[1]
+    affine[:3, 3] = first.position
+    return slices, affine
+
+
+@functools.cache
+def _nodules_by_scan() -> dict[int, list[Nodule]]:
+    by_scan: dict[int, list[Nodule]] = {}
+    for nodule in read_nodules():
+        by_scan.setdefault(nodule.scan_id, []).append(nodule)
+    return by_scan
+
+
+def _simulate(scan: int, votes: Mapping[Nodule, Votes], slices: Sequence[int], seed: int) -> NDArray[np.float32]:
+    """(slices, rows, columns) simulated HU of some slices of a scan, with all of its nodules."""
+    (first, *_), pixel = votes, next(iter(votes)).pixel_spacing
+    rng = generator("lidc", scan, seed)
+    # A scanner's field of view is set to the body, and so gives its size.
+    parts = vary(CHEST, rng, scale=float(np.clip(0.46 * _SIZE * pixel / CHEST[0].radii[0], 0.8, 1.25)))
+    noise_hu = float(rng.uniform(14, 34))
+    lung = next(part for part in parts if part.name == "lung")
+    plane = Plane((_SIZE, _SIZE), (pixel, pixel), rng)
+    drawn = np.empty((len(slices), _SIZE, _SIZE), dtype=np.float32)
+    for place, k in enumerate(slices):
+        shown = [nodule for nodule in votes if k in nodule.outlined_slices]
+        z = ((k + 0.5) / first.slices - 0.5) * 2 * lung.radii[2]
+        image, _ = plane.paint([*parts, *(_pocket(nodule, z, lung) for nodule in shown)], z, AIR)
+        for nodule in shown:
+            own = generator("nodule", nodule.annotations[0], seed)
+            mask = votes[nodule].consensus(0.5)[k - nodule.corner[0]]
+            blur_px = float(np.interp(fmean(nodule.margin), [1, 5], [1.3, 0.4])) / pixel
+            value = _hounsfield(nodule, lung.value) + float(own.normal(0, 20))
+            fill_nodule(image, mask, nodule.corner[1:], value, blur_px, own, _calcified(nodule))
+        drawn[place] = scan_ct(image, generator("noise", scan, k, seed), noise_hu)
+    return drawn
+
+
+def _pocket(nodule: Nodule, z: float, lung: Part) -> Part:
+    """Lung around a nodule, wherever it is in the simulated chest."""
+    sides = zip(nodule.corner[1:], nodule.far_corner[1:], strict=True)
+    (y, height), (x, width) = (((a + b - _SIZE + 1) / 2, b - a) for a, b in sides)
+    radius = max(height, width) / 2 * nodule.pixel_spacing + 8
+    center = (x * nodule.pixel_spacing, y * nodule.pixel_spacing, z)
+    return lung._replace(center=center, radii=(radius, radius, radius), turn=0.0)
+
+
+def _hounsfield(nodule: Nodule, lung_hu: float) -> float:
+    """HU of a nodule's uncalcified part by its ratings."""
+    solid = float(np.interp(fmean(nodule.texture), [1, 2, 3, 4, 5], [-620, -480, -290, -70, 35]))
+    contrast = float(np.interp(fmean(nodule.subtlety), [1, 5], [0.75, 1.0]))
+    # Where readers differ, the rarer finding is the one that somebody saw: the lowest code. One annotation bears a 5,
+    # which the rating does not define.
+    structure = {2: 8.0, 3: -75.0, 4: -700.0}.get(min(multimode(nodule.internal_structure)), 0.0)
+    return lung_hu + contrast * (solid + structure - lung_hu)
+
+
+def _calcified(nodule: Nodule) -> Calcified:
+    pattern = min(multimode(nodule.calcification))
+    return "" if pattern == 6 else "whole" if pattern == 3 else "core"
