@@ -93,7 +93,7 @@ def test_the_contracts_hold(installed_tree: Path, project_root: Path) -> None:
         ("data/samples.py", "from medsegdist import solve_transport", "The house:"),
         ("report/tables.py", "import medsegdist.cli", "The house:"),
         ("new_room.py", "", "The house:"),
-        ("transforms/grid.py", "from medsegdist.errors import DataError", "The house:"),
+        ("transforms/grid.py", "from medsegdist.files import atomic_write", "The house:"),
         ("transforms/grid.py", "from medsegdist.data.samples import SegmentationSamples", "The house:"),
         ("data/samples.py", "from medsegdist.transforms import NeutralizeSegment", "Transforms:"),
         ("cli.py", "from medsegdist import transforms", "Transforms:"),

@@ -40,8 +40,16 @@ from .labels import (
 )
 from .pipeline import preprocessing_pipeline
 from .segments import NeutralizeSegment, NeutralizeSegmentD, NeutralizeSegmentd, NeutralizeSegmentDict
-from .slices import ForegroundSlices, ForegroundSlicesD, ForegroundSlicesd, ForegroundSlicesDict
-from .stack import StackedPipeline
+from .slices import (
+    ForegroundSlices,
+    ForegroundSlicesD,
+    ForegroundSlicesd,
+    ForegroundSlicesDict,
+    SplitSlices,
+    SplitSlicesD,
+    SplitSlicesd,
+    SplitSlicesDict,
+)
 
 __all__ = [
     "BinarizeLabel",
@@ -80,7 +88,10 @@ __all__ = [
     "ResampleToGridD",
     "ResampleToGridDict",
     "ResampleToGridd",
-    "StackedPipeline",
+    "SplitSlices",
+    "SplitSlicesD",
+    "SplitSlicesDict",
+    "SplitSlicesd",
     "StandardizeIntensity",
     "StandardizeIntensityD",
     "StandardizeIntensityDict",

@@ -11,6 +11,8 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms import MapTransform, Transform
 from torch import Tensor
 
+from medsegdist.errors import DataError
+
 from .conversion import BACKEND, Array, as_plain_tensor, memory_order
 
 
@@ -18,7 +20,7 @@ class CheckFinite(Transform):
     """Pass an array on if every value is finite.
 
     Raises:
-        ValueError: when called, the array is empty or holds NaN or infinite values.
+        DataError: when called, the array is empty or holds NaN or infinite values.
     """
 
     backend = BACKEND
@@ -31,9 +33,9 @@ class CheckFinite(Transform):
         """
         values = as_plain_tensor(img)
         if values.numel() == 0:
-            raise ValueError(
-                f"expected an image with pixels, found shape {tuple(values.shape)}; "
-                "save it anew, or leave this case out."
+            raise DataError(
+                f"expected an image with pixels, found shape {tuple(values.shape)}",
+                "save it again, or leave this case out",
             )
         if not values.is_floating_point():
             return img
@@ -41,9 +43,9 @@ class CheckFinite(Transform):
         smallest, largest = torch.aminmax(values.permute(memory_order(values)))
         if not bool(torch.isfinite(smallest) & torch.isfinite(largest)):
             bad = int((~torch.isfinite(values)).sum())
-            raise ValueError(
-                f"expected finite intensities, found {bad} of {values.numel()} that are NaN or infinite; "
-                "repair the image, or leave this case out."
+            raise DataError(
+                f"expected finite intensities, found {bad} of {values.numel()} that are NaN or infinite",
+                "repair the image, or leave this case out",
             )
         return img
 
@@ -59,7 +61,8 @@ class CheckSameSpace(Transform):
         tolerance: allowed distance, in units of the smallest voxel side; headers keep offsets in float32 only.
 
     Raises:
-        ValueError: when called, shapes or affines differ.
+        ValueError: the tolerance is negative.
+        DataError: when called, shapes or affines differ.
     """
 
     backend = BACKEND
@@ -76,39 +79,27 @@ class CheckSameSpace(Transform):
             img: (channels, *spatial).
             reference: (channels, *spatial); affines are compared where both are MetaTensors.
         """
-        affine, expected = (one.affine if isinstance(one, MetaTensor) else None for one in (img, reference))
-        self.compare(tuple(img.shape[1:]), affine, tuple(reference.shape[1:]), expected)
+        shape, expected = tuple(img.shape[1:]), tuple(reference.shape[1:])
+        if shape != expected:
+            raise DataError(
+                f"expected the same shape, found {shape} and {expected}",
+                "pair each image with the mask that was drawn on it",
+            )
+        if len(shape) == 3 and isinstance(img, MetaTensor) and isinstance(reference, MetaTensor):
+            self._compare(shape, img.affine, reference.affine)
         return img
 
-    def compare(
-        self, shape: tuple[int, ...], affine: Tensor | None, expected: tuple[int, ...], expected_affine: Tensor | None
-    ) -> None:
-        """The same check of shapes and affines alone.
-
-        Args:
-            shape: spatial shape of the one.
-            affine: (4, 4) of the one; None where it has none.
-            expected: spatial shape of the other.
-            expected_affine: (4, 4) of the other; None where it has none.
-
-        Raises:
-            ValueError: they differ.
-        """
-        if shape != expected:
-            raise ValueError(
-                f"expected the same shape, found {shape} and {expected}; "
-                "pair each image with the mask that was drawn on it."
+    def _compare(self, shape: tuple[int, ...], affine: Tensor, expected: Tensor) -> None:
+        if torch.equal(affine, expected) and bool(torch.isfinite(affine).all()):
+            return
+        voxel = float(torch.linalg.vector_norm(expected[:3, :3], dim=0).min())
+        distance = _furthest_corner(affine, expected, shape)
+        if not distance <= self.tolerance * voxel:
+            raise DataError(
+                f"expected the same affine, found two that place the volume up to {distance:.3g} mm apart: "
+                f"{_rounded(affine)} and {_rounded(expected)}",
+                "resample one to the other",
             )
-        if len(shape) == 3 and affine is not None and expected_affine is not None:
-            if torch.equal(affine, expected_affine) and bool(torch.isfinite(affine).all()):
-                return
-            voxel = float(torch.linalg.vector_norm(expected_affine[:3, :3], dim=0).min())
-            distance = _furthest_corner(affine, expected_affine, shape)
-            if not distance <= self.tolerance * voxel:
-                raise ValueError(
-                    f"expected the same affine, found two that place the volume up to {distance:.3g} mm apart: "
-                    f"{_rounded(affine)} and {_rounded(expected_affine)}; resample one to the other."
-                )
 
 
 class CheckFinited(MapTransform):
@@ -119,7 +110,7 @@ class CheckFinited(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        ValueError: when called, what :class:`CheckFinite` raises.
+        DataError: when called, what :class:`CheckFinite` raises.
     """
 
     backend = CheckFinite.backend
@@ -138,8 +129,8 @@ class CheckFinited(MapTransform):
         for key in self.key_iterator(item):
             try:
                 self.check(item[key])
-            except ValueError as error:
-                raise ValueError(f"'{key}': {error}") from None
+            except DataError as error:
+                raise DataError(f"'{key}': {error.problem}", error.remedy) from None
         return item
 
 
@@ -153,7 +144,8 @@ class CheckSameSpaced(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        ValueError: `tolerance` < 0; or, when called, shapes or affines differ.
+        ValueError: `tolerance` < 0.
+        DataError: when called, shapes or affines differ.
         KeyError: when called, the item has nothing under `reference_key`.
     """
 
@@ -182,8 +174,8 @@ class CheckSameSpaced(MapTransform):
         for key in self.key_iterator(item):
             try:
                 self.check(item[key], item[self.reference_key])
-            except ValueError as error:
-                raise ValueError(f"'{key}' and '{self.reference_key}': {error}") from None
+            except DataError as error:
+                raise DataError(f"'{key}' and '{self.reference_key}': {error.problem}", error.remedy) from None
         return item
 
 

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar, cast
 
 import torch
-from monai.config import NdarrayOrTensor
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms import MapTransform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
 BACKEND = [TransformBackends.TORCH]  # arrays of numpy are taken and given back, the work is done by torch
 Array = TypeVar("Array", bound=NdarrayOrTensor)
+
+
+class OneByOned(MapTransform):
+    """Base of dictionary transforms that do the same to each of their keys.
+
+    Args:
+        keys: entries to transform.
+        transform: what is done to each.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, keys: KeysCollection, transform: Callable[[Any], Any], allow_missing_keys: bool) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.transform = transform
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with these entries transformed.
+
+        Args:
+            data: item with (channels, *spatial) arrays under `keys`.
+        """
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.transform(item[key])
+        return item
 
 
 def as_plain_tensor(img: NdarrayOrTensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -48,6 +77,8 @@ def like(values: Tensor, img: Array) -> Array:
         result = MetaTensor(values.to(img.device).contiguous())
         result.copy_meta_from(img)  # type: ignore[no-untyped-call]
         return cast(Array, result)
+    if type(img) is Tensor:
+        return cast(Array, values.to(img.device).contiguous())
     return convert_to_dst_type(values, dst=img, dtype=values.dtype)[0]
 
 

@@ -11,6 +11,8 @@ from monai.transforms import Orientation, Orientationd
 from monai.utils import convert_to_numpy
 from torch import Tensor
 
+from medsegdist.errors import DataError
+
 # Increasing slice index goes to Superior, row to Posterior, column to the patient's Left.
 _AXIAL = "SPL"
 
@@ -27,7 +29,7 @@ class OrientAxial(Orientation):
         lazy: whether to run lazily, see MONAI's Compose.
 
     Raises:
-        ValueError: when called, a volume has no affine (it is no MetaTensor) or a singular one.
+        DataError: when called, a volume has no affine (it is no MetaTensor) or a singular one.
     """
 
     def __init__(self, lazy: bool = False) -> None:
@@ -75,13 +77,14 @@ def _is_image(img: Any) -> bool:
 
 def _check_affine(img: Any) -> None:
     if not isinstance(img, MetaTensor):
-        raise ValueError(
+        raise DataError(
             f"expected a MetaTensor, whose affine says how the volume lies, found {type(img).__name__} of shape "
-            f"{tuple(img.shape)}; load it with MONAI's LoadImage, or make it a MetaTensor with an affine."
+            f"{tuple(img.shape)}",
+            "load it with MONAI's LoadImage, or make it a MetaTensor with an affine",
         )
     affine = convert_to_numpy(img.peek_pending_affine())  # type: ignore[no-untyped-call]
     if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 0:
-        raise ValueError(f"the affine of the volume is singular or not finite: {affine.tolist()}; repair its header.")
+        raise DataError(f"the affine of the volume is singular or not finite: {affine.tolist()}", "repair its header")
 
 
 OrientAxialD = OrientAxialDict = OrientAxiald

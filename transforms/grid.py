@@ -14,6 +14,8 @@ from monai.transforms import MapTransform, Transform
 from monai.utils import ensure_tuple_rep
 from torch import Tensor
 
+from medsegdist.errors import DataError
+
 from .conversion import BACKEND, Array, as_floats, as_plain_tensor, like, memory_order
 
 # Less than one voxel in any average taken here, more than float32 loses in it: two of four pixels always count as half.
@@ -42,7 +44,8 @@ class ResampleToGrid(Transform):
 
     Raises:
         ValueError: grid or spacing are not positive or differ in length; or, when called, the input has another
-            number of spatial dimensions, no affine to read its spacing from, or is a mask that is not binary.
+            number of spatial dimensions.
+        DataError: when called, the input has no affine to read its spacing from, or is a mask that is not binary.
     """
 
     backend = BACKEND
@@ -69,52 +72,46 @@ class ResampleToGrid(Transform):
         """Resample.
 
         Args:
-            img: (channels, *spatial); a MetaTensor where `spacing` is given.
+            img: (channels, *spatial); a MetaTensor where `spacing` is given. Of a volume, a grid of (rows, columns)
+                resamples each slice.
 
         Returns:
-            (channels, *grid) of the same kind of array: float32 image, or uint8 mask. A MetaTensor's affine follows.
+            (channels, *grid), or (channels, slices, *grid), of the same kind of array: float32 image, or uint8 mask. A
+            MetaTensor's affine follows.
         """
-        values = as_floats(img).to(torch.float32)
-        self._check_dimensions(values)
-        steps = self._steps(values, img.affine if isinstance(img, MetaTensor) else None, type(img).__name__)
-        stored = values.permute(memory_order(values))
-        if self.is_mask:
-            if not _is_binary(img, stored):
-                raise ValueError("expected a mask of 0 and 1, found other values; binarize it first (BinarizeLabel).")
-            result = like(self._mask(as_plain_tensor(img), steps).to(torch.uint8), img)
-        else:
-            pad_value = float(stored.min()) if self.pad_value is None else self.pad_value
-            result = like(self._image(values, steps, pad_value), img)
-        if isinstance(result, MetaTensor):
-            result.affine = _grid_affine(result.affine, values.shape[1:], self.grid, steps)
-        return result
-
-    def each(self, stack: Tensor, affine: Tensor | None = None) -> Tensor:
-        """Resample many samples of one size at once, each as calling this would.
-
-        Args:
-            stack: (n, *spatial) one sample after the other; masks are 0 and 1.
-            affine: (4, 4) of each sample, whose offset does not matter; needed where `spacing` is given.
-
-        Returns:
-            (n, *grid) float32, or bool for masks.
-        """
-        self._check_dimensions(stack)
-        steps = self._steps(stack, affine, type(stack).__name__)
-        if self.is_mask:
-            return self._mask(stack, steps)
-        values = stack.to(torch.float32)
-        if self.pad_value is not None:
-            return self._image(values, steps, self.pad_value)
-        darkest = values.flatten(1).amin(1).reshape(-1, *[1] * len(self.grid))
-        return self._image(values, steps, darkest)
-
-    def _check_dimensions(self, values: Tensor) -> None:
-        if values.ndim != len(self.grid) + 1:
+        values = as_plain_tensor(img) if self.is_mask else as_floats(img).to(torch.float32)
+        dimensions = len(self.grid)
+        if values.ndim - 1 != dimensions and (values.ndim, dimensions) != (4, 2):
             raise ValueError(
-                f"expected {len(self.grid)} spatial dimensions, for the grid {self.grid}, "
+                f"expected {dimensions} spatial dimensions, for the grid {self.grid}, "
                 f"found an array of shape {tuple(values.shape)}."
             )
+        leading, sizes = values.shape[:-dimensions], values.shape[-dimensions:]
+        affine = img.affine if isinstance(img, MetaTensor) else None
+        steps = self._steps(sizes, affine, values.ndim - 1, type(img).__name__)
+        # The slices of a volume are resampled like channels.
+        each = values if len(leading) == 1 else values.flatten(0, 1)
+        if not len(each):
+            resampled = torch.empty((0, *self.grid), device=values.device)
+        elif self.is_mask:
+            if not _is_binary(values):
+                raise DataError("expected a mask of 0 and 1, found other values", "binarize it first (BinarizeLabel)")
+            resampled = self._mask(each, steps)
+        else:
+            resampled = self._image(each, steps, self._pad_value(each, volume=len(leading) == 1))
+        resampled = resampled.to(torch.uint8 if self.is_mask else torch.float32)
+        result = like(resampled.reshape(*leading, *self.grid), img)
+        if isinstance(result, MetaTensor):
+            result.affine = _grid_affine(result.affine, sizes, self.grid, steps, first=len(leading) - 1)
+        return result
+
+    def _pad_value(self, values: Tensor, *, volume: bool) -> Tensor | float:
+        """`pad_value`, or the smallest intensity, of the whole or of each slice."""
+        if self.pad_value is not None:
+            return self.pad_value
+        if volume:
+            return float(values.permute(memory_order(values)).min())
+        return values.flatten(1).amin(1).reshape(-1, *[1] * len(self.grid))
 
     def _mask(self, values: Tensor, steps: tuple[float, ...]) -> Tensor:
         """(channels, *grid) bool. Only the part with foreground is computed: segments are mostly small."""
@@ -149,18 +146,19 @@ class ResampleToGrid(Transform):
         ]
         return _padded(_along_axes(values, matrices, _order(sizes, self.grid)), sizes, steps, pad_value)
 
-    def _steps(self, values: Tensor, affine: Tensor | None, kind: str) -> tuple[float, ...]:
+    def _steps(self, sizes: Sequence[int], affine: Tensor | None, dimensions: int, kind: str) -> tuple[float, ...]:
         """Distance of neighboring grid points, in pixels of the input."""
         if self.spacing is None:
-            return tuple(size / points for size, points in zip(values.shape[1:], self.grid, strict=True))
+            return tuple(size / points for size, points in zip(sizes, self.grid, strict=True))
         if affine is None:
-            raise ValueError(
-                f"expected a MetaTensor, whose affine gives the spacing in mm, found {kind}; "
-                "make it one, or resize (spacing=None)."
+            raise DataError(
+                f"expected a MetaTensor, whose affine gives the spacing in mm, found {kind}",
+                "make it one, or resize (spacing=None)",
             )
-        voxel = torch.linalg.vector_norm(affine[:-1, : len(self.grid)].to(torch.float64), dim=0).tolist()
+        axes = slice(dimensions - len(self.grid), dimensions)
+        voxel = torch.linalg.vector_norm(affine[:-1, axes].to(torch.float64), dim=0).tolist()
         if not all(math.isfinite(size) and size > 0 for size in voxel):
-            raise ValueError(f"expected an affine with a positive voxel size, found {affine.tolist()}.")
+            raise DataError(f"expected an affine with a positive voxel size, found {affine.tolist()}.")
         # Headers keep float32: a spacing that equals the input's but for rounding must not interpolate.
         ratios = (step / size for step, size in zip(self.spacing, voxel, strict=True))
         return tuple(1.0 if math.isclose(ratio, 1, rel_tol=1e-6) else ratio for ratio in ratios)
@@ -206,9 +204,12 @@ class ResampleToGridd(MapTransform):
         return item
 
 
-def _is_binary(img: NdarrayOrTensor, stored: Tensor) -> bool:
-    if img.dtype in (torch.bool, torch.uint8):
-        return bool(as_plain_tensor(img).max() <= 1)
+def _is_binary(values: Tensor) -> bool:
+    stored = values.permute(memory_order(values))
+    if stored.dtype in (torch.bool, torch.uint8):
+        return bool(stored.max() <= 1)
+    # Not as wide unsigned integers, which torch compares to nothing.
+    stored = stored.to(torch.float32)
     return bool(((stored == 0) | (stored == 1)).all())
 
 
@@ -284,10 +285,12 @@ def _outside(size: int, points: int, step: float) -> Tensor | None:
     return outside if bool(outside.any()) else None
 
 
-def _grid_affine(affine: Tensor, sizes: Sequence[int], grid: Sequence[int], steps: Sequence[float]) -> Tensor:
-    """The affine of the grid, from that of the input."""
+def _grid_affine(
+    affine: Tensor, sizes: Sequence[int], grid: Sequence[int], steps: Sequence[float], *, first: int
+) -> Tensor:
+    """The affine of the grid, whose first axis is the input's axis `first`, from that of the input."""
     to_input = torch.eye(len(affine), dtype=torch.float64)
-    for axis, (size, points, step) in enumerate(zip(sizes, grid, steps, strict=True)):
+    for axis, (size, points, step) in enumerate(zip(sizes, grid, steps, strict=True), start=first):
         to_input[axis, axis] = step
         to_input[axis, -1] = _positions(size, points, step)[0]
     return affine.to(torch.float64) @ to_input

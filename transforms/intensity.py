@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.transforms import MapTransform, NormalizeIntensity, Transform
+from monai.transforms import NormalizeIntensity, Transform
 from numpy.typing import NDArray
+from torch import Tensor
 
-from .conversion import BACKEND, Array, as_floats, as_plain_tensor, like, memory_order
+from medsegdist.errors import DataError
+
+from .conversion import BACKEND, Array, OneByOned, as_floats, as_plain_tensor, like, memory_order
 
 _DISPLAY_HIGH = 255.0
 # Sorted as they are; all else as floats.
@@ -66,7 +68,8 @@ class PercentileWindowIntensity(Transform):
         upper: percentile that becomes 255.
 
     Raises:
-        ValueError: not 0 <= lower < upper <= 100, or, when called, both percentiles have the same value.
+        ValueError: not 0 <= lower < upper <= 100.
+        DataError: when called, both percentiles have the same value.
     """
 
     backend = BACKEND
@@ -107,10 +110,10 @@ class PercentileWindowIntensity(Transform):
         low, high = (_percentile(ordered, percent) for percent in (self.lower, self.upper))
         if not low < high:
             smallest, largest = (float(value) for value in torch.aminmax(stored))
-            raise ValueError(
+            raise DataError(
                 f"expected an image with contrast, found the same intensity {low:g} at percentiles {self.lower:g} and "
-                f"{self.upper:g} (smallest {smallest:g}, largest {largest:g}); leave this image out, "
-                "or widen the percentiles."
+                f"{self.upper:g} (smallest {smallest:g}, largest {largest:g})",
+                "leave this image out, or widen the percentiles",
             )
         return WindowIntensity(low, high)
 
@@ -123,20 +126,23 @@ class StandardizeIntensity(Transform):
 
     Args:
         limit: standard scores are clipped to [-limit, limit]; the mean is exactly 0 only where nothing is clipped.
+        per_slice: whether each slice of a volume is standardized for itself; else all channels and pixels together.
 
     Raises:
-        ValueError: the limit is not positive, or, when called, the image is constant or not finite.
+        ValueError: the limit is not positive.
+        DataError: when called, the image is constant or not finite.
     """
 
     backend = BACKEND
 
-    def __init__(self, limit: float = 5.0) -> None:
+    def __init__(self, limit: float = 5.0, per_slice: bool = False) -> None:
         if not (math.isfinite(limit) and limit > 0):
             raise ValueError(f"expected a positive limit, found {limit:g}.")
         self.limit = float(limit)
+        self.per_slice = per_slice
 
     def __call__(self, img: Array) -> Array:
-        """Standardize over all channels and pixels.
+        """Standardize.
 
         Args:
             img: (channels, *spatial), any real dtype.
@@ -145,15 +151,23 @@ class StandardizeIntensity(Transform):
             The same kind of array, float32, in [-limit, limit].
         """
         values = as_floats(img)
+        if not (self.per_slice and values.ndim == 4):
+            return like(self._standardized(values), img)
+        result = torch.empty(values.shape, dtype=torch.float32, device=values.device)
+        for k in range(values.shape[1]):
+            result[:, k] = self._standardized(values[:, k])
+        return like(result, img)
+
+    def _standardized(self, values: Tensor) -> Tensor:
         deviation, mean = (float(value) for value in torch.std_mean(values.to(torch.float64), correction=0))
         if not 0 < deviation < math.inf:
             smallest, largest = (float(value) for value in torch.aminmax(values))
-            raise ValueError(
-                f"expected an image with contrast, found intensities from {smallest:g} to {largest:g}; "
-                "a constant image has no standard scores: leave it out, or widen the window."
+            raise DataError(
+                f"expected an image with contrast, found intensities from {smallest:g} to {largest:g}",
+                "a constant image has no standard scores: leave it out, or widen the window",
             )
         scores = NormalizeIntensity(subtrahend=mean, divisor=deviation, dtype=None)(values)  # type: ignore[arg-type]
-        return like(as_plain_tensor(scores).clamp(-self.limit, self.limit).to(torch.float32), img)
+        return as_plain_tensor(scores).clamp(-self.limit, self.limit).to(torch.float32)
 
 
 def _percentile(ordered: NDArray[Any], percent: float) -> float:
@@ -170,7 +184,7 @@ def _percentile(ordered: NDArray[Any], percent: float) -> float:
     return float(kind(float(low) + apart * part if part < 0.5 else float(high) - apart * (1 - part)))
 
 
-class WindowIntensityd(MapTransform):
+class WindowIntensityd(OneByOned):
     """Dictionary version of :class:`WindowIntensity`.
 
     Args:
@@ -180,25 +194,11 @@ class WindowIntensityd(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
     """
 
-    backend = WindowIntensity.backend
-
     def __init__(self, keys: KeysCollection, low: float, high: float, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.window = WindowIntensity(low, high)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its images windowed.
-
-        Args:
-            data: item with (channels, *spatial) images under `keys`.
-        """
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.window(item[key])
-        return item
+        super().__init__(keys, WindowIntensity(low, high), allow_missing_keys)
 
 
-class PercentileWindowIntensityd(MapTransform):
+class PercentileWindowIntensityd(OneByOned):
     """Dictionary version of :class:`PercentileWindowIntensity`; every key has its own percentiles.
 
     Args:
@@ -208,51 +208,26 @@ class PercentileWindowIntensityd(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
     """
 
-    backend = PercentileWindowIntensity.backend
-
     def __init__(
         self, keys: KeysCollection, lower: float = 0.5, upper: float = 99.5, allow_missing_keys: bool = False
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.window = PercentileWindowIntensity(lower, upper)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its images windowed.
-
-        Args:
-            data: item with (channels, *spatial) images under `keys`.
-        """
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.window(item[key])
-        return item
+        super().__init__(keys, PercentileWindowIntensity(lower, upper), allow_missing_keys)
 
 
-class StandardizeIntensityd(MapTransform):
+class StandardizeIntensityd(OneByOned):
     """Dictionary version of :class:`StandardizeIntensity`.
 
     Args:
         keys: images to standardize.
         limit: standard scores are clipped to [-limit, limit].
+        per_slice: whether each slice of a volume is standardized for itself.
         allow_missing_keys: skip keys that an item lacks.
     """
 
-    backend = StandardizeIntensity.backend
-
-    def __init__(self, keys: KeysCollection, limit: float = 5.0, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.standardize = StandardizeIntensity(limit)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its images standardized.
-
-        Args:
-            data: item with (channels, *spatial) images under `keys`.
-        """
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.standardize(item[key])
-        return item
+    def __init__(
+        self, keys: KeysCollection, limit: float = 5.0, per_slice: bool = False, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, StandardizeIntensity(limit, per_slice), allow_missing_keys)
 
 
 WindowIntensityD = WindowIntensityDict = WindowIntensityd

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
 import torch
-from monai.config import KeysCollection, NdarrayOrTensor
-from monai.transforms import MapTransform, Transform
+from monai.config import KeysCollection
+from monai.transforms import Transform
 from torch import Tensor
 
-from .conversion import BACKEND, Array, as_plain_tensor, like, memory_order
+from medsegdist.errors import DataError
+
+from .conversion import BACKEND, Array, OneByOned, as_plain_tensor, like, memory_order
 
 _MOST_VALUES_NAMED = 10
 # torch compares its wider unsigned integers to nothing.
@@ -29,9 +31,9 @@ class BinarizeLabel(Transform):
             it is (1, 255, ...), and refuses a label map with more than one.
 
     Raises:
-        ValueError: `foreground` is empty or not whole numbers; or, when called, the label map holds NaN, infinite or
-            fractional values, floats so large that two labels may have become one, or several values where none was
-            named.
+        ValueError: `foreground` is empty or not whole numbers.
+        DataError: when called, the label map holds NaN, infinite or fractional values, floats so large that two labels
+            may have become one, or several values where none was named.
     """
 
     backend = BACKEND
@@ -60,9 +62,9 @@ class BinarizeLabel(Transform):
         if self.foreground is None:
             if found.numel() and bool(found.min() != found.max()):
                 all_values = torch.cat([found, found.new_zeros(int(not labeled.all()))])
-                raise ValueError(
-                    f"expected a mask of 0 and one other value, found {_named(all_values)}; "
-                    "name the values that are foreground."
+                raise DataError(
+                    f"expected a mask of 0 and one other value, found {_named(all_values)}",
+                    "name the values that are foreground",
                 )
             mask = labeled
         else:
@@ -71,7 +73,7 @@ class BinarizeLabel(Transform):
         return like(mask.to(torch.uint8).permute(sorted(range(mask.ndim), key=order.__getitem__)), img)
 
 
-class BinarizeLabeld(MapTransform):
+class BinarizeLabeld(OneByOned):
     """Dictionary version of :class:`BinarizeLabel`.
 
     Args:
@@ -80,27 +82,13 @@ class BinarizeLabeld(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
     """
 
-    backend = BinarizeLabel.backend
-
     def __init__(
         self,
         keys: KeysCollection,
         foreground: Sequence[int] | int | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.binarize = BinarizeLabel(foreground)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its label maps binarized.
-
-        Args:
-            data: item with (1, *spatial) label maps under `keys`.
-        """
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.binarize(item[key])
-        return item
+        super().__init__(keys, BinarizeLabel(foreground), allow_missing_keys)
 
 
 class ClassMasks(Transform):
@@ -136,7 +124,7 @@ class ClassMasks(Transform):
         return like(torch.cat([binarize(labels) for binarize in self.binarize]), img)
 
 
-class ClassMasksd(MapTransform):
+class ClassMasksd(OneByOned):
     """Dictionary version of :class:`ClassMasks`.
 
     Args:
@@ -145,24 +133,10 @@ class ClassMasksd(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
     """
 
-    backend = ClassMasks.backend
-
     def __init__(
         self, keys: KeysCollection, classes: Sequence[Sequence[int] | int], allow_missing_keys: bool = False
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.masks = ClassMasks(classes)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its label maps as masks of classes.
-
-        Args:
-            data: item with (1, *spatial) label maps under `keys`.
-        """
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.masks(item[key])
-        return item
+        super().__init__(keys, ClassMasks(classes), allow_missing_keys)
 
 
 def _as_label_values(foreground: Any) -> tuple[int, ...]:
@@ -187,24 +161,25 @@ def _as_whole(found: Tensor) -> Tensor:
     if not found.is_floating_point():
         return found.to(torch.int64)
     if not bool(torch.isfinite(found).all()):
-        raise ValueError(
-            "expected whole numbers as label values, found NaN or infinite ones; "
-            "repair the label map, or leave this case out."
+        raise DataError(
+            "expected whole numbers as label values, found NaN or infinite ones",
+            "repair the label map, or leave this case out",
         )
     fractional = found != found.round()
     if bool(fractional.any()):
-        raise ValueError(
-            f"expected whole numbers as label values, found {_named(found[fractional])}; "
-            "if this is a probability map, threshold it first."
+        raise DataError(
+            f"expected whole numbers as label values, found {_named(found[fractional])}",
+            "if this is a probability map, threshold it first",
         )
     # From there on the floats of this width leave out whole numbers: 16777217 has become 16777216.
     kind = torch.finfo(found.dtype)
     exact = int(2 / kind.eps)
     too_large = found.abs() >= exact
     if bool(too_large.any()):
-        raise ValueError(
+        raise DataError(
             f"expected label values between -{exact} and {exact}, which {kind.bits}-bit floats tell apart, "
-            f"found {_named(found[too_large])}; renumber the labels."
+            f"found {_named(found[too_large])}",
+            "renumber the labels",
         )
     return found.to(torch.int64)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from monai.transforms import Compose, Transform
+from monai.transforms import Compose, EnsureTyped, Transform
 
 from .checks import CheckFinited, CheckSameSpaced
 from .geometry import OrientAxiald
 from .grid import ResampleToGridd
 from .intensity import PercentileWindowIntensityd, StandardizeIntensityd, WindowIntensityd
 from .labels import BinarizeLabeld, ClassMasksd
-from .slices import ForegroundSlicesd
+from .slices import ForegroundSlicesd, SplitSlicesd
 
 IntensityRule = Literal["window", "hounsfield", "zscore"]
 
@@ -31,6 +31,7 @@ def preprocessing_pipeline(
     seed: int = 0,
     image_key: str = "image",
     label_key: str = "label",
+    track_meta: bool = True,
 ) -> Compose:
     """The transforms from a loaded image and label map to samples on a common grid.
 
@@ -39,8 +40,8 @@ def preprocessing_pipeline(
     (1, *grid) float32 and the label (1, *grid), or (classes, *grid), uint8 of 0 and 1. Other entries are kept.
 
     The order: orient to (slices, rows, columns); check that image and label lie on the same pixels and the image is
-    finite; binarize; percentile window, as it needs the whole image; cut slices; fixed window; resample;
-    standardize, as it looks at the final grid.
+    finite; binarize; percentile window, as it needs the whole image; take the slices with foreground; fixed window;
+    resample; standardize, as it looks at the final grid; cut the slices apart.
 
     Args:
         dimensions: 2 for slices, 3 for volumes.
@@ -58,6 +59,7 @@ def preprocessing_pipeline(
         seed: seed of that choice.
         image_key: entry with the image.
         label_key: entry with the label map.
+        track_meta: whether samples are MetaTensors with an affine; plain tensors are made in less time.
 
     Raises:
         ValueError: an option is unknown or does not fit another.
@@ -74,9 +76,10 @@ def preprocessing_pipeline(
     fixed_window = window is not None and intensity != "hounsfield"
     own_window = window is None and intensity == "window"
 
-    steps: list[Transform] = [
-        OrientAxiald(both),
-        CheckSameSpaced(image_key, reference_key=label_key),
+    steps: list[Transform] = [OrientAxiald(both), CheckSameSpaced(image_key, reference_key=label_key)]
+    if not track_meta and spacing is None:
+        steps.append(EnsureTyped(both, track_meta=False))
+    steps += [
         CheckFinited(image_key),
         BinarizeLabeld(label_key, foreground) if classes is None else ClassMasksd(label_key, classes),
     ]
@@ -90,5 +93,7 @@ def preprocessing_pipeline(
     pad_value = 0.0 if fixed_window or own_window else None
     steps.append(ResampleToGridd(both, grid, spacing, is_mask=(False, True), pad_value=pad_value))
     if intensity == "zscore":
-        steps.append(StandardizeIntensityd(image_key))
+        steps.append(StandardizeIntensityd(image_key, per_slice=dimensions == 2))
+    if dimensions == 2:
+        steps.append(SplitSlicesd(both, track_meta))
     return Compose(steps)

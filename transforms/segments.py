@@ -11,6 +11,8 @@ from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 
+from medsegdist.errors import DataError
+
 from .conversion import BACKEND, Array, as_floats, as_plain_tensor, like
 
 
@@ -28,8 +30,8 @@ class NeutralizeSegment(InvertibleTransform):
             scores clipped at -5.
 
     Raises:
-        ValueError: `delta` is not finite; or, when called, not below the smallest intensity inside the mask, or mask
-            and image do not fit.
+        ValueError: `delta` is not finite; or, when called, mask and image have different shapes.
+        DataError: when called, `delta` is not below the smallest intensity inside the mask, or the mask is not binary.
     """
 
     backend = BACKEND
@@ -55,13 +57,14 @@ class NeutralizeSegment(InvertibleTransform):
             raise ValueError(f"image of shape {tuple(values.shape)} but mask of shape {tuple(labels.shape)}.")
         inside = labels != 0
         if not bool((labels[inside] == 1).all()):
-            raise ValueError("expected a mask of 0 and 1, found other values; binarize it first (BinarizeLabel).")
+            raise DataError("expected a mask of 0 and 1, found other values", "binarize it first (BinarizeLabel)")
         segment = values[inside.expand_as(values)]
         # torch compares in the image's precision: a delta that rounding makes equal to an intensity would give S = 0.
         if segment.numel() and not bool(segment.min() > self.delta):
-            raise ValueError(
+            raise DataError(
                 f"delta = {self.delta:g} must lie below every intensity inside the mask, but the smallest there is "
-                f"{float(segment.min()):g}; choose a smaller delta."
+                f"{float(segment.min()):g}",
+                "choose a smaller delta",
             )
         result = like(torch.where(inside, values - self.delta, 0.0), img)
         if isinstance(result, MetaTensor):

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import MapTransform, Transform
-from torch import Tensor
+
+from medsegdist.errors import DataError
 
 from .conversion import BACKEND, Array, as_plain_tensor, like
 
+SLICE_INDEX = "slice_index"
+"""Entry of an item with the index of its slice in the volume that it was cut from, or the indices of all slices."""
+
 
 class ForegroundSlices(Transform):
-    """Cut a volume of axis order (slices, rows, columns) into the slices whose mask has any foreground.
+    """Keep the slices of a volume whose mask has any foreground.
 
-    Orient the volume first (:class:`OrientAxial`). The slices are copies: they do not keep the volume alive. A slice
-    of a MetaTensor has the affine of its own pixels, with the axes (row, column, slice), and an empty list of applied
-    operations, as no inverse leads back to the volume.
+    Orient the volume first (:class:`OrientAxial`), and cut what is kept into images last (:class:`SplitSlices`): one
+    stack of slices is resampled in a tenth of the time that its slices take one by one. The slices are copied, so they
+    do not keep the volume alive; the affine stays that of the volume.
 
     Args:
         max_slices: the most slices of one volume, chosen at random; None takes all.
         seed: seed of the choice, >= 0.
 
     Raises:
-        ValueError: `max_slices` < 1 or `seed` < 0; or, when called, the input is no volume or the mask does not fit.
+        ValueError: `max_slices` < 1 or `seed` < 0; or, when called, the input is no volume.
     """
 
     backend = BACKEND
@@ -40,9 +44,7 @@ class ForegroundSlices(Transform):
         self.max_slices = max_slices
         self.seed = seed
 
-    def __call__(  # type: ignore[override]
-        self, img: Array, mask: NdarrayOrTensor, name: str = ""
-    ) -> list[Array]:
+    def __call__(self, img: Array, mask: NdarrayOrTensor, name: str = "") -> Array:  # type: ignore[override]
         """The slices of `img` on which `mask` has foreground, in increasing order.
 
         Args:
@@ -51,9 +53,9 @@ class ForegroundSlices(Transform):
             name: name of the volume; with the seed it decides which slices are chosen.
 
         Returns:
-            Arrays (channels, rows, columns); none if the mask is empty.
+            (channels, n, rows, columns); n is 0 if the mask is empty.
         """
-        return [self.cut(img, index) for index in self.select(mask, name)]
+        return self.keep(img, self.select(mask, name))
 
     def select(self, mask: NdarrayOrTensor, name: str = "") -> list[int]:
         """Indices of the slices to keep, in increasing order.
@@ -72,31 +74,24 @@ class ForegroundSlices(Transform):
         rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
         return sorted(rng.choice(indices, size=self.max_slices, replace=False).tolist())
 
-    def cut(self, img: Array, index: int) -> Array:
-        """One slice as an array of its own.
+    def keep(self, img: Array, indices: Sequence[int]) -> Array:
+        """Some slices of a volume.
 
         Args:
             img: (channels, slices, rows, columns).
-            index: which slice.
+            indices: which slices.
         """
-        result = like(_volume(img)[:, index].clone(), img)
-        if isinstance(result, MetaTensor):
-            volume_affine = result.affine
-            affine = volume_affine[:, [1, 2, 0, 3]].clone()
-            affine[:3, 3] += index * volume_affine[:3, 0]
-            result.affine = affine
-            result.applied_operations = []
-        return result
+        _check_volume(img)
+        return like(as_plain_tensor(img)[:, list(indices)], img)
 
 
 class ForegroundSlicesd(MapTransform):
-    """Dictionary version of :class:`ForegroundSlices`: one item becomes a list of items, one for each slice.
+    """Dictionary version of :class:`ForegroundSlices`; the indices of the slices are added under "slice_index".
 
-    Each has the other entries of the item, and the slice's index under "slice_index". An item that is already a 2D
-    image, (channels, rows, columns), is passed on as it is, and not as a list.
+    An item that is already a 2D image, (channels, rows, columns), is passed on as it is.
 
     Args:
-        keys: volumes to cut, usually the image and the label.
+        keys: volumes to take slices of, usually the image and the label.
         label_key: the mask that decides which slices are kept.
         max_slices: the most slices of one volume; None takes all.
         seed: seed of the choice.
@@ -104,7 +99,8 @@ class ForegroundSlicesd(MapTransform):
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        ValueError: `max_slices` < 1 or `seed` < 0; or, when called, image and mask have different shapes.
+        ValueError: `max_slices` < 1 or `seed` < 0.
+        DataError: when called, image and mask have different shapes.
         KeyError: when called, the item has nothing under `label_key`.
     """
 
@@ -124,8 +120,8 @@ class ForegroundSlicesd(MapTransform):
         self.name_key = name_key
         self.slices = ForegroundSlices(max_slices, seed)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]] | dict[Hashable, Any]:
-        """The slices of the item.
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with the slices that are kept.
 
         Args:
             data: item with volumes (channels, slices, rows, columns) or 2D images under `keys`, and their mask.
@@ -137,22 +133,98 @@ class ForegroundSlicesd(MapTransform):
         keys = list(self.key_iterator(item))
         for key in keys:
             if item[key].shape[1:] != label.shape[1:]:
-                raise ValueError(
-                    f"'{key}' has shape {tuple(item[key].shape)} but the mask '{self.label_key}' "
-                    f"{tuple(label.shape)}; both must show the same volume."
+                raise DataError(
+                    f"'{key}' has shape {tuple(item[key].shape)} but the mask '{self.label_key}' {tuple(label.shape)}",
+                    "both must show the same volume",
                 )
         if label.ndim == 3:
             return item
+        indices = self.slices.select(label, str(item.get(self.name_key, "")))
+        for key in keys:
+            item[key] = self.slices.keep(item[key], indices)
+        item[SLICE_INDEX] = indices
+        return item
+
+
+class SplitSlices(Transform):
+    """Cut a volume into its slices.
+
+    A slice of a MetaTensor has the affine of its own pixels, with the axes (row, column, slice), and an empty list of
+    applied operations, as no inverse leads back to the volume.
+
+    Args:
+        track_meta: whether slices of a MetaTensor are MetaTensors; plain tensors take a twentieth of the time.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, track_meta: bool = True) -> None:
+        self.track_meta = track_meta
+
+    def __call__(self, img: Array, indices: Sequence[int] | None = None) -> list[Array]:
+        """The slices, which share memory with each other and with `img`.
+
+        Args:
+            img: (channels, slices, rows, columns).
+            indices: (slices,) index of each slice in the volume that the affine is of; None counts from 0.
+
+        Returns:
+            Arrays (channels, rows, columns).
+        """
+        _check_volume(img)
+        if isinstance(img, np.ndarray):
+            return [img[:, k] for k in range(img.shape[1])]  # type: ignore[misc]
+        values = as_plain_tensor(img).unbind(1)
+        if not (self.track_meta and isinstance(img, MetaTensor)):
+            return list(values)  # type: ignore[arg-type]
         return [
-            {**item, **{key: self.slices.cut(item[key], index) for key in keys}, "slice_index": index}
-            for index in self.slices.select(label, str(item.get(self.name_key, "")))
+            _as_slice(value, img, index) for value, index in zip(values, indices or range(len(values)), strict=True)
         ]
 
 
-def _volume(img: NdarrayOrTensor) -> Tensor:
-    values = as_plain_tensor(img)
-    _check_volume(values)
-    return values
+class SplitSlicesd(MapTransform):
+    """Dictionary version of :class:`SplitSlices`: one item becomes a list of items, one for each slice.
+
+    Each has the other entries of the item, and the slice's index under "slice_index". An item that is already a 2D
+    image, (channels, rows, columns), is passed on as it is, and not as a list.
+
+    Args:
+        keys: volumes to cut, all with as many slices, usually the image and the label.
+        track_meta: whether slices of a MetaTensor are MetaTensors.
+        allow_missing_keys: skip keys that an item lacks.
+    """
+
+    backend = SplitSlices.backend
+
+    def __init__(self, keys: KeysCollection, track_meta: bool = True, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.split = SplitSlices(track_meta)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]] | dict[Hashable, Any]:
+        """The slices of the item.
+
+        Args:
+            data: item with volumes (channels, slices, rows, columns) or 2D images under `keys`, and "slice_index"
+                where they are not all slices of the volume.
+        """
+        item = dict(data)
+        keys = list(self.key_iterator(item))
+        if not keys or item[keys[0]].ndim == 3:
+            return item
+        indices = item.get(SLICE_INDEX, range(item[keys[0]].shape[1]))
+        slices = {key: self.split(item[key], indices) for key in keys}
+        return [
+            {**item, **{key: slices[key][k] for key in keys}, SLICE_INDEX: index} for k, index in enumerate(indices)
+        ]
+
+
+def _as_slice(values: Any, volume: MetaTensor, index: int) -> Any:
+    result: MetaTensor = like(values, volume)
+    affine = volume.affine[:, [1, 2, 0, 3]].clone()
+    affine[:3, 3] += index * volume.affine[:3, 0]
+    result.affine = affine
+    result.applied_operations = []
+    return result
 
 
 def _check_volume(values: NdarrayOrTensor) -> None:
@@ -161,3 +233,4 @@ def _check_volume(values: NdarrayOrTensor) -> None:
 
 
 ForegroundSlicesD = ForegroundSlicesDict = ForegroundSlicesd
+SplitSlicesD = SplitSlicesDict = SplitSlicesd

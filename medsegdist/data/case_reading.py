@@ -10,7 +10,6 @@ import numpy as np
 from medsegdist.data.file_names import FileNames
 from medsegdist.data.problems import Problem, is_machine_trouble, problem_of, root_cause
 from medsegdist.data.sample import Sample, checked_sample, large_part
-from medsegdist.data.sample_stack import SampleStack
 from medsegdist.errors import ManifestError
 
 FOUND_LABELS = "found_labels"
@@ -97,21 +96,16 @@ class ReadCase:
     def _read(self, index: int) -> CaseContent:
         item = self.dataset[index]
         labels: list[tuple[str, Any]] = []
-        if isinstance(item, SampleStack):
-            samples = item.checked(self.delta, classes=self.classes is not None)
-            if item.found is not None:
-                labels.append((item.case_id, np.asarray(item.found)))
-        else:
-            parts = item if isinstance(item, (list, tuple)) else [item]
-            samples = [
-                checked_sample(part, lambda item: self.names.of_item(item, index), self.delta, self.classes)
-                for part in parts
-            ]
-            labels += [
-                (sample.case_id, np.asarray(part[FOUND_LABELS]))
-                for part, sample in zip(parts, samples, strict=True)
-                if FOUND_LABELS in part
-            ]
+        parts = item if isinstance(item, (list, tuple)) else [item]
+        samples = [
+            checked_sample(part, lambda item: self.names.of_item(item, index), self.delta, self.classes)
+            for part in parts
+        ]
+        labels += [
+            (sample.case_id, np.asarray(part[FOUND_LABELS]))
+            for part, sample in zip(parts, samples, strict=True)
+            if FOUND_LABELS in part
+        ]
         sizes = tuple(sample.sizes for sample in samples)
         large = [large_part(sample, size, self.min_pixels) for sample, size in zip(samples, sizes, strict=True)]
         return CaseContent(

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from medsegdist.data.cache_names import cache_name
 from medsegdist.data.case import Case
-from medsegdist.data.case_reading import FOUND_LABELS
 from medsegdist.data.case_tally import Tallied
 from medsegdist.data.collect import OnBadCase, collect, collect_classes, warn_of_skipped
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.reading import Progress
-from medsegdist.data.sample_stack import SampleStack
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.store import load_multiclass_samples, load_samples, load_skipped, load_tally
 from medsegdist.errors import ManifestError
@@ -78,7 +76,7 @@ def prepared_dataset(
     from monai.transforms.compose import Compose
 
     from medsegdist.data.label_watch import NoteLabels
-    from medsegdist.transforms import StackedPipeline, preprocessing_pipeline
+    from medsegdist.transforms import preprocessing_pipeline
 
     pipeline = preprocessing_pipeline(
         dimensions=preprocessing.dimensions,
@@ -91,6 +89,7 @@ def prepared_dataset(
         percentiles=preprocessing.percentiles,
         max_slices=preprocessing.max_per_case,
         seed=preprocessing.seed,
+        track_meta=not stacked,
     )
     items = [case.as_item() for case in cases]
     loader = manifest.layout.loader()
@@ -99,8 +98,7 @@ def prepared_dataset(
     steps: list[Any] = [loader, NoteLabels(manifest.label_values)]
     if watch is not None:
         steps.append(partial(_shown, watch))
-    # No Compose, which looks at every tensor after every step for operations that are pending.
-    return Dataset(items, partial(_in_turn, (*steps, StackedPipeline(pipeline), _as_stack)))
+    return Dataset(items, Compose([*steps, *pipeline.transforms]))
 
 
 def header_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset | None:
@@ -287,16 +285,6 @@ def _through_cache(
 def _shown(watch: Watch, item: dict[Any, Any]) -> dict[Any, Any]:
     watch(item)
     return item
-
-
-def _in_turn(steps: tuple[Callable[[Any], Any], ...], item: Any) -> Any:
-    for step in steps:
-        item = step(item)
-    return item
-
-
-def _as_stack(item: dict[Any, Any]) -> SampleStack:
-    return SampleStack.of(item, FOUND_LABELS)
 
 
 def _from_cache(directory: Path, load: Callable[[Path], _Samples], tallied: Tallied | None) -> _Samples:

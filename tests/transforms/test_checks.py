@@ -22,7 +22,7 @@ def test_non_finite_intensities_are_refused_and_counted(bad, kind, make):
 
 
 def test_an_image_without_pixels_is_refused():
-    with pytest.raises(ValueError, match=r"expected an image with pixels, found shape \(1, 0, 3\); save it anew"):
+    with pytest.raises(ValueError, match=r"expected an image with pixels, found shape \(1, 0, 3\); save it again"):
         CheckFinite()(np.ones((1, 0, 3)))
 
 

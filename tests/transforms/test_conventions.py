@@ -27,6 +27,7 @@ PAIRS = (
     "OrientAxial",
     "PercentileWindowIntensity",
     "ResampleToGrid",
+    "SplitSlices",
     "StandardizeIntensity",
     "WindowIntensity",
 )
@@ -43,6 +44,7 @@ USES: dict[str, dict[str, Any]] = {
     "OrientAxiald": {"keys": BOTH},
     "PercentileWindowIntensityd": {"keys": "image", "lower": 5, "upper": 95},
     "ResampleToGridd": {"keys": BOTH, "grid": [3, 4, 5], "spacing": [4, 5, 6], "is_mask": [False, True]},
+    "SplitSlicesd": {"keys": BOTH},
     "StandardizeIntensityd": {"keys": "image", "limit": 3},
     "WindowIntensityd": {"keys": "image", "low": 0, "high": 100},
 }
@@ -87,7 +89,7 @@ def assert_same(found: Any, expected: Any) -> None:
 
 def test_the_public_names_are_these():
     expected = [f"{name}{suffix}" for name in PAIRS for suffix in ("", "D", "Dict", "d")]
-    assert package.__all__ == sorted([*expected, "StackedPipeline", "preprocessing_pipeline"])
+    assert package.__all__ == sorted([*expected, "preprocessing_pipeline"])
     assert all(hasattr(package, name) for name in package.__all__)
     assert sorted(f"{name}d" for name in PAIRS) == sorted(USES)
 
@@ -234,5 +236,5 @@ def test_other_options_have_another_hash(tmp_path):
 def test_a_data_loader_collates_the_results(name, item):
     loader = DataLoader([Compose([build(name)])(item)] * 2, batch_size=2)
     batch = next(iter(loader))
-    slices_of_each = 2 if name == "ForegroundSlicesd" else 1
+    slices_of_each = 4 if name == "SplitSlicesd" else 1
     assert len(batch["image"]) == len(batch["label"]) == 2 * slices_of_each

@@ -208,8 +208,8 @@ def test_a_bad_spacing_is_refused(spacing):
 
 
 def test_an_input_of_other_dimensions_is_refused():
-    with pytest.raises(ValueError, match=r"expected 2 spatial dimensions, for the grid \(4, 4\), .* \(1, 2, 3, 4\)"):
-        ResampleToGrid((4, 4))(np.ones((1, 2, 3, 4)))
+    with pytest.raises(ValueError, match=r"expected 2 spatial dimensions, for the grid \(4, 4\), .* \(1, 2, 3, 4, 5\)"):
+        ResampleToGrid((4, 4))(np.ones((1, 2, 3, 4, 5)))
 
 
 def test_spacing_needs_an_affine():

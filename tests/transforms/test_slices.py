@@ -5,14 +5,15 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from medsegdist.transforms import ForegroundSlices, ForegroundSlicesd
+from medsegdist.transforms import ForegroundSlices, ForegroundSlicesd, SplitSlices, SplitSlicesd
 from monai.data import MetaTensor
 
 
 def test_the_slices_with_foreground_come_in_order(kind, make, same_kind, axial_volume):
     image, mask = (make(array[None], kind) for array in axial_volume)
-    slices = ForegroundSlices()(image, mask)
-    for result, index in zip(slices, (1, 2, 3), strict=True):
+    kept = ForegroundSlices()(image, mask)
+    same_kind(kept, image)
+    for result, index in zip(SplitSlices()(kept), (1, 2, 3), strict=True):
         same_kind(result, image)
         assert result.shape == (1, 7, 9)
         np.testing.assert_array_equal(np.asarray(result)[0], axial_volume[0][index])
@@ -21,7 +22,9 @@ def test_the_slices_with_foreground_come_in_order(kind, make, same_kind, axial_v
 def test_items_keep_their_other_entries_and_learn_their_index(make, axial_volume):
     image, mask = (make(array[None]) for array in axial_volume)
     item = {"image": image, "label": mask, "case_id": "a", "patient_id": "p"}
-    results = ForegroundSlicesd(["image", "label"])(item)
+    kept = ForegroundSlicesd(["image", "label"])(item)
+    assert kept["slice_index"] == [1, 2, 3]
+    results = SplitSlicesd(["image", "label"])(kept)
     assert [result["slice_index"] for result in results] == [1, 2, 3]
     for result in results:
         assert (result["case_id"], result["patient_id"]) == ("a", "p")
@@ -33,8 +36,7 @@ def test_items_keep_their_other_entries_and_learn_their_index(make, axial_volume
 def test_a_pixel_keeps_its_place_in_the_world(make, axial_volume, axial_affine):
     """The affine of a slice takes (row, column, 0) to where the volume's takes (slice, row, column)."""
     volume = make(axial_volume[0][None], affine=axial_affine)
-    for index in range(5):
-        result = ForegroundSlices().cut(volume, index)
+    for index, result in enumerate(SplitSlices()(volume)):
         assert result.spatial_ndim == 2
         assert result.applied_operations == []
         for row, column in ((0, 0), (3, 8)):
@@ -44,18 +46,30 @@ def test_a_pixel_keeps_its_place_in_the_world(make, axial_volume, axial_affine):
     np.testing.assert_array_equal(volume.affine, axial_affine)
 
 
-def test_slices_are_copies(make, axial_volume):
+def test_a_slice_that_is_kept_has_its_own_place(make, axial_volume, axial_affine):
+    volume = make(axial_volume[0][None], affine=axial_affine)
+    (result,) = SplitSlices()(ForegroundSlices().keep(volume, [3]), [3])
+    np.testing.assert_allclose(result.affine.numpy() @ [2, 4, 0, 1], axial_affine @ [3, 2, 4, 1])
+
+
+def test_the_kept_slices_are_copies(axial_volume):
     volume = torch.from_numpy(axial_volume[0][None].copy())
-    result = ForegroundSlices().cut(volume, 1)
+    result = ForegroundSlices().keep(volume, [1])
     result += 1
     np.testing.assert_array_equal(volume[0], axial_volume[0])
     assert result.untyped_storage().nbytes() == 7 * 9 * 4
 
 
+def test_slices_without_metadata_are_plain_tensors(make, axial_volume):
+    slices = SplitSlices(track_meta=False)(make(axial_volume[0][None]))
+    assert [type(one) for one in slices] == [torch.Tensor] * 5
+
+
 def test_an_empty_mask_gives_no_slices():
     empty = np.zeros((1, 3, 4, 5))
-    assert ForegroundSlices()(empty, empty) == []
-    assert ForegroundSlicesd(["image", "label"])({"image": empty, "label": empty}) == []
+    assert ForegroundSlices()(empty, empty).shape == (1, 0, 4, 5)
+    kept = ForegroundSlicesd(["image", "label"])({"image": empty, "label": empty})
+    assert SplitSlicesd(["image", "label"])(kept) == []
 
 
 def test_a_choice_is_seeded_by_seed_and_case_and_increasing():
@@ -77,8 +91,10 @@ def test_the_choice_is_the_same_for_image_and_label_and_uses_the_case_id():
     mask = np.zeros((1, 50, 2, 2))
     mask[0, 10:] = 1
     image = np.broadcast_to(np.arange(50.0).reshape(1, 50, 1, 1), mask.shape)
-    items = ForegroundSlicesd(["image", "label"], max_slices=5, seed=1)(
-        {"image": image, "label": mask, "case_id": "lung_001"}
+    items = SplitSlicesd(["image", "label"])(
+        ForegroundSlicesd(["image", "label"], max_slices=5, seed=1)(
+            {"image": image, "label": mask, "case_id": "lung_001"}
+        )
     )
     assert [item["slice_index"] for item in items] == ForegroundSlices(5, 1).select(mask, "lung_001")
     assert all((item["image"] == item["slice_index"]).all() for item in items)
@@ -95,9 +111,10 @@ def test_every_slice_can_be_chosen_and_none_is_preferred():
 
 def test_an_image_passes_as_it_is():
     item = {"image": MetaTensor(torch.ones(1, 4, 5)), "label": MetaTensor(torch.zeros(1, 4, 5))}
-    result = ForegroundSlicesd(["image", "label"])(item)
-    assert result == item
-    assert result is not item
+    for step in (ForegroundSlicesd(["image", "label"]), SplitSlicesd(["image", "label"])):
+        result = step(item)
+        assert result == item
+        assert result is not item
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (1, 1, 2, 4, 5)])
