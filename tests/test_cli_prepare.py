@@ -127,7 +127,7 @@ def test_lidc_export_is_the_subset_that_was_asked_for(tmp_path):
     assert "intensities" in listing["provenance"]["simulated"]
     assert {entry["patient_id"] for entry in listing["training"]} == {case.patient_id for case in cases}
     # The real contours, voxel for voxel.
-    reader = LidcLayout(**chosen).loader()
+    reader = LidcLayout(**chosen).load
     for case in cases:
         mask = np.asanyarray(nib.load(task / "labelsTr" / f"{case.id}.nii.gz").dataobj)
         np.testing.assert_array_equal(mask.transpose(2, 1, 0), reader(case.as_item())["label"][0])

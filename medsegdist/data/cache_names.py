@@ -11,7 +11,7 @@ from pathlib import Path
 
 from medsegdist.data.case import Case
 from medsegdist.data.collect import OnBadCase
-from medsegdist.data.layouts._itk_headers import detached_data
+from medsegdist.data.itk import detached_data
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 
 

@@ -13,7 +13,7 @@ class Case:
     Args:
         id: name of the case, unique within its dataset.
         patient_id: whom the image shows; splits and resampling never cut a patient.
-        image: what the layout's loader reads the image from: the path of a file, or a layout's own description.
+        image: what the layout loads the image from: the path of a file, or a layout's own description.
         label: the same for the mask.
     """
 

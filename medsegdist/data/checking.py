@@ -13,8 +13,8 @@ from medsegdist.data.checks.leakage import leaks
 from medsegdist.data.checks.patients import patients_in, patients_in_two_folds
 from medsegdist.data.checks.reading import list_files, read_headers, read_voxels
 from medsegdist.data.checks.spacings import spacing_outliers
+from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.data.reading import Progress
 from medsegdist.data.study import Study

@@ -74,6 +74,7 @@ def prepared_dataset(
     manifest.check_fits(preprocessing, cases)
     from monai.data.dataset import Dataset
     from monai.transforms.compose import Compose
+    from monai.transforms.utility.array import Lambda
 
     from medsegdist.data.label_watch import NoteLabels
     from medsegdist.transforms import preprocessing_pipeline
@@ -92,10 +93,11 @@ def prepared_dataset(
         track_meta=not stacked,
     )
     items = [case.as_item() for case in cases]
-    loader = manifest.layout.loader()
+    # A plain function would be random to MONAI, and PersistentDataset would keep nothing.
+    load = Lambda(manifest.layout.load)
     if not stacked:
-        return Dataset(items, Compose([loader, *pipeline.transforms]))
-    steps: list[Any] = [loader, NoteLabels(manifest.label_values)]
+        return Dataset(items, Compose([load, *pipeline.transforms]))
+    steps: list[Any] = [load, NoteLabels(manifest.label_values)]
     if watch is not None:
         steps.append(partial(_shown, watch))
     return Dataset(items, Compose([*steps, *pipeline.transforms]))
@@ -117,10 +119,13 @@ def header_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset | No
 
     from medsegdist.transforms import CheckSameSpaced, OrientAxiald
 
-    loader = manifest.layout.loader()
-    if not hasattr(loader, "headers"):
+    if getattr(manifest.layout, "simulates", ""):
         return None
-    steps = [loader.headers, OrientAxiald(("image", "label")), CheckSameSpaced("image", reference_key="label")]
+    steps = [
+        partial(manifest.layout.load, header_only=True),
+        OrientAxiald(("image", "label")),
+        CheckSameSpaced("image", reference_key="label"),
+    ]
     return Dataset([case.as_item() for case in cases], Compose(steps))
 
 
@@ -141,8 +146,7 @@ def mask_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset:
     from medsegdist.data.label_watch import NoteLabels
     from medsegdist.transforms import BinarizeLabeld, ClassMasksd
 
-    loader = manifest.layout.loader()
-    read = getattr(loader, "mask", loader)
+    read = partial(manifest.layout.load, keys=("label",))
     binarize = (
         BinarizeLabeld("label", manifest.foreground)
         if manifest.classes is None
@@ -175,7 +179,7 @@ def native_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset:
         CheckFinited("image"),
         BinarizeLabeld("label", manifest.foreground),
     ]
-    steps = [manifest.layout.loader(), NoteLabels(manifest.foreground), OnOwnGrid(Compose(checks))]
+    steps = [manifest.layout.load, NoteLabels(manifest.foreground), OnOwnGrid(Compose(checks))]
     return Dataset([case.as_item() for case in cases], Compose(steps))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medsegdist.data.layouts._paths import without_suffix
+from medsegdist.data.layouts.paths import without_suffix
 
 
 class FileNames:

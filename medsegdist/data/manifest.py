@@ -19,16 +19,16 @@ from pydantic import (
 )
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._paths import is_picture
 from medsegdist.data.layouts.card import ONLY_RANK, CardLayout
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.layouts.nnunet import NnunetLayout
+from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.preprocessing import Preprocessing, Window
 from medsegdist.data.validation import validate
 from medsegdist.errors import DataError, ManifestError

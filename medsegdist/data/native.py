@@ -34,7 +34,7 @@ class OnOwnGrid(Transform):
         """The item with "image" (channels, *spatial) untouched, and "label" (channels, *spatial) uint8 of 0 and 1.
 
         Args:
-            data: item as a layout's loader gives it.
+            data: item as a layout loads it.
         """
         image, mask = data["image"], self.prepare(data)["label"]
         if image.ndim == 4:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from medsegdist.data.layouts._paths import is_picture
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
+from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.errors import MedSegDistError
 

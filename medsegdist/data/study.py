@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from medsegdist.data.card_content import MAKING, MAKING_ANEW, SIMULATED, card_content
-from medsegdist.data.layouts._paths import DIRECTORY, expand_path
 from medsegdist.data.layouts.card import CardLayout
+from medsegdist.data.layouts.paths import DIRECTORY, expand_path
 from medsegdist.data.manifest import DatasetManifest, load_dataset
 from medsegdist.data.options import DistanceOptions, TransferOptions
 from medsegdist.data.preprocessing import Preprocessing

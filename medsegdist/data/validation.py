@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from medsegdist.data.layouts._paths import DIRECTORY
+from medsegdist.data.layouts.paths import DIRECTORY
 from medsegdist.errors import ManifestError
 from medsegdist.words import counted, did_you_mean, sentence
 

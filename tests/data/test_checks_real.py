@@ -11,12 +11,11 @@ from PIL import Image
 
 from medsegdist.data.checking import check_dataset, check_study
 from medsegdist.data.checks.intensities import looks_wrapped
-from medsegdist.data.layouts._picture_reading import read_picture, read_picture_header
-from medsegdist.data.layouts._volume_reading import read_volume, read_volume_header
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.readers import read_picture, read_volume
 from medsegdist.data.study import load_study
 
 pytestmark = pytest.mark.realdata
@@ -132,11 +131,11 @@ def test_a_real_mr_that_was_cast_to_8_bits(data_root):
 def test_real_headers_say_what_reading_gives(data_root):
     for folder in ("pyradiomics_nrrd", "sct_spinalcord_mr3d"):
         for path in sorted((data_root / folder).rglob("*.n*")):
-            read, header = read_volume(path), read_volume_header(path)
+            read, header = read_volume(path), read_volume(path, header_only=True)
             assert header.shape == read.shape
             np.testing.assert_array_equal(header.affine, read.affine)
     for path in sorted((data_root / "drive_vessel2d" / "images").iterdir())[:5]:
-        assert read_picture_header(path, is_mask=False).shape == read_picture(path, "green").shape
+        assert read_picture(path, "green", header_only=True).shape == read_picture(path, "green").shape
 
 
 def test_a_real_picture_saved_in_another_format_is_the_same_image(tmp_path, data_root):

@@ -85,7 +85,7 @@ def test_another_file_section_and_keys(tmp_path, monkeypatch):
 def test_names_that_repeat_are_told_apart_by_their_folders(tmp_path):
     entries = [{"image": f"{patient}/ct.nii.gz", "label": f"{patient}/seg.nii.gz"} for patient in ("p1", "./p2")]
     assert ids(write_list(tmp_path, entries)) == ["p1/ct", "p2/ct"]
-    with pytest.raises(DataError, match=r"these images are listed more than once: p1/ct; list each once"):
+    with pytest.raises(DataError, match=r"p1/ct: the image is listed more than once; list each once"):
         ids(write_list(tmp_path, [entries[0], *entries]))
 
 
@@ -95,9 +95,9 @@ def test_one_of_several_channel_files(tmp_path):
     ]
     layout = DatalistLayout(root=write_files(tmp_path, entries), channel=1)
     assert [case.id for case in layout.cases()] == ["a_t2", "b_t2"]
-    item = layout.loader()(layout.cases()[1].as_item())
+    item = layout.load(layout.cases()[1].as_item())
     np.testing.assert_array_equal(item["image"][0], voxels(11))
-    with pytest.raises(DataError, match=r"entry 0: found 2 images; say which one by `channel: 0` to 1"):
+    with pytest.raises(DataError, match=r"entry 0, entry 1: found 2 images; say which one by `channel: 0` to 1"):
         ids(tmp_path)
     with pytest.raises(DataError, match=r"entry 1: expected channel 2, found 2 images; set `channel` below that"):
         ids(tmp_path, channel=2)
@@ -105,14 +105,14 @@ def test_one_of_several_channel_files(tmp_path):
 
 def test_one_file_in_a_list_needs_no_channel(tmp_path):
     layout = DatalistLayout(root=write_files(tmp_path, [ENTRIES[0] | {"image": ["p1/a.nii.gz"]}]))
-    np.testing.assert_array_equal(layout.loader()(layout.cases()[0].as_item())["image"][0], voxels(0))
+    np.testing.assert_array_equal(layout.load(layout.cases()[0].as_item())["image"][0], voxels(0))
 
 
 def test_one_channel_of_a_file_with_several(tmp_path):
     write_files(tmp_path, ENTRIES[:1])
     write_volume(tmp_path / "p1/a.nii.gz", np.stack([voxels(0), voxels(1)], axis=-1))
     layout = DatalistLayout(root=tmp_path, channel=1)
-    np.testing.assert_array_equal(layout.loader()(layout.cases()[0].as_item())["image"][0], voxels(1))
+    np.testing.assert_array_equal(layout.load(layout.cases()[0].as_item())["image"][0], voxels(1))
 
 
 def test_lists_and_single_files_do_not_mix(tmp_path):
@@ -140,15 +140,15 @@ def test_all_malformed_entries_are_listed(tmp_path):
     write_list(tmp_path, [*bad, {"image": "a", "label": ["b"]}, ENTRIES[0]])
     with pytest.raises(DataError) as caught:
         ids(tmp_path)
-    assert str(caught.value).splitlines() == [
-        f"{tmp_path / 'datalist.json'}: entries of 'training' that cannot be used:",
-        '  entry 0: expected {"image": "path", ...}, found "a.nii.gz".',
-        '  entry 1: expected {"image": "path", ...}, found {"label": "b"}.',
-        "  entry 2: expected 'image' to be a path or a list of paths, found 3.",
-        "  entry 3: expected 'image' to be a path or a list of paths, found [].",
-        "  entry 4: expected the path of a mask under 'label', found null.",
-        "  entry 5: expected the path of a mask under 'label', found [\"b\"].",
+    assert [f"{one.case}: {one.problem}" for one in caught.value.unlisted] == [
+        'entry 0: expected {"image": "path", ...}, found "a.nii.gz"',
+        'entry 1: expected {"image": "path", ...}, found {"label": "b"}',
+        "entry 2: expected 'image' to be a path or a list of paths, found 3",
+        "entry 3: expected 'image' to be a path or a list of paths, found []",
+        "entry 4: expected the path of a mask under 'label', found null",
+        "entry 5: expected the path of a mask under 'label', found [\"b\"]",
     ]
+    assert {one.remedy for one in caught.value.unlisted} == {"correct the entry, or take it out of the list"}
 
 
 @pytest.mark.parametrize("value", [..., None, True, "", 1.5, ["p1"]])
@@ -198,7 +198,7 @@ def test_missing_and_broken_file(tmp_path, monkeypatch):
         with pytest.raises(DataError, match=r"datalist\.json cannot be read as JSON"):
             ids(tmp_path)
     (tmp_path / "datalist.json").write_text("[]")
-    with pytest.raises(DataError, match=r"expected {'training': \[\.\.\.\]}, found list; mend it"):
+    with pytest.raises(DataError, match=r"expected {'training': \[\.\.\.\]}, found list; correct the file"):
         ids(tmp_path)
     monkeypatch.delenv("MY_LISTS", raising=False)
     with pytest.raises(ManifestError, match="file: the environment variable MY_LISTS is not set"):
@@ -255,8 +255,8 @@ def test_it_is_a_layout_of_manifests(tmp_path):
 def test_loader_can_be_sent_to_another_process(tmp_path):
     layout = DatalistLayout(root=write_files(tmp_path))
     item = layout.cases()[0].as_item()
-    sent = pickle.loads(pickle.dumps(layout.loader()))
-    np.testing.assert_array_equal(sent(item)["image"], layout.loader()(item)["image"])
+    sent = pickle.loads(pickle.dumps(layout.load))
+    np.testing.assert_array_equal(sent(item)["image"], layout.load(item)["image"])
 
 
 @pytest.mark.realdata

@@ -18,7 +18,7 @@ from tests.data.making import AFFINE, SHAPE, labels, voxels, write_listing, writ
 
 def loaded(root, **options):
     layout = DecathlonLayout(root=root, **options)
-    return [layout.loader()(case.as_item()) for case in layout.cases()]
+    return [layout.load(case.as_item()) for case in layout.cases()]
 
 
 def test_cases_are_the_labeled_ones_in_their_order(tmp_path):
@@ -46,7 +46,7 @@ def test_listing_reads_no_volume(tmp_path):
 
 def test_patients_that_the_pattern_misses_are_listed(tmp_path):
     write_task(tmp_path, ("p1_a", "q1_a", "q2_a"))
-    with pytest.raises(DataError, match=r"finds no patient in 2 of 3 cases: q1_a, q2_a; mend the pattern"):
+    with pytest.raises(DataError, match=r"q1_a, q2_a: patient_pattern .* finds no patient in the case's name; correct"):
         DecathlonLayout(root=tmp_path, patient_pattern=r"^(p\d+)_").cases()
 
 
@@ -71,7 +71,10 @@ def test_no_path_leaves_the_folder(tmp_path, path, key):
         (["a.nii.gz"], r'entry 0: expected {"image": "path", "label": "path"}, found "a.nii.gz"'),
         ([{"image": "a.nii.gz"}], r'entry 0: .* found {"image": "a.nii.gz"}'),
         ([{"image": ["a.nii.gz", "b.nii.gz"], "label": "c.nii.gz"}], "entry 0: expected"),
-        ([{"image": "x/a.nii.gz", "label": "b"}, {"image": "y/a.nii.gz", "label": "c"}], r"more than once: a; list"),
+        (
+            [{"image": "x/a.nii.gz", "label": "b"}, {"image": "y/a.nii.gz", "label": "c"}],
+            r"a: the image is listed more",
+        ),
     ],
 )
 def test_malformed_listing(tmp_path, training, message):
@@ -119,16 +122,20 @@ def test_scaled_integers_are_read_in_their_unit(tmp_path):
     np.testing.assert_array_equal(loaded(tmp_path)[0]["image"][0], voxels(0) * 2 - 1024)
 
 
-def test_affine_is_mended_as_monai_mends_it(tmp_path):
-    image = nib.Nifti1Image(voxels(0), AFFINE)
-    image.set_sform(AFFINE, code=1)
-    image.set_qform(np.diag([1.0, 1.0, 5.0, 1.0]), code=1)
+@pytest.mark.parametrize("zooms", [(1.0, 1.0, 5.0), (0.99, 1.01, 2.0), (0.001, 0.001, 0.002)])
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_affine_is_nibabels_whatever_the_voxel_size_in_the_header(tmp_path, code, zooms):
+    """MONAI puts a qform, even one that the header says is unset, in the place of an sform that contradicts it."""
+    oblique = np.array([[0.8, -0.6, 0, 5], [0.6, 0.8, 0, -3], [0, 0, 2, 1], [0, 0, 0, 1]])
+    image = nib.Nifti1Image(voxels(0), oblique)
+    image.set_sform(oblique, code=1)
+    image.set_qform(np.diag([*zooms, 1.0]), code=code)
     nib.save(image, tmp_path / "a.nii.gz")
     write_volume(tmp_path / "b.nii.gz", labels())
     write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
-    expected = LoadImage(ensure_channel_first=True)(tmp_path / "a.nii.gz").affine
-    assert not np.allclose(expected, AFFINE)
-    np.testing.assert_array_equal(loaded(tmp_path)[0]["image"].affine, expected)
+    image = loaded(tmp_path)[0]["image"]
+    np.testing.assert_allclose(image.affine, oblique, atol=1e-7)
+    np.testing.assert_array_equal(image.affine, nib.load(tmp_path / "a.nii.gz").affine)
 
 
 @pytest.mark.parametrize("channel", [0, 2])
@@ -224,8 +231,8 @@ def test_a_damaged_byte_is_noticed(tmp_path):
 def test_loader_can_be_sent_to_another_process(tmp_path):
     layout = DecathlonLayout(root=write_task(tmp_path))
     item = layout.cases()[0].as_item()
-    sent = pickle.loads(pickle.dumps(layout.loader()))(item)
-    np.testing.assert_array_equal(sent["image"], layout.loader()(item)["image"])
+    sent = pickle.loads(pickle.dumps(layout.load))(item)
+    np.testing.assert_array_equal(sent["image"], layout.load(item)["image"])
     assert item["image"].endswith("p1_a.nii.gz"), "the item given must not be changed"
 
 
@@ -235,6 +242,6 @@ def test_real_task(data_root):
     cases = layout.cases()
     assert len(cases) == 260
     assert (cases[0].id, cases[0].patient_id) == ("hippocampus_001", "001")
-    item = layout.loader()(cases[0].as_item())
+    item = layout.load(cases[0].as_item())
     assert item["image"].shape == item["label"].shape == (1, 35, 51, 35)
     assert item["label"].unique().tolist() == [0, 1, 2]

@@ -65,7 +65,7 @@ def test_cases_are_drawings_with_their_series(tmp_path):
     for case, name in zip(cases, ("a", "b"), strict=True):
         assert case.label.path == str(tmp_path / name / "rt.dcm")
         assert list(case.image.paths) == sorted(str(path) for path in (tmp_path / name / "ct").iterdir())
-    item = layout.loader()(cases[0].as_item())
+    item = layout.load(cases[0].as_item())
     np.testing.assert_array_equal(item["image"][0], STORED.T.astype(np.float32) - 1024)
     np.testing.assert_array_equal(item["label"][0], BOX.T)
     np.testing.assert_array_equal(item["image"].affine, item["label"].affine)
@@ -91,7 +91,7 @@ def test_where_files_lie_says_nothing(tmp_path):
     layout = layout_of(flat)
     assert [len(case.image.paths) for case in layout.cases()] == [4, 4]
     for case in layout.cases():
-        np.testing.assert_array_equal(layout.loader()(case.as_item())["label"][0], BOX.T)
+        np.testing.assert_array_equal(layout.load(case.as_item())["label"][0], BOX.T)
 
 
 def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
@@ -136,7 +136,7 @@ def test_references_by_instance_where_the_series_is_not_named(tmp_path):
     del drawn.ReferencedFrameOfReferenceSequence
     write(path, drawn)
     layout = layout_of(tmp_path)
-    np.testing.assert_array_equal(layout.loader()(layout.cases()[0].as_item())["label"][0], BOX.T)
+    np.testing.assert_array_equal(layout.load(layout.cases()[0].as_item())["label"][0], BOX.T)
 
 
 def test_the_drawing_that_has_the_region_counts(tmp_path):
@@ -145,11 +145,11 @@ def test_the_drawing_that_has_the_region_counts(tmp_path):
     write(tmp_path / "a" / "other.dcm", structure_set({"liver": [rectangle(0.6, 2.4, 0)]}, slices))
     (case,) = layout_of(tmp_path, roi="liver").cases()
     assert case.id == "a__other"
-    assert layout_of(tmp_path).loader()(case.as_item())["label"].sum() == 4
+    assert layout_of(tmp_path).load(case.as_item())["label"].sum() == 4
 
 
 def load(layout):
-    return [layout.loader()(case.as_item()) for case in layout.cases()]
+    return [layout.load(case.as_item()) for case in layout.cases()]
 
 
 def test_an_absent_region_and_a_choice_of_several_are_told(tmp_path):
@@ -275,7 +275,7 @@ def test_a_replaced_slice_gives_new_samples(tmp_path):
 def test_loader_can_be_sent_to_another_process(tmp_path):
     write_case(tmp_path, "a")
     layout = layout_of(tmp_path)
-    loader, case = pickle.loads(pickle.dumps((layout.loader(), layout.cases()[0])))
+    loader, case = pickle.loads(pickle.dumps((layout.load, layout.cases()[0])))
     np.testing.assert_array_equal(loader(case.as_item())["label"][0], BOX.T)
 
 

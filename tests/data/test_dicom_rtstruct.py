@@ -214,7 +214,7 @@ def real_case(folder, data_root, name, **options):
         shutil.copy(data_root / "dicom_rtutils" / "mock_data" / file, folder)
     layout = DicomLayout(root=folder, segmentation="rtstruct", roi="ROI-1", **options)
     (case,) = layout.cases()
-    return layout.loader()(case.as_item())
+    return layout.load(case.as_item())
 
 
 @pytest.mark.realdata
@@ -251,4 +251,4 @@ def test_real_references_that_do_not_resolve(tmp_path, data_root):
     shutil.copy(data_root / "dicom_rtutils" / "mock_data" / "ct_1.dcm", tmp_path)
     layout = DicomLayout(root=tmp_path, segmentation="rtstruct")
     with pytest.raises(DataError, match=r"pydicom_rtstruct\.dcm: the images that it refers to are not in the folder"):
-        layout.loader()(layout.cases()[0].as_item())
+        layout.load(layout.cases()[0].as_item())

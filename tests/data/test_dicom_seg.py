@@ -47,7 +47,7 @@ def layout_of(root, **options):
 def label_of(root, **options):
     layout = layout_of(root, **options)
     (case,) = layout.cases()
-    return np.asarray(layout.loader()(case.as_item())["label"][0])
+    return np.asarray(layout.load(case.as_item())["label"][0])
 
 
 @pytest.mark.parametrize(("segment", "place"), [(1, 0), (2, 1), ("liver", 0), ("tumor", 1)])
@@ -185,8 +185,7 @@ def test_an_image_that_says_it_is_a_segmentation_is_refused(root):
 def test_without_highdicom_the_loader_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(MissingDependencyError, match=r"not installed; run: pip install medsegdist\[dicom\]"):
-        layout_of(tmp_path).loader()
-    DicomLayout(root=tmp_path, segmentation="rtstruct").loader()
+        layout_of(tmp_path).load({})
 
 
 def copied(data_root, folder, *files):
@@ -226,7 +225,7 @@ def test_real_segmentations_are_their_nrrd_twins(tmp_path, data_root, images, se
 @pytest.mark.realdata
 def test_real_segmentation_lies_where_its_twin_lies(tmp_path, data_root):
     layout = layout_of(copied(data_root, tmp_path, *CT, "dicom_dcmqi/liver.dcm"))
-    item = layout.loader()(layout.cases()[0].as_item())
+    item = layout.load(layout.cases()[0].as_item())
     twin = SimpleITK.ReadImage(str(data_root / "dicom_dcmqi" / "liver_seg.nrrd"))
     for index in ((0, 0, 0), (511, 0, 2), (100, 200, 1)):
         x, y, z = twin.TransformIndexToPhysicalPoint(index)

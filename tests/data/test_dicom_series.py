@@ -84,7 +84,7 @@ def test_oriented_like_a_viewer_shows_it_and_like_the_same_volume_in_nifti(tmp_p
     seen = OrientAxial()(as_tensor(voxels, grid.affine))
     np.testing.assert_array_equal(seen[0], STORED.astype(np.float32) - 1024)
     nib.save(nib.Nifti1Image(voxels, np.diag([-1, -1, 1, 1]) @ grid.affine), tmp_path / "volume.nii.gz")
-    from medsegdist.data.layouts._volume_reading import read_volume
+    from medsegdist.data.readers import read_volume
 
     twin = OrientAxial()(read_volume(tmp_path / "volume.nii.gz"))
     np.testing.assert_array_equal(seen, twin)
@@ -250,7 +250,7 @@ def test_real_compressed_series_against_the_nifti_made_from_it(data_root):
     voxels, grid = read_series(paths)
     image = OrientAxial()(as_tensor(voxels, grid.affine))
     twin = nib.load(folder / "example_seg_dicom.nii.gz")
-    from medsegdist.data.layouts._volume_reading import read_volume
+    from medsegdist.data.readers import read_volume
 
     mask = OrientAxial()(read_volume(folder / "example_seg_dicom.nii.gz"))
     assert image.shape == mask.shape == (1, 20, 512, 512)

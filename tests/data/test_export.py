@@ -181,7 +181,7 @@ def with_layout(manifest: DatasetManifest, **replaced) -> DatasetManifest:
 
 def with_affines_of_nifti(manifest: DatasetManifest) -> DatasetManifest:
     """The same dataset, with its affines rounded to the 32 bits that NIfTI has for each number."""
-    loader = manifest.layout.loader()
+    loader = manifest.layout.load
 
     class Rounded:
         def __call__(self, item):

@@ -77,7 +77,7 @@ def stacked(item, *, images=1, labels=1):
 
 
 def with_channels(manifest: DatasetManifest, images: int = 1, labels: int = 1) -> DatasetManifest:
-    loader = manifest.layout.loader()
+    loader = manifest.layout.load
     return with_layout(
         manifest, loader=lambda self: Compose([loader, lambda item: stacked(item, images=images, labels=labels)])
     )
@@ -147,7 +147,7 @@ def test_a_mask_of_several_channels_is_refused(tmp_path):
 
 def test_images_of_different_channels_are_refused(tmp_path):
     manifest = task_manifest(write_task(tmp_path / "source"))
-    loader = manifest.layout.loader()
+    loader = manifest.layout.load
 
     class Uneven:
         def __call__(self, item):
@@ -172,7 +172,7 @@ def test_an_image_too_long_for_nifti_is_refused(tmp_path):
 def test_a_volume_in_lps_is_written_in_ras(tmp_path):
     """A loader may give LPS affines and say so, as MONAI's ITK reader does."""
     manifest = task_manifest(write_task(tmp_path / "source"))
-    loader = manifest.layout.loader()
+    loader = manifest.layout.load
 
     class InLps:
         def __call__(self, item):

@@ -86,7 +86,7 @@ def test_a_killed_worker_is_told_and_what_is_finished_is_kept(tmp_path):
 
 
 def with_dying_loader(manifest: DatasetManifest) -> DatasetManifest:
-    loader = manifest.layout.loader()
+    loader = manifest.layout.load
     return with_layout(manifest, loader=lambda self: Dying(loader))
 
 

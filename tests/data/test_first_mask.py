@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medsegdist.data import readers
 from medsegdist.data.checking import check_dataset
 from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.export import export_task
-from medsegdist.data.layouts._file_reading import ReadFiles
 from medsegdist.errors import DataError
 from tests.data.making import (
     PREPROCESSING,
@@ -69,13 +69,13 @@ def test_masks_are_read_until_one_holds_foreground(tmp_path, monkeypatch):
     root = write_task(tmp_path, ("a", "b", "c", "d"), values=(2,))
     write_volume(root / "labelsTr" / "a.nii.gz", labels() * 0)
     write_volume(root / "labelsTr" / "b.nii.gz", labels())
-    seen, read = [], ReadFiles.mask
+    seen, read = [], readers.read_pair
 
-    def watched(self, data):
-        seen.append(data["case_id"])
-        return read(self, data)
+    def watched(item, *, keys, **options):
+        seen.extend([item["case_id"]] if keys == ("label",) else [])
+        return read(item, keys=keys, **options)
 
-    monkeypatch.setattr(ReadFiles, "mask", watched)
+    monkeypatch.setattr(readers, "read_pair", watched)
     layout = task_manifest(root).layout.model_copy(update={"patient_pattern": None})
     manifest = task_manifest(root, foreground=(2,), layout=layout)
     assert check_dataset(manifest, PREPROCESSING, full=False) == []

@@ -29,7 +29,7 @@ def read(root, pixels, mask=LETTER, mode=None, mask_mode=None, **options):
     write_picture(root / "masks" / "a.png", mask, mask_mode)
     layout = png_layout(root, **options)
     (case,) = layout.cases()
-    return layout.loader()(case.as_item())
+    return layout.load(case.as_item())
 
 
 def test_files_are_paired_by_the_part_at_the_star(tmp_path):
@@ -89,19 +89,18 @@ def test_unpaired_files_are_all_listed(tmp_path):
     write_pictures(tmp_path, ("a", "b", "c", "d"))
     for gone in ("images/a", "masks/c", "masks/d"):
         (tmp_path / f"{gone}.png").unlink()
-    with pytest.raises(DataError, match="3 files have no partner; add the partners") as caught:
+    with pytest.raises(DataError, match="3 problems with its files or cases") as caught:
         png_layout(tmp_path).cases()
     assert str(caught.value).splitlines()[1:] == [
-        "  'c.png' has no mask",
-        "  'd.png' has no mask",
-        "  mask 'a.png' has no image",
+        "  c, d: the image has no mask 'masks/*.png'; add the mask, or move the image away.",
+        "  a: the mask has no image 'images/*.png'; add the image, or move the mask away.",
     ]
 
 
 def test_missing_and_empty_folder(tmp_path):
     with pytest.raises(DataError, match="nowhere does not exist; set `root`"):
         png_layout(tmp_path / "nowhere").cases()
-    with pytest.raises(DataError, match=r"holds no file 'images/\*\.png' and none 'masks/\*\.png'; mend"):
+    with pytest.raises(DataError, match=r"holds no file 'images/\*\.png' and none 'masks/\*\.png'; correct"):
         png_layout(tmp_path).cases()
 
 
@@ -121,7 +120,7 @@ def test_a_picture_stored_on_its_side_is_read_as_it_is_shown(tmp_path, suffix):
     (tmp_path / "images").mkdir()
     Image.fromarray(np.rot90(LETTER).copy()).save(tmp_path / "images" / f"a{suffix}", exif=exif)
     layout = png_layout(tmp_path, images=f"images/*{suffix}")
-    np.testing.assert_array_equal(layout.loader()(layout.cases()[0].as_item())["image"][0], LETTER)
+    np.testing.assert_array_equal(layout.load(layout.cases()[0].as_item())["image"][0], LETTER)
 
 
 @pytest.mark.parametrize(("color", "band"), [("red", 0), ("green", 1), ("blue", 2)])
@@ -167,7 +166,7 @@ def test_a_palette_is_labels_in_a_mask_and_colors_in_an_image(tmp_path):
         (tmp_path / folder).mkdir()
         picture.save(tmp_path / folder / "a.png")
     layout = png_layout(tmp_path, color="red")
-    item = layout.loader()(layout.cases()[0].as_item())
+    item = layout.load(layout.cases()[0].as_item())
     np.testing.assert_array_equal(item["label"][0], indices)
     np.testing.assert_array_equal(item["image"][0], np.array(palette[::3])[indices])
 
@@ -184,7 +183,7 @@ def test_several_pages_are_refused(tmp_path):
     pages[0].save(tmp_path / "images" / "a.tif", save_all=True, append_images=pages[1:])
     layout = png_layout(tmp_path, images="images/*.tif")
     with pytest.raises(DataError, match="expected one picture, found 2 pages; save each page"):
-        layout.loader()(layout.cases()[0].as_item())
+        layout.load(layout.cases()[0].as_item())
 
 
 def test_a_damaged_picture_is_refused(tmp_path):
@@ -194,20 +193,20 @@ def test_a_damaged_picture_is_refused(tmp_path):
     (tmp_path / "masks" / "a.png").write_bytes(b"no picture")
     layout = png_layout(tmp_path)
     with pytest.raises(DataError, match=r"image .*cannot be read \(\w+: .* \| label .*cannot be read \(\w+: "):
-        layout.loader()(layout.cases()[0].as_item())
+        layout.load(layout.cases()[0].as_item())
 
 
 def test_a_folder_in_the_place_of_a_file_and_an_unknown_ending_are_refused(tmp_path):
     (tmp_path / "a.png").mkdir()
     with pytest.raises(DataError, match=r"a\.png: the file is a folder.*b\.dcm: expected a file ending in \.nii\.gz"):
-        png_layout(tmp_path).loader()({"image": tmp_path / "a.png", "label": tmp_path / "b.dcm"})
+        png_layout(tmp_path).load({"image": tmp_path / "a.png", "label": tmp_path / "b.dcm"})
 
 
 def test_loader_can_be_sent_to_another_process(tmp_path):
     layout = png_layout(write_pictures(tmp_path), color="red")
     item = layout.cases()[0].as_item()
-    sent = pickle.loads(pickle.dumps(layout.loader()))
-    np.testing.assert_array_equal(sent(item)["image"], layout.loader()(item)["image"])
+    sent = pickle.loads(pickle.dumps(layout.load))
+    np.testing.assert_array_equal(sent(item)["image"], layout.load(item)["image"])
 
 
 @pytest.mark.realdata
@@ -216,7 +215,7 @@ def test_real_pictures(data_root):
     cases = layout.cases()
     assert len(cases) == 623
     assert len({case.patient_id for case in cases}) == 122
-    item = layout.loader()(cases[0].as_item())
+    item = layout.load(cases[0].as_item())
     with Image.open(cases[0].image) as picture:
         np.testing.assert_array_equal(item["image"][0], np.asarray(picture))
 
@@ -227,7 +226,7 @@ def test_real_volumes_of_many_shapes(data_root):
     cases = layout.cases()
     assert len(cases) == 8
     for case in cases:
-        item = layout.loader()(case.as_item())
+        item = layout.load(case.as_item())
         assert item["image"].shape == item["label"].shape
         assert item["image"].ndim == 4
 

@@ -15,9 +15,9 @@ import torch
 from medsegdist.data.cache_names import source_stamp
 from medsegdist.data.collect import collect
 from medsegdist.data.dataset import load_dataset_samples, prepared_dataset
-from medsegdist.data.layouts._volume_reading import read_volume
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.readers import read_volume
 from medsegdist.errors import DataError
 from tests.data.making import SHAPE, labels, voxels, write_picture
 
@@ -345,7 +345,7 @@ def test_real_spinal_cords_of_very_flat_voxels(data_root):
     samples = load_dataset_samples(
         manifest, Preprocessing(grid=(200, 200), spacing=spacing, min_pixels=1, max_samples=10**6)
     )
-    loader = layout.loader()
+    loader = layout.load
     for case in cases:
         label = loader(case.as_item())["label"]
         assert int(label.sum()) == CORDS[case.id]

@@ -216,7 +216,7 @@ def test_datalist(folder, content):
         )
     )
     with suppress(MedSegDistError):
-        DatalistLayout(root=folder, file="dataset.json").loader()
+        DatalistLayout(root=folder, file="dataset.json").cases_with_folds()
 
 
 def read_yaml_files(folder, text):

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.layouts._volume_reading import _inflated
+from medsegdist.data.readers import _inflate
 
 
 def inflated(content: bytes) -> tuple[str, object]:
     try:
-        return "whole", _inflated(content)
+        return "whole", _inflate(content)
     except (OSError, EOFError, zlib.error) as error:
         return type(error).__name__, str(error)
 

@@ -101,7 +101,7 @@ def test_masks_land_on_the_pixels_that_the_images_mark(root):
     cases = cases_of(layout)
     assert [case.patient_id for case in cases] == sorted(patient for _, patient, *_ in SCANS)
     for case in cases:
-        item = layout.loader()(case.as_item())
+        item = layout.load(case.as_item())
         image, mask = np.asarray(item["image"][0]), np.asarray(item["label"][0])
         volume, levels = marked_volume(case.image["scan"])
         assert mask.sum() == (volume == NODULE).sum() > 0
@@ -118,8 +118,8 @@ def test_slices_and_masks_are_those_of_the_simulated_layout(root):
     pairs = zip(cases_of(simulated), cases_of(layout_of(root)), strict=True)
     for drawn, read in pairs:
         assert (drawn.id, drawn.patient_id, drawn.label) == (read.id, read.patient_id, read.label)
-    read_item = layout_of(root).loader()(read.as_item())
-    drawn_item = simulated.loader()(drawn.as_item())
+    read_item = layout_of(root).load(read.as_item())
+    drawn_item = simulated.load(drawn.as_item())
     np.testing.assert_array_equal(np.asarray(read_item["label"]), np.asarray(drawn_item["label"]))
     sides = np.abs(np.diag(np.fliplr(np.asarray(read_item["image"].affine)[:3, :3])))
     np.testing.assert_allclose(sides, np.abs(np.diag(np.fliplr(np.asarray(drawn_item["image"].affine)[:3, :3]))))
@@ -134,7 +134,7 @@ def test_volumes_lie_as_pylidc_itself_reads_them(root, monkeypatch):
     volume = scan.to_volume(verbose=False)
     layout = layout_of(root)
     (case,) = [case for case in cases_of(layout) if case.image["scan"] == scan.id]
-    item = layout.loader()(case.as_item())
+    item = layout.load(case.as_item())
     np.testing.assert_array_equal(item["image"][0], np.moveaxis(volume, -1, 0)[case.image["slices"]])
     # In the axes of a viewer: row to the back, column to the left, and upright from slice to slice.
     assert "".join(nib.aff2axcodes(item["image"].affine.numpy())) == "SPL"
@@ -160,7 +160,7 @@ def test_folders_of_patients_may_be_links(root, tmp_path):
 def test_a_consensus_of_all_readers_is_within_that_of_half(root):
     half, full = (layout_of(root, consensus=share) for share in (0.5, 1.0))
     for case in cases_of(full):
-        strict = full.loader()(case.as_item())
+        strict = full.load(case.as_item())
         image, mask = np.asarray(strict["image"]), np.asarray(strict["label"])
         assert (image[mask == 1] == NODULE).all()
         assert mask.sum() < (marked_volume(case.image["scan"])[0] == NODULE).sum()
@@ -185,7 +185,7 @@ def broken(root, tmp_path, change):
     change(sorted(folder.iterdir()))
     layout = layout_of(tmp_path)
     (case,) = [case for case in layout.cases() if case.image["scan"] == scan]
-    return layout.loader()(case.as_item())
+    return layout.load(case.as_item())
 
 
 def test_a_missing_slice_is_refused(root, tmp_path):
@@ -247,7 +247,7 @@ def test_images_and_their_root_go_together(options):
 
 
 def load_in_child(layout, item):
-    loaded = layout.loader()(item)
+    loaded = layout.load(item)
     return np.asarray(loaded["image"]), np.asarray(loaded["label"])
 
 

@@ -19,7 +19,7 @@ LEVELS = (1, 2, 3, 4, 5)
 
 
 def load(layout, case):
-    return layout.loader()(case.as_item())
+    return layout.load(case.as_item())
 
 
 def small_case(layout, slices):
@@ -104,7 +104,7 @@ def test_levels_that_share_a_slice_see_the_same_image():
 def test_drawing_is_repeatable_and_the_seed_changes_only_what_is_simulated():
     layout = LidcLayout(malignancy=4)
     case = small_case(layout, 2)
-    loader = layout.loader()
+    loader = layout.load
     once, again = loader(case.as_item()), pickle.loads(pickle.dumps(loader))(case.as_item())
     other = load(LidcLayout(malignancy=4, seed=1), case)
     np.testing.assert_array_equal(once["image"], again["image"])
@@ -170,7 +170,7 @@ def test_nodules_lie_in_simulated_lung():
         for case in layout.cases():
             middle = case.image["slices"][len(case.image["slices"]) // 2]
             one = {"image": {**case.image, "slices": [middle]}, "label": {**case.label, "slices": [middle]}}
-            item = layout.loader()(one)
+            item = layout.load(one)
             ring = surroundings(item["label"][0, 0].bool().numpy(), 6)
             inside.append(np.mean(item["image"][0, 0].numpy()[ring] < -500) > 0.3)
     assert len(inside) >= 35
@@ -189,7 +189,7 @@ def mean_hu(nodule):
     size = nodule.peak_votes.index(max(nodule.peak_votes))
     k = nodule.corner[0] + size
     description = {"scan": nodule.scan_id, "slices": [k]}
-    item = LidcLayout(malignancy=3).loader()(
+    item = LidcLayout(malignancy=3).load(
         {"image": description, "label": {**description, "nodules": [list(nodule.annotations)]}}
     )
     return float(item["image"][item["label"] > 0].mean())

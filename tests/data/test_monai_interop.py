@@ -152,7 +152,7 @@ def test_a_datalist_of_auto3dseg_is_read_by_both(tmp_path):
 def test_items_keep_what_monai_knows_of_their_files(task):
     """A volume keeps its affine and its file, so that MONAI's SaveImage and its inverses find what they need."""
     manifest = DatasetManifest(name="tiny", modality="MR", layout=DecathlonLayout(root=task))
-    item = manifest.layout.loader()(manifest.layout.cases()[0].as_item())
+    item = manifest.layout.load(manifest.layout.cases()[0].as_item())
     loaded = LOAD({key: str(task / folder / "p1_a.nii.gz") for key, folder in FOLDERS.items()})
     for key in KEYS:
         assert isinstance(item[key], MetaTensor)

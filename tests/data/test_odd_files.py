@@ -16,8 +16,8 @@ from monai.transforms import LoadImage
 from medsegdist.data.collect import collect
 from medsegdist.data.dataset import load_dataset_samples, make_dataset
 from medsegdist.data.export import export_task
-from medsegdist.data.layouts._volume_reading import read_volume
 from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.readers import read_volume
 from medsegdist.errors import DataError
 from tests.data.making import (
     AFFINE,

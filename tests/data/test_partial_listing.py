@@ -14,9 +14,9 @@ from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.errors import DataError
 from tests.data.making import PREPROCESSING, labels, pictures_manifest, voxels, write_pictures, write_task, write_volume
 from tests.data.test_nnunet import write_raw
@@ -67,8 +67,8 @@ def test_a_pattern_that_fits_no_file_is_told_once(tmp_path, full, key, other):
     layout = manifest.layout.model_copy(update={key: f"{key}/*.jpg"})
     (problem,) = check_dataset(manifest.model_copy(update={"layout": layout}), PREPROCESSING, full=full)
     assert str(problem) == (
-        f"all cases: {tmp_path} holds 2 files '{other}/*.png' but none '{key}/*.jpg'; mend the pattern `{key}`, or add "
-        "the files."
+        f"all cases: {tmp_path} holds 2 files '{other}/*.png' but none '{key}/*.jpg'; correct the pattern "
+        f"`{key}`, or add the files."
     )
 
 
@@ -77,14 +77,15 @@ def test_an_error_names_twenty_unpaired_files_of_many(tmp_path):
     layout = FolderLayout(root=tmp_path, images="images/*.png", masks="masks/*.png")
     for k in range(1, 26):
         (tmp_path / "masks" / f"{k:02d}.png").unlink()
-    with pytest.raises(DataError, match="but 25 files have no partner") as caught:
+    with pytest.raises(DataError, match="25 problems with its files or cases") as caught:
         layout.cases()
     lines = str(caught.value).splitlines()
-    assert len(lines) == 22
-    assert lines[-1] == "  and 5 more; `medsegdist check` lists all by --json"
+    assert len(lines) == 3
+    assert "19, 20 and 5 more: the image has no mask" in lines[1]
+    assert lines[-1] == "  `medsegdist check` lists all by --json."
     for k in range(2, 26):
         (tmp_path / "images" / f"{k:02d}.png").unlink()
-    with pytest.raises(DataError, match="but 1 file has no partner"):
+    with pytest.raises(DataError, match="1 problem with its files or cases"):
         layout.cases()
 
 
@@ -99,7 +100,7 @@ def test_a_patient_pattern_that_misses_some(tmp_path, full):
         (
             "q",
             r"patient_pattern '^(p\d)' finds no patient in the case's name",
-            "mend the pattern, or leave it out to make every case a patient of its own",
+            "correct the pattern, or leave it out to make every case a patient of its own",
             3,
         ),
     ]
@@ -119,11 +120,11 @@ def test_entries_that_cannot_be_used(tmp_path, kind, full):
     )
     entry, doubled, missing = found_in(manifest_of(layout), full=full)
     assert entry[0] == "entry 4"
-    assert entry[2] == "mend the entry, or take it out of the list"
+    assert entry[2] == "correct the entry, or take it out of the list"
     assert doubled[:3] == ("a", "the image is listed more than once", "list each once")
     assert missing[0] == "b"
     assert "the file does not exist" in missing[1]
-    with pytest.raises(PartialListingError, match=r"listed more than once: a; list each once\.$") as caught:
+    with pytest.raises(PartialListingError, match=r"a: the image is listed more than once; list") as caught:
         layout.cases()
     assert [case.id for case in caught.value.listed] == ["a", "b", "c"]
 
@@ -146,7 +147,7 @@ def test_nnunet_files_that_do_not_agree(tmp_path, full):
 def test_a_dataset_with_unlisted_cases_is_still_refused(tmp_path):
     write_pictures(tmp_path, ("a", "b", "c"))
     (tmp_path / "masks" / "a.png").unlink()
-    with pytest.raises(DataError, match="1 file has no partner"):
+    with pytest.raises(DataError, match="a: the image has no mask"):
         load_dataset_samples(pictures_manifest(tmp_path), PREPROCESSING)
 
 

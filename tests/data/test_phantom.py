@@ -27,7 +27,7 @@ def patients():
     made = {}
     for organ in ORGANS:
         layout = PhantomLayout(organ=organ, patients=12, size=(128, 128))
-        loader = layout.loader()
+        loader = layout.load
         made[organ] = [loader(case.as_item()) for case in layout.cases()]
     return made
 
@@ -69,11 +69,11 @@ def test_a_patient_is_the_same_in_every_process_and_whatever_else_is_asked_for(o
     few, many = PhantomLayout(organ=organ, patients=2), PhantomLayout(organ=organ, patients=5)
     assert few.cases() == many.cases()[:2]
     case = few.cases()[1].as_item()
-    loader = few.loader()
-    once, again = loader(case), pickle.loads(pickle.dumps(many.loader()))(case)
+    loader = few.load
+    once, again = loader(case), pickle.loads(pickle.dumps(many.load))(case)
     np.testing.assert_array_equal(once["image"], again["image"])
     np.testing.assert_array_equal(once["label"], again["label"])
-    other = PhantomLayout(organ=organ, seed=1).loader()(case)
+    other = PhantomLayout(organ=organ, seed=1).load(case)
     assert not np.array_equal(once["image"], other["image"])
 
 
@@ -174,13 +174,13 @@ def test_the_grid_does_not_change_the_anatomy(organ):
     """The same patient at twice the resolution has the same segment, to the coarse grid's partial volume."""
     coarse, fine = (PhantomLayout(organ=organ, size=size, slices=3) for size in ((160, 160), (320, 320)))
     case = coarse.cases()[4].as_item()
-    a, b = coarse.loader()(case), fine.loader()(case)
+    a, b = coarse.load(case), fine.load(case)
     assert area_cm2(a) == pytest.approx(area_cm2(b), rel=0.08, abs=0.3)
 
 
 def test_given_spacing_is_kept():
     layout = PhantomLayout(organ="liver", slices=4, size=(96, 120), spacing_mm=(5.0, 3.5, 3.0))
-    item = layout.loader()(layout.cases()[0].as_item())
+    item = layout.load(layout.cases()[0].as_item())
     assert item["image"].shape == (1, 4, 96, 120)
     np.testing.assert_allclose(nib.affines.voxel_sizes(item["image"].affine.numpy()), (5.0, 3.5, 3.0))
 

@@ -20,7 +20,7 @@ def samples():
         layout = PhantomLayout(organ=organ, patients=10, slices=4, seed=7)
         pipeline = preprocessing_pipeline(grid=(96, 96), window=None if organ == "prostate" else (-1000.0, 400.0))
         items = [case.as_item() for case in layout.cases()]
-        made[organ] = collect(Dataset(items, Compose([layout.loader(), pipeline])), name=organ, min_pixels=3)
+        made[organ] = collect(Dataset(items, Compose([layout.load, pipeline])), name=organ, min_pixels=3)
     return made
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from medsegdist.data.layouts._picture_reading import read_picture
+from medsegdist.data.readers import read_picture
 from medsegdist.errors import DataError
 
 

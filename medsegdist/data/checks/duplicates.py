@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from medsegdist.data.checks.facts import CaseFacts, DatasetFacts
 from medsegdist.data.grouping import named
-from medsegdist.data.layouts._itk_headers import detached_data
+from medsegdist.data.itk import detached_data
 from medsegdist.data.problems import Problem
 
 _SAMPLE = 1 << 16

@@ -16,9 +16,9 @@ from medsegdist.data.grouping import gathered
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Layout
-from medsegdist.data.partial_listing import PartialListingError
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.errors import DataError, ManifestError
 

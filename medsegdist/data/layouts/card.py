@@ -7,7 +7,7 @@ from typing import Any, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._paths import Root
+from medsegdist.data.layouts.paths import Root
 from medsegdist.errors import ManifestError
 
 
@@ -31,8 +31,12 @@ class CardLayout(BaseModel):
         """
         self._refuse()
 
-    def loader(self) -> Any:
+    def load(self, item: Any, **options: Any) -> Any:
         """None: a card holds no image.
+
+        Args:
+            item: any.
+            options: any.
 
         Raises:
             ManifestError: always.

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._listing import as_json, bad_entry, described, read_listing, refuse_entries
-from medsegdist.data.layouts._paths import (
+from medsegdist.data.layouts.listing import (
+    PartialListingError,
+    as_json,
+    check_patient,
+    describe,
+    listed_twice,
+    patients_of,
+    read_entries,
+    read_listing,
+)
+from medsegdist.data.layouts.paths import (
     Color,
     PatientPattern,
     Root,
     expand_path,
     inside,
     is_file_name,
-    listed_patients,
     without_suffix,
 )
-from medsegdist.data.partial_listing import PartialListingError, Unlisted
+from medsegdist.data.layouts.recognized import Recognized, recognized_listing
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
 
 _Name = Annotated[str, Field(min_length=1)]
+_LABEL_KEYS = ("label", "mask", "seg", "segmentation")
+_PATIENT_KEYS = ("patient_id", "patient", "subject", "subject_id")
 
 
 class DatalistLayout(BaseModel):
     """Files that a MONAI datalist names, as Auto3DSeg and MONAI's bundles use it.
 
     The list is a JSON file {"training": [{"image": "a.nii.gz", "label": "b.nii.gz", "fold": 0}, ...], ...}; an image
-    may also be a list of files, one for each channel. A case is called by its image's file name without the ending,
-    or by its path where file names repeat, and is a patient of its own unless `patient_key` or `patient_pattern` says
+    may also be a list of files, one for each channel. A case has the name of its image's file without the ending,
+    or its path if file names repeat, and is a patient of its own unless `patient_key` or `patient_pattern` says
     otherwise.
 
     Args:
@@ -48,6 +61,7 @@ class DatalistLayout(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    looked_for: ClassVar[str] = '*.json with a list of {"image": ..., "label": ...} (MONAI datalist)'
 
     kind: Literal["datalist"] = "datalist"
     root: Root
@@ -77,103 +91,114 @@ class DatalistLayout(BaseModel):
             PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
             ManifestError: a path in it is absolute or leaves the folder, or `file` cannot be a file.
         """
-        try:
-            return [case for case, _ in self._cases(self.folds)]
-        except PartialListingError as error:
-            raise PartialListingError(str(error), error.unlisted, [case for case, _ in error.listed]) from None
+        cases, unlisted = self._cases(self.folds)
+        if unlisted:
+            raise PartialListingError(str(self._listing()), unlisted, [case for case, _ in cases])
+        return [case for case, _ in cases]
 
     def cases_with_folds(self) -> list[tuple[Case, int | None]]:
-        """The labeled cases of all folds, each with its own; None where an entry names none.
+        """The labeled cases of all folds, each with its own; None if its entry names none.
 
         Raises:
             DataError: as for :meth:`cases`.
             PartialListingError: as for :meth:`cases`; what could be listed has its folds.
             ManifestError: as for :meth:`cases`.
         """
-        return self._cases(None)
-
-    def _cases(self, folds: tuple[int, ...] | None) -> list[tuple[Case, int | None]]:
-        """The cases of some folds, each with its own."""
-        listing = self._listing()
-        entries = self._entries(listing, folds)
-        escaping: list[str] = []
-        malformed: list[Unlisted] = []
-        found: dict[Path, tuple[Path, dict[str, Any]]] = {}
-        doubled: list[Path] = []
-        for index, entry in entries:
-            try:
-                image, label = inside(self.root, self._image(entry)), inside(self.root, self._label(entry))
-            except ManifestError as error:
-                escaping.append(f"  entry {index}: {error}")
-            except DataError as error:
-                malformed.append(bad_entry(index, error))
-            else:
-                if image in found:
-                    doubled.append(image)
-                found.setdefault(image, (label, entry))
-        if escaping:
-            raise ManifestError("\n".join([f"{listing}: paths that leave the folder:", *escaping]))
-        ids = self._ids(list(found))
-        first: dict[str, Path] = {}
-        for image, case_id in ids.items():
-            first.setdefault(case_id, image)
-        # As a.nii and a.nii.gz in one folder.
-        doubled += [image for image, case_id in ids.items() if first[case_id] != image]
-        found = {image: found[image] for image in first.values()}
-        patients, unlisted, lines = listed_patients([ids[image] for image in found], self.patient_pattern, str(listing))
-        if self.patient_key is not None:
-            patients = [str(entry[self.patient_key]) for _, entry in found.values()]
-        cases = [
-            (Case(ids[image], patient, str(image), str(label)), fold if _is_fold(fold := entry.get("fold")) else None)
-            for patient, (image, (label, entry)) in zip(patients, found.items(), strict=True)
-        ]
-        if len({_is_list(entry[self.image_key]) for _, entry in found.values()}) > 1:
-            # The loader takes all images of a dataset for the one or for the other.
-            cases = []
-            unlisted.append(
-                Unlisted("", "some images are one file and some are lists of files", "write all in one way")
-            )
-            lines.append(f"{listing}: some images are one file and some are lists of files; write all in one way.")
-        twice = sorted({ids[image] for image in doubled})
-        refuse_entries(listing, self.section, malformed, twice, unlisted, lines, cases)
+        cases, unlisted = self._cases(None)
+        if unlisted:
+            raise PartialListingError(str(self._listing()), unlisted, cases)
         return cases
 
-    def loader(self) -> Any:
-        """A MONAI transform that reads the files of an item as (1, *spatial) float32 tensors.
+    def load(
+        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Hashable, Any]:
+        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
+
+        Args:
+            item: a case as an item of a MONAI datalist.
+            header_only: whether shapes and affines alone are read.
+            keys: what is read.
 
         Raises:
-            DataError: the list is missing or not of this form.
-            ManifestError: `file` cannot be a file.
+            DataError: a file is missing, damaged or of another kind.
         """
-        from medsegdist.data.layouts._file_reading import ReadFiles
+        from medsegdist.data.readers import read_pair
 
         # Of images that are lists of files, the channel has been chosen with the file.
+        channel = None if self._lists_channels else self.channel
+        return read_pair(item, channel=channel, color=self.color, header_only=header_only, keys=keys)
+
+    @classmethod
+    def recognize(cls, root: Path) -> Recognized | None:
+        """What the first datalist in a folder says of it; None if no JSON file in it is one.
+
+        Args:
+            root: the folder, or the JSON file itself.
+        """
+        lists = [root] if root.is_file() else sorted(root.glob("*.json"))
+        found = [one for path in lists if (one := _recognize_file(path)) is not None]
+        if len(found) > 1:
+            others = ", ".join(one.layout["file"] for one in found[1:])
+            remark = f"other datalists here: {others}; write one of them as `file` to use it"
+            return replace(found[0], remarks=(*found[0].remarks, remark))
+        return found[0] if found else None
+
+    @cached_property
+    def _lists_channels(self) -> bool:
+        """Whether the images are lists of files; cached, as loading a case would read the list again."""
         entries = [entry for _, entry in self._entries(self._listing(), self.folds) if isinstance(entry, dict)]
-        listed = any(_is_list(entry.get(self.image_key)) for entry in entries)
-        return ReadFiles(channel=None if listed else self.channel, color=self.color)
+        return any(_is_list(entry.get(self.image_key)) for entry in entries)
+
+    def _cases(self, folds: tuple[int, ...] | None) -> tuple[list[tuple[Case, int | None]], list[DataError]]:
+        """The cases of some folds, each with its own, and what is wrong with the other entries."""
+        listing = self._listing()
+        read, unlisted = read_entries(listing, self._entries(listing, folds), self._files)
+        images = list(dict.fromkeys(image for image, _, _ in read))
+        ids = dict(zip(images, self._ids(images), strict=True))
+        found: dict[str, tuple[Path, Path, dict[str, Any]]] = {}
+        twice = []
+        for image, label, entry in read:
+            # The same file, or as a.nii and a.nii.gz in one folder.
+            if ids[image] in found:
+                twice.append(ids[image])
+            found.setdefault(ids[image], (image, label, entry))
+        patients, unknown = patients_of(list(found), self.patient_pattern)
+        if self.patient_key is not None:
+            patients = [str(entry[self.patient_key]) for _, _, entry in found.values()]
+        cases = [
+            (Case(case_id, patient, str(image), str(label)), fold if _is_fold(fold := entry.get("fold")) else None)
+            for patient, (case_id, (image, label, entry)) in zip(patients, found.items(), strict=True)
+        ]
+        unlisted += [*listed_twice(twice), *unknown]
+        if len({_is_list(entry[self.image_key]) for _, _, entry in found.values()}) > 1:
+            # All images of a dataset are loaded as the one or as the other.
+            cases = []
+            unlisted.append(DataError("some images are one file and some are lists of files", "write all in one way"))
+        # Before other processes load cases: the answer travels with the layout.
+        _ = self._lists_channels
+        return cases, unlisted
 
     def _listing(self) -> Path:
         try:
             listing = expand_path(self.file, self.root)
         except ValueError as error:
-            raise ManifestError(f"{self.root}: file: {error}.") from error
+            raise ManifestError(f"{self.root}: file: {error}") from error
         if not is_file_name(str(listing)):
-            raise ManifestError(f"expected the name of a JSON file, found {ascii(self.file)[:200]}; correct `file`.")
+            raise ManifestError(f"expected the name of a JSON file, found {ascii(self.file)[:200]}", "correct `file`")
         return listing
 
     def _entries(self, listing: Path, wanted: tuple[int, ...] | None) -> list[tuple[int, Any]]:
         """The entries of the section and the folds, with their places in the section."""
-        content = read_listing(listing, "set `root` and `file` to where the datalist lies")
+        content = read_listing(listing, "set `root` and `file` to where the datalist is")
         if not isinstance(content, dict):
-            raise DataError(
-                f"{listing}: expected {{'{self.section}': [...]}}, found {type(content).__name__}; mend it."
-            )
+            found = type(content).__name__
+            raise DataError(f"{listing}: expected {{'{self.section}': [...]}}, found {found}", "correct the file")
         section = content.get(self.section)
         if not isinstance(section, list) or not section:
             lists = sorted(ascii(name) for name, value in content.items() if isinstance(value, list) and value)
             raise DataError(
-                f"{listing}: expected a list '{self.section}' of labeled cases, found {described(section)}; "
-                f"set `section` to one of its lists: {', '.join(lists)[:500] or 'it has none'}."
+                f"{listing}: expected a list '{self.section}' of labeled cases, found {describe(section)}",
+                f"set `section` to one of its lists: {', '.join(lists)[:500] or 'it has none'}",
             )
         entries = list(enumerate(section))
         if wanted is None:
@@ -183,48 +208,43 @@ class DatalistLayout(BaseModel):
         if without:
             raise DataError(
                 f"{listing}: these entries of '{self.section}' have no whole number as their 'fold': "
-                f"{', '.join(without)}; add it, or leave `folds` out."
+                f"{', '.join(without)}",
+                "add it, or leave `folds` out",
             )
         absent = sorted(set(wanted) - set(folds))
         if absent:
             raise DataError(
                 f"{listing}: no entry of '{self.section}' is in fold {', '.join(map(str, absent))}, found the folds "
-                f"{', '.join(map(str, sorted(set(folds))))[:500]}; correct `folds`."
+                f"{', '.join(map(str, sorted(set(folds))))[:500]}",
+                "correct `folds`",
             )
         return [(index, entry) for index, entry in entries if folds[index] in wanted]
 
-    def _image(self, entry: Any) -> str:
+    def _files(self, entry: Any) -> tuple[Path, Path]:
         if not isinstance(entry, dict) or self.image_key not in entry:
-            raise DataError(f'expected {{"{self.image_key}": "path", ...}}, found {as_json(entry)}.')
-        image = entry[self.image_key]
-        if isinstance(image, str):
-            return image
-        if not _is_list(image):
-            raise DataError(f"expected '{self.image_key}' to be a path or a list of paths, found {as_json(image)}.")
-        if self.channel is None and len(image) > 1:
-            raise DataError(f"found {len(image)} images; say which one by `channel: 0` to {len(image) - 1}.")
-        if (self.channel or 0) >= len(image):
-            raise DataError(
-                f"expected channel {self.channel}, found {counted(len(image), 'image')}; set `channel` below that."
-            )
-        return str(image[self.channel or 0])
-
-    def _label(self, entry: dict[str, Any]) -> str:
-        label = entry.get(self.label_key)
+            raise DataError(f'expected {{"{self.image_key}": "path", ...}}, found {as_json(entry)}')
+        image, label = entry[self.image_key], entry.get(self.label_key)
+        if not isinstance(image, str) and not _is_list(image):
+            raise DataError(f"expected '{self.image_key}' to be a path or a list of paths, found {as_json(image)}")
+        if not isinstance(image, str):
+            if self.channel is None and len(image) > 1:
+                raise DataError(f"found {len(image)} images", f"say which one by `channel: 0` to {len(image) - 1}")
+            if (self.channel or 0) >= len(image):
+                problem = f"expected channel {self.channel}, found {counted(len(image), 'image')}"
+                raise DataError(problem, "set `channel` below that")
+            image = str(image[self.channel or 0])
         if not isinstance(label, str):
-            raise DataError(f"expected the path of a mask under '{self.label_key}', found {as_json(label)}.")
+            raise DataError(f"expected the path of a mask under '{self.label_key}', found {as_json(label)}")
         if self.patient_key is not None:
-            patient = entry.get(self.patient_key)
-            if not isinstance(patient, (str, int)) or isinstance(patient, bool) or patient == "":
-                raise DataError(f"expected a name or number under '{self.patient_key}', found {as_json(patient)}.")
-        return label
+            check_patient(entry, self.patient_key)
+        return inside(self.root, image), inside(self.root, label)
 
-    def _ids(self, images: list[Path]) -> dict[Path, str]:
-        """What each image's case is called."""
+    def _ids(self, images: list[Path]) -> list[str]:
+        """The name of each image's case."""
         ids = [without_suffix(image.name) for image in images]
         if len(set(ids)) < len(ids):
             ids = [without_suffix(image.relative_to(self.root).as_posix()) for image in images]
-        return dict(zip(images, ids, strict=True))
+        return ids
 
 
 def _is_list(image: Any) -> bool:
@@ -233,3 +253,42 @@ def _is_list(image: Any) -> bool:
 
 def _is_fold(fold: Any) -> bool:
     return isinstance(fold, int) and not isinstance(fold, bool)
+
+
+def _recognize_file(path: Path) -> Recognized | None:
+    try:
+        content = read_listing(path, "restore it")
+    except DataError:
+        # A dataset may have other JSON files next to it.
+        return None
+    if not isinstance(content, Mapping):
+        return None
+    sections = {name: key for name, value in content.items() if isinstance(name, str) and (key := _label_key(value))}
+    if not sections:
+        return None
+    section = "training" if "training" in sections else next(iter(sections))
+    entries = content[section]
+    layout: dict[str, Any] = {"kind": "datalist", "file": path.name}
+    if section != "training":
+        layout["section"] = section
+    if sections[section] != "label":
+        layout["label_key"] = sections[section]
+    if patient := next((key for key in _PATIENT_KEYS if all(key in entry for entry in entries)), None):
+        layout["patient_key"] = patient
+    images = entries[0]["image"]
+    several = isinstance(images, list) and len(images) > 1
+    what = f"a MONAI datalist ({path.name}, '{section}')"
+    found = recognized_listing(
+        content, what, {**layout, "channel": 0} if several else layout, content.get("modality"), path.name
+    )
+    remark = f"channel: 0 is the first of {len(images)} images of a case" if several else ""
+    return replace(found, remarks=(remark,)) if remark else found
+
+
+def _label_key(value: Any) -> str | None:
+    """Under which key the entries of a section have their mask; None if it is no list of labeled cases."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(isinstance(entry, dict) and "image" in entry for entry in value):
+        return None
+    return next((key for key in _LABEL_KEYS if all(isinstance(entry.get(key), str) for entry in value)), None)

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._listing import as_json, bad_entry, described, read_listing, refuse_entries
-from medsegdist.data.layouts._paths import PatientPattern, Root, inside, listed_patients, without_suffix
-from medsegdist.data.partial_listing import Unlisted
-from medsegdist.errors import DataError, ManifestError
+from medsegdist.data.layouts.listing import (
+    PartialListingError,
+    as_json,
+    check_patient,
+    describe,
+    listed_twice,
+    patients_of,
+    read_entries,
+    read_listing,
+)
+from medsegdist.data.layouts.paths import PatientPattern, Root, inside, without_suffix
+from medsegdist.data.layouts.recognized import Recognized, read_dataset_json, recognized_listing
+from medsegdist.errors import DataError
 
 
 class DecathlonLayout(BaseModel):
     """A task of the Medical Segmentation Decathlon, or a dataset stored like one.
 
-    The cases are the "training" list of `root`/dataset.json; the "test" list has no labels and is ignored. A case is
-    called by its image's file name without the ending, and is a patient of its own unless `patient_pattern` says
-    otherwise, or, where there is none, the case's entry has a "patient_id".
+    The cases are the "training" list of `root`/dataset.json; the "test" list has no labels and is ignored. A case has
+    the name of its image's file without the ending, and is a patient of its own unless `patient_pattern` or the
+    "patient_id" of its entry says otherwise.
 
     Args:
         root: the task's folder; may hold ${VARIABLES} and ~.
-        channel: which channel of multi-channel (4D) images, from 0; None where images have none.
+        channel: which channel of multi-channel (4D) images, from 0; None if images have none.
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    looked_for: ClassVar[str] = 'dataset.json with "training": [{"image": ..., "label": ...}] (Decathlon)'
 
     kind: Literal["decathlon"] = "decathlon"
     root: Root
@@ -42,55 +53,69 @@ class DecathlonLayout(BaseModel):
             PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
             ManifestError: a path in dataset.json is absolute or leaves the folder.
         """
-        entries = self._training()
-        listing = self.root / "dataset.json"
-        escaping: list[str] = []
-        found: dict[str, tuple[Path, Path, Any]] = {}
-        malformed: list[Unlisted] = []
-        doubled: list[str] = []
-        for index, entry in enumerate(entries):
-            try:
-                image, label = self._pair(entry)
-            except ManifestError as error:
-                escaping.append(f"  entry {index}: {error}")
-            except DataError as error:
-                malformed.append(bad_entry(index, error))
-            else:
-                case_id = without_suffix(image.name)
-                if case_id in found:
-                    doubled.append(case_id)
-                found.setdefault(case_id, (image, label, entry))
-        if escaping:
-            raise ManifestError("\n".join([f"{listing}: paths that leave the folder:", *escaping]))
-        ids = list(found)
-        patients, unlisted, lines = listed_patients(ids, self.patient_pattern, str(listing))
-        if self.patient_pattern is None:
-            patients = [str(entry.get("patient_id", case_id)) for case_id, (_, _, entry) in found.items()]
-        cases = [
-            Case(id=case_id, patient_id=patient, image=str(image), label=str(label))
-            for patient, (case_id, (image, label, _)) in zip(patients, found.items(), strict=True)
-        ]
-        refuse_entries(listing, "training", malformed, sorted(set(doubled)), unlisted, lines, cases)
-        return cases
-
-    def loader(self) -> Any:
-        """A MONAI transform that reads the files of an item as (1, x, y, z) float32 tensors with their affine."""
-        from medsegdist.data.layouts._file_reading import ReadFiles
-
-        return ReadFiles(channel=self.channel)
-
-    def _training(self) -> list[Any]:
         listing = self.root / "dataset.json"
         content = read_listing(listing, "set `root` to the folder that holds dataset.json")
         training = content.get("training") if isinstance(content, dict) else None
         if not isinstance(training, list) or not training:
-            raise DataError(f"{listing}: expected a list 'training' of labeled cases, found {described(training)}.")
-        return training
+            raise DataError(f"{listing}: expected a list 'training' of labeled cases, found {describe(training)}")
+        read, unlisted = read_entries(listing, enumerate(training), self._files)
+        found: dict[str, tuple[Path, Path, Any]] = {}
+        twice = []
+        for image, label, entry in read:
+            name = without_suffix(image.name)
+            if name in found:
+                twice.append(name)
+            found.setdefault(name, (image, label, entry))
+        patients, unknown = patients_of(list(found), self.patient_pattern)
+        if self.patient_pattern is None:
+            patients = [str(entry.get("patient_id", name)) for name, (_, _, entry) in found.items()]
+        cases = [
+            Case(id=name, patient_id=patient, image=str(image), label=str(label))
+            for patient, (name, (image, label, _)) in zip(patients, found.items(), strict=True)
+        ]
+        unlisted += [*listed_twice(twice), *unknown]
+        if unlisted:
+            raise PartialListingError(str(listing), unlisted, cases)
+        return cases
 
-    def _pair(self, entry: Any) -> tuple[Path, Path]:
+    def load(
+        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Hashable, Any]:
+        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
+
+        Args:
+            item: a case as an item of a MONAI datalist.
+            header_only: whether shapes and affines alone are read.
+            keys: what is read.
+
+        Raises:
+            DataError: a file is missing, damaged or of another kind.
+        """
+        from medsegdist.data.readers import read_pair
+
+        return read_pair(item, channel=self.channel, header_only=header_only, keys=keys)
+
+    @classmethod
+    def recognize(cls, root: Path) -> Recognized | None:
+        """What the dataset.json of a folder says of it; None if there is none of the Decathlon's form.
+
+        Args:
+            root: the folder.
+
+        Raises:
+            DataError: dataset.json is no JSON.
+        """
+        content = read_dataset_json(root)
+        training = content.get("training")
+        first = training[0] if isinstance(training, list) and training else None
+        if not isinstance(first, dict) or not all(isinstance(first.get(key), str) for key in ("image", "label")):
+            return None
+        what = "a Decathlon task (dataset.json)"
+        return recognized_listing(content, what, {"kind": "decathlon"}, content.get("modality"))
+
+    def _files(self, entry: Any) -> tuple[Path, Path]:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
-            raise DataError(f'expected {{"image": "path", "label": "path"}}, found {as_json(entry)}.')
-        patient = entry.get("patient_id", 0)
-        if not isinstance(patient, (str, int)) or isinstance(patient, bool) or patient == "":
-            raise DataError(f"expected a name or number under 'patient_id', found {as_json(patient)}.")
+            raise DataError(f'expected {{"image": "path", "label": "path"}}, found {as_json(entry)}')
+        if "patient_id" in entry:
+            check_patient(entry, "patient_id")
         return inside(self.root, entry["image"]), inside(self.root, entry["label"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._paths import PatientPattern, Root, patients_of
+from medsegdist.data.layouts.listing import PartialListingError, patients_of
+from medsegdist.data.layouts.paths import PatientPattern, Root
+from medsegdist.data.layouts.recognized import Recognized
 from medsegdist.errors import DataError
+from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.data.dicom.headers import Drawing
@@ -42,6 +46,7 @@ class DicomLayout(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    looked_for: ClassVar[str] = "DICOM series with SEG or RTSTRUCT objects, whatever the files are called"
 
     kind: Literal["dicom"] = "dicom"
     root: Root
@@ -65,7 +70,7 @@ class DicomLayout(BaseModel):
     def cases(self) -> list[Case]:
         """The drawings with their image series, in the order of their paths; no pixel is read.
 
-        What is wrong with a single case, such as images that are not there, is told when it is read.
+        What is wrong with a single case, such as images that are not there, is raised when it is loaded.
 
         Raises:
             DataError: the folder does not exist, holds no drawing, or has files that cannot be read.
@@ -73,13 +78,13 @@ class DicomLayout(BaseModel):
         from medsegdist.data.dicom.headers import scan_folder
 
         if not self.root.is_dir():
-            raise DataError(f"the folder {self.root} does not exist; set `root` to where the dataset lies.")
+            raise DataError(f"the folder {self.root} does not exist", "set `root` to where the dataset is")
         found = scan_folder(self.root)
         drawings = found.drawings[self.segmentation]
         if not drawings:
             raise DataError(
-                f"{self.root} holds {len(found.images)} DICOM series but no {self.segmentation.upper()}; "
-                "correct `root` or `segmentation`."
+                f"{self.root} holds {len(found.images)} DICOM series but no {self.segmentation.upper()}",
+                "correct `root` or `segmentation`",
             )
         of_series: dict[str, list[Drawing]] = defaultdict(list)
         astray: list[tuple[Drawing, list[str]]] = []
@@ -97,19 +102,77 @@ class DicomLayout(BaseModel):
             read.append((self._case(drawing, 0, [], _astray(drawing, series)), drawing.patient))
         doubled = [case_id for case_id, count in Counter(case.id for case, _ in read).items() if count > 1]
         if doubled:
-            raise DataError(f"{self.root}: several drawings would be called {', '.join(doubled)}; rename the files.")
-        return self._with_patients(sorted(read, key=lambda pair: pair[0].id))
+            raise DataError(f"{self.root}: several drawings would be called {', '.join(doubled)}", "rename the files")
+        read.sort(key=lambda pair: pair[0].id)
+        # Cases with one PatientID have the name of the first of them; the header itself is forgotten.
+        patients, unknown = patients_of([case.id for case, _ in read], self.patient_pattern)
+        if self.patient_pattern is None:
+            first: dict[str, str] = {}
+            patients = [first.setdefault(header, case.id) if header else case.id for case, header in read]
+        cases = [replace(case, patient_id=patient) for (case, _), patient in zip(read, patients, strict=True)]
+        if unknown:
+            raise PartialListingError(str(self.root), unknown, cases)
+        return cases
 
-    def loader(self) -> Any:
-        """A MONAI transform that reads an item as (1, columns, rows, slices) float32 tensors with their affine.
+    def load(
+        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Hashable, Any]:
+        """A case read as (1, columns, rows, slices) float32 tensors with their affine.
+
+        Args:
+            item: a case as an item of a MONAI datalist.
+            header_only: whether shapes and affines alone are read.
+            keys: is not used: a drawing has no grid but that of its images.
 
         Raises:
             MissingDependencyError: highdicom, which reads SEG, is not installed.
+            DataError: files are missing or damaged, or drawing and images do not fit together.
         """
         from medsegdist.data.dicom.loading import ReadDicom
 
-        return ReadDicom(
+        read = ReadDicom(
             self.fractional_threshold, self.contour_edges or "exclude", needs_highdicom=self.segmentation == "seg"
+        )
+        return read.headers(item) if header_only else read(item)
+
+    @classmethod
+    def recognize(cls, root: Path) -> Recognized | None:
+        """What was drawn on the DICOM series in a folder; None if it holds no drawing.
+
+        Args:
+            root: the folder.
+
+        Raises:
+            DataError: files that end in .dcm cannot be read.
+        """
+        from medsegdist.data.dicom.headers import files_under, read_header, scan_folder
+
+        if not any(_is_dicom(path) for path in islice(files_under(root), 200)):
+            return None
+        scanned = scan_folder(root)
+        seg, rtstruct = scanned.drawings["seg"], scanned.drawings["rtstruct"]
+        if not seg and not rtstruct:
+            return None
+        is_seg = len(seg) >= len(rtstruct)
+        drawings = seg if is_seg else rtstruct
+        # Segment 0 is the background of a label map.
+        names = [[name for number, name in one.names if number or not is_seg] for one in drawings]
+        segments: tuple[str, ...] = ()
+        if any(len(of_one) != 1 for of_one in names):
+            frequency = Counter(name for of_one in names for name in dict.fromkeys(of_one) if name)
+            segments = tuple(name for name, _ in frequency.most_common())
+        other = counted(len(rtstruct), "structure set") if is_seg else counted(len(seg), "segmentation object")
+        remark = f"found {other} here as well; `segmentation` says which are read"
+        images = [files[0] for uid, files in scanned.images.items() if any(uid in one.series for one in drawings)]
+        header = read_header(images[0], []) if images else None
+        modality = str(header.get("Modality") or "") if header is not None else ""
+        return Recognized(
+            what=f"DICOM series with {'segmentation objects (SEG)' if is_seg else 'structure sets (RTSTRUCT)'}",
+            layout={"kind": "dicom", "segmentation": "seg" if is_seg else "rtstruct"},
+            segments=segments,
+            modality={"": None, "CT": "CT", "MR": "MR"}.get(modality, "other"),
+            modality_reason=f"the DICOM headers say {modality}" if modality else "",
+            remarks=(remark,) if seg and rtstruct else (),
         )
 
     def _chosen(self, candidates: Sequence[Drawing]) -> tuple[Drawing, int, str]:
@@ -142,15 +205,15 @@ class DicomLayout(BaseModel):
         label = DrawnSegment.of(drawing.path, self.segmentation, number, problem)
         return Case(case_id, case_id, SeriesFiles.of(images), label)
 
-    def _with_patients(self, read: Sequence[tuple[Case, str]]) -> list[Case]:
-        """The cases, each with the name of its patient; what the headers say decides but is forgotten."""
-        ids = [case.id for case, _ in read]
-        if self.patient_pattern is not None:
-            patients = patients_of(ids, self.patient_pattern, str(self.root))
-        else:
-            first: dict[str, str] = {}
-            patients = [first.setdefault(header, case.id) if header else case.id for case, header in read]
-        return [replace(case, patient_id=patient) for (case, _), patient in zip(read, patients, strict=True)]
+
+def _is_dicom(path: Path) -> bool:
+    if path.suffix.lower() == ".dcm":
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _listed(names: Sequence[tuple[int, str]]) -> str:

@@ -1,27 +1,40 @@
-"""Images and masks that lie in folders and are paired by their names."""
+"""Images and masks in folders, paired by their names."""
 
 from __future__ import annotations
 
 import glob
+import os
 import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeInt, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._paths import (
+from medsegdist.data.layouts.listing import PartialListingError, patients_of
+from medsegdist.data.layouts.paths import (
     PICTURE_SUFFIXES,
     VOLUME_SUFFIXES,
     Color,
     PatientPattern,
     Root,
     check_names,
-    listed_patients,
 )
-from medsegdist.data.partial_listing import PartialListingError, Unlisted
+from medsegdist.data.layouts.recognized import Recognized
 from medsegdist.errors import DataError
-from medsegdist.words import counted
+from medsegdist.words import counted, listed, printable
+
+_SUFFIXES = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
+# Of the search for patterns: an archive that is named by mistake is not searched for minutes.
+_DEPTH, _MOST_FILES, _MOST_CANDIDATES = 4, 200_000, 400
+_IMAGE_WORDS = ("image", "images", "img", "imgs", "im", "ct", "mr", "mri", "t1", "t2", "flair", "scan", "volume", "vol")
+_MASK_WORDS = ("mask", "masks", "seg", "segmentation", "label", "labels", "gt", "groundtruth", "manual", "roi")
+_MASK_FOLDERS = re.compile(r"(mask|label|seg|annotation|annot|gt|ground.?truth|manual)", re.IGNORECASE)
+_IMAGE_FOLDERS = re.compile(r"(image|img|scan|volume|data|ct|mr)", re.IGNORECASE)
 
 
 def _one_star(pattern: str) -> str:
@@ -30,14 +43,11 @@ def _one_star(pattern: str) -> str:
         raise ValueError("expected a pattern inside `root`, without a leading / and without ..")
     if pattern.count("*") != 1:
         raise ValueError(f"expected a pattern with one *, which pairs images and masks, found '{pattern}'")
-    if not pattern.lower().endswith((*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)):
-        raise ValueError(f"expected a pattern ending in {', '.join((*VOLUME_SUFFIXES, *PICTURE_SUFFIXES))}")
+    if not pattern.lower().endswith(_SUFFIXES):
+        raise ValueError(f"expected a pattern ending in {', '.join(_SUFFIXES)}")
     return pattern
 
 
-# A pattern that is wrong pairs none of thousands.
-_MOST_NAMED = 20
-_PARTNER = "add the {}, or move the {} away"
 _Pattern = Annotated[str, AfterValidator(_one_star)]
 
 
@@ -46,19 +56,23 @@ class FolderLayout(BaseModel):
 
     Files are volumes (NIfTI, NRRD, MHA, MHD) or pictures (PNG, JPEG, BMP, TIFF), by their endings.
 
-    A case is called by the part that the * stands for, and is a patient of its own unless `patient_pattern` says
-    otherwise. Hidden files are passed over.
+    A case has the name that the * stands for, and is a patient of its own unless `patient_pattern` says otherwise.
+    Hidden files are passed over.
 
     Args:
         root: the dataset's folder; may hold ${VARIABLES} and ~.
-        images: where images lie in `root`, with one *, as in "images/*.png" or "*/ct.nii.gz".
-        masks: where masks lie, with one *, as in "masks/*_mask.png".
+        images: where images are in `root`, with one *, as in "images/*.png" or "*/ct.nii.gz".
+        masks: where masks are, with one *, as in "masks/*_mask.png".
         color: how an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors.
         channel: which channel of multi-channel (4D) volumes, from 0; None where images have none.
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    looked_for: ClassVar[str] = (
+        "pairs of NIfTI, NRRD, MHA, PNG, JPEG, BMP or TIFF files, such as images/*.png + masks/*.png, "
+        "imagesTr/*_0000.nii.gz + labelsTr/*.nii.gz, *.nii.gz + *_seg.nii.gz, or */image.nrrd + */mask.nrrd"
+    )
 
     kind: Literal["folder"] = "folder"
     root: Root
@@ -87,67 +101,239 @@ class FolderLayout(BaseModel):
             PartialListingError: images without mask, masks without image, or cases of unknown patients.
         """
         if not self.root.is_dir():
-            raise DataError(f"the folder {self.root} does not exist; set `root` to where the dataset lies.")
+            raise DataError(f"the folder {self.root} does not exist", "set `root` to where the dataset is")
         masks = _matches(self.root, self.masks)
-        # "*.nii.gz" beside "*_seg.nii.gz" in one folder finds the masks too.
+        # "*.nii.gz" also finds the masks "*_seg.nii.gz" of the same folder.
         images = {key: path for key, path in _matches(self.root, self.images).items() if path not in masks.values()}
         if not images and not masks:
-            raise DataError(f"{self.root} holds no file '{self.images}' and none '{self.masks}'; mend the patterns.")
+            problem = f"{self.root} holds no file '{self.images}' and none '{self.masks}'"
+            raise DataError(problem, "correct the patterns")
         if not images or not masks:
-            key, pattern = ("images", self.images) if not images else ("masks", self.masks)
-            others = counted(len(images or masks), "file")
+            key, pattern, other = ("masks", self.masks, self.images) if images else ("images", self.images, self.masks)
             raise DataError(
-                f"{self.root} holds {others} '{self.masks if not images else self.images}' but none '{pattern}'; mend "
-                f"the pattern `{key}`, or add the files."
+                f"{self.root} holds {counted(len(images or masks), 'file')} '{other}' but none '{pattern}'",
+                f"correct the pattern `{key}`, or add the files",
             )
         check_names(sorted(images.keys() | masks.keys()), str(self.root))
-        maskless, imageless = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
         ids = sorted(images.keys() & masks.keys())
-        patients, unlisted, lines = listed_patients(ids, self.patient_pattern, str(self.root))
+        patients, unknown = patients_of(ids, self.patient_pattern)
         cases = [
             Case(id=case_id, patient_id=patient, image=str(images[case_id]), label=str(masks[case_id]))
             for case_id, patient in zip(ids, patients, strict=True)
         ]
-        if alone := len(maskless) + len(imageless):
-            head = (
-                f"{self.root}: '{self.images}' and '{self.masks}' must match the same names, but "
-                f"{counted(alone, 'file has', 'files have')} no partner; add the partners or move the files away."
+        unpaired = [
+            DataError(
+                f"the {this} has no {other} '{pattern}'", f"add the {other}, or move the {this} away", case=case_id
             )
-            files = [f"  '{images[key].name}' has no mask" for key in maskless]
-            files += [f"  mask '{masks[key].name}' has no image" for key in imageless]
-            more = [f"  and {alone - _MOST_NAMED} more; `medsegdist check` lists all by --json"]
-            lines = [head, *files[:_MOST_NAMED], *(more if alone > _MOST_NAMED else ()), *lines]
-        unlisted = [
-            *(
-                Unlisted(key, f"the image has no mask '{self.masks}'", _PARTNER.format("mask", "image"))
-                for key in maskless
-            ),
-            *(
-                Unlisted(key, f"the mask has no image '{self.images}'", _PARTNER.format("image", "mask"))
-                for key in imageless
-            ),
-            *unlisted,
+            for this, other, pattern, alone in (
+                ("image", "mask", self.masks, images.keys() - masks.keys()),
+                ("mask", "image", self.images, masks.keys() - images.keys()),
+            )
+            for case_id in sorted(alone)
         ]
-        if unlisted:
-            raise PartialListingError("\n".join(lines), unlisted, cases)
+        if unpaired or unknown:
+            raise PartialListingError(str(self.root), [*unpaired, *unknown], cases)
         return cases
 
-    def loader(self) -> Any:
-        """A MONAI transform that reads the files of an item as (1, *spatial) float32 tensors."""
-        from medsegdist.data.layouts._file_reading import ReadFiles
+    def load(
+        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Hashable, Any]:
+        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
 
-        return ReadFiles(channel=self.channel, color=self.color)
+        Args:
+            item: a case as an item of a MONAI datalist.
+            header_only: whether shapes and affines alone are read.
+            keys: what is read.
+
+        Raises:
+            DataError: a file is missing, damaged or of another kind.
+        """
+        from medsegdist.data.readers import read_pair
+
+        return read_pair(item, channel=self.channel, color=self.color, header_only=header_only, keys=keys)
+
+    @classmethod
+    def recognize(cls, root: Path) -> Recognized | None:
+        """Patterns that pair the images of a folder with its masks, by their names; None if no names do.
+
+        Patterns that leave no file without a partner come first, then those that pair most files.
+
+        Args:
+            root: the folder, which is searched four folders deep.
+
+        Raises:
+            DataError: its subfolders are datasets of their own, of which no pattern takes but a small part.
+        """
+        files = _files_under(root)
+        best = _best_pairing(files)
+        if best is None:
+            return None
+        rest = len(files) - 2 * best.pairs - best.alone
+        if rest > len(files) / 2:
+            _refuse_datasets(root, files, best)
+        others = f"{counted(rest, 'other image is', 'other images are')} here that fit neither pattern"
+        return Recognized(
+            what=f"pairs of {best.images} and {best.masks}",
+            layout={"kind": "folder", "images": best.images, "masks": best.masks},
+            remarks=(others,) if rest > 0 else (),
+        )
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    before, after = pattern.split("*")
+    # Only the * is a wildcard; a [ or ? in a folder's name is itself.
+    return re.compile(re.escape(before) + "([^/]+)" + re.escape(after))
 
 
 def _matches(root: Path, pattern: str) -> dict[str, Path]:
     """The files that fit `pattern`, by the part that its * stands for."""
-    before, after = pattern.split("*")
-    # Only the * is a wildcard; a [ or ? in a folder's name is itself.
-    whole = re.compile(re.escape(before) + "([^/]+)" + re.escape(after))
-    found = {}
-    for path in root.glob(f"{glob.escape(before)}*{glob.escape(after)}"):
+    whole, found = _expression(pattern), {}
+    for path in root.glob("*".join(map(glob.escape, pattern.split("*")))):
         relative = path.relative_to(root)
         match = whole.fullmatch(relative.as_posix())
         if match and path.is_file() and not any(part.startswith(".") for part in relative.parts):
             found[match.group(1)] = path
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairing:
+    """Two patterns, how many pairs they make, and how many files fit one of them and have no partner."""
+
+    images: str
+    masks: str
+    pairs: int
+    alone: int
+
+
+def _best_pairing(files: Sequence[str]) -> _Pairing | None:
+    tried = []
+    for images, masks in dict.fromkeys(islice(_candidates(files), _MOST_CANDIDATES)):
+        if images != masks:
+            of_masks = _keys(files, masks)
+            taken = set(of_masks.values())
+            of_images = {key: path for key, path in _keys(files, images).items() if path not in taken}
+            pairs, alone = of_images.keys() & of_masks.keys(), of_images.keys() ^ of_masks.keys()
+            tried.append(_Pairing(images, masks, len(pairs), len(alone)))
+    return max(
+        (one for one in tried if one.pairs),
+        key=lambda one: (one.alone == 0, one.pairs, -one.alone, -len(one.images + one.masks)),
+        default=None,
+    )
+
+
+def _refuse_datasets(folder: Path, files: Sequence[str], best: _Pairing) -> None:
+    """Refuse a folder of datasets, whose subfolders pair more than twice as many images each for itself."""
+    below: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        name, _, inside = path.partition("/")
+        if inside:
+            below[name].append(inside)
+    pairs = {name: one.pairs for name, inside in below.items() if (one := _best_pairing(inside)) is not None}
+    if len(pairs) > 1 and sum(pairs.values()) > 2 * best.pairs:
+        raise DataError(
+            f"{folder}: expected the folder of one dataset, found {counted(best.pairs, 'pair')} of {best.images} and "
+            f"{best.masks} among {counted(len(files), 'image')}, and datasets in its subfolders",
+            f"name one of its subfolders: {listed([printable(name) for name in pairs], 8)}",
+        )
+
+
+def _files_under(folder: Path) -> list[str]:
+    """Paths in the folder, with /, of files that an image may be read from; hidden ones are passed over."""
+    found: list[str] = []
+    for place, folders, names in os.walk(folder):
+        inside = Path(place).relative_to(folder)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if len(inside.parts) < _DEPTH else []
+        files = sorted(name for name in names if not name.startswith(".") and name.lower().endswith(_SUFFIXES))
+        found += [(inside / name).as_posix() for name in files]
+        if len(found) > _MOST_FILES:
+            break
+    return found
+
+
+def _keys(files: Iterable[str], pattern: str) -> dict[str, str]:
+    whole = _expression(pattern)
+    return {match.group(1): path for path in files if (match := whole.fullmatch(path))}
+
+
+def _candidates(files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Patterns of images and of masks that the names suggest."""
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        place, _, name = path.rpartition("/")
+        by_folder[f"{place}/" if place else ""].append(name)
+    yield from _folder_per_case(files)
+    for place, names in by_folder.items():
+        if "*" in place:
+            continue
+        yield from _within(place, names, names)
+        parent, _, last = place.rstrip("/").rpartition("/")
+        if not _MASK_FOLDERS.search(last):
+            continue
+        near = [
+            one for one in by_folder if one != place and parent in (one.rstrip("/").rpartition("/")[0], one.rstrip("/"))
+        ]
+        for other in sorted(near, key=lambda one: not _IMAGE_FOLDERS.search(one.rstrip("/").rpartition("/")[2])):
+            yield from _within(other, by_folder[other], names, place)
+
+
+def _folder_per_case(files: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Patterns such as */image.nii.gz and */mask.nii.gz."""
+    below = dict.fromkeys(path.partition("/")[2] for path in files if "/" in path)
+    words_of = {tail: set(re.split(r"[^a-z0-9]+", tail.casefold())) for tail in below}
+    masks = [tail for tail in below if words_of[tail].intersection(_MASK_WORDS)]
+    for mask in masks[:50]:
+        for image in below:
+            if image not in masks and words_of[image].intersection(_IMAGE_WORDS):
+                yield f"*/{image}", f"*/{mask}"
+
+
+def _within(
+    place: str, images: Sequence[str], masks: Sequence[str], mask_place: str | None = None
+) -> Iterator[tuple[str, str]]:
+    """Patterns for the files of one folder, or of two."""
+    one_folder = mask_place is None
+    mask_place = place if mask_place is None else mask_place
+    for image_ending in _endings(images):
+        for mask_ending in _endings(masks):
+            for mask in _affixes(masks, _MASK_WORDS, mask_ending):
+                for image in _affixes(images, _IMAGE_WORDS, image_ending):
+                    if not one_folder or mask != "*":
+                        yield f"{place}{image}{image_ending}", f"{mask_place}{mask}{mask_ending}"
+            if not one_folder:
+                yield (
+                    f"{place}{_common(images, image_ending)}*{image_ending}",
+                    f"{mask_place}{_common(masks, mask_ending)}*{mask_ending}",
+                )
+
+
+def _endings(names: Iterable[str]) -> list[str]:
+    """The endings of these names as they are written, .nii.gz as one."""
+    return list(
+        dict.fromkeys(
+            name[-len(suffix) :]
+            for name in names
+            for suffix in [next(suffix for suffix in _SUFFIXES if name.lower().endswith(suffix))]
+        )
+    )
+
+
+def _affixes(names: Sequence[str], words: Sequence[str], ending: str) -> list[str]:
+    """Patterns of what names begin or end with around a case's own name: words, or nnU-Net's channel 0."""
+    found = {"*": True}
+    for stem in (name.removesuffix(ending) for name in names if name.endswith(ending)):
+        parts = re.split(r"[_\-. ]", stem)
+        if len(parts) < 2:
+            continue
+        if parts[-1].casefold() in words or parts[-1] == "0000":
+            found[f"*{stem[-len(parts[-1]) - 1 :]}"] = True
+        if parts[0].casefold() in words:
+            found[f"{stem[: len(parts[0]) + 1]}*"] = True
+    return list(found)
+
+
+def _common(names: Sequence[str], ending: str) -> str:
+    """What all names begin with up to a separator, such as "volume-" of volume-0 and volume-1."""
+    # Character by character is what is meant.
+    shared = os.path.commonprefix([name for name in names if name.endswith(ending)])  # noqa: RUF071
+    return shared[: max(shared.rfind(separator) for separator in "_-. ") + 1].replace("*", "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._paths import Root
+from medsegdist.data.layouts.paths import Root
 from medsegdist.errors import DataError
 from medsegdist.files import read_csv
 from medsegdist.words import check_choice
@@ -259,8 +259,22 @@ class LidcLayout(BaseModel):
         found = find_series(self.dicom_root, [case.image["scan"] for case in cases])
         return [replace(case, image={**case.image, "files": found.get(case.image["scan"])}) for case in cases]
 
-    def loader(self) -> Any:
-        """A MONAI transform that makes the slices of an item: (1, slices, rows, columns) float32, HU and 0/1."""
+    def load(
+        self, item: Mapping[Any, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Any, Any]:
+        """An item with the slices of a scan: (1, slices, rows, columns) float32, HU and 0/1.
+
+        Args:
+            item: a case as an item of a MONAI datalist; its other entries are kept.
+            header_only: whether shapes and affines alone are read, of images that are not simulated.
+            keys: not used; image and mask are made together.
+
+        Raises:
+            DataError: the CT series is missing or damaged, or is not the one that was outlined.
+        """
         from medsegdist.data.layouts.lidc_images import DrawLidc, ReadLidc
 
-        return ReadLidc(self.consensus) if self.images == "dicom" else DrawLidc(self.consensus, self.seed)
+        if self.images == "simulated":
+            return DrawLidc(self.consensus, self.seed)(item)
+        read = ReadLidc(self.consensus)
+        return read.headers(item) if header_only else read(item)

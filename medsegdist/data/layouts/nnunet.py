@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, StrictStr, ValidationError
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._listing import read_listing
-from medsegdist.data.layouts._paths import (
+from medsegdist.data.layouts.listing import PartialListingError, patients_of, read_listing
+from medsegdist.data.layouts.paths import (
     PICTURE_SUFFIXES,
     VOLUME_SUFFIXES,
     Color,
@@ -19,9 +20,8 @@ from medsegdist.data.layouts._paths import (
     check_names,
     inside,
     is_picture,
-    listed_patients,
 )
-from medsegdist.data.partial_listing import PartialListingError, Unlisted
+from medsegdist.data.layouts.recognized import Recognized, read_dataset_json, recognized_listing
 from medsegdist.data.validation import explain
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
@@ -56,9 +56,9 @@ class _DatasetJson(BaseModel):
 class NnunetLayout(BaseModel):
     """A raw dataset of nnU-Net v2, such as `nnUNet_raw/Dataset004_Hippocampus`.
 
-    The cases are those of imagesTr and labelsTr, or those that "dataset" in dataset.json lists. A case is called as
-    nnU-Net calls it, and is a patient of its own unless `patient_pattern` says otherwise. Where dataset.json has a
-    label "ignore", those voxels count as background unless `foreground` names their value.
+    The cases are those of imagesTr and labelsTr, or those that "dataset" in dataset.json lists. A case has nnU-Net's
+    name for it, and is a patient of its own unless `patient_pattern` says otherwise. If dataset.json has a label
+    "ignore", those voxels count as background unless `foreground` names their value.
 
     Args:
         root: the dataset's folder; may hold ${VARIABLES} and ~.
@@ -68,6 +68,9 @@ class NnunetLayout(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    looked_for: ClassVar[str] = (
+        'dataset.json with "channel_names" and "file_ending", next to imagesTr and labelsTr (nnU-Net v2)'
+    )
 
     kind: Literal["nnunet"] = "nnunet"
     root: Root
@@ -85,42 +88,62 @@ class NnunetLayout(BaseModel):
             ManifestError: a path in dataset.json is absolute or leaves the folder.
         """
         content = self._dataset_json()
-        files = _Files(self.root, content.file_ending)
-        if content.dataset is None:
-            files.find()
-        else:
-            files.take(content.dataset)
-        files.check(len(content.channel_names), content.numTraining)
-        check_names(sorted(files.images.keys() | files.labels.keys()), str(self.root))
-        channels = {channel for images in files.images.values() for channel in images}
+        images, labels, unlisted = self._files(content)
+        names = sorted(images.keys() | labels.keys())
+        unlisted += _disagreements(content, images, labels)
+        if not unlisted and not images:
+            problem = f"imagesTr and labelsTr hold no file *{content.file_ending}"
+            unlisted = [DataError(problem, "correct `root`")]
+        check_names(names, str(self.root))
+        channels = {channel for files in images.values() for channel in files}
         if channels and self.channel not in channels:
             raise DataError(
-                f"{self.root}: expected channel {self.channel}, found the channels {sorted(channels)}; "
-                "set `channel` to one of them."
+                f"{self.root}: expected channel {self.channel}, found the channels {sorted(channels)}",
+                "set `channel` to one of them",
             )
-        ids = files.usable(self.channel)
-        patients, unlisted, lines = listed_patients(ids, self.patient_pattern, str(self.root))
+        pairs = {name: (images.get(name, {}).get(self.channel), labels.get(name)) for name in names}
+        usable = [name for name, files in pairs.items() if all(file is not None and file.is_file() for file in files)]
+        patients, unknown = patients_of(usable, self.patient_pattern)
         cases = [
-            Case(
-                id=name, patient_id=patient, image=str(files.images[name][self.channel]), label=str(files.labels[name])
-            )
-            for name, patient in zip(ids, patients, strict=True)
+            Case(id=name, patient_id=patient, image=str(pairs[name][0]), label=str(pairs[name][1]))
+            for name, patient in zip(usable, patients, strict=True)
         ]
-        if files.problems:
-            lines = [
-                f"{self.root}: dataset.json, imagesTr and labelsTr do not agree; add what is missing, or correct it.",
-                *(f"  {f'case {one.case!r}: ' if one.case else ''}{one.problem}" for one in files.problems),
-                *lines,
-            ]
-        if files.problems or unlisted:
-            raise PartialListingError("\n".join(lines), [*files.problems, *unlisted], cases)
+        if unlisted or unknown:
+            raise PartialListingError(f"{self.root / 'dataset.json'}", [*unlisted, *unknown], cases)
         return cases
 
-    def loader(self) -> Any:
-        """A MONAI transform that reads the files of an item as (1, *spatial) float32 tensors."""
-        from medsegdist.data.layouts._file_reading import ReadFiles
+    def load(
+        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Hashable, Any]:
+        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
 
-        return ReadFiles(color=self.color)
+        Args:
+            item: a case as an item of a MONAI datalist.
+            header_only: whether shapes and affines alone are read.
+            keys: what is read.
+
+        Raises:
+            DataError: a file is missing, damaged or of another kind.
+        """
+        from medsegdist.data.readers import read_pair
+
+        return read_pair(item, color=self.color, header_only=header_only, keys=keys)
+
+    @classmethod
+    def recognize(cls, root: Path) -> Recognized | None:
+        """What the dataset.json of a folder says of it; None if there is none of nnU-Net's form.
+
+        Args:
+            root: the folder.
+
+        Raises:
+            DataError: dataset.json is no JSON.
+        """
+        content = read_dataset_json(root)
+        if not {"channel_names", "file_ending"} <= content.keys():
+            return None
+        what = "an nnU-Net v2 dataset (dataset.json)"
+        return recognized_listing(content, what, {"kind": "nnunet"}, content["channel_names"])
 
     def _dataset_json(self) -> _DatasetJson:
         path = self.root / "dataset.json"
@@ -128,109 +151,84 @@ class NnunetLayout(BaseModel):
         if isinstance(found, dict) and "channel_names" not in found and "modality" in found:
             raise DataError(
                 f"{path}: expected 'channel_names' as nnU-Net v2 has it, found the 'modality' of the Decathlon and of "
-                "nnU-Net v1; use `kind: decathlon`, or convert the dataset to nnU-Net v2."
+                "nnU-Net v1",
+                "use `kind: decathlon`, or convert the dataset to nnU-Net v2",
             )
         try:
             content = _DatasetJson.model_validate(found)
         except ValidationError as error:
             raise DataError("\n".join(explain(error, _DatasetJson, path))) from error
-        if content.file_ending not in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES):
+        known = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
+        if content.file_ending not in known:
             raise DataError(
-                f"{path}: expected a file_ending of {', '.join((*VOLUME_SUFFIXES, *PICTURE_SUFFIXES))}, "
-                f"found {ascii(content.file_ending)[:80]}; convert the files."
+                f"{path}: expected a file_ending of {', '.join(known)}, found {ascii(content.file_ending)[:80]}",
+                "convert the files",
             )
         return content
 
-
-class _Files:
-    """The files of each case, and all that is wrong with them."""
-
-    def __init__(self, root: Path, ending: str) -> None:
-        self._root = root
-        self._ending = ending
-        self.problems: list[Unlisted] = []
-        self.images: dict[str, dict[int, Path]] = {}
-        self.labels: dict[str, Path] = {}
-
-    def find(self) -> None:
-        """Take the files that lie in imagesTr and labelsTr."""
-        for path in self._in_folder("imagesTr"):
-            match = re.fullmatch(r"(.+)_([0-9]{4})", path.name.removesuffix(self._ending), flags=re.DOTALL)
-            if match:
-                self.images.setdefault(match.group(1), {})[int(match.group(2))] = path
-            else:
-                expected = f"{path.name.removesuffix(self._ending)}_0000{self._ending}"
-                problem = f"imagesTr/{path.name} has no channel in its name, as in {expected}"
-                self.problems.append(Unlisted("", problem, "rename the file"))
-        self.labels = {path.name.removesuffix(self._ending): path for path in self._in_folder("labelsTr")}
-
-    def take(self, listed: dict[str, _ExplicitCase]) -> None:
-        """Take the files that dataset.json lists."""
-        escaping = []
-        for name, case in listed.items():
+    def _files(self, content: _DatasetJson) -> tuple[dict[str, dict[int, Path]], dict[str, Path], list[DataError]]:
+        """Images by case and channel, labels by case, and what is wrong with single files."""
+        images: dict[str, dict[int, Path]] = {}
+        labels: dict[str, Path] = {}
+        wrong, escaping = [], []
+        for name, case in (content.dataset or {}).items():
             try:
-                self.labels[name] = inside(self._root, case.label)
-                self.images[name] = {k: inside(self._root, image) for k, image in enumerate(case.images)}
+                labels[name] = inside(self.root, case.label)
+                images[name] = {k: inside(self.root, image) for k, image in enumerate(case.images)}
             except ManifestError as error:
                 escaping.append(f"  case '{name}': {error}")
         if escaping:
-            raise ManifestError("\n".join([f"{self._root / 'dataset.json'}: paths that leave the folder:", *escaping]))
-        for name in listed:
-            self.problems += [
-                Unlisted(name, f"{path.relative_to(self._root)} does not exist", "restore the file, or unlist the case")
-                for path in (*self.images[name].values(), self.labels[name])
-                if not path.is_file()
-            ]
+            raise ManifestError("\n".join([f"{self.root / 'dataset.json'}: paths that leave the folder:", *escaping]))
+        for name, files in images.items():
+            absent = [path.relative_to(self.root) for path in (*files.values(), labels[name]) if not path.is_file()]
+            remedy = "restore the file, or unlist the case"
+            wrong += [DataError(f"{path} does not exist", remedy, case=name) for path in absent]
+        if content.dataset is not None:
+            return images, labels, wrong
+        ending, found = content.file_ending, {}
+        for folder in ("imagesTr", "labelsTr"):
+            if not (self.root / folder).is_dir():
+                wrong.append(DataError(f"the folder {folder} does not exist", "correct `root`"))
+            inner = (self.root / folder).glob("*")
+            found[folder] = sorted(one for one in inner if one.name.endswith(ending) and not one.name.startswith("."))
+        for path in found["imagesTr"]:
+            stem = path.name.removesuffix(ending)
+            if match := re.fullmatch(r"(.+)_([0-9]{4})", stem, flags=re.DOTALL):
+                images.setdefault(match.group(1), {})[int(match.group(2))] = path
+            else:
+                problem = f"imagesTr/{path.name} has no channel in its name, as in {stem}_0000{ending}"
+                wrong.append(DataError(problem, "rename the file"))
+        return images, {path.name.removesuffix(ending): path for path in found["labelsTr"]}, wrong
 
-    def check(self, channels: int, number: int | None) -> None:
-        """Note files that do not agree with each other and with dataset.json.
 
-        Args:
-            channels: how many channels dataset.json names.
-            number: how many cases dataset.json says there are.
-        """
-        found = {channel for files in self.images.values() for channel in files}
-        # nnU-Net keeps the colors of a picture in one file, under several channel names.
-        one_file = is_picture(self._ending) and found == {0}
-        expected = {0} if one_file else set(range(channels))
-        for name in sorted(self.images.keys() | self.labels.keys()):
-            if name not in self.images:
-                problem = f"label without image: expected imagesTr/{name}_0000{self._ending}"
-                self.problems.append(Unlisted(name, problem, "add the image, or move the label away"))
-                continue
-            if name not in self.labels:
-                problem = f"image without label: expected labelsTr/{name}{self._ending}"
-                self.problems.append(Unlisted(name, problem, "add the label, or move the image away"))
-            present = self.images[name].keys()
-            missing = [f"{name}_{channel:04d}{self._ending}" for channel in sorted(expected - present)]
-            unnamed = [f"{channel:04d}" for channel in sorted(present - expected)]
-            if missing:
-                self.problems.append(Unlisted(name, f"missing channel files {', '.join(missing)}", "add the files"))
-            if unnamed:
-                problem = f"channels {', '.join(unnamed)} are not in 'channel_names'"
-                self.problems.append(Unlisted(name, problem, "add them to 'channel_names', or move the files away"))
-        if number is not None and number != len(self.images):
-            having = counted(len(self.images), "case has", "cases have")
-            self.problems.append(
-                Unlisted("", f"'numTraining' is {number}, but {having} images", "correct it in dataset.json")
+def _disagreements(
+    content: _DatasetJson, images: Mapping[str, Mapping[int, Path]], labels: Mapping[str, Path]
+) -> list[DataError]:
+    """What does not agree among images, labels and dataset.json."""
+    ending, problems = content.file_ending, []
+    found = {channel for files in images.values() for channel in files}
+    # nnU-Net keeps the colors of a picture in one file, under several channel names.
+    one_file = is_picture(ending) and found == {0}
+    expected = {0} if one_file else set(range(len(content.channel_names)))
+    for name in sorted(images.keys() | labels.keys()):
+        if name not in images or name not in labels:
+            this, other, path = (
+                ("label", "image", f"imagesTr/{name}_0000{ending}")
+                if name not in images
+                else ("image", "label", f"labelsTr/{name}{ending}")
             )
-        if not self.problems and not self.images:
-            self.problems.append(Unlisted("", f"imagesTr and labelsTr hold no file *{self._ending}", "correct `root`"))
-
-    def usable(self, channel: int) -> list[str]:
-        """The cases whose image and label are there, in order.
-
-        Args:
-            channel: which channel of the image.
-        """
-        pairs = {name: (images.get(channel), self.labels.get(name)) for name, images in self.images.items()}
-        return sorted(
-            name for name, files in pairs.items() if all(file is not None and file.is_file() for file in files)
-        )
-
-    def _in_folder(self, name: str) -> list[Path]:
-        folder = self._root / name
-        if not folder.is_dir():
-            self.problems.append(Unlisted("", f"the folder {name} does not exist", "correct `root`"))
-            return []
-        return sorted(p for p in folder.iterdir() if p.name.endswith(self._ending) and not p.name.startswith("."))
+            remedy = f"add the {other}, or move the {this} away"
+            problems.append(DataError(f"{this} without {other}: expected {path}", remedy, case=name))
+            continue
+        missing = [f"{name}_{channel:04d}{ending}" for channel in sorted(expected - images[name].keys())]
+        unnamed = [f"{channel:04d}" for channel in sorted(images[name].keys() - expected)]
+        if missing:
+            problems.append(DataError(f"missing channel files {', '.join(missing)}", "add the files", case=name))
+        if unnamed:
+            problem = f"channels {', '.join(unnamed)} are not in 'channel_names'"
+            problems.append(DataError(problem, "add them to 'channel_names', or move the files away", case=name))
+    number = content.numTraining
+    if number is not None and number != len(images):
+        having = counted(len(images), "case has", "cases have")
+        problems.append(DataError(f"'numTraining' is {number}, but {having} images", "correct it in dataset.json"))
+    return problems

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
@@ -53,15 +53,15 @@ class PhantomLayout(BaseModel):
         ids = [f"{self.organ}_{number:04d}" for number in range(1, self.patients + 1)]
         return [Case(id=name, patient_id=name, image=number, label=number) for number, name in enumerate(ids, start=1)]
 
-    def load(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
+    def load(
+        self, item: Mapping[Any, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Any, Any]:
         """An item with "image" and "label" drawn: (1, slices, rows, columns) float32, HU or MR units and 0/1.
 
         Args:
             item: with the number of a patient under "image"; its other entries are kept.
+            header_only: not used; there is no header.
+            keys: not used; image and mask are drawn together.
         """
         drawn = draw_patient(self.organ, item["image"], self.slices, self.size, self.spacing_mm, self.seed)
         return axial_item(item, drawn.image, drawn.mask, drawn.spacing_mm)
-
-    def loader(self) -> Any:
-        """A MONAI transform that loads an item."""
-        return self.load

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medsegdist.data.layouts._listing import read_listing
+from medsegdist.data.layouts.listing import read_listing
 from medsegdist.data.recognition.found import Found, found_in, words_in
 from medsegdist.errors import DataError
 from medsegdist.words import counted

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._paths import expand_path, is_picture
-from medsegdist.data.partial_listing import PartialListingError
+from medsegdist.data.layouts.listing import PartialListingError
+from medsegdist.data.layouts.paths import expand_path, is_picture
 from medsegdist.data.recognition.found import Found
 from medsegdist.data.recognition.recognize import recognize, refuse_absent
 from medsegdist.data.validation import explain

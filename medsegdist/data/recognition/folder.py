@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from medsegdist.data.layouts._paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES
+from medsegdist.data.layouts.paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES
 from medsegdist.data.problems import printable
 from medsegdist.data.recognition.found import Found
 from medsegdist.errors import DataError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medsegdist.data.layouts._listing import read_listing
+from medsegdist.data.layouts.listing import read_listing
 
 _CT = {"ct", "cta", "cect", "cbct"}
 _MR = {"mr", "mri", "t1", "t2", "t1w", "t2w", "t1ce", "t1gd", "t1gdw", "flair", "adc", "dwi", "lge"}

@@ -14,7 +14,7 @@ import numpy as np
 from nibabel.orientations import io_orientation
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts._paths import is_picture
+from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.native import ras_affine
 from medsegdist.errors import DataError
 
@@ -55,7 +55,7 @@ def look_at(layout: Any, cases: Sequence[Case]) -> Looks:
     """What a few cases are like, spread evenly over the dataset.
 
     Args:
-        layout: any layout; its loader reads.
+        layout: any layout.
         cases: all of its cases, at least one.
 
     Raises:
@@ -64,13 +64,13 @@ def look_at(layout: Any, cases: Sequence[Case]) -> Looks:
     pictures = any(is_picture(case.image) for case in cases)
     count = min(len(cases), _PICTURES if pictures else _VOLUMES)
     places = np.unique(np.linspace(0, len(cases) - 1, count).round().astype(int))
-    loader, troubles = layout.loader(), []
+    troubles = []
     counts: Counter[int] = Counter()
     lows, highs, whole, sizes = [], [], True, []
     for place in places:
         case = cases[place]
         try:
-            item = loader(case.as_item())
+            item = layout.load(case.as_item())
         except DataError as error:
             troubles.append(_of_case(case, error, {"image": case.image, "label": case.label}))
             continue

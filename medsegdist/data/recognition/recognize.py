@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-from medsegdist.data.layouts._paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES
+from medsegdist.data.layouts.paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES
 from medsegdist.data.problems import printable
 from medsegdist.data.recognition import datalist, decathlon, dicom, folder, nnunet
 from medsegdist.data.recognition.found import Found

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from medsegdist.data.layouts._paths import DIRECTORY
+from medsegdist.data.layouts.paths import DIRECTORY
 from medsegdist.data.problems import printable
 from medsegdist.data.recognition.proposal import Proposal
 from medsegdist.data.study import Study

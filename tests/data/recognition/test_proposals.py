@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.layouts._paths import expand_path
+from medsegdist.data.layouts.paths import expand_path
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.recognition.examined import examine, manifest_name, written_root
 from medsegdist.data.recognition.foreground import chosen, default_choice, foregrounds_of

@@ -1,17 +1,14 @@
-"""Paths and names that the layouts share."""
+"""What the layouts share: options of theirs, and paths and names that are checked before they are used."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-from medsegdist.data.partial_listing import Unlisted
-from medsegdist.data.problems import is_machine_trouble
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
 
@@ -25,7 +22,6 @@ Color = Literal["luminance", "red", "green", "blue"]
 DIRECTORY = "directory"
 """Key of the validation context under which relative roots are looked up."""
 
-_MEND = "mend the pattern, or leave it out to make every case a patient of its own"
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -83,7 +79,7 @@ PatientPattern = Annotated[str | None, AfterValidator(_one_group)]
 
 
 def inside(root: Path, entry: str) -> Path:
-    """The file that somebody's listing names, which must lie under `root`.
+    """The file that a listing names, which must be under `root`.
 
     Args:
         root: the dataset's folder.
@@ -93,12 +89,12 @@ def inside(root: Path, entry: str) -> Path:
         ManifestError: `entry` is absolute, leaves `root`, or cannot be the path of a file.
     """
     if not PurePosixPath(entry).parts or not is_file_name(entry):
-        raise ManifestError(f"expected a path inside {root}, found {ascii(entry)[:200]}; correct the path.")
+        raise ManifestError(f"expected a path inside {root}, found {ascii(entry)[:200]}", "correct the path")
     path = PurePosixPath(entry)
     # A listing written on Windows has backslashes, which a POSIX path takes for part of a name.
     foreign = PureWindowsPath(entry)
     if path.is_absolute() or foreign.drive or foreign.root or ".." in foreign.parts or ".." in path.parts:
-        raise ManifestError(f"expected a path inside {root}, found '{entry}'; list files relative to that folder.")
+        raise ManifestError(f"expected a path inside {root}, found '{entry}'", "list files relative to that folder")
     return root / path
 
 
@@ -111,7 +107,7 @@ def is_file_name(text: str) -> bool:
 
 
 def check_names(case_ids: list[str], where: str) -> None:
-    """Refuse names that no report and no other file could hold, as old archives leave them on a disk.
+    """Refuse names that no report and no other file could hold, as old archives leave them.
 
     Args:
         case_ids: names of the cases.
@@ -122,7 +118,7 @@ def check_names(case_ids: list[str], where: str) -> None:
     """
     wrong = [ascii(case_id) for case_id in case_ids if not is_file_name(case_id)]
     if wrong:
-        raise DataError(f"{where}: expected names in UTF-8, found {', '.join(wrong)}; rename these files.")
+        raise DataError(f"{where}: expected names in UTF-8, found {', '.join(wrong)}", "rename these files")
 
 
 def is_picture(source: object) -> bool:
@@ -136,80 +132,3 @@ def without_suffix(name: str) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return Path(name).stem
-
-
-def listed_patients(
-    case_ids: Sequence[str], pattern: str | None, where: str
-) -> tuple[list[str], list[Unlisted], list[str]]:
-    """Whom each case shows, and the cases that the pattern finds no patient in.
-
-    Args:
-        case_ids: names of the cases.
-        pattern: regular expression with one group that finds the patient in a case's id; None makes every case a
-            patient of its own.
-        where: the dataset's folder, for the message.
-
-    Returns:
-        The patient of each case, its own id where none is found; those cases; and the lines of a message on them.
-    """
-    if pattern is None:
-        return list(case_ids), [], []
-    matches = [re.search(pattern, case_id) for case_id in case_ids]
-    patients = [match.group(1) if match else None for match in matches]
-    unmatched = [case_id for case_id, patient in zip(case_ids, patients, strict=True) if not patient]
-    problem = f"patient_pattern '{pattern}' finds no patient in"
-    lines = [
-        f"{where}: {problem} {len(unmatched)} of {counted(len(case_ids), 'case')}: {', '.join(unmatched)}; {_MEND}."
-    ]
-    return (
-        [patient or case_id for case_id, patient in zip(case_ids, patients, strict=True)],
-        [Unlisted(case_id, f"{problem} the case's name", _MEND) for case_id in unmatched],
-        lines if unmatched else [],
-    )
-
-
-def patients_of(case_ids: Sequence[str], pattern: str | None, where: str) -> list[str]:
-    """Whom each case shows.
-
-    Args:
-        case_ids: as for :func:`listed_patients`.
-        pattern: as for it.
-        where: as for it.
-
-    Raises:
-        DataError: cases that the pattern does not find a patient in, all of them.
-    """
-    patients, _, lines = listed_patients(case_ids, pattern, where)
-    if lines:
-        raise DataError("\n".join(lines))
-    return patients
-
-
-def check_present(path: Path) -> None:
-    """Refuse a path that is no file with content: reading a pipe would wait for ever.
-
-    Args:
-        path: where a file is expected.
-
-    Raises:
-        DataError: there is nothing, a folder, a pipe or device, or a file without content.
-    """
-    if not path.exists():
-        raise DataError("the file does not exist; restore it, or take the case out of the listing.")
-    if not path.is_dir() and not path.is_file():
-        raise DataError("the file is a pipe or a device; put a regular file in its place.")
-    if path.is_dir() or path.stat().st_size == 0:
-        raise DataError(f"the file is {'a folder' if path.is_dir() else 'empty'}; copy or download it again.")
-
-
-def damaged(error: Exception) -> DataError:
-    """That a file cannot be read, and why.
-
-    Args:
-        error: what a reader raised. It is raised again if it is the machine's trouble: no file is to blame.
-    """
-    if is_machine_trouble(error):
-        raise error
-    if isinstance(error, PermissionError):
-        return DataError("the file may not be read (permission denied); change its permissions.")
-    return DataError(f"the file cannot be read ({type(error).__name__}: {error}); copy or download it again.")

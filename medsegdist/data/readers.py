@@ -1,0 +1,338 @@
+"""Reading files as checked MONAI tensors: one function for volumes, one for 2D images, one for an image with its mask.
+
+This module imports MONAI: layouts import it inside `load` only.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import zlib
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.utils.enums import MetaKeys, SpaceKeys
+from monai.utils.misc import ImageMetaKey
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import io_orientation
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from medsegdist.data.itk import read_itk
+from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
+from medsegdist.data.problems import is_machine_trouble
+from medsegdist.errors import DataError
+from medsegdist.words import counted
+
+# Units of NIfTI by their code; 0 is unknown, which nearly always means mm, and 2 is mm.
+_OTHER_UNITS = {1: "m", 3: "micron"}
+_KEPT_TYPES = (np.uint8, np.int8, np.int16)
+_UNREADABLE_VOLUME = (OSError, EOFError, ValueError, TypeError, zlib.error, ImageFileError, HeaderDataError)
+# A picture that claims more pixels than any memory holds is refused by Pillow with an error of its own.
+_UNREADABLE_PICTURE = (OSError, EOFError, ValueError, Image.DecompressionBombError)
+# ITU-R BT.601, the weights that Pillow and most viewers use.
+_COLOR_WEIGHTS: dict[str, tuple[float, float, float]] = {
+    "luminance": (0.299, 0.587, 0.114),
+    "red": (1.0, 0.0, 0.0),
+    "green": (0.0, 1.0, 0.0),
+    "blue": (0.0, 0.0, 1.0),
+}
+# Tags of TIFF and EXIF, and the orientations whose rows are stored as columns.
+_PHOTOMETRIC, _SAMPLE_FORMAT, _ORIENTATION, _ON_THEIR_SIDE = 262, 339, 0x0112, (5, 6, 7, 8)
+
+
+def read_pair(
+    item: Mapping[Hashable, Any],
+    *,
+    channel: int | None = None,
+    color: Color = "luminance",
+    header_only: bool = False,
+    keys: Sequence[str] = ("image", "label"),
+) -> dict[Hashable, Any]:
+    """An item with its image and its mask read from files.
+
+    Args:
+        item: paths under "image" and "label"; other entries are kept.
+        channel: of multi-channel (4D) images, from 0; None if images have no channels.
+        color: how an RGB picture becomes one channel.
+        header_only: whether shapes and affines alone are read; tensors are then on the meta device.
+        keys: what to read; ("label",) leaves the image as it is.
+
+    Returns:
+        The item with (1, x, y, z) volumes and their affine (RAS+, mm), or (1, rows, columns) pictures, as float32 or
+        the small integers that a volume stores.
+
+    Raises:
+        DataError: a file is missing, damaged or of another kind, or image and mask differ in shape. All problems of
+            the item are in one message.
+    """
+    read = dict(item)
+    if len(keys) > 1 and Path(item["image"]) == Path(item["label"]):
+        raise DataError(f"expected an image and its mask, found one file as both, {item['image']}", "correct the list")
+    wrong = []
+    for key in keys:
+        path, is_mask = Path(item[key]), key == "label"
+        try:
+            if path.name.lower().endswith(VOLUME_SUFFIXES):
+                read[key] = read_volume(path, None if is_mask else channel, is_mask=is_mask, header_only=header_only)
+            elif path.name.lower().endswith(PICTURE_SUFFIXES):
+                read[key] = read_picture(path, None if is_mask else color, header_only=header_only)
+            else:
+                known = ", ".join((*VOLUME_SUFFIXES, *PICTURE_SUFFIXES))
+                raise DataError(f"expected a file ending in {known}", "convert it")
+            read[key].meta[ImageMetaKey.FILENAME_OR_OBJ] = str(path)
+        except DataError as error:
+            wrong.append(DataError(f"{key} {path}: {error.problem}", error.remedy))
+    if wrong:
+        raise DataError(
+            " | ".join([*(str(one).rstrip(".") for one in wrong[:-1]), wrong[-1].problem]), wrong[-1].remedy
+        )
+    if len(keys) > 1:
+        _check_same_shape(read["image"], read["label"])
+    return read
+
+
+def read_volume(
+    path: Path, channel: int | None = None, *, is_mask: bool = False, header_only: bool = False
+) -> MetaTensor:
+    """One channel of a volume as a (1, x, y, z) tensor with its affine (RAS+, mm).
+
+    Integers of 8 or 16 bits that the file stores without a scale stay what they are, which takes a quarter or half of
+    the memory and time; everything else becomes float32. Of the two affines of a NIfTI file the sform counts if its
+    code is set, as in nibabel.
+
+    Args:
+        path: a .nii, .nii.gz, .nrrd, .mha or .mhd file of 2 dimensions (one slice), 3, or 4 (the last one channels).
+        channel: which channel, from 0; None if there are none.
+        is_mask: whether it is a mask, which has no channels.
+        header_only: whether the header alone is read; the tensor is then on the meta device.
+
+    Raises:
+        DataError: the file is missing, empty, truncated or of another format, is in colors or in another unit than mm,
+            or has other channels than expected.
+    """
+    _check_present(path)
+    try:
+        if path.name.lower().endswith(ITK_SUFFIXES):
+            stored, affine = read_itk(path, header_only=header_only)
+        else:
+            stored, affine = _read_nifti(path, header_only)
+        shape = _spatial_and_channels(stored.shape, is_mask)
+        part = stored if len(shape) == 3 else stored[:, :, :, _checked_channel(shape, channel)]
+        if np.iscomplexobj(part):
+            raise DataError("expected real intensities, found complex ones", "save the magnitude")
+        if header_only:
+            voxels = torch.empty((1, *shape[:3]), device="meta")
+        else:
+            # Values beyond the largest float become infinite, which is refused where intensities are checked.
+            with np.errstate(over="ignore"):
+                voxels = torch.from_numpy(_in_working_type(part).reshape((1, *shape[:3])))
+    except DataError:
+        raise
+    except _UNREADABLE_VOLUME as error:
+        raise _damaged(error) from error
+    if len(shape) == 3 and channel is not None:
+        raise DataError(f"expected a volume with channels, found shape {stored.shape}", "leave `channel` out")
+    return MetaTensor(
+        voxels,
+        affine=torch.as_tensor(np.array(affine, dtype=np.float64)),
+        meta={MetaKeys.SPACE: SpaceKeys.RAS.value},
+    )
+
+
+def read_picture(path: Path, color: Color | None, *, header_only: bool = False) -> MetaTensor:
+    """A 2D image as a (1, rows, columns) float32 tensor, row 0 on top, as a viewer shows it.
+
+    Args:
+        path: a PNG, JPEG, BMP or TIFF file.
+        color: how RGB becomes one channel; None for masks, where a palette's indices are the labels and colors are
+            an error unless they are gray.
+        header_only: whether the size alone is read; the tensor is then on the meta device.
+
+    Raises:
+        DataError: the file is missing, damaged or no picture, has several pages, or is a mask in colors.
+    """
+    _check_present(path)
+    try:
+        # From memory and not by name: Pillow maps an uncompressed TIFF file, and garbles it if it lies on its side.
+        with Image.open(path if header_only else io.BytesIO(path.read_bytes())) as picture:
+            pages = getattr(picture, "n_frames", 1)
+            if pages != 1:
+                remedy = "save each page as a file of its own, or a volume as NIfTI"
+                raise DataError(f"expected one picture, found {pages} pages", remedy)
+            _check_pixels(picture, is_mask=color is None)
+            if header_only:
+                size = picture.size[::-1]
+                size = size[::-1] if picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else size
+                return MetaTensor(torch.empty((1, *size), device="meta"))
+            # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
+            picture.load()
+            shown = ImageOps.exif_transpose(picture)
+            if shown.mode == "CMYK" or (shown.mode == "P" and color is not None):
+                shown = shown.convert("RGB")
+            pixels = np.array(shown).astype(np.float32)
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise _damaged(UnidentifiedImageError("no picture of a kind that Pillow reads")) from error
+    except _UNREADABLE_PICTURE as error:
+        raise _damaged(error) from error
+    return MetaTensor(torch.from_numpy(_one_channel(pixels, color)[None]))
+
+
+def _check_present(path: Path) -> None:
+    """Refuse a path that is no file with content: reading a pipe would wait for ever."""
+    if not path.exists():
+        raise DataError("the file does not exist", "restore it, or take the case out of the listing")
+    if not path.is_dir() and not path.is_file():
+        raise DataError("the file is a pipe or a device", "put a regular file in its place")
+    if path.is_dir() or path.stat().st_size == 0:
+        raise DataError(f"the file is {'a folder' if path.is_dir() else 'empty'}", "copy or download it again")
+
+
+def _damaged(error: Exception) -> DataError:
+    """That a file cannot be read, and why; the machine's trouble, for which no file is to blame, is raised again."""
+    if is_machine_trouble(error):
+        raise error
+    if isinstance(error, PermissionError):
+        return DataError("the file may not be read (permission denied)", "change its permissions")
+    return DataError(f"the file cannot be read ({type(error).__name__}: {error})", "copy or download it again")
+
+
+def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
+    """The voxels (x, y, z[, channels]), possibly read only when they are sliced, and the affine (RAS+)."""
+    if header_only:
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            content = file.read(nib.nifti2.Nifti2Header.sizeof_hdr)
+    else:
+        content = path.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            # All of it: nibabel would stop after the last voxel, before the checksum, and pass a damaged file.
+            content = _inflate(content)
+    for kind in (nib.nifti1.Nifti1Header, nib.nifti2.Nifti2Header):
+        of_kind: Any = kind
+        if of_kind.may_contain_header(content[: kind.sizeof_hdr]):
+            header: Any = of_kind.from_fileobj(io.BytesIO(content))
+            voxels: Any = np.broadcast_to(np.uint8(0), header.get_data_shape())
+            if not header_only:
+                voxels = ArrayProxy(io.BytesIO(content), header)  # type: ignore[no-untyped-call]
+                # Before memory is asked for: a damaged header may claim more voxels than any memory holds.
+                expected = math.prod(voxels.shape) * voxels.dtype.itemsize
+                found = max(len(content) - int(voxels.offset), 0)
+                if expected > found:
+                    raise ValueError(f"{expected} bytes of voxels expected, {found} found")
+            if header.get_data_dtype().fields is not None:
+                raise DataError("expected one intensity for each voxel, found colors", "save the volume in gray")
+            if unit := _OTHER_UNITS.get(int(header["xyzt_units"]) & 7):
+                raise DataError(f"expected millimeters, found the unit {unit}", "write the file in mm")
+            return voxels, header.get_best_affine()
+    raise ValueError("not a NIfTI file")
+
+
+def _inflate(content: bytes) -> bytes:
+    """All of a gzip file, its checksum compared; by isal if it is installed, twice as fast."""
+    try:
+        from isal import igzip
+
+        return cast(bytes, igzip.decompress(content))
+    # Not installed, or damaged: the words are the same with isal and without.
+    except Exception:  # noqa: BLE001
+        return gzip.decompress(content)
+
+
+def _spatial_and_channels(shape: tuple[int, ...], is_mask: bool) -> tuple[int, ...]:
+    """(x, y, z) or (x, y, z, channels): a 2D file is one slice, and axes of length 1 at the end say nothing."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    shape = (*shape, *(1,) * (3 - len(shape)))
+    if is_mask and len(shape) == 4:
+        raise DataError(f"expected a mask of one channel, found shape {shape}", "put the labels into one channel")
+    if 0 in shape:
+        raise DataError(f"expected a volume with voxels, found shape {shape}", "save it anew")
+    return shape
+
+
+def _checked_channel(shape: tuple[int, ...], channel: int | None) -> int:
+    if len(shape) > 4:
+        problem = f"expected (x, y, z) or (x, y, z, channels), found shape {shape}"
+        raise DataError(problem, "save it as a 3D volume")
+    if channel is None:
+        problem = f"found {shape[-1]} channels, shape {shape}"
+        raise DataError(problem, f"say which one by `channel: 0` to {shape[-1] - 1}")
+    if not 0 <= channel < shape[-1]:
+        problem = f"expected channel {channel}, found {counted(shape[-1], 'channel')}"
+        raise DataError(problem, "set `channel` below that")
+    return channel
+
+
+def _in_working_type(stored: Any) -> NDArray[Any]:
+    """The values, writable, in native byte order, and of a type that torch computes with."""
+    kind = np.dtype(np.float32)
+    if isinstance(stored, np.ndarray) or (stored.slope, stored.inter) == (1, 0):
+        native = stored.dtype.newbyteorder("=")
+        kind = native if native in _KEPT_TYPES else kind
+    return np.require(stored, dtype=kind, requirements="W")
+
+
+def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
+    """Refuse pixels that Pillow would read as other numbers than are stored or shown."""
+    stored = " ".join(str(tile) for tile in getattr(picture, "tile", ()))
+    if len(picture.getbands()) > 1 and ";16" in stored:
+        raise DataError("expected 8 bits per color, found 16", "save the picture in gray, or with 8 bits")
+    tags = getattr(picture, "tag_v2", {})
+    if tags.get(_SAMPLE_FORMAT, (1,))[0] == 2 and picture.mode == "L":
+        raise DataError("expected pixels from 0 to 255, found 8 bits with a sign", "save the picture with 16 bits")
+    # Pillow inverts some of these and not others; and whether a mask's 1 or its black is meant, nobody can tell.
+    if tags.get(_PHOTOMETRIC, 1) == 0 and (is_mask or picture.mode not in ("1", "L")):
+        raise DataError("expected 0 to be black, found a TIFF file in which 0 is white", "save it with 0 as black")
+
+
+def _one_channel(pixels: NDArray[np.float32], color: Color | None) -> NDArray[np.float32]:
+    if pixels.ndim == 2:
+        return pixels
+    # The last of 2 or 4 channels is transparency.
+    bands = pixels[..., : pixels.shape[-1] - 1] if pixels.shape[-1] in (2, 4) else pixels
+    if bands.shape[-1] > 1 and color is not None:
+        return bands @ np.asarray(_COLOR_WEIGHTS[color], dtype=np.float32)
+    if not (bands == bands[..., :1]).all():
+        raise DataError("expected a mask of one channel, found colors", "save the mask as a gray picture")
+    return np.ascontiguousarray(bands[..., 0])
+
+
+def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
+    """Refuse two files with different grids, in the shapes that their own readers show.
+
+    Files that merely store their axes in another order agree.
+    """
+    shapes = tuple(image.shape[1:]), tuple(label.shape[1:])
+    if shapes[0] == shapes[1] and (len(shapes[0]) != 3 or torch.equal(image.affine, label.affine)):
+        return
+    if sorted(shapes[0]) == sorted(shapes[1]) and len(shapes[0]) == 3:
+        along = [_along_patient(shape, one.affine) for shape, one in zip(shapes, (image, label), strict=True)]
+        # An affine without axes is refused where volumes are oriented.
+        if None in along or along[0] == along[1]:
+            return
+    lying = ", which lie along other axes of the patient" if shapes[0] == shapes[1] else ""
+    raise DataError(
+        f"'image' and 'label': expected the same shape, found {shapes[0]} and {shapes[1]}{lying}",
+        "pair each image with the mask that was drawn on it",
+    )
+
+
+def _along_patient(shape: tuple[int, ...], affine: torch.Tensor) -> tuple[int, ...] | None:
+    """Voxels along the patient's axes; None if the affine has no axes."""
+    matrix = affine.numpy()
+    if not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix[:3, :3])) > 0:
+        return None
+    axes = io_orientation(matrix)[:, 0].tolist()  # type: ignore[no-untyped-call]
+    return tuple(shape[axes.index(axis)] for axis in range(3))
