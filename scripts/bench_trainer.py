@@ -16,11 +16,11 @@ from _bench import lesions, one_thread, show
 
 from medsegdist.data.options import Augmentation, DeepLabOptions, UNetOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.transfer.losses import make_loss
+from medsegdist.transfer.evaluate import make_loss
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.plan import Recipe
 from medsegdist.transfer.splits import Split
-from medsegdist.transfer.training import train
+from medsegdist.transfer.train import train
 
 NETWORKS = {
     "small DeepLabV3+": DeepLabOptions(width=16, depths=(1, 1, 1, 1), block="basic", aspp_channels=32, stem_stride=2),

@@ -9,10 +9,9 @@ import yaml
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
-from medsegdist.cli.transfer_bundles import bundle_names
 from medsegdist.errors import ConvergenceError
-from medsegdist.transfer.study import TransferResult
-from medsegdist.transfer.workers import DeviceProcesses
+from medsegdist.transfer.bundle import bundle_names
+from medsegdist.transfer.runs import TransferResult
 
 RUNNER = CliRunner()
 
@@ -84,42 +83,27 @@ def test_a_study_is_planned_run_and_kept(study, tmp_path):
     assert "Nothing is to do: every run has ended." in plan
 
 
-class StandIns(DeviceProcesses):
-    """Processes on CPUs that are numbered as the GPUs they stand for."""
-
-    def __init__(self, devices):
-        super().__init__([device.replace("cuda", "cpu") for device in devices])
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("asked", "expected"), [((), {"cpu:0", "cpu:1"}), (("--workers", 3), {f"cpu:{k}" for k in "01"})]
+    ("arguments", "expected"),
+    [
+        ((), ("cuda:0", "cuda:1")),
+        (("--workers", 3), ("cuda:0", "cuda:1", "cuda:0")),
+        (("--device", "cuda:1"), ("cuda:1",)),
+        (("--device", "cuda:0", "--workers", 2), ("cuda:0", "cuda:0")),
+    ],
 )
-def test_runs_are_spread_over_all_gpus(asked, expected, study, tmp_path, monkeypatch):
-    run(study, "--out", tmp_path / "one", "--device", "cpu", "--workers", 1)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("medsegdist.transfer.workers.DeviceProcesses", StandIns)
-    run(study, "--out", tmp_path / "two", *asked)
-    told = [json.loads(line) for line in (tmp_path / "two" / "runs.jsonl").read_text().splitlines()]
-    assert {one["device"] for one in told} == expected
-    for name in ("gains.csv", "controls.csv"):
-        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-
-
-@pytest.mark.parametrize("device", ["cuda:1", "cuda:0"])
-def test_a_gpu_with_a_number_is_the_only_one(device, study, tmp_path, monkeypatch):
+def test_runs_are_spread_over_all_gpus_but_those_with_a_number(arguments, expected, study, tmp_path, monkeypatch):
     seen = []
 
-    def run_study(prepared, *, device, executor, **_):
-        seen.append((device, executor))
+    def run_study(prepared, *, devices, **_):
+        seen.append(devices)
         return TransferResult((), (), (), (), 0)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("medsegdist.transfer.study.run_study", run_study)
-    run(study, "--out", tmp_path, "--device", device, "--no-report")
-    assert seen == [(device, None)]
+    monkeypatch.setattr("medsegdist.transfer.runs.run_study", run_study)
+    run(study, "--out", tmp_path, *arguments, "--no-report")
+    assert seen == [expected]
 
 
 def test_a_cluster_may_have_the_gpu_that_is_not_here(study, tmp_path):
@@ -133,13 +117,13 @@ def test_one_target_of_one_asks_for(study, tmp_path):
 
 
 def test_a_failed_run_is_told_and_the_exit_status_is_1(study, tmp_path, monkeypatch):
-    from medsegdist.transfer import performing
-    from medsegdist.transfer import study as grid
+    from medsegdist.transfer import perform as performing
+    from medsegdist.transfer import runs as grid
 
-    def perform(assignment, progress=None):
+    def perform(assignment):
         if assignment.run.source == "spleen" and assignment.run.kind == "pretraining":
             raise ConvergenceError("the training diverged")
-        return performing.perform(assignment, progress)
+        return performing.perform(assignment)
 
     monkeypatch.setattr(grid, "perform", perform)
     found = run(study, "--out", tmp_path / "out", "--workers", 1, status=1).stdout
@@ -170,11 +154,11 @@ def test_what_did_not_converge_is_told(study, tmp_path):
 
 
 def test_gains_over_a_baseline_of_0_are_told(study, tmp_path, monkeypatch):
-    from medsegdist.transfer import performing
-    from medsegdist.transfer import study as grid
+    from medsegdist.transfer import perform as performing
+    from medsegdist.transfer import runs as grid
 
-    def perform(assignment, progress=None):
-        outcome = performing.perform(assignment, progress)
+    def perform(assignment):
+        outcome = performing.perform(assignment)
         return {**outcome, "dice": 0.0} if assignment.run.kind == "baseline" else outcome
 
     monkeypatch.setattr(grid, "perform", perform)

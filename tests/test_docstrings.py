@@ -56,8 +56,9 @@ NAMED_MODULES = (
     "medsegdist.transfer.scores.embeddings",
     "medsegdist.transfer.scores.layer_similarity",
     "medsegdist.transfer.scores.transferability",
-    "medsegdist.transfer.study",
-    "medsegdist.transfer.training",
+    "medsegdist.transfer.runs",
+    "medsegdist.transfer.runs",
+    "medsegdist.transfer.train",
 )
 
 # Their methods are those of every mask metric, which need not say again what they take.

@@ -1,4 +1,4 @@
-"""The command line: where the wings are put together, and the only module that picks a device."""
+"""The command line: where the wings are put together."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from medsegdist.cli.options import (
     StudyFile,
     Targets,
     Thumbnails,
-    TrainingWorkers,
     Workers,
+    pick_device,
 )
 from medsegdist.cli.paper import paper
 from medsegdist.cli.prepare import export_lidc, prepare
 from medsegdist.cli.report import report
 from medsegdist.cli.summarize import summarize
-from medsegdist.errors import MedSegDistError
+from medsegdist.cli.transfer import transfer
 
 app = typer.Typer(
     help="Distances between binary medical segmentation datasets, to choose what to pre-train on.",
@@ -63,7 +63,7 @@ def demo(
     """The paper's ten datasets in miniature: five distances and a ranking for both targets."""
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
         study_file = manifests / "demo.yaml"
-        picked = _device(device)
+        picked = pick_device(device)
         asked = Comparison(study_file, None, None, out, cache, picked, seed, bootstrap, workers, dask, thumbnails)
         compare(asked, matrices=True, rankings=True, report=not no_report, as_json=as_json)
 
@@ -89,7 +89,7 @@ def rank(
     Where one of them is a card, as `medsegdist summarize` writes it, all are compared by cards: approximately.
     """
     with reported_errors():
-        picked = _device(device)
+        picked = pick_device(device)
         asked = Comparison(study_file, target, method, out, cache, picked, seed, bootstrap, workers, dask, thumbnails)
         compare(asked, matrices=False, rankings=True, report=not no_report, as_json=as_json)
 
@@ -111,75 +111,16 @@ def distances(
 ) -> None:
     """Distances between all pairs of a study's datasets."""
     with reported_errors():
-        picked = _device(device)
+        picked = pick_device(device)
         asked = Comparison(study_file, [], method, out, cache, picked, seed, bootstrap, workers, dask, thumbnails)
         compare(asked, matrices=True, rankings=False, report=not no_report, as_json=as_json)
 
 
 app.command()(check)
-
-
-@app.command()
-def transfer(
-    study_file: StudyFile,
-    target: Targets = None,
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder for runs.jsonl, gains.csv and report.html.", file_okay=False)
-    ] = Path("out"),
-    cache: Cache = None,
-    device: Device = "auto",
-    workers: TrainingWorkers = None,
-    dask: Dask = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the runs and what they cost; train nothing.")
-    ] = False,
-    include_not_converged: Annotated[
-        bool, typer.Option("--include-not-converged", help="Also write gains of trainings that learned nothing.")
-    ] = False,
-    bundle: Annotated[
-        bool,
-        typer.Option("--bundle", help="Also write each target's best pre-training as a MONAI Bundle, in OUT/bundles."),
-    ] = False,
-    no_report: NoReport = False,
-    as_json: AsJson = False,
-) -> None:
-    """Pre-trains on every source, fine-tunes on every target, and says what each source gained.
-
-    Run it again after an interruption: finished runs are kept, and begun ones go on. Exit status 1 if a run failed.
-    """
-    from medsegdist.cli.transfer import transfer as run_transfer
-
-    with reported_errors():
-        run_transfer(
-            study_file,
-            targets=target,
-            out=out,
-            cache=cache,
-            # A cluster may have the device that is named where this machine has none.
-            device=device if dask is not None and device != "auto" else _device(device),
-            workers=workers,
-            dask=dask,
-            dry_run=dry_run,
-            include_not_converged=include_not_converged,
-            bundle=bundle,
-            report=not no_report,
-            as_json=as_json,
-        )
-
-
+app.command()(transfer)
 for command in (report, agreement, characteristics, paper, prepare, init, summarize):
     app.command()(command)
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
 lidc.command()(subsets)
 lidc.command("export")(export_lidc)
 app.add_typer(lidc, name="lidc")
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MedSegDistError(f"expected a CUDA device for --device {name}, found none; use --device cpu.")
-    return name

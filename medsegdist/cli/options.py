@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medsegdist.cli.completion import method_names
+from medsegdist.errors import MedSegDistError
 
 StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
 Targets = Annotated[list[str] | None, typer.Option("--target", help="Target, repeatable. [default: the study's]")]
@@ -57,3 +58,18 @@ Thumbnails = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
+
+
+def pick_device(name: str) -> str:
+    """The device that an option names; the GPU, if there is one, for "auto".
+
+    Raises:
+        MedSegDistError: this machine has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise MedSegDistError(f"expected a CUDA device for --device {name}, found none; use --device cpu.")
+    return name

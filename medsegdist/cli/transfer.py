@@ -3,112 +3,115 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
-from medsegdist.cli.console import bar, progress_bars
+from medsegdist.cli.console import progress_bars, reported_errors
+from medsegdist.cli.options import (
+    AsJson,
+    Cache,
+    Dask,
+    Device,
+    NoReport,
+    StudyFile,
+    Targets,
+    TrainingWorkers,
+    pick_device,
+)
 from medsegdist.cli.reading import read_samples
 from medsegdist.cli.report import leave_report
-from medsegdist.cli.transfer_bundles import write_bundles
-from medsegdist.cli.transfer_plan import show_plan
 from medsegdist.errors import ManifestError
 from medsegdist.files import check_writable
+from medsegdist.progress import show_progress
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
-    from rich.progress import Progress
-
     from medsegdist.data.study import Study
-    from medsegdist.transfer.study import TransferResult, TransferStudy
+    from medsegdist.transfer.runs import TransferResult, TransferStudy
 
 
 def transfer(
-    study_file: Path,
-    *,
-    targets: Sequence[str] | None,
-    out: Path,
-    cache: Path | None,
-    device: str,
-    workers: int | None,
-    dask: str | None,
-    dry_run: bool,
-    include_not_converged: bool,
-    bundle: bool,
-    report: bool,
-    as_json: bool,
+    study_file: StudyFile,
+    target: Targets = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for runs.jsonl, gains.csv and report.html.", file_okay=False)
+    ] = Path("out"),
+    cache: Cache = None,
+    device: Device = "auto",
+    workers: TrainingWorkers = None,
+    dask: Dask = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the runs and what they cost; train nothing.")
+    ] = False,
+    include_not_converged: Annotated[
+        bool, typer.Option("--include-not-converged", help="Also write gains of trainings that learned nothing.")
+    ] = False,
+    bundle: Annotated[
+        bool,
+        typer.Option("--bundle", help="Also write each target's best pre-training as a MONAI Bundle, in OUT/bundles."),
+    ] = False,
+    no_report: NoReport = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Runs, or plans, the transfer learning of a study; exit status 1 if a run failed.
+    """Pre-trains on every source, fine-tunes on every target, and says what each source gained.
 
-    Args:
-        study_file: the study.
-        targets: names; None takes the study's.
-        out: folder of runs.jsonl, gains.csv, controls.csv, transfer.json and report.html.
-        cache: folder of prepared samples; None is below `out`.
-        device: where to compute.
-        workers: processes that train; None is one for each core on a CPU, and one for each GPU.
-        dask: address of a Dask scheduler whose workers train instead; on CUDA each run asks for one resource "GPU".
-        dry_run: shows the plan and its cost, and trains nothing.
-        include_not_converged: also writes gains whose pre-training or baseline did not converge.
-        bundle: also writes the pre-training of each target's best source as a MONAI Bundle.
-        report: leaves report.html.
-        as_json: prints JSON instead of tables.
+    Run it again after an interruption: finished runs are kept, and begun ones go on. Exit status 1 if a run failed.
     """
     from medsegdist.data.study import load_study
+    from medsegdist.parallel import dask_cluster
     from medsegdist.report.transfer_record import FILE_NAME, record_transfer
-    from medsegdist.transfer.study import run_study
+    from medsegdist.transfer.bundle import write_bundles
+    from medsegdist.transfer.runs import run_study
 
-    check_writable(out, folder=True)
-    described = load_study(study_file)
-    for name in targets or ():
+    with reported_errors():
+        # A cluster may have the device that is named where this machine has none.
+        picked = device if dask is not None and device != "auto" else pick_device(device)
+        check_writable(out, folder=True)
+        described = load_study(study_file)
+        targets = target or described.targets
+        study = _prepared(described, study_file, targets, out, cache)
+        devices = _devices(picked, workers, sum(not study.is_done(run) for run in study.runs))
+        if dry_run:
+            _show_plan(study, described, devices, as_json)
+            return
+        needs = {"GPU": 1.0} if picked.startswith("cuda") else None
+        with show_progress(), nullcontext() if dask is None else dask_cluster(dask, resources=needs):
+            result = run_study(
+                study,
+                devices=devices if dask is None else (picked,),
+                include_not_converged=include_not_converged,
+            )
+        bundles = write_bundles(study, result, described, targets, out / "bundles") if bundle else {}
+        record_transfer(described, targets, result, picked).save(out / FILE_NAME)
+        unwritten = [name for name in targets if name not in bundles] if bundle else []
+        _show(result, targets, out, study.options.dice_floor, bundles, unwritten, as_json)
+        leave_report(out, wanted=not no_report)
+        if result.failed:
+            raise typer.Exit(1)
+
+
+def _prepared(described: Study, file: Path, targets: Sequence[str], out: Path, cache: Path | None) -> TransferStudy:
+    from medsegdist.transfer.plan import IntensityScale
+    from medsegdist.transfer.runs import prepare_study
+
+    for name in targets:
         described.dataset(name)
         if not described.sources_of(name):
             raise ManifestError(f"study '{described.name}': the target '{name}' has no source left but itself.")
-    chosen = tuple(targets or described.targets)
-    with progress_bars() as progress:
-        study = _prepared(described, study_file, chosen, out, cache, progress)
-        to_do = [run for run in study.runs if not study.is_done(run)]
-        devices = _devices(workers, device)[: max(1, len(to_do))]
-        if not dry_run:
-            advance = bar(progress, "Training")
-            with _executor(devices, dask, device) as executor:
-                result = run_study(
-                    study,
-                    device=devices[0] if dask is None else device,
-                    executor=executor,
-                    progress=lambda done, total, _: advance(done, total),
-                    steps=_steps_bar(progress) if executor is None else None,
-                    include_not_converged=include_not_converged,
-                )
-    if dry_run:
-        show_plan(study, described, devices, as_json=as_json)
-        return
-    bundles = write_bundles(study, result, described, chosen, out / "bundles") if bundle else {}
-    record_transfer(described, chosen, result, device).save(out / FILE_NAME)
-    unwritten = [target for target in chosen if target not in bundles] if bundle else []
-    _show(result, chosen, out, study.options.dice_floor, bundles, unwritten, as_json)
-    leave_report(out, wanted=report)
-    if result.failed:
-        raise typer.Exit(1)
-
-
-def _prepared(
-    described: Study, file: Path, targets: Sequence[str], out: Path, cache: Path | None, progress: Progress
-) -> TransferStudy:
-    from medsegdist.transfer.plan import IntensityScale
-    from medsegdist.transfer.study import prepare_study
-
     wanted = dict.fromkeys([*targets, *(source for target in targets for source in described.sources_of(target))])
     for name in wanted:
         described.dataset(name).check_one_foreground()
-    samples = list(read_samples(described, cache or out / "samples", None, progress, wanted, study_file=file))
+    with progress_bars() as progress:
+        samples = list(read_samples(described, cache or out / "samples", None, progress, wanted, study_file=file))
     return prepare_study(
         samples,
         described.transfer,
@@ -120,36 +123,67 @@ def _prepared(
     )
 
 
-def _steps_bar(progress: Progress) -> Callable[[str, int, int], None]:
-    task = progress.add_task("", total=None)
-    return lambda title, done, total: progress.update(
-        task, description=escape(title[:1].upper() + title[1:]), completed=done, total=total
+def _devices(device: str, workers: int | None, runs: int) -> tuple[str, ...]:
+    """Of each process that trains, of which no more are needed than there are runs."""
+    import joblib
+    import torch
+
+    from medsegdist.transfer.evaluate import worker_devices
+
+    gpus, cores = torch.cuda.device_count(), joblib.cpu_count()
+    return worker_devices(device, workers, cuda_devices=gpus, cores=cores)[: max(1, runs)]
+
+
+def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], as_json: bool) -> None:
+    """The runs of a study and how long they will take, as measured now."""
+    from medsegdist.data.store import load_samples
+    from medsegdist.transfer.perform import estimated_seconds, seconds_per_step
+
+    to_do = [run for run in study.runs if not study.is_done(run)]
+    sizes = [len(load_samples(directory)) for directory in study.data.values()]
+    validation = ceil(max(sizes) * study.options.validation_fraction)
+    pace = seconds_per_step(study.runs[0].recipe, described.preprocessing.grid, devices[0])
+    seconds = estimated_seconds(to_do, pace, validation) / len(devices)
+    if as_json:
+        plan = [
+            {
+                "run": run.key,
+                "kind": run.kind,
+                "source": run.source,
+                "target": run.target,
+                "seed": run.seed,
+                "steps": run.recipe.steps,
+                "done": run not in to_do,
+            }
+            for run in study.runs
+        ]
+        cost = {"seconds_per_step": pace, "workers": len(devices), "seconds": seconds}
+        typer.echo(json.dumps({"study": described.name, "runs": plan, "estimate": cost}, indent=2))
+        return
+    table = Table("Runs", title=f"Plan of {escape(described.name)}", title_justify="left")
+    for column in ("all", "to do", "steps to do"):
+        table.add_column(column, justify="right")
+    left = Counter(run.kind for run in to_do)
+    for kind, count in Counter(run.kind for run in study.runs).items():
+        steps = sum(run.recipe.steps for run in to_do if run.kind == kind)
+        table.add_row(kind.replace("_", "-"), str(count), str(left[kind]), f"{steps:,}")
+    console = Console()
+    console.print(table)
+    if not to_do:
+        console.print("Nothing is to do: every run has ended.")
+        return
+    where = ", ".join(dict.fromkeys(devices))
+    console.print(
+        f"About {_duration(seconds)} on {where} with {len(devices)} at a time, at {1000 * pace:.0f} ms a step as "
+        "measured now. Trainings that collapse are repeated, and take as long again."
     )
 
 
-def _executor(devices: Sequence[str], dask: str | None, device: str) -> AbstractContextManager[Executor | None]:
-    """What does the runs; None is this process."""
-    from medsegdist.transfer import workers
-
-    if dask is not None:
-        from medsegdist.executors import dask_cluster
-
-        return dask_cluster(dask, resources={"GPU": 1} if device.startswith("cuda") else None)
-    if len(devices) == 1:
-        return nullcontext()
-    if len(set(devices)) == 1:
-        return workers.local_workers(len(devices))
-    return workers.DeviceProcesses(devices)
-
-
-def _devices(workers: int | None, device: str) -> tuple[str, ...]:
-    """Of each process that trains."""
-    import torch
-
-    from medsegdist.processes import available_cores
-    from medsegdist.transfer.evaluate import worker_devices
-
-    return worker_devices(device, workers, cuda_devices=torch.cuda.device_count(), cores=available_cores())
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes < 2:
+        return f"{max(1, ceil(seconds))} seconds"
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
 
 
 def _show(
@@ -162,9 +196,10 @@ def _show(
     as_json: bool,
 ) -> None:
     from medsegdist.report.transfer_tables import gain_table
+    from medsegdist.transfer.gains import UNDEFINED
 
     if as_json:
-        content: dict[str, Any] = {
+        content = {
             "gains": [asdict(gain) for gain in result.gains],
             "controls": [asdict(gain) for gain in result.controls],
             "not_converged": list(result.not_converged),
@@ -175,27 +210,24 @@ def _show(
         typer.echo(json.dumps(content, indent=2))
         return
     console = Console()
+
+    def show(lines: Iterable[str], head: str = "") -> None:
+        texts = [head, *lines] if head else list(lines)
+        console.print(*map(escape, texts), sep="\n  " if head else "\n", soft_wrap=True)
+
     for target in targets:
-        if any(gain.target == target and gain.status == "ok" for gain in (*result.gains, *result.controls)):
+        if any(one.target == target and one.gain_percent is not None for one in (*result.gains, *result.controls)):
             console.print(gain_table(target, result.gains, result.controls))
+    undefined = [one for one in result.gains if one.status == UNDEFINED]
     if result.not_converged:
-        console.print(
-            f"Not converged (validation Dice twice below {dice_floor:g}, the study's dice_floor), and left out:",
-            *(escape(title) for title in result.not_converged),
-            sep="\n  ",
-            soft_wrap=True,
-        )
-    undefined = [gain for gain in result.gains if gain.status == "undefined"]
+        below = f"Not converged (validation Dice twice below {dice_floor:g}, the study's dice_floor), and left out:"
+        show(result.not_converged, below)
     if undefined:
-        lines = (escape(f"{gain.source} -> {gain.target}, seed {gain.seed}") for gain in undefined)
-        console.print("Without a gain, for the Dice from scratch is 0:", *lines, sep="\n  ")
+        lines = (f"{one.source} -> {one.target}, seed {one.seed}" for one in undefined)
+        show(lines, "Without a gain, for the Dice from scratch is 0:")
     if result.failed:
-        lines = (escape(f"{title}: {reason}") for title, reason in result.failed)
-        console.print("Failed, and tried again by the next start:", *lines, sep="\n  ")
-    for directory in bundles.values():
-        console.print(f"MONAI Bundle: {escape(str(directory))}", soft_wrap=True)
-    for target in unwritten:
-        console.print(
-            f"No MONAI Bundle for {escape(target)}: no source has a gain for it, so none is the best.", soft_wrap=True
-        )
-    console.print(f"All gains: {escape(str(out / 'gains.csv'))}", soft_wrap=True)
+        lines = (f"{title}: {reason}" for title, reason in result.failed)
+        show(lines, "Failed, and tried again by the next start:")
+    show(f"MONAI Bundle: {directory}" for directory in bundles.values())
+    show(f"No MONAI Bundle for {name}: no source has a gain for it, so none is the best." for name in unwritten)
+    show([f"All gains: {out / 'gains.csv'}"])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from medsegdist.data.study import Study
-    from medsegdist.transfer.study import TransferResult
+    from medsegdist.transfer.runs import TransferResult
 
 FILE_NAME = "transfer.json"
 

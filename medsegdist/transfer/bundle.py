@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import secrets
+import re
 import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from pydantic import BaseModel
 
+from medsegdist.data.study import Study
+from medsegdist.files import atomic_path
 from medsegdist.transfer.checkpoint import load_network
-from medsegdist.transfer.plan import Recipe
+from medsegdist.transfer.gains import Gain
+from medsegdist.transfer.plan import Recipe, Run
+from medsegdist.transfer.runs import TransferResult, TransferStudy
 
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 
@@ -57,20 +65,100 @@ def export_bundle(weights: Path, recipe: Recipe, content: BundleContent, directo
         OSError: the disk is full or not writable.
     """
     network = load_network(weights)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}.partial")
-    try:
+    with atomic_path(directory) as partial:
         for folder in ("configs", "models", "docs"):
             (partial / folder).mkdir(parents=True)
         torch.save(network.state_dict(), partial / "models" / "model.pt")
         for name, config in (("metadata", _metadata(recipe, content)), ("inference", _inference(recipe, content))):
             (partial / "configs" / f"{name}.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (partial / "docs" / "README.md").write_text(_readme(content), encoding="utf-8")
+        # A folder takes no name that another one has.
         if directory.exists():
             shutil.rmtree(directory)
-        partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_bundles(
+    study: TransferStudy, result: TransferResult, described: Study, targets: Sequence[str], directory: Path
+) -> dict[str, Path]:
+    """Writes the pre-training of each target's best source.
+
+    Args:
+        study: whose runs have ended.
+        result: of these runs.
+        described: the same study as its YAML says.
+        targets: names.
+        directory: where a folder for each target is written.
+
+    Returns:
+        The bundle of each target that has a best source.
+    """
+    written: dict[str, Path] = {}
+    # Of all datasets, so that a name does not depend on which targets are asked for.
+    names = bundle_names(dataset.name for dataset in described.datasets)
+    for target in targets:
+        run = best_pretraining(study, result.gains, target)
+        outcome = None if run is None else study.log.outcome(run.key)
+        if run is None or outcome is None:
+            continue
+        source = described.dataset(run.source or "")
+        said = f"Pre-trained on {source.name} by medsegdist, to be fine-tuned on {target}."
+        license_of_data = f" License of the training data, as its origin states it: {source.license}."
+        content = BundleContent(
+            name=source.name,
+            description=said + (license_of_data if source.license else ""),
+            modality=source.modality,
+            grid=described.preprocessing.grid,
+            preprocessing=described.preprocessing.model_dump(mode="json"),
+            dice=float(outcome["validation_dice"]),
+        )
+        place = directory / names[target]
+        export_bundle(study.assignment(run).weights(run.key), run.recipe, content, place)
+        written[target] = place
+    return written
+
+
+def bundle_names(datasets: Iterable[str]) -> dict[str, str]:
+    """The name of each dataset's folder in OUT/bundles, by the dataset's name.
+
+    Args:
+        datasets: names.
+    """
+    names = {name: re.sub(r"[^A-Za-z0-9._-]+", "_", name) for name in datasets}
+    taken = Counter(folder.casefold() for folder in names.values())
+    # A hash of the name itself, so that a folder does not depend on an order: a and A are one on many disks.
+    return {
+        name: folder if taken[folder.casefold()] == 1 else f"{folder}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        for name, folder in names.items()
+    }
+
+
+def best_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str) -> Run | None:
+    """The source with the greatest mean gain for a target, and of its seeds the one best validated on the source.
+
+    The seed is not chosen by gain: among few seeds, the greatest gain is mostly luck.
+
+    Args:
+        study: whose runs have ended.
+        gains: of these runs; those that are not "ok" do not count.
+        target: its name.
+
+    Returns:
+        The run, or None if no gain counts.
+    """
+    by_source: dict[str, list[float]] = {}
+    for gain in gains:
+        if gain.target == target and gain.gain_percent is not None:
+            by_source.setdefault(gain.source, []).append(gain.gain_percent)
+    if not by_source:
+        return None
+    source = max(by_source, key=lambda name: fmean(by_source[name]))
+    ended = [
+        (float(outcome["validation_dice"]), run)
+        for run in study.runs
+        if run.kind == "pretraining" and run.source == source
+        if (outcome := study.log.outcome(run.key)) is not None and outcome["status"] == "done"
+    ]
+    return max(ended, key=lambda pair: pair[0])[1]
 
 
 def _metadata(recipe: Recipe, content: BundleContent) -> dict[str, Any]:

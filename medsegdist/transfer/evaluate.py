@@ -1,16 +1,17 @@
-"""How well a network segments samples: Dice of volumes and of slices."""
+"""How well a network segments samples: Dice of volumes and of slices, and the loss that stands for it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from ignite.metrics import Metric
 from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
+from monai.losses import DiceCELoss, DiceLoss
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
@@ -18,6 +19,9 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import MedSegDistError
 from medsegdist.transfer.batches import NetworkInputs
 from medsegdist.transfer.plan import Recipe
+
+# The paper's very small constant.
+_EPSILON = 1e-5
 
 KEY_METRIC = "dice"
 """What engines call it."""
@@ -103,6 +107,24 @@ class CaseDice(Metric):
     def compute(self) -> float:
         """The mean Dice of a case."""
         return self.evaluation().dice
+
+
+def make_loss(kind: Literal["dice", "dice_ce"]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of (b, 1, *grid) logits and masks of 0 and 1, as a scalar.
+
+    Args:
+        kind: "dice" is the paper's 1 - (2 TP + e) / (2 TP + FN + FP + e), with TP, FN and FP of the whole batch, so
+            that a patch without foreground does no harm; "dice_ce" adds the mean cross-entropy.
+    """
+    loss_type = DiceLoss if kind == "dice" else DiceCELoss
+    loss = loss_type(sigmoid=True, batch=True, smooth_nr=_EPSILON, smooth_dr=_EPSILON)
+
+    def measured(logits: Tensor, masks: Tensor) -> Tensor:
+        # bfloat16 would round the sums over a batch.
+        value: Tensor = loss(logits.float(), masks.float())
+        return value
+
+    return measured
 
 
 def evaluate(

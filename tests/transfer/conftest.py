@@ -2,7 +2,7 @@
 
 import pytest
 
-from medsegdist.transfer.study import run_study
+from medsegdist.transfer.runs import run_study
 from tests.transfer.making import one_thread_each
 from tests.transfer.studies import study
 

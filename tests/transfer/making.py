@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import torch
 
 from medsegdist.data.options import DeepLabOptions, UNetOptions
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.plan import Recipe
 from medsegdist.transfer.splits import Split
 
@@ -52,6 +53,22 @@ def halves(samples: SegmentationSamples) -> Split:
 def quick(**changes: object) -> Recipe:
     """Six steps and three validations of the tiny network."""
     return Recipe(**{"network": TINY, "steps": 6, "validate_every": 2, "batch_size": 4, **changes})  # type: ignore[arg-type]
+
+
+class Counting(torch.nn.Module):
+    """A network that calls a function with the number of each step of training before it does it."""
+
+    def __init__(self, at_step: Callable[[int], None], start: int = 0, recipe: Recipe | None = None) -> None:
+        super().__init__()
+        self.network = build_network((recipe or quick()).network, 2)
+        self.at_step, self.step = at_step, start
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.step += 1
+            self.at_step(self.step)
+        found: torch.Tensor = self.network(images)
+        return found
 
 
 def equal_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:

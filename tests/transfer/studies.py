@@ -11,7 +11,7 @@ from typing import Any
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.transfer.plan import IntensityScale
-from medsegdist.transfer.study import TransferResult, TransferStudy, prepare_study, run_study
+from medsegdist.transfer.runs import TransferResult, TransferStudy, prepare_study, run_study
 from tests.transfer.making import TINY, disks
 
 OPTIONS: dict[str, Any] = {
@@ -47,13 +47,7 @@ def study(folder: Path, samples: list[SegmentationSamples] | None = None, **chan
 
 
 def main(folder: Path, workers: int) -> TransferResult:
-    from medsegdist.transfer.workers import local_workers
-
-    prepared = study(folder, steps=12)
-    if workers == 1:
-        return run_study(prepared)
-    with local_workers(workers) as executor:
-        return run_study(prepared, executor=executor)
+    return run_study(study(folder, steps=12), devices=("cpu",) * workers)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

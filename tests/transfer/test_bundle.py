@@ -13,7 +13,7 @@ from monai.utils import optional_import
 from medsegdist.errors import DataError
 from medsegdist.transfer.bundle import BundleContent, export_bundle
 from medsegdist.transfer.checkpoint import save_weights
-from medsegdist.transfer.training import train
+from medsegdist.transfer.train import train
 from tests.transfer.making import SMALL_DEEPLAB, TINY, disks, halves, quick
 
 # The keys that MONAI's specification of bundles asks for: https://docs.monai.io/en/stable/mb_specification.html.

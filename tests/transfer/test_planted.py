@@ -13,7 +13,7 @@ from medsegdist.cli import app
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.transfer.plan import IntensityScale
-from medsegdist.transfer.study import prepare_study, run_study
+from medsegdist.transfer.runs import prepare_study, run_study
 from tests.transfer.making import SMALL_DEEPLAB
 
 

@@ -1,16 +1,15 @@
 """The grid of runs: what is planned, done, kept, and done again."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 import torch
 
-from medsegdist.transfer import study as grid
+from medsegdist.transfer import runs as grid
+from medsegdist.transfer.evaluate import worker_devices
 from medsegdist.transfer.gains import relative_gain
-from medsegdist.transfer.study import run_study
-from medsegdist.transfer.workers import local_workers
+from medsegdist.transfer.runs import run_study
 from tests.transfer.making import disks
 from tests.transfer.studies import datasets, lines, rows, study
 
@@ -126,29 +125,37 @@ def test_one_changed_pixel_gives_new_keys_to_all_that_rests_on_it(tmp_path):
     assert {name for name in before if before[name] != after[name]} == {name for name in before if name[1] == "other"}
 
 
-def test_threads_give_the_bytes_of_one_run_after_the_other(finished, tmp_path):
-    # Threads: another order of the runs, and several of them at a time, in one process.
-    with ThreadPoolExecutor(3) as executor:
-        run_study(study(tmp_path), executor=executor)
-    folder, _ = finished
-    for name in ("gains.csv", "controls.csv"):
-        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
-
-
 @pytest.mark.slow
-def test_processes_give_the_bytes_of_one_run_after_the_other(finished, tmp_path):
-    with local_workers(2) as executor:
-        run_study(study(tmp_path), executor=executor)
+def test_processes_on_several_devices_give_the_bytes_of_one_run_after_the_other(finished, tmp_path):
+    run_study(study(tmp_path), devices=("cpu:0", "cpu:1"))
+    assert {line["device"] for line in lines(tmp_path)} == {"cpu:0", "cpu:1"}
     for name in ("gains.csv", "controls.csv"):
         assert (tmp_path / name).read_bytes() == (finished[0] / name).read_bytes()
 
 
-def test_steps_are_told_in_one_process(tmp_path):
-    told = []
-    prepared = study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2)
-    run_study(prepared, steps=lambda title, done, total: told.append((title, done, total)))
-    expected = [(run.title, k + 1, run.recipe.steps) for run in prepared.runs for k in range(run.recipe.steps)]
-    assert sorted(told) == sorted(expected)
+@pytest.mark.parametrize(
+    ("device", "workers", "count", "expected"),
+    [
+        ("cuda", None, 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("cuda", 2, 3, ["cuda:0", "cuda:1"]),
+        ("cuda", 5, 3, ["cuda:0", "cuda:1", "cuda:2", "cuda:0", "cuda:1"]),
+        ("cuda", None, 1, ["cuda"]),
+        ("cuda", 2, 1, ["cuda", "cuda"]),
+        ("cuda:1", None, 3, ["cuda:1"]),
+        ("cuda:1", 2, 3, ["cuda:1", "cuda:1"]),
+        ("cpu", None, 3, ["cpu"] * 4),
+        ("cpu", 2, 0, ["cpu", "cpu"]),
+    ],
+)
+def test_cuda_means_all_gpus_and_a_number_one_of_them(device, workers, count, expected):
+    assert list(worker_devices(device, workers, cuda_devices=count, cores=4)) == expected
+
+
+def test_progress_names_each_run_and_counts_its_steps(tmp_path, caplog):
+    with caplog.at_level("INFO", "medsegdist"):
+        run_study(study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2))
+    assert "Baseline near, seed 0: 2 done in" in caplog.text
+    assert "Training from scratch: 5 done in" in caplog.text
 
 
 def test_volumes_are_trained_by_patches(tmp_path):

@@ -4,21 +4,20 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, PreprocessingMismatchError
-from medsegdist.transfer import performing
-from medsegdist.transfer import study as grid
-from medsegdist.transfer.study import run_study
-from medsegdist.transfer.training import train
-from medsegdist.transfer.workers import InThisProcess
-from tests.transfer.making import disks
+from medsegdist.transfer import perform as performing
+from medsegdist.transfer import runs as grid
+from medsegdist.transfer.networks import build_network
+from medsegdist.transfer.runs import run_study
+from medsegdist.transfer.train import train
+from tests.transfer.making import TINY, disks
 from tests.transfer.studies import TARGETS, datasets, lines, main, rows, study
-from tests.transfer.test_training import Exploding, Greedy
+from tests.transfer.test_train import Exploding, Greedy
 
 
 @pytest.mark.slow
@@ -44,45 +43,49 @@ def test_a_killed_study_goes_on_to_the_same_gains(workers, tmp_path):
             time.sleep(0.002)
     assert kills == 3
     assert len(lines(folder)) < len(lines(whole))
-    # Workers end with their parent.
-    time.sleep(1)
     main(folder, workers)
     for name in ("gains.csv", "controls.csv"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
+def noting_steps(steps):
+    network = build_network(TINY, 2)
+    network.register_forward_hook(lambda module, *_: steps.append(1) if module.training else None)
+    return network
+
+
 def test_a_state_that_was_left_is_used_and_then_deleted(tmp_path, monkeypatch):
-    real = performing.train
-    begun = []
+    real, begun, steps = train, [], []
 
     def killed(*args, **options):
-        real(*args, **{**options, "progress": None})
+        real(*args, **options)
         begun.append(options["checkpoint"])
         raise KeyboardInterrupt
 
     prepared = study(tmp_path, seeds=(0,))
     with monkeypatch.context() as patched:
-        patched.setattr("medsegdist.transfer.proven.train", killed)
+        patched.setattr("medsegdist.transfer.train.train", killed)
         with pytest.raises(KeyboardInterrupt):
             run_study(prepared)
     assert begun[0].exists()
-    steps = []
 
     def watched(*args, **options):
-        return real(*args, **{**options, "progress": lambda done, _: steps.append(done)})
+        if options["checkpoint"] == begun[0]:
+            options["make_network"] = partial(noting_steps, steps)
+        return real(*args, **options)
 
-    monkeypatch.setattr("medsegdist.transfer.proven.train", watched)
+    monkeypatch.setattr("medsegdist.transfer.train.train", watched)
     run_study(study(tmp_path, seeds=(0,)))
-    # One baseline was at its end; the other one and three pre-trainings take eight steps each.
-    assert len(steps) == 4 * 8
+    # That training was at its end.
+    assert not steps
     assert not begun[0].exists()
 
 
 def failing(name, error, seeds=(0, 1)):
-    def perform(assignment, progress=None):
+    def perform(assignment):
         if assignment.run.source == name and assignment.run.kind == "pretraining" and assignment.run.seed in seeds:
             raise error
-        return performing.perform(assignment, progress)
+        return performing.perform(assignment)
 
     return perform
 
@@ -124,7 +127,7 @@ def test_a_message_names_the_dataset(tmp_path, monkeypatch):
     def diverging(*args, **options):
         return train(*args, **{**options, "make_network": Exploding})
 
-    monkeypatch.setattr("medsegdist.transfer.proven.train", diverging)
+    monkeypatch.setattr("medsegdist.transfer.train.train", diverging)
     result = run_study(study(tmp_path, seeds=(0,)))
     reasons = {title: reason for title, reason in result.failed if "diverged" in reason}
     assert set(reasons) == {
@@ -133,32 +136,6 @@ def test_a_message_names_the_dataset(tmp_path, monkeypatch):
         *(f"pretraining {name}, seed 0" for name in ("near", "far", "other")),
     }
     assert all(f"dataset '{title.split()[1].strip(',')}'" in reason for title, reason in reasons.items())
-
-
-def test_a_lost_worker_ends_the_study_in_words(tmp_path):
-    class Broken(InThisProcess):
-        def submit(self, fn, /, *args, **kwargs):
-            future = Future()
-            future.set_exception(BrokenProcessPool("A child process terminated abruptly"))
-            return future
-
-    with pytest.raises(
-        MedSegDistError, match=r"a worker process ended before .* with fewer workers: finished runs are"
-    ):
-        run_study(study(tmp_path), executor=Broken())
-
-
-def test_a_run_that_is_canceled_from_elsewhere_ends_the_study_in_words(tmp_path):
-    class Canceling(InThisProcess):
-        def submit(self, fn, /, *args, **kwargs):
-            future = Future()
-            future.cancel()
-            future.set_running_or_notify_cancel()
-            return future
-
-    message = r"baseline near, seed 0: the run was canceled from elsewhere; .* Start the study again: finished runs are"
-    with pytest.raises(MedSegDistError, match=message):
-        run_study(study(tmp_path), executor=Canceling())
 
 
 def test_a_damaged_state_fails_its_run_only_and_says_what_to_delete(finished, tmp_path):
@@ -202,9 +179,9 @@ def test_a_device_without_memory_for_a_batch_gets_a_smaller_one_and_runs_jsonl_s
     def cramped(*args, **options):
         return train(*args, **{**options, "make_network": lambda: Greedy(2)})
 
-    monkeypatch.setattr("medsegdist.transfer.proven.train", cramped)
+    monkeypatch.setattr("medsegdist.transfer.train.train", cramped)
     prepared = study(tmp_path, seeds=(0,), control=False)
-    monkeypatch.setattr("medsegdist.transfer.performing.save_weights", lambda *_: None)
+    monkeypatch.setattr("medsegdist.transfer.perform.save_weights", lambda *_: None)
     run_study(prepared)
     told = [line for line in lines(tmp_path) if line["kind"] in ("baseline", "pretraining")]
     assert len(told) == 5
@@ -216,7 +193,7 @@ def test_a_device_without_memory_for_a_batch_gets_a_smaller_one_and_runs_jsonl_s
 def test_two_processes_on_one_study_are_one_too_many(tmp_path, monkeypatch):
     prepared, found = study(tmp_path, seeds=(0,)), []
 
-    def perform(assignment, progress=None):
+    def perform(assignment):
         with pytest.raises(MedSegDistError, match="another process is working on this study; wait for it"):
             run_study(prepared)
         found.append(assignment)
@@ -242,8 +219,8 @@ def test_lost_weights_of_a_pretraining_are_made_again(tmp_path):
 
 @pytest.mark.parametrize("collapsed", ["other", "near"])
 def test_what_did_not_converge_is_listed_and_kept_out_of_the_gains(collapsed, tmp_path, monkeypatch):
-    def perform(assignment, progress=None):
-        outcome = performing.perform(assignment, progress)
+    def perform(assignment):
+        outcome = performing.perform(assignment)
         run = assignment.run
         if (run.kind == "pretraining" and run.source == collapsed) or (
             run.kind == "baseline" and run.target == collapsed

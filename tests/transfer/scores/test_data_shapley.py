@@ -14,7 +14,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.scores.data_shapley import data_shapley
 from medsegdist.transfer.splits import split_source, split_target
-from medsegdist.transfer.training import train
+from medsegdist.transfer.train import train
 from tests.transfer.making import SMALL_DEEPLAB, quick
 from tests.transfer.test_planted import two_disks
 

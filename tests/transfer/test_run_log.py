@@ -9,24 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.errors import DataError
-from medsegdist.transfer.journal import Journal
+from medsegdist.transfer.runs import RunLog
 
 LINES = [{"run": "a", "status": "done", "dice": 0.5}, {"run": "b", "status": "failed"}, {"run": "a", "dice": 0.75}]
 
 
 def written(path):
-    journal = Journal(path)
+    log = RunLog(path)
     for line in LINES:
-        journal.append(line)
+        log.append(line)
     return path
 
 
 def test_the_last_line_of_a_run_counts(tmp_path):
     path = written(tmp_path / "deep" / "runs.jsonl")
-    for journal in (Journal(path), Journal(path)):
-        assert journal.outcome("a") == {"run": "a", "dice": 0.75}
-        assert journal.outcome("b") == LINES[1]
-        assert journal.outcome("c") is None
+    for log in (RunLog(path), RunLog(path)):
+        assert log.outcome("a") == {"run": "a", "dice": 0.75}
+        assert log.outcome("b") == LINES[1]
+        assert log.outcome("c") is None
     assert [json.loads(line) for line in path.read_text().splitlines()] == LINES
 
 
@@ -36,7 +36,7 @@ def test_a_torn_line_is_cut_off_and_all_others_are_kept(cut, tmp_path_factory):
     content = path.read_bytes()
     path.write_bytes(content[:cut])
     whole = content[:cut].count(b"\n")
-    Journal(path).append({"run": "new"})
+    RunLog(path).append({"run": "new"})
     assert [json.loads(line) for line in path.read_text().splitlines()] == [*LINES[:whole], {"run": "new"}]
 
 
@@ -46,12 +46,12 @@ def test_damage_before_the_last_line_is_an_error(damage, tmp_path):
     first, rest = path.read_bytes().split(b"\n", 1)
     path.write_bytes(first + b"\n" + damage + b"\n" + rest)
     with pytest.raises(DataError, match=r"runs.jsonl: line 2 is damaged; expected a JSON object with the key 'run'"):
-        Journal(path)
+        RunLog(path)
 
 
 def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
     path = written(tmp_path / "runs.jsonl")
-    before, journal = path.read_bytes(), Journal(path)
+    before, log = path.read_bytes(), RunLog(path)
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -59,13 +59,13 @@ def test_a_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            journal.append({"run": "new"})
+            log.append({"run": "new"})
     assert path.read_bytes() == before
-    assert journal.outcome("new") is None
+    assert log.outcome("new") is None
 
 
 def test_numbers_that_json_does_not_know_are_refused(tmp_path):
-    journal = Journal(tmp_path / "runs.jsonl")
+    log = RunLog(tmp_path / "runs.jsonl")
     with pytest.raises(ValueError, match="not JSON compliant"):
-        journal.append({"run": "a", "dice": float("nan")})
+        log.append({"run": "a", "dice": float("nan")})
     assert not (tmp_path / "runs.jsonl").exists()

@@ -1,4 +1,6 @@
-"""One training run: it learns, is a function of its seed, and goes on where it was killed."""
+"""One training run: it learns, follows from its seed, goes on where it was killed, and is repeated if it collapses."""
+
+from __future__ import annotations
 
 import signal
 import subprocess
@@ -11,13 +13,14 @@ from torch import nn
 
 from medsegdist.data.options import Augmentation
 from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, MissingDependencyError
+from medsegdist.transfer import train as training
 from medsegdist.transfer.checkpoint import load_network, load_weights, save_weights
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.splits import Split
-from medsegdist.transfer.training import train
+from medsegdist.transfer.train import hardened, train, train_with_retry
 from tests.transfer.interrupted_run import RECIPE
-from tests.transfer.making import SMALL_DEEPLAB, TINY, disks, equal_weights, halves, quick
+from tests.transfer.making import SMALL_DEEPLAB, TINY, Counting, disks, equal_weights, halves, quick
 
 
 @pytest.mark.parametrize("network", [TINY, SMALL_DEEPLAB])
@@ -93,9 +96,11 @@ def test_a_killed_run_goes_on_to_the_same_weights(step, tmp_path):
     assert checkpoint.exists() == (step > 1)
     samples, steps = disks(), []
     split = halves(samples)
-    resumed = train(samples, split, RECIPE, seed=5, checkpoint=checkpoint, progress=lambda done, _: steps.append(done))
-    assert steps == list(range(1 + step // 2 * 2, 7))
-    whole = train(samples, split, RECIPE, seed=5)
+    start = step // 2 * 2
+    make = lambda: Counting(steps.append, start, RECIPE)  # noqa: E731
+    resumed = train(samples, split, RECIPE, seed=5, checkpoint=checkpoint, make_network=make)
+    assert steps == list(range(1 + start, 7))
+    whole = train(samples, split, RECIPE, seed=5, make_network=make)
     assert equal_weights(resumed.network, whole.network)
     assert resumed.history == whole.history
     assert (resumed.dice, resumed.best_step, resumed.steps) == (whole.dice, whole.best_step, whole.steps)
@@ -103,12 +108,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(step, tmp_path):
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
     samples, checkpoint = disks(), tmp_path / "state.pt"
-    first = train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
     steps = []
-    again = train(
-        samples, halves(samples), quick(), seed=0, checkpoint=checkpoint, progress=lambda *done: steps.append(done)
-    )
-    assert not steps
+    options = {"checkpoint": checkpoint, "make_network": lambda: Counting(steps.append)}
+    first = train(samples, halves(samples), quick(), seed=0, **options)
+    assert steps == list(range(1, 7))
+    again = train(samples, halves(samples), quick(), seed=0, **options)
+    assert len(steps) == 6
     assert equal_weights(first.network, again.network)
     assert first.history == again.history
 
@@ -272,7 +277,7 @@ def test_evaluating_nothing_is_an_error():
 
 
 def test_tensorboard_that_is_not_installed_is_an_error(monkeypatch, tmp_path):
-    monkeypatch.setattr("medsegdist.transfer.handlers.find_spec", lambda name: None)
+    monkeypatch.setattr("medsegdist.transfer.train.find_spec", lambda name: None)
     samples = disks()
     with pytest.raises(MissingDependencyError, match=r"expected TensorBoard, .* pip install tensorboard"):
         train(samples, halves(samples), quick(), seed=0, tensorboard=tmp_path)
@@ -302,7 +307,7 @@ def test_recipes_that_mean_nothing_are_refused(change, message):
 
 def test_training_in_bfloat16_keeps_weights_and_loss_in_float32(monkeypatch):
     # On a CPU, where nobody asks for it: the same code as on CUDA.
-    monkeypatch.setattr("medsegdist.transfer.training.uses_amp", lambda recipe, device: True)
+    monkeypatch.setattr("medsegdist.transfer.train.uses_amp", lambda recipe, device: True)
     samples, seen = disks(), []
     recipe = quick(network=SMALL_DEEPLAB, steps=120, validate_every=40, learning_rate=1e-2)
 
@@ -322,3 +327,86 @@ def test_a_gpu_learns_as_a_cpu_does():
     samples = disks()
     recipe = quick(network=SMALL_DEEPLAB, steps=120, validate_every=40, learning_rate=1e-2)
     assert train(samples, halves(samples), recipe, seed=0, device="cuda").dice > 0.9
+
+
+class Blind(nn.Module):
+    """Marks nothing, whatever it is shown: a collapsed network."""
+
+    def __init__(self, seen=None):
+        super().__init__()
+        self.bias, self.seen = nn.Parameter(torch.tensor(-100.0)), seen
+
+    def forward(self, images):
+        if self.seen is not None:
+            self.seen.append(len(images))
+        return images * 0 + self.bias
+
+
+def run(recipe, **options):
+    samples = disks()
+    return train_with_retry(samples, halves(samples), recipe, seed=0, **{"floor": 0.3, **options})
+
+
+def test_a_training_that_learns_is_left_alone():
+    recipe = quick(steps=60, validate_every=20, learning_rate=1e-2)
+    result = run(recipe)
+    samples = disks()
+    assert (result.converged, result.hardened) == (True, False)
+    assert equal_weights(result.network, train(samples, halves(samples), recipe, seed=0).network)
+
+
+def test_the_second_training_can_save_it(monkeypatch):
+    recipe = quick(steps=60, validate_every=20, learning_rate=1e-2)
+    seen = []
+
+    def collapses_with_dice(samples, split, given, **options):
+        seen.append(given)
+        make = Blind if given.loss == "dice" else None
+        return train(samples, split, given, **options, make_network=make)
+
+    monkeypatch.setattr(training, "train", collapses_with_dice)
+    result = run(recipe)
+    assert seen == [recipe, hardened(recipe)]
+    assert (result.converged, result.hardened) == (True, True)
+    assert result.dice >= 0.3
+
+
+def test_a_collapse_in_both_is_said():
+    result = run(quick(), make_network=Blind)
+    assert (result.converged, result.hardened, result.dice) == (False, True, 0.0)
+
+
+def test_a_hardened_recipe_samples_by_foreground_and_adds_cross_entropy():
+    recipe = quick()
+    found = hardened(recipe)
+    assert (found.balanced, found.loss) == (True, "dice_ce")
+    differing = {name for name, value in recipe.as_json().items() if found.as_json()[name] != value}
+    assert differing == {"balanced", "loss"}
+
+
+def test_a_diverging_training_is_repeated_once():
+    with pytest.raises(ConvergenceError, match="the training diverged"):
+        run(quick(), make_network=Exploding)
+
+
+def test_both_trainings_resume(tmp_path):
+    checkpoint, steps = tmp_path / "run.state.pt", []
+    first = run(quick(), make_network=Blind, checkpoint=checkpoint)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.state.pt", "run.state.second.pt"}
+    again = run(quick(), make_network=lambda: Blind(steps), checkpoint=checkpoint)
+    assert not steps
+    assert again.history == first.history
+
+
+def test_the_losses_are_the_papers_formula():
+    from medsegdist.transfer.evaluate import make_loss
+
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 1, 5, 6, generator=generator, dtype=torch.float64)
+    masks = (torch.rand(3, 1, 5, 6, generator=generator) > 0.5).double()
+    p = logits.sigmoid()
+    tp, fp, fn = (p * masks).sum(), (p * (1 - masks)).sum(), ((1 - p) * masks).sum()
+    dice = 1 - (2 * tp + 1e-5) / (2 * tp + fn + fp + 1e-5)
+    assert make_loss("dice")(logits, masks).item() == pytest.approx(dice.item(), abs=1e-6)
+    cross_entropy = -(masks * p.log() + (1 - masks) * (1 - p).log()).mean()
+    assert make_loss("dice_ce")(logits, masks).item() == pytest.approx((dice + cross_entropy).item(), abs=1e-6)

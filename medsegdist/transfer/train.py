@@ -1,0 +1,387 @@
+"""One training run on MONAI's engines, which can be cut short at any moment and resumed to the same weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
+from monai.engines import SupervisedTrainer
+from monai.handlers import StatsHandler, TensorBoardStatsHandler, ValidationHandler
+from monai.utils import CommonKeys
+from torch import Tensor, nn
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, MissingDependencyError
+from medsegdist.progress import track
+from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
+from medsegdist.transfer.checkpoint import load_state, save_state
+from medsegdist.transfer.evaluate import (
+    KEY_METRIC,
+    Bfloat16Inferer,
+    check_device,
+    make_evaluator,
+    make_loss,
+    quiet_logger,
+    uses_amp,
+)
+from medsegdist.transfer.networks import build_network
+from medsegdist.transfer.plan import Recipe
+from medsegdist.transfer.splits import Split
+
+_LOGGER = "medsegdist.transfer"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingResult:
+    """What a run ended with.
+
+    Args:
+        network: with the weights of the best validation, on the run's device.
+        dice: of that validation, the mean over its cases.
+        best_step: steps that had been done then.
+        steps: steps that were done in all; fewer than asked for after an early stop.
+        batch_size: of each step; smaller than asked for where the device's memory did not hold more.
+        history: (step, validation Dice, mean loss since the validation before) of each validation.
+        notes: what a reader of the result should know, in sentences.
+        converged: whether the validation Dice reached the floor of :func:`train_with_retry`.
+        hardened: whether it was trained with a :func:`hardened` recipe.
+    """
+
+    network: nn.Module
+    dice: float
+    best_step: int
+    steps: int
+    batch_size: int
+    history: tuple[tuple[int, float, float], ...]
+    notes: tuple[str, ...] = ()
+    converged: bool = True
+    hardened: bool = False
+
+
+def hardened(recipe: Recipe) -> Recipe:
+    """The recipe with which a collapsed training is repeated.
+
+    Dice alone has hardly any gradient where a network marks nothing at all; cross-entropy has, and batches with more
+    foreground give it more to go by.
+
+    Args:
+        recipe: of the first training.
+    """
+    return replace(recipe, balanced=True, loss="dice_ce")
+
+
+def second_checkpoint(checkpoint: Path) -> Path:
+    """Where the training with a hardened recipe leaves its state.
+
+    Args:
+        checkpoint: of the first training.
+    """
+    return checkpoint.with_name(f"{checkpoint.stem}.second{checkpoint.suffix}")
+
+
+def train_with_retry(
+    samples: SegmentationSamples,
+    split: Split,
+    recipe: Recipe,
+    *,
+    floor: float,
+    seed: int,
+    checkpoint: Path | None = None,
+    **options: Any,
+) -> TrainingResult:
+    """Train, and once more with a hardened recipe if the network did not learn: it is no pre-training and no baseline.
+
+    Args:
+        samples: as for :func:`train`.
+        split: as for `train`.
+        recipe: of the first training.
+        floor: validation Dice that a network must reach.
+        seed: of both.
+        checkpoint: of the first training; that of the second one is a file next to it.
+        options: as for `train`.
+
+    Raises:
+        ConvergenceError: the loss of the second training is not finite, too.
+        MedSegDistError: as for `train`.
+    """
+    try:
+        first = train(samples, split, recipe, seed=seed, checkpoint=checkpoint, **options)
+    except ConvergenceError:
+        first = None
+    if first is not None and first.dice >= floor:
+        return first
+    state = None if checkpoint is None else second_checkpoint(checkpoint)
+    second = train(samples, split, hardened(recipe), seed=seed, checkpoint=state, **options)
+    return replace(second, converged=second.dice >= floor, hardened=True)
+
+
+def train(
+    samples: SegmentationSamples,
+    split: Split,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device | str = "cpu",
+    weights: Mapping[str, Tensor] | None = None,
+    checkpoint: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    title: str = "Training",
+    tensorboard: Path | None = None,
+    make_network: Callable[[], nn.Module] | None = None,
+) -> TrainingResult:
+    """Train a network, and keep the weights of its best validation.
+
+    The same seed gives the same weights on a CPU, whatever number of threads is kept the same. torch's global
+    generator is left as it was.
+
+    Args:
+        samples: the dataset.
+        split: which samples to train and to validate on.
+        recipe: how.
+        seed: of the initial weights, the order of samples and their variations.
+        device: where to train.
+        weights: to start from, instead of new ones; all of them are trained.
+        checkpoint: file that keeps the state at each validation; if it is there, the run goes on from it. It is not
+            deleted at the end.
+        identity: what else distinguishes this run, such as fingerprints of its data; kept in the checkpoint with the
+            recipe, and compared when a run is resumed.
+        title: what progress calls the run.
+        tensorboard: folder for TensorBoard's event files.
+        make_network: makes a network with new weights, instead of the recipe's.
+
+    Raises:
+        DataError: a part of the split is empty, a patch is larger than the grid, or the checkpoint is damaged or of
+            another run.
+        ConvergenceError: the loss is not finite.
+        MedSegDistError: a CUDA device is asked for and there is none, or it cannot hold a batch of one sample.
+        MissingDependencyError: `tensorboard` is given, and TensorBoard is not installed.
+    """
+    target = check_device(device)
+    for what, part in (("training", split.train), ("validation", split.validation)):
+        if not part:
+            raise DataError(
+                f"expected at least one {what} sample, found none",
+                "add patients, or change the fractions of the split",
+                dataset=samples.name,
+            )
+    patch, grid = recipe.patch_size, samples.grid
+    if patch is not None and (len(patch) != len(grid) or any(a > b for a, b in zip(patch, grid, strict=True))):
+        raise DataError(
+            f"expected samples of at least the patch_size {list(patch)}, found the grid {list(grid)}",
+            "choose a smaller patch_size",
+            dataset=samples.name,
+        )
+    if tensorboard is not None and find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
+        raise MissingDependencyError(
+            "expected TensorBoard, to write its event files, found none",
+            "install it with pip install tensorboard, or leave `tensorboard` out",
+        )
+    config = {"recipe": recipe.as_json(), "seed": seed, **(identity or {})}
+    state = None if checkpoint is None else load_state(checkpoint, config)
+    batch_size = recipe.batch_size if state is None else state["batch_size"]
+    make = make_network or (lambda: build_network(recipe.network, len(samples.grid)))
+    while True:
+        try:
+            with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+                torch.manual_seed(seed)
+                network = make()
+                if weights is not None:
+                    network.load_state_dict(dict(weights))
+                run = _Run(samples, split, recipe, seed, target, batch_size, network, state)
+                if checkpoint is not None:
+                    run.save_at_validations(checkpoint, config)
+                run.log(tensorboard)
+                return run.result(title)
+        except torch.cuda.OutOfMemoryError as error:
+            if batch_size == 1:
+                raise MedSegDistError(
+                    "the device's memory does not hold a batch of one sample",
+                    "choose a smaller network, grid or patch_size",
+                    dataset=samples.name,
+                ) from error
+        # Outside of the except clause, whose traceback keeps the tensors of the failed step alive.
+        batch_size, state = batch_size // 2, None
+        if target.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+class _Run:
+    """A training under way: what is resumed, and the handlers that follow the trainer.
+
+    The order of samples and their variations follow from seed and step, so they are no part of the state. An epoch of
+    the trainer is the time between two validations.
+    """
+
+    def __init__(
+        self,
+        samples: SegmentationSamples,
+        split: Split,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        batch_size: int,
+        network: nn.Module,
+        state: Mapping[str, Any] | None,
+    ) -> None:
+        self.dataset, self.recipe, self.device, self.batch_size = samples.name, recipe, device, batch_size
+        if device.type == "cuda":
+            channels_last: Any = torch.channels_last if len(samples.grid) == 2 else torch.channels_last_3d
+            network = network.to(device).to(memory_format=channels_last)  # type: ignore[call-overload]
+        self.network = network
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+        self.dice, self.best_step, self.mean_loss = -1.0, 0, float("nan")
+        self.weights: dict[str, Tensor] = {}
+        self.history: list[tuple[int, float, float]] = []
+        self.losses: list[Tensor] = []
+        self.start = 0 if state is None else int(state["step"])
+        self.stopped = state is not None and bool(state["stopped"])
+        inputs = NetworkInputs(samples, split.train, recipe.scale, device)
+        self.trainer = SupervisedTrainer(
+            device=device,
+            max_epochs=recipe.steps // recipe.validate_every,
+            train_data_loader=TrainingBatches(inputs, recipe, batch_size=batch_size, seed=seed, start=self.start),
+            epoch_length=recipe.validate_every,
+            network=network,
+            optimizer=self.optimizer,
+            loss_function=make_loss(recipe.loss),
+            prepare_batch=lambda batch, *_, **__: (batch["image"], batch["label"]),
+            # MONAI's own `amp` scales losses, as float16 needs and bfloat16 does not, and skips steps by the way.
+            inferer=Bfloat16Inferer() if uses_amp(recipe, device) else None,
+            decollate=False,
+            optim_set_to_none=True,
+        )
+        self.trainer.logger = quiet_logger()
+        self.trainer.state.iteration, self.trainer.state.epoch = self.start, self.start // recipe.validate_every
+        validating = replace(recipe, batch_size=batch_size)
+        self.evaluator, _ = make_evaluator(network, samples, split.validation, validating, device)
+        self.early_stop: EarlyStopping | None = None
+        if recipe.patience is not None:
+            self.early_stop = EarlyStopping(recipe.patience, lambda one: one.state.metrics[KEY_METRIC], self.trainer)
+            self.evaluator.add_event_handler(Events.COMPLETED, self.early_stop)
+        self.trainer.add_event_handler(Events.ITERATION_STARTED, self._set_learning_rate)
+        self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._keep_loss)
+        # In this order: a loss that is not finite is neither validated nor saved.
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._check_loss)
+        ValidationHandler(interval=1, validator=self.evaluator).attach(self.trainer)
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._keep_best)
+        if state is not None:
+            self._restore(state)
+
+    def save_at_validations(self, path: Path, config: Mapping[str, Any]) -> None:
+        # MONAI's CheckpointSaver knows neither `config` nor the generators, and does not sync its file to the disk.
+        save = lambda: save_state(path, config, self._state())  # noqa: E731
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, save)
+
+    def log(self, tensorboard: Path | None) -> None:
+        """Attach MONAI's handlers: to the logger "medsegdist.transfer", if it takes INFO, and to TensorBoard."""
+        of_trainer: dict[str, Any] = {"output_transform": _loss_of}
+        of_evaluator: dict[str, Any] = {"global_epoch_transform": lambda _: self.trainer.state.epoch}
+        if logging.getLogger(_LOGGER).isEnabledFor(logging.INFO):
+            _stats(iteration_log=False, **of_trainer).attach(self.trainer)
+            _stats(iteration_log=False, **of_evaluator).attach(self.evaluator)
+        if tensorboard is not None:
+            folder = str(tensorboard)
+            TensorBoardStatsHandler(log_dir=folder, **of_trainer).attach(self.trainer)
+            TensorBoardStatsHandler(log_dir=folder, output_transform=lambda _: None, **of_evaluator).attach(
+                self.evaluator
+            )
+
+    def result(self, title: str) -> TrainingResult:
+        # ignite takes a run that has reached its end for one to begin again.
+        if self.start < self.recipe.steps and not self.stopped:
+            shown = track(range(self.start, self.recipe.steps), title)
+            next(shown)
+            self.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: next(shown, None))
+            self.trainer.run()
+        self.network.load_state_dict(self.weights)
+        self.network.eval()
+        lowered = (
+            f"The batch size was lowered from {self.recipe.batch_size} to {self.batch_size}: the device's memory did "
+            "not hold more."
+        )
+        return TrainingResult(
+            network=self.network,
+            dice=self.dice,
+            best_step=self.best_step,
+            steps=self.trainer.state.iteration,
+            batch_size=self.batch_size,
+            history=tuple(self.history),
+            notes=(lowered,) if self.batch_size < self.recipe.batch_size else (),
+        )
+
+    def _set_learning_rate(self, trainer: Engine) -> None:
+        # A function of the step: a scheduler would be one more state to resume.
+        if self.recipe.drop_after is not None and trainer.state.iteration > self.recipe.drop_after:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.recipe.final_learning_rate
+
+    def _keep_loss(self, trainer: Engine) -> None:
+        output: Any = trainer.state.output
+        self.losses.append(output[CommonKeys.LOSS].detach())
+
+    def _check_loss(self, trainer: Engine) -> None:
+        # Once an epoch: asking at every step would make a GPU wait.
+        self.mean_loss = float(torch.stack(self.losses).double().mean())
+        steps, last = len(self.losses), trainer.state.iteration
+        self.losses = []
+        if not torch.isfinite(torch.tensor(self.mean_loss)):
+            raise ConvergenceError(
+                f"the training diverged, with a loss that is not finite between steps {last - steps + 1} and {last}",
+                "lower the learning rate, and look for extreme intensities",
+                dataset=self.dataset,
+            )
+
+    def _keep_best(self, trainer: Engine) -> None:
+        """The weights of the best validation so far; of equal ones, the first."""
+        dice, step = float(self.evaluator.state.metrics[KEY_METRIC]), int(trainer.state.iteration)
+        self.history.append((step, dice, self.mean_loss))
+        if dice > self.dice:
+            self.dice, self.best_step = dice, step
+            self.weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.trainer.state.iteration,
+            "stopped": bool(self.trainer.should_terminate),
+            "batch_size": self.batch_size,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": {"dice": self.dice, "step": self.best_step, "weights": self.weights},
+            "history": self.history,
+            "early_stop": None if self.early_stop is None else dict(self.early_stop.state_dict()),
+            # Of dropout.
+            "generators": {
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            },
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        best = state["best"]
+        self.dice, self.best_step, self.history = best["dice"], best["step"], list(state["history"])
+        self.weights = {name: value.to(self.device) for name, value in best["weights"].items()}
+        if self.early_stop is not None:
+            self.early_stop.load_state_dict(state["early_stop"])
+        torch.set_rng_state(state["generators"]["cpu"])
+        if self.device.type == "cuda" and state["generators"]["cuda"] is not None:
+            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
+
+
+def _stats(**options: Any) -> StatsHandler:
+    # MONAI takes whatever logger it is given a name of away from its parents, and lets it print on standard output.
+    handler = StatsHandler(name=f"{_LOGGER}.monai", **options)
+    handler.logger = logging.getLogger(_LOGGER)
+    return handler
+
+
+def _loss_of(output: Mapping[str, Tensor]) -> float:
+    return output[CommonKeys.LOSS].item()
