@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from medsegdist.data.preprocessing import Preprocessing
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study, load_study
-    from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.class_matching import ClassMatching, match_classes
-    from medsegdist.distance.dataset_distance import DatasetDistance, Distance
-    from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.distance.dataset_distance import DatasetDistance, Distance, Scales
     from medsegdist.distance.expectation_maximization import fit_mixture
     from medsegdist.distance.feature_scale import FeatureScale, joint_scale
     from medsegdist.distance.metrics import (
@@ -41,8 +39,8 @@ if TYPE_CHECKING:
     from medsegdist.distance.mixture import GaussianMixture
     from medsegdist.distance.mixture_transport import mixture_wasserstein
     from medsegdist.distance.multiclass import MulticlassDistance, multiclass_distance
-    from medsegdist.distance.ranking import compare_all, rank_sources
-    from medsegdist.distance.scales import Scales
+    from medsegdist.distance.resampling import Bootstrap
+    from medsegdist.distance.table import DistanceTable, compare_all, rank_sources
     from medsegdist.distance.transport import Transport, solve_transport
     from medsegdist.errors import (
         ConvergenceError,
@@ -52,8 +50,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         PreprocessingMismatchError,
     )
-    from medsegdist.executors import dask_cluster
-    from medsegdist.processes import LocalProcesses
+    from medsegdist.parallel import dask_cluster
     from medsegdist.transfer.agreement import Agreement, measure_agreement
     from medsegdist.transfer.regression import predict_gain
 
@@ -79,7 +76,6 @@ __all__ = [
     "GaussianMixture",
     "GmmMetric",
     "HausdorffMetric",
-    "LocalProcesses",
     "ManifestError",
     "MaskMetric",
     "MedSegDistError",
@@ -127,10 +123,9 @@ _NAMES_OF_MODULE = {
     "medsegdist.data.preprocessing": ("Preprocessing",),
     "medsegdist.data.samples": ("SegmentationSamples",),
     "medsegdist.data.study": ("Study", "load_study"),
-    "medsegdist.distance.bootstrap": ("Bootstrap",),
+    "medsegdist.distance.resampling": ("Bootstrap",),
     "medsegdist.distance.class_matching": ("ClassMatching", "match_classes"),
-    "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance"),
-    "medsegdist.distance.distance_table": ("DistanceTable",),
+    "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance", "Scales"),
     "medsegdist.distance.expectation_maximization": ("fit_mixture",),
     "medsegdist.distance.feature_scale": ("FeatureScale", "joint_scale"),
     "medsegdist.distance.metrics": (
@@ -152,8 +147,7 @@ _NAMES_OF_MODULE = {
     "medsegdist.distance.mixture": ("GaussianMixture",),
     "medsegdist.distance.mixture_transport": ("mixture_wasserstein",),
     "medsegdist.distance.multiclass": ("MulticlassDistance", "multiclass_distance"),
-    "medsegdist.distance.ranking": ("compare_all", "rank_sources"),
-    "medsegdist.distance.scales": ("Scales",),
+    "medsegdist.distance.table": ("DistanceTable", "compare_all", "rank_sources"),
     "medsegdist.distance.transport": ("Transport", "solve_transport"),
     "medsegdist.errors": (
         "ConvergenceError",
@@ -165,8 +159,7 @@ _NAMES_OF_MODULE = {
     ),
     "medsegdist.transfer.agreement": ("Agreement", "measure_agreement"),
     "medsegdist.transfer.regression": ("predict_gain",),
-    "medsegdist.executors": ("dask_cluster",),
-    "medsegdist.processes": ("LocalProcesses",),
+    "medsegdist.parallel": ("dask_cluster",),
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 

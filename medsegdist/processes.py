@@ -31,7 +31,7 @@ WORTHWHILE = 10.0
 """Seconds that processes must save before they are started unasked: about twice what starting them takes."""
 
 # What costs most to import; the main module is not among it, for it may be a script that does more than define.
-_PRELOADED = ("medsegdist.distance.ranking",)
+_PRELOADED = ("medsegdist.distance.table",)
 
 
 def available_cores() -> int:

@@ -14,10 +14,10 @@ import numpy as np
 from _bench import lesions, machine, one_thread, seconds_of, show
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import paper_metrics
-from medsegdist.distance.ranking import compare_all
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import compare_all
 
 METHODS = {name: DatasetDistance(metric) for name, metric in paper_metrics().items()}
 FACTORS = {"samples": (1, 2, 4), "pixels": (1, 2, 4), "datasets": (1, 2)}

@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import kendalltau
 
-from medsegdist import DatasetDistance, DistanceTable, LocalProcesses, compare_all, load_dataset_samples, load_study
+from medsegdist import DatasetDistance, DistanceTable, compare_all, load_dataset_samples, load_study
 from medsegdist.cards.ranking import CARD_METHODS, rank_cards
 from medsegdist.cards.summarizing import summarize_samples
 from medsegdist.distance.metrics import paper_metrics, with_options
@@ -61,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     weights = {"image_weight": study.distance.image_weight, "mask_weight": study.distance.mask_weight}
     metrics, masks = paper_metrics(), study.distance.of_masks()
     distances = {method: DatasetDistance(with_options(metrics[method], masks), **weights) for method in CARD_METHODS}
-    with LocalProcesses(options.workers) as processes:
-        full = compare_all(samples, distances, targets=targets, sources=study.sources, executor=processes)
+    full = compare_all(samples, distances, targets=targets, sources=study.sources, workers=options.workers)
     cards = {
         one.name: summarize_samples(
             one,

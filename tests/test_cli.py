@@ -11,8 +11,8 @@ import yaml
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
-from medsegdist.distance.distance_table import COLUMNS
 from medsegdist.distance.metrics import PAPER_METHODS
+from medsegdist.distance.table import COLUMNS
 
 
 def write_dataset(root, center, *, cases=3, seed=0):

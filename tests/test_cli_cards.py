@@ -12,7 +12,7 @@ import yaml
 from medsegdist.bundle import workflows
 from medsegdist.cards.card_file import read_card
 from medsegdist.cards.ranking import approximate, rank_cards
-from medsegdist.distance.distance_table import COLUMNS
+from medsegdist.distance.table import COLUMNS
 from medsegdist.report.record import StudyRecord
 from tests.test_cli import run, write_dataset
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from medsegdist import DatasetDistance, FakeClassMetric, compare_all, joint_scale, load_dataset_samples, load_study
-from medsegdist.distance.distance_table import DistanceTable
+from medsegdist.distance.table import DistanceTable
 from tests.readme import small_study
 from tests.test_cli import run
 

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from medsegdist.cards.card import Card
 from medsegdist.cards.making import Making, differences
-from medsegdist.distance.bootstrap import Bootstrap
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric
 from medsegdist.distance.mixture_transport import mixture_wassersteins, squared_bures_wasserstein
-from medsegdist.distance.ranks import Estimate, ranked
+from medsegdist.distance.resampling import Bootstrap, rank_with_ties
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError, PreprocessingMismatchError
 
@@ -100,7 +99,7 @@ def rank_cards(
     rows: list[DistanceRow] = []
     for method in available(cards, methods):
         terms = {source.name: _terms(source, target, method, image_weight, mask_weight) for source in sources}
-        ranks = ranked({name: Estimate(sum(found), None) for name, found in terms.items()}, Bootstrap().level)
+        ranks = rank_with_ties({name: sum(found) for name, found in terms.items()}, {}, Bootstrap().level)
         for source in sources:
             image_term, mask_term = terms[source.name]
             rank, tied = ranks[source.name]

@@ -86,7 +86,7 @@ def summarize_samples(
         "gmm3d": with_options(GmmMetric(seed=seed), options),
         "fake_class_gmm": with_options(FakeClassGmmMetric(seed=seed), options),
     }
-    samples = DatasetDistance(metrics["gmm2d"], seed=seed).chosen(samples)
+    samples = DatasetDistance(metrics["gmm2d"], seed=seed).subsample(samples)
     patients = len(samples.patients)
     if patients < min_patients:
         raise DataError(

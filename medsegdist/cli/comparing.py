@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -16,9 +17,9 @@ from medsegdist.cli.comparison import Comparison
 from medsegdist.cli.console import bar, progress_bars
 from medsegdist.cli.reading import read_samples
 from medsegdist.cli.report import leave_report, save_run
-from medsegdist.cli.resources import chosen_executor
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable
+from medsegdist.progress import show_progress
 from medsegdist.words import did_you_mean, sentence
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study
     from medsegdist.distance.dataset_distance import DatasetDistance
-    from medsegdist.distance.distance_table import DistanceTable
-    from medsegdist.distance.strongest import MatchedPair
+    from medsegdist.distance.table import DistanceTable
 
 
 def compare(comparison: Comparison, *, matrices: bool, rankings: bool, report: bool, as_json: bool) -> None:
@@ -75,9 +75,10 @@ def _targets(study: Study, asked: Sequence[str] | None) -> Sequence[str]:
 def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> DistanceTable:
     """Distances of a study to its targets, also as distances.csv."""
     from medsegdist.data.checking import refuse_shared_images
-    from medsegdist.distance.bootstrap import Bootstrap
     from medsegdist.distance.metrics import PAPER_METHODS
-    from medsegdist.distance.ranking import compare_all
+    from medsegdist.distance.resampling import Bootstrap
+    from medsegdist.distance.table import compare_all
+    from medsegdist.parallel import dask_cluster
     from medsegdist.report.recording import record_study
     from medsegdist.report.thumbnails import draw_thumbnails
 
@@ -87,54 +88,47 @@ def _distances(study: Study, asked: Comparison, targets: Sequence[str]) -> Dista
     # Where all pairs are asked for, the study still says what is ranked for what.
     refuse_shared_images(study.model_copy(update={"targets": tuple(asked.targets or study.targets)}))
     bootstrap = Bootstrap(asked.replicates, seed=asked.seed) if asked.replicates else None
-    summaries: dict[tuple[str, str], Any] = {}
-    matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
     tallies: dict[str, CaseTally] = {}
 
-    def keep(source: str, target: str, method: str, pairs: tuple[MatchedPair, ...]) -> None:
-        matches[source, target, method] = pairs
-
-    with progress_bars() as progress, chosen_executor(asked.workers, asked.dask) as executor:
-        samples = [
-            one.to(asked.device)
-            for one in read_samples(
-                study,
-                asked.cache or asked.out / "samples",
-                asked.workers,
-                progress,
-                names,
-                tallied=tallies.__setitem__,
-                study_file=asked.study_file,
-            )
-        ]
+    with nullcontext() if asked.dask is None else dask_cluster(asked.dask):
+        with progress_bars() as progress:
+            samples = [
+                one.to(asked.device)
+                for one in read_samples(
+                    study,
+                    asked.cache or asked.out / "samples",
+                    asked.workers,
+                    progress,
+                    names,
+                    tallied=tallies.__setitem__,
+                    study_file=asked.study_file,
+                )
+            ]
         if study.distance.feature_scale == "joint":
             configured = on_one_scale(configured, samples, study.distance.features)
-        advance = bar(progress, "Comparing")
-        table = compare_all(
-            samples,
-            configured,
-            targets=targets,
-            sources=study.sources or names,
-            bootstrap=bootstrap,
-            executor=executor,
-            progress=lambda done, total, what: advance(done, total),
-            summarized=lambda name, method, summary: summaries.update({(name, method): summary}),
-            matched=keep if asked.thumbnails else None,
-        )
-        described = bar(progress, "Describing")
+        with show_progress():
+            table = compare_all(
+                samples,
+                configured,
+                targets=targets,
+                sources=study.sources or names,
+                bootstrap=bootstrap,
+                workers=asked.workers,
+            )
+    with progress_bars() as progress:
         record = record_study(
             study,
             samples,
             configured,
             table,
-            summaries=summaries,
+            summaries=table.summaries,
             bootstrap=bootstrap,
             tallies=tallies,
-            progress=described,
+            progress=bar(progress, "Describing"),
         )
-        pictures = None
-        if asked.thumbnails:
-            pictures = draw_thumbnails(table, record.targets, matches, {one.name: one for one in samples})
+    pictures = None
+    if asked.thumbnails:
+        pictures = draw_thumbnails(table, record.targets, table.matches, {one.name: one for one in samples})
     save_run(table, record, asked.out, pictures)
     for name, tally in tallies.items():
         if tally.without_sample:

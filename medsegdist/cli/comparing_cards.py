@@ -14,7 +14,7 @@ from medsegdist.errors import MedSegDistError
 if TYPE_CHECKING:
     from medsegdist.cards.card import Card
     from medsegdist.data.study import Study
-    from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.distance.table import DistanceTable
 
 
 def compare_cards(
@@ -41,7 +41,7 @@ def compare_cards(
     from medsegdist.cards.of_study import check_methods, check_options, study_card
     from medsegdist.cards.ranking import available, left_out, rank_cards
     from medsegdist.data.checking import refuse_shared_images
-    from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.distance.table import DistanceTable
     from medsegdist.report.recording_cards import record_cards
 
     _refuse_options(asked, cards)

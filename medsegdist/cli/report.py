@@ -15,7 +15,7 @@ from medsegdist.data.problems import printable
 from medsegdist.files import check_writable
 
 if TYPE_CHECKING:
-    from medsegdist.distance.distance_table import DistanceTable
+    from medsegdist.distance.table import DistanceTable
     from medsegdist.report.record import StudyRecord
     from medsegdist.report.thumbnails import Thumbnails
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, ImagePair, pair_images
+from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError
 
 Match = Literal["name", "assignment"] | Mapping[str, str]
@@ -55,7 +56,7 @@ class PreparedClass:
     @cached_property
     def features(self) -> Tensor | None:
         """What the distance's embedding makes of the images, computed once; None without one."""
-        return self.distance.features(self.samples)
+        return self.distance.embed(self.samples)
 
     def images_beside(self, target: PreparedClass) -> ImagePair:
         """The images of this class and of one of another dataset side by side.
@@ -158,7 +159,11 @@ def assign_classes(
 def _mask_distance(source: PreparedClass, target: PreparedClass, distance: DatasetDistance) -> float:
     images = source.images_beside(target)
     powered = distance.metric.compare(source.summary, target.summary, images.image_cost) ** distance.metric.power
-    return float(powered) if powered.numel() == 1 else images.transport(powered).value
+    return (
+        float(powered)
+        if powered.numel() == 1
+        else solve_transport(powered, images.source_weights, images.target_weights).value
+    )
 
 
 def _matching(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +13,45 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.embedding import Embedding, embed
-from medsegdist.distance.image_cost import image_cost
+from medsegdist.distance.image_cost import Embedding, embed_images, image_cost
 from medsegdist.distance.metrics import MaskMetric
-from medsegdist.distance.scales import Scales, mean_costs, scales_of
-from medsegdist.distance.transport import Transport, solve_transport
+from medsegdist.distance.transport import MatchedPair, Transport, solve_transport
 from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
+
+ROUNDING = 1e-9
+"""A mean distance below this, in pixels, intensity units or any other unit, is rounding and counts as 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """What the costs of a normalized distance are divided by.
+
+    Args:
+        image: for d_X, in its unit.
+        mask: for d_Y**q, in its unit.
+
+    Raises:
+        ValueError: a scale is not above 0, or not finite.
+    """
+
+    image: float
+    mask: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(scale) and scale > 0 for scale in (self.image, self.mask)):
+            raise ValueError(f"expected finite scales > 0, found {self.image} and {self.mask}.")
+
+
+def common_scales(means: Sequence[tuple[float, float]]) -> Scales:
+    """The scales of a table: of each term the median of its means over the pairs of datasets.
+
+    If the median is 0, it is the mean of the means; if all are 0 it is 1, for a term that is 0 stays 0.
+
+    Args:
+        means: :meth:`DatasetDistance.mean_costs` of at least one pair.
+    """
+    image, mask = (statistics.median(one) or statistics.fmean(one) or 1.0 for one in zip(*means, strict=True))
+    return Scales(image, mask)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +64,20 @@ class Distance:
         method: name of the mask metric.
         value: image_term + mask_term.
         image_term: the part of the images. For p = 1 it is image_weight * sum of pi * d_X, in the unit of the
-            intensities times sqrt(pixels), or that of the embedding; for p > 1 see :meth:`DatasetDistance.solve`.
+            intensities times sqrt(pixels), or that of the embedding; for p > 1 see :meth:`DatasetDistance.from_costs`.
         mask_term: the part of the masks. For p = 1 it is mask_weight * sum of pi * d_Y**power, which is in a squared
-            unit where the power is 2.
+            unit if the power is 2.
         n_source: samples of the source that were compared.
         n_target: samples of the target that were compared.
-        transport: the optimal coupling pi of the samples, with its certificate.
+        optimality_gap: how far, relatively, the transport can be from its optimum at most.
+        transport: the optimal coupling pi of the samples, with its certificate; None in a table, which does not keep
+            matrices of this size.
         power: the q that d_Y was raised to: 2 says that the mask term is a squared distance.
-        scales: what d_X and d_Y**power were divided by, so that the terms have no unit; None where they were not.
+        scales: what d_X and d_Y**power were divided by, so that the terms have no unit; None without normalization.
+        replicates: (r,) float64 distances under resampling of patients, of which the interval is made; None without a
+            bootstrap, or if one dataset has a single patient.
+        matches: the pairs of samples that the transport matches most strongly, numbered as in the two datasets; only
+            in a table.
     """
 
     source: str
@@ -47,16 +88,33 @@ class Distance:
     mask_term: float
     n_source: int
     n_target: int
-    transport: Transport
+    optimality_gap: float
+    transport: Transport | None = None
     power: float = 1.0
     scales: Scales | None = None
+    replicates: Tensor | None = None
+    matches: tuple[MatchedPair, ...] = ()
 
-    @property
-    def optimality_gap(self) -> float:
-        """How far, relatively, the transport can be from its optimum at most."""
-        return self.transport.optimality_gap
+    def seen_from(self, source: str) -> Distance:
+        """The same distance with the dataset of this name as the source; the transport is left out.
+
+        Args:
+            source: name of one of the two datasets.
+        """
+        if source == self.source:
+            return replace(self, transport=None)
+        return replace(
+            self,
+            source=self.target,
+            target=self.source,
+            n_source=self.n_target,
+            n_target=self.n_source,
+            transport=None,
+            matches=tuple(MatchedPair(one.target, one.source, one.mass) for one in self.matches),
+        )
 
 
+@dataclass(eq=False)
 class ImagePair:
     """The images of two datasets side by side: what all mask metrics share.
 
@@ -64,29 +122,22 @@ class ImagePair:
         image_cost: (n, m) float64 d_X.
         source_weights: (n,) positive.
         target_weights: (m,) positive.
-        start: dual potentials to start every transport from, where those of a similar pair are known.
+        source: name of one dataset.
+        target: name of the other.
+        start: (n,) and (m,) dual potentials of a similar pair, from which the transport of the images starts.
     """
 
-    def __init__(
-        self,
-        image_cost: Tensor,
-        source_weights: Tensor,
-        target_weights: Tensor,
-        start: tuple[Tensor, Tensor] | None = None,
-    ) -> None:
-        self.image_cost = image_cost
-        self.source_weights = source_weights
-        self.target_weights = target_weights
-        self.start = start
-
-    def transport(self, cost: Tensor, start: tuple[Tensor, Tensor] | None = None) -> Transport:
-        """Optimal transport between the two datasets on an (n, m) cost."""
-        return solve_transport(cost, self.source_weights, self.target_weights, start=start)
+    image_cost: Tensor
+    source_weights: Tensor
+    target_weights: Tensor
+    source: str = ""
+    target: str = ""
+    start: tuple[Tensor, Tensor] | None = None
 
     @cached_property
-    def image_transport(self) -> Transport:
+    def transport(self) -> Transport:
         """Optimal transport on the image cost alone, solved once."""
-        return self.transport(self.image_cost, self.start)
+        return solve_transport(self.image_cost, self.source_weights, self.target_weights, start=self.start)
 
 
 def pair_images(
@@ -100,8 +151,8 @@ def pair_images(
     Args:
         source: n samples.
         target: m samples on the same grid, prepared in the same way.
-        source_features: (n, f) what d_X compares in the place of pixels.
-        target_features: (m, f) likewise.
+        source_features: (n, f) what d_X compares instead of pixels.
+        target_features: (m, f) the same of the target.
 
     Raises:
         PreprocessingMismatchError: grids or preprocessing differ.
@@ -119,13 +170,14 @@ def pair_images(
             "preparation; prepare both with one preprocessing."
         )
     if source_features is None or target_features is None:
-        return ImagePair(image_cost(source.images, target.images), source.weights, target.weights)
-    if source_features.shape[1] != target_features.shape[1]:
+        source_features, target_features = source.images, target.images
+    elif source_features.shape[1] != target_features.shape[1]:
         raise DataError(
             f"expected the embedding to give all images equally many features, found {source_features.shape[1]} for "
             f"dataset '{source.name}' and {target_features.shape[1]} for '{target.name}'."
         )
-    return ImagePair(image_cost(source_features, target_features), source.weights, target.weights)
+    cost = image_cost(source_features, target_features)
+    return ImagePair(cost, source.weights, target.weights, source.name, target.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +193,7 @@ class DatasetDistance:
         max_samples: exact transport is solved for at most this many samples a side; of a larger dataset as many are
             taken, spread over its patients. `Distance.n_source` and `n_target` say how many were compared.
         seed: of that choice.
-        embedding: what d_X compares in the place of raw pixels: a function from (n, *grid) float32 images to
+        embedding: what d_X compares instead of pixels: a function from (n, *grid) float32 images to
             (n, features), such as a frozen network in evaluation mode. It is given one batch of images after another.
         p: how the two terms of a pair of samples are put together (Eq. 3), >= 1. With 1, as in the paper's tables, they
             are added, and a d_Y that is one number for all samples leaves the integral (Eq. 14); with more it does not.
@@ -185,19 +237,18 @@ class DatasetDistance:
 
         Args:
             source: n samples, of which at most `max_samples` are compared.
-            target: m samples, likewise.
+            target: m samples, of which at most `max_samples` are compared.
 
         Raises:
             PreprocessingMismatchError: they were not prepared alike.
             DataError: one of them cannot be summarized by the metric, or the embedding returns no finite features.
         """
-        source, target = self.chosen(source), self.chosen(target)
-        features = self.features(source), self.features(target)
-        images = pair_images(source, target, *features)
+        source, target = self.subsample(source), self.subsample(target)
+        images = pair_images(source, target, self.embed(source), self.embed(target))
         summaries = self.metric.summarize(source), self.metric.summarize(target)
-        return self.between(source, target, images, self.metric.compare(*summaries, images.image_cost))
+        return self.from_costs(images, self.metric.compare(*summaries, images.image_cost))
 
-    def chosen(self, samples: SegmentationSamples) -> SegmentationSamples:
+    def subsample(self, samples: SegmentationSamples) -> SegmentationSamples:
         """The samples of a dataset that are compared: at most `max_samples`.
 
         Args:
@@ -205,8 +256,8 @@ class DatasetDistance:
         """
         return samples.spread(self.max_samples, seed=self.seed)
 
-    def features(self, samples: SegmentationSamples) -> Tensor | None:
-        """What the embedding makes of the images, (n, features); None where d_X compares pixels.
+    def embed(self, samples: SegmentationSamples) -> Tensor | None:
+        """What the embedding makes of the images, (n, features); None if d_X compares pixels.
 
         Args:
             samples: n samples.
@@ -214,99 +265,99 @@ class DatasetDistance:
         Raises:
             DataError: the embedding returns no finite (n, features).
         """
-        return None if self.embedding is None else embed(samples, self.embedding)
+        return None if self.embedding is None else embed_images(samples, self.embedding)
 
-    def between(
-        self, source: SegmentationSamples, target: SegmentationSamples, images: ImagePair, mask_cost: Tensor
-    ) -> Distance:
-        """The distance of two datasets whose costs are there already.
+    def from_costs(self, images: ImagePair, mask_cost: Tensor, start: tuple[Tensor, Tensor] | None = None) -> Distance:
+        """The minimum of the formula for given costs.
+
+        For p > 1 the cost of two samples is no sum. What a coupling pays for them, pi * d_Z, is then shared out as
+        d_Z**p is: the part w_x d_X**p / d_Z**p of it goes to the image term, the rest to the mask term. They still add
+        up to the distance, and for p = 1 each is its own sum.
 
         Args:
-            source: n samples.
-            target: m samples.
-            images: `pair_images(source, target, ...)`; its transport is solved at most once for all methods.
+            images: of n and m samples; its transport is solved at most once for all methods.
             mask_cost: (n, m) or (1, 1) d_Y, not raised to its power.
+            start: (n,) and (m,) dual potentials to start from.
+
+        Raises:
+            DataError: the mask cost has another shape, or is NaN, infinite or negative.
+            ConvergenceError: the transport was not solved to its optimum.
         """
+        shape = tuple(images.image_cost.shape)
+        constant = tuple(mask_cost.shape) == (1, 1)
+        mask_cost = mask_cost.to(images.image_cost.device)
+        weights = images.source_weights, images.target_weights
         try:
-            transport, image_term, mask_term = self.solve(images, mask_cost)
+            if not constant and tuple(mask_cost.shape) != shape:
+                raise DataError(f"expected a mask distance of shape {shape} or (1, 1), found {tuple(mask_cost.shape)}.")
+            if constant and not 0 <= float(mask_cost) < math.inf:
+                raise DataError(f"expected a finite mask distance >= 0, found {float(mask_cost)}; look at the images.")
+            powered = mask_cost if self.metric.power == 1 else mask_cost**self.metric.power
+            scales = self._scales_of(images, mask_cost)
+            image_weight, mask_weight = self.image_weight / scales.image, self.mask_weight / scales.mask
+            if self.p > 1:
+                cost, image_share, mask_share = self._mixed_cost(
+                    images.image_cost / scales.image, powered / scales.mask
+                )
+                transport = solve_transport(cost, *weights, start=start)
+                paid = transport.plan * cost
+                image_term, mask_term = (float(torch.sum(paid * share)) for share in (image_share, mask_share))
+            elif constant:
+                # A constant leaves the integral (Eq. 14): the coupling is that of the images alone.
+                transport = images.transport
+                image_term, mask_term = image_weight * transport.value, mask_weight * float(powered)
+            else:
+                cost = (mask_weight * powered).add_(images.image_cost, alpha=image_weight)
+                transport = solve_transport(cost, *weights, start=start)
+                image_term = image_weight * float(torch.sum(transport.plan * images.image_cost))
+                mask_term = mask_weight * float(torch.sum(transport.plan * powered))
         except MedSegDistError as error:
-            message = f"{self.metric.name} between '{source.name}' and '{target.name}': {error}"
+            message = f"{self.metric.name} between '{images.source}' and '{images.target}': {error}"
             raise type(error)(message) from error
         return Distance(
-            source=source.name,
-            target=target.name,
+            source=images.source,
+            target=images.target,
             method=self.metric.name,
             value=image_term + mask_term,
             image_term=image_term,
             mask_term=mask_term,
-            n_source=len(source),
-            n_target=len(target),
+            n_source=shape[0],
+            n_target=shape[1],
+            optimality_gap=transport.optimality_gap,
             transport=transport,
             power=self.metric.power,
-            scales=self._scales_of(images, mask_cost) if self.normalize else None,
+            scales=scales if self.normalize else None,
         )
 
-    def solve(
-        self, images: ImagePair, mask_cost: Tensor, start: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Transport, float, float]:
-        """The minimum of the formula for costs that are there already.
-
-        For p > 1 the cost of two samples is no sum. What coupling pays for them, pi * d_Z, is then shared out as d_Z**p
-        is: the part w_x d_X**p / d_Z**p of it goes to the image term, the rest to the mask term. They still add up to
-        the distance, and for p = 1 that is what they are there.
+    def mean_costs(self, images: ImagePair, mask_cost: Tensor) -> tuple[float, float]:
+        """Means of d_X and d_Y**q over all pairs of samples, weighted by the masses of both: no coupling.
 
         Args:
             images: of n and m samples.
-            mask_cost: (n, m) or (1, 1) d_Y, not raised to its power.
-            start: (n,) and (m,) dual potentials to start from.
-
-        Returns:
-            The coupling, the image term and the mask term.
-
-        Raises:
-            DataError: the mask cost has another shape, or is NaN, infinite or negative.
+            mask_cost: (n, m) or (1, 1) d_Y.
         """
-        shape = tuple(images.image_cost.shape)
-        constant = tuple(mask_cost.shape) == (1, 1)
-        if not constant and tuple(mask_cost.shape) != shape:
-            raise DataError(f"expected a mask distance of shape {shape} or (1, 1), found {tuple(mask_cost.shape)}.")
-        mask_cost = mask_cost.to(images.image_cost.device)
-        if constant and not 0 <= float(mask_cost) < math.inf:
-            raise DataError(f"expected a finite mask distance >= 0, found {float(mask_cost)}; look at the images.")
-        powered = mask_cost if self.metric.power == 1 else mask_cost**self.metric.power
-        scales = self._scales_of(images, mask_cost)
-        if self.p > 1:
-            return self._solve_mixed(images, powered / scales.mask, scales.image, start)
-        image_weight, mask_weight = self.image_weight / scales.image, self.mask_weight / scales.mask
-        if constant:
-            # A constant leaves the integral (Eq. 14): the coupling is that of the images alone.
-            transport = images.image_transport
-            return transport, image_weight * transport.value, mask_weight * float(powered)
-        cost = (mask_weight * powered).add_(images.image_cost, alpha=image_weight)
-        transport = images.transport(cost, start)
-        image_term = image_weight * float(torch.sum(transport.plan * images.image_cost))
-        return transport, image_term, mask_weight * float(torch.sum(transport.plan * powered))
+        source, target = (side / side.sum() for side in (images.source_weights, images.target_weights))
+        image = float(source @ images.image_cost @ target)
+        powered = mask_cost**self.metric.power
+        mask = float(powered) if powered.numel() == 1 else float(source @ powered @ target)
+        return image if image > ROUNDING else 0.0, mask if mask > ROUNDING**self.metric.power else 0.0
 
-    def _solve_mixed(
-        self, images: ImagePair, mask_cost: Tensor, image_scale: float, start: tuple[Tensor, Tensor] | None
-    ) -> tuple[Transport, float, float]:
-        image_part = self.image_weight ** (1 / self.p) * images.image_cost / image_scale
+    def _mixed_cost(self, image_cost: Tensor, mask_cost: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """d_Z for p > 1, and the shares of the image and of the mask in it."""
+        image_part = self.image_weight ** (1 / self.p) * image_cost
         mask_part = (self.mask_weight ** (1 / self.p) * mask_cost).expand_as(image_part)
         # Powers of parts of the larger one neither overflow nor vanish.
         largest = torch.maximum(image_part, mask_part)
         unit = torch.where(largest > 0, largest, 1.0)
         image_share, mask_share = (image_part / unit) ** self.p, (mask_part / unit) ** self.p
         together = image_share + mask_share
-        cost = largest * together ** (1 / self.p)
-        transport = images.transport(cost, start)
-        paid = transport.plan * cost / torch.where(largest > 0, together, 1.0)
-        return transport, float(torch.sum(paid * image_share)), float(torch.sum(paid * mask_share))
+        known = torch.where(largest > 0, together, 1.0)
+        return largest * together ** (1 / self.p), image_share / known, mask_share / known
 
     def _scales_of(self, images: ImagePair, mask_cost: Tensor) -> Scales:
-        """The scales of a pair; 1 where nothing is to be normalized."""
+        """The scales of a pair; 1 without normalization."""
         if not self.normalize:
             return Scales(1.0, 1.0)
         if self.scales is not None:
             return self.scales
-        weights = images.source_weights, images.target_weights
-        return scales_of([mean_costs(images.image_cost, mask_cost, self.metric.power, *weights)])
+        return common_scales([self.mean_costs(images, mask_cost)])

@@ -163,7 +163,7 @@ def multiclass_distance(
 def _binary_distance(source: PreparedClass, target: PreparedClass, distance: DatasetDistance) -> Distance:
     images = source.images_beside(target)
     mask_cost = distance.metric.compare(source.summary, target.summary, images.image_cost)
-    return distance.between(source.samples, target.samples, images, mask_cost)
+    return distance.from_costs(images, mask_cost)
 
 
 def _direct_distances(
@@ -174,7 +174,7 @@ def _direct_distances(
     distance: DatasetDistance,
 ) -> list[Distance]:
     whole = source.whole, target.whole
-    images = pair_images(*whole, *map(distance.features, whole))
+    images = pair_images(*whole, *map(distance.embed, whole))
     found = []
     for (one, other), (source_class, target_class) in zip(pairs, matching.pairs, strict=True):
         cost_of_class = images.image_cost[source.shown(source_class)][:, target.shown(target_class)]
@@ -184,7 +184,7 @@ def _direct_distances(
                 "expected a metric with one number for a whole dataset for the direct extension, such as gmm2d or "
                 f"gmm3d, found '{distance.metric.name}', which compares sample by sample; use the decomposition."
             )
-        found.append(distance.between(*whole, images, mask_cost))
+        found.append(distance.from_costs(images, mask_cost))
     return found
 
 

@@ -1,15 +1,49 @@
-"""Patients of a dataset drawn anew: what another sample of patients from the same hospital would have been like."""
+"""Bootstrap over patients: the sampling uncertainty of distances, intervals, noise floors, and ranks with ties."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.dataset_distance import DatasetDistance, ImagePair
+from medsegdist.distance.metrics import MaskMetric, ResamplingMetric
+
+EQUAL = 1e-9
+"""Distances that differ by less than this part of the largest share a rank: the solvers do not resolve more."""
+
+FLOOR_REPLICATES = 25
+"""Replicates that a noise floor is the median of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """How patients are resampled.
+
+    Args:
+        replicates: how often.
+        level: of the intervals.
+        seed: of the draws.
+
+    Raises:
+        ValueError: fewer than 2 replicates, or a level that is not between 0 and 1.
+    """
+
+    replicates: int = 200
+    level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.replicates < 2:
+            raise ValueError(f"expected at least 2 replicates, found {self.replicates}.")
+        if not 0 < self.level < 1:
+            raise ValueError(f"expected a level between 0 and 1, found {self.level}.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +72,7 @@ class Resamples:
 
 
 def resample_patients(samples: SegmentationSamples, replicates: int, seed: int) -> Resamples | None:
-    """Draws as many patients as there are, with replacement, over and over again (bootstrap, Efron 1979).
+    """Draw as many patients as there are, with replacement, many times (bootstrap, Efron 1979).
 
     The draws depend on the seed, the dataset's name and its patients, on nothing else: not on the order of the
     samples, and not on what the dataset is compared with, so that two sources are judged on the same targets.
@@ -60,3 +94,208 @@ def resample_patients(samples: SegmentationSamples, replicates: int, seed: int) 
     times = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), size=replicates)
     own = samples.weights.cpu()
     return Resamples(torch.cat([own[None], own * torch.from_numpy(times[:, of_sample].astype(np.float64))]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResampledSummary:
+    """What a metric makes of a dataset and of its replicates.
+
+    Args:
+        summary: of the dataset.
+        replicates: (1 + r) summaries, the first of the dataset itself; None if d_Y of replicates is a choice of rows
+            and columns, or if there are too few patients.
+        resamples: the replicates; None without a bootstrap, or if there are too few patients.
+    """
+
+    summary: Any
+    replicates: Sequence[Any] | None = None
+    resamples: Resamples | None = None
+
+
+def summarize_resamples(
+    samples: SegmentationSamples, metric: MaskMetric[Any], bootstrap: Bootstrap | None
+) -> ResampledSummary:
+    """The summary of a dataset, and of each of its replicates.
+
+    Args:
+        samples: the dataset.
+        metric: summarizes it.
+        bootstrap: how patients are resampled; None makes no replicates.
+    """
+    summary = metric.summarize(samples)
+    resamples = None if bootstrap is None else resample_patients(samples, bootstrap.replicates, bootstrap.seed)
+    if resamples is None:
+        return ResampledSummary(summary)
+    if isinstance(metric, ResamplingMetric):
+        return ResampledSummary(summary, metric.resample(samples, summary, resamples.weights), resamples)
+    drawn = (resamples.samples(samples, b) for b in range(1, len(resamples)))
+    return ResampledSummary(summary, [summary, *(metric.summarize(one) for one in drawn)], resamples)
+
+
+def replicate_distances(
+    distances: Mapping[str, DatasetDistance],
+    images: ImagePair,
+    mask_costs: Mapping[str, Tensor],
+    sources: Mapping[str, ResampledSummary],
+    targets: Mapping[str, ResampledSummary],
+) -> dict[str, Tensor]:
+    """Distances of the replicates of two datasets, the b-th of one to the b-th of the other.
+
+    Every transport starts from the dual potentials of the datasets as they are; nothing of the images is read again.
+
+    Args:
+        distances: by the name of the method.
+        images: of the n and m samples.
+        mask_costs: d_Y of the datasets as they are, by the name of the method.
+        sources: by the name of the method; all hold the same replicates.
+        targets: by the name of the method, with as many replicates.
+
+    Returns:
+        For each method (1 + r,) float64 distances, the first of the datasets as they are; empty if a dataset has too
+        few patients.
+    """
+    first, second = (next(iter(side.values())).resamples for side in (sources, targets))
+    if first is None or second is None:
+        return {}
+    starts: dict[str, tuple[Tensor, Tensor]] = {}
+    image_start: tuple[Tensor, Tensor] | None = None
+    values: dict[str, list[float]] = {method: [] for method in distances}
+    for b in range(len(first)):
+        rows, columns = first.drawn(b), second.drawn(b)
+        part = ImagePair(
+            images.image_cost[rows][:, columns],
+            first.weights[b][rows],
+            second.weights[b][columns],
+            images.source,
+            images.target,
+            image_start and (image_start[0][rows], image_start[1][columns]),
+        )
+        for method, distance in distances.items():
+            one, other = sources[method].replicates, targets[method].replicates
+            if one is None or other is None:
+                mask_cost = mask_costs[method][rows][:, columns]
+            else:
+                mask_cost = distance.metric.compare(one[b], other[b], part.image_cost)
+            start = starts.get(method)
+            solved = distance.from_costs(part, mask_cost, start and (start[0][rows], start[1][columns]))
+            values[method].append(solved.value)
+            if b == 0 and solved.transport is not None:
+                starts[method] = solved.transport.source_potential, solved.transport.target_potential
+        if b == 0 and "transport" in vars(part):
+            image_start = part.transport.source_potential, part.transport.target_potential
+    return {method: torch.tensor(found, dtype=torch.float64) for method, found in values.items()}
+
+
+def noise_floors(
+    distances: Mapping[str, DatasetDistance], images: ImagePair, summaries: Mapping[str, ResampledSummary]
+) -> dict[str, Tensor]:
+    """Distances of a dataset to replicates of itself: what is below them is no distance between datasets.
+
+    Args:
+        distances: by the name of the method.
+        images: of the dataset with itself.
+        summaries: by the name of the method; all hold the same replicates.
+
+    Returns:
+        For each method (r',) float64, of at most 25 replicates; empty if there are too few patients.
+    """
+    resamples = next(iter(summaries.values())).resamples
+    if resamples is None:
+        return {}
+    own_costs = {
+        method: distance.metric.compare(summaries[method].summary, summaries[method].summary, images.image_cost)
+        for method, distance in distances.items()
+        if summaries[method].replicates is None
+    }
+    found: dict[str, list[float]] = {method: [] for method in distances}
+    for b in range(1, min(1 + FLOOR_REPLICATES, len(resamples))):
+        columns = resamples.drawn(b)
+        weights = images.source_weights, resamples.weights[b][columns]
+        part = ImagePair(images.image_cost[:, columns], *weights, images.source, f"a replicate of {images.target}")
+        for method, distance in distances.items():
+            replicates = summaries[method].replicates
+            if replicates is None:
+                mask_cost = own_costs[method][:, columns]
+            else:
+                mask_cost = distance.metric.compare(replicates[0], replicates[b], part.image_cost)
+            found[method].append(distance.from_costs(part, mask_cost).value)
+    return {method: torch.tensor(values, dtype=torch.float64) for method, values in found.items()}
+
+
+def reflect(value: float, replicates: Tensor) -> Tensor:
+    """(r,) values among which the distance of the whole population is to be looked for.
+
+    A distance of few patients is too large, since transport finds fewer near partners, and one of resampled patients is
+    too large once more. So what resampling adds to the distance is taken from it (the basic bootstrap, Davison and
+    Hinkley 1997, Eq. 5.6): percentiles of the replicates themselves would be on the wrong side.
+
+    Args:
+        value: the distance.
+        replicates: (1 + r,) of resampled patients, the first of the datasets as they are.
+    """
+    return value - (replicates[1:] - replicates[0])
+
+
+def interval(reflected: Tensor | None, level: float) -> tuple[float, float] | tuple[None, None]:
+    """Low and high end of a confidence interval.
+
+    Args:
+        reflected: (r,) from :func:`reflect`; None gives None twice.
+        level: between 0 and 1.
+    """
+    if reflected is None:
+        return None, None
+    outside = (1 - level) / 2
+    low, high = torch.quantile(reflected, torch.tensor([outside, 1 - outside], dtype=torch.float64)).tolist()
+    return max(low, 0.0), max(high, 0.0)
+
+
+def probability_nearer(one: Tensor | None, other: Tensor | None) -> float | None:
+    """Probability that one source is nearer than another, with the same replicates of the target for both.
+
+    Args:
+        one: (r,) from :func:`reflect`.
+        other: (r,) of the other source.
+
+    Returns:
+        Between 0 and 1; None if one of them has no replicates.
+    """
+    if one is None or other is None:
+        return None
+    gap = other - one
+    return float((gap > 0).double().mean() + 0.5 * (gap == 0).double().mean())
+
+
+def rank_with_ties(
+    values: Mapping[str, float], reflected: Mapping[str, Tensor | None], level: float
+) -> dict[str, tuple[int, bool]]:
+    """Rank of each source, and whether it shares it.
+
+    Sources are taken in the order of their distances. One that cannot be told from the first of a group, because the
+    probability that it is the farther one does not reach `level` on both sides, joins the group; otherwise it opens the
+    next one. All of a group have the rank of its first.
+
+    Args:
+        values: distances by the name of the source.
+        reflected: (r,) from :func:`reflect` by the name of the source; None or no entry if a source has no replicates.
+            Without them, only equal distances are a group.
+        level: as that of the intervals; 0.95 demands a probability of 0.975.
+    """
+    order = sorted(values, key=lambda source: values[source])
+    resolution = EQUAL * max(values.values(), default=0.0)
+    groups: list[list[str]] = []
+    for source in order:
+        first = groups[-1][0] if groups else None
+        if first is not None:
+            probability = probability_nearer(reflected.get(first), reflected.get(source))
+            equal = values[source] - values[first] <= resolution
+            if equal if probability is None else probability < (1 + level) / 2:
+                groups[-1].append(source)
+                continue
+        groups.append([source])
+    found = {}
+    rank = 1
+    for group in groups:
+        found.update({source: (rank, len(group) > 1) for source in group})
+        rank += len(group)
+    return found

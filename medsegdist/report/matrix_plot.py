@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
-from medsegdist.distance.distance_table import DistanceTable
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.plots import ROW_HEIGHT, Plot, axis, dataset_axis, label, layout
 from medsegdist.report.tables import amount
 from medsegdist.words import counted

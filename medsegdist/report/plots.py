@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from medsegdist.data.problems import printable
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.tables import amount, by_distance, rank_of
 
 LONGEST_LABEL = 22

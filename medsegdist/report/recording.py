@@ -13,11 +13,11 @@ from medsegdist.data.case_tally import CaseTally
 from medsegdist.data.orientation import is_oriented
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
-from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.record import (
     MOST_BINS,
     BootstrapRecord,

@@ -10,9 +10,9 @@ from medsegdist.cards.card import Card
 from medsegdist.data.card_content import SIMULATED
 from medsegdist.data.orientation import is_oriented
 from medsegdist.data.study import Study
-from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.metrics import all_metrics, with_options
 from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.record import (
     Characteristic,
     DatasetRecord,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medsegdist.cards.ranking import approximate, left_out_sentence
 from medsegdist.csv_table import CsvTable, read_table
-from medsegdist.distance.distance_table import COLUMNS, DistanceTable
+from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.report.agreement_record import FILE_NAME as AGREEMENT
 from medsegdist.report.agreement_record import AgreementRecord, read_agreement

@@ -16,7 +16,7 @@ from medsegdist.data.problems import printable
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
-    from medsegdist.distance.distance_table import DistanceRow, DistanceTable
+    from medsegdist.distance.table import DistanceRow, DistanceTable
 
 NAMES = {
     "euclidean": "Euclidean distance",

@@ -14,8 +14,8 @@ from skimage.segmentation import find_boundaries
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.distance_table import DistanceTable
-from medsegdist.distance.strongest import MatchedPair
+from medsegdist.distance.table import DistanceTable
+from medsegdist.distance.transport import MatchedPair
 from medsegdist.report.json_files import JsonFile, Part
 from medsegdist.report.tables import by_distance, methods_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from medsegdist.distance.distance_table import DistanceTable
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.tables import by_distance, mean_ranks, methods_of, only_source
 from medsegdist.words import counted
 

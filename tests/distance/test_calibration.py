@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
-from medsegdist.distance.ranking import rank_sources
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import rank_sources
 
 METHODS = {
     "gmm3d": DatasetDistance(GmmMetric(components=2), max_samples=4000),

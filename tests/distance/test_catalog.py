@@ -4,11 +4,10 @@ import statistics
 
 import pytest
 
-from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PAPER_METHODS, OtddMetric, all_metrics
-from medsegdist.distance.pairs import PreparedDataset, compare_pair, noise_floors_of, prepare
-from medsegdist.distance.resampling import resample_patients
+from medsegdist.distance.pairs import PreparedDataset, compare_pair, measure_noise, summarize
+from medsegdist.distance.resampling import Bootstrap, resample_patients
 from tests.distance.test_laws import by_size
 from tests.synthetic import blobs
 
@@ -30,21 +29,21 @@ METRICS = [*(all_metrics()[name] for name in METHODS), OtddMetric(by_size)]
 def test_replicates_are_the_distances_of_resampled_datasets(metric):
     a, b = blobs("a", seed=1), blobs("b", n=9, radius=7, seed=2)
     bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
-    sides = [PreparedDataset(one, {"it": prepare(one, distance, bootstrap)}) for one in (a, b)]
-    found = compare_pair(*sides, {"it": distance})["it"].estimate.replicates
+    sides = [PreparedDataset(one, {"it": summarize((one, "it", distance, bootstrap))}) for one in (a, b)]
+    found = compare_pair((*sides, {"it": distance}))["it"]
     draws = [resample_patients(one, bootstrap.replicates, bootstrap.seed) for one in (a, b)]
-    assert len(found) == 6
-    for k, value in enumerate(found.tolist()):
+    assert len(found.replicates) == 5
+    for k, reflected in enumerate(found.replicates.tolist(), start=1):
         alone = distance(draws[0].samples(a, k), draws[1].samples(b, k))
-        assert value == pytest.approx(alone.value, rel=1e-9)
+        assert found.value - (reflected - found.value) == pytest.approx(alone.value, rel=1e-9)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 def test_the_noise_floor_is_the_median_distance_to_a_resample(metric):
     samples = blobs(seed=1)
     bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
-    prepared = PreparedDataset(samples, {"it": prepare(samples, distance, bootstrap)})
-    found = noise_floors_of(prepared, {"it": distance})["it"]
+    prepared = PreparedDataset(samples, {"it": summarize((samples, "it", distance, bootstrap))})
+    found = measure_noise((prepared, prepared, {"it": distance}))["it"]
     draws = resample_patients(samples, bootstrap.replicates, bootstrap.seed)
     alone = [distance(samples, draws.samples(samples, k)).value for k in range(1, len(draws))]
     assert found == pytest.approx(statistics.median(alone), rel=1e-9)

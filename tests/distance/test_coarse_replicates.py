@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PixelsMetric, SlicedMetric, pixels, sliced
-from medsegdist.distance.pairs import PreparedDataset, compare_pair, prepare
+from medsegdist.distance.pairs import PreparedDataset, compare_pair, summarize
+from medsegdist.distance.resampling import Bootstrap
 from tests.synthetic import blobs
 
 NOTHING = torch.ones(1, 1, dtype=torch.float64)
@@ -71,10 +71,10 @@ def test_differences_of_replicates_are_nearly_those_of_all_there_is(metric, modu
     found = []
     for most in (few, 10**9):
         monkeypatch.setattr(module, limit, most)
-        sides = [PreparedDataset(one, {"it": prepare(one, distance, bootstrap)}) for one in (A, B)]
-        found.append(compare_pair(*sides, {"it": distance})["it"])
-    coarse, fine = ((one.estimate.replicates[1:] - one.estimate.replicates[0]).numpy() for one in found)
-    assert found[0].estimate.value == found[1].estimate.value, "the distance itself is of all there is"
+        sides = [PreparedDataset(one, {"it": summarize((one, "it", distance, bootstrap))}) for one in (A, B)]
+        found.append(compare_pair((*sides, {"it": distance}))["it"])
+    coarse, fine = ((one.value - one.replicates).numpy() for one in found)
+    assert found[0].value == found[1].value, "the distance itself is of all there is"
     assert not np.array_equal(coarse, fine), "or this proves nothing"
     assert np.corrcoef(coarse, fine)[0, 1] > 0.9
     assert 0.8 < coarse.std() / fine.std() < 1.25

@@ -9,11 +9,11 @@ from scipy.spatial.distance import cdist
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance import dataset_distance
-from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
-from medsegdist.distance.embedding import embed
+from medsegdist.distance.image_cost import embed_images
 from medsegdist.distance.metrics import DiceMetric, EuclideanMetric, FakeClassMetric, GmmMetric
-from medsegdist.distance.ranking import compare_all
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import compare_all
 from medsegdist.errors import DataError
 from tests.laws import LAWS
 from tests.synthetic import blobs
@@ -53,7 +53,7 @@ def test_d_x_is_the_distance_of_the_features():
     with torch.no_grad():
         features = [net(one.images).numpy() for one in (A, B)]
     distance = DatasetDistance(EuclideanMetric(), embedding=net)
-    images = pair_images(A, B, distance.features(A), distance.features(B))
+    images = pair_images(A, B, distance.embed(A), distance.embed(B))
     assert images.image_cost.numpy() == pytest.approx(cdist(*features), rel=1e-9)
 
 
@@ -78,19 +78,19 @@ def test_batches_cover_every_image_once_and_in_order(batch_size):
         sizes.append(len(images))
         return images.flatten(1)
 
-    assert torch.equal(embed(A, counted, batch_size=batch_size), A.images.flatten(1))
+    assert torch.equal(embed_images(A, counted, batch_size=batch_size), A.images.flatten(1))
     assert sum(sizes) == 12
     assert max(sizes) <= batch_size
 
 
 def test_an_embedding_that_writes_to_its_argument_spoils_nothing():
     before = A.images.clone()
-    embed(A, lambda images: images.flatten(1).sub_(images.mean()))
+    embed_images(A, lambda images: images.flatten(1).sub_(images.mean()))
     assert torch.equal(A.images, before)
 
 
 def test_no_gradients_are_kept():
-    assert not embed(A, TinyNet()).requires_grad
+    assert not embed_images(A, TinyNet()).requires_grad
 
 
 @pytest.mark.parametrize("bootstrap", [None, Bootstrap(replicates=4)], ids=["plain", "bootstrap"])
@@ -129,7 +129,7 @@ def test_memory_mapped_images_are_read_and_not_written(tmp_path):
     np.save(tmp_path / "images.npy", A.images.numpy())
     mapped = np.load(tmp_path / "images.npy", mmap_mode="c")
     samples = SegmentationSamples.from_arrays("mapped", mapped, A.masks)
-    assert torch.equal(embed(samples, lambda images: images.mul_(2).flatten(1)), 2 * A.images.flatten(1))
+    assert torch.equal(embed_images(samples, lambda images: images.mul_(2).flatten(1)), 2 * A.images.flatten(1))
     assert np.array_equal(mapped, A.images.numpy())
 
 
@@ -162,7 +162,7 @@ def test_bad_features_are_refused(embedding, message):
 
 def test_a_number_of_features_that_changes_is_refused():
     with pytest.raises(DataError, match=r"from case 'case8' on: .*shape \(4, 8\) for 4 images, found \(4, 4\)"):
-        embed(A, lambda images: images.flatten(1)[:, : len(images)], batch_size=8)
+        embed_images(A, lambda images: images.flatten(1)[:, : len(images)], batch_size=8)
     fewer = blobs("fewer", n=5)
     with pytest.raises(DataError, match=r"equally many features, found 12 for dataset 'a' and 5 for 'fewer'"):
         DatasetDistance(DiceMetric(), embedding=lambda images: images.flatten(1)[:, : len(images)])(A, fewer)

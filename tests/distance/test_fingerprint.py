@@ -11,7 +11,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import FingerprintMetric
 from medsegdist.distance.metrics.fingerprint import fingerprint_names
-from medsegdist.distance.ranking import compare_all
+from medsegdist.distance.table import compare_all
 from tests.synthetic import blobs
 
 

@@ -8,11 +8,10 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from medsegdist.distance.bootstrap import Bootstrap
-from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.dataset_distance import DatasetDistance, Scales, common_scales
 from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
-from medsegdist.distance.ranking import compare_all
-from medsegdist.distance.scales import Scales, scales_of
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import compare_all
 from tests.synthetic import blobs
 
 A = blobs("a", n=14, center=(0.4, 0.4), seed=1)
@@ -142,8 +141,8 @@ def test_equal_masks_are_no_distance_at_all():
 
 
 def test_scales_are_medians_unless_these_vanish():
-    assert scales_of([(2.0, 0.0), (4.0, 0.0), (9.0, 6.0)]) == Scales(4.0, 2.0)
-    assert scales_of([(2.0, 0.0)]) == Scales(2.0, 1.0)
+    assert common_scales([(2.0, 0.0), (4.0, 0.0), (9.0, 6.0)]) == Scales(4.0, 2.0)
+    assert common_scales([(2.0, 0.0)]) == Scales(2.0, 1.0)
 
 
 @pytest.mark.parametrize(

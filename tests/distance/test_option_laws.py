@@ -4,7 +4,7 @@ import pytest
 from sklearn.cluster import AgglomerativeClustering, MiniBatchKMeans
 from sklearn.mixture import GaussianMixture
 
-from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.dataset_distance import DatasetDistance, Scales
 from medsegdist.distance.feature_scale import FeatureScale
 from medsegdist.distance.metrics import (
     CosineMetric,
@@ -21,7 +21,6 @@ from medsegdist.distance.metrics import (
     PixelsMetric,
     SlicedMetric,
 )
-from medsegdist.distance.scales import Scales
 from tests.laws import (
     LAWS,
     check_dataset_distance,
@@ -136,7 +135,7 @@ def test_a_choice_of_samples_keeps_the_laws_that_a_choice_can(metric, sets):
     of_all_samples = {ignores_the_order_of_samples, takes_a_sample_twice_as_a_sample_of_twice_the_weight}
     reference = distance(*sets)
     assert (reference.n_source, reference.n_target) == (4, 4)
-    assert reference.value == DatasetDistance(metric)(*(distance.chosen(one) for one in sets)).value
+    assert reference.value == DatasetDistance(metric)(*(distance.subsample(one) for one in sets)).value
     for law in LAWS:
         if law not in of_all_samples:
             law(distance, *sets, reference.value)

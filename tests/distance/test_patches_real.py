@@ -6,7 +6,7 @@ from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.study import load_study
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PatchesMetric
-from medsegdist.distance.ranking import rank_sources
+from medsegdist.distance.table import rank_sources
 
 
 @pytest.mark.realdata

@@ -9,9 +9,8 @@ import torch
 
 from medsegdist.distance import dataset_distance
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.distance_table import COLUMNS, DistanceTable
-from medsegdist.distance.metrics import EuclideanMetric, GmmMetric, paper_metrics
-from medsegdist.distance.ranking import compare_all, rank_sources
+from medsegdist.distance.metrics import DiceMetric, EuclideanMetric, GmmMetric, paper_metrics
+from medsegdist.distance.table import COLUMNS, DistanceTable, compare_all, rank_sources
 from medsegdist.errors import DataError
 from tests.synthetic import blobs
 
@@ -119,11 +118,35 @@ def test_a_csv_without_a_column_is_refused(tmp_path):
         DistanceTable.load(tmp_path / "distances.csv")
 
 
-def test_progress_counts_every_step_once():
-    seen = []
-    compare_all([NEAR, TARGET, FAR], METHODS, targets=["target"], progress=lambda *step: seen.append(step))
-    assert [done for done, _, _ in seen] == list(range(1, 3 * 5 + 2 + 1))
-    assert {total for _, total, _ in seen} == {17}
+def test_missing_intervals_are_nan_in_a_frame_of_numbers(tmp_path):
+    table = rank_sources(TARGET, [NEAR, FAR], {"euclidean": METHODS["euclidean"]})
+    frame = table.to_frame()
+    assert {str(frame[name].dtype) for name in ("low", "high", "noise_floor", "distance")} == {"float64"}
+    assert frame["low"].isna().all()
+
+
+def test_names_of_methods_are_enough():
+    table = rank_sources(TARGET, [NEAR, FAR], ["euclidean", "dice"])
+    expected = rank_sources(
+        TARGET, [NEAR, FAR], {"euclidean": METHODS["euclidean"], "dice": DatasetDistance(DiceMetric())}
+    )
+    assert table == expected
+    assert set(table.summaries) == {(name, method) for name in ("target", "near", "far") for method in table.methods}
+    with pytest.raises(ValueError, match=r"expected a method to be one of euclidean, .*; did you mean 'euclidean'"):
+        rank_sources(TARGET, [NEAR, FAR], ["euclid"])
+
+
+def test_cells_of_other_people_are_checked(tmp_path):
+    table = rank_sources(TARGET, [NEAR, FAR], {"euclidean": METHODS["euclidean"]})
+    path = tmp_path / "distances.csv"
+    table.save(path)
+    text = path.read_text()
+    path.write_text(text.replace("False", "perhaps", 1))
+    with pytest.raises(DataError, match=r"distances.csv, line 2, column 'tied': .*found 'perhaps'; correct the cell"):
+        DistanceTable.load(path)
+    path.write_text(text + text.splitlines()[1] + "\n")
+    with pytest.raises(DataError, match=r"one row for each source, target, method, found two for near, target, euclid"):
+        DistanceTable.load(path)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """A table of distances is the same to the last bit, whoever computes it."""
 
-import multiprocessing
 import os
 import pickle
 import signal
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+import subprocess
+import sys
+import textwrap
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import pytest
 import torch
 
 from medsegdist.data.store import load_samples, save_samples
-from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import (
     DiceMetric,
@@ -22,11 +22,11 @@ from medsegdist.distance.metrics import (
     FakeClassMetric,
     GmmMetric,
 )
-from medsegdist.distance.pairs import PreparedDataset, compare_pair, prepare
-from medsegdist.distance.ranking import compare_all, rank_sources
+from medsegdist.distance.pairs import PreparedDataset, compare_pair, summarize
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import compare_all, rank_sources
 from medsegdist.errors import DataError, MedSegDistError
-from medsegdist.executors import dask_cluster
-from medsegdist.processes import LocalProcesses
+from medsegdist.parallel import dask_cluster
 from tests.synthetic import blobs
 
 GRIDS = {"2D": (32, 40), "3D": (6, 20, 24)}
@@ -38,7 +38,6 @@ METHODS = {
     "dice of means": DatasetDistance(DiceMetric(), embedding=lambda images: images.flatten(1).mean(1, keepdim=True)),
     "common scales": DatasetDistance(EuclideanMetric(), normalize=True, p=2),
 }
-GROUPS, PAIRS = 3, 3
 LITTLE = Bootstrap(replicates=6)
 
 
@@ -74,27 +73,6 @@ def one_after_another(by_grid):
     }
 
 
-@pytest.fixture(scope="module")
-def executors():
-    """Started when a test asks for them, once for all of them."""
-    spawn = multiprocessing.get_context("spawn")
-    makers = {
-        "a thread": lambda: ThreadPoolExecutor(1),
-        "threads": lambda: ThreadPoolExecutor(3),
-        "processes": lambda: ProcessPoolExecutor(2, mp_context=spawn),
-        "local processes": lambda: LocalProcesses(2),
-    }
-    with ExitStack() as stack:
-        started = {}
-
-        def start(name):
-            if name not in started:
-                started[name] = stack.enter_context(makers[name]())
-            return started[name]
-
-        yield start
-
-
 @pytest.fixture
 def cluster():
     from distributed import LocalCluster
@@ -103,36 +81,31 @@ def cluster():
         yield cluster
 
 
-def same_bits(sets, expected, executor, bootstrap):
-    seen = []
-    table = compare_all(sets, METHODS, bootstrap=bootstrap, executor=executor, progress=lambda *step: seen.append(step))
-    assert table.rows == expected.rows
-    assert table.comparisons == expected.comparisons
+@pytest.mark.parametrize(
+    ("grid", "bootstrap"), [("2D", LITTLE), pytest.param("3D", None, marks=pytest.mark.slow)], ids=["2D", "3D"]
+)
+def test_processes_give_the_same_table(by_grid, one_after_another, grid, bootstrap):
+    table = compare_all(by_grid[grid], METHODS, bootstrap=bootstrap, workers=2)
+    expected = one_after_another[grid, bootstrap is not None]
+    assert table == expected
+    assert table.matches == expected.matches
     assert bool(table.comparisons) == (bootstrap is not None)
-    steps = 3 * len(METHODS) + PAIRS + GROUPS * PAIRS + (GROUPS * 3 if bootstrap else 0)
-    assert [(done, total) for done, total, _ in seen] == [(done, steps) for done in range(1, steps + 1)]
-    assert {what for _, _, what in seen} >= {"gmm3d of far", "stored and far", "scales of in memory and far"}
-    assert ("noise floor of in memory" in {what for _, _, what in seen}) == (bootstrap is not None)
-
-
-@pytest.mark.parametrize("bootstrap", [None, LITTLE], ids=["plain", "bootstrap"])
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("name", ["a thread", "local processes"])
-def test_every_executor_gives_the_same_table(by_grid, one_after_another, executors, name, grid, bootstrap):
-    same_bits(by_grid[grid], one_after_another[grid, bootstrap is not None], executors(name), bootstrap)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["threads", "processes"])
-def test_executors_of_the_standard_library_do_too(by_grid, one_after_another, executors, name):
-    for grid, sets in by_grid.items():
-        same_bits(sets, one_after_another[grid, True], executors(name), LITTLE)
 
 
 @pytest.mark.slow
 def test_a_dask_cluster_gives_the_same_table(datasets, one_after_another, cluster):
-    with dask_cluster(cluster.scheduler_address) as executor:
-        same_bits(datasets, one_after_another["2D", True], executor, LITTLE)
+    with dask_cluster(cluster.scheduler_address):
+        assert compare_all(datasets, METHODS, bootstrap=LITTLE) == one_after_another["2D", True]
+
+
+def test_a_method_of_a_notebook_goes_to_other_processes(datasets):
+    @dataclass(frozen=True)
+    class Local(Broken):
+        def compare(self, source, target, image_cost, /):
+            return torch.full((1, 1), float(len(source) + len(target)), dtype=torch.float64)
+
+    methods = {"local": DatasetDistance(Local())}
+    assert compare_all(datasets, methods, workers=2) == compare_all(datasets, methods)
 
 
 @dataclass(frozen=True)
@@ -155,10 +128,11 @@ class Deadly:
         raise AssertionError("still alive")
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_is_killed_changes_nothing(datasets, cluster, tmp_path):
     methods = {"deadly": DatasetDistance(Deadly(tmp_path)), "euclidean": METHODS["euclidean"]}
-    with dask_cluster(cluster.scheduler_address) as executor:
-        table = compare_all(datasets, methods, executor=executor)
+    with dask_cluster(cluster.scheduler_address):
+        table = compare_all(datasets, methods)
     assert (tmp_path / "killed").is_dir()
     assert table == compare_all(datasets, methods)
 
@@ -175,9 +149,9 @@ class Murderous(Deadly):
 @pytest.mark.slow
 def test_dask_workers_that_die_over_one_task_again_and_again_are_told_of(datasets, cluster, tmp_path):
     methods = {"murderous": DatasetDistance(Murderous(tmp_path))}
-    message = r"workers of the Dask cluster at tcp:.* died again and again .*the distance of 'stored' and 'far'"
-    with pytest.raises(MedSegDistError, match=message), dask_cluster(cluster.scheduler_address) as executor:
-        compare_all(datasets[1:], methods, executor=executor)
+    message = r"workers of the Dask cluster at tcp:.* died again and again"
+    with pytest.raises(MedSegDistError, match=message), dask_cluster(cluster.scheduler_address):
+        compare_all(datasets[1:], methods)
 
 
 @dataclass(frozen=True)
@@ -196,25 +170,13 @@ class Broken:
         return torch.ones(1, 1, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("name", [None, "a thread", "local processes"])
-def test_an_error_names_its_datasets(datasets, executors, name):
-    executor = None if name is None else executors(name)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_names_its_datasets(datasets, workers):
     with pytest.raises(MedSegDistError, match=r"^the distance of 'stored' and 'far': ArithmeticError: out of range$"):
-        rank_sources(datasets[1], datasets[2:], {"broken": DatasetDistance(Broken())}, executor=executor)
+        rank_sources(datasets[1], datasets[2:], {"broken": DatasetDistance(Broken())}, workers=workers)
     methods = {"euclidean": DatasetDistance(EuclideanMetric(delta=150))}
-    with pytest.raises(DataError, match=r"dataset 'stored', case 'case0': .* above delta = 150") as caught:
-        compare_all(datasets[1:], methods, executor=executor)
-    assert caught.value.__notes__ == ["This happened in: euclidean of 'stored'."]
-
-
-def test_a_method_that_cannot_travel_is_told_of(datasets, executors):
-    class Local(Broken):
-        pass
-
-    methods = {"local": DatasetDistance(Local())}
-    assert len(compare_all(datasets[:2], methods).rows) == 2
-    with pytest.raises(MedSegDistError, match=r"another process can load, found .*Local.*; define it in a module"):
-        compare_all(datasets[:2], methods, executor=executors("local processes"))
+    with pytest.raises(DataError, match=r"dataset 'stored', case 'case0': .* above delta = 150"):
+        compare_all(datasets[1:], methods, workers=workers)
 
 
 class UnpicklableError(Exception):
@@ -232,9 +194,9 @@ class Raising(Broken):
         raise UnpicklableError("one", "two")
 
 
-def test_an_error_that_cannot_travel_is_told_all_the_same(datasets, executors):
-    with pytest.raises(MedSegDistError, match=r"^the distance of 'stored' and 'far': UnpicklableError: one and two$"):
-        compare_all(datasets[1:], {"raising": DatasetDistance(Raising())}, executor=executors("local processes"))
+def test_an_error_that_cannot_be_pickled_is_shown_all_the_same(datasets):
+    with pytest.raises(MedSegDistError, match=r"^the distance of .*: UnpicklableError: one and two$"):
+        compare_all(datasets, {"raising": DatasetDistance(Raising())}, workers=2)
 
 
 def test_stored_samples_are_pickled_as_their_folder(datasets):
@@ -281,17 +243,57 @@ def test_results_are_small():
         "fake_classes": DatasetDistance(FakeClassMetric()),
     }
     one, other = (
-        PreparedDataset(samples, {name: prepare(samples, distance, None) for name, distance in distances.items()})
+        PreparedDataset(
+            samples, {name: summarize((samples, name, distance, None)) for name, distance in distances.items()}
+        )
         for samples in (a, b)
     )
-    assert len(pickle.dumps(compare_pair(one, other, distances))) < 3000 < 8 * len(a) * len(b)
+    assert len(pickle.dumps(compare_pair((one, other, distances)))) < 3000 < 8 * len(a) * len(b)
 
 
-def test_a_worker_reads_stored_samples_from_their_folder(datasets, executors):
-    """What it finds there counts, not what this process has in memory."""
-    stored = datasets[1]
-    meddled = replace(stored, images=stored.images + 1).with_origin(stored._origin)
-    methods = {"images": DatasetDistance(EuclideanMetric(), mask_weight=0)}
-    of_folder, of_memory = (compare_all([stored, datasets[2]], methods), compare_all([meddled, datasets[2]], methods))
-    assert of_folder != of_memory
-    assert compare_all([meddled, datasets[2]], methods, executor=executors("local processes")) == of_folder
+INTERRUPTED = """
+import time
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.table import compare_all
+from tests.distance.test_ranking_side_by_side import Broken
+from tests.synthetic import blobs
+
+class Slow(Broken):
+    def summarize(self, samples, /):
+        print("begun", flush=True)
+        time.sleep(600)
+
+if __name__ == "__main__":
+    compare_all([blobs("a"), blobs("b"), blobs("c")], {"slow": DatasetDistance(Slow())}, workers=2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up as Linux lists them")
+def test_an_interrupt_ends_parent_and_workers(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(INTERRUPTED))
+    root = Path(__file__).parents[2]
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    try:
+        assert parent.stdout.readline() == "begun\n"
+        workers = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        assert len(workers) >= 2
+        os.killpg(parent.pid, signal.SIGINT)
+        parent.wait(timeout=60)
+    finally:
+        if parent.poll() is None:
+            os.killpg(parent.pid, signal.SIGKILL)
+    assert parent.returncode != 0
+    for _ in range(100):
+        if not any(Path(f"/proc/{worker}").exists() for worker in workers):
+            break
+        time.sleep(0.1)
+    assert [worker for worker in workers if Path(f"/proc/{worker}").exists()] == []

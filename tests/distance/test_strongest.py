@@ -1,8 +1,5 @@
 """The strongest pairs of a coupling, and that they are the same whoever computes them."""
 
-import pickle
-from concurrent.futures import Executor, Future
-
 import numpy as np
 import pytest
 import torch
@@ -11,9 +8,9 @@ from hypothesis import strategies as st
 
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
-from medsegdist.distance.ranking import STRONGEST, compare_all
-from medsegdist.distance.strongest import MatchedPair, strongest_pairs
-from medsegdist.distance.transport import solve_transport
+from medsegdist.distance.pairs import STRONGEST
+from medsegdist.distance.table import compare_all
+from medsegdist.distance.transport import MatchedPair, solve_transport, strongest_pairs
 from tests.synthetic import blobs
 
 METHODS = {
@@ -21,26 +18,6 @@ METHODS = {
     "gmm2d": DatasetDistance(GmmMetric(components=1, intensity=False), max_samples=7),
     "scaled": DatasetDistance(EuclideanMetric(), normalize=True, p=2),
 }
-
-
-class Pickling(Executor):
-    """Computes at once, with all that goes in and out pickled as for another process."""
-
-    def submit(self, function, /, *args):
-        future = Future()
-        future.set_result(pickle.loads(pickle.dumps(function(*pickle.loads(pickle.dumps(args))))))
-        return future
-
-
-def matches_of(datasets, **options):
-    found = {}
-    compare_all(
-        datasets,
-        METHODS,
-        matched=lambda source, target, method, pairs: found.update({(source, target, method): pairs}),
-        **options,
-    )
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +50,7 @@ def test_of_equally_strong_pairs_the_nearest_are_taken_whatever_rounding_says():
 
 def test_they_are_those_of_the_distance_itself(datasets):
     a, b, _ = datasets
-    found = matches_of(datasets)
+    found = compare_all(datasets, METHODS).matches
     assert set(found) == {(s, t, m) for s in "abc" for t in "abc" if s != t for m in METHODS}
     plan = METHODS["euclidean"](a, b).transport.plan
     strongest = found["a", "b", "euclidean"]
@@ -85,18 +62,12 @@ def test_they_are_those_of_the_distance_itself(datasets):
 
 def test_samples_are_numbered_as_in_the_whole_dataset(datasets):
     _, b, _ = datasets
-    chosen = METHODS["gmm2d"].chosen(b)
-    found = matches_of(datasets)
+    chosen = METHODS["gmm2d"].subsample(b)
+    found = compare_all(datasets, METHODS).matches
     for pair in found["b", "c", "gmm2d"]:
         assert b.case_ids[pair.source] in chosen.case_ids
     distance = METHODS["gmm2d"](b, datasets[2])
     plan, best = distance.transport.plan, found["b", "c", "gmm2d"][0]
     row = chosen.case_ids.index(b.case_ids[best.source])
-    column = METHODS["gmm2d"].chosen(datasets[2]).case_ids.index(datasets[2].case_ids[best.target])
+    column = METHODS["gmm2d"].subsample(datasets[2]).case_ids.index(datasets[2].case_ids[best.target])
     assert float(plan[row, column]) == pytest.approx(best.mass)
-
-
-def test_they_come_from_other_processes_as_well_and_change_no_distance(datasets):
-    assert matches_of(datasets, executor=Pickling()) == matches_of(datasets)
-    asked = compare_all(datasets, METHODS, matched=lambda *told: None)
-    assert asked.rows == compare_all(datasets, METHODS).rows

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medsegdist.cards.card import Card
 from medsegdist.cards.ranking import rank_cards
-from medsegdist.distance.distance_table import DistanceTable
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.record import StudyRecord
 from medsegdist.report.recording_cards import record_cards
 from tests.cards.making_cards import FIT, card

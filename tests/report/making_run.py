@@ -7,11 +7,10 @@ from pathlib import Path
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
-from medsegdist.distance.bootstrap import Bootstrap
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
-from medsegdist.distance.ranking import compare_all
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import DistanceTable, compare_all
 from medsegdist.report.record import FILE_NAME, StudyRecord
 from medsegdist.report.recording import record_study
 from medsegdist.report.transfer_record import FILE_NAME as TRANSFER

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.page import render, write_report
 from medsegdist.report.run import read_run
 from medsegdist.report.verdict import verdict

@@ -10,8 +10,8 @@ import pytest
 
 from medsegdist.cards.card import MixtureNumbers, SegmentHistogram
 from medsegdist.cards.ranking import APPROXIMATE, approximate
-from medsegdist.distance.distance_table import DistanceTable
 from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.page import render
 from medsegdist.report.record import FILE_NAME, StudyRecord
 from medsegdist.report.recording import segment_histogram

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_transport import mixture_wasserstein
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.gain_summary import SourceGain, summarize_gains
 from medsegdist.report.matrix_plot import clustered, compact, matrix_plot
 from medsegdist.report.mixture_plots import gain_plot, match_plot, segment_plot

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.agreement_record import AgreementRecord, read_agreement
 from medsegdist.report.regression import gain_points, of_other_tables, regress
 from medsegdist.report.run import Run

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.tables import distance_tables, ranking_table
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
-from medsegdist.distance.strongest import MatchedPair
+from medsegdist.distance.table import DistanceRow, DistanceTable
+from medsegdist.distance.transport import MatchedPair
 from medsegdist.errors import DataError
 from medsegdist.report import thumbnails
 from medsegdist.report.page import render

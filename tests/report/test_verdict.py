@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.distance.distance_table import Comparison, DistanceTable
+from medsegdist.distance.table import Comparison, DistanceTable
 from medsegdist.report.tables import mean_ranks, ranking_table
 from medsegdist.report.verdict import headline, nearest_sources, verdict
 from tests.report.test_tables import row, shown

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from medsegdist.distance.distance_table import DistanceRow, DistanceTable
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.transfer.gains import (
     NOT_CONVERGED,

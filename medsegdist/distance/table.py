@@ -1,0 +1,377 @@
+"""Distances between many datasets: one row per source, target and method; what `distances.csv` holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.dataset_distance import DatasetDistance, Distance, common_scales
+from medsegdist.distance.metrics import all_metrics
+from medsegdist.distance.pairs import PairTask, PreparedDataset, compare_pair, measure_costs, measure_noise, summarize
+from medsegdist.distance.resampling import Bootstrap, interval, probability_nearer, rank_with_ties
+from medsegdist.distance.transport import MatchedPair
+from medsegdist.errors import DataError
+from medsegdist.files import atomic_write, read_csv
+from medsegdist.parallel import map_ordered
+from medsegdist.words import check_choice
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceRow:
+    """One source seen from one target by one method; the columns of `distances.csv`.
+
+    Args:
+        source: name of the dataset to pre-train on.
+        target: name of the dataset to train on in the end.
+        method: name of the mask metric.
+        distance: image_term + mask_term.
+        image_term: the part of the images.
+        mask_term: the part of the masks.
+        low: lower end of the interval of the distance; None without a bootstrap, or if a dataset has one patient only.
+        high: upper end of that interval.
+        noise_floor: the target's distance to its own resample; None without a bootstrap, or if it has one patient only.
+        rank: 1 for the nearest source of this target by this method. Sources that cannot be told apart share one.
+        tied: the rank is shared.
+        n_source: samples of the source that were compared.
+        n_target: samples of the target that were compared.
+        optimality_gap: relative certificate of the transport; None for distances of cards, which have none.
+    """
+
+    source: str
+    target: str
+    method: str
+    distance: float
+    image_term: float
+    mask_term: float
+    low: float | None
+    high: float | None
+    noise_floor: float | None
+    rank: int
+    tied: bool
+    n_source: int
+    n_target: int
+    optimality_gap: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two sources of one target by one method; the columns of `comparisons.csv`.
+
+    Args:
+        target: name of the target.
+        method: name of the mask metric.
+        nearer: the source with the smaller distance.
+        farther: the other source.
+        probability: that `nearer` is nearer indeed, were there more patients; 0.5 is a toss-up.
+        patients: how many the smallest of the three datasets has.
+    """
+
+    target: str
+    method: str
+    nearer: str
+    farther: str
+    probability: float
+    patients: int
+
+
+COLUMNS = tuple(field.name for field in fields(DistanceRow))
+"""The columns of `distances.csv`, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceTable:
+    """Distances from sources to targets by one or more methods.
+
+    Args:
+        rows: one per source, target and method.
+        comparisons: one per two sources, target and method; empty without a bootstrap.
+        summaries: what each method's metric made of each dataset, by the names of dataset and method; not saved.
+        matches: the pairs of samples that transport matches most strongly, numbered as in the datasets, by the names of
+            source, target and method; not saved.
+    """
+
+    rows: tuple[DistanceRow, ...]
+    comparisons: tuple[Comparison, ...] = ()
+    summaries: Mapping[tuple[str, str], Any] = field(default_factory=dict, compare=False, repr=False)
+    matches: Mapping[tuple[str, str, str], tuple[MatchedPair, ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods, in the order of the rows."""
+        return tuple(dict.fromkeys(row.method for row in self.rows))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets, in the order of the rows."""
+        return tuple(dict.fromkeys(row.target for row in self.rows))
+
+    def ranking(self, target: str, method: str) -> list[DistanceRow]:
+        """The sources of one target by one method, nearest first.
+
+        Args:
+            target: name of a target.
+            method: name of a method.
+
+        Raises:
+            ValueError: the table has no such target and method.
+        """
+        found = [row for row in self.rows if row.target == target and row.method == method]
+        if not found:
+            raise ValueError(
+                f"expected one of the targets {list(self.targets)} and methods {list(self.methods)}, "
+                f"found '{target}' and '{method}'."
+            )
+        return sorted(found, key=lambda row: (row.rank, row.distance))
+
+    def matrix(self, method: str) -> pd.DataFrame:
+        """Distances by one method: a row per source, a column per target, NaN where there is none (Tables 5 to 9).
+
+        Args:
+            method: name of a method; one that the table has not gives an empty frame.
+        """
+        rows = [row for row in self.rows if row.method == method]
+        sources = list(dict.fromkeys(row.source for row in rows))
+        frame = pd.DataFrame(index=sources, columns=list(self.targets), dtype="float64")
+        for row in rows:
+            frame.loc[row.source, row.target] = row.distance
+        return frame
+
+    def to_frame(self) -> pd.DataFrame:
+        """All rows as a pandas table with the columns of `distances.csv`; numbers that are missing are NaN."""
+        frame = pd.DataFrame([asdict(row) for row in self.rows], columns=list(COLUMNS))
+        return frame.astype(dict.fromkeys(("low", "high", "noise_floor", "optimality_gap"), "float64"))
+
+    def save(self, path: str | Path) -> None:
+        """Writes the rows as CSV, whole or not at all; comparisons go into `comparisons.csv` beside it.
+
+        Args:
+            path: of the CSV, usually `distances.csv`; one that is there is replaced.
+        """
+        with atomic_write(path) as file:
+            self.to_frame().to_csv(file, index=False, float_format="%.17g")
+        beside = Path(path).with_name("comparisons.csv")
+        beside.unlink(missing_ok=True)  # an older one would belong to other distances
+        if self.comparisons:
+            with atomic_write(beside) as file:
+                frame = pd.DataFrame([asdict(one) for one in self.comparisons])
+                frame.to_csv(file, index=False, float_format="%.4g")
+
+    @classmethod
+    def load(cls, path: str | Path) -> DistanceTable:
+        """Read what :meth:`save` wrote, or any CSV with the same columns.
+
+        Args:
+            path: of the CSV; a `comparisons.csv` beside it is read, too.
+
+        Raises:
+            DataError: a file is missing or no such table, or a cell is not what its column holds.
+        """
+        file, remedy = Path(path), "`medsegdist rank STUDY.yaml --out DIR` writes it"
+        if not file.exists():
+            raise DataError(f"{file}: expected a table, found no such file", remedy)
+        rows = read_csv(file, DistanceRow, key=("source", "target", "method"), remedy=remedy)
+        beside = file.with_name("comparisons.csv")
+        if not beside.exists():
+            return cls(rows=tuple(rows))
+        key = ("target", "method", "nearer", "farther")
+        return cls(rows=tuple(rows), comparisons=tuple(read_csv(beside, Comparison, key=key, remedy=remedy)))
+
+
+def compare_all(
+    datasets: Sequence[SegmentationSamples],
+    distances: Mapping[str, DatasetDistance] | Sequence[str],
+    *,
+    targets: Sequence[str] | None = None,
+    sources: Sequence[str] | None = None,
+    bootstrap: Bootstrap | None = None,
+    workers: int | None = 1,
+) -> DistanceTable:
+    """Distances from every source to every target by every method.
+
+    Each dataset is summarized once per method, each pair's image cost and image transport are computed once for
+    all methods, and a pair that is asked for in both directions is solved once. Methods that are to be normalized get
+    one scale for all pairs, for which the costs of every pair are computed once more beforehand.
+
+    Args:
+        datasets: all prepared alike, with distinct names.
+        distances: the dataset distances to compute, by the name of the method; or names of methods, such as
+            ["gmm2d", "euclidean"], with the options of the paper.
+        targets: names of the targets; all datasets by default.
+        sources: names of the sources; all datasets by default. A dataset is never its own source.
+        bootstrap: how patients are resampled to say how sure the distances are; None computes no intervals.
+        workers: processes of this machine, as for :func:`~medsegdist.parallel.map_ordered`; inside a
+            :func:`~medsegdist.parallel.dask_cluster` its workers compute. They change no digit.
+
+    Raises:
+        MedSegDistError: a summary or a pair could not be computed.
+        ValueError: a name is unknown or stands twice.
+        PreprocessingMismatchError: two datasets were not prepared alike.
+    """
+    if not isinstance(distances, Mapping):
+        metrics = all_metrics()
+        for method in distances:
+            check_choice("a method", method, metrics)
+        distances = {method: DatasetDistance(metrics[method]) for method in distances}
+    by_name = {samples.name: samples for samples in datasets}
+    if len(by_name) < len(datasets):
+        raise ValueError(f"expected distinct names of datasets, found {[samples.name for samples in datasets]}.")
+    targets = list(by_name) if targets is None else list(targets)
+    sources = list(by_name) if sources is None else list(sources)
+    for name in (*targets, *sources):
+        if name not in by_name:
+            raise ValueError(f"expected targets and sources among {list(by_name)}, found '{name}'.")
+    # A distance is symmetric: one solution serves both directions.
+    wanted = {frozenset((source, target)) for target in targets for source in sources if source != target}
+    pairs = [pair for pair in combinations(by_name, 2) if frozenset(pair) in wanted]
+    compared = {name: samples for name, samples in by_name.items() if any(name in pair for pair in pairs)}
+
+    summaries: dict[tuple[str, str], Any] = {}
+    found: dict[tuple[frozenset[str], str], Distance] = {}
+    floors: dict[tuple[str, str], float] = {}
+    for methods in _sharing(distances):
+        prepared = _prepare_all(compared, methods, bootstrap, workers)
+        summaries |= {(name, m): one.summaries[m].summary for name, one in prepared.items() for m in methods}
+        # An embedding stays here, with its network: only what it makes of the images is sent to workers.
+        methods = {method: replace(distance, embedding=None) for method, distance in methods.items()}
+        sides = [(prepared[one], prepared[other]) for one, other in pairs]
+        open_ones = {method: one for method, one in methods.items() if one.normalize and one.scales is None}
+        if open_ones and pairs:
+            tasks = [(*side, open_ones) for side in sides]
+            means = list(
+                map_ordered(measure_costs, tasks, workers=workers, description="Measuring scales", name_of=_name_pair)
+            )
+            for method, distance in open_ones.items():
+                methods[method] = replace(distance, scales=common_scales([one[method] for one in means]))
+        tasks = [(*side, methods) for side in sides]
+        solved = map_ordered(compare_pair, tasks, workers=workers, description="Comparing", name_of=_name_pair)
+        for pair, by_method in zip(pairs, solved, strict=True):
+            found |= {(frozenset(pair), method): distance for method, distance in by_method.items()}
+        if bootstrap is not None:
+            own = [(prepared[name], prepared[name], methods) for name in targets if name in compared]
+            measured = map_ordered(
+                measure_noise, own, workers=workers, description="Measuring noise floors", name_of=_name_pair
+            )
+            for (one, *_), noise in zip(own, measured, strict=True):
+                floors |= {(one.samples.name, method): floor for method, floor in noise.items()}
+
+    level = Bootstrap().level if bootstrap is None else bootstrap.level
+    rows: list[DistanceRow] = []
+    comparisons: list[Comparison] = []
+    matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
+    for method, distance in distances.items():
+        # As many samples as are compared, spread over as many patients.
+        patients = {name: min(len(samples.patients), distance.max_samples) for name, samples in compared.items()}
+        for target in targets:
+            seen = [found[frozenset((s, target)), method].seen_from(s) for s in sources if s != target]
+            rows += _rows(seen, method, floors.get((target, method)), level)
+            comparisons += _comparisons(seen, method, patients)
+            matches |= {(one.source, target, method): one.matches for one in seen}
+    return DistanceTable(tuple(rows), tuple(comparisons), summaries, matches)
+
+
+def rank_sources(
+    target: SegmentationSamples,
+    sources: Iterable[SegmentationSamples],
+    distances: Mapping[str, DatasetDistance] | Sequence[str],
+    *,
+    bootstrap: Bootstrap | None = None,
+    workers: int | None = 1,
+) -> DistanceTable:
+    """The sources in order of their distance to one target, by every method.
+
+    Args:
+        target: the dataset to train on in the end.
+        sources: the datasets that could be pre-trained on.
+        distances: as for :func:`compare_all`.
+        bootstrap: as for :func:`compare_all`.
+        workers: as for :func:`compare_all`.
+
+    Raises:
+        MedSegDistError: a summary or a pair could not be computed.
+        ValueError: a name stands twice.
+        PreprocessingMismatchError: two datasets were not prepared alike.
+    """
+    sources = list(sources)
+    names = [samples.name for samples in sources]
+    return compare_all(
+        [target, *sources], distances, targets=[target.name], sources=names, bootstrap=bootstrap, workers=workers
+    )
+
+
+def _sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
+    """The methods in groups that compare the same samples by the same embedding."""
+    groups: dict[tuple[int, int, int], dict[str, DatasetDistance]] = {}
+    for method, distance in distances.items():
+        groups.setdefault((distance.max_samples, distance.seed, id(distance.embedding)), {})[method] = distance
+    return list(groups.values())
+
+
+def _prepare_all(
+    datasets: Mapping[str, SegmentationSamples],
+    methods: Mapping[str, DatasetDistance],
+    bootstrap: Bootstrap | None,
+    workers: int | None,
+) -> dict[str, PreparedDataset]:
+    first = next(iter(methods.values()))
+    features = {name: first.embed(first.subsample(samples)) for name, samples in datasets.items()}
+    tasks = [
+        (samples, method, replace(distance, embedding=None), bootstrap)
+        for samples in datasets.values()
+        for method, distance in methods.items()
+    ]
+    found = map_ordered(
+        summarize,
+        tasks,
+        workers=workers,
+        description="Summarizing",
+        name_of=lambda task: f"{task[1]} of '{task[0].name}'",
+    )
+    return {
+        name: PreparedDataset(samples, {method: next(found) for method in methods}, features[name])
+        for name, samples in datasets.items()
+    }
+
+
+def _name_pair(task: PairTask) -> str:
+    return f"the distance of '{task[0].samples.name}' and '{task[1].samples.name}'"
+
+
+def _rows(seen: Sequence[Distance], method: str, noise_floor: float | None, level: float) -> Iterator[DistanceRow]:
+    ranks = rank_with_ties({one.source: one.value for one in seen}, {one.source: one.replicates for one in seen}, level)
+    for one in seen:
+        low, high = interval(one.replicates, level)
+        rank, tied = ranks[one.source]
+        yield DistanceRow(
+            source=one.source,
+            target=one.target,
+            method=method,
+            distance=one.value,
+            image_term=one.image_term,
+            mask_term=one.mask_term,
+            low=low,
+            high=high,
+            noise_floor=noise_floor,
+            rank=rank,
+            tied=tied,
+            n_source=one.n_source,
+            n_target=one.n_target,
+            optimality_gap=one.optimality_gap,
+        )
+
+
+def _comparisons(seen: Sequence[Distance], method: str, patients: Mapping[str, int]) -> Iterator[Comparison]:
+    """Every two sources of a target, the one that seems nearer first."""
+    for nearer, farther in combinations(sorted(seen, key=lambda one: one.value), 2):
+        probability = probability_nearer(nearer.replicates, farther.replicates)
+        if probability is not None:
+            names = (nearer.target, nearer.source, farther.source)
+            fewest = min(patients[name] for name in names)
+            yield Comparison(nearer.target, method, nearer.source, farther.source, probability, fewest)
