@@ -15,6 +15,7 @@ from pathlib import Path
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest
+from medsegdist.progress import show_progress
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,10 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         layout=layout,
         foreground=tuple(options.foreground) if options.foreground else None,
     )
-    task = export_task(
-        manifest, options.task, progress=lambda done, total: print(f"\r{done} of {total} cases", end="", flush=True)
-    )
-    print(f"\n{task.directory} is ready; {task.directory / 'dataset.yaml'} names it in a study.")
+    with show_progress():
+        task = export_task(manifest, options.task)
+    print(f"{task.directory} is ready; {task.directory / 'dataset.yaml'} names it in a study.")
 
 
 if __name__ == "__main__":

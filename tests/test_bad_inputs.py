@@ -97,7 +97,6 @@ TABLE = {
         "data/test_export_workers.py::a_killed_worker_is_told_and_what_is_finished_is_kept",
     ],
     "two processes on one cache": ["data/test_dataset.py::two_processes_on_one_cache_get_the_same"],
-    "two processes on one task": ["data/test_interrupted.py::two_at_once_do_not_disturb_each_other"],
 }
 
 

@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.console import reported_errors
 from medsegdist.cli.options import AsJson
 from medsegdist.files import check_writable
+from medsegdist.progress import show_progress
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
@@ -130,14 +131,13 @@ def _export(
     with reported_errors():
         check_writable(out, folder=True)
         described = manifest()
-        with progress_bars() as progress:
+        with show_progress():
             task = export_task(
                 described,
                 out,
                 label=label,
                 overwrite=force,
                 pseudonyms=pseudonyms,
-                progress=bar(progress, f"Writing {out.name}"),
                 workers=workers,
             )
     if as_json:

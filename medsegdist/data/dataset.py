@@ -155,34 +155,6 @@ def mask_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset:
     return Dataset([case.as_item() for case in cases], Compose([read, NoteLabels(manifest.label_values), binarize]))
 
 
-def native_dataset(manifest: DatasetManifest, cases: list[Case]) -> Dataset:
-    """A MONAI dataset of cases on their own grids, with every check that :func:`make_dataset` makes of a pair.
-
-    Args:
-        manifest: the dataset they belong to.
-        cases: which cases.
-
-    Returns:
-        A dataset whose items are dicts with "image" as the layout reads it, "label" (1, *spatial) uint8 of 0 and 1 on
-        the image's voxels, "case_id", "patient_id", and "found_labels" for LabelTally.
-    """
-    from monai.data.dataset import Dataset
-    from monai.transforms.compose import Compose
-
-    from medsegdist.data.label_watch import NoteLabels
-    from medsegdist.data.native import OnOwnGrid
-    from medsegdist.transforms import BinarizeLabeld, CheckFinited, CheckSameSpaced, OrientAxiald
-
-    checks = [
-        OrientAxiald(("image", "label")),
-        CheckSameSpaced("image", reference_key="label"),
-        CheckFinited("image"),
-        BinarizeLabeld("label", manifest.foreground),
-    ]
-    steps = [manifest.layout.load, NoteLabels(manifest.foreground), OnOwnGrid(Compose(checks))]
-    return Dataset([case.as_item() for case in cases], Compose(steps))
-
-
 def load_dataset_samples(
     manifest: DatasetManifest,
     preprocessing: Preprocessing,

@@ -179,6 +179,18 @@ def with_layout(manifest: DatasetManifest, **replaced) -> DatasetManifest:
     return manifest.model_copy(update={"layout": layout})
 
 
+def stopping(manifest: DatasetManifest, at: str, error: BaseException | None = None) -> DatasetManifest:
+    """The same dataset, whose reading ends with an error, by default Ctrl-C, when it comes to one case."""
+    loader = manifest.layout.load
+
+    def read(item):
+        if item["case_id"] == at:
+            raise error or KeyboardInterrupt
+        return loader(item)
+
+    return with_layout(manifest, load=lambda self, item, **_: read(item))
+
+
 def with_affines_of_nifti(manifest: DatasetManifest) -> DatasetManifest:
     """The same dataset, with its affines rounded to the 32 bits that NIfTI has for each number."""
     loader = manifest.layout.load
@@ -190,7 +202,7 @@ def with_affines_of_nifti(manifest: DatasetManifest) -> DatasetManifest:
                 read[key].affine = read[key].affine.float().double()
             return read
 
-    return with_layout(manifest, loader=lambda self: Rounded())
+    return with_layout(manifest, load=lambda self, item, **_: Rounded()(item))
 
 
 def colored_pictures(root: Path) -> DatasetManifest:

@@ -34,7 +34,7 @@ from tests.data.making import (
 )
 from tests.data.making_dicom import PATIENT_ID, PATIENT_NAME
 from tests.data.test_dicom import write_case
-from tests.data.test_export import contents, listing_of, read_back, with_layout
+from tests.data.test_export import contents, listing_of, read_back, stopping, with_layout
 
 # --- Bytes, names and provenance -------------------------------------------------------------------------------------
 
@@ -239,7 +239,9 @@ def test_a_dataset_is_not_replaced_by_its_own_task(tmp_path, place):
     before = contents(tmp_path)
     layout = FolderLayout(root=tmp_path / place, images="*_a.nii.gz", masks="*_b.nii.gz")
     manifest = DatasetManifest(name="itself", modality="MR", layout=layout)
-    with pytest.raises(ManifestError, match=r"dataset 'itself' lies in .*Task07_A itself, where the task is to be"):
+    with pytest.raises(
+        ManifestError, match=r"dataset 'itself': the dataset is in .*Task07_A itself, where the task is to be"
+    ):
         export_task(manifest, tmp_path / "Task07_A", overwrite=True)
     assert contents(tmp_path) == before
 
@@ -300,7 +302,7 @@ def test_the_machines_trouble_is_no_bad_case(tmp_path, manifest, error):
         raise error
 
     with pytest.raises(type(error), match=r"No space left|too large"):
-        export_task(with_layout(manifest, loader=lambda self: fail), tmp_path / "Task07_A")
+        export_task(with_layout(manifest, load=lambda self, item, **_: fail(item)), tmp_path / "Task07_A")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
@@ -309,7 +311,7 @@ def test_a_manifest_that_cannot_be_right_is_no_bad_case(tmp_path, manifest):
         raise ManifestError("this layout needs something else")
 
     with pytest.raises(ManifestError, match="this layout needs something else"):
-        export_task(with_layout(manifest, loader=lambda self: fail), tmp_path / "Task07_A")
+        export_task(with_layout(manifest, load=lambda self, item, **_: fail(item)), tmp_path / "Task07_A")
 
 
 def test_a_label_that_only_a_resumed_case_has_is_remembered(tmp_path):
@@ -339,13 +341,17 @@ def test_all_masks_empty(tmp_path, manifest):
 
 def test_a_case_whose_source_has_changed_is_written_again(tmp_path, manifest):
     source, task = tmp_path / "source", tmp_path / "Task07_A"
-
-    def stop(done, total):
-        if done == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        export_task(manifest, task, progress=stop)
+        export_task(stopping(manifest, at="p2_a"), task)
     write_volume(source / "imagesTr" / "p1_a.nii.gz", voxels(77))
     assert export_task(manifest, task).resumed == 1
     np.testing.assert_array_equal(np.asanyarray(nib.load(task / "imagesTr" / "p1_a.nii.gz").dataobj), voxels(77))
+
+
+def test_another_foreground_does_not_go_on_with_the_masks_of_the_first(tmp_path):
+    manifest = task_manifest(write_task(tmp_path / "source", values=(1, 2)), foreground=(1,))
+    task = tmp_path / "Task07_A"
+    with pytest.raises(KeyboardInterrupt):
+        export_task(stopping(manifest, at="p2_a"), task)
+    assert export_task(manifest.model_copy(update={"foreground": (2,)}), task).resumed == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "source"]

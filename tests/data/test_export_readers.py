@@ -10,7 +10,7 @@ import SimpleITK
 import torch
 from monai.apps.datasets import DecathlonDataset
 from monai.data.decathlon_datalist import load_decathlon_datalist
-from monai.transforms import Compose, LoadImage
+from monai.transforms import LoadImage
 
 from medsegdist.data.collect import collect
 from medsegdist.data.dataset import load_dataset_samples
@@ -78,9 +78,7 @@ def stacked(item, *, images=1, labels=1):
 
 def with_channels(manifest: DatasetManifest, images: int = 1, labels: int = 1) -> DatasetManifest:
     loader = manifest.layout.load
-    return with_layout(
-        manifest, loader=lambda self: Compose([loader, lambda item: stacked(item, images=images, labels=labels)])
-    )
+    return with_layout(manifest, load=lambda self, item, **_: stacked(loader(item), images=images, labels=labels))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -154,8 +152,8 @@ def test_images_of_different_channels_are_refused(tmp_path):
             read = loader(item)
             return stacked(read, images=2) if item["case_id"] == "p1_b" else read
 
-    uneven = with_layout(manifest, loader=lambda self: Uneven())
-    message = r"all cases: expected as many channels in every image, found 1 \(case 'p2_a'\), 2 \(case 'p1_b'\); choose"
+    uneven = with_layout(manifest, load=lambda self, item, **_: Uneven()(item))
+    message = r"all cases: expected as many channels in every image, found 1 \(case 'p1_a'\), 2 \(case 'p1_b'\); choose"
     with pytest.raises(DataError, match=message):
         export_task(uneven, tmp_path / "Task07_Uneven")
 
@@ -183,6 +181,6 @@ def test_a_volume_in_lps_is_written_in_ras(tmp_path):
             return read
 
     export_task(manifest, tmp_path / "Task07_Ras")
-    export_task(with_layout(manifest, loader=lambda self: InLps()), tmp_path / "Task08_Lps")
+    export_task(with_layout(manifest, load=lambda self, item, **_: InLps()(item)), tmp_path / "Task08_Lps")
     files = [contents(tmp_path / name) for name in ("Task07_Ras", "Task08_Lps")]
     assert files[0] == files[1]

@@ -47,12 +47,10 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path, name):
     source = tmp_path / "source"
     manifest = task_manifest(write_task(source, NAMES)) if name == "files" else lidc_and_phantom(source, name)
     total = len(manifest.layout.cases())
-    counts: list[tuple[int, int]] = []
     for workers in (1, 2):
         task = tmp_path / str(workers) / "Task07_Tiny"
-        done = export_task(manifest, task, workers=workers, progress=lambda *now: counts.append(now))
+        done = export_task(manifest, task, workers=workers)
         assert (done.cases, done.resumed) == (total, 0)
-    assert counts == [(k, total) for k in range(1, total + 1)] * 2
     one, two = (contents(tmp_path / str(workers)) for workers in (1, 2))
     assert one == two
 
@@ -75,8 +73,7 @@ def test_a_killed_worker_is_told_and_what_is_finished_is_kept(tmp_path):
     manifest = task_manifest(write_task(tmp_path / "source", NAMES))
     task = tmp_path / "Task07_Tiny"
     dying = with_dying_loader(manifest)
-    message = r"dataset 'tiny': one of 2 processes that read it was killed, .* at one of the cases .*'p3_a'.*fewer"
-    with pytest.raises(MedSegDistError, match=message):
+    with pytest.raises(MedSegDistError, match=r"one of the worker processes was killed, .*; let fewer work"):
         export_task(dying, task, workers=2)
     assert not task.exists()
     assert not list(tmp_path.rglob("*.partial"))
@@ -86,12 +83,9 @@ def test_a_killed_worker_is_told_and_what_is_finished_is_kept(tmp_path):
 
 
 def with_dying_loader(manifest: DatasetManifest) -> DatasetManifest:
-    loader = manifest.layout.load
-    return with_layout(manifest, loader=lambda self: Dying(loader))
+    dying = Dying(manifest.layout.load)
 
+    def load(self, item, **_):
+        return dying(item)
 
-def test_no_workers_at_all_is_refused(tmp_path):
-    manifest = task_manifest(write_task(tmp_path / "source"))
-    with pytest.raises(ValueError, match="expected workers >= 1, or None to choose, found 0"):
-        export_task(manifest, tmp_path / "Task07_Tiny", workers=0)
-    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    return with_layout(manifest, load=load)
