@@ -7,17 +7,17 @@ the chest and the abdomen, and the arbitrary units of an MR scanner for the pelv
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import gaussian_filter
 
 Organ = Literal["lung_tumor", "tuberculoma", "liver", "spleen", "prostate"]
-Calcified = Literal["", "core", "whole"]
 Image = NDArray[np.float32]
+Affine = NDArray[np.float64]
 
 AIR = -1000.0
 TALL = math.inf
@@ -51,13 +51,13 @@ class Part(NamedTuple):
 
 
 CHEST = (
-    Part("fat", (0, 5, 0), (165, 118, TALL), -100, 5),
-    Part("muscle", (0, 5, 0), (148, 103, TALL), 50, 5, 8),
+    Part("fat", (0, 5, 0), (165, 122, TALL), -100, 5),
+    Part("muscle", (0, 5, 0), (151, 109, TALL), 50, 5, 8),
     *(
-        Part("rib", (138 * math.cos(t), 5 + 93 * math.sin(t), 0), (7, 5, TALL), 420, 60, paired=True)
+        Part("rib", (142 * math.cos(t), 5 + 100 * math.sin(t), 0), (7, 5, TALL), 420, 60, paired=True)
         for t in (-0.8, 0, 0.7)
     ),
-    Part("lung", (70, 2, 0), (63, 88, 135), -865, 20, 30, paired=True),
+    Part("lung", (71, 3, 0), (66, 94, 135), -865, 20, 30, paired=True),
     Part("mediastinum", (0, 0, 0), (26, 78, TALL), 10, 20, 15),
     Part("heart", (18, -26, -55), (58, 46, 62), 55, 25),
     Part("liver", (-66, -8, -140), (60, 78, 62), 75, 15),
@@ -296,67 +296,14 @@ def scan_mr(image: Image, rng: np.random.Generator, noise: float) -> Image:
     return np.asarray(np.rint(np.hypot(gaussian_filter(image, 0.6, truncate=2.5) + real, imaginary)), dtype=np.float32)
 
 
-def fill_nodule(
-    image: Image,
-    mask: NDArray[np.bool_],
-    corner: tuple[int, int],
-    value: float,
-    blur_px: float,
-    rng: np.random.Generator,
-    calcified: Calcified = "",
-) -> None:
-    """Fill the outline of a nodule on one slice; only ever denser than what is there, so that vessels stay seen.
+def axial_affine(spacing_mm: tuple[float, float, float], size: tuple[int, int], bottom_mm: float = 0.0) -> Affine:
+    """(4, 4) from the index of an axial slice, row and column to mm (LPS), the middle of the slice at x = y = 0.
 
     Args:
-        image: (rows, columns) HU; changed.
-        mask: (rows, columns) of a box around the nodule.
-        corner: row and column of the box's first pixel.
-        value: HU of the uncalcified part.
-        blur_px: standard deviation of its edge, pixels.
-        rng: drives its texture, the same on all its slices.
-        calcified: which part holds calcium.
-    """
-    pad = 6
-    rows, columns = (slice(max(at - pad, 0), at + n + pad) for at, n in zip(corner, mask.shape, strict=True))
-    view = image[rows, columns]
-    inside = np.zeros(view.shape, dtype=np.bool_)
-    top, left = corner[0] - rows.start, corner[1] - columns.start
-    inside[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-    content = np.float32(value) + 12 * smooth_field(rng, view.shape, 6)
-    if calcified and inside.any():
-        depth = distance_transform_edt(inside)
-        content += 420 * (depth > (0.4 * depth.max() if calcified == "core" else 0))
-    weight = gaussian_filter(inside.astype(np.float32), blur_px, truncate=3.0)
-    np.maximum(view, view + weight * (content - view), out=view)
-
-
-def axial_item(
-    item: Mapping[Any, Any],
-    image: Image,
-    mask: NDArray[np.bool_],
-    spacing_mm: tuple[float, float, float],
-    bottom_mm: float = 0.0,
-) -> dict[Any, Any]:
-    """An item with image and mask as MONAI tensors (1, slices, rows, columns) float32, the body's middle at x = y = 0.
-
-    Args:
-        item: its entries other than "image" and "label" are kept.
-        image: (slices, rows, columns), axial slices from the feet up, rows to the back, columns to the left.
-        mask: of the same shape.
         spacing_mm: between slices, rows and columns.
+        size: rows and columns.
         bottom_mm: height of the first slice.
     """
-    import torch
-    from monai.data.meta_tensor import MetaTensor
-    from monai.utils.enums import MetaKeys, SpaceKeys
-
     step, row, column = spacing_mm
-    rows, columns = mask.shape[1:]
-    affine = torch.zeros((4, 4), dtype=torch.float64)
-    affine[0, 2], affine[1, 1], affine[2, 0] = -column, -row, step
-    affine[:, 3] = torch.tensor([column * (columns - 1) / 2, row * (rows - 1) / 2, bottom_mm, 1.0])
-    tensors = {
-        key: MetaTensor(torch.from_numpy(voxels[None]), affine=affine, meta={MetaKeys.SPACE: SpaceKeys.RAS.value})
-        for key, voxels in (("image", image), ("label", mask.astype(np.float32)))
-    }
-    return {**item, **tensors}
+    left, front = -column * (size[1] - 1) / 2, -row * (size[0] - 1) / 2
+    return np.array([[0, 0, column, left], [0, row, 0, front], [step, 0, 0, bottom_mm], [0, 0, 0, 1]], dtype=np.float64)

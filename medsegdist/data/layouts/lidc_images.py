@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices, read_pixels
 from medsegdist.data.layouts.lidc import Nodule, read_nodules
 from medsegdist.data.layouts.lidc_contours import Votes, consensus_masks, read_levels, read_votes
-from medsegdist.data.phantom import (
-    AIR,
-    CHEST,
-    Calcified,
-    Part,
-    Plane,
-    axial_item,
-    fill_nodule,
-    generator,
-    scan_ct,
-    vary,
-)
+from medsegdist.data.phantom import AIR, CHEST, TALL, Part, Plane, axial_affine, generator, scan_ct, smooth_field, vary
 from medsegdist.errors import DataError
 
 _SIZE = 512  # every scan of LIDC-IDRI has 512 rows and columns
@@ -103,7 +94,8 @@ class DrawLidc:
         mask = consensus_masks(labeled, item["label"]["slices"], (_SIZE, _SIZE), self.consensus)
         pixel, step = nodules[0].pixel_spacing, nodules[0].slice_spacing
         image = _simulate(scan, votes, slices, self.seed)
-        return axial_item(item, image, mask, (step, pixel, pixel), bottom_mm=step * slices[0])
+        affine = axial_affine((step, pixel, pixel), (_SIZE, _SIZE), bottom_mm=step * slices[0])
+        return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
 
 
 def _slices_of(item: Mapping[Any, Any]) -> tuple[list[Slice], NDArray[np.float64]]:
@@ -141,47 +133,63 @@ def _nodules_by_scan() -> dict[int, list[Nodule]]:
 
 def _simulate(scan: int, votes: Mapping[Nodule, Votes], slices: Sequence[int], seed: int) -> NDArray[np.float32]:
     """(slices, rows, columns) simulated HU of some slices of a scan, with all of its nodules."""
-    (first, *_), pixel = votes, next(iter(votes)).pixel_spacing
-    rng = generator("lidc", scan, seed)
-    # A scanner's field of view is set to the body, and so gives its size.
-    parts = vary(CHEST, rng, scale=float(np.clip(0.46 * _SIZE * pixel / CHEST[0].radii[0], 0.8, 1.25)))
-    noise_hu = float(rng.uniform(14, 34))
+    nodules = list(votes)
+    pixel, rng = nodules[0].pixel_spacing, generator("lidc", scan, seed)
+    pockets = {nodule: _pocket(nodule) for nodule in nodules}
+    # A scanner's field of view is set to the body, and so gives its size; the lungs must reach the nodules.
+    body = 0.46 * _SIZE * pixel / CHEST[0].radii[0]
+    reach = max(math.hypot(pocket.center[0] / 130, pocket.center[1] / 92) for pocket in pockets.values())
+    parts = vary(CHEST, rng, scale=float(np.clip(max(body, reach), 0.8, 1.3)))
     lung = next(part for part in parts if part.name == "lung")
+    noise_hu = float(rng.uniform(14, 34))
     plane = Plane((_SIZE, _SIZE), (pixel, pixel), rng)
     drawn = np.empty((len(slices), _SIZE, _SIZE), dtype=np.float32)
     for place, k in enumerate(slices):
-        shown = [nodule for nodule in votes if k in nodule.outlined_slices]
-        z = ((k + 0.5) / first.slices - 0.5) * 2 * lung.radii[2]
-        image, _ = plane.paint([*parts, *(_pocket(nodule, z, lung) for nodule in shown)], z, AIR)
+        shown = [nodule for nodule in nodules if k in nodule.outlined_slices]
+        around = [pockets[nodule]._replace(value=lung.value, texture=lung.texture) for nodule in shown]
+        z = ((k + 0.5) / nodules[0].slices - 0.5) * 2 * lung.radii[2]
+        image, _ = plane.paint([*parts, *around], z, AIR)
         for nodule in shown:
-            own = generator("nodule", nodule.annotations[0], seed)
             mask = votes[nodule].consensus(0.5)[k - nodule.corner[0]]
-            blur_px = float(np.interp(fmean(nodule.margin), [1, 5], [1.3, 0.4])) / pixel
-            value = _hounsfield(nodule, lung.value) + float(own.normal(0, 20))
-            fill_nodule(image, mask, nodule.corner[1:], value, blur_px, own, _calcified(nodule))
+            _fill(image, mask, nodule, lung.value, generator("nodule", nodule.annotations[0], seed))
         drawn[place] = scan_ct(image, generator("noise", scan, k, seed), noise_hu)
     return drawn
 
 
-def _pocket(nodule: Nodule, z: float, lung: Part) -> Part:
-    """Lung around a nodule, wherever it is in the simulated chest."""
+def _pocket(nodule: Nodule) -> Part:
+    """The place around a nodule, which is lung wherever it is in the simulated chest."""
     sides = zip(nodule.corner[1:], nodule.far_corner[1:], strict=True)
     (y, height), (x, width) = (((a + b - _SIZE + 1) / 2, b - a) for a, b in sides)
-    radius = max(height, width) / 2 * nodule.pixel_spacing + 8
-    center = (x * nodule.pixel_spacing, y * nodule.pixel_spacing, z)
-    return lung._replace(center=center, radii=(radius, radius, radius), turn=0.0)
+    radius = max(height, width) / 2 * nodule.pixel_spacing + 6
+    return Part("pocket", (x * nodule.pixel_spacing, y * nodule.pixel_spacing, 0), (radius, radius, TALL), AIR)
+
+
+def _fill(
+    image: NDArray[np.float32], mask: NDArray[np.bool_], nodule: Nodule, lung_hu: float, rng: np.random.Generator
+) -> None:
+    """Fill a nodule's outline on one slice, only ever denser than what is there; `rng` is the same on all slices."""
+    pad = 6
+    corner = nodule.corner[1:]
+    rows, columns = (slice(max(at - pad, 0), at + n + pad) for at, n in zip(corner, mask.shape, strict=True))
+    view = image[rows, columns]
+    inside = np.zeros(view.shape, dtype=np.bool_)
+    top, left = corner[0] - rows.start, corner[1] - columns.start
+    inside[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    content = np.float32(_hounsfield(nodule, lung_hu) + rng.normal(0, 20)) + 12 * smooth_field(rng, view.shape, 6)
+    # The rarer finding is the one that somebody saw: the lowest code.
+    calcification = min(multimode(nodule.calcification))
+    if calcification != 6 and inside.any():
+        depth = distance_transform_edt(inside)
+        content += 420 * (depth > (0 if calcification == 3 else 0.4 * depth.max()))
+    blur_px = float(np.interp(fmean(nodule.margin), [1, 5], [1.3, 0.4])) / nodule.pixel_spacing
+    weight = gaussian_filter(inside.astype(np.float32), blur_px, truncate=3.0)
+    np.maximum(view, view + weight * (content - view), out=view)
 
 
 def _hounsfield(nodule: Nodule, lung_hu: float) -> float:
     """HU of a nodule's uncalcified part by its ratings."""
     solid = float(np.interp(fmean(nodule.texture), [1, 2, 3, 4, 5], [-620, -480, -290, -70, 35]))
     contrast = float(np.interp(fmean(nodule.subtlety), [1, 5], [0.75, 1.0]))
-    # Where readers differ, the rarer finding is the one that somebody saw: the lowest code. One annotation bears a 5,
-    # which the rating does not define.
+    # Where readers differ, the lowest code is taken. One annotation bears a 5, which the rating does not define.
     structure = {2: 8.0, 3: -75.0, 4: -700.0}.get(min(multimode(nodule.internal_structure)), 0.0)
     return lung_hu + contrast * (solid + structure - lung_hu)
-
-
-def _calcified(nodule: Nodule) -> Calcified:
-    pattern = min(multimode(nodule.calcification))
-    return "" if pattern == 6 else "whole" if pattern == 3 else "core"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from medsegdist.data.case import Case
-from medsegdist.data.phantom import Organ, axial_item, draw_patient
+from medsegdist.data.phantom import Organ, axial_affine, draw_patient
 
 
 class PhantomLayout(BaseModel):
@@ -63,5 +64,10 @@ class PhantomLayout(BaseModel):
             header_only: not used; there is no header.
             keys: not used; image and mask are drawn together.
         """
-        drawn = draw_patient(self.organ, item["image"], self.slices, self.size, self.spacing_mm, self.seed)
-        return axial_item(item, drawn.image, drawn.mask, drawn.spacing_mm)
+        from medsegdist.data.dicom.series import as_tensor
+
+        image, mask, spacing = draw_patient(
+            self.organ, item["image"], self.slices, self.size, self.spacing_mm, self.seed
+        )
+        affine = axial_affine(spacing, self.size)
+        return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
