@@ -70,7 +70,10 @@ def folder(tmp_path: Path) -> Path:
     ("arguments", "written"),
     [
         (["check", "study.yaml"], []),
-        (["rank", "study.yaml", "--out", "out", "--bootstrap", "5", "--workers", "1"], ["distances.csv", "report.html"]),
+        (
+            ["rank", "study.yaml", "--out", "out", "--bootstrap", "5", "--workers", "1"],
+            ["distances.csv", "report.html"],
+        ),
         (["prepare", "dataset.yaml", "--out", "out/Task01_One", "--workers", "1"], ["Task01_One/dataset.json"]),
         (["transfer", "study.yaml", "--out", "out", "--workers", "1"], ["gains.csv", "runs.jsonl"]),
     ],

@@ -15,73 +15,48 @@ from medsegdist.data.dicom.series import as_tensor, read_series, read_series_gri
 from medsegdist.errors import DataError
 
 
-class ReadDicom:
-    """Read the image series and the drawing of an item as (1, columns, rows, slices) with their affine (RAS+, mm).
+def read_dicom(
+    item: Mapping[Any, Any],
+    fractional_threshold: float | None = None,
+    contour_edges: ContourEdges = "exclude",
+    *,
+    header_only: bool = False,
+) -> dict[Any, Any]:
+    """An item with its image series and drawing read as (1, columns, rows, slices) with their affine (RAS+, mm).
 
     Both are float32: rescaled intensities (HU for CT), and a mask of 0 and 1.
 
     Args:
+        item: with :class:`SeriesFiles` under "image" and :class:`DrawnSegment` under "label"; its other entries are
+            kept.
         fractional_threshold: from which fraction on a voxel of a FRACTIONAL segmentation belongs to the segment; None
             refuses such segmentations.
         contour_edges: whether the outlines of an RTSTRUCT belong to the mask, as for `read_structure_set`.
-        needs_highdicom: whether to ask for highdicom at once, rather than at the first case.
+        header_only: whether shape and affine alone are read; the tensors are then on the meta device. A drawing has no
+            grid of its own, so whether it fits shows only when it is read.
 
     Raises:
         MissingDependencyError: highdicom is needed but not installed.
-        DataError: when called: files are missing or damaged, or drawing and images do not fit together.
+        DataError: files are missing or damaged, or drawing and images do not fit together.
     """
-
-    def __init__(
-        self,
-        fractional_threshold: float | None = None,
-        contour_edges: ContourEdges = "exclude",
-        *,
-        needs_highdicom: bool = False,
-    ) -> None:
-        if needs_highdicom:
-            require_highdicom()
-        self.fractional_threshold = fractional_threshold
-        self.contour_edges: ContourEdges = contour_edges
-
-    def __call__(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
-        """The item with "image" and "label" read.
-
-        Args:
-            item: with :class:`SeriesFiles` under "image" and :class:`DrawnSegment` under "label"; its other entries
-                are kept.
-        """
-        drawing: DrawnSegment = item["label"]
-        path = Path(drawing.path)
-        voxels, grid = read_series(_files_of(item))
-        try:
-            if drawing.kind == "seg":
-                mask = read_segmentation(path, drawing.number, grid, self.fractional_threshold)
-            else:
-                mask = read_structure_set(path, drawing.number, grid, self.contour_edges)
-        except DataError as error:
-            raise DataError(f"{path.name}: {error.problem}", error.remedy) from None
-        label = as_tensor(mask.astype(np.float32), grid.affine)
-        return {**item, "image": as_tensor(voxels, grid.affine), "label": label}
-
-    def headers(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
-        """The item with "image" as a tensor on the meta device: shape and affine, but no voxel.
-
-        "label" is the same: a drawing has no grid of its own, and whether it fits shows when it is read.
-
-        Args:
-            item: as for calling it.
-
-        Raises:
-            DataError: files are missing, their headers damaged, or the slices make no volume.
-        """
-        grid = read_series_grid(_files_of(item))
-        image = as_tensor(grid.shape, grid.affine)
-        return {**item, "image": image, "label": image}
-
-
-def _files_of(item: Mapping[Any, Any]) -> list[Path]:
     files: SeriesFiles = item["image"]
     drawing: DrawnSegment = item["label"]
+    if drawing.kind == "seg":
+        require_highdicom()
     if drawing.problem:
         raise DataError(drawing.problem, drawing.remedy)
-    return [Path(path) for path in files.paths]
+    paths, path = [Path(name) for name in files.paths], Path(drawing.path)
+    if header_only:
+        grid = read_series_grid(paths)
+        image = as_tensor(grid.shape, grid.affine)
+        return {**item, "image": image, "label": image}
+    voxels, grid = read_series(paths)
+    try:
+        if drawing.kind == "seg":
+            mask = read_segmentation(path, drawing.number, grid, fractional_threshold)
+        else:
+            mask = read_structure_set(path, drawing.number, grid, contour_edges)
+    except DataError as error:
+        raise DataError(f"{path.name}: {error.problem}", error.remedy) from None
+    label = as_tensor(mask.astype(np.float32), grid.affine)
+    return {**item, "image": as_tensor(voxels, grid.affine), "label": label}

@@ -128,12 +128,9 @@ class DicomLayout(BaseModel):
             MissingDependencyError: highdicom, which reads SEG, is not installed.
             DataError: files are missing or damaged, or drawing and images do not fit together.
         """
-        from medsegdist.data.dicom.loading import ReadDicom
+        from medsegdist.data.dicom.loading import read_dicom
 
-        read = ReadDicom(
-            self.fractional_threshold, self.contour_edges or "exclude", needs_highdicom=self.segmentation == "seg"
-        )
-        return read.headers(item) if header_only else read(item)
+        return read_dicom(item, self.fractional_threshold, self.contour_edges or "exclude", header_only=header_only)
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:

@@ -272,9 +272,8 @@ class LidcLayout(BaseModel):
         Raises:
             DataError: the CT series is missing or damaged, or is not the one that was outlined.
         """
-        from medsegdist.data.layouts.lidc_images import DrawLidc, ReadLidc
+        from medsegdist.data.layouts.lidc_images import draw_lidc, read_lidc
 
         if self.images == "simulated":
-            return DrawLidc(self.consensus, self.seed)(item)
-        read = ReadLidc(self.consensus)
-        return read.headers(item) if header_only else read(item)
+            return draw_lidc(item, self.consensus, self.seed)
+        return read_lidc(item, self.consensus, header_only=header_only)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, multimode
 from typing import Any
@@ -24,78 +23,49 @@ _SIZE = 512  # every scan of LIDC-IDRI has 512 rows and columns
 _SAME_LEVEL = 0.05  # mm; slices of LIDC-IDRI are at least 0.45 mm apart
 
 
-@dataclass(frozen=True)
-class ReadLidc:
-    """Read the slices that a case of `LidcLayout` describes from the scan's CT series.
+def read_lidc(item: Mapping[Any, Any], consensus: float, *, header_only: bool = False) -> dict[Any, Any]:
+    """An item with the slices that a case of `LidcLayout` describes, read from the scan's CT series.
 
-    Image and mask come as (1, slices, rows, columns) float32 with their affine (RAS+, mm): HU by each slice's slope
-    and intercept, and the consensus of the readers' own outlines. Of two slices at one position the one with the lower
+    Image and mask are (1, slices, rows, columns) float32 with their affine (RAS+, mm): HU by each slice's slope and
+    intercept, and the consensus of the readers' own outlines. Of two slices at one position the one with the lower
     InstanceNumber is read, as by pylidc.
 
     Args:
+        item: with a layout's descriptions under "image" and "label"; its other entries are kept.
         consensus: fraction of a nodule's readers that a pixel of the mask needs.
+        header_only: whether shape and affine alone are read; the tensors are then on the meta device.
 
     Raises:
-        DataError: when called: the series is missing or damaged, or is not the one that was outlined.
+        DataError: the series is missing or damaged, or is not the one that was outlined.
     """
-
-    consensus: float
-
-    def __call__(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
-        """The item with "image" and "label" read.
-
-        Args:
-            item: with a layout's descriptions under "image" and "label"; its other entries are kept.
-        """
-        slices, affine = _slices_of(item)
-        image = np.stack([read_pixels(slices[k]) for k in item["image"]["slices"]])
-        votes = read_votes(item["image"]["scan"], item["label"]["nodules"])
-        mask = consensus_masks(votes, item["label"]["slices"], slices[0].shape, self.consensus)
-        return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
-
-    def headers(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
-        """The item with "image" and "label" as tensors on the meta device: shape and affine, but no voxel.
-
-        Args:
-            item: as for calling it.
-
-        Raises:
-            DataError: the series is missing, its headers damaged, or it is not the one that was outlined.
-        """
-        slices, affine = _slices_of(item)
-        volume = as_tensor((len(item["image"]["slices"]), *slices[0].shape), affine)
+    slices, affine = _slices_of(item)
+    chosen = item["image"]["slices"]
+    if header_only:
+        volume = as_tensor((len(chosen), *slices[0].shape), affine)
         return {**item, "image": volume, "label": volume}
+    image = np.stack([read_pixels(slices[k]) for k in chosen])
+    votes = read_votes(item["image"]["scan"], item["label"]["nodules"])
+    mask = consensus_masks(votes, item["label"]["slices"], slices[0].shape, consensus)
+    return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
 
 
-@dataclass(frozen=True)
-class DrawLidc:
-    """Draw the slices that a case of `LidcLayout` describes: the readers' own mask, a simulated image.
-
-    Image and mask come as (1, slices, rows, columns) float32 with their affine.
+def draw_lidc(item: Mapping[Any, Any], consensus: float, seed: int) -> dict[Any, Any]:
+    """An item with the slices that a case of `LidcLayout` describes: the readers' own mask, a simulated image.
 
     Args:
+        item: as for :func:`read_lidc`.
         consensus: fraction of a nodule's readers that a pixel of the mask needs.
         seed: of all that is simulated.
     """
-
-    consensus: float
-    seed: int
-
-    def __call__(self, item: Mapping[Any, Any]) -> dict[Any, Any]:
-        """The item with "image" and "label" drawn.
-
-        Args:
-            item: with a layout's descriptions under "image" and "label"; its other entries are kept.
-        """
-        scan, slices = item["image"]["scan"], item["image"]["slices"]
-        nodules = _nodules_by_scan()[scan]
-        votes = dict(zip(nodules, read_votes(scan, [nodule.annotations for nodule in nodules]), strict=True))
-        labeled = [votes[n] for n in nodules if list(n.annotations) in item["label"]["nodules"]]
-        mask = consensus_masks(labeled, item["label"]["slices"], (_SIZE, _SIZE), self.consensus)
-        pixel, step = nodules[0].pixel_spacing, nodules[0].slice_spacing
-        image = _simulate(scan, votes, slices, self.seed)
-        affine = axial_affine((step, pixel, pixel), (_SIZE, _SIZE), bottom_mm=step * slices[0])
-        return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
+    scan, slices = item["image"]["scan"], item["image"]["slices"]
+    nodules = _nodules_by_scan()[scan]
+    votes = dict(zip(nodules, read_votes(scan, [nodule.annotations for nodule in nodules]), strict=True))
+    labeled = [votes[nodule] for nodule in nodules if list(nodule.annotations) in item["label"]["nodules"]]
+    mask = consensus_masks(labeled, item["label"]["slices"], (_SIZE, _SIZE), consensus)
+    pixel, step = nodules[0].pixel_spacing, nodules[0].slice_spacing
+    affine = axial_affine((step, pixel, pixel), (_SIZE, _SIZE), bottom_mm=step * slices[0])
+    image = _simulate(scan, votes, slices, seed)
+    return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
 
 
 def _slices_of(item: Mapping[Any, Any]) -> tuple[list[Slice], NDArray[np.float64]]:
