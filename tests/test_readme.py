@@ -53,7 +53,6 @@ NOT_RUN = {
     "python scripts/bench_collect.py": "reads for minutes, on a machine that is to be idle; "
     "tests/test_benchmarks.py runs it with --quick",
     "python scripts/bench_mixtures.py": "computes for minutes; tests/test_benchmarks.py runs it with --quick",
-    "python scripts/score_pretrained.py STUDY.yaml DIR": "wants networks; test_score_pretrained.py runs it",
     "pip install 'medsegdist[bundle]'": "installs",
     f"{BUNDLE_RUN}rank.yaml --study_file STUDY.yaml --out DIR": "tests/test_bundle.py runs it",
     f"{BUNDLE_RUN}transfer.yaml --study_file STUDY.yaml --out DIR --bundle True": "tests/test_bundle.py trains so",

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -30,9 +30,11 @@ from medsegdist.cli.options import (
 )
 from medsegdist.cli.reading import read_samples
 from medsegdist.cli.report import leave_report
-from medsegdist.errors import ManifestError
+from medsegdist.data.options import ScoreName
+from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
+from medsegdist.words import did_you_mean
 
 if TYPE_CHECKING:
     from medsegdist.data.study import Study
@@ -59,6 +61,10 @@ def transfer(
         bool,
         typer.Option("--bundle", help="Also write each target's best pre-training as a MONAI Bundle, in OUT/bundles."),
     ] = False,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option(help="Score of the sources to write to scores.csv, too, repeatable. [default: the study's]"),
+    ] = None,
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,6 +77,7 @@ def transfer(
     from medsegdist.report.transfer_record import FILE_NAME, record_transfer
     from medsegdist.transfer.bundle import write_bundles
     from medsegdist.transfer.runs import run_study
+    from medsegdist.transfer.scores.compute import save_scores, score_sources
 
     with reported_errors():
         # A cluster may have the device that is named where this machine has none.
@@ -78,6 +85,11 @@ def transfer(
         check_writable(out, folder=True)
         described = load_study(study_file)
         targets = target or described.targets
+        wanted, known = scores or described.transfer.scores, get_args(ScoreName)
+        for name in wanted:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise MedSegDistError(f"expected --scores to be one of {', '.join(known)}, found '{name}'{hint}")
         study = _prepared(described, study_file, targets, out, cache)
         devices = _devices(picked, workers, sum(not study.is_done(run) for run in study.runs))
         if dry_run:
@@ -90,6 +102,8 @@ def transfer(
                 devices=devices if dask is None else (picked,),
                 include_not_converged=include_not_converged,
             )
+            if wanted:
+                save_scores(score_sources(study, wanted), out / "scores.csv")
         bundles = write_bundles(study, result, described, targets, out / "bundles") if bundle else {}
         record_transfer(described, targets, result, picked).save(out / FILE_NAME)
         unwritten = [name for name in targets if name not in bundles] if bundle else []

@@ -177,6 +177,10 @@ class Augmentation(BaseModel):
     intensity: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
 
 
+ScoreName = Literal["logme", "gbc", "cc_fv", "nce", "task2vec", "deep_sets", "data_shapley"]
+"""Scores of pre-trained networks and of datasets, to be compared with distances."""
+
+
 class TransferOptions(BaseModel):
     """The transfer learning of a study; each option that is left out is as in the paper where the paper says it.
 
@@ -205,6 +209,7 @@ class TransferOptions(BaseModel):
         amp: bfloat16 on CUDA.
         control: also trains from scratch with the steps and learning rates of a pre-training and a fine-tuning.
         keep_weights: also of fine-tuned networks and baselines.
+        scores: what is measured on the pre-trained networks and written to scores.csv, for `medsegdist agreement`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -230,6 +235,7 @@ class TransferOptions(BaseModel):
     amp: bool = True
     control: bool = True
     keep_weights: bool = False
+    scores: tuple[ScoreName, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> TransferOptions:

@@ -1,0 +1,246 @@
+"""`scores.csv`: what others would choose a pre-training by, measured on a transfer study."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.store import load_samples
+from medsegdist.distance.segment_features import segment_features
+from medsegdist.files import atomic_write
+from medsegdist.progress import track
+from medsegdist.transfer.batches import NetworkInputs
+from medsegdist.transfer.checkpoint import load_network
+from medsegdist.transfer.evaluate import Evaluation, overlap_counts
+from medsegdist.transfer.plan import IntensityScale
+from medsegdist.transfer.runs import TransferStudy
+from medsegdist.transfer.scores.data_shapley import data_shapley
+from medsegdist.transfer.scores.embeddings import embed_datasets, task_distance, task_embedding
+from medsegdist.transfer.scores.transferability import (
+    LayerFeatures,
+    cc_fv,
+    gaussian_bhattacharyya,
+    log_maximum_evidence,
+    negative_conditional_entropy,
+)
+from medsegdist.transfer.splits import split_target
+
+LOGGER = logging.getLogger("medsegdist")
+
+OF_NETWORKS: tuple[str, ...] = ("logme", "gbc", "cc_fv", "nce", "data_shapley")
+"""Scores of which more is better; the others are distances."""
+
+PIXELS = 2000
+"""Pixels that a score is computed from, drawn evenly from foreground and background."""
+
+PROBED, DRAWS = 48, 8
+"""Samples of a dataset that Task2Vec and Data Shapley look at, and how often Task2Vec draws labels of each."""
+
+_Row = tuple[str, str, str, float]  # source, target, method, distance
+
+
+def score_sources(study: TransferStudy, names: Sequence[str]) -> pd.DataFrame:
+    """Scores of every source for every target, each the mean over the study's seeds, as the gain of a pair is.
+
+    LogME, GBC, CC-FV, NCE and Data Shapley look at the networks that were pre-trained, on the patients that a target
+    trains on; Task2Vec at what each dataset asks of one of these networks; deep sets at features of segments. What
+    cannot be computed is left out with a warning.
+
+    Data Shapley asks what a set of sources is worth together. Training on every set is out of reach, so a set is worth
+    the Dice score of the mean of its networks' probabilities.
+
+    Args:
+        study: whose pre-trainings are done; those that did not converge have no score.
+        names: which scores.
+
+    Returns:
+        Columns source, target, method, distance and, where more is better, score, which is minus the distance.
+    """
+    samples = {name: load_samples(directory) for name, directory in study.data.items()}
+    tuned = [run for run in study.runs if run.kind == "fine_tuning"]
+    pairs = list(dict.fromkeys((run.source or "", run.target or "") for run in tuned))
+    scale = study.runs[0].recipe.scale
+    rows: list[_Row] = []
+    for seed in track(study.options.seeds, "Scoring sources"):
+        networks: dict[str, nn.Module] = {}
+        for run in study.runs:
+            done = (study.log.outcome(run.key) or {}).get("status") == "done"
+            if run.kind == "pretraining" and run.seed == seed and done:
+                networks[run.source or ""] = load_network(study.assignment(run).weights(run.key)).eval()
+        for target in dict.fromkeys(target for _, target in pairs):
+            of_target = {source: networks[source] for source, one in pairs if one == target and source in networks}
+            chosen = split_target(target, samples[target].patient_ids, study.options, seed).train
+            rows += _scores_of_networks(target, of_target, samples[target], chosen, scale, names)
+        if "task2vec" in names and networks:
+            probe = next(iter(networks.values()))
+            vectors = {name: _task_vector(probe, one, scale) for name, one in samples.items()}
+            rows += _guarded(pairs, "task2vec", partial(_task_distance, vectors))
+    if "deep_sets" in names:
+        rows += _deep_sets(pairs, samples)
+    keys = ["source", "target", "method"]
+    table = pd.DataFrame(rows, columns=[*keys, "distance"]).groupby(keys, sort=False, as_index=False).mean()
+    table["score"] = -table["distance"].where(table["method"].isin(OF_NETWORKS))
+    return table
+
+
+def save_scores(table: pd.DataFrame, path: Path) -> None:
+    """Write `scores.csv`, which :func:`~medsegdist.transfer.gains.read_distances` reads.
+
+    Args:
+        table: of :func:`score_sources`.
+        path: the file.
+    """
+    with atomic_write(path) as file:
+        table.to_csv(file, index=False, float_format="%.10g")
+
+
+def _scores_of_networks(
+    target: str,
+    networks: Mapping[str, nn.Module],
+    samples: SegmentationSamples,
+    chosen: Sequence[int],
+    scale: IntensityScale,
+    names: Sequence[str],
+) -> list[_Row]:
+    if not (networks and set(OF_NETWORKS) & set(names)):
+        return []
+    images, masks = _inputs(samples, chosen, scale)
+    probed = _spread(len(chosen))
+    probabilities: dict[str, Tensor] = {}
+    rows: list[_Row] = []
+    for source, network in networks.items():
+        features, logits = _penultimate(network, images)
+        probabilities[source] = logits[probed].sigmoid()
+        pooled = (functional.adaptive_max_pool2d if masks.ndim == 4 else functional.adaptive_max_pool3d)(
+            masks, features.shape[2:]
+        )
+        labels = pooled[:, 0] > 0
+        picked = _evenly(labels.flatten())
+        rows_of_pixels, classes = features.movedim(1, -1).flatten(0, -2)[picked], labels.flatten()[picked]
+        cases = [one.movedim(0, -1)[label] for one, label in zip(features, labels, strict=True) if label.sum() > 1]
+        scores: dict[str, Callable[[], float]] = {
+            "logme": partial(log_maximum_evidence, rows_of_pixels, classes),
+            "gbc": partial(gaussian_bhattacharyya, rows_of_pixels, classes),
+            "cc_fv": partial(cc_fv, [LayerFeatures(cases, rows_of_pixels)]),
+            "nce": partial(negative_conditional_entropy, (logits > 0).flatten(), (masks > 0).flatten()),
+        }
+        for name, score in scores.items():
+            if name in names:
+                rows += _guarded([(source, target)], name, lambda *_, of=score: -of())
+    if "data_shapley" in names:
+        cases_of_probed = [samples.case_ids[chosen[k]] for k in probed]
+
+        def worth(sources: frozenset[str]) -> float:
+            if not sources:
+                return 0.0
+            mean = torch.stack([probabilities[source] for source in sorted(sources)]).mean(0)
+            return Evaluation.of_counts(overlap_counts(mean - 0.5, masks[probed]), cases_of_probed).dice
+
+        found = data_shapley(networks, worth)
+        rows += [(one.source, target, "data_shapley", -one.value) for one in found.values]
+    return rows
+
+
+def _guarded(pairs: Sequence[tuple[str, str]], method: str, distance: Callable[[str, str], float]) -> list[_Row]:
+    """Rows of those pairs whose distance can be computed and is finite; the others are warned of."""
+    rows: list[_Row] = []
+    for source, target in pairs:
+        try:
+            found = distance(source, target)
+            if math.isfinite(found):
+                rows.append((source, target, method, found))
+                continue
+            why = f"it is {found}"
+        except ValueError as error:
+            why = str(error)
+        LOGGER.warning("No score %s of %s for %s: %s", method, source, target, why.rstrip("."))
+    return rows
+
+
+def _inputs(samples: SegmentationSamples, chosen: Sequence[int], scale: IntensityScale) -> tuple[Tensor, Tensor]:
+    inputs = NetworkInputs(samples, chosen, scale, torch.device("cpu"))
+    return inputs.batch(torch.arange(len(inputs)))
+
+
+def _spread(count: int) -> list[int]:
+    """At most PROBED of so many indices, at equal steps."""
+    return list(range(0, count, max(1, count // PROBED)))[:PROBED]
+
+
+def _penultimate(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, channels, *coarser grid) features that go into the last upsampling, and (n, 1, *grid) logits."""
+    upsampling = [one for one in network.modules() if isinstance(one, (nn.ConvTranspose2d, nn.ConvTranspose3d))]
+    layer = upsampling[-1] if upsampling else _head(network)
+    seen: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
+    try:
+        with torch.inference_mode():
+            logits = torch.cat([network(some) for some in images.split(64)])
+    finally:
+        handle.remove()
+    return torch.cat(seen).clone(), logits.clone()
+
+
+def _head(network: nn.Module) -> nn.Module:
+    """The last convolution, of either direction."""
+    kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    return [module for module in network.modules() if isinstance(module, kinds)][-1]
+
+
+def _evenly(labels: Tensor) -> Tensor:
+    """Indices of as many pixels of the foreground as of the background."""
+    generator = torch.Generator().manual_seed(0)
+    picked = []
+    for value in (True, False):
+        of_class = torch.nonzero(labels == value)[:, 0]
+        picked.append(of_class[torch.randperm(len(of_class), generator=generator)[: PIXELS // 2]])
+    least = min(map(len, picked))
+    return torch.cat([one[:least] for one in picked])
+
+
+def _task_vector(network: nn.Module, samples: SegmentationSamples, scale: IntensityScale) -> Tensor:
+    """What a dataset asks of a network, whose last layer is trained on it first."""
+    probe = deepcopy(network)
+    images, masks = _inputs(samples, _spread(len(samples)), scale)
+    head = _head(probe)
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
+    for _ in range(50):
+        optimizer.zero_grad()
+        functional.binary_cross_entropy_with_logits(probe(images), masks).backward()
+        optimizer.step()
+    own = {id(parameter) for parameter in head.parameters()}
+    generator = torch.Generator().manual_seed(0)
+    return task_embedding(
+        probe,
+        [(images, masks)] * DRAWS,
+        partial(functional.binary_cross_entropy_with_logits, reduction="sum"),
+        draw=lambda logits: torch.bernoulli(logits.sigmoid(), generator=generator),
+        parameters=[key for key, parameter in probe.named_parameters() if id(parameter) not in own],
+    )
+
+
+def _task_distance(vectors: Mapping[str, Tensor], one: str, other: str) -> float:
+    return task_distance(vectors[one], vectors[other])
+
+
+def _deep_sets(pairs: Sequence[tuple[str, str]], samples: Mapping[str, SegmentationSamples]) -> list[_Row]:
+    features = {
+        name: segment_features(one.masks, one.images, ["shape", "location", "texture"]) for name, one in samples.items()
+    }
+    try:
+        embedding = embed_datasets(features)
+    except ValueError as error:
+        LOGGER.warning("No score deep_sets: %s", error)
+        return []
+    at = {name: k for k, name in enumerate(embedding.names)}
+    return [(one, other, "deep_sets", float(embedding.distances[at[one], at[other]])) for one, other in pairs]
