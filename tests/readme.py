@@ -1,7 +1,7 @@
 """What README.md shows, as a Markdown parser reads it, and the place where its commands can run.
 
 The place is small phantom datasets under the names that README uses for the reader's own files: STUDY.yaml,
-DATASET.yaml, WITH_CARDS.yaml and so on. A command of README runs there word for word, but for what `SUBSTITUTES` lists.
+DATASET.yaml, sent.json and so on. A command of README runs there word for word, but for what `SUBSTITUTES` lists.
 """
 
 from __future__ import annotations
@@ -178,9 +178,8 @@ def make_place(folder: Path) -> None:
     (folder / "other.yaml").write_text(yaml.safe_dump(phantom("Spleen")), encoding="utf-8")
     for name, seed in (("target", 0), ("source", 1)):
         write_dataset(folder / "pictures" / name, (8, 8 + seed), seed=seed)
-    run("summarize", "other.yaml", "--like", "STUDY.yaml", "-o", "sent.json")
-    mixed = {**study, "datasets": ["DATASET.yaml", "sent.json"]}
-    (folder / "WITH_CARDS.yaml").write_text(yaml.safe_dump(mixed), encoding="utf-8")
+    run("cards", "make", "other.yaml", "--like", "STUDY.yaml", "-o", ".")
+    (folder / "Spleen.json").rename("sent.json")
     run("rank", "STUDY.yaml", "--bootstrap", "4", "--no-report", "--out", "out/demo")
     run("paper", "--out", "paper")
     for name in ("distances", "gains"):

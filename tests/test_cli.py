@@ -204,7 +204,7 @@ def test_check_lists_every_problem_and_changes_nothing(study, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--target", "tarjet"], "expected a target among the datasets target, near, far, found 'tarjet'"),
+        (["--target", "tarjet"], "study 'tiny': no dataset 'tarjet' among target, near, far; did you mean 'target'?"),
         (["--method", "gmm4d"], "expected a method among euclidean, gmm2d, gmm3d, fake_classes, fake_class_gmm"),
         (["--device", "cuda:9"], "expected a CUDA device|cuda:9"),
     ],
@@ -333,7 +333,7 @@ def test_a_grid_that_no_memory_holds_is_refused(study):
 
 def test_one_draw_of_patients_is_refused(study, tmp_path):
     result = run("rank", study, "--bootstrap", 1, "--out", tmp_path / "out", status=2)
-    assert "--bootstrap: expected 0, for no intervals, or at least 2 draws of patients, found 1." in result.stderr
+    assert "--bootstrap: expected 0, for no intervals, or at least 2 replicates, found 1." in result.stderr
     assert not (tmp_path / "out").exists()
 
 

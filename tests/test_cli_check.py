@@ -38,8 +38,7 @@ def test_methods_of_a_study_that_do_not_exist_are_told_with_their_place(study, t
         (("check", "{dataset}"), "expected a study, found the description of a dataset; list this file under"),
         (("rank", "{dataset}"), "expected a study, found the description of a dataset; list this file under"),
         (("prepare", "{study}", "--out", "{out}"), "expected the description of one dataset, found a study"),
-        (("summarize", "{study}", "--like", "{study}"), "expected the description of one dataset, found a study"),
-        (("summarize", "{dataset}", "--like", "{dataset}"), "expected a study, found the description of a dataset"),
+        (("cards", "make", "{dataset}", "--like", "{dataset}"), "expected a study, found the description of a dataset"),
     ],
 )
 def test_a_dataset_for_a_study_and_a_study_for_a_dataset(study, tmp_path, arguments, told):

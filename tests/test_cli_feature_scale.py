@@ -36,6 +36,6 @@ def test_one_scale_of_all_datasets_is_what_python_makes(tmp_path, study_file):
 def test_a_card_has_no_joint_scale(tmp_path, study_file):
     dataset = tmp_path / "dataset.yaml"
     dataset.write_text(yaml.safe_dump(yaml.safe_load(study_file.read_text())["datasets"][0]))
-    result = run("summarize", dataset, "--like", study_file, "--out", tmp_path / "card.json", status=2)
+    result = run("cards", "make", dataset, "--like", study_file, "--out", tmp_path / "cards", status=2)
     assert "dataset 'Liver': expected `feature_scale: dataset`, found joint" in result.stderr
-    assert not (tmp_path / "card.json").exists()
+    assert not (tmp_path / "cards").exists()

@@ -15,9 +15,11 @@ FOLDERS = [
     ["characteristics", "gone.yaml"],
     ["agreement", "gone.csv", "gone.csv"],
     ["paper"],
+    ["cards", "make", "gone.yaml"],
+    ["cards", "rank", "gone.json", "--target", "gone"],
     ["prepare", "gone.yaml"],
 ]
-FILES = [["summarize", "gone.yaml", "--like", "gone.yaml"], ["init", "--target", "gone"], ["report", "."]]
+FILES = [["init", "--target", "gone"], ["report", "."]]
 
 
 @pytest.mark.parametrize("arguments", [*FOLDERS, *FILES], ids=" ".join)
@@ -31,7 +33,7 @@ def test_an_output_that_cannot_be_written_is_told_first(tmp_path, monkeypatch, a
     assert file.read_text() == "kept"
 
 
-@pytest.mark.parametrize("arguments", [["rank", "gone.yaml"], ["summarize", "gone.yaml", "--like", "gone.yaml"]])
+@pytest.mark.parametrize("arguments", [["rank", "gone.yaml"], ["cards", "make", "gone.yaml"]])
 def test_a_folder_that_takes_no_files_is_told(tmp_path, monkeypatch, arguments):
     def refused(**_):
         raise PermissionError(13, "Permission denied", str(tmp_path / "tmpabc"))

@@ -37,10 +37,8 @@ RULES = "D100,D101,D102,D103,D104,D106,D400,D403,D414,D417,D419"
 # What README and CONTRIBUTING send their readers to.
 NAMED_MODULES = (
     "medsegdist.cards.card",
-    "medsegdist.cards.card_file",
     "medsegdist.cards.ranking",
-    "medsegdist.cards.summarizing",
-    "medsegdist.data.layouts.card",
+    "medsegdist.cards.making",
     "medsegdist.data.layouts.folder",
     "medsegdist.data.manifest",
     "medsegdist.data.recognition.recognize",
@@ -49,7 +47,7 @@ NAMED_MODULES = (
     "medsegdist.distance.feature_scale",
     "medsegdist.distance.metrics.mask_metric",
     "medsegdist.report.plots",
-    "medsegdist.report.recording",
+    "medsegdist.report.results",
     "medsegdist.transfer.evaluate",
     "medsegdist.transfer.networks",
     "medsegdist.transfer.scores.data_shapley",

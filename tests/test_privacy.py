@@ -90,25 +90,23 @@ def test_a_card_names_nobody(tmp_path, layouts, name):
     file.write_text(yaml.safe_dump({"name": "secret", "modality": "CT", "layout": layouts[name]}))
     like = {"preprocessing": {"grid": [24, 20], "min_pixels": 8}, "distance": {"components": 1, "classes": 1}}
     (tmp_path / "like.yaml").write_text(yaml.safe_dump(like))
-    arguments = ("summarize", file, "--like", tmp_path / "like.yaml", "-o", cards / "card.json")
+    arguments = ("cards", "make", file, "--like", tmp_path / "like.yaml", "-o", cards)
     assert_silent(run(*arguments, status=2), *EVERYBODY)
     assert not cards.exists()
     assert_silent(run(*arguments, "--min-patients", 1), *EVERYBODY)
     files = written(cards)
-    assert set(files) == {"card.json"}
+    assert set(files) == {"secret.json"}
     # Neither whom the cases show nor how their files are called, nor where they lie.
     assert naming(files, *EVERYBODY, "case0", str(tmp_path)) == []
     # A ranking of the card and of a dataset that is here, whose own card is made on the way.
     (tmp_path / "other.yaml").write_text(file.read_text().replace("secret", "other"))
-    content = {"name": "mixed", **like, "targets": ["other"], "datasets": ["other.yaml", "cards/card.json"]}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-    options = ("--out", tmp_path / "out", "--bootstrap", 200)
-    assert_silent(run("--verbose", "rank", tmp_path / "study.yaml", *options), *EVERYBODY)
-    assert_silent(run("rank", tmp_path / "study.yaml", *options, "--json"), *EVERYBODY)
+    files = (tmp_path / "other.yaml", cards / "secret.json")
+    options = ("rank", *files, "--target", "other", "--out", tmp_path / "out")
+    assert_silent(run("--verbose", "cards", *options), *EVERYBODY)
+    assert_silent(run("cards", *options, "--json"), *EVERYBODY)
     assert_silent(run("report", tmp_path / "out"), *EVERYBODY)
     assert set(without_cache(tmp_path / "out")) == {"distances.csv", "study.json", "report.html"}
     assert naming(without_cache(tmp_path / "out"), *EVERYBODY, "case0", str(tmp_path)) == []
-    assert_silent(run("check", tmp_path / "study.yaml"), *EVERYBODY)
 
 
 @pytest.fixture
@@ -242,7 +240,8 @@ def test_what_is_sought_would_be_found(tmp_path):
 
 SOUGHT_IN_THIS_FILE = {
     *("demo", "rank", "distances", "check", "transfer", "report", "agreement", "characteristics", "init"),
-    "summarize",
+    "cards make",
+    "cards rank",
 }
 SOUGHT_IN_TASKS = {"prepare", "lidc export"}
 WITHOUT_PATIENTS = {"paper", "lidc subsets"}

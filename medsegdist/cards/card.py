@@ -1,21 +1,46 @@
-"""What a card holds, every number of it checked: a card is somebody else's file."""
+"""Dataset cards: what they hold, and their files. A card is somebody else's file, so every number is checked."""
 
 from __future__ import annotations
 
+import json
 import math
 from functools import cached_property
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from torch import Tensor
 
-from medsegdist.cards.projection import DIMENSION
-from medsegdist.data.options import DistanceOptions
+from medsegdist.data.options import OF_FORMULA, DistanceOptions
 from medsegdist.data.preprocessing import LARGEST_GRID, Preprocessing
+from medsegdist.data.validation import explain
 from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.errors import DataError
+from medsegdist.files import atomic_write
+
+DIMENSION = 32
+"""Numbers that an image is projected to. The squared norm of one image is then met to about sqrt(2 / 32) = 25%."""
+
+MAX_BYTES = 2**16
+"""A card is smaller than this, or is none."""
+
+FORMAT: Final = "medsegdist card 1"
+"""The version of cards that are written and read."""
+
+_MAKE = "`medsegdist cards make DATASET.yaml --like STUDY.yaml -o DIR`"
+_REMEDY = f"{_MAKE} makes one"
 
 # Squares and sums of them stay far from overflow; no intensity times the largest grid comes near.
 _Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
@@ -258,6 +283,68 @@ class Card(_Part):
     def class_mixtures(self) -> tuple[GaussianMixture, ...]:
         """The mixtures of the fake classes."""
         return tuple(one.mixture.mixture for one in self.fake_classes or ())
+
+
+def write_card(card: Card, path: str | Path) -> int:
+    """Writes a card as JSON, whole or not at all.
+
+    Args:
+        card: what to write.
+        path: the file.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        DataError: it would be larger than 64 KiB, which a card never is with usual numbers of components and classes.
+    """
+    text = json.dumps(card.model_dump(mode="json", exclude={"fit": set(OF_FORMULA)}), separators=(",", ":"))
+    size = len(text.encode()) + 1
+    if size > MAX_BYTES:
+        raise DataError(
+            f"expected a card of at most {MAX_BYTES:,} bytes, found {size:,}",
+            "choose fewer `components` or `classes` in the study's `distance`",
+            dataset=card.name,
+        )
+    with atomic_write(path) as file:
+        file.write(text + "\n")
+    return size
+
+
+def read_card(path: str | Path) -> Card:
+    """Reads a card, and trusts nothing of it.
+
+    Args:
+        path: a file that :func:`write_card` wrote, here or elsewhere.
+
+    Raises:
+        DataError: it is too large, no JSON, or no card; every problem is listed with its place.
+        OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise DataError(f"{path}: expected a card of at most {MAX_BYTES:,} bytes, found a larger file", _REMEDY)
+    try:
+        # Numbers are not read: some of them take JSON's reader long, or are none for other readers.
+        parsed = json.loads(content, object_pairs_hook=_distinct, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path}: expected the JSON of a card, found {type(error).__name__}: {error}", _REMEDY
+        ) from error
+    if not isinstance(parsed, dict) or not str(parsed.get("format")).startswith("medsegdist card"):
+        raise DataError(f"{path}: expected a card, whose `format` is '{FORMAT}', found other JSON", _REMEDY)
+    try:
+        return Card.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        raise DataError("\n".join(explain(error, Card, path)), f"make the card again by {_MAKE}") from error
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
 
 
 def _rounded(values: Tensor) -> list[float]:

@@ -1,94 +1,225 @@
-"""How a card was made, and in what two of them differ: only what was made alike can be compared."""
+"""From the samples of a dataset to its card."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import hashlib
+import math
+from typing import Literal
 
-from medsegdist.cards.card import Card
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsegdist.cards.card import (
+    DIMENSION,
+    FORMAT,
+    Card,
+    CharacteristicNumbers,
+    FakeClass,
+    ImageNumbers,
+    MixtureNumbers,
+    SegmentHistogram,
+)
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.characteristics import characterize
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, with_options
+from medsegdist.distance.metrics.fake_classes import ClassMixtures
+from medsegdist.errors import DataError
+from medsegdist.parallel import one_thread
+
+MIN_PATIENTS = 10
+"""Fewer patients than that are not told of, unless asked."""
+
+CELLS = 8
+"""Cells of the segment histogram along each axis."""
+
+BLOCK = 2**14
+"""Pixels whose signs are drawn at once; another number would be another projection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
-    """What all cards of a ranking must have in common.
+@one_thread()
+def summarize_samples(
+    samples: SegmentationSamples,
+    *,
+    modality: Literal["CT", "MR", "other"],
+    simulated: bool = False,
+    preprocessing: Preprocessing | None = None,
+    fit: DistanceOptions | None = None,
+    min_patients: int = MIN_PATIENTS,
+    seed: int = 0,
+    exact_counts: bool = False,
+) -> Card:
+    """What may be told of a dataset where its images may not be shown.
 
-    Args:
-        fingerprint: of the preprocessing; the projection of the images follows from it and from the grid.
-        grid: (rows, columns) or (slices, rows, columns).
-        prepared: the preprocessing itself; None where it is not known.
-        fit: options of mixtures and fake classes.
-        seed: of the fits and of the choice of samples.
-    """
-
-    fingerprint: str
-    grid: tuple[int, ...]
-    prepared: Preprocessing | None
-    fit: DistanceOptions
-    seed: int
-
-    @classmethod
-    def of_card(cls, card: Card) -> Making:
-        """How a card was made.
-
-        Args:
-            card: of any dataset.
-        """
-        return cls(card.preprocessing, card.grid, card.prepared, card.fit, card.seed)
-
-    @classmethod
-    def of_study(cls, preprocessing: Preprocessing, distance: DistanceOptions, seed: int) -> Making:
-        """How cards of a study's datasets are made.
-
-        Args:
-            preprocessing: the study's.
-            distance: the study's; what belongs to the formula does not matter.
-            seed: of the ranking.
-        """
-        fit = DistanceOptions(**distance.of_masks())
-        return cls(preprocessing.fingerprint, preprocessing.grid, preprocessing, fit, seed)
-
-
-def differences(expected: Making, found: Making) -> list[str]:
-    """Every setting that differs, by the place it has in a study, with both values; empty if all are the same.
+    Aggregates are no proof of privacy. Whoever gets two cards of a dataset that differ in one patient can take one from
+    the other; a Gaussian of a mixture may describe the segment of one patient alone; the images in a known projection
+    are 32 known sums of the pixels of their mean.
 
     Args:
-        expected: how it should be.
-        found: how it is.
+        samples: of one dataset; of more than 2,000 as many are told of as distances compare.
+        modality: as in its manifest.
+        simulated: whether something of it is simulated.
+        preprocessing: how the samples were prepared, so that a card that does not fit can say why; None tells their
+            fingerprint alone.
+        fit: options of mixtures and fake classes; those of the formula are not told.
+        min_patients: cells of the histogram with fewer patients read 0, and fake classes are left out where one has
+            fewer.
+        seed: of the fits, as that of the distances.
+        exact_counts: tells samples and patients as they are, for a card that stays where the images are.
+
+    Raises:
+        DataError: there are fewer patients than that, the segments have too few pixels for the mixtures, or features
+            are to be on a scale of several datasets.
+        ValueError: the samples were prepared otherwise than `preprocessing` says.
     """
-    told = [
-        *_of_preprocessing(expected, found),
-        *_unequal("distance.", expected.fit.model_dump(mode="json"), found.fit.model_dump(mode="json")),
-    ]
-    return [*told, *_unequal("", {"seed": expected.seed}, {"seed": found.seed})]
+    if preprocessing is not None and preprocessing.fingerprint != samples.preprocessing:
+        raise ValueError(
+            f"dataset '{samples.name}': expected samples of the preprocessing {preprocessing.fingerprint}, found those "
+            f"of {samples.preprocessing}."
+        )
+    fit = fit or DistanceOptions()
+    if fit.feature_scale == "joint":
+        raise DataError(
+            "expected `feature_scale: dataset`, found joint",
+            "leave it out: a card is made of one dataset and knows no other",
+            dataset=samples.name,
+        )
+    options = fit.of_masks()
+    metrics = {
+        "gmm2d": with_options(GmmMetric(intensity=False, seed=seed), options),
+        "gmm3d": with_options(GmmMetric(seed=seed), options),
+        "fake_class_gmm": with_options(FakeClassGmmMetric(seed=seed), options),
+    }
+    samples = DatasetDistance(metrics["gmm2d"], seed=seed).subsample(samples)
+    patients = len(samples.patients)
+    if patients < min_patients:
+        raise DataError(
+            f"expected at least {min_patients} patients to make a card of, found {patients}",
+            "if so few of them agree to a card, lower --min-patients (min_patients)",
+            dataset=samples.name,
+        )
+    projected = project(samples)
+    told = int if exact_counts else coarse
+    return Card(
+        format=FORMAT,
+        name=samples.name,
+        modality=modality,
+        simulated=simulated,
+        preprocessing=samples.preprocessing,
+        prepared=preprocessing,
+        grid=samples.grid,
+        fit=DistanceOptions(**options),
+        seed=seed,
+        min_patients=min_patients,
+        patients=told(patients),
+        samples=told(len(samples)),
+        gmm2d=MixtureNumbers.of(metrics["gmm2d"].summarize(samples)),
+        gmm3d=MixtureNumbers.of(metrics["gmm3d"].summarize(samples)),
+        fake_classes=_fake_classes(samples, metrics["fake_class_gmm"].summarize(samples), projected, min_patients),
+        segment_histogram=_segment_histogram(samples, min_patients),
+        characteristics=_characteristics(samples),
+        images=ImageNumbers.of(*gaussian_of(projected, samples.mass.cpu())),
+    )
 
 
-def _of_preprocessing(expected: Making, found: Making) -> list[str]:
-    if expected.prepared is not None and found.prepared is not None:
-        told = _unequal("preprocessing.", _settings(expected.prepared), _settings(found.prepared))
-    else:
-        told = _unequal("preprocessing.", {"grid": list(expected.grid)}, {"grid": list(found.grid)})
-    if told or expected.fingerprint == found.fingerprint:
-        return told
-    if expected.prepared is not None and found.prepared is not None:
-        known = f"{expected.fingerprint} expected, {found.fingerprint} found"
-        return [f"preprocessing: the same settings by another version of medsegdist (fingerprints: {known})"]
-    return [f"preprocessing: expected the fingerprint {expected.fingerprint}, found {found.fingerprint}"]
+def coarse(count: int) -> int:
+    """A count rounded down: from 100 on to two digits, from 5 to 99 to a multiple of 5; fewer than 5 stay.
+
+    Args:
+        count: of samples or patients, >= 0.
+    """
+    if count < 5:
+        return count
+    step = 5 if count < 100 else 10 ** (len(str(count)) - 2)
+    return count - count % step
 
 
-def _settings(preprocessing: Preprocessing) -> dict[str, Any]:
-    # A delta that is left out, and one that is given as it is anyway, are the same.
-    return {**preprocessing.model_dump(mode="json"), "delta": preprocessing.effective_delta}
+def project(samples: SegmentationSamples) -> Tensor:
+    """Images in the projection of their preprocessing and grid, by random signs over sqrt(32).
+
+    It keeps squared norms, and so squared d_X, in expectation over projections (Achlioptas, 2003). The signs come from
+    SHAKE-256 of fingerprint and grid, so that two machines, or two versions of a library, draw the same ones.
+
+    Args:
+        samples: n samples.
+
+    Returns:
+        (n, 32) float64 CPU tensor in the unit of d_X.
+    """
+    images = samples.images.flatten(1)
+    total = torch.zeros((len(images), DIMENSION), dtype=torch.float64)
+    for start in range(0, images.shape[1], BLOCK):
+        pixels = images[:, start : start + BLOCK].cpu().double()
+        signs = _signs(f"{samples.preprocessing}|{list(samples.grid)}|{start}", pixels.shape[1])
+        total += pixels @ torch.from_numpy(signs)
+    return total / math.sqrt(DIMENSION)
 
 
-def _unequal(place: str, expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    return [
-        f"{place}{name}: expected {_said(expected[name])}, found {_said(found[name])}"
-        for name in expected
-        if expected[name] != found[name]
-    ]
+def gaussian_of(points: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
+    """(d,) mean and (d, d) covariance of weighted points.
+
+    Args:
+        points: (n, d) float64.
+        mass: (n,) float64, sums to 1.
+    """
+    mean = mass @ points
+    away = points - mean
+    return mean, away.T @ (mass[:, None] * away)
 
 
-def _said(value: Any) -> str:
-    return "none" if value is None else str(value)
+def _fake_classes(
+    samples: SegmentationSamples, summary: ClassMixtures, projected: Tensor, min_patients: int
+) -> tuple[FakeClass, ...] | None:
+    found = []
+    mass = samples.mass.cpu()
+    for c, mixture in enumerate(summary.mixtures):
+        members = (summary.classes == c).nonzero()[:, 0]
+        if len({samples.patient_ids[k] for k in members.tolist()}) < min_patients:
+            return None
+        share = mass[members].sum()
+        mean = mass[members] @ projected[members] / share
+        found.append(FakeClass(share=float(share), image_mean=tuple(mean.tolist()), mixture=MixtureNumbers.of(mixture)))
+    return tuple(found)
+
+
+def _segment_histogram(samples: SegmentationSamples, min_patients: int) -> SegmentHistogram:
+    shape = tuple(min(CELLS, size) for size in samples.grid)
+    cells = math.prod(shape)
+    numbers = torch.zeros(samples.grid, dtype=torch.int64)
+    for axis, (size, count) in enumerate(zip(samples.grid, shape, strict=True)):
+        along = torch.arange(size) * count // size
+        numbers = numbers * count + along.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+    total = torch.zeros(cells, dtype=torch.float64)
+    touched: dict[str, Tensor] = {}
+    for k, (patient, mass) in enumerate(zip(samples.patient_ids, samples.mass.tolist(), strict=True)):
+        pixels = torch.bincount(numbers[samples.masks[k].cpu()], minlength=cells)
+        total += mass * pixels
+        touched[patient] = touched.get(patient, torch.zeros(cells, dtype=torch.bool)) | (pixels > 0)
+    # Of what is shown only: what is missing to 1 would tell of the cells that are not.
+    shown = torch.where(torch.stack(list(touched.values())).sum(0) >= min_patients, total, 0.0)
+    shares = shown / shown.sum() if bool(shown.any()) else shown
+    return SegmentHistogram(shape=shape, shares=tuple(round(share, 4) for share in shares.tolist()))
+
+
+def _characteristics(samples: SegmentationSamples) -> tuple[CharacteristicNumbers, ...]:
+    found = []
+    for one in characterize(samples).values:
+        known = math.isfinite(one.mean)
+        found.append(
+            CharacteristicNumbers(
+                name=one.name,
+                unit=one.unit,
+                mean=one.mean if known else None,
+                deviation=one.deviation if known else None,
+            )
+        )
+    return tuple(found)
+
+
+def _signs(seed: str, pixels: int) -> np.ndarray:
+    """(pixels, 32) float64 of 1 and -1."""
+    drawn = hashlib.shake_256(f"medsegdist card|{seed}".encode()).digest(pixels * DIMENSION // 8)
+    return np.unpackbits(np.frombuffer(drawn, dtype=np.uint8)).reshape(pixels, DIMENSION) * 2.0 - 1.0

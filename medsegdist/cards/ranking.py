@@ -3,27 +3,147 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from medsegdist.cards.card import Card
-from medsegdist.cards.making import Making, differences
-from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.options import DistanceOptions
+from medsegdist.data.orientation import is_oriented
+from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, all_metrics, with_options
+from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_transport import mixture_wassersteins, squared_bures_wasserstein
 from medsegdist.distance.resampling import Bootstrap, rank_with_ties
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.distance.transport import solve_transport
-from medsegdist.errors import DataError, PreprocessingMismatchError
+from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
+from medsegdist.report.record import (
+    Characteristic,
+    DatasetRecord,
+    MethodRecord,
+    PlaneMixture,
+    SegmentHistogram,
+    StudyRecord,
+)
+from medsegdist.report.results import UNITS, options_of, plane_mixture, versions
+from medsegdist.words import check_choice
 
 CARD_METHODS = ("gmm2d", "gmm3d", "fake_class_gmm")
 """Methods whose mask term a card holds."""
 
-APPROXIMATE = (
-    "APPROXIMATE, from cards: mask terms of gmm2d and gmm3d are those of the datasets; image terms compare "
-    "Gaussians of projected images, and are smaller than those between images. Nothing says how sure the order is."
-)
-"""What has to be said wherever distances of cards are shown."""
+SIMULATED = "in whole or in part, as its card says"
+"""What is said of a card that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What all cards of a ranking must have in common.
+
+    Args:
+        fingerprint: of the preprocessing; the projection of the images follows from it and from the grid.
+        grid: (rows, columns) or (slices, rows, columns).
+        prepared: the preprocessing itself; None if it is not known.
+        fit: options of mixtures and fake classes.
+        seed: of the fits and of the choice of samples.
+    """
+
+    fingerprint: str
+    grid: tuple[int, ...]
+    prepared: Preprocessing | None
+    fit: DistanceOptions
+    seed: int
+
+    @classmethod
+    def of_card(cls, card: Card) -> Making:
+        """How a card was made.
+
+        Args:
+            card: of any dataset.
+        """
+        return cls(card.preprocessing, card.grid, card.prepared, card.fit, card.seed)
+
+    @classmethod
+    def of_options(cls, preprocessing: Preprocessing, distance: DistanceOptions, seed: int) -> Making:
+        """How cards are made with the options of a study.
+
+        Args:
+            preprocessing: the study's.
+            distance: the study's; what belongs to the formula does not matter.
+            seed: of the fits and of the choice of samples.
+        """
+        fit = DistanceOptions(**distance.of_masks())
+        return cls(preprocessing.fingerprint, preprocessing.grid, preprocessing, fit, seed)
+
+
+def differences(expected: Making, found: Making) -> list[str]:
+    """Every setting that differs, by its place in a study, with both values; empty if all are the same.
+
+    Args:
+        expected: how it should be.
+        found: how it is.
+    """
+    return [
+        *_of_preprocessing(expected, found),
+        *_unequal("distance.", expected.fit.model_dump(mode="json"), found.fit.model_dump(mode="json")),
+        *_unequal("", {"seed": expected.seed}, {"seed": found.seed}),
+    ]
+
+
+def _of_preprocessing(expected: Making, found: Making) -> list[str]:
+    if expected.prepared is not None and found.prepared is not None:
+        unequal = _unequal("preprocessing.", _settings(expected.prepared), _settings(found.prepared))
+    else:
+        unequal = _unequal("preprocessing.", {"grid": list(expected.grid)}, {"grid": list(found.grid)})
+    if unequal or expected.fingerprint == found.fingerprint:
+        return unequal
+    if expected.prepared is not None and found.prepared is not None:
+        known = f"{expected.fingerprint} expected, {found.fingerprint} found"
+        return [f"preprocessing: the same settings by another version of medsegdist (fingerprints: {known})"]
+    return [f"preprocessing: expected the fingerprint {expected.fingerprint}, found {found.fingerprint}"]
+
+
+def _settings(preprocessing: Preprocessing) -> dict[str, Any]:
+    # A delta that is left out, and one that is given as it is anyway, are the same.
+    return {**preprocessing.model_dump(mode="json"), "delta": preprocessing.effective_delta}
+
+
+def _unequal(place: str, expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    return [
+        f"{place}{name}: expected {_shown(expected[name])}, found {_shown(found[name])}"
+        for name in expected
+        if expected[name] != found[name]
+    ]
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def check_formula(distance: DistanceOptions) -> None:
+    """Refuse options of the distance that cards cannot serve.
+
+    Args:
+        distance: the options.
+
+    Raises:
+        ManifestError: there are some; all are named.
+    """
+    images, masks = distance.image_weight, distance.mask_weight
+    if not 0 < images + masks < float("inf"):
+        raise ManifestError(
+            f"distance: expected finite weights that are not both 0, found image_weight {images} and mask_weight "
+            f"{masks}",
+            "give the one that counts",
+        )
+    possible = {"p": 1.0, "normalize": False, "feature_scale": "dataset"}
+    found = {name: getattr(distance, name) for name in possible}
+    wrong = [f"{name}: {found[name]} (expected {one})" for name, one in possible.items() if found[name] != one]
+    if wrong:
+        raise ManifestError(f"distance: {', '.join(wrong)} cannot be had of cards", "leave it out")
 
 
 def left_out(cards: Sequence[Card]) -> dict[str, tuple[str, ...]]:
@@ -36,26 +156,37 @@ def left_out(cards: Sequence[Card]) -> dict[str, tuple[str, ...]]:
     return {method: names for method, names in lacking.items() if names}
 
 
-def left_out_sentence(methods: Mapping[str, Sequence[str]]) -> str:
-    """What :func:`left_out` found, in words; empty if nothing is left out.
+def available(cards: Sequence[Card], methods: Sequence[str] | None = None) -> list[str]:
+    """The methods by which cards can be compared, in the order of :data:`CARD_METHODS`.
 
     Args:
-        methods: names of the cards that lack it, by the name of the method.
+        cards: of the datasets to be compared.
+        methods: which ones are wanted; None takes those that all cards hold.
+
+    Raises:
+        DataError: a card does not hold what a method needs.
+        ValueError: a method is unknown.
     """
-    return " ".join(
-        f"{method} is left out, because {'the card' if len(names) == 1 else 'the cards'} {', '.join(names)} "
-        f"{'lacks' if len(names) == 1 else 'lack'} it: a fake class has fewer patients than may be told of."
-        for method, names in methods.items()
-    )
+    lacking = left_out(cards)
+    for method in methods or ():
+        check_choice("a method of cards", method, CARD_METHODS)
+        if method in lacking:
+            raise DataError(
+                f"expected cards that hold what '{method}' needs, found none of it in {', '.join(lacking[method])}, "
+                "where a fake class has fewer patients than a card may show",
+                "choose another method",
+            )
+    return [method for method in CARD_METHODS if method not in lacking and (methods is None or method in methods)]
 
 
-def approximate(cards: Sequence[str]) -> str:
-    """:data:`APPROXIMATE`, and which datasets were cards.
+def holds(card: Card, method: str) -> bool:
+    """Whether a card holds what a method needs.
 
     Args:
-        cards: names of the datasets that are cards; empty where that is not known.
+        card: of any dataset.
+        method: one of :data:`CARD_METHODS`.
     """
-    return f"{APPROXIMATE} Cards: {', '.join(cards)}." if cards else APPROXIMATE
+    return method != "fake_class_gmm" or card.fake_classes is not None
 
 
 def rank_cards(
@@ -129,42 +260,9 @@ def _check_alike(source: Card, target: Card) -> None:
     if found:
         raise PreprocessingMismatchError(
             f"the cards '{source.name}' and '{target.name}' were not made alike, so that their distance would measure "
-            f"how they were made ({'; '.join(found)}); make both with one `--like` and one `--seed`."
+            f"how they were made ({'; '.join(found)})",
+            "make both with one `--like` and one `--seed`",
         )
-
-
-def available(cards: Sequence[Card], methods: Sequence[str] | None = None) -> list[str]:
-    """The methods by which cards can be compared, in the order of :data:`CARD_METHODS`.
-
-    Args:
-        cards: of the datasets to be compared.
-        methods: which ones are wanted; None takes those that all cards hold.
-
-    Raises:
-        DataError: a card does not hold what a method needs.
-        ValueError: a method is unknown.
-    """
-    lacking = left_out(cards)
-    for method in methods or ():
-        if method not in CARD_METHODS:
-            raise ValueError(f"expected a method among {', '.join(CARD_METHODS)}, found '{method}'.")
-        if method in lacking:
-            raise DataError(
-                f"expected cards that hold what '{method}' needs, found none of it in that of "
-                f"{', '.join(lacking[method])}, where a fake class has fewer patients than may be told of; choose "
-                "another method."
-            )
-    return [method for method in CARD_METHODS if method not in lacking and (methods is None or method in methods)]
-
-
-def holds(card: Card, method: str) -> bool:
-    """Whether a card holds what a method needs.
-
-    Args:
-        card: of any dataset.
-        method: one of :data:`CARD_METHODS`.
-    """
-    return method != "fake_class_gmm" or card.fake_classes is not None
 
 
 def _terms(source: Card, target: Card, method: str, image_weight: float, mask_weight: float) -> tuple[float, float]:
@@ -191,3 +289,98 @@ def _gaussian_distances(source: tuple[Tensor, Tensor], target: tuple[Tensor, Ten
     """W2, not squared, between Gaussians with (c, d) and (c', d) means and a (d, d) covariance for all of a side."""
     sides = ((means, covariance.expand(len(means), -1, -1)) for means, covariance in (source, target))
     return squared_bures_wasserstein(*next(sides), *next(sides)).sqrt()
+
+
+def record_cards(
+    name: str,
+    cards: Sequence[Card],
+    table: DistanceTable,
+    *,
+    distance: DistanceOptions,
+    here: Mapping[str, DatasetManifest] | None = None,
+    left_out: Mapping[str, Sequence[str]] | None = None,
+) -> StudyRecord:
+    """What a report says of a ranking by cards beside its distances: what the cards hold, and nothing else.
+
+    Args:
+        name: of the ranking.
+        cards: a card of each dataset that was compared.
+        table: the result.
+        distance: how they were compared.
+        here: descriptions of the datasets whose cards were made for this ranking, by name; the others came as cards.
+        left_out: names of the cards that lack it, by the name of a method that was left out for that.
+    """
+    here = here or {}
+    prepared = cards[0].prepared  # that of all, as seed and grid: others are not compared
+    delta = -1.0 if prepared is None else prepared.effective_delta
+    metrics = all_metrics(delta=delta, seed=cards[0].seed)
+    methods = tuple(
+        MethodRecord(
+            name=method,
+            options=options_of(with_options(metrics[method], distance.of_masks())),
+            formula={"image_weight": distance.image_weight, "mask_weight": distance.mask_weight},
+            optimality_gap=None,
+        )
+        for method in table.methods
+    )
+    unit = "" if prepared is None else UNITS[prepared.intensity]
+    return StudyRecord(
+        name=name,
+        targets=table.targets,
+        methods=methods,
+        datasets=tuple(_record(card, here.get(card.name), unit) for card in cards),
+        preprocessing={} if prepared is None else prepared.model_dump(mode="json"),
+        fingerprint=cards[0].preprocessing,
+        device="cpu",
+        software=versions(),
+        cards=tuple(card.name for card in cards if card.name not in here),
+        left_out={method: tuple(names) for method, names in (left_out or {}).items()},
+    )
+
+
+def _record(card: Card, manifest: DatasetManifest | None, intensity_unit: str) -> DatasetRecord:
+    simulated = manifest.simulated if manifest is not None else ""
+    return DatasetRecord(
+        name=card.name,
+        modality=card.modality,
+        samples=card.samples,
+        patients=card.patients,
+        description="" if manifest is None else manifest.description,
+        license="" if manifest is None else manifest.license,
+        simulated=simulated or (SIMULATED if card.simulated else ""),
+        oriented=None if manifest is None else is_oriented(manifest),
+        histogram=card_histogram(card),
+        mixture=_mixture(card.gmm2d.mixture),
+        characteristics=tuple(
+            Characteristic(
+                name=one.name,
+                unit=intensity_unit if one.unit == "intensity" else one.unit,
+                mean=one.mean,
+                deviation=one.deviation,
+            )
+            for one in card.characteristics
+        ),
+    )
+
+
+def card_histogram(card: Card) -> SegmentHistogram:
+    """Where segments lie by the cells that a card shows, seen along the slices.
+
+    Args:
+        card: of any dataset.
+    """
+    shown = card.segment_histogram
+    rows, columns = card.grid[-2:]
+    cells = torch.tensor(shown.shares, dtype=torch.float64).reshape(-1, *shown.shape[-2:]).sum(0)
+    total = cells.sum()
+    # A card rounds its shares; here they sum to 1 again.
+    mass = tuple(map(tuple, (cells / total).tolist())) if total > 0 else None
+    return SegmentHistogram(extent=(rows, columns), mass=mass)
+
+
+def _mixture(mixture: GaussianMixture) -> PlaneMixture | None:
+    try:
+        return plane_mixture(mixture)
+    except ValueError:
+        # Somebody else's covariance over slices, too: rounding that is little there may be much in their plane.
+        return None

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from medsegdist.cli.comparing import configured_distances
 from medsegdist.cli.console import bar, progress_bars, reported_errors
 from medsegdist.cli.options import AsJson, StudyFile, Workers
+from medsegdist.cli.rank import study_distances
 from medsegdist.words import counted
 
 
@@ -32,7 +32,6 @@ def check(
 
     Exit status 1 if there is an error, 0 if there are only warnings, or nothing.
     """
-    from medsegdist.cards.of_study import card_problems
     from medsegdist.data.checking import check_study
     from medsegdist.data.grouping import grouped
     from medsegdist.data.study import load_study
@@ -40,30 +39,22 @@ def check(
 
     with reported_errors():
         study = load_study(study_file)
-        configured_distances(None, study, study_file, seed=0)
+        study_distances(study, None, study_file, seed=0)
         with progress_bars() as progress:
-            problems = [
-                *card_problems(study),
-                *check_study(
-                    study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers
-                ),
-            ]
+            problems = check_study(
+                study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers
+            )
     shown = grouped(problems)
     errors = sum(problem.severity == "error" for problem in shown)
-    cards = sum(manifest.is_card for manifest in study.datasets)
-    with_files = len(study.datasets) - cards
-    read = [f"{'every voxel' if full else 'headers and first masks'} of {counted(with_files, 'dataset')}"] * bool(
-        with_files
-    )
-    read += [counted(cards, "card")] * bool(cards)
+    read = f"{'every voxel' if full else 'headers and first masks'} of {counted(len(study.datasets), 'dataset')}"
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     elif problems:
         console = Console()
         console.print(problem_table(shown))
-        console.print(f"Errors: {errors}, warnings: {len(shown) - errors}, in {' and in '.join(read)}.")
+        console.print(f"Errors: {errors}, warnings: {len(shown) - errors}, in {read}.")
     else:
-        Console().print(f"No problem found in {' and in '.join(read)}.")
+        Console().print(f"No problem found in {read}.")
     if not (full or as_json or errors):
         Console().print("--full reads every voxel.")
     raise typer.Exit(1 if errors else 0)

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextCol
 from rich.text import Text
 
 from medsegdist.cli.loudness import LOGGER, bars_are_wanted
-from medsegdist.data.problems import printable
 from medsegdist.errors import MedSegDistError
+from medsegdist.words import printable
 
 
 class _Count(MofNCompleteColumn):

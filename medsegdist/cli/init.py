@@ -22,10 +22,9 @@ from medsegdist.cli.asking import (
 )
 from medsegdist.cli.console import bar, progress_bars, reported_errors
 from medsegdist.cli.loudness import is_quiet
-from medsegdist.data.problems import printable
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import atomic_write, check_writable
-from medsegdist.words import counted
+from medsegdist.words import counted, printable
 
 if TYPE_CHECKING:
     from medsegdist.data.recognition.examined import Examined

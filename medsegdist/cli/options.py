@@ -24,9 +24,16 @@ Cache = Annotated[
     Path | None, typer.Option("--cache", help="Folder for prepared samples. [default: OUT/samples]", file_okay=False)
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
-Seed = Annotated[int, typer.Option(help="Of clusterings, fits, choices of samples and draws of patients.")]
+Seed = Annotated[int, typer.Option(help="Random seed (clustering, mixture fits, subsampling, bootstrap).")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for distances.csv and report.html.", file_okay=False)]
+REPLICATES = 200
 Replicates = Annotated[
-    int, typer.Option("--bootstrap", help="How often patients are drawn anew for intervals; 0 does not.", min=0)
+    int,
+    typer.Option(
+        "--bootstrap",
+        help="Number of bootstrap replicates (patients resampled with replacement); 0 disables confidence intervals.",
+        min=0,
+    ),
 ]
 Workers = Annotated[
     int | None,
@@ -61,15 +68,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 
 
 def pick_device(name: str) -> str:
-    """The device that an option names; the GPU, if there is one, for "auto".
+    """The device of this name; "auto" is the GPU if there is one.
+
+    Args:
+        name: cpu, cuda, cuda:1 ..., or auto.
 
     Raises:
-        MedSegDistError: this machine has no such device.
+        MedSegDistError: it is not there.
     """
     import torch
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MedSegDistError(f"expected a CUDA device for --device {name}, found none; use --device cpu.")
+        raise MedSegDistError(f"expected a CUDA device for --device {name}, found none", "use --device cpu")
     return name

@@ -1,7 +1,9 @@
-"""`medsegdist report`: what a run found, as one page."""
+"""`medsegdist report`, and how other commands show what a run found."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,24 +13,20 @@ from rich.markup import escape
 
 from medsegdist.cli.console import reported_errors
 from medsegdist.cli.loudness import LOGGER, bars_are_wanted
-from medsegdist.data.problems import printable
 from medsegdist.files import check_writable
+from medsegdist.words import printable
 
 if TYPE_CHECKING:
-    from medsegdist.distance.table import DistanceTable
-    from medsegdist.report.record import StudyRecord
-    from medsegdist.report.thumbnails import Thumbnails
-
-RunFolder = Annotated[
-    Path,
-    typer.Argument(
-        help="Folder that rank, distances, demo, transfer or agreement wrote.", metavar="DIR", file_okay=False
-    ),
-]
+    from medsegdist.report.results import Results
 
 
 def report(
-    directory: RunFolder,
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that rank, distances, demo, transfer or agreement wrote.", metavar="DIR", file_okay=False
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="The page. Default: DIR/report.html.", dir_okay=False)
     ] = None,
@@ -39,39 +37,76 @@ def report(
     agreement.json and agreement.csv; and thumbnails.json, which rank --thumbnails writes.
     """
     from medsegdist.report.page import write_report
-    from medsegdist.report.run import read_run
+    from medsegdist.report.results import Results
 
     with reported_errors():
         check_writable(directory / "report.html" if out is None else out)
-        page = write_report(read_run(directory), directory / "report.html" if out is None else out)
+        page = write_report(Results.load(directory), directory / "report.html" if out is None else out)
     Console().print(f"Report: {escape(str(page))}", soft_wrap=True)
 
 
-def save_run(table: DistanceTable, record: StudyRecord, out: Path, thumbnails: Thumbnails | None = None) -> None:
-    """Writes distances.csv, comparisons.csv and study.json; what an earlier run left never stands beside new distances.
+def show(
+    results: Results,
+    out: Path,
+    *,
+    matrices: bool = False,
+    rankings: bool = False,
+    report: bool = True,
+    as_json: bool = False,
+) -> None:
+    """Shows distances that were saved.
 
     Args:
-        table: the distances.
-        record: how they came about.
-        out: the folder.
-        thumbnails: pictures of samples, which become thumbnails.json; None where none are wanted.
+        results: a ranking.
+        out: the folder that it was saved to.
+        matrices: shows the distances of all pairs.
+        rankings: shows the sources of each target in their order.
+        report: report.html was written, too.
+        as_json: prints JSON instead of tables.
     """
-    from medsegdist.report.record import FILE_NAME
-    from medsegdist.report.thumbnails import FILE_NAME as THUMBNAILS
+    from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table
+    from medsegdist.report.verdict import headline, verdict
 
-    for name in (FILE_NAME, THUMBNAILS, "report.html"):
-        (out / name).unlink(missing_ok=True)
-    table.save(out / "distances.csv")
-    record.save(out / FILE_NAME)
-    if thumbnails is not None:
-        thumbnails.save(out / THUMBNAILS)
+    table, record = results.table, results.record
+    if as_json:
+        by_target = {
+            target: {
+                "mean_ranks": mean_ranks(table, target),
+                "headline": headline(table, target),
+                "verdict": verdict(table, target),
+            }
+            for target in table.targets
+        }
+        of_cards = {}
+        if results.approximate and record is not None:
+            of_cards = {"approximate": results.approximate, "cards": record.cards, "left_out": record.left_out}
+        content = {"study": results.name, **of_cards, "targets": by_target}
+        typer.echo(json.dumps({**content, "distances": [asdict(row) for row in table.rows]}, indent=2))
+    else:
+        console = Console()
+        for rendered in distance_tables(table) if matrices else ():
+            console.print(rendered)
+        for target in table.targets if rankings else ():
+            console.print(ranking_table(table, target))
+            console.print(f"[bold]{escape(headline(table, target))}[/bold]")
+            console.print(escape(verdict(table, target)), "\n")
+        if results.approximate:
+            console.print(f"[bold]{escape(results.approximate)}[/bold]", "\n")
+        if results.left_out:
+            console.print(escape(results.left_out), "\n")
+        if results.simulated:
+            lines = (escape(f"{name}: {words}") for name, words in results.simulated.items())
+            console.print("Simulated here:", *lines, sep="\n  ")
+        console.print(f"All distances: {escape(str(out / 'distances.csv'))}", soft_wrap=True)
+    if report:
+        _announce(out / "report.html")
 
 
 def leave_report(out: Path, *, wanted: bool) -> None:
-    """Writes the report of the run that was just saved, and says on standard error where it is, unless quiet.
+    """Writes the report of what a folder holds, and says on standard error where it is, unless quiet.
 
     Args:
-        out: its folder.
+        out: the folder.
         wanted: False writes none, and leaves no older one, which would be of other results.
     """
     page = out / "report.html"
@@ -79,9 +114,12 @@ def leave_report(out: Path, *, wanted: bool) -> None:
         page.unlink(missing_ok=True)
         return
     from medsegdist.report.page import write_report
-    from medsegdist.report.run import read_run
+    from medsegdist.report.results import Results
 
-    write_report(read_run(out), page)
+    _announce(write_report(Results.load(out), page))
+
+
+def _announce(page: Path) -> None:
     LOGGER.info("Report: %s", printable(str(page)))
     if bars_are_wanted():
         Console(stderr=True).print(f"Report: {escape(str(page))}", soft_wrap=True)

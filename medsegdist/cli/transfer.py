@@ -74,7 +74,7 @@ def transfer(
     """
     from medsegdist.data.study import load_study
     from medsegdist.parallel import dask_cluster
-    from medsegdist.report.transfer_record import FILE_NAME, record_transfer
+    from medsegdist.report.results import describe_transfer
     from medsegdist.transfer.bundle import write_bundles
     from medsegdist.transfer.runs import run_study
     from medsegdist.transfer.scores.compute import save_scores, score_sources
@@ -105,7 +105,7 @@ def transfer(
             if wanted:
                 save_scores(score_sources(study, wanted), out / "scores.csv")
         bundles = write_bundles(study, result, described, targets, out / "bundles") if bundle else {}
-        record_transfer(described, targets, result, picked).save(out / FILE_NAME)
+        describe_transfer(described, targets, result, picked).save(out / "transfer.json")
         unwritten = [name for name in targets if name not in bundles] if bundle else []
         _show(result, targets, out, study.options.dice_floor, bundles, unwritten, as_json)
         leave_report(out, wanted=not no_report)

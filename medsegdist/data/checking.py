@@ -30,8 +30,6 @@ def check_study(
 ) -> list[Problem]:
     """All problems of all datasets of a study, and of what they have in common.
 
-    Datasets that are cards have no files, and are passed over: :mod:`medsegdist.cards.of_study` looks at them.
-
     Args:
         study: which study.
         full: read every voxel, as :func:`~medsegdist.data.collect.collect` would: a study without errors can be
@@ -45,8 +43,7 @@ def check_study(
         The problems of each dataset, in the study's order, then those between datasets; empty if all is well.
     """
     read, problems = [], []
-    listable = [manifest for manifest in study.datasets if not manifest.is_card]
-    for manifest in listable:
+    for manifest in study.datasets:
         advance = None if progress is None else progress(manifest.name)
         facts, found = _read(manifest, study.preprocessing, advance, full=full, workers=workers)
         problems.append(found)
@@ -56,7 +53,7 @@ def check_study(
     own = {facts.manifest.name: doubled_images(facts.manifest.name, facts.cases) for facts in known}
     listed = [
         problem
-        for manifest, found in zip(listable, problems, strict=True)
+        for manifest, found in zip(study.datasets, problems, strict=True)
         for problem in (*found, *own.get(manifest.name, ()))
     ]
     return [*listed, *leaks(study, known)]

@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.card import ONLY_RANK, CardLayout
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
@@ -38,14 +37,7 @@ from medsegdist.words import listed
 __all__ = ["DatasetManifest", "Layout", "Preprocessing", "load_dataset"]
 
 Layout = Annotated[
-    DecathlonLayout
-    | NnunetLayout
-    | DatalistLayout
-    | FolderLayout
-    | DicomLayout
-    | LidcLayout
-    | PhantomLayout
-    | CardLayout,
+    DecathlonLayout | NnunetLayout | DatalistLayout | FolderLayout | DicomLayout | LidcLayout | PhantomLayout,
     Field(discriminator="kind"),
 ]
 """Any layout; in YAML its key `kind` says which."""
@@ -138,15 +130,7 @@ class DatasetManifest(BaseModel):
     def _check_labels(self) -> DatasetManifest:
         if self.foreground is not None and self.classes is not None:
             raise ValueError("expected `foreground` or `classes`, found both; keep the one that is meant")
-        useless = [key for key in ("foreground", "classes", "window") if getattr(self, key) is not None]
-        if self.is_card and useless:
-            raise ValueError(f"expected no {', '.join(useless)} beside a card, which holds no images; leave it out")
         return self
-
-    @property
-    def is_card(self) -> bool:
-        """Whether a card stands in the place of images."""
-        return isinstance(self.layout, CardLayout)
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
@@ -170,15 +154,11 @@ class DatasetManifest(BaseModel):
             raise DataError(f"dataset '{self.name}': {error}") from error
 
     def check_one_foreground(self) -> None:
-        """Refuse a dataset of several classes, or without images, where images of one foreground are needed.
+        """Refuse a dataset of several classes where one foreground is needed.
 
         Raises:
-            ManifestError: it has classes, or is a card.
+            ManifestError: it has classes.
         """
-        if isinstance(self.layout, CardLayout):
-            raise ManifestError(
-                f"dataset '{self.name}' is a card ({self.layout.file}) and holds no images; {ONLY_RANK}."
-            )
         if self.classes is not None:
             raise ManifestError(
                 f"dataset '{self.name}': expected one foreground, found the classes {', '.join(self.classes)}; give "

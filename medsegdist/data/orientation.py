@@ -18,12 +18,10 @@ def is_oriented(manifest: DatasetManifest) -> bool | None:
 
     Returns:
         True for volumes of CT or MR, which are brought to that order, and False for all else: pictures have no
-        orientation, and a radiograph may be stored as a volume of one slice with axes of its own. None where it is not
-        known, as of a card.
+        orientation, and a radiograph may be stored as a volume of one slice with axes of its own. None if it is not
+        known.
     """
     layout = manifest.layout
-    if manifest.is_card:
-        return None
     if manifest.modality not in ("CT", "MR"):
         return False
     if not isinstance(layout, NnunetLayout | DatalistLayout | FolderLayout):

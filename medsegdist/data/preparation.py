@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,14 +19,18 @@ class Preparation(BaseModel):
     """What datasets must have in common to be compared.
 
     Args:
+        name: of the study; empty if it has none.
         preprocessing: the one way in which all of them are prepared.
         distance: how distances are computed.
+        shared_images: whether a source may hold images or patients of a target.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: str = ""
     preprocessing: Preprocessing
     distance: DistanceOptions = DistanceOptions()
+    shared_images: Literal["refuse", "allow"] = "refuse"
 
 
 def load_preparation(path: str | Path) -> Preparation:

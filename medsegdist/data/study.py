@@ -9,14 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from medsegdist.data.card_content import MAKING, MAKING_ANEW, SIMULATED, card_content
-from medsegdist.data.layouts.card import CardLayout
 from medsegdist.data.layouts.paths import DIRECTORY, expand_path
 from medsegdist.data.manifest import DatasetManifest, load_dataset
 from medsegdist.data.options import DistanceOptions, TransferOptions
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.data.validation import explain, validate
-from medsegdist.errors import DataError, ManifestError
+from medsegdist.data.validation import explain
+from medsegdist.errors import ManifestError
 from medsegdist.files import read_yaml
 from medsegdist.words import did_you_mean
 
@@ -28,7 +26,7 @@ class Study(BaseModel):
         name: the study's name.
         description: what it is about.
         preprocessing: the one way in which all datasets are prepared.
-        datasets: at least two, each with a name of its own; some may be cards, which only a ranking can use.
+        datasets: at least two, each with a name of its own.
         targets: names of the datasets that sources are ranked for.
         sources: names of the datasets that may be sources; None is all. A target is never its own source.
         methods: names of the distances to compute; None leaves the choice to the caller.
@@ -109,8 +107,8 @@ def load_study(path: str | Path) -> Study:
     """Read a study's description, and those of its datasets.
 
     Args:
-        path: a YAML file; each entry of its `datasets` is a description or the path of a dataset's YAML file or card
-            (.json), relative to this file.
+        path: a YAML file; each entry of its `datasets` is a description or the path of a dataset's YAML file,
+            relative to this file.
 
     Raises:
         ManifestError: a file cannot be read, or something in it is wrong; every problem is listed with its place.
@@ -123,7 +121,7 @@ def load_study(path: str | Path) -> Study:
     for index, entry in enumerate(datasets):
         if isinstance(entry, str):
             try:
-                datasets[index] = _load_entry(expand_path(entry, file.parent))
+                datasets[index] = load_dataset(expand_path(entry, file.parent))
             except ManifestError as error:
                 problems["datasets", index] = str(error)
             except ValueError as error:
@@ -131,11 +129,10 @@ def load_study(path: str | Path) -> Study:
     try:
         # A dataset that cannot be read stays a text here, which keeps names from seeming to be missing.
         whole = {**content, "datasets": datasets} if datasets else content
-        study = Study.model_validate(whole, context={DIRECTORY: file.parent})
+        return Study.model_validate(whole, context={DIRECTORY: file.parent})
     except ValidationError as error:
         lines = explain(error, Study, file, content, skip=problems)
         raise ManifestError("\n".join([*problems.values(), *lines])) from error
-    return study.model_copy(update={"datasets": tuple(map(_simulated_as_its_card_says, study.datasets))})
 
 
 def read_study(file: Path) -> dict[str, Any]:
@@ -155,38 +152,3 @@ def read_study(file: Path) -> dict[str, Any]:
             "`medsegdist init` write a study of your folders",
         )
     return content
-
-
-def _load_entry(path: Path) -> DatasetManifest:
-    return _of_card(path) if path.suffix.lower() == ".json" else load_dataset(path)
-
-
-def _simulated_as_its_card_says(manifest: DatasetManifest) -> DatasetManifest:
-    if not isinstance(manifest.layout, CardLayout):
-        return manifest
-    try:
-        _, said = card_content(manifest.layout.file)
-    except (DataError, OSError):
-        return manifest  # Whoever compares the card, or checks the study, says what is wrong with it.
-    is_told = bool(manifest.simulated) or said.get("simulated") is not True
-    return manifest if is_told else manifest.model_copy(update={"simulated": SIMULATED})
-
-
-def _of_card(path: Path) -> DatasetManifest:
-    """A card as a dataset: what it is called, its modality, and whether it is simulated; the rest is for a ranking."""
-    try:
-        _, said = card_content(path)
-    except DataError as error:
-        raise ManifestError(str(error)) from error
-    except OSError as error:
-        raise ManifestError(
-            f"{path}: expected a card here, found none that can be read ({error.strerror}); correct the "
-            f"path, or make it: {MAKING}."
-        ) from error
-    content: dict[str, Any] = {key: said[key] for key in ("name", "modality") if key in said}
-    if said.get("simulated") is True:
-        content["simulated"] = SIMULATED
-    try:
-        return validate(DatasetManifest, {**content, "layout": {"kind": "card", "file": str(path)}}, path)
-    except ManifestError as error:
-        raise ManifestError(f"{str(error).rstrip('.')}; {MAKING_ANEW}.") from error

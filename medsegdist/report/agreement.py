@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from medsegdist.data.problems import printable
+from medsegdist.words import printable
 
 if TYPE_CHECKING:
     from medsegdist.transfer.agreement import Agreement

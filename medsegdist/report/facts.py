@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from medsegdist.report.record import Characteristic, StudyRecord
-from medsegdist.report.run import Run
+from medsegdist.report.record import Characteristic, StudyRecord, TransferRecord
+from medsegdist.report.results import Results
 from medsegdist.report.tables import methods_of, only_source
-from medsegdist.report.transfer_record import TransferRecord
 from medsegdist.report.verdict import alike_by, headline, nearest_sources, told_apart, verdict
 
 
@@ -40,12 +39,12 @@ class Answer:
     methods: int
 
 
-def answers(run: Run) -> list[Answer]:
+def answers(run: Results) -> list[Answer]:
     """The answer for every target, those of the study first."""
     return [_answer(run, target) for target in run.targets]
 
 
-def _answer(run: Run, target: str) -> Answer:
+def _answer(run: Results, target: str) -> Answer:
     table = run.table
     methods = methods_of(table, target)
     nearest, votes = nearest_sources(table, target)[0]
@@ -62,7 +61,7 @@ def _answer(run: Run, target: str) -> Answer:
     )
 
 
-def _basis(run: Run, target: str, nearest: str) -> str:
+def _basis(run: Results, target: str, nearest: str) -> str:
     rows = [row for row in run.table.rows if row.target == target]
     sources = len({row.source for row in rows})
     record, methods = run.record, len(methods_of(run.table, target))
@@ -143,7 +142,7 @@ def orientation(record: StudyRecord | None) -> str:
     return f"In {', '.join(known)} {upright}; in the others {prepared}."
 
 
-def simulation(run: Run) -> str:
+def simulation(run: Results) -> str:
     """That nothing is simulated, or that it is not known; empty where something is."""
     if run.simulated:
         return ""
@@ -152,12 +151,12 @@ def simulation(run: Run) -> str:
     return "Whether anything is simulated is not known: there is no study.json."
 
 
-def how_computed(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+def how_computed(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     """Headings with lines of (name, value): certificate or cards, preprocessing, methods, training, versions."""
     return [*(_of_distances(run) if run.table.rows else []), *_of_training(run)]
 
 
-def _of_distances(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+def _of_distances(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     first = _of_cards(run) if run.approximate else _of_transport(run)
     record = run.record
     if record is None:
@@ -172,7 +171,7 @@ def _of_distances(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-def _of_transport(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+def _of_transport(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     gaps = [row.optimality_gap for row in run.table.rows if row.optimality_gap is not None]
     certificate = [("Largest optimality gap", f"{max(gaps):.1e}")]
     record = run.record
@@ -194,7 +193,7 @@ def _of_transport(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     return [("Certificate", certificate), ("Uncertainty", resampling)]
 
 
-def _of_cards(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+def _of_cards(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     record = run.record
     cards = record.cards if record else ()
     here = [dataset.name for dataset in record.datasets if dataset.name not in cards] if record else []
@@ -203,7 +202,7 @@ def _of_cards(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
     return [("Compared by cards", [*(line for line in lines if line[1]), *missing])]
 
 
-def _of_training(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
+def _of_training(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     record = run.transfer
     if record is None:
         return []

@@ -9,13 +9,13 @@ from medsegdist.report.figure_places import Figures
 from medsegdist.report.gain_summary import SourceGain, summarize_gains, targets_of
 from medsegdist.report.mixture_plots import gain_plot
 from medsegdist.report.regression import gain_points, of_other_tables, regress
-from medsegdist.report.run import Run
+from medsegdist.report.results import Results
 from medsegdist.report.transfer_plot import in_percent, transfer_plot
 from medsegdist.transfer.gains import UNDEFINED
 from medsegdist.words import counted
 
 
-def transfer_section(run: Run, figures: Figures) -> dict[str, Any] | None:
+def transfer_section(run: Results, figures: Figures) -> dict[str, Any] | None:
     """Gains, baselines and controls of each target, and what ended otherwise; None where nothing was trained.
 
     Args:
@@ -41,7 +41,7 @@ def transfer_section(run: Run, figures: Figures) -> dict[str, Any] | None:
     }
 
 
-def gain_section(run: Run, figures: Figures) -> dict[str, Any] | None:
+def gain_section(run: Results, figures: Figures) -> dict[str, Any] | None:
     """Gain against distance by each method; None where no pair has both and nobody wrote an agreement.
 
     Args:
@@ -70,7 +70,7 @@ def gain_section(run: Run, figures: Figures) -> dict[str, Any] | None:
     }
 
 
-def left_out(run: Run) -> list[str]:
+def left_out(run: Results) -> list[str]:
     """In words, the runs that are in no mean, no figure and no line, and why."""
     found = []
     for one in (*run.gains, *run.controls):
@@ -87,7 +87,7 @@ def left_out(run: Run) -> list[str]:
     return found
 
 
-def _target(run: Run, target: str, figures: Figures) -> dict[str, Any]:
+def _target(run: Results, target: str, figures: Figures) -> dict[str, Any]:
     sources = sorted(summarize_gains(run.gains, target), key=lambda one: -one.gain)
     control = next(iter(summarize_gains(run.controls, target)), None)
     baselines = {

@@ -10,7 +10,7 @@ from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.mixture_transport import squared_bures_wasserstein
 from medsegdist.distance.transport import solve_transport
 from medsegdist.report.record import PlaneMixture, StudyRecord
-from medsegdist.report.run import Run
+from medsegdist.report.results import Results
 
 FAINTEST = 0.005
 """Lines for less mass than this are left out."""
@@ -67,7 +67,7 @@ def match(record: StudyRecord, source: str, target: str) -> MatchedMixtures | No
     return MatchedMixtures(source, target, tuple(lines), max(transport.value, 0.0) ** 0.5)
 
 
-def matched_mixtures(run: Run) -> list[MatchedMixtures]:
+def matched_mixtures(run: Results) -> list[MatchedMixtures]:
     """Each target of the study with its nearest source by `gmm2d`."""
     record = run.record
     if record is None or "gmm2d" not in run.table.methods:

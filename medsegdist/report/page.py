@@ -12,7 +12,6 @@ import jinja2
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from medsegdist.data.problems import printable
 from medsegdist.files import atomic_write
 from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed, orientation, simulation
 from medsegdist.report.figure_places import Figures
@@ -21,14 +20,15 @@ from medsegdist.report.matrix_plot import clustered, matrix_plot
 from medsegdist.report.mixture_plots import match_plot, segment_plot
 from medsegdist.report.mixtures import matched_mixtures
 from medsegdist.report.plots import ranking_plot, terms_plot
-from medsegdist.report.run import Run
+from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES, amount, mean_ranks, methods_of, rank_of
+from medsegdist.words import printable
 
 SHOWN_TARGETS = 4
 """Targets whose figures are shown at once; those of the other ones are folded up."""
 
 
-def write_report(run: Run, path: str | Path) -> Path:
+def write_report(run: Results, path: str | Path) -> Path:
     """Writes the report of a run as one HTML file, whole or not at all.
 
     Args:
@@ -41,7 +41,7 @@ def write_report(run: Run, path: str | Path) -> Path:
     return Path(path)
 
 
-def render(run: Run) -> str:
+def render(run: Results) -> str:
     """The report of a run as HTML; what the run does not know is left out."""
     figures = Figures()
     table = run.table
@@ -113,7 +113,7 @@ def render(run: Run) -> str:
     )
 
 
-def _target(run: Run, answer: Answer, figures: Figures) -> dict[str, Any]:
+def _target(run: Results, answer: Answer, figures: Figures) -> dict[str, Any]:
     """A target's answer, its figures, and its table: a row per source, a cell per method."""
     table, target = run.table, answer.target
     methods = methods_of(table, target)

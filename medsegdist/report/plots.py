@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from medsegdist.data.problems import printable
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.tables import amount, by_distance, rank_of
+from medsegdist.words import printable
 
 LONGEST_LABEL = 22
 """Characters of a name beside an axis; the whole name is in the table and under the pointer."""

@@ -1,28 +1,75 @@
-"""What a run leaves beside its tables, so that a report can be written without the data: `study.json`."""
+"""What a run leaves beside its tables, so that a report can be written without the data.
+
+`study.json`, `transfer.json`, `agreement.json` and `thumbnails.json`, each read as what it is, or refused with the
+place that is wrong. None of them names a case or a patient.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
     PositiveInt,
     SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
     model_serializer,
     model_validator,
 )
 
 from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.report.json_files import JsonFile, Part
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.errors import DataError
+from medsegdist.files import atomic_write
+from medsegdist.transfer.gains import TransferPair
 
-FILE_NAME = "study.json"
+T = TypeVar("T")
 
-MOST_BINS = 64
+MAX_BINS = 64
 """Bins along an axis of a histogram at most: enough to see where segments lie, too coarse to see a patient."""
 
-_Row = Annotated[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], Field(min_length=1, max_length=MOST_BINS)]
+_Name = Annotated[str, Field(min_length=1)]
+_Row = Annotated[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], Field(min_length=1, max_length=MAX_BINS)]
+_Png = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+
+
+class Part(BaseModel):
+    """A part of such a file; what a later version adds is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class JsonFile(Part):
+    """A part that is all of such a file; `written_by` names the command that writes it, for messages."""
+
+    written_by: ClassVar[str]
+
+    def save(self, path: str | Path) -> None:
+        """Writes it as JSON, whole or not at all.
+
+        Args:
+            path: the file; one that is there is replaced.
+        """
+        with atomic_write(path) as file:
+            file.write(self.model_dump_json())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what :meth:`save` wrote.
+
+        Args:
+            path: the file.
+
+        Raises:
+            DataError: it is no such file.
+        """
+        return read_json(path, TypeAdapter(cls), cls.written_by)
 
 
 class SegmentHistogram(Part):
@@ -35,7 +82,7 @@ class SegmentHistogram(Part):
     """
 
     extent: tuple[PositiveInt, PositiveInt]
-    mass: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MOST_BINS)] | None
+    mass: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MAX_BINS)] | None
 
     @model_validator(mode="after")
     def _check(self) -> SegmentHistogram:
@@ -75,7 +122,7 @@ class Characteristic(Part):
         deviation: standard deviation over the samples, likewise.
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: _Name
     unit: str = ""
     mean: FiniteFloat | None
     deviation: FiniteFloat | None
@@ -101,7 +148,7 @@ class DatasetRecord(Part):
         characteristics: what its segments are like.
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: _Name
     modality: str = ""
     samples: PositiveInt
     patients: PositiveInt
@@ -116,20 +163,6 @@ class DatasetRecord(Part):
     characteristics: tuple[Characteristic, ...] = ()
 
 
-class BootstrapRecord(Part):
-    """How patients were drawn anew.
-
-    Args:
-        replicates: how often.
-        level: of the intervals.
-        seed: of the draws.
-    """
-
-    replicates: PositiveInt
-    level: Annotated[float, Field(gt=0, lt=1)]
-    seed: NonNegativeInt
-
-
 class MethodRecord(Part):
     """One method, and how it was set.
 
@@ -140,7 +173,7 @@ class MethodRecord(Part):
         optimality_gap: the largest one of its transports; None where distances are of cards, which have none.
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: _Name
     options: dict[str, Any] = Field(default_factory=dict)
     formula: dict[str, Any] = Field(default_factory=dict)
     optimality_gap: FiniteFloat | None
@@ -170,14 +203,14 @@ class StudyRecord(JsonFile):
 
     format: Literal["medsegdist study"] = "medsegdist study"
     version: Literal[1] = 1
-    name: Annotated[str, Field(min_length=1)]
+    name: _Name
     description: str = ""
     targets: tuple[str, ...]
     methods: tuple[MethodRecord, ...]
     datasets: tuple[DatasetRecord, ...]
     preprocessing: dict[str, Any]
     fingerprint: str = ""
-    bootstrap: BootstrapRecord | None = None
+    bootstrap: Bootstrap | None = None
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
     cards: tuple[str, ...] = ()
@@ -195,3 +228,174 @@ class StudyRecord(JsonFile):
     def dataset(self, name: str) -> DatasetRecord | None:
         """The dataset called `name`; None if there is none."""
         return next((dataset for dataset in self.datasets if dataset.name == name), None)
+
+
+class TransferRecord(JsonFile):
+    """How the gains of a study came about.
+
+    Args:
+        format: tells the file from others.
+        version: of the format.
+        name: the study's name.
+        description: what it is about.
+        targets: names of the datasets that were trained on in the end.
+        options: `transfer` of the study's YAML, defaults included.
+        preprocessing: likewise.
+        simulated: name and words of every dataset in it of which something is simulated.
+        not_converged: titles of pre-trainings and baselines that learned nothing.
+        undefined: sources, targets and seeds of fine-tunings over a baseline whose Dice is 0.
+        failed: titles of runs that failed, or rest on one that did. Why stands in `runs.jsonl`, for a reason may name
+            a file.
+        done: runs that ended well.
+        device: what it was computed on.
+        software: versions by the name of the package.
+    """
+
+    written_by: ClassVar[str] = "transfer"
+
+    format: Literal["medsegdist transfer"] = "medsegdist transfer"
+    version: Literal[1] = 1
+    name: _Name
+    description: str = ""
+    targets: tuple[str, ...]
+    options: dict[str, Any]
+    preprocessing: dict[str, Any] = Field(default_factory=dict)
+    simulated: dict[str, str] = Field(default_factory=dict)
+    not_converged: tuple[str, ...] = ()
+    undefined: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    done: int = 0
+    device: str = ""
+    software: dict[str, str] = Field(default_factory=dict)
+
+
+class Ranks(Part):
+    """Rank correlations of distance and gain over all pairs.
+
+    Args:
+        spearman: below 0 where near sources gain more.
+        kendall: likewise.
+        weighted_kendall: likewise, the nearest sources first.
+    """
+
+    spearman: FiniteFloat | None = None
+    kendall: FiniteFloat | None = None
+    weighted_kendall: FiniteFloat | None = None
+
+
+class Slope(Part):
+    """A test of the slope.
+
+    Args:
+        p_slope: two-sided.
+    """
+
+    p_slope: FiniteFloat
+
+
+class LeftOut(Part):
+    """What could not be compared.
+
+    Args:
+        not_converged: sources and targets of which no run has a gain.
+        partly_converged: sources and targets of which some runs have none, and how many.
+    """
+
+    not_converged: tuple[tuple[str, str], ...] = ()
+    partly_converged: tuple[tuple[str, str, int], ...] = ()
+
+
+class AgreementRecord(Part):
+    """Distances by one method against gains.
+
+    Args:
+        method: name of the distance.
+        pairs: all that was compared.
+        ranks: rank correlations; None where they say nothing.
+        regret: of having chosen the nearest sources, percentage points; None where nothing was to be chosen.
+        within_targets: the slope with gains shuffled within targets; None where they cannot be.
+        whole_sources: with whole sources shuffled; None likewise.
+        fixed_effects: with an intercept for each target; None where that says nothing.
+        left_out: what could not be compared.
+        warnings: what a reader ought to know, in words.
+    """
+
+    method: str
+    pairs: tuple[TransferPair, ...]
+    ranks: Ranks | None = None
+    regret: FiniteFloat | None = None
+    within_targets: Slope | None = None
+    whole_sources: Slope | None = None
+    fixed_effects: Slope | None = None
+    left_out: LeftOut = LeftOut()
+    warnings: tuple[str, ...] = ()
+
+
+class PairOfSamples(Part):
+    """Two samples that transport matched.
+
+    Args:
+        mass: that goes from one to the other; all pairs together have 1.
+        source: PNG of the source's sample in base64, its mask outlined.
+        target: likewise of the target's.
+    """
+
+    mass: Annotated[float, Field(gt=0, le=1)]
+    source: _Png
+    target: _Png
+
+
+class MatchedDatasets(Part):
+    """The strongest pairs of a target and its nearest source.
+
+    Args:
+        source: name of the source.
+        target: name of the target.
+        methods: those that find it nearest and match these samples.
+        pairs: the most mass first.
+    """
+
+    source: str
+    target: str
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    pairs: Annotated[tuple[PairOfSamples, ...], Field(min_length=1)]
+
+
+class Thumbnails(JsonFile):
+    """All pictures of a report; they show patients, if the images do.
+
+    Args:
+        format: tells the file from others.
+        version: of the format.
+        matched: target by target.
+        left_out: pairs that were one too many for a page.
+    """
+
+    written_by: ClassVar[str] = "rank --thumbnails"
+
+    format: Literal["medsegdist thumbnails"] = "medsegdist thumbnails"
+    version: Literal[1] = 1
+    matched: tuple[MatchedDatasets, ...]
+    left_out: NonNegativeInt = 0
+
+
+def read_json(path: str | Path, kind: TypeAdapter[T], command: str) -> T:
+    """What a JSON file holds.
+
+    Args:
+        path: the file.
+        kind: what it is to hold.
+        command: the one that writes it, for messages.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    try:
+        return kind.validate_json(Path(path).read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{path}: expected what `medsegdist {command}` writes there, found{f' in {place}' if place else ''}: "
+            f"{first['msg']}; run it again, or remove the file to report without it."
+        ) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medsegdist.report.run import Run
+from medsegdist.report.results import Results
 from medsegdist.transfer.gains import TransferPair, all_pairs
 
 FEWEST = 4
@@ -41,7 +41,7 @@ class Regression:
     line: tuple[tuple[float, float, float, float], ...]
 
 
-def gain_points(run: Run) -> dict[str, list[TransferPair]]:
+def gain_points(run: Results) -> dict[str, list[TransferPair]]:
     """All pairs that have a distance and a gain, by the methods that know any.
 
     They are those of `agreement.json` where it is there, since it says what was compared, and else what distances and
@@ -57,7 +57,7 @@ def gain_points(run: Run) -> dict[str, list[TransferPair]]:
     return {method: list(pairs) for method, pairs in _pairs_here(run).items()}
 
 
-def of_other_tables(run: Run) -> bool:
+def of_other_tables(run: Results) -> bool:
     """Whether `agreement.json` compared other distances or gains than those that lie beside it."""
     here = {method: {(one.source, one.target): one for one in pairs} for method, pairs in _pairs_here(run).items()}
     compared = gain_points(run) if run.agreements and here else {}
@@ -69,7 +69,7 @@ def of_other_tables(run: Run) -> bool:
     )
 
 
-def _pairs_here(run: Run) -> dict[str, tuple[TransferPair, ...]]:
+def _pairs_here(run: Results) -> dict[str, tuple[TransferPair, ...]]:
     return {one.method: one.pairs for one in all_pairs(run.distances, run.gains) if one.pairs}
 
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from medsegdist.data.problems import printable
+from medsegdist.words import printable
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem

@@ -5,21 +5,17 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import Field, NonNegativeInt
 from skimage.segmentation import find_boundaries
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import MatchedPair
-from medsegdist.report.json_files import JsonFile, Part
+from medsegdist.report.record import MatchedDatasets, PairOfSamples, Thumbnails
 from medsegdist.report.tables import by_distance, methods_of
-
-FILE_NAME = "thumbnails.json"
 
 SIDE = 128
 """Pixels of the longer side of a picture: enough to see what is matched."""
@@ -35,56 +31,6 @@ SOURCE_COLOR, TARGET_COLOR = (230, 120, 0), (60, 160, 235)
 
 Matches = Mapping[tuple[str, str, str], tuple[MatchedPair, ...]]
 """The strongest pairs by the names of source, target and method."""
-
-_Png = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
-
-
-class PairOfSamples(Part):
-    """Two samples that transport matched.
-
-    Args:
-        mass: that goes from one to the other; all pairs together have 1.
-        source: PNG of the source's sample in base64, its mask outlined.
-        target: likewise of the target's.
-    """
-
-    mass: Annotated[float, Field(gt=0, le=1)]
-    source: _Png
-    target: _Png
-
-
-class MatchedDatasets(Part):
-    """The strongest pairs of a target and its nearest source.
-
-    Args:
-        source: name of the source.
-        target: name of the target.
-        methods: those that find it nearest and match these samples.
-        pairs: the most mass first.
-    """
-
-    source: str
-    target: str
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
-    pairs: Annotated[tuple[PairOfSamples, ...], Field(min_length=1)]
-
-
-class Thumbnails(JsonFile):
-    """All pictures of a report; they show patients, if the images do.
-
-    Args:
-        format: tells the file from others.
-        version: of the format.
-        matched: target by target.
-        left_out: pairs that were one too many for a page.
-    """
-
-    written_by: ClassVar[str] = "rank --thumbnails"
-
-    format: Literal["medsegdist thumbnails"] = "medsegdist thumbnails"
-    version: Literal[1] = 1
-    matched: tuple[MatchedDatasets, ...]
-    left_out: NonNegativeInt = 0
 
 
 def draw_thumbnails(

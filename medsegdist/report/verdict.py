@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.tables import by_distance, mean_ranks, methods_of, only_source
 from medsegdist.words import counted
 
+APPROXIMATE = (
+    "APPROXIMATE, from cards: mask terms of gmm2d and gmm3d are those of the datasets; image terms compare "
+    "Gaussians of projected images, and are smaller than those between images. Nothing says how sure the order is."
+)
+"""What has to be said wherever distances of cards are shown."""
+
 MOST_NAMED = 3
 """Sources that a headline names; the others are counted."""
+
+
+def approximate(cards: Sequence[str]) -> str:
+    """:data:`APPROXIMATE`, and which datasets were cards.
+
+    Args:
+        cards: names of the datasets that are cards; empty where that is not known.
+    """
+    return f"{APPROXIMATE} Cards: {', '.join(cards)}." if cards else APPROXIMATE
+
+
+def left_out_sentence(methods: Mapping[str, Sequence[str]]) -> str:
+    """Which methods are not there because a card lacks them; empty if nothing is left out.
+
+    Args:
+        methods: names of the cards that lack it, by the name of the method.
+    """
+    return " ".join(
+        f"{method} is left out, because {'the card' if len(names) == 1 else 'the cards'} {', '.join(names)} "
+        f"{'lacks' if len(names) == 1 else 'lack'} it: a fake class has fewer patients than a card may show."
+        for method, names in methods.items()
+    )
 
 
 def headline(table: DistanceTable, target: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from medsegdist.cards.card import Card
-from medsegdist.cards.summarizing import summarize_samples
+from medsegdist.cards.making import summarize_samples
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.samples import SegmentationSamples
 from tests.synthetic import blobs

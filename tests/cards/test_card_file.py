@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medsegdist.cards.card_file import MOST_BYTES, read_card, write_card
+from medsegdist.cards.card import MAX_BYTES, read_card, write_card
 from medsegdist.cards.ranking import rank_cards
 from medsegdist.errors import DataError
 from tests.cards.making_cards import card
@@ -129,7 +129,7 @@ def test_numbers_are_finite(content, tmp_path, number) -> None:
 
 def test_a_large_file_is_not_read_to_its_end(tmp_path) -> None:
     path = tmp_path / "card.json"
-    path.write_bytes(b" " * (MOST_BYTES + 1))
+    path.write_bytes(b" " * (MAX_BYTES + 1))
     with pytest.raises(DataError, match=r"expected a card of at most 65,536 bytes, found a larger file"):
         read_card(path)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from medsegdist.cards.projection import BLOCK, DIMENSION, gaussian_of, project
+from medsegdist.cards.making import BLOCK, DIMENSION, gaussian_of, project
 from medsegdist.data.samples import SegmentationSamples
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.cards.card_file import MOST_BYTES, read_card, write_card
-from medsegdist.cards.summarizing import coarse, summarize_samples
+from medsegdist.cards.card import MAX_BYTES, read_card, write_card
+from medsegdist.cards.making import coarse, summarize_samples
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
@@ -33,7 +33,7 @@ def test_the_most_that_rules_choose_by_default_fits_into_a_card(tmp_path) -> Non
     made = summarize_samples(samples, modality="CT", fit=options, min_patients=1)
     assert made.fake_classes is not None
     assert len(made.fake_classes) == 8
-    assert write_card(made, tmp_path / "card.json") < MOST_BYTES
+    assert write_card(made, tmp_path / "card.json") < MAX_BYTES
 
 
 def test_a_card_that_is_too_large_is_not_written(tmp_path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from medsegdist.data.layouts.card import CardLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
@@ -58,37 +57,6 @@ def test_dataset_is_read_with_its_root_beside_the_file(tmp_path):
         foreground=(1,),
         license="CC-BY-SA 4.0",
     )
-
-
-HEAD = '{"format": "medsegdist card 1", "name": "spleen", "modality": "MR", "patients": 1e999}'
-
-
-def test_a_card_is_a_dataset_of_the_name_and_modality_that_it_says(tmp_path):
-    """By its path alone, or written out; what else is in it is read by whoever compares it."""
-    written(tmp_path, HEAD, "sent.json")
-    for entry in ("sent.json", "{name: spleen, modality: MR, layout: {kind: card, file: sent.json}}"):
-        card = load_study(study_with(tmp_path, "- lung.yaml", f"- lung.yaml\n  - {entry}")).dataset("spleen")
-        assert card == DatasetManifest(name="spleen", modality="MR", layout=CardLayout(file=tmp_path / "sent.json"))
-        assert card.is_card
-        for images in (card.layout.cases, card.layout.loader, card.check_one_foreground):
-            with pytest.raises(ManifestError, match=r"sent\.json.* holds n.*; only `medsegdist rank` can use a card\."):
-                images()
-
-
-@pytest.mark.parametrize("key", ["foreground: [1]", "classes: {cancer: 1}", "window: [0, 1]"])
-def test_what_only_images_need_is_refused_beside_a_card(tmp_path, key):
-    entry = f"- {{name: spleen, modality: MR, layout: {{kind: card, file: sent.json}}, {key}}}"
-    message = (
-        rf"datasets\.0 \('spleen'\): expected no {key.split(':')[0]} beside a card, which holds no images; leave it out"
-    )
-    with pytest.raises(ManifestError, match=message):
-        load_study(study_with(tmp_path, "- lung.yaml", entry))
-
-
-def test_a_name_that_no_dataset_can_have_is_refused_in_a_card_too(tmp_path):
-    written(tmp_path, HEAD.replace("spleen", "../up"), "sent.json")
-    with pytest.raises(ManifestError, match=r"sent\.json: name: expected a name of letters, .* found '\.\./up'"):
-        load_study(study_with(tmp_path, "- lung.yaml", "- sent.json"))
 
 
 def test_classes_are_one_value_or_several(tmp_path):

@@ -36,8 +36,3 @@ def test_a_datalist_is_told_by_its_files(tmp_path, ending, oriented):
     assert is_oriented(DatasetManifest(name="some", modality="CT", layout=layout)) is oriented
     (tmp_path / "list.json").unlink()
     assert is_oriented(DatasetManifest(name="some", modality="CT", layout=layout)) is None
-
-
-def test_of_a_card_it_is_not_known():
-    layout = {"kind": "card", "file": "/some.json"}
-    assert is_oriented(DatasetManifest(name="some", modality="CT", layout=layout)) is None

@@ -11,10 +11,8 @@ from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import DistanceTable, compare_all
-from medsegdist.report.record import FILE_NAME, StudyRecord
-from medsegdist.report.recording import record_study
-from medsegdist.report.transfer_record import FILE_NAME as TRANSFER
-from medsegdist.report.transfer_record import TransferRecord
+from medsegdist.report.record import StudyRecord, TransferRecord
+from medsegdist.report.results import describe
 from medsegdist.transfer.agreement import measure_agreement, save_agreement
 from medsegdist.transfer.gains import Gain, write_gains
 from tests.synthetic import blobs
@@ -46,22 +44,16 @@ def study_of(**more: object) -> Study:
 
 def compared() -> tuple[DistanceTable, StudyRecord]:
     """All pairs, with intervals."""
-    summaries: dict[tuple[str, str], object] = {}
     samples, bootstrap = samples_of(), Bootstrap(5)
-    table = compare_all(
-        samples,
-        DISTANCES,
-        bootstrap=bootstrap,
-        summarized=lambda name, method, summary: summaries.update({(name, method): summary}),
-    )
-    return table, record_study(study_of(), samples, DISTANCES, table, summaries=summaries, bootstrap=bootstrap)
+    table = compare_all(samples, DISTANCES, bootstrap=bootstrap)
+    return table, describe(study_of(), samples, DISTANCES, table, bootstrap, {})
 
 
 def write_run(directory: Path, table: DistanceTable, record: StudyRecord | None) -> Path:
     """A folder as the commands leave it."""
     table.save(directory / "distances.csv")
     if record is not None:
-        record.save(directory / FILE_NAME)
+        record.save(directory / "study.json")
     return directory
 
 
@@ -109,7 +101,7 @@ def write_transfer(directory: Path, source: str = "near", *, collapsed: bool = T
         failed=("fine-tuning gone -> lung, seed 0",) if collapsed else (),
         done=12,
         software={"medsegdist": "0.1.0"},
-    ).save(directory / TRANSFER)
+    ).save(directory / "transfer.json")
     return directory
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from medsegdist.errors import DataError
 from medsegdist.report.page import render
-from medsegdist.report.run import read_run
+from medsegdist.report.results import Results
 from tests.report.making_run import write_agreement, write_run, write_transfer
 from tests.report.test_page import HOSTILE, Page
 
@@ -33,7 +33,7 @@ def trained(tmp_path):
 
 
 def test_a_transfer_page_says_what_each_source_gained(trained):
-    page = Page(render(read_run(trained)))
+    page = Page(render(Results.load(trained)))
     assert sections_of(page) == ["transfer", "method", "simulated"]
     # The mean of 20% over 0.5 and 0.61 over 0.51, and of the control.
     assert (
@@ -47,7 +47,7 @@ def test_a_transfer_page_says_what_each_source_gained(trained):
 
 
 def test_what_learned_nothing_is_named_and_nowhere_counted(trained, tmp_path):
-    html = render(read_run(trained))
+    html = render(Results.load(trained))
     page = Page(html)
     for seed in (0, 1):
         assert f"gone → liver, seed {seed}: did not converge" in page.text
@@ -65,21 +65,21 @@ def test_with_distances_gains_are_set_against_them_without_what_collapsed(traine
     pairs = [("near", "liver"), ("far", "liver"), ("gone", "liver"), ("near", "lung"), ("far", "lung")]
     lines = [f"{source},{target},{k}" for k, (source, target) in enumerate(pairs)]
     (trained / "distances.csv").write_text("\n".join(["source,target,distance", *lines]))
-    page = Page(render(read_run(trained)))
+    page = Page(render(Results.load(trained)))
     assert sections_of(page) == ["transfer", "gains", "method", "simulated"]
     figures = json.loads(next(text for tag, text in page.texts if tag == "script" and text.startswith("{")))
     dots = [trace for trace in list(figures.values())[-1]["data"] if trace.get("mode") == "markers"]
     assert {(trace["name"], *trace["x"]) for trace in dots} == {("liver", 0.0, 1.0), ("lung", 3.0)}
     assert "Runs without a gain are named above , and left out here." in page.text
     write_run(trained, *compared_datasets)
-    assert {"answer", "transfer", "method"} <= set(sections_of(Page(render(read_run(trained)))))
+    assert {"answer", "transfer", "method"} <= set(sections_of(Page(render(Results.load(trained)))))
 
 
 def test_nothing_that_converged_is_a_page_too(trained):
     header = (trained / "gains.csv").read_text().splitlines()[0]
     for name in ("gains.csv", "controls.csv"):
         (trained / name).write_text(header + "\n")
-    page = Page(render(read_run(trained)))
+    page = Page(render(Results.load(trained)))
     assert "No run has a gain." in page.text
     assert "No pre-training for liver has a gain." in page.text
     assert "pretraining gone, seed 0" in page.text
@@ -87,12 +87,12 @@ def test_nothing_that_converged_is_a_page_too(trained):
 
 def test_means_over_other_seeds_are_told(tmp_path):
     (tmp_path / "gains.csv").write_text("source,target,seed,gain_percent\na,t,0,3\nb,t,0,1\nb,t,1,2\n")
-    assert "pre-training on a gained most: +3.0% over 1 seed." in Page(render(read_run(tmp_path))).text
+    assert "pre-training on a gained most: +3.0% over 1 seed." in Page(render(Results.load(tmp_path))).text
 
 
 def test_gains_of_others_have_no_dice(tmp_path):
     (tmp_path / "gains.csv").write_text("source,target,gain_percent\na,t,-3\nb,t,-5\n")
-    page = Page(render(read_run(tmp_path)))
+    page = Page(render(Results.load(tmp_path)))
     assert "For t no pre-training gained anything; a lost least: -3.0%." in page.text
     assert "Dice from scratch" not in page.text
 
@@ -104,7 +104,7 @@ def agreed(tmp_path):
 
 
 def test_an_agreement_page_needs_neither_a_study_nor_the_tables(agreed):
-    page = Page(render(read_run(agreed)))
+    page = Page(render(Results.load(agreed)))
     assert sections_of(page) == ["gains", "method"]
     assert len([one for one in page.of("div") if one.get("class") == "plot"]) == 2
     assert "Order of distances and gains" in " ".join(one.get("aria-label", "") for one in page.of("div"))
@@ -122,9 +122,9 @@ def test_an_agreement_of_other_tables_says_so(agreed):
     said = "agreement.json compared other distances or gains than those in this folder"
     (agreed / "distances.csv").write_text(DISTANCES)
     (agreed / "gains.csv").write_text(GAINS)
-    assert said not in Page(render(read_run(agreed))).text
+    assert said not in Page(render(Results.load(agreed))).text
     (agreed / "gains.csv").write_text(GAINS.replace("20", "30"))
-    assert said in Page(render(read_run(agreed))).text
+    assert said in Page(render(Results.load(agreed))).text
 
 
 @pytest.mark.parametrize(
@@ -141,24 +141,24 @@ def test_an_agreement_of_other_tables_says_so(agreed):
 def test_a_broken_agreement_json_is_refused(agreed, content, message):
     (agreed / "agreement.json").write_text(content)
     with pytest.raises(DataError, match=message):
-        read_run(agreed)
+        Results.load(agreed)
 
 
 def test_a_broken_transfer_json_is_refused(trained):
     (trained / "transfer.json").write_text('{"name": "x"}')
     with pytest.raises(DataError, match="expected what `medsegdist transfer` writes there, found in targets: Field"):
-        read_run(trained)
+        Results.load(trained)
 
 
 def test_hostile_names_are_text_on_these_pages_too(tmp_path):
     folder = write_transfer(tmp_path / "trained", source=HOSTILE)
     agreed = write_agreement(tmp_path / "agreed", DISTANCES.replace("s0", HOSTILE), GAINS.replace("s0", HOSTILE))
     for one in (folder, agreed):
-        html = render(read_run(one))
+        html = render(Results.load(one))
         page = Page(html)
         assert len(page.of("script")) == 3
         figures = json.loads(next(text for tag, text in page.texts if tag == "script" and text.startswith("{")))
         hovers = json.dumps([trace.get("hovertext") for figure in figures.values() for trace in figure["data"]])
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in hovers
         assert "<" not in hovers.replace("<br>", "")
-    assert HOSTILE in Page(render(read_run(folder))).text
+    assert HOSTILE in Page(render(Results.load(folder))).text

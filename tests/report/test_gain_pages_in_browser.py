@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from medsegdist.report.page import write_report
-from medsegdist.report.run import read_run
+from medsegdist.report.results import Results
 from medsegdist.report.thumbnails import draw_thumbnails
 from tests.report.browsing import browser as browser
 from tests.report.browsing import column, undrawn, wait_until, with_width
@@ -42,7 +42,7 @@ def pages(tmp_path_factory, compared_datasets):
         "samples": (pictures(root / "samples", compared_datasets), 2 * (3 + 3 + 1) + 3 + 1, 4, 4),
     }
     return {
-        name: (write_report(read_run(folder), folder / "report.html"), *counts)
+        name: (write_report(Results.load(folder), folder / "report.html"), *counts)
         for name, (folder, *counts) in folders.items()
     }
 

@@ -14,7 +14,7 @@ import pytest
 
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.page import render, write_report
-from medsegdist.report.run import read_run
+from medsegdist.report.results import Results
 from medsegdist.report.verdict import verdict
 from tests.report.making_run import CENTERS, samples_of, write_run
 
@@ -57,21 +57,21 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def html(run_folder):
-    return render(read_run(run_folder))
+    return render(Results.load(run_folder))
 
 
 def test_the_page_is_written_and_small(run_folder):
-    path = write_report(read_run(run_folder), run_folder / "report.html")
+    path = write_report(Results.load(run_folder), run_folder / "report.html")
     assert path.stat().st_size < 8e6
     assert Page(path.read_text(encoding="utf-8")).of("html") == [{"lang": "en"}]
 
 
 def test_the_same_run_gives_the_same_page(run_folder, html):
-    assert render(read_run(run_folder)) == html
+    assert render(Results.load(run_folder)) == html
 
 
 def test_the_answer_comes_first_in_the_words_of_the_terminal(run_folder, html):
-    table, page = read_run(run_folder).table, Page(html)
+    table, page = Results.load(run_folder).table, Page(html)
     headings = [text for tag, text in page.texts if tag == "h2"]
     assert headings == [
         "Answer",
@@ -97,7 +97,7 @@ def test_the_answer_comes_first_in_the_words_of_the_terminal(run_folder, html):
 def test_a_target_of_one_patient_is_not_said_to_be_sure(tmp_path, compared_datasets):
     table, record = compared_datasets
     rows = tuple(replace(row, low=None, high=None) for row in table.rows)
-    page = Page(render(read_run(write_run(tmp_path / "one", replace(table, rows=rows, comparisons=()), record))))
+    page = Page(render(Results.load(write_run(tmp_path / "one", replace(table, rows=rows, comparisons=()), record))))
     assert "how sure it is remains open, for one patient does not tell how patients differ" in page.text
     assert "to tell how sure it is" not in page.text
 
@@ -105,7 +105,7 @@ def test_a_target_of_one_patient_is_not_said_to_be_sure(tmp_path, compared_datas
 def test_the_intervals_of_one_source_alone_are_no_single_patients(tmp_path, compared_datasets):
     table, record = compared_datasets
     rows = tuple(row for row in table.rows if (row.source, row.target) == ("near", "target"))
-    page = Page(render(read_run(write_run(tmp_path / "one", replace(table, rows=rows, comparisons=()), record))))
+    page = Page(render(Results.load(write_run(tmp_path / "one", replace(table, rows=rows, comparisons=()), record))))
     assert "One source only: near." in page.text
     assert "patients were drawn anew 5 times to tell how sure it is" in page.text
     assert "one patient does not tell" not in page.text
@@ -113,7 +113,7 @@ def test_the_intervals_of_one_source_alone_are_no_single_patients(tmp_path, comp
 
 def test_every_number_of_the_table_is_on_the_page(run_folder, html):
     values = {attributes.get("data-value") for attributes in Page(html).of("td")}
-    assert {str(row.distance) for row in read_run(run_folder).table.rows} <= values
+    assert {str(row.distance) for row in Results.load(run_folder).table.rows} <= values
 
 
 def test_how_it_was_computed_and_what_is_simulated(html):
@@ -137,7 +137,7 @@ def test_up_is_anterior_only_where_that_is_known(compared_datasets, tmp_path, or
     pairs = zip(record.datasets, oriented, strict=True)
     datasets = tuple(dataset.model_copy(update={"oriented": known}) for dataset, known in pairs)
     write_run(tmp_path, table, record.model_copy(update={"datasets": datasets}))
-    text = Page(render(read_run(tmp_path))).text
+    text = Page(render(Results.load(tmp_path))).text
     assert said in text
     assert ("anterior" in text) is any(oriented)
 
@@ -146,7 +146,7 @@ def test_nothing_simulated_is_one_line_and_no_section(compared_datasets, tmp_pat
     table, record = compared_datasets
     datasets = tuple(dataset.model_copy(update={"simulated": ""}) for dataset in record.datasets)
     write_run(tmp_path, table, record.model_copy(update={"datasets": datasets}))
-    page = Page(render(read_run(tmp_path)))
+    page = Page(render(Results.load(tmp_path)))
     assert "simulated" not in [one.get("id") for one in page.of("section")]
     assert "#simulated" not in [one["href"] for one in page.of("a")]
     assert page.text.count("The study declares nothing as simulated.") == 1
@@ -156,14 +156,14 @@ def test_datasets_lie_side_by_side_only_where_all_pairs_are_there(compared_datas
     table, record = compared_datasets
     of_one = DistanceTable(tuple(row for row in table.rows if row.target == "target"))
     for which, rows in (("all", table), ("one", of_one)):
-        page = Page(render(read_run(write_run(tmp_path / which, rows, record))))
+        page = Page(render(Results.load(write_run(tmp_path / which, rows, record))))
         assert ("side by side" in page.text) is (which == "all")
 
 
 def test_a_folder_with_distances_alone(run_folder):
     for name in ("comparisons.csv", "study.json", "gains.csv"):
         (run_folder / name).unlink()
-    page = Page(render(read_run(run_folder)))
+    page = Page(render(Results.load(run_folder)))
     assert "There is no study.json beside distances.csv" in page.text
     assert "patients were not drawn anew, so how sure it is remains open" in page.text
     assert "Whether anything is simulated is not known: there is no study.json." in page.text
@@ -178,7 +178,7 @@ def test_a_table_with_gaps(tmp_path):
     table = DistanceTable(
         tuple(DistanceRow(*names, 2.0, 1.0, 1.0, None, None, None, 1, False, 3, 3, 0.0) for names in rows)
     )
-    page = Page(render(read_run(write_run(tmp_path, table, None))))
+    page = Page(render(Results.load(write_run(tmp_path, table, None))))
     assert "For u there is one source only, a, so nothing was ranked; its distances are shown." in page.text
     assert page.text.count("Methods that find it nearest") == 1
     assert "The only source for u: its distance by each method." in page.text
@@ -190,12 +190,12 @@ def test_gains_in_numbers(run_folder, html):
     assert "Gain in percent by distance, ordinary least squares" in text
     assert "Fewer than ten pairs: one of them can carry the whole line." in text
     (run_folder / "gains.csv").write_text("source,target,seed,dice,dice_baseline,gain_percent\nnear,target,0,.5,.5,0\n")
-    assert "too few pairs for a line" in Page(render(read_run(run_folder))).text
+    assert "too few pairs for a line" in Page(render(Results.load(run_folder))).text
 
 
 def test_somebodys_agreement_is_shown_as_it_is(run_folder):
     (run_folder / "agreement.csv").write_text(f'method,"{HOSTILE}"\ngmm2d,<b>0.5</b>\n')
-    page = Page(render(read_run(run_folder)))
+    page = Page(render(Results.load(run_folder)))
     assert HOSTILE in page.text
     assert "<b>0.5</b>" in page.text
 
@@ -276,7 +276,7 @@ def test_a_hostile_name_is_text(tmp_path, compared_datasets, name):
         (folder / file).write_text(re.sub(r"(?m)(?<![a-z_])far(?![a-z_])", lambda _, quoted=quoted: quoted, text))
     text = (folder / "study.json").read_text()
     (folder / "study.json").write_text(text.replace('"far"', json.dumps(name)))
-    html = render(read_run(folder))
+    html = render(Results.load(folder))
     page = Page(html)
     assert len(page.of("script")) == 3
     assert not page.of("img")
@@ -297,6 +297,6 @@ def test_a_killed_writing_leaves_the_old_page(run_folder, monkeypatch):
     path.write_text("old")
     monkeypatch.setattr("medsegdist.report.page.render", lambda run: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write_report(read_run(run_folder), path)
+        write_report(Results.load(run_folder), path)
     assert path.read_text() == "old"
     assert not list(run_folder.glob("*.partial"))

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from medsegdist.report.page import write_report
-from medsegdist.report.run import read_run
+from medsegdist.report.results import Results
 from tests.report.browsing import browser as browser
 from tests.report.browsing import column, undrawn, wait_until, with_width
 from tests.report.making_run import write_gains_of_all, write_run
@@ -32,7 +32,7 @@ def page(browser, tmp_path_factory, compared_datasets):
                 else with_cells(text, plain, hostile)
             )
         file.write_text(text)
-    browser.get(write_report(read_run(folder), folder / "report.html").as_uri())
+    browser.get(write_report(Results.load(folder), folder / "report.html").as_uri())
     wait_until(lambda: undrawn(browser) == 0)
     return browser
 

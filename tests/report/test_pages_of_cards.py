@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 
 from medsegdist.cards.card import MixtureNumbers, SegmentHistogram
-from medsegdist.cards.ranking import APPROXIMATE, approximate
+from medsegdist.cards.ranking import card_histogram, record_cards
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.page import render
-from medsegdist.report.record import FILE_NAME, StudyRecord
-from medsegdist.report.recording import segment_histogram
-from medsegdist.report.recording_cards import card_histogram, record_cards
-from medsegdist.report.run import read_run
-from tests.cards.making_cards import card, dataset, summarized
+from medsegdist.report.record import StudyRecord
+from medsegdist.report.results import Results, segment_histogram
+from medsegdist.report.verdict import APPROXIMATE, approximate
+from tests.cards.making_cards import FIT, card, dataset, summarized
 from tests.report.making_card_run import CARDS, of_cards
-from tests.report.making_run import study_of, write_run
+from tests.report.making_run import write_run
 from tests.report.test_page import Page
 from tests.synthetic import blobs
 
@@ -33,24 +32,24 @@ def folder(tmp_path):
 
 @pytest.fixture
 def page(folder):
-    return Page(render(read_run(folder)))
+    return Page(render(Results.load(folder)))
 
 
 def test_a_record_without_cards_does_not_speak_of_them_and_one_of_before_reads_on(tmp_path, compared_datasets):
     _, record = compared_datasets
-    record.save(tmp_path / FILE_NAME)
-    content = json.loads((tmp_path / FILE_NAME).read_text())
+    record.save(tmp_path / "study.json")
+    content = json.loads((tmp_path / "study.json").read_text())
     fields = (
         "format version name description targets methods datasets preprocessing fingerprint bootstrap device software"
     )
     assert list(content) == fields.split()
-    assert StudyRecord.load(tmp_path / FILE_NAME).cards == ()
+    assert StudyRecord.load(tmp_path / "study.json").cards == ()
     assert content == record.model_dump(mode="json")
 
 
 def test_the_record_survives_the_disk_and_holds_what_cards_hold(folder):
     _, record = of_cards()
-    read = StudyRecord.load(folder / FILE_NAME)
+    read = StudyRecord.load(folder / "study.json")
     assert read == record
     assert read.cards == CARDS
     assert read.bootstrap is None
@@ -89,7 +88,7 @@ def test_what_is_hidden_is_0_and_the_rest_sums_to_one():
 
 def test_the_notice_comes_first_and_how_it_was_computed_repeats_it(page):
     notices = [" ".join(text.split()) for tag, text in page.texts if tag == "p"]
-    assert notices[2] == SAID  # after the kicker and the description
+    assert notices[1] == SAID  # after the kicker
     method = page.text[page.text.rindex("How it was computed") :]
     assert SAID in method
     assert page.text.count(APPROXIMATE) == 2
@@ -128,7 +127,7 @@ def test_a_card_that_tells_of_no_cell_is_shown_by_its_mixture(tmp_path):
     cells = SegmentHistogram(shape=(8, 8), shares=(0.0,) * 64)
     table, record = of_cards([card("near").model_copy(update={"segment_histogram": cells})])
     folder = write_run(tmp_path / "cards", table, record)
-    run = read_run(folder)
+    run = Results.load(folder)
     assert [one.histogram.mass is None for one in run.record.datasets] == [False, True, False]
     page = Page(render(run))
     assert "shares of what lies in the other cells. There is none in near." in page.text
@@ -144,15 +143,15 @@ def test_a_mixture_that_is_none_in_the_plane_is_left_out():
     covariances = (((1e12, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, -1e-4)),)
     numbers = MixtureNumbers(weights=(1.0,), means=((0.0, 1.0, 1.0),), covariances=covariances)
     for held, known in ((whole, True), (whole.model_copy(update={"gmm2d": numbers}), False)):
-        record = record_cards(study_of(), [held], DistanceTable(rows=()), cards=["target"])
+        record = record_cards("cards", [held], DistanceTable(rows=()), distance=FIT)
         assert (record.datasets[0].mixture is not None) is known
 
 
 def test_distances_of_cards_are_told_by_their_having_no_certificate(folder):
-    (folder / FILE_NAME).unlink()
+    (folder / "study.json").unlink()
     with (folder / "distances.csv").open() as file:
         assert {row["optimality_gap"] for row in csv.DictReader(file)} == {""}
-    page = Page(render(read_run(folder)))
+    page = Page(render(Results.load(folder)))
     assert page.text.count(APPROXIMATE) == 2
     assert "Cards:" not in page.text
     assert "optimality gap" not in page.text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from medsegdist.cards.ranking import approximate
 from medsegdist.report.page import write_report
-from medsegdist.report.run import read_run
+from medsegdist.report.results import Results
+from medsegdist.report.verdict import approximate
 from tests.report.browsing import browser as browser
 from tests.report.browsing import undrawn, wait_until, with_width
 from tests.report.making_card_run import CARDS, of_cards
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 def test_the_page_of_a_ranking_by_cards_is_drawn_and_begins_with_what_it_is(browser, tmp_path):
     folder = write_run(tmp_path / "cards", *of_cards())
-    browser.get(write_report(read_run(folder), folder / "report.html").as_uri())
+    browser.get(write_report(Results.load(folder), folder / "report.html").as_uri())
     wait_until(lambda: undrawn(browser) == 0)
     notice = browser.find_element("css selector", ".notice")
     assert (notice.text, notice.is_displayed()) == (approximate(CARDS), True)

@@ -21,13 +21,13 @@ from medsegdist.report.mixtures import FAINTEST, ellipse, match, matched_mixture
 from medsegdist.report.plots import label, ranking_plot, terms_plot
 from medsegdist.report.record import PlaneMixture
 from medsegdist.report.regression import gain_points, regress
-from medsegdist.report.run import read_run
+from medsegdist.report.results import Results
 from medsegdist.report.transfer_plot import transfer_plot
 from medsegdist.transfer.gains import TransferPair
 
 
 def all_plots(folder):
-    run = read_run(folder)
+    run = Results.load(folder)
     table, record = run.table, run.record
     points = gain_points(run)["gmm2d"]
     yield from (ranking_plot(table, target, "gmm2d") for target in table.targets)
@@ -75,7 +75,7 @@ def test_the_ranking_shows_distances_intervals_floor_and_shared_ranks():
 
 
 def test_the_bars_of_the_terms_add_up_to_the_distances(run_folder):
-    table = read_run(run_folder).table
+    table = Results.load(run_folder).table
     images, masks = terms_plot(table, "target", "gmm2d").data
     totals = [image + mask for image, mask in zip(images["x"], masks["x"], strict=True)]
     assert totals == pytest.approx(sorted(row.distance for row in table.ranking("target", "gmm2d")))
@@ -130,7 +130,7 @@ def test_what_is_not_symmetric_stays_in_its_order(matrix):
 
 
 def test_cells_hold_every_number_once(run_folder):
-    table = read_run(run_folder).table
+    table = Results.load(run_folder).table
     heat, near, far = matrix_plot(table, "gmm2d").data
     cells = sorted(zip([*near["y"], *far["y"]], [*near["x"], *far["x"]], [*near["text"], *far["text"]], strict=True))
     written = compact(value for row in heat["z"] for value in row if value is not None)
@@ -183,7 +183,7 @@ def test_a_component_on_a_line_has_a_flat_ellipse():
 
 
 def test_matched_mixtures_move_all_mass_at_the_cost_of_mw2(run_folder):
-    run = read_run(run_folder)
+    run = Results.load(run_folder)
     (matched,) = matched_mixtures(run)
     nearest = min(run.table.ranking("target", "gmm2d"), key=lambda row: (row.rank, row.distance)).source
     assert (matched.source, matched.target) == (nearest, "target")
@@ -199,7 +199,7 @@ def test_matched_mixtures_move_all_mass_at_the_cost_of_mw2(run_folder):
 
 
 def test_mixtures_that_are_not_known_are_not_matched(run_folder):
-    record = read_run(run_folder).record
+    record = Results.load(run_folder).record
     assert match(record, "near", "nobody") is None
     bare = record.model_copy(
         update={"datasets": tuple(d.model_copy(update={"mixture": None}) for d in record.datasets)}

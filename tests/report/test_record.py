@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.errors import DataError
-from medsegdist.report.record import MOST_BINS, StudyRecord
-from medsegdist.report.recording import characteristics, segment_histogram
+from medsegdist.report.record import MAX_BINS, StudyRecord
+from medsegdist.report.results import characteristics, segment_histogram
 from tests.report.making_run import CENTERS, DISTANCES, samples_of
 from tests.synthetic import blobs, dots
 
@@ -48,7 +48,7 @@ def test_a_histogram_is_coarse_and_keeps_mass_and_place(grid):
     samples = blobs(grid=grid, n=4, center=(0.5, 0.4, 0.6)[-len(grid) :])
     histogram = segment_histogram(samples)
     mass = np.array(histogram.mass)
-    assert mass.shape == tuple(min(size, MOST_BINS) for size in grid[-2:])
+    assert mass.shape == tuple(min(size, MAX_BINS) for size in grid[-2:])
     assert histogram.extent == grid[-2:]
     assert mass.sum() == pytest.approx(1, abs=2e-3)
     masks = samples.masks.double().numpy().reshape(len(samples), -1, *grid[-2:]).sum(1)
@@ -60,7 +60,7 @@ def test_a_histogram_is_coarse_and_keeps_mass_and_place(grid):
         assert center == pytest.approx(expected, abs=size / bins)
 
 
-@given(st.integers(1, 200), st.integers(1, MOST_BINS))
+@given(st.integers(1, 200), st.integers(1, MAX_BINS))
 def test_every_pixel_falls_into_one_bin(size, bins):
     samples = dots("dot", [[(0, size - 1)], [(0, 0)]], grid=(1, size))
     mass = np.array(segment_histogram(samples, bins).mass)

@@ -1,14 +1,15 @@
 """The regression of gain on distance, against the paper's own Table 12."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medsegdist.distance.table import DistanceRow, DistanceTable
-from medsegdist.report.agreement_record import AgreementRecord, read_agreement
+from medsegdist.report.record import AgreementRecord
 from medsegdist.report.regression import gain_points, of_other_tables, regress
-from medsegdist.report.run import Run
+from medsegdist.report.results import Results
 from medsegdist.transfer.agreement import measure_agreement, save_agreement
 from medsegdist.transfer.gains import NOT_CONVERGED, UNDEFINED, Gain
 
@@ -26,7 +27,7 @@ PUBLISHED = {
 }
 
 
-def published_run(tmp_path) -> Run:
+def published_run(tmp_path) -> Results:
     rows, gains = [], []
     for source, (euclidean, gmm3d, found) in PUBLISHED.items():
         for k, target in enumerate(("lung", "tuberculoma")):
@@ -36,7 +37,7 @@ def published_run(tmp_path) -> Run:
                     rows.append(DistanceRow(*row))
             if found[k] is not None:
                 gains.append(Gain(source, target, 0, gain_percent=found[k]))
-    return Run(tmp_path, DistanceTable(tuple(rows)), gains=tuple(gains))
+    return Results("run", DistanceTable(tuple(rows)), gains=tuple(gains))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_seeds_are_averaged(tmp_path):
         for one in run.gains
         for seed in (0, 1)
     )
-    once, twice = (gain_points(Run(tmp_path, run.table, gains=gains))["gmm3d"] for gains in (run.gains, doubled))
+    once, twice = (gain_points(Results("run", run.table, gains=gains))["gmm3d"] for gains in (run.gains, doubled))
     for one, other in zip(once, twice, strict=True):
         assert (other.gain, other.seeds) == pytest.approx((one.gain + 2, 2))
 
@@ -84,7 +85,7 @@ def test_runs_without_a_gain_are_no_points_and_move_no_line(tmp_path):
     gone = Gain("Prostate", "lung", 0, status=NOT_CONVERGED)
     kept = [one for one in run.gains if (one.source, one.target) != ("Prostate", "lung")]
     with_them, without = (
-        gain_points(Run(tmp_path, run.table, gains=tuple(gains))) for gains in ([*kept, *collapsed, gone], kept)
+        gain_points(Results("run", run.table, gains=tuple(gains))) for gains in ([*kept, *collapsed, gone], kept)
     )
     assert with_them == without
     assert len(with_them["gmm3d"]) == 16
@@ -93,17 +94,17 @@ def test_runs_without_a_gain_are_no_points_and_move_no_line(tmp_path):
 
 def test_plain_distances_are_compared_as_ranked_ones_are(tmp_path):
     run = published_run(tmp_path)
-    assert gain_points(Run(tmp_path, listed=run.distances, gains=run.gains)) == gain_points(run)
+    assert gain_points(Results("run", listed=run.distances, gains=run.gains)) == gain_points(run)
 
 
-def agreement_of(run: Run) -> tuple[AgreementRecord, ...]:
-    save_agreement(measure_agreement(run.distances, run.gains), run.directory)
-    return read_agreement(run.directory / "agreement.json")
+def agreement_of(run: Results, folder: Path) -> tuple[AgreementRecord, ...]:
+    save_agreement(measure_agreement(run.distances, run.gains), folder)
+    return Results.load(folder).agreements
 
 
 def test_what_agreement_compared_is_what_is_drawn(tmp_path):
     run = published_run(tmp_path)
-    alone = Run(tmp_path, agreements=agreement_of(run))
+    alone = Results("run", agreements=agreement_of(run, tmp_path))
     for method, points in gain_points(run).items():
         assert regress(method, gain_points(alone)[method]).line == regress(method, points).line
     assert not of_other_tables(alone)

@@ -16,7 +16,7 @@ from medsegdist.distance.transport import MatchedPair
 from medsegdist.errors import DataError
 from medsegdist.report import thumbnails
 from medsegdist.report.page import render
-from medsegdist.report.run import read_run
+from medsegdist.report.results import Results
 from medsegdist.report.thumbnails import SIDE, SOURCE_COLOR, Thumbnails, draw_thumbnails, thumbnail
 from tests.report.making_run import samples_of, write_run
 from tests.report.test_page import Page
@@ -135,7 +135,7 @@ def with_pictures(tmp_path, compared_datasets):
 
 
 def test_the_page_shows_them_and_says_plainly_that_it_holds_images(with_pictures):
-    html = render(read_run(with_pictures))
+    html = render(Results.load(with_pictures))
     page = Page(html)
     assert "This page holds images of patients , where they are not simulated" in page.text
     assert "This page holds images of samples and names no case and no patient." in page.text
@@ -153,7 +153,7 @@ def test_the_page_shows_them_and_says_plainly_that_it_holds_images(with_pictures
 
 def test_without_them_there_is_no_picture(with_pictures):
     (with_pictures / "thumbnails.json").unlink()
-    page = Page(render(read_run(with_pictures)))
+    page = Page(render(Results.load(with_pictures)))
     assert page.of("img") == []
     assert "This page holds no image" in page.text
     assert "base64" not in (with_pictures / "study.json").read_text()
@@ -166,4 +166,4 @@ def test_what_is_no_picture_is_refused(with_pictures, png):
     content["matched"][0]["pairs"][0]["source"] = png
     path.write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"expected what `medsegdist rank --thumbnails` writes there, found in matched"):
-        read_run(with_pictures)
+        Results.load(with_pictures)

@@ -1,0 +1,263 @@
+"""`medsegdist cards`: summaries of datasets whose images may not travel, and rankings of such."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.options import AsJson, NoReport, Out, Workers
+from medsegdist.cli.reading import root_told
+from medsegdist.cli.report import show
+from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
+from medsegdist.files import check_writable
+
+if TYPE_CHECKING:
+    from medsegdist.cards.card import Card
+    from medsegdist.data.manifest import DatasetManifest
+    from medsegdist.data.preparation import Preparation
+
+cards = typer.Typer(help="Datasets whose images may not travel: summaries of them, and rankings.", no_args_is_help=True)
+
+Cache = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder for prepared samples, images included. [default: none]", file_okay=False),
+]
+LIKE = "YAML with the `preprocessing` and `distance` that all cards have in common: a study, or these keys alone."
+
+
+@cards.command()
+def make(
+    file: Annotated[
+        Path,
+        typer.Argument(help="Dataset, or study for a card of each dataset.", metavar="STUDY_OR_DATASET.yaml"),
+    ],
+    like: Annotated[
+        Path | None, typer.Option("--like", help=f"{LIKE} [default: the study itself]", metavar="STUDY.yaml")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for a card of each dataset, NAME.json.", file_okay=False)
+    ] = Path("cards"),
+    min_patients: Annotated[
+        int,
+        typer.Option(help="Smaller datasets are refused; what fewer patients share is not shown.", min=1),
+    ] = 10,
+    cache: Cache = None,
+    seed: Annotated[int, typer.Option(help="Random seed (clustering, mixture fits, subsampling), of all cards.")] = 0,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a card of a dataset: aggregates of at most 64 KiB, to be ranked where its images may not go.
+
+    Aggregates are no proof of privacy; README says what they may still tell.
+    """
+    from medsegdist.cards.card import write_card
+    from medsegdist.cards.ranking import CARD_METHODS, holds
+
+    with reported_errors():
+        check_writable(out, folder=True)
+        manifests, preparation = _described(file, like)
+        written: list[tuple[Path, int, list[str]]] = []
+        for card in _made(manifests, preparation, cache, workers, min_patients, seed):
+            path = out / f"{card.name}.json"
+            held: list[str] = [method for method in CARD_METHODS if holds(card, method)]
+            written.append((path, write_card(card, path), held))
+    if as_json:
+        rows = [{"card": str(path), "bytes": size, "methods": held} for path, size, held in written]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    console = Console()
+    for path, size, held in written:
+        console.print(f"{escape(str(path))}: {size:,} bytes, for {', '.join(held)}.", soft_wrap=True)
+        if "fake_class_gmm" not in held:
+            console.print(f"fake_class_gmm is left out: a fake class has fewer than {min_patients} patients.")
+
+
+@cards.command()
+def rank(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Cards (.json), and YAML of datasets whose images are here.", metavar="CARD_OR_DATASET..."),
+    ],
+    target: Annotated[list[str], typer.Option("--target", help="Name of a target among them, repeatable.")],
+    like: Annotated[
+        Path | None, typer.Option("--like", help=f"{LIKE} [default: those of the first card]", metavar="STUDY.yaml")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="gmm2d, gmm3d or fake_class_gmm, repeatable. [default: all that cards hold]"),
+    ] = None,
+    out: Out = Path("out"),
+    cache: Cache = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the cards. [default: the first card's]")] = None,
+    workers: Workers = None,
+    no_report: NoReport = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ranks sources for a target by their cards: approximately, and without intervals.
+
+    Datasets with images are summarized as the cards were. Their own cards are written nowhere; counts of their samples
+    are exact.
+    """
+    from medsegdist.cards.ranking import CARD_METHODS, available, check_formula, left_out, rank_cards, record_cards
+    from medsegdist.data.manifest import load_dataset
+    from medsegdist.data.preparation import Preparation, load_preparation
+    from medsegdist.distance.table import DistanceTable
+    from medsegdist.report.results import Results
+
+    with reported_errors():
+        check_writable(out, folder=True)
+        for name in method or ():
+            if name not in CARD_METHODS:
+                raise ManifestError(
+                    f"--method: expected one that cards hold, {', '.join(CARD_METHODS)}, found {name}",
+                    "rank datasets with images by `medsegdist rank`",
+                )
+        sent = {path: _read(path) for path in files if path.suffix.lower() == ".json"}
+        if not sent:
+            raise ManifestError("expected at least one card, found datasets with images only", "use `medsegdist rank`")
+        first = next(iter(sent.values()))
+        if like is not None:
+            preparation = load_preparation(like)
+        elif first.prepared is not None:
+            preparation = Preparation(preprocessing=first.prepared, distance=first.fit)
+        else:
+            raise ManifestError("expected a card that tells its preprocessing, found one that does not", "give --like")
+        check_formula(preparation.distance)
+        seed = first.seed if seed is None else seed
+        _check_fit(sent, preparation, seed)
+        lacking = {} if method else left_out(list(sent.values()))
+        methods = available(list(sent.values()), method or None)
+        here = {path: load_dataset(path) for path in files if path not in sent}
+        manifests = list(here.values())
+        names = [*(card.name for card in sent.values()), *(one.name for one in manifests)]
+        for name in target:
+            if name not in names:
+                raise ManifestError(f"--target: expected one of {', '.join(names)}, found {name}")
+        _refuse_shared(manifests, preparation, target)
+        made = _made(list(here.items()), preparation, cache, workers, 1, seed, exact_counts=True)
+        by_name = {card.name: card for card in (*sent.values(), *made)}
+        weights = {
+            "image_weight": preparation.distance.image_weight,
+            "mask_weight": preparation.distance.mask_weight,
+        }
+        found = [by_name[name] for name in names]
+        tables = [
+            rank_cards(by_name[name], [card for card in found if card.name != name], methods=methods, **weights)
+            for name in target
+        ]
+        table = DistanceTable(rows=tuple(row for one in tables for row in one.rows))
+        described = {one.name: one for one in manifests}
+        name = preparation.name or "cards"
+        record = record_cards(name, found, table, distance=preparation.distance, here=described, left_out=lacking)
+        results = Results(name, table, record)
+        results.save(out, report=not no_report)
+        show(results, out, rankings=True, report=not no_report, as_json=as_json)
+
+
+def _described(file: Path, like: Path | None) -> tuple[list[tuple[Path, DatasetManifest]], Preparation]:
+    """The datasets of a study, or the one of a dataset's file, and how their cards are made."""
+    from medsegdist.data.manifest import load_dataset
+    from medsegdist.data.preparation import load_preparation
+    from medsegdist.data.study import load_study
+    from medsegdist.files import read_yaml
+
+    if "datasets" in read_yaml(file.absolute()):
+        return [(file, one) for one in load_study(file).datasets], load_preparation(file if like is None else like)
+    manifest = load_dataset(file)
+    if like is None:
+        raise ManifestError(
+            f"{file}: expected a study, which says how cards are made, found the description of a dataset",
+            "name a study by --like",
+        )
+    return [(file, manifest)], load_preparation(like)
+
+
+def _made(
+    described: Sequence[tuple[Path, DatasetManifest]],
+    preparation: Preparation,
+    cache: Path | None,
+    workers: int | None,
+    min_patients: int,
+    seed: int,
+    *,
+    exact_counts: bool = False,
+) -> list[Card]:
+    """A card of each dataset whose images are here."""
+    from medsegdist.cards.making import summarize_samples
+    from medsegdist.data.dataset import load_dataset_samples
+
+    made = []
+    for _, manifest in described:
+        manifest.check_one_foreground()
+    with progress_bars() as progress:
+        for file, manifest in described:
+            advance = bar(progress, f"Reading {manifest.name}")
+            with root_told(manifest, file):
+                samples = load_dataset_samples(
+                    manifest, preparation.preprocessing, cache=cache, progress=advance, workers=workers
+                )
+            advance = bar(progress, f"Summarizing {manifest.name}")
+            card = summarize_samples(
+                samples,
+                modality=manifest.modality,
+                simulated=bool(manifest.simulated),
+                preprocessing=preparation.preprocessing,
+                fit=preparation.distance,
+                min_patients=min_patients,
+                seed=seed,
+                exact_counts=exact_counts,
+            )
+            made.append(card)
+            advance(1, 1)
+    return made
+
+
+def _read(path: Path) -> Card:
+    from medsegdist.cards.card import read_card
+
+    try:
+        return read_card(path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: expected a card here, found none that can be read ({error.strerror})",
+            "correct the path, or make it: `medsegdist cards make DATASET.yaml --like STUDY.yaml -o DIR`",
+        ) from error
+
+
+def _check_fit(sent: dict[Path, Card], preparation: Preparation, seed: int) -> None:
+    from medsegdist.cards.ranking import Making, differences
+
+    expected = Making.of_options(preparation.preprocessing, preparation.distance, seed)
+    for path, card in sent.items():
+        found = differences(expected, Making.of_card(card))
+        if found:
+            raise PreprocessingMismatchError(
+                f"the card {path} does not fit: {'; '.join(found)}",
+                "make it again with the same `--like` and `--seed`, or rank with the settings that all cards have",
+                dataset=card.name,
+            )
+
+
+def _refuse_shared(manifests: Sequence[DatasetManifest], preparation: Preparation, targets: Sequence[str]) -> None:
+    """Refuse a source here with images or patients of a target here; of cards nobody knows."""
+    from medsegdist.data.checking import refuse_shared_images
+    from medsegdist.data.study import Study
+
+    here = tuple(name for name in targets if any(one.name == name for one in manifests))
+    if here and len(manifests) > 1:
+        refuse_shared_images(
+            Study(
+                name=preparation.name or "cards",
+                preprocessing=preparation.preprocessing,
+                datasets=tuple(manifests),
+                targets=here,
+                shared_images=preparation.shared_images,
+            )
+        )

@@ -1,0 +1,398 @@
+"""What a run is: one object, shown in a terminal and as a page, saved to a folder and loaded from it."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import TypeAdapter
+
+from medsegdist.csv_table import CsvTable, read_table
+from medsegdist.data.case_tally import CaseTally
+from medsegdist.data.orientation import is_oriented
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.study import Study
+from medsegdist.distance.characteristics import characterize
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import COLUMNS, DistanceTable
+from medsegdist.errors import DataError
+from medsegdist.progress import track
+from medsegdist.report.record import (
+    MAX_BINS,
+    AgreementRecord,
+    Characteristic,
+    DatasetRecord,
+    MethodRecord,
+    PlaneMixture,
+    SegmentHistogram,
+    StudyRecord,
+    Thumbnails,
+    TransferRecord,
+    read_json,
+)
+from medsegdist.report.thumbnails import draw_thumbnails
+from medsegdist.report.verdict import approximate, left_out_sentence
+from medsegdist.transfer.gains import UNDEFINED, DistanceRecord, Gain, read_distances, read_gains
+
+if TYPE_CHECKING:
+    from medsegdist.transfer.runs import TransferResult
+
+NO_TABLE = DistanceTable(rows=())
+"""Of a folder without rankings."""
+
+UNITS = {"window": "of 255", "hounsfield": "HU", "zscore": "SD"}
+"""What intensities are in, by the rule of the preprocessing."""
+
+PACKAGES = ("medsegdist", "torch", "monai", "numpy", "scipy", "scikit-learn", "scikit-image", "POT")
+"""Whose versions may change a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that a run found, and all that a folder of runs holds; what is not there is empty or None.
+
+    Args:
+        name: of the study, or else of the folder.
+        table: distances with their ranks: `distances.csv` and `comparisons.csv`.
+        record: how they came about: `study.json`.
+        thumbnails: samples that were matched: `thumbnails.json`.
+        listed: `distances.csv` where it says no more than source, target, method and distance.
+        gains: `gains.csv`, with the runs that have no gain.
+        controls: `controls.csv`.
+        transfer: how the gains came about: `transfer.json`.
+        agreements: `agreement.json`.
+        agreement: `agreement.csv`, all cells as text.
+    """
+
+    name: str
+    table: DistanceTable = NO_TABLE
+    record: StudyRecord | None = None
+    thumbnails: Thumbnails | None = None
+    listed: tuple[DistanceRecord, ...] = ()
+    gains: tuple[Gain, ...] = ()
+    controls: tuple[Gain, ...] = ()
+    transfer: TransferRecord | None = None
+    agreements: tuple[AgreementRecord, ...] = ()
+    agreement: CsvTable | None = None
+
+    @property
+    def description(self) -> str:
+        """What the study is about; empty if that is not known."""
+        described = self.record or self.transfer
+        return "" if described is None else described.description
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets of the study first, then the other ones that have distances."""
+        first = () if self.record is None else self.record.targets
+        return tuple(dict.fromkeys(name for name in (*first, *self.table.targets) if name in self.table.targets))
+
+    @property
+    def distances(self) -> tuple[DistanceRecord, ...]:
+        """Every distance, ranked or not."""
+        ranked = (DistanceRecord(row.source, row.target, row.distance, row.method) for row in self.table.rows)
+        return (*ranked, *self.listed)
+
+    @property
+    def approximate(self) -> str:
+        """What has to be said of distances of cards; empty for those of samples."""
+        cards = () if self.record is None else self.record.cards
+        # Only distances of cards have no certificate.
+        uncertified = bool(self.table.rows) and all(row.optimality_gap is None for row in self.table.rows)
+        return approximate(cards) if cards or uncertified else ""
+
+    @property
+    def left_out(self) -> str:
+        """Which methods are not there because a card lacks them; empty if none is missing."""
+        return "" if self.record is None else left_out_sentence(self.record.left_out)
+
+    @property
+    def simulated(self) -> dict[str, str] | None:
+        """Name and words of every dataset of which something is simulated; None if that is not known."""
+        if self.record is not None:
+            return {one.name: one.simulated for one in self.record.datasets if one.simulated}
+        return None if self.transfer is None else self.transfer.simulated
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        samples: Sequence[SegmentationSamples],
+        distances: Mapping[str, DatasetDistance],
+        table: DistanceTable,
+        *,
+        bootstrap: Bootstrap | None = None,
+        tallies: Mapping[str, CaseTally] | None = None,
+        thumbnails: bool = False,
+    ) -> Results:
+        """What a ranking found, as :func:`describe` says it.
+
+        Args:
+            study: describes the datasets.
+            samples: those that were compared, one of each dataset.
+            distances: how they were compared, by the name of the method.
+            table: the result.
+            bootstrap: how patients were resampled; None if they were not.
+            tallies: which cases of each dataset gave no sample, by its name, if that is known.
+            thumbnails: whether to draw the samples that were matched.
+        """
+        record = describe(study, samples, distances, table, bootstrap, tallies or {})
+        by_name = {one.name: one for one in samples}
+        drawn = draw_thumbnails(table, record.targets, table.matches, by_name) if thumbnails else None
+        return cls(study.name, table, record, drawn)
+
+    def save(self, folder: str | Path, *, report: bool = True) -> None:
+        """Writes the ranking: distances.csv, comparisons.csv, study.json, thumbnails.json and report.html.
+
+        What an earlier ranking left in the folder goes; gains and agreement stay, and are shown on the page.
+
+        Args:
+            folder: made if it is not there.
+            report: whether to write report.html.
+        """
+        folder = Path(folder)
+        for name in ("study.json", "thumbnails.json", "report.html"):
+            (folder / name).unlink(missing_ok=True)
+        self.table.save(folder / "distances.csv")
+        for name, content in (("study.json", self.record), ("thumbnails.json", self.thumbnails)):
+            if content is not None:
+                content.save(folder / name)
+        if report:
+            from medsegdist.report.page import write_report
+
+            write_report(replace(self, **_of_training(folder)), folder / "report.html")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Results:
+        """Reads what the commands left in a folder.
+
+        Args:
+            folder: it needs `distances.csv`, `gains.csv` or `agreement.json`, all else is optional.
+
+        Raises:
+            DataError: none of the three is there, or a file is not what it should be.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: expected a folder with distances.csv, found {'a file' if folder.exists() else 'nothing'}",
+                "`medsegdist rank STUDY.yaml --out DIR` writes one",
+            )
+        has = {path.name for path in folder.iterdir()}
+        needed = "distances.csv" in has or not has & {"gains.csv", "agreement.json"}
+        table, listed = _distances(folder / "distances.csv") if needed else (NO_TABLE, ())
+        record = StudyRecord.load(folder / "study.json") if "study.json" in has else None
+        training = _of_training(folder)
+        described = record or training["transfer"]
+        return cls(
+            name=folder.resolve().name if described is None else described.name,
+            table=table,
+            listed=listed,
+            record=record,
+            thumbnails=Thumbnails.load(folder / "thumbnails.json") if "thumbnails.json" in has else None,
+            **training,
+        )
+
+
+def _distances(path: Path) -> tuple[DistanceTable, tuple[DistanceRecord, ...]]:
+    """A table with its ranks, or anybody's plain distances."""
+    if path.exists():
+        columns = read_table(path, (), remedy="`medsegdist rank STUDY.yaml --out DIR` writes it").columns
+        # One column of ours that is not plain is enough to expect all of them, so that a damaged table is refused.
+        plain = {"source", "target", "method", "distance"}
+        if not (set(COLUMNS) - plain) & set(columns) and {"source", "target", "distance"} <= set(columns):
+            return NO_TABLE, tuple(read_distances(path))
+    return DistanceTable.load(path), ()
+
+
+def _of_training(folder: Path) -> dict[str, Any]:
+    """What `transfer` and `agreement` left in a folder."""
+    has = {path.name for path in folder.iterdir()}
+    remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
+    return {
+        "gains": tuple(read_gains(folder / "gains.csv", rows_needed=False)) if "gains.csv" in has else (),
+        "controls": tuple(read_gains(folder / "controls.csv", of_controls=True, rows_needed=False))
+        if "controls.csv" in has
+        else (),
+        "transfer": TransferRecord.load(folder / "transfer.json") if "transfer.json" in has else None,
+        "agreements": read_json(folder / "agreement.json", TypeAdapter(tuple[AgreementRecord, ...]), "agreement")
+        if "agreement.json" in has
+        else (),
+        "agreement": read_table(folder / "agreement.csv", (), remedy=remedy) if "agreement.csv" in has else None,
+    }
+
+
+def describe(
+    study: Study,
+    samples: Sequence[SegmentationSamples],
+    distances: Mapping[str, DatasetDistance],
+    table: DistanceTable,
+    bootstrap: Bootstrap | None,
+    tallies: Mapping[str, CaseTally],
+) -> StudyRecord:
+    """How distances came about, and what the datasets look like: counts and outlines, no pixel and no case.
+
+    Args:
+        study: describes the datasets.
+        samples: those that were compared, one of each dataset.
+        distances: how they were compared, by the name of the method.
+        table: the result.
+        bootstrap: how patients were resampled; None if they were not.
+        tallies: which cases of each dataset gave no sample, by its name.
+    """
+    return StudyRecord(
+        name=study.name,
+        description=study.description,
+        targets=tuple(name for name in study.targets if name in table.targets) or table.targets,
+        methods=tuple(_method(method, distances[method], table) for method in table.methods),
+        datasets=tuple(_dataset(study, one, table, tallies.get(one.name)) for one in track(samples, "Describing")),
+        preprocessing=study.preprocessing.model_dump(mode="json"),
+        fingerprint=study.preprocessing.fingerprint,
+        bootstrap=bootstrap,
+        device=str(samples[0].images.device),
+        software=versions(),
+    )
+
+
+def _method(name: str, distance: DatasetDistance, table: DistanceTable) -> MethodRecord:
+    gaps = [row.optimality_gap for row in table.rows if row.method == name and row.optimality_gap is not None]
+    return MethodRecord(
+        name=name, options=options_of(distance.metric), formula=options_of(distance), optimality_gap=max(gaps)
+    )
+
+
+def _dataset(
+    study: Study, samples: SegmentationSamples, table: DistanceTable, tally: CaseTally | None
+) -> DatasetRecord:
+    manifest = study.dataset(samples.name)
+    return DatasetRecord(
+        name=manifest.name,
+        modality=manifest.modality,
+        samples=len(samples),
+        patients=len(samples.patients),
+        cases=None if tally is None else tally.cases,
+        without_sample={} if tally is None else tally.reasons,
+        description=manifest.description,
+        license=manifest.license,
+        simulated=manifest.simulated,
+        oriented=is_oriented(manifest),
+        histogram=segment_histogram(samples),
+        mixture=plane_mixture(table.summaries.get((manifest.name, "gmm2d"))),
+        characteristics=characteristics(samples, UNITS[study.preprocessing.intensity]),
+    )
+
+
+def describe_transfer(study: Study, targets: Sequence[str], result: TransferResult, device: str) -> TransferRecord:
+    """How the gains of a transfer study came about: `transfer.json`.
+
+    Args:
+        study: what was asked for.
+        targets: names of the targets that were trained on.
+        result: how it ended.
+        device: what it was computed on.
+    """
+    taken = {*targets, *(source for target in targets for source in study.sources_of(target))}
+    return TransferRecord(
+        name=study.name,
+        description=study.description,
+        targets=tuple(targets),
+        options=study.transfer.model_dump(mode="json"),
+        preprocessing=study.preprocessing.model_dump(mode="json"),
+        simulated={one.name: one.simulated for one in study.datasets if one.simulated and one.name in taken},
+        not_converged=result.not_converged,
+        undefined=tuple(
+            f"{one.source} \N{RIGHTWARDS ARROW} {one.target}, seed {one.seed}"
+            for one in result.gains
+            if one.status == UNDEFINED
+        ),
+        failed=tuple(title for title, _ in result.failed),
+        done=result.done,
+        device=device,
+        software=versions(),
+    )
+
+
+def segment_histogram(samples: SegmentationSamples, bins: int = MAX_BINS) -> SegmentHistogram:
+    """Where the segments of a dataset lie, seen along the slices, each pixel with the mass of its sample.
+
+    Args:
+        samples: of slices or volumes.
+        bins: along each axis at most.
+    """
+    total = torch.zeros(samples.grid[-2:], dtype=torch.float64)
+    for mask, mass in zip(samples.masks, samples.mass.tolist(), strict=True):
+        total += mass * mask.cpu().reshape(-1, *total.shape).sum(0)
+    for axis, size in enumerate(total.shape):
+        bin_of_line = torch.arange(size) * min(bins, size) // size
+        shape = [min(bins, size) if other == axis else length for other, length in enumerate(total.shape)]
+        total = torch.zeros(shape, dtype=torch.float64).index_add(axis, bin_of_line, total)
+    rows, columns = samples.grid[-2:]
+    # Four digits are more than a picture shows.
+    mass = [[float(f"{value:.4g}") for value in row] for row in (total / total.sum()).tolist()]
+    return SegmentHistogram(extent=(rows, columns), mass=tuple(map(tuple, mass)))
+
+
+def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> tuple[Characteristic, ...]:
+    """What a dataset looks like, see :func:`~medsegdist.distance.characteristics.characterize`.
+
+    Args:
+        samples: of slices or volumes.
+        intensity_unit: what intensities are in.
+    """
+    return tuple(
+        Characteristic(
+            name=one.name,
+            unit=intensity_unit if one.unit == "intensity" else one.unit,
+            mean=one.mean if math.isfinite(one.mean) else None,
+            deviation=one.deviation if math.isfinite(one.deviation) else None,
+        )
+        for one in characterize(samples).values
+    )
+
+
+def plane_mixture(summary: object) -> PlaneMixture | None:
+    """A mixture over ([slice,] row, column), seen along the slices; None for anything else.
+
+    Args:
+        summary: what a mask metric made of a dataset.
+    """
+    if not isinstance(summary, GaussianMixture):
+        return None
+    return PlaneMixture.model_validate(
+        {
+            "weights": summary.weights.tolist(),
+            "means": summary.means[:, -2:].tolist(),
+            "covariances": summary.covariances[:, -2:, -2:].tolist(),
+        }
+    )
+
+
+def options_of(configured: object) -> dict[str, Any]:
+    """The options of a metric or a formula that are plain values.
+
+    Args:
+        configured: a metric or a formula; one that is no dataclass has none.
+    """
+    if not is_dataclass(configured):
+        return {}
+    values = {field.name: getattr(configured, field.name) for field in fields(configured) if field.init}
+    return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | tuple | dict)}
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that are installed, by name."""
+    found = {"Python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
