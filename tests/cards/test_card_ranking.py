@@ -238,9 +238,7 @@ def test_a_method_that_a_card_cannot_serve_is_left_out_or_refused() -> None:
     assert rank_cards(card("near"), [without]).methods == ("gmm2d", "gmm3d")
     with pytest.raises(DataError, match=r"found none of it in twin, where a fake class has fewer patients"):
         rank_cards(card("near"), [without], methods=["fake_class_gmm"])
-    with pytest.raises(
-        ValueError, match=r"expected a method of cards to be one of gmm2d, gmm3d"
-    ):
+    with pytest.raises(ValueError, match=r"expected a method of cards to be one of gmm2d, gmm3d"):
         rank_cards(card("near"), [without], methods=["euclidean"])
 
 
