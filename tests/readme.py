@@ -1,7 +1,7 @@
-"""What README.md shows, as a Markdown parser reads it, and the place where its commands can run.
+"""What the READMEs show, as a Markdown parser reads it, and the place where their commands can run.
 
-The place is small phantom datasets under the names that README uses for the reader's own files: STUDY.yaml,
-DATASET.yaml, sent.json and so on. A command of README runs there word for word, but for what `SUBSTITUTES` lists.
+The place is small phantom datasets under the names that they use for the reader's own files: STUDY.yaml,
+DATASET.yaml, sent.json and so on. A command runs there word for word, except for what `SUBSTITUTES` lists.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from typer.testing import CliRunner
 from medsegdist.cli import app
 from tests.test_cli import write_dataset
 
-TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for pattern in ("README.md", "*/README.md", "medsegdist/*/README.md", "scripts/results/*/README.md")
+    for path in sorted(ROOT.glob(pattern))
+}
+"""The READMEs by their places in the checkout."""
 
 ORGANS = {"Liver": "liver", "Spleen": "spleen", "Lung": "lung_tumor"}
 """The datasets of STUDY.yaml, whose target is the first: phantoms of 10 patients with one slice each."""
@@ -48,38 +54,40 @@ class Block:
         kind: the word after the fence; "" where there is none.
         content: its lines, without the indentation of a list around it.
         line: where it begins, counted from 1.
+        page: the README.
     """
 
     kind: str
     content: str
     line: int
+    page: str = "README.md"
 
     def __str__(self) -> str:
         first = next(iter(self.content.splitlines()), "")
-        return f"line {self.line}: {first.strip()[:50]}"
+        return f"{self.page}, line {self.line}: {first.strip()[:50]}"
 
 
-def blocks(text: str = TEXT) -> list[Block]:
+def blocks(text: str, page: str = "README.md") -> list[Block]:
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     found = [token for token in tokens if token.type in ("fence", "code_block")]
-    return [Block(token.info.strip(), token.content, (token.map or [0])[0] + 1) for token in found]
+    return [Block(token.info.strip(), token.content, (token.map or [0])[0] + 1, page) for token in found]
 
 
-def spans(text: str = TEXT) -> list[str]:
+def spans(text: str) -> list[str]:
     """Every `code span` once, in order."""
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     inline = (child for token in tokens if token.type == "inline" for child in token.children or ())
     return list(dict.fromkeys(child.content for child in inline if child.type == "code_inline"))
 
 
-def links(text: str = TEXT) -> list[str]:
+def links(text: str) -> list[str]:
     """Where links and pictures lead to."""
     inline = (child for token in MarkdownIt("commonmark").parse(text) for child in token.children or ())
     found = [child.attrs.get("href") or child.attrs.get("src") for child in inline]
     return [str(one) for one in found if one]
 
 
-def anchors(text: str = TEXT) -> set[str]:
+def anchors(text: str) -> set[str]:
     """What GitHub calls the headings."""
     tokens = MarkdownIt("commonmark").parse(text)
     titles = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]

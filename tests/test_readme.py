@@ -1,4 +1,4 @@
-"""README.md does what it says: its Python runs, its YAML is read, and its commands run, or are known at least.
+"""The READMEs do what they say: their Python runs, their YAML is read, and their commands run, or exist at least.
 
 What is not run is listed in `NOT_RUN` with the reason. A block or a command that is nowhere foreseen fails.
 """
@@ -28,8 +28,9 @@ from tests import readme
 from tests.data.making import write_pictures
 from tests.readme import Block
 
-BLOCKS = readme.blocks()
-KINDS = ("python", "yaml", "sh")
+BLOCKS = [block for page, text in readme.PAGES.items() for block in readme.blocks(text, page)]
+ALL_SPANS = list(dict.fromkeys(span for text in readme.PAGES.values() for span in readme.spans(text)))
+KINDS = ("python", "yaml", "sh", "bibtex")
 
 # Blocks of no language, by a word of theirs: how they are known to be true.
 PLAIN = {
@@ -83,7 +84,7 @@ def is_command(span: str) -> bool:
     )
 
 
-SPANS = [span for span in readme.spans() if is_command(span)]
+SPANS = [span for span in ALL_SPANS if is_command(span)]
 RUN = [span for span in SPANS if span not in NOT_RUN]
 
 
@@ -125,7 +126,7 @@ def test_every_block_is_of_a_kind_that_is_tested() -> None:
     assert BLOCKS
     for block in BLOCKS:
         known = block.kind in KINDS or (block.kind == "" and any(start in block.content for start in PLAIN))
-        assert known, f"README, {block}: nobody tests a block of the kind '{block.kind}'"
+        assert known, f"{block}: nobody tests a block of the kind '{block.kind}'"
 
 
 def test_what_is_not_run_is_still_there() -> None:
@@ -135,11 +136,11 @@ def test_what_is_not_run_is_still_there() -> None:
 
 
 def test_the_python_runs(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One after the other, as somebody reads them; README is read at the top of a checkout.
+    # The READMEs are read at the top of a checkout.
     monkeypatch.chdir(project_root)
     scope: dict[str, Any] = {"__name__": "__main__"}
     for block in of_kind("python"):
-        exec(compile("\n" * block.line + block.content, "README.md", "exec"), scope)
+        exec(compile("\n" * block.line + block.content, block.page, "exec"), scope)
     distance, table = scope["distance"], scope["table"]
     assert distance.value == distance.image_term + distance.mask_term
     assert distance.optimality_gap < 1e-9
@@ -148,16 +149,23 @@ def test_the_python_runs(project_root: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("block", of_kind("yaml"), ids=str)
-def test_the_yaml_is_read(block: Block, tmp_path: Path) -> None:
+def test_the_yaml_is_read(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = yaml.safe_load(block.content)
     if "layout" in content:
         (tmp_path / "dataset.yaml").write_text(block.content, encoding="utf-8")
-        # The files that README names.
-        write_pictures(tmp_path / content["layout"]["root"], names=("101_1009", "101_1010", "102_7"))
         manifest = load_dataset(tmp_path / "dataset.yaml")
-        assert [case.patient_id for case in manifest.layout.cases()] == ["101", "101", "102"]
+        if block.page == "README.md":
+            # The files that it names.
+            write_pictures(tmp_path / content["layout"]["root"], names=("101_1009", "101_1010", "102_7"))
+            assert [case.patient_id for case in manifest.layout.cases()] == ["101", "101", "102"]
         return
-    assert set(content) <= set(Study.model_fields), f"README, {block}: neither a dataset nor a part of a study"
+    if "datasets" in content:
+        (tmp_path / "liver.yaml").write_text(yaml.safe_dump(readme.phantom("Liver")), encoding="utf-8")
+        (tmp_path / "study.yaml").write_text(block.content, encoding="utf-8")
+        monkeypatch.setenv("DATA", str(tmp_path))
+        assert len(load_study(tmp_path / "study.yaml").datasets) == 2
+        return
+    assert set(content) <= set(Study.model_fields), f"{block}: neither a dataset nor a part of a study"
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(readme.small_study(**content)), encoding="utf-8")
     study = load_study(tmp_path / "study.yaml")
     for key, options in content.items():
@@ -208,7 +216,7 @@ def test_a_misspelled_command_or_option_would_be_told() -> None:
     assert readme.spans("a `b  c` and\n`d\ne`") == ["b  c", "d e"]
 
 
-@pytest.mark.parametrize("span", [span for span in readme.spans() if span.startswith("-")])
+@pytest.mark.parametrize("span", [span for span in ALL_SPANS if span.startswith("-")])
 def test_an_option_in_the_text_is_one_of_some_command(span: str, project_root: Path) -> None:
     configs = (project_root / "medsegdist" / "bundle" / "configs").glob("*.yaml")
     keys = {f"--{key}" for config in configs for key in yaml.safe_load(config.read_text(encoding="utf-8"))}
@@ -216,14 +224,14 @@ def test_an_option_in_the_text_is_one_of_some_command(span: str, project_root: P
     assert span.split()[0] in readme.all_options().union(keys, *scripts)
 
 
-@pytest.mark.parametrize("span", [span for span in readme.spans() if span.startswith("pip install")])
+@pytest.mark.parametrize("span", [span for span in ALL_SPANS if span.startswith("pip install")])
 def test_an_extra_in_the_text_is_one_of_the_package(span: str, project_root: Path) -> None:
     project = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (extra,) = re.findall(r"medsegdist\[(\w+)\]", span)
     assert extra in project["optional-dependencies"]
 
 
-@pytest.mark.parametrize("span", [span for span in readme.spans() if re.fullmatch(r"medsegdist(\.\w+)+", span)])
+@pytest.mark.parametrize("span", [span for span in ALL_SPANS if re.fullmatch(r"medsegdist(\.\w+)+", span)])
 def test_a_dotted_name_in_the_text_is_there(span: str) -> None:
     try:
         assert import_module(span)
@@ -232,19 +240,30 @@ def test_a_dotted_name_in_the_text_is_there(span: str) -> None:
         assert hasattr(import_module(module), name)
 
 
-@pytest.mark.parametrize("span", [span for span in readme.spans() if re.match(r"(data_manifests|scripts)/", span)])
+@pytest.mark.parametrize("span", [span for span in ALL_SPANS if re.match(r"(data_manifests|scripts)/", span)])
 def test_a_path_in_the_text_is_there(span: str, project_root: Path) -> None:
     assert (project_root / span).exists()
 
 
-def test_links_lead_somewhere(project_root: Path) -> None:
-    here = [link for link in readme.links() if "://" not in link]
-    assert [link for link in here if link.startswith("#") and link not in readme.anchors()] == []
-    assert [link for link in here if not link.startswith("#") and not (project_root / link).exists()] == []
+@pytest.mark.parametrize("page", readme.PAGES)
+def test_links_lead_somewhere(page: str, project_root: Path) -> None:
+    for link in readme.links(readme.PAGES[page]):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = ((project_root / page).parent / path).resolve() if path else project_root / page
+        assert target.exists(), link
+        if anchor:
+            there = readme.PAGES[target.relative_to(project_root.resolve()).as_posix()]
+            assert f"#{anchor}" in readme.anchors(there), link
     assert readme.anchors("# Did it help? Yes\n") == {"#did-it-help-yes"}
 
 
-@pytest.mark.parametrize("span", [span for span in readme.spans() if re.fullmatch(r"(\w+=)?[A-Za-z_]+\(.*\)", span)])
+def test_the_front_page_is_short() -> None:
+    assert len(readme.PAGES["README.md"].splitlines()) <= 200
+
+
+@pytest.mark.parametrize("span", [span for span in ALL_SPANS if re.fullmatch(r"(\w+=)?[A-Za-z_]+\(.*\)", span)])
 def test_a_call_in_the_text_takes_what_it_is_given(span: str) -> None:
     for call in (node for node in ast.walk(ast.parse(span)) if isinstance(node, ast.Call)):
         name = ast.unparse(call.func)
