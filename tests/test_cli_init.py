@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import signal
@@ -17,12 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from rich.console import Console
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.cli import init as command
-from medsegdist.cli.console import bar, progress_bars
 from medsegdist.data.study import load_study
 from tests.data.making import write_picture, write_pictures, write_task
 from tests.test_cli import run, write_dataset
@@ -152,26 +149,6 @@ def test_folders_that_cannot_be_used_are_told_all_at_once_each_with_its_file(fol
     assert not (tmp_path / "study.yaml").exists()
 
 
-def test_no_bar_is_shown_of_a_folder_that_is_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "bar", lambda *_: pytest.fail("a bar was shown"))
-    assert "nowhere does not exist" in init(tmp_path / "nowhere", out=tmp_path / "study.yaml", status=2).stderr
-
-
-def test_a_bar_counts_nothing_before_it_is_known_how_many_there_are():
-    progress = progress_bars()
-    advance = bar(progress, "Looking into a")
-
-    def shown():
-        console = Console(file=io.StringIO(), width=100)
-        console.print(progress.get_renderable())
-        return console.file.getvalue()
-
-    assert "Looking into a" in shown()
-    assert "?" not in shown()
-    advance(0, 3)
-    assert "0/3" in shown()
-
-
 @pytest.mark.parametrize(
     ("length", "name"),
     [(1, "sources for Both A and Both B"), (40, "sources for 2 targets")],
@@ -294,7 +271,7 @@ def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_pa
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "_folders", lambda *_: pytest.fail("folders were read"))
+    monkeypatch.setattr(command, "_inspect_folders", lambda *_: pytest.fail("folders were read"))
     (tmp_path / "file").write_text("")
     out = tmp_path / "file" / "study.yaml"
     told = init(*folders, out=out, status=2).stderr

@@ -12,7 +12,6 @@ from torch import Tensor
 from medsegdist.cards.card import Card
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.options import DistanceOptions
-from medsegdist.data.orientation import is_oriented
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, all_metrics, with_options
 from medsegdist.distance.mixture import GaussianMixture
@@ -348,7 +347,7 @@ def _record(card: Card, manifest: DatasetManifest | None, intensity_unit: str) -
         description="" if manifest is None else manifest.description,
         license="" if manifest is None else manifest.license,
         simulated=simulated or (SIMULATED if card.simulated else ""),
-        oriented=None if manifest is None else is_oriented(manifest),
+        oriented=None if manifest is None else manifest.is_oriented(),
         histogram=card_histogram(card),
         mixture=_mixture(card.gmm2d.mixture),
         characteristics=tuple(

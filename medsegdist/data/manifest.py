@@ -30,17 +30,17 @@ from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
 from medsegdist.data.validation import validate
-from medsegdist.errors import DataError, ManifestError
+from medsegdist.errors import DataError, ManifestError, MedSegDistError
 from medsegdist.files import read_yaml
 from medsegdist.words import listed
 
 __all__ = ["DatasetManifest", "Layout", "Preprocessing", "load_dataset"]
 
 Layout = Annotated[
-    DecathlonLayout | NnunetLayout | DatalistLayout | FolderLayout | DicomLayout | LidcLayout | PhantomLayout,
+    DecathlonLayout | NnunetLayout | DatalistLayout | DicomLayout | FolderLayout | LidcLayout | PhantomLayout,
     Field(discriminator="kind"),
 ]
-"""Any layout; in YAML its key `kind` says which."""
+"""Any layout; in YAML its key `kind` says which. `medsegdist init` proposes the first one that recognizes a folder."""
 
 # Masks are read as 32-bit floats, which tell no greater whole numbers apart.
 _LABELS_END = 2**24
@@ -152,6 +152,23 @@ class DatasetManifest(BaseModel):
             raise
         except DataError as error:
             raise DataError(f"dataset '{self.name}': {error}") from error
+
+    def is_oriented(self) -> bool | None:
+        """Whether rows run from anterior to posterior and columns from the patient's right to left; no image is read.
+
+        Returns:
+            True for volumes of CT or MR, which are brought to that order, and False for everything else: pictures have
+            no orientation, and a radiograph may be stored as a volume of one slice. None if its cases cannot be listed.
+        """
+        if self.modality not in ("CT", "MR"):
+            return False
+        # Layouts that may hold pictures say how their colors are read.
+        if "color" not in type(self.layout).model_fields:
+            return True
+        try:
+            return not any(is_picture(case.image) for case in self.layout.cases())
+        except MedSegDistError:
+            return None
 
     def check_one_foreground(self) -> None:
         """Refuse a dataset of several classes where one foreground is needed.

@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 
 from medsegdist.csv_table import CsvTable, read_table
 from medsegdist.data.case_tally import CaseTally
-from medsegdist.data.orientation import is_oriented
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.characteristics import characterize
@@ -283,7 +282,7 @@ def _dataset(
         description=manifest.description,
         license=manifest.license,
         simulated=manifest.simulated,
-        oriented=is_oriented(manifest),
+        oriented=manifest.is_oriented(),
         histogram=segment_histogram(samples),
         mixture=plane_mixture(table.summaries.get((manifest.name, "gmm2d"))),
         characteristics=characteristics(samples, UNITS[study.preprocessing.intensity]),

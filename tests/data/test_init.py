@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,26 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medsegdist.data.init import (
+    choose_labels,
+    grid_of,
+    manifest_name,
+    propose,
+    study_text,
+    window_of,
+    with_distinct_names,
+    written_root,
+)
+from medsegdist.data.inspect import Statistics, inspect
 from medsegdist.data.layouts.paths import expand_path
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.recognition.examined import examine, manifest_name, written_root
-from medsegdist.data.recognition.foreground import chosen, default_choice, foregrounds_of
-from medsegdist.data.recognition.looking import Looks
-from medsegdist.data.recognition.proposal import grid_of, propose, window_of, with_distinct_names
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import AFFINE, labels, voxels, write_picture, write_pictures, write_task, write_volume
 from tests.data.making_dicom import rectangle, stack, stored_values, structure_set, write, write_slices
 
 
-def looks(low=0.0, high=255.0, whole=True, pictures=True):
-    return Looks(3, 3, (1,), (3,), low, high, whole, ((10, 12),), pictures)
+def statistics(low=0.0, high=255.0, whole=True, pictures=True):
+    return Statistics(3, 3, {1: 3}, low, high, whole, ((10, 12),), pictures)
 
 
 def named_task(root, values=(1, 2)):
@@ -31,23 +39,26 @@ def named_task(root, values=(1, 2)):
     listing = json.loads((root / "dataset.json").read_text())
     listing["labels"] = {"0": "background", "1": "Anterior", "2": "Posterior"}
     (root / "dataset.json").write_text(json.dumps(listing))
-    return examine(str(root))
+    return inspect(str(root))
+
+
+def proposed(inspection, words="all"):
+    return [(one.name, one.foreground) for one in propose(inspection, words)]
 
 
 def test_named_labels_are_one_foreground_or_one_each(tmp_path):
-    examined = named_task(tmp_path / "Task04_Hippocampus")
-    assert default_choice(examined).values == (1, 2)
-    assert [(one.name, one.values) for one in chosen(examined, "each")] == [("Anterior", (1,)), ("Posterior", (2,))]
-    assert chosen(examined, "all") == [default_choice(examined)]
-    assert chosen(examined, "2") == chosen(examined, "Posterior")
-    assert chosen(examined, "1, Posterior")[0].values == (1, 2)
+    inspection = named_task(tmp_path / "Task04_Hippocampus")
+    assert proposed(inspection) == [("tiny", (1, 2))]
+    assert proposed(inspection, "each") == [("tiny Anterior", (1,)), ("tiny Posterior", (2,))]
+    assert proposed(inspection, "2") == proposed(inspection, "Posterior") == [("tiny Posterior", (2,))]
+    assert proposed(inspection, "1, Posterior") == [("tiny Anterior Posterior", (1, 2))]
 
 
 def test_labels_without_names_are_those_in_the_masks(tmp_path):
-    examined = examine(str(write_task(tmp_path / "task", values=(1, 3))))
-    assert default_choice(examined).values == (1, 3)
-    assert default_choice(examined).reason == "looked at all 3 masks: 1 is in all, 3 is in all"
-    assert [one.values for one in chosen(examined, "each")] == [(1,), (3,)]
+    inspection = inspect(str(write_task(tmp_path / "task", values=(1, 3))))
+    assert proposed(inspection) == [("tiny", (1, 3))]
+    assert propose(inspection)[0].reasons["foreground"] == "looked at all 3 masks: 1 is in all, 3 is in all"
+    assert proposed(inspection, "each") == [("tiny 1", (1,)), ("tiny 3", (3,))]
 
 
 def test_what_listing_and_masks_do_not_share_is_told(tmp_path):
@@ -57,56 +68,59 @@ def test_what_listing_and_masks_do_not_share_is_told(tmp_path):
 
 
 def test_a_label_that_is_not_there_is_told(tmp_path):
-    examined = named_task(tmp_path / "task")
+    inspection = named_task(tmp_path / "task")
     with pytest.raises(ManifestError, match=r"among 1 \(Anterior\), 2 \(Posterior\), found '7'\. Write FOLDER=VALUES"):
-        chosen(examined, "7")
+        propose(inspection, "7")
     with pytest.raises(ManifestError, match="found 'anteriro'; did you mean 'Anterior'"):
-        chosen(examined, "anteriro")
+        propose(inspection, "anteriro")
 
 
 def test_a_foreground_for_one_folder_and_for_all(tmp_path):
-    two, one = named_task(tmp_path / "two"), examine(str(write_pictures(tmp_path / "one")))
-    values = lambda asked: [[choice.values for choice in of_one] for of_one in foregrounds_of([two, one], asked)]  # noqa: E731
-    assert values([]) == [[(1, 2)], [(255,)]]
-    assert values(["each"]) == [[(1,), (2,)], [(255,)]]
-    assert values(["1", "2"]) == [[(1,), (2,)], [(255,)]]
-    assert values(["two=2", f"{tmp_path / 'one'}=255"]) == [[(2,)], [(255,)]]
+    two, one = named_task(tmp_path / "two"), inspect(str(write_pictures(tmp_path / "one")))
+    assert choose_labels([two, one], []) == [["all"], ["all"]]
+    assert choose_labels([two, one], ["each"]) == [["each"], ["all"]]
+    assert choose_labels([two, one], ["1", "2"]) == [["1", "2"], ["all"]]
+    assert choose_labels([two, one], ["two=2", f"{tmp_path / 'one'}=255"]) == [["2"], ["255"]]
     with pytest.raises(
         ManifestError, match=r"expected a folder among two, one in --foreground tow=1, found 'tow'; did"
     ):
-        values(["tow=1"])
+        choose_labels([two, one], ["tow=1"])
     with pytest.raises(ManifestError, match="expected several labels to choose from by --foreground 1, found one in"):
-        foregrounds_of([one], ["1"])
+        choose_labels([one], ["1"])
     with pytest.raises(ManifestError, match="expected --foreground LABELS or FOLDER=LABELS, found 'two='"):
-        values(["two="])
+        choose_labels([two, one], ["two="])
 
 
 def test_a_region_of_a_structure_set_is_chosen_by_its_name(tmp_path):
     slices = stack(stored_values((4, 30, 30)))
     write_slices(tmp_path / "ct", slices)
     write(tmp_path / "rt.dcm", structure_set({"body": [rectangle(1, 20, 1)], "liver": [rectangle(3, 9, 1)]}, slices))
-    examined = examine(str(tmp_path))
-    (choice,) = chosen(examined, "liver")
-    proposal = propose(examined, choice)
+    inspection = inspect(str(tmp_path))
+    (proposal,) = propose(inspection, "liver")
     assert (proposal.layout["roi"], proposal.foreground, proposal.modality) == ("liver", None, "CT")
     with pytest.raises(ManifestError, match="expected one DICOM segment, found body, liver; choose one"):
-        chosen(examined, "body,liver")
+        propose(inspection, "body,liver")
     with pytest.raises(ManifestError, match="expected a foreground among body, liver, found 'lung'"):
-        chosen(examined, "lung")
+        propose(inspection, "lung")
 
 
 @pytest.mark.parametrize(
     ("modality", "seen", "window", "reason"),
     [
-        ("CT", looks(), (0, 255), "8-bit gray, no longer HU"),
-        ("CT", looks(pictures=False), (0, 255), "8-bit gray, no longer HU"),
-        ("other", looks(high=254.3, whole=False), (0, 255), "the whole range of 8-bit pictures"),
-        ("other", looks(high=1, whole=False), None, "percentiles of each image"),
-        ("other", looks(), (0, 255), "the whole range of 8-bit pictures"),
-        ("MR", looks(pictures=False), None, "percentiles of each image"),
-        ("other", looks(high=65535), None, "percentiles of each image"),
-        ("CT", looks(low=-1024, high=3071, pictures=False), None, "HU (from -1024 to 3071), cut to ct_window"),
-        ("CT", looks(low=0, high=4095, pictures=False), None, "hardly HU: if 1024 was added, write window: [24, 1424]"),
+        ("CT", statistics(), (0, 255), "8-bit gray, no longer HU"),
+        ("CT", statistics(pictures=False), (0, 255), "8-bit gray, no longer HU"),
+        ("other", statistics(high=254.3, whole=False), (0, 255), "the whole range of 8-bit pictures"),
+        ("other", statistics(high=1, whole=False), None, "percentiles of each image"),
+        ("other", statistics(), (0, 255), "the whole range of 8-bit pictures"),
+        ("MR", statistics(pictures=False), None, "percentiles of each image"),
+        ("other", statistics(high=65535), None, "percentiles of each image"),
+        ("CT", statistics(low=-1024, high=3071, pictures=False), None, "HU (from -1024 to 3071), cut to ct_window"),
+        (
+            "CT",
+            statistics(low=0, high=4095, pictures=False),
+            None,
+            "hardly HU: if 1024 was added, write window: [24, 1424]",
+        ),
     ],
 )
 def test_windows(modality, seen, window, reason):
@@ -123,9 +137,9 @@ def test_a_modality_that_no_listing_names_is_that_of_the_name_or_the_intensities
     for k in range(2):
         write_volume(tmp_path / folder / f"{k}.nii.gz", voxels(k) + low)
         write_volume(tmp_path / folder / f"{k}_seg.nii.gz", labels())
-    examined = examine(str(tmp_path / folder))
-    assert propose(examined, default_choice(examined)).modality == modality
-    assert propose(examined, default_choice(examined), "MR").reasons["modality"] == "as you said"
+    inspection = inspect(str(tmp_path / folder))
+    assert propose(inspection)[0].modality == modality
+    assert propose(inspection, modality="MR")[0].reasons["modality"] == "as you said"
 
 
 @given(
@@ -149,17 +163,17 @@ def test_sizes_are_those_of_slices_as_they_are_compared(tmp_path):
     array[1:3, 1:3, 1:3] = 1
     write_volume(tmp_path / "a.nii.gz", array.astype(np.float32), affine)
     write_volume(tmp_path / "a_seg.nii.gz", array, affine)
-    assert examine(str(tmp_path)).looks.sizes == ((7, 5, 9),)
+    assert inspect(str(tmp_path)).statistics.sizes == ((7, 5, 9),)
 
 
 def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
-    examined = examine(str(write_pictures(tmp_path / "a", ("liver_001_081", "liver_001_095", "liver_002_076"))))
+    inspection = inspect(str(write_pictures(tmp_path / "a", ("liver_001_081", "liver_001_095", "liver_002_076"))))
     manifest = DatasetManifest(
-        name="a", modality="other", layout={"root": tmp_path / "a", **examined.layout}, foreground=(255,)
+        name="a", modality="other", layout={"root": tmp_path / "a", **inspection.layout}, foreground=(255,)
     )
     assert [case.patient_id for case in manifest.layout.cases()] == ["liver_001", "liver_001", "liver_002"]
     for names in (("hippocampus_001", "hippocampus_002"), ("1_a", "2_b"), ("7_1", "7_2"), ("1_1", "2_1")):
-        assert "patient_pattern" not in examine(str(write_pictures(tmp_path / names[0], names))).layout
+        assert "patient_pattern" not in inspect(str(write_pictures(tmp_path / names[0], names))).layout
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,7 @@ def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
     ],
 )
 def test_who_counts_as_a_patient_is_always_told(tmp_path, names, told):
-    assert any(remark.startswith(told) for remark in examine(str(write_pictures(tmp_path, names))).remarks)
+    assert any(remark.startswith(told) for remark in inspect(str(write_pictures(tmp_path, names))).remarks)
 
 
 def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
@@ -186,7 +200,7 @@ def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
     entries = json.loads((root / "dataset.json").read_text())["training"]
     told = [{**entry, "patient": name} for entry, name in zip(entries, ("a", "a", "b"), strict=True)]
     (root / "list.json").write_text(json.dumps({"training": told}))
-    assert "patients: 2 patients in 3 cases, as the listing says" in examine(str(root / "list.json")).remarks
+    assert "patients: 2 patients in 3 cases, as the listing says" in inspect(str(root / "list.json")).remarks
 
 
 @pytest.mark.parametrize(
@@ -203,7 +217,7 @@ def test_masks_that_hold_no_labels_are_told(tmp_path, mask, message):
     write_pictures(tmp_path, ("a",))
     write_picture(tmp_path / "masks" / "a.png", mask)
     with pytest.raises(DataError, match=message) as caught:
-        examine(str(tmp_path))
+        inspect(str(tmp_path))
     assert str(caught.value).startswith(str(tmp_path))
 
 
@@ -214,13 +228,13 @@ def test_a_fractional_mask_is_told(tmp_path):
         DataError,
         match=r"case 'a' \(label .*a_seg\.nii\.gz\): expected a mask of whole numbers, found 0\.5; threshold it",
     ):
-        examine(str(tmp_path))
+        inspect(str(tmp_path))
 
 
 def test_a_variable_that_is_not_set_is_told(monkeypatch):
     monkeypatch.delenv("NOT_SET_AT_ALL", raising=False)
     with pytest.raises(ManifestError, match="the environment variable NOT_SET_AT_ALL is not set"):
-        examine("${NOT_SET_AT_ALL}/a")
+        inspect("${NOT_SET_AT_ALL}/a")
 
 
 @pytest.mark.parametrize("out", ["", "studies/deep"])
@@ -230,7 +244,7 @@ def test_a_study_finds_the_folder_from_where_it_lies(tmp_path, monkeypatch, give
     monkeypatch.setenv("HERE", str(tmp_path))
     monkeypatch.setenv("LAST", "a")
     folder = write_pictures(tmp_path / ("b/a" if "LAST" in given_as else "a"))
-    written = written_root(examine(given_as.replace("{root}", str(tmp_path))), tmp_path / out)
+    written = written_root(inspect(given_as.replace("{root}", str(tmp_path))), tmp_path / out)
     assert expand_path(written, tmp_path / out).resolve() == folder
     if "${" in given_as:
         assert written.endswith(given_as)
@@ -245,15 +259,20 @@ def test_every_name_is_one_that_a_manifest_takes(text):
 
 
 def test_datasets_of_one_name_are_numbered(tmp_path):
-    examined = examine(str(write_pictures(tmp_path / "a")))
-    proposal = propose(examined, default_choice(examined))
-    assert [one.name for one in with_distinct_names([proposal] * 3)] == ["a", "a 2", "a 3"]
+    inspection = inspect(str(write_pictures(tmp_path / "a")))
+    assert [one.name for one in with_distinct_names(propose(inspection) * 3)] == ["a", "a 2", "a 3"]
 
 
 @given(st.text(max_size=80))
-def test_no_text_of_a_listing_leaves_its_place_in_the_study(text):
-    from medsegdist.data.recognition.study_text import _entry
-
-    line = _entry("description", text, reason=text)
-    assert len(line.splitlines()) == 1
-    assert yaml.safe_load(line) == {"description": text}
+def test_no_text_of_a_listing_leaves_its_place_in_the_study(tmp_path_factory, text):
+    root = tmp_path_factory.mktemp("told")
+    (one,) = propose(named_task(root / "task"))
+    found = replace(one.inspection.found, description=text, license=text)
+    one = replace(
+        one, inspection=replace(one.inspection, found=found, remarks=(text,)), reasons=one.reasons | {"modality": text}
+    )
+    content = yaml.safe_load(
+        study_text([one, replace(one, name="other")], ["tiny"], (16, 16), text, root / "study.yaml")
+    )
+    assert content["datasets"][0].get("description", "") == text
+    assert content["datasets"][0].get("license", "") == text

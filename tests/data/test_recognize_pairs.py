@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medsegdist.data.inspect import locate, recognize
 from medsegdist.data.layouts.folder import FolderLayout
-from medsegdist.data.recognition.folder import recognize_pairs
-from medsegdist.data.recognition.recognize import recognize
 from medsegdist.errors import DataError
 
 
@@ -39,7 +38,7 @@ def plant(root, *paths):
 @pytest.mark.parametrize("keys", [["one"], ["p1", "p2", "p3"], ["a_1", "b_22"]])
 def test_names_that_pair_are_recognized(tmp_path, images, masks, expected, keys):
     plant(tmp_path, *(pattern.format(key) for key in keys for pattern in (images, masks)), "README.txt")
-    layout = recognize_pairs(tmp_path).layout
+    layout = FolderLayout.recognize(tmp_path).layout
     assert (layout["images"], layout["masks"]) == expected
     assert [case.id for case in FolderLayout(root=tmp_path, **layout).cases()] == sorted(keys)
 
@@ -53,7 +52,7 @@ def test_names_that_pair_are_recognized(tmp_path, images, masks, expected, keys)
 def test_whatever_the_cases_are_called_each_finds_its_mask(tmp_path_factory, keys, image, mask, ending):
     root = tmp_path_factory.mktemp("planted")
     plant(root, *(f"{key}{end}{ending}" for key in keys for end in (image, mask)))
-    cases = FolderLayout(root=root, **recognize_pairs(root).layout).cases()
+    cases = FolderLayout(root=root, **FolderLayout.recognize(root).layout).cases()
     assert len(cases) == len(keys)
     for case in cases:
         key = case.id.removesuffix(image) if image else case.id
@@ -62,9 +61,9 @@ def test_whatever_the_cases_are_called_each_finds_its_mask(tmp_path_factory, key
 
 def test_patterns_without_a_file_alone_come_before_those_that_match_more(tmp_path):
     plant(tmp_path, "a_image.nrrd", "a_label.nrrd", "b.nrrd", "b-label.nrrd", "c.nrrd", "c-label.nrrd")
-    found = recognize_pairs(tmp_path)
+    found = FolderLayout.recognize(tmp_path)
     assert found.layout["images"] == "*_image.nrrd"
-    assert found.remarks == ("4 other images lie here that fit neither pattern",)
+    assert found.remarks == ("4 other images are here that fit neither pattern",)
 
 
 def test_the_folder_of_several_datasets_of_pairs_is_told_to_name_one(tmp_path):
@@ -107,12 +106,12 @@ def test_an_unrecognized_folder_is_told_with_all_that_was_looked_for_and_found(t
     assert said.startswith(f"{tmp_path}: no layout was recognized. Looked for:\n")
     for family in ("(Decathlon)", "(nnU-Net v2)", "(MONAI datalist)", "SEG or RTSTRUCT", "images/*.png + masks/*.png"):
         assert family in said
-    assert "Found: 2 .nii.gz, 1 .txt, 1 folder (more/)." in said
+    assert "Found: 2 .nii.gz, 1 .txt, 1 folder (more/)" in said
     assert "or describe the dataset by hand" in said
 
 
 def test_an_empty_folder_holds_nothing(tmp_path):
-    with pytest.raises(DataError, match=r"Found: nothing\."):
+    with pytest.raises(DataError, match=r"Found: nothing;"):
         recognize(tmp_path)
 
 
@@ -124,9 +123,9 @@ def test_the_folder_of_several_tasks_is_told_to_name_one(tmp_path):
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(DataError, match=r"the folder .*nowhere does not exist; name the folder that holds"):
-        recognize(tmp_path / "nowhere")
+        locate(str(tmp_path / "nowhere"))
 
 
 def test_a_file_that_is_no_list_is_told(tmp_path):
-    with pytest.raises(DataError, match=r"expected a folder, or \*\.json .* found a file of another kind"):
+    with pytest.raises(DataError, match=r"Found: a file of another kind"):
         recognize(plant(tmp_path, "a.png") / "a.png")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.recognition.examined import examine
-from medsegdist.data.recognition.found import labels_of, modality_of
-from medsegdist.data.recognition.recognize import recognize
+from medsegdist.data.init import propose
+from medsegdist.data.inspect import inspect, recognize
+from medsegdist.data.layouts.recognized import labels_of, modality_of
 from medsegdist.errors import DataError
 from tests.data.making import labels, voxels, write_listing, write_task, write_volume
 from tests.data.making_dicom import (
@@ -43,7 +43,7 @@ def test_a_decathlon_task(tmp_path):
     assert (found.layout, found.name, found.modality) == ({"kind": "decathlon"}, "Liver", "CT")
     assert found.labels == {"liver": (1,), "tumor": (2,)}
     assert (found.license, found.description) == ("CC-BY", "Two lines")
-    assert len(examine(str(root)).looks.sizes) == 3
+    assert len(inspect(str(root)).statistics.sizes) == 3
 
 
 def test_of_several_channels_the_first_one_is_proposed(tmp_path):
@@ -52,10 +52,10 @@ def test_of_several_channels_the_first_one_is_proposed(tmp_path):
         write_volume(tmp_path / f"l{k}.nii.gz", labels())
     entries = [{"image": f"i{k}.nii.gz", "label": f"l{k}.nii.gz"} for k in range(2)]
     write_listing(tmp_path, entries, modality={"0": "T2", "1": "ADC"})
-    examined = examine(str(tmp_path))
-    assert examined.layout == {"kind": "decathlon", "channel": 0}
-    assert examined.remarks[0] == "channel: 0 is T2, the first of T2, ADC"
-    assert examined.found.modality == "MR"
+    inspection = inspect(str(tmp_path))
+    assert inspection.layout == {"kind": "decathlon", "channel": 0}
+    assert inspection.remarks[0] == "channel: 0 is T2, the first of T2, ADC"
+    assert inspection.found.modality == "MR"
 
 
 def test_an_nnunet_dataset(tmp_path):
@@ -63,14 +63,14 @@ def test_an_nnunet_dataset(tmp_path):
     assert found.what == "an nnU-Net v2 dataset (dataset.json)"
     assert found.layout == {"kind": "nnunet", "channel": 0}
     assert found.labels == {"PZ": (1,), "prostate": (1, 2)}
-    assert examine(str(tmp_path / "Dataset005_Prostate")).title == "Prostate"
+    assert propose(inspect(str(tmp_path / "Dataset005_Prostate")))[0].name == "Prostate"
 
 
 @pytest.mark.parametrize("given_as", ["", "datalist.json"])
 def test_a_datalist_by_its_folder_or_by_itself(tmp_path, given_as):
-    examined = examine(str(write_files(tmp_path) / given_as))
-    assert examined.layout == {"kind": "datalist", "file": "datalist.json", "patient_key": "subject"}
-    assert examined.looks.cases == 3
+    inspection = inspect(str(write_files(tmp_path) / given_as))
+    assert inspection.layout == {"kind": "datalist", "file": "datalist.json", "patient_key": "subject"}
+    assert inspection.statistics.cases == 3
 
 
 def test_a_datalist_of_other_words_beside_json_that_is_none(tmp_path):
@@ -79,9 +79,9 @@ def test_a_datalist_of_other_words_beside_json_that_is_none(tmp_path):
     (tmp_path / "cases.json").write_text(json.dumps({"train": [{"image": "a.nii.gz", "mask": "b.nii.gz"}]}))
     (tmp_path / "another.json").write_text("[1]")
     (tmp_path / "broken.json").write_text("{")
-    examined = examine(str(tmp_path))
+    inspection = inspect(str(tmp_path))
     expected = {"kind": "datalist", "file": "cases.json", "section": "train", "label_key": "mask"}
-    assert examined.layout == expected
+    assert inspection.layout == expected
 
 
 def test_a_dataset_json_that_is_broken_is_told(tmp_path):
@@ -95,10 +95,10 @@ def test_structure_sets(tmp_path):
     write_slices(tmp_path / "ct", slices)
     drawn = {"body": [rectangle(1, 20, 1)], "liver": [rectangle(3, 9, 1)]}
     write(tmp_path / "rt.dcm", structure_set(drawn, slices))
-    examined = examine(str(tmp_path))
-    assert examined.layout == {"kind": "dicom", "segmentation": "rtstruct", "roi": "body"}
-    assert examined.choices == ("body", "liver")
-    assert (examined.found.modality, examined.found.modality_reason) == ("CT", "the DICOM headers say CT")
+    inspection = inspect(str(tmp_path))
+    assert inspection.layout == {"kind": "dicom", "segmentation": "rtstruct", "roi": "body"}
+    assert inspection.choices == ("body", "liver")
+    assert (inspection.found.modality, inspection.found.modality_reason) == ("CT", "the DICOM headers say CT")
 
 
 def test_segmentation_objects(tmp_path):
@@ -108,14 +108,14 @@ def test_segmentation_objects(tmp_path):
     mask = np.zeros((4, 8, 8, 1), dtype=bool)
     mask[1, 2:5, 2:5] = True
     write(tmp_path / "seg.dcm", segmentation(slices, mask, ["liver"]))
-    examined = examine(str(tmp_path))
-    assert examined.layout == {"kind": "dicom", "segmentation": "seg"}
-    assert examined.looks.values == (1,)
+    inspection = inspect(str(tmp_path))
+    assert inspection.layout == {"kind": "dicom", "segmentation": "seg"}
+    assert inspection.statistics.values == {1: 1}
 
 
 def test_dicom_images_without_a_drawing_are_no_dataset(tmp_path):
     write(tmp_path / "a.dcm", slice_of(np.zeros((4, 4), dtype=np.int16), (0, 0, 0)))
-    with pytest.raises(DataError, match=r"Found: 1 \.dcm\."):
+    with pytest.raises(DataError, match=r"Found: 1 \.dcm;"):
         recognize(tmp_path)
 
 

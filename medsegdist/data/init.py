@@ -1,0 +1,394 @@
+"""What `medsegdist init` proposes: datasets of the folders it inspected, and the text of a study of them."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from medsegdist.data.inspect import Inspection, Statistics, list_cases, read_statistics, segment_key
+from medsegdist.data.layouts.paths import expand_path
+from medsegdist.data.layouts.recognized import modality_of
+from medsegdist.data.study import Study
+from medsegdist.data.validation import validate
+from medsegdist.errors import ManifestError
+from medsegdist.words import counted, did_you_mean, printable
+
+# No photograph and no MR goes as low; air in HU is -1000.
+_AIR = -500
+# Of grids, by dimensions: sizes are multiples of the first number, between it and the second one.
+_GRIDS = {2: (32, 256), 3: (16, 96)}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A dataset as the study will describe it.
+
+    Args:
+        inspection: its folder.
+        name: the dataset's name.
+        modality: "CT", "MR" or "other".
+        layout: the keys of its `layout`, without `root`.
+        foreground: label values; None for DICOM.
+        window: (low, high) of its own intensities; None for the study's rule.
+        statistics: of a few of its cases.
+        reasons: key of the manifest -> why it is proposed, in a short line.
+    """
+
+    inspection: Inspection
+    name: str
+    modality: str
+    layout: dict[str, Any]
+    foreground: tuple[int, ...] | None
+    window: tuple[float, float] | None
+    statistics: Statistics
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[list[str]]:
+    """The labels to propose for each folder, as :func:`propose` takes them; "all" if none were asked for.
+
+    Args:
+        folders: those of the study.
+        asked: what each --foreground says; FOLDER= in front of it means one folder, by its path or its last part.
+            Without, it is meant for every folder that has several labels.
+
+    Raises:
+        ManifestError: there is no such folder, or nothing to choose.
+    """
+    chosen: list[list[str]] = [[] for _ in folders]
+    for words in asked:
+        match = re.fullmatch(r"(?:(.+)=)?([^=]+)", words)
+        if match is None:
+            raise ManifestError(f"expected --foreground LABELS or FOLDER=LABELS, found '{words}'")
+        folder, labels = match.groups()
+        if folder is None:
+            meant = [k for k, one in enumerate(folders) if len(one.choices) > 1]
+        else:
+            meant = [
+                k
+                for k, one in enumerate(folders)
+                if folder in (one.given, one.given.rstrip("/"), str(one.path), one.path.name)
+            ]
+        if folder is not None and not meant:
+            names = [one.path.name for one in folders]
+            raise ManifestError(
+                f"expected a folder among {', '.join(names)} in --foreground {words}, found '{folder}'"
+                f"{did_you_mean(folder, names) or '.'}"
+            )
+        if not meant:
+            raise ManifestError(
+                f"expected several labels to choose from by --foreground {words}, found one in each folder",
+                "leave it out",
+            )
+        for k in meant:
+            chosen[k].append(labels)
+    return [labels or ["all"] for labels in chosen]
+
+
+def propose(inspection: Inspection, labels: str = "all", modality: str | None = None) -> list[Proposal]:
+    """The datasets that a folder becomes.
+
+    Args:
+        inspection: the folder.
+        labels: "all" for one foreground of all labels (of DICOM segments the most frequent one), "each" for a dataset
+            of every label, or names or values of labels with commas between, which are one foreground together.
+        modality: of the folder; None takes what its listing, name or intensities say.
+
+    Raises:
+        ManifestError: the folder has no such label.
+        DataError: the cases of another DICOM segment cannot be read.
+    """
+    if labels == "each" and inspection.choices:
+        return [_propose_one(inspection, [name], modality) for name in inspection.choices]
+    parts = None if labels in ("all", "each") else [part.strip() for part in labels.split(",")]
+    return [_propose_one(inspection, parts, modality)]
+
+
+def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: str | None) -> Proposal:
+    names = None if parts is None else _names_of(inspection, parts)
+    layout, statistics = dict(inspection.layout), inspection.statistics
+    foreground, key, reason = None, "segment", "as asked for"
+    if layout["kind"] != "dicom":
+        key = "foreground"
+        wanted = tuple(inspection.labels) if names is None else names
+        foreground = tuple(sorted({value for name in wanted for value in inspection.labels[name]}))
+        listed = bool(inspection.found.labels)
+        if names is None:
+            reason = _label_reason(inspection)
+        elif listed:
+            reason = f"{', '.join(names)}, as asked for"
+    elif names is None:
+        segments = inspection.found.segments
+        reason = "the segment that all have" if segments else "the only segment of each drawing"
+        if len(segments) > 1:
+            reason = f"the most frequent of {', '.join(segments)}"
+    elif names[0] != layout[segment_key(layout)]:
+        layout[segment_key(layout)] = names[0]
+        statistics = read_statistics(*list_cases(layout, inspection.path)[:2], inspection.given)
+    path, found = inspection.path, inspection.found
+    title = re.sub(r"^(Task|Dataset)\d+_", "", found.name or (path.stem if path.is_file() else path.name))
+    modality, why = (modality, "as you said") if modality else _modality_of(inspection)
+    proposal = Proposal(
+        inspection=inspection,
+        name=manifest_name(f"{title} {manifest_name(' '.join(names)) if names else ''}"),
+        modality=modality,
+        layout=layout,
+        foreground=foreground,
+        window=None,
+        statistics=statistics,
+        reasons={"modality": why, "window": "", key: reason},
+    )
+    return _with_window(proposal)
+
+
+def _names_of(inspection: Inspection, parts: Sequence[str]) -> list[str]:
+    """The choices that names or values mean."""
+    by_value = {str(value): name for name, values in inspection.labels.items() if len(values) == 1 for value in values}
+    names = [part if part in inspection.choices else by_value.get(part, part) for part in parts]
+    for name in names:
+        if name not in inspection.choices:
+            known = ", ".join(map(inspection.label, inspection.choices)) or "one unnamed segment only"
+            raise ManifestError(
+                f"{inspection.path}: expected a foreground among {known}, found '{name}'"
+                f"{did_you_mean(name, inspection.choices) or '.'} Write FOLDER=VALUES to mean one folder only."
+            )
+    if inspection.layout["kind"] == "dicom" and len(names) > 1:
+        found = ", ".join(names)
+        raise ManifestError(f"{inspection.path}: expected one DICOM segment, found {found}", "choose one")
+    return names
+
+
+def _label_reason(inspection: Inspection) -> str:
+    """Why all labels are the foreground: the listing names them, or so many of the masks that were read hold them."""
+    named = ", ".join(inspection.labels)
+    if inspection.found.labels:
+        several = f"{named} as one; --foreground each makes a dataset of each"
+        return several if len(inspection.labels) > 1 else f"{named}, says the listing"
+    seen, cases, counts = inspection.statistics.seen, inspection.statistics.cases, inspection.statistics.values
+    masks = f"looked at {seen} of {counted(cases, 'mask')}"
+    if seen == cases:
+        masks = "looked at the only mask" if seen == 1 else f"looked at all {cases} masks"
+    if seen == 1:
+        return f"{masks}, which holds {named}"
+    held = {value: "all" if count == seen else str(count) for value, count in counts.items()}
+    if len(held) > 1:
+        return f"{masks}: " + ", ".join(f"{value} is in {count}" for value, count in held.items())
+    ((value, count),) = held.items()
+    return f"{masks}, {count} of which {'holds' if count == '1' else 'hold'} {value}"
+
+
+def _modality_of(inspection: Inspection) -> tuple[str, str]:
+    """The modality of a folder, and what says so: its listing, its name, or its intensities."""
+    found, seen = inspection.found, inspection.statistics
+    if found.modality:
+        return found.modality, found.modality_reason
+    if by_name := modality_of([inspection.path.name]):
+        return by_name, f"by the folder's name, {inspection.path.name}"
+    if seen.low <= _AIR and seen.whole:
+        return "CT", f"intensities from {seen.low:g} to {seen.high:g} look like HU"
+    return "other", f"nothing tells (intensities from {seen.low:g} to {seen.high:g}); write CT or MR if it is"
+
+
+def with_modality(proposal: Proposal, modality: str) -> Proposal:
+    """The proposal with another modality, and the window that belongs to it.
+
+    Args:
+        proposal: of any modality.
+        modality: "CT", "MR" or "other".
+    """
+    reasons = {**proposal.reasons, "modality": "as you said"}
+    return _with_window(replace(proposal, modality=modality, reasons=reasons))
+
+
+def _with_window(proposal: Proposal) -> Proposal:
+    window, why = window_of(proposal.modality, proposal.statistics)
+    return replace(proposal, window=window, reasons={**proposal.reasons, "window": why})
+
+
+def window_of(modality: str, statistics: Statistics) -> tuple[tuple[float, float] | None, str]:
+    """The window that a dataset needs for itself, None for the study's rule, and why.
+
+    Args:
+        modality: "CT", "MR" or "other".
+        statistics: of a few cases.
+    """
+    low, high, whole = statistics.low, statistics.high, statistics.whole
+    # A little above 255: the weights of a luminance, which is no whole number, are rounded.
+    within = low >= 0 and 1 < high < 255.5
+    if within and whole and modality == "CT":
+        return (0, 255), "8-bit gray, no longer HU"
+    if within and statistics.pictures:
+        return (0, 255), "the whole range of 8-bit pictures"
+    seen = f"from {low:g} to {high:g}"
+    if modality != "CT":
+        return None, f"percentiles of each image ({seen} in those read)"
+    if low >= 0:
+        return None, f"no value below 0 ({seen}) is hardly HU: if 1024 was added, write window: [24, 1424]"
+    return None, f"HU ({seen}), cut to ct_window"
+
+
+def grid_of(sizes: Sequence[tuple[int, ...]], dimensions: int) -> tuple[tuple[int, ...], str]:
+    """The grid that samples are brought to, and why.
+
+    Args:
+        sizes: of images of the targets, as :class:`~medsegdist.data.inspect.Statistics` has them.
+        dimensions: 2 or 3.
+    """
+    fitting = [size[-dimensions:] for size in sizes if len(size) >= dimensions]
+    middle = [int(median(axis)) for axis in zip(*fitting, strict=True)]
+    step, most = _GRIDS[dimensions]
+    grid = tuple(min(most, max(step, -(-size // step) * step)) for size in middle)
+    return grid, f"the target's images have about {' x '.join(map(str, middle))}; at most {most} to begin with"
+
+
+def manifest_name(text: str) -> str:
+    """`text` as the name of a dataset: spaces for underscores, and only characters that a name may have.
+
+    Args:
+        text: any.
+    """
+    spaced = unicodedata.normalize("NFC", text.replace("_", " "))
+    cleaned = "".join(one for one in spaced if one.isalpha() or one.isdecimal() or one in " .+()-")
+    return " ".join(cleaned.lstrip(" .+()-").split())[:60].strip() or "dataset"
+
+
+def with_distinct_names(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """The proposals, with a number behind a name that an earlier one has.
+
+    Args:
+        proposals: in their order.
+    """
+    taken: set[str] = set()
+    named = []
+    for proposal in proposals:
+        name, number = proposal.name, 2
+        while name in taken:
+            name, number = f"{proposal.name} {number}", number + 1
+        taken.add(name)
+        named.append(replace(proposal, name=name))
+    return named
+
+
+def study_text(
+    proposals: Sequence[Proposal], targets: Sequence[str], grid: Sequence[int], grid_reason: str, out: Path
+) -> str:
+    """The YAML of a study, with the reason of each entry as a comment.
+
+    Args:
+        proposals: its datasets; those that are no target are sources, and of targets alone the first one is.
+        targets: names of the targets.
+        grid: size of every sample; its length is the number of dimensions.
+        grid_reason: why that grid.
+        out: where the study will be.
+
+    Raises:
+        ManifestError: something in it is wrong, such as a grid that is too large.
+    """
+    sources = [one.name for one in proposals if one.name not in targets]
+    if not sources:
+        targets, sources = targets[:1], list(targets[1:])
+    *most, last = targets
+    title = f"sources for {', '.join(most)} and {last}" if most else f"sources for {last}"
+    if most and len(title) > 80:
+        title = f"sources for {counted(len(targets), 'target')}"
+    flat, paths = len(grid) == 2, {one.inspection.path for one in proposals}
+    spacing, what = ("[1, 1]", "axial slices, as in the paper; 3 compares whole volumes")
+    axes = "rows, columns"
+    if not flat:
+        spacing, what, axes = "[2, 1, 1]", "volumes", "slices, rows, columns"
+    lines = [
+        f"# Written by `medsegdist init`, to be edited. `medsegdist check {out.name}` says whether it can be used,",
+        f"# `medsegdist rank {out.name}` ranks the sources.",
+        f"name: {_flow(title)}",
+        "preprocessing:  # the same for all datasets",
+        _entry("dimensions", len(grid), what),
+        _entry("grid", list(grid), f"{axes}: {grid_reason}"),
+        f"  # spacing: {spacing}  # mm; each sample is stretched to the grid unless this is given",
+        _entry("intensity", "window", "zscore where brightness is to count for nothing"),
+    ]
+    if any(one.modality == "CT" and one.window is None for one in proposals):
+        lines.append(_entry("ct_window", [-1000, 400], "HU, lung to contrast; soft tissue alone: [-160, 240]"))
+    lines += [
+        _entry("min_pixels", 10, "smaller segments are left out"),
+        _entry("max_samples", 500, "of a dataset, spread over its patients"),
+        "datasets:",
+        *(
+            line
+            for one in proposals
+            for line in _dataset_lines(one, written_root(one.inspection, out.absolute().parent))
+        ),
+        f"targets: {_flow(list(targets))}",
+        f"sources: {_flow(sources)}",
+    ]
+    if len(paths) < len(proposals):
+        lines.append("shared_images: allow  # several datasets are tasks on the same images")
+    text = "\n".join(lines) + "\n"
+    validate(Study, yaml.safe_load(text), out.absolute())
+    return text
+
+
+def written_root(inspection: Inspection, out: Path) -> str:
+    """The folder as a study in `out` names it: as it was given if that holds ${VARIABLES}, else by its path.
+
+    Args:
+        inspection: of the folder.
+        out: folder of the study; a relative path is written relative to it.
+    """
+    given, folder = inspection.given, inspection.path
+    if folder.is_file():
+        given, folder = os.fspath(Path(given).parent), folder.parent
+    if "${" in given or given.startswith("~"):
+        return given if expand_path(given, out) == folder else f"{os.path.relpath(Path.cwd(), out)}/{given}"
+    return given if Path(given).is_absolute() else Path(os.path.relpath(folder, out)).as_posix()
+
+
+def _dataset_lines(proposal: Proposal, root: str) -> list[str]:
+    inspection, reasons = proposal.inspection, proposal.reasons
+    found = inspection.found
+    lines = [f"  # {_comment(found.what)}: {counted(inspection.statistics.cases, 'case')}"]
+    lines += [f"  # {_comment(remark)}" for remark in inspection.remarks]
+    lines += [f"  - name: {_flow(proposal.name)}"]
+    if found.description:
+        lines.append(_entry("description", found.description[:300], indent=4))
+    if found.license:
+        lines.append(_entry("license", found.license[:200], indent=4))
+    lines.append(_entry("modality", proposal.modality, reasons["modality"], indent=4))
+    if proposal.window is None:
+        lines.append(f"    # no window: {_comment(reasons['window'])}")
+    else:
+        lines.append(_entry("window", list(proposal.window), reasons["window"], indent=4))
+    lines.append("    layout:")
+    for key, value in {"kind": "", "root": root, **proposal.layout}.items():
+        lines.append(_entry(key, value, reasons.get("segment", "") if key in ("segment", "roi") else "", indent=6))
+    if proposal.foreground is not None:
+        lines.append(_entry("foreground", list(proposal.foreground), reasons["foreground"], indent=4))
+    return lines
+
+
+def _entry(key: str, value: Any, reason: str = "", indent: int = 2) -> str:
+    comment = f"  # {_comment(reason)}" if reason else ""
+    return f"{' ' * indent}{key}: {_flow(value)}{comment}"
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    # A text with line breaks of any kind would stand on several lines but for quotes.
+    style = '"' if isinstance(value, str) and not value.isprintable() else None
+    text = yaml.safe_dump(
+        value, default_style=style, default_flow_style=True, width=math.inf, allow_unicode=style is None
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _comment(text: str) -> str:
+    """`text` for a comment: what a listing holds must not end the comment."""
+    return printable(" ".join(text.split()))

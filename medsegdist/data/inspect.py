@@ -1,0 +1,309 @@
+"""What a folder of images and masks holds: its layout, its labels and what a few of its cases are like."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from medsegdist.data.case import Case
+from medsegdist.data.layouts.listing import PartialListingError
+from medsegdist.data.layouts.paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES, expand_path, is_picture
+from medsegdist.data.layouts.recognized import Recognized
+from medsegdist.data.manifest import Layout
+from medsegdist.data.validation import explain
+from medsegdist.errors import DataError, ManifestError
+from medsegdist.progress import track
+from medsegdist.words import counted, listed, printable, sentence
+
+_LAYOUTS = {one.model_fields["kind"].default: one for one in get_args(get_args(Layout)[0])}
+_VOLUMES_READ, _PICTURES_READ = 4, 16
+# Masks with more values are instances, or edges that JPEG blurred.
+_MOST_VALUES = 64
+# A name that ends in a number after another one, as liver_001_081: slice 81 of patient 1.
+_SLICES = r"^(.*\d.*)[_-]\d+$"
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the first, the last and some cases between are like.
+
+    Args:
+        seen: how many were read.
+        cases: how many there are.
+        values: label values other than 0, in order -> how many of the masks that were read hold them.
+        low: the least intensity.
+        high: the largest intensity.
+        whole: whether all intensities are whole numbers.
+        sizes: of each image read, (rows, columns) of a picture, (slices, rows, columns) of a volume in LPS.
+        pictures: whether any image is a picture.
+    """
+
+    seen: int
+    cases: int
+    values: Mapping[int, int]
+    low: float
+    high: float
+    whole: bool
+    sizes: tuple[tuple[int, ...], ...]
+    pictures: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What is known of a folder.
+
+    Args:
+        given: the folder as it was written, ${VARIABLES} and all.
+        path: the folder itself, or a datalist in it.
+        found: what it was recognized as.
+        layout: the keys of its `layout`, without `root`.
+        labels: label values by name: those of a listing, otherwise those in a few masks.
+        statistics: of a few cases; of several DICOM segments, those of the most frequent one.
+        remarks: what a reader of the study should know.
+    """
+
+    given: str
+    path: Path
+    found: Recognized
+    layout: dict[str, Any]
+    labels: Mapping[str, tuple[int, ...]]
+    statistics: Statistics
+    remarks: tuple[str, ...]
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Names of the labels, or of DICOM segments, each of which may be the foreground."""
+        return self.found.segments or tuple(self.labels)
+
+    def label(self, name: str) -> str:
+        """A label by its values and its name.
+
+        Args:
+            name: one of the choices.
+        """
+        values = ", ".join(map(str, self.labels.get(name, ())))
+        return name if values in ("", name) else f"{values} ({name})"
+
+
+def locate(given: str, directory: Path | None = None) -> Path:
+    """The folder, or the datalist, that a path means.
+
+    Args:
+        given: may hold ${VARIABLES} and ~.
+        directory: what a relative path is relative to; None is the working directory.
+
+    Raises:
+        ManifestError: a variable in the path is not set.
+        DataError: there is none.
+    """
+    try:
+        path = expand_path(given, directory)
+    except ValueError as error:
+        raise ManifestError(sentence(f"{given}: {error}")) from error
+    if not path.is_file() and not path.is_dir():
+        raise DataError(f"the folder {path} does not exist", "name the folder that holds the images and their masks")
+    return path
+
+
+def recognize(path: Path) -> Recognized:
+    """What a folder is: the first layout that fits it.
+
+    Args:
+        path: the folder, or a datalist in it.
+
+    Raises:
+        DataError: no layout fits, or it is a folder of datasets; the message says what was looked for and found.
+    """
+    layouts = [one for one in _LAYOUTS.values() if hasattr(one, "recognize")]
+    for layout in layouts:
+        found: Recognized | None = layout.recognize(path)
+        if found is not None:
+            return found
+    entries = sorted(one for one in islice(path.glob("*"), 10_000) if not one.name.startswith("."))
+    folders = [f"{printable(one.name)}/" for one in entries if one.is_dir()]
+    endings = Counter(_ending(one.name) for one in entries if one.is_file())
+    parts = [f"{count} {ending}" for ending, count in endings.most_common(5)]
+    parts += [f"{counted(len(folders), 'folder')} ({listed(folders)})"] if folders else []
+    tasks = sorted(printable(one.parent.name) for one in islice(path.glob("*/dataset.json"), 5))
+    remedy = "name the folder that holds both, rename the files, or describe the dataset by hand as in data_manifests/"
+    if tasks:
+        remedy = f"these folders in it have a dataset.json: {', '.join(tasks)}; name one of them"
+    lines = [f"{path}: no layout was recognized. Looked for:", *(f"  {layout.looked_for}" for layout in layouts)]
+    shown = "a file of another kind" if path.is_file() else ", ".join(parts) or "nothing"
+    raise DataError("\n".join([*lines, f"Found: {shown}"]), remedy)
+
+
+def inspect(given: str, directory: Path | None = None) -> Inspection:
+    """Recognize a folder and read a few of its cases.
+
+    Args:
+        given: the folder, or a datalist in it; may hold ${VARIABLES} and ~.
+        directory: what a relative path is relative to; None is the working directory.
+
+    Raises:
+        ManifestError: a variable in the path is not set.
+        DataError: it is no dataset that is recognized, or its cases cannot be read.
+    """
+    path = locate(given, directory)
+    found = recognize(path)
+    layout, remarks = dict(found.layout), list(found.remarks)
+    if found.segments:
+        layout[segment_key(layout)] = found.segments[0]
+    try:
+        model, cases, partial = list_cases(layout, path)
+        statistics = read_statistics(model, cases, given)
+    except DataError as error:
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        remedy = ", ".join(part for part in (error.remedy, "or leave this folder out") if part)
+        raise DataError(f"{where}{error.problem}", remedy) from error
+    remarks += [partial] if partial else []
+    if pattern := _slices_pattern(cases):
+        layout["patient_pattern"] = pattern
+    remarks.append(_patient_remark(cases, layout))
+    labels, seen = dict(found.labels), set(statistics.values)
+    read = f"{statistics.seen} of {counted(statistics.cases, 'mask')}"
+    if labels:
+        named = {value for values in labels.values() for value in values}
+        if unnamed := sorted(seen - named):
+            held = ", ".join(map(str, unnamed))
+            remarks.append(f"masks hold {held}, which dataset.json does not name; it stays background")
+        if unseen := sorted(named - seen):
+            remarks.append(f"looked at {read}, none of which holds {', '.join(map(str, unseen))}")
+    elif layout["kind"] != "dicom":
+        labels = {str(value): (value,) for value in statistics.values}
+        if not labels:
+            raise DataError(f"{path}: expected masks with foreground, found 0 only in {read}", "check them")
+    return Inspection(given, path, found, layout, labels, statistics, tuple(remarks))
+
+
+def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Statistics:
+    """What a few cases are like, spread evenly over the dataset.
+
+    Args:
+        layout: any layout.
+        cases: all of its cases, at least one.
+        name: what the folder is called while it is read.
+
+    Raises:
+        DataError: none of them can be read, or no mask holds label values; the problem is that of the first one.
+    """
+    import numpy as np
+    from nibabel.orientations import io_orientation
+
+    pictures = any(is_picture(case.image) for case in cases)
+    count = min(len(cases), _PICTURES_READ if pictures else _VOLUMES_READ)
+    places = np.unique(np.linspace(0, len(cases) - 1, count).round().astype(int))
+    counts: Counter[int] = Counter()
+    problems, lows, highs, whole, sizes = [], [], [], True, []
+    for case in track([cases[place] for place in places], f"Looking into {name}"):
+        files = {"image": case.image, "label": case.label}
+        try:
+            item = layout.load(case.as_item())
+            files = {"label": case.label}
+            counts.update(_label_values(np.unique(item["label"])))
+        except DataError as error:
+            shown = [f"{key} {file}" for key, file in files.items() if isinstance(file, str)]
+            named = any(str(file) in str(error) for file in files.values())
+            where = f" ({', '.join(shown)})" if shown and not named else ""
+            problems.append(DataError(f"case '{case.id}'{where}: {error.problem}", error.remedy))
+            continue
+        image, shape = np.asarray(item["image"]), tuple(item["image"].shape[1:])
+        if len(shape) == 3:
+            axes = io_orientation(item["image"].affine.numpy())[:, 0].tolist()  # type: ignore[no-untyped-call]
+            shape = tuple(shape[axes.index(axis)] for axis in (2, 1, 0))
+        sizes.append(shape)
+        lows.append(float(np.nanmin(image)))
+        highs.append(float(np.nanmax(image)))
+        whole &= bool(np.array_equal(image, np.rint(image)))
+    if not sizes:
+        raise problems[0]
+    values = dict(sorted(counts.items()))
+    return Statistics(len(sizes), len(cases), values, min(lows), max(highs), whole, tuple(sizes), pictures)
+
+
+def _label_values(found: Any) -> set[int]:
+    whole = found.round()
+    if (found != whole).any():
+        value = found[found != whole][0]
+        raise DataError(f"expected a mask of whole numbers, found {value:g}", "threshold it, and save it again")
+    if len(found) > _MOST_VALUES:
+        raise DataError(
+            f"expected a mask of at most {_MOST_VALUES} label values, found {len(found)}",
+            "if JPEG blurred its edges or it numbers instances, save it as PNG or NIfTI with one value for each label",
+        )
+    return {int(value) for value in whole} - {0}
+
+
+def _ending(name: str) -> str:
+    known = next((suffix for suffix in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES) if name.lower().endswith(suffix)), "")
+    return printable(known or Path(name).suffix or "without an ending")
+
+
+def segment_key(layout: Mapping[str, Any]) -> str:
+    """The key of a DICOM layout that names the wanted segment.
+
+    Args:
+        layout: its keys.
+    """
+    return "segment" if layout["segmentation"] == "seg" else "roi"
+
+
+def list_cases(layout: Mapping[str, Any], path: Path) -> tuple[Any, list[Case], str]:
+    """The layout of a recognized folder, its cases that can be listed, and a remark if there are others.
+
+    Args:
+        layout: the keys of the layout, without `root`.
+        path: the folder, or a datalist in it.
+
+    Raises:
+        DataError: the files are not what the layout needs.
+    """
+    kind = _LAYOUTS[layout["kind"]]
+    try:
+        model = kind.model_validate({**layout, "root": path.parent if path.is_file() else path})
+    except ValidationError as error:
+        wrong = " ".join(explain(error, kind, "layout"))
+        raise DataError(f"{path}: the files cannot be described as a {layout['kind']} layout: {wrong}") from error
+    try:
+        return model, model.cases(), ""
+    except PartialListingError as error:
+        if not error.listed:
+            raise
+        first = error.unlisted[0]
+        about = f"{first.case}: " if first.case else ""
+        usable = counted(len(error.listed), "case")
+        remark = f"{usable} can be used; `medsegdist check` names what cannot, such as {about}{first.problem}"
+        return model, list(error.listed), remark
+
+
+def _slices_pattern(cases: Sequence[Case]) -> str | None:
+    """A pattern that finds the patient of slices in their names; None if the names hold none."""
+    if not all(is_picture(case.image) and case.patient_id == case.id for case in cases):
+        return None
+    matches = [re.search(_SLICES, case.id) for case in cases]
+    patients = {match.group(1) for match in matches if match}
+    return _SLICES if all(matches) and 1 < len(patients) < len(cases) else None
+
+
+def _patient_remark(cases: Sequence[Case], layout: Mapping[str, Any]) -> str:
+    """Who counts as a patient, and what to do if that is wrong: intervals are bootstrapped over patients."""
+    noun = "image" if any(is_picture(case.image) for case in cases) else "case"
+    if layout["kind"] == "dicom":
+        # Another segment may have other cases; how many patients they have is not known yet.
+        return f"patients: as the DICOM headers name them; a {noun} without a name counts as one"
+    patients = {case.patient_id for case in cases}
+    if pattern := layout.get("patient_pattern"):
+        patients = {match.group(1) for case in cases if (match := re.search(pattern, case.id))}
+        why = "as patient_pattern takes names that differ in their last number only for one patient's slices"
+    elif len(patients) < len(cases) or "patient_key" in layout:
+        why = "as the listing says"
+    else:
+        return f"patients: each {noun} counts as one ({len(cases)}); set patient_pattern if several are of one patient"
+    return f"patients: {counted(len(patients), 'patient')} in {counted(len(cases), noun)}, {why}"
