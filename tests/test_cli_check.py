@@ -13,9 +13,7 @@ from tests.test_cli import study as study
 def test_a_root_that_is_not_there_is_told_with_its_dataset_and_file(study, tmp_path, command):
     (tmp_path / "near").rename(tmp_path / "elsewhere")
     said = run(command, study, "--out", tmp_path / "out", status=2).stderr
-    assert (
-        f"dataset 'near': the folder {tmp_path / 'near'} does not exist; set `root` to where the dataset lies." in said
-    )
+    assert f"dataset 'near': the folder {tmp_path / 'near'} does not exist; set `root` to where the dataset is." in said
     assert f"`root` is in {study}, or in the dataset's own file that it names." in said
 
 

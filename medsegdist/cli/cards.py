@@ -247,7 +247,7 @@ def _check_fit(sent: dict[Path, Card], preparation: Preparation, seed: int) -> N
 
 def _refuse_shared(manifests: Sequence[DatasetManifest], preparation: Preparation, targets: Sequence[str]) -> None:
     """Refuse a source here with images or patients of a target here; of cards nobody knows."""
-    from medsegdist.data.checking import refuse_shared_images
+    from medsegdist.data.check import refuse_shared_images
     from medsegdist.data.study import Study
 
     here = tuple(name for name in targets if any(one.name == name for one in manifests))

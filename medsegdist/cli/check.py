@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.console import reported_errors
 from medsegdist.cli.options import AsJson, StudyFile, Workers
 from medsegdist.cli.rank import study_distances
+from medsegdist.progress import show_progress
 from medsegdist.words import counted
 
 
@@ -32,7 +33,7 @@ def check(
 
     Exit status 1 if there is an error, 0 if there are only warnings, or nothing.
     """
-    from medsegdist.data.checking import check_study
+    from medsegdist.data.check import check_study
     from medsegdist.data.grouping import grouped
     from medsegdist.data.study import load_study
     from medsegdist.report.tables import problem_table
@@ -40,10 +41,8 @@ def check(
     with reported_errors():
         study = load_study(study_file)
         study_distances(study, None, study_file, seed=0)
-        with progress_bars() as progress:
-            problems = check_study(
-                study, full=full, progress=lambda name: bar(progress, f"Checking {name}"), workers=workers
-            )
+        with show_progress():
+            problems = check_study(study, full=full, workers=workers)
     shown = grouped(problems)
     errors = sum(problem.severity == "error" for problem in shown)
     read = f"{'every voxel' if full else 'headers and first masks'} of {counted(len(study.datasets), 'dataset')}"

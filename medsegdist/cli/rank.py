@@ -137,7 +137,7 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
         matrices: shows the distances of all pairs.
         rankings: shows the sources of each target in their order.
     """
-    from medsegdist.data.checking import refuse_shared_images
+    from medsegdist.data.check import refuse_shared_images
     from medsegdist.data.study import load_study
     from medsegdist.distance.resampling import Bootstrap
     from medsegdist.distance.table import compare_all

@@ -151,7 +151,7 @@ class DatasetManifest(BaseModel):
         except PartialListingError:
             raise
         except DataError as error:
-            raise DataError(f"dataset '{self.name}': {error}") from error
+            raise DataError(error.problem, error.remedy, dataset=self.name, case=error.case) from error
 
     def is_oriented(self) -> bool | None:
         """Whether rows run from anterior to posterior and columns from the patient's right to left; no image is read.
@@ -178,9 +178,10 @@ class DatasetManifest(BaseModel):
         """
         if self.classes is not None:
             raise ManifestError(
-                f"dataset '{self.name}': expected one foreground, found the classes {', '.join(self.classes)}; give "
-                "the label values of `foreground` in place of `classes`, or load them with load_class_samples and "
-                "compare them with multiclass_distance."
+                f"expected one foreground, found the classes {', '.join(self.classes)}",
+                "give the label values of `foreground` in place of `classes`, or load them with load_class_samples and "
+                "compare them with multiclass_distance",
+                dataset=self.name,
             )
 
     def check_fits(self, preprocessing: Preprocessing, cases: Sequence[Case] = ()) -> None:

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from PIL import Image
 
-from medsegdist.data.checking import check_dataset, check_study
+from medsegdist.data.check import check_dataset, check_study
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
@@ -283,7 +283,7 @@ def test_a_wrapped_dataset_is_one_warning_for_all_cases(tmp_path):
     assert (problem.severity, problem.cases) == ("warning", ("a", "b", "c", "d"))
     assert problem.problem == (
         "4 of 5 cases, 'a', 'b', 'c' and 1 more: neighboring voxels leap from one end of the range to the other, "
-        "as if intensities had run over the end of their type"
+        "as if intensities had overflowed"
     )
 
 

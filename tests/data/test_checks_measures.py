@@ -11,10 +11,8 @@ import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.checks.duplicates import file_marks, voxel_mark
-from medsegdist.data.checks.facts import CaseFacts, spacing_of
-from medsegdist.data.checks.intensities import looks_wrapped
-from medsegdist.data.checks.spacings import spacing_outliers
+from medsegdist.data.check import looks_wrapped, spacing_of, spacing_outliers
+from medsegdist.data.leakage import CaseFacts, file_marks, voxel_mark
 from medsegdist.data.readers import read_volume
 from tests.data.making import smooth, voxels
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medsegdist.data.checking import check_dataset, check_study
-from medsegdist.data.checks.intensities import looks_wrapped
+from medsegdist.data.check import check_dataset, check_study, looks_wrapped
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout

@@ -12,7 +12,7 @@ import torch
 from monai.data import CacheDataset, DataLoader, PersistentDataset
 
 from medsegdist.data import cache_names
-from medsegdist.data.checking import check_dataset
+from medsegdist.data.check import check_dataset
 from medsegdist.data.collect import collect
 from medsegdist.data.dataset import load_dataset_samples, make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout

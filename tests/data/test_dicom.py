@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from pydantic import ValidationError
 
-from medsegdist.data.checking import check_dataset
+from medsegdist.data.check import check_dataset
 from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset

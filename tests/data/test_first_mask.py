@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medsegdist.data import readers
-from medsegdist.data.checking import check_dataset
+from medsegdist.data.check import check_dataset
 from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.export import export_task
 from medsegdist.errors import DataError

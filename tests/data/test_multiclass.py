@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from medsegdist.data.checking import check_dataset
+from medsegdist.data.check import check_dataset
 from medsegdist.data.collect import collect_classes
 from medsegdist.data.dataset import load_class_samples, load_dataset_samples, make_dataset
 from medsegdist.data.export import export_task

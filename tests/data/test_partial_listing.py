@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medsegdist.data.checking import check_dataset
+from medsegdist.data.check import check_dataset
 from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout

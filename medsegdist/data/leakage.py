@@ -1,0 +1,357 @@
+"""The same image or patient twice: in one dataset, in a target and its source, or in two folds of a datalist."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from numpy.typing import NDArray
+
+from medsegdist.data.case import Case
+from medsegdist.data.grouping import gathered
+from medsegdist.data.itk import detached_data
+from medsegdist.data.layouts.datalist import DatalistLayout
+from medsegdist.data.layouts.dicom import DicomLayout
+from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.layouts.listing import PartialListingError
+from medsegdist.data.layouts.phantom import PhantomLayout
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.problems import Problem, Severity, problem_of
+from medsegdist.data.study import Study
+from medsegdist.errors import DataError, ManifestError
+from medsegdist.words import counted, listed
+
+_NAMED = 3
+_SAMPLE_BYTES = 1 << 16
+# The public names of a public collection, which its DICOM headers and tasks made of it have as well.
+_LIDC_PATIENT = re.compile(r"LIDC-IDRI-\d{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFacts:
+    """What is known of a case that could be read.
+
+    Args:
+        case: its id.
+        image: the same text for the same image, in any dataset; empty if unknown.
+        file: the file of the image, to be compared with others; empty if there is none, or its voxels were compared.
+        spacing: (3,) mm between voxels to the patient's left, back and head; None for 2D images, or if unknown.
+        low: the least intensity; None if no voxel was read.
+        high: the largest intensity.
+        wrapped: whether intensities look as if they had overflowed their type.
+        empty: whether the mask has no foreground.
+    """
+
+    case: str
+    image: str = ""
+    file: str = ""
+    spacing: tuple[float, float, float] | None = None
+    low: float | None = None
+    high: float = 0.0
+    wrapped: bool = False
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """What is known of a dataset; patients are never shown to anybody.
+
+    Args:
+        manifest: which dataset.
+        cases: those that could be read, in their order.
+        patients: case -> patient, in words that mean the same patient in any dataset.
+        likely: case -> patient, in words that another patient elsewhere may have, too.
+    """
+
+    manifest: DatasetManifest
+    cases: tuple[CaseFacts, ...]
+    patients: dict[str, str]
+    likely: dict[str, str]
+
+
+def dataset_facts(manifest: DatasetManifest, cases: Sequence[Case], facts: Iterable[CaseFacts]) -> DatasetFacts:
+    """What is known of a dataset, its patients in words that can be compared between datasets.
+
+    A patient "1" is somebody else in every dataset. Names are comparable if they come from one origin: those of files
+    in one folder, the PatientIDs of one DICOM folder, or LIDC-IDRI's own. PatientIDs of two folders are likely, but
+    not surely, of one patient if they are equal.
+
+    Args:
+        manifest: which dataset.
+        cases: all of its cases.
+        facts: of those that could be read.
+    """
+    layout = manifest.layout
+    names = {case.id: case.patient_id for case in cases}
+    likely: dict[str, str] = {}
+    if isinstance(layout, DicomLayout):
+        names = likely = {case.id: patient for case in cases if (patient := _patient_of_header(case))}
+        origin = os.path.realpath(layout.root)
+    elif isinstance(layout, LidcLayout):
+        origin = "LIDC-IDRI"
+    elif isinstance(layout, PhantomLayout):
+        origin = f"phantom {layout.organ} {layout.seed}"
+    else:
+        folders = {os.path.realpath(Path(case.image).parent) for case in cases}
+        origin = os.path.commonpath(folders) if folders else ""
+    patients = {
+        case: patient if _LIDC_PATIENT.fullmatch(patient) else f"{origin} {patient}" for case, patient in names.items()
+    }
+    return DatasetFacts(manifest, tuple(facts), patients, likely)
+
+
+def _patient_of_header(case: Case) -> str:
+    """What tells the patient of a DICOM case from others: a public name, or else a digest that keeps nobody's name."""
+    from medsegdist.data.dicom.headers import header_text
+
+    files = getattr(case.image, "paths", ()) or (case.label.path,)
+    patient = header_text(Path(files[0]), "PatientID")
+    if not patient or _LIDC_PATIENT.fullmatch(patient):
+        return patient
+    return hashlib.sha256(patient.encode()).hexdigest()
+
+
+def list_files(cases: Sequence[Case]) -> list[CaseFacts]:
+    """What tells the images of cases apart without reading them: their files, or their DICOM series.
+
+    Args:
+        cases: all of a dataset.
+    """
+    return [
+        CaseFacts(
+            case.id, _series_of(case), os.fspath(case.image) if isinstance(case.image, (str, os.PathLike)) else ""
+        )
+        for case in cases
+    ]
+
+
+def _series_of(case: Case) -> str:
+    from medsegdist.data.dicom.headers import header_text
+
+    files = case.image.get("files") if isinstance(case.image, dict) else case.image
+    paths = getattr(files, "paths", ())
+    series = header_text(Path(paths[0]), "SeriesInstanceUID") if paths else ""
+    return f"series {series}" if series else ""
+
+
+def mark_files(datasets: Sequence[DatasetFacts]) -> list[DatasetFacts]:
+    """The facts, with an `image` that is the same for files of the same bytes.
+
+    A file is read only as far as others resemble it: by its size, by a piece in its middle, and then as a whole.
+
+    Args:
+        datasets: all that are compared.
+    """
+    marks = file_marks(case.file for facts in datasets for case in facts.cases if case.file)
+    return [
+        replace(facts, cases=tuple(replace(case, image=marks.get(case.file, case.image)) for case in facts.cases))
+        for facts in datasets
+    ]
+
+
+def file_marks(paths: Iterable[str]) -> dict[str, str]:
+    """A text for each file that is the same for files of the same bytes.
+
+    Args:
+        paths: the files; a header without voxels stands for the file that holds them.
+    """
+    real = {path: os.path.realpath(detached_data(Path(path)) or path) for path in dict.fromkeys(paths)}
+    groups: list[list[str]] = [sorted(set(real.values()))]
+    for look in (lambda path: Path(path).stat().st_size, _middle, _digest):
+        groups = [group for found in groups for group in (_split(found, look) if len(found) > 1 else [found])]
+    first = {path: group[0] for group in groups for path in group}
+    return {path: f"file {first[file]}" for path, file in real.items()}
+
+
+def _split(paths: Sequence[str], look: Callable[[str], object]) -> list[list[str]]:
+    groups: dict[object, list[str]] = defaultdict(list)
+    for path in paths:
+        try:
+            groups[look(path)].append(path)
+        except OSError:
+            # A problem of its own when the case is read.
+            groups[path].append(path)
+    return list(groups.values())
+
+
+def _middle(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        file.seek(max(Path(path).stat().st_size - _SAMPLE_BYTES, 0) // 2)
+        return file.read(_SAMPLE_BYTES)
+
+
+def _digest(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def voxel_mark(image: NDArray[np.floating], affine: NDArray[np.float64] | None) -> str:
+    """A text that is the same for images of the same intensities.
+
+    Compression, type and the order of the axes make no difference, nor whether a slice is a volume or a 2D image.
+
+    Args:
+        image: (*spatial) intensities.
+        affine: (4, 4), from voxels to mm; None for 2D images.
+
+    Returns:
+        The text; empty for an image of one intensity, as blank ones are all alike.
+    """
+    if image.min() == image.max():
+        return ""
+    if affine is not None:
+        stored, axial = io_orientation(affine), axcodes2ornt(("S", "P", "L"))  # type: ignore[no-untyped-call]
+        image = apply_orientation(image, ornt_transform(stored, axial))  # type: ignore[no-untyped-call]
+    shape = tuple(size for size in image.shape if size > 1)
+    # Adding 0 makes -0 and 0 one.
+    content = np.ascontiguousarray(image, dtype=np.float32) + np.float32(0)
+    return hashlib.blake2b(content.tobytes(), digest_size=16, salt=str(shape).encode()[:16]).hexdigest()
+
+
+def doubled_images(facts: DatasetFacts) -> list[Problem]:
+    """A warning for each image that several cases of a dataset have: it counts that often.
+
+    Args:
+        facts: of the dataset.
+    """
+    by_image: dict[str, list[str]] = defaultdict(list)
+    for case in facts.cases:
+        if case.image:
+            by_image[case.image].append(case.case)
+    remedy = "keep one of them; or, if each has a mask of its own, join the masks"
+    return [
+        Problem(
+            facts.manifest.name,
+            same[0],
+            f"its image is also that of {listed(same[1:], _NAMED, quoted=True)}",
+            remedy,
+            "warning",
+            tuple(same),
+        )
+        for same in by_image.values()
+        if len(same) > 1
+    ]
+
+
+def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
+    """Patients whose cases are in several folds of a datalist.
+
+    An error if the dataset takes some folds only, as the others then hold its patients; otherwise a warning. What is
+    wrong with entries of other folds is a warning as well: the dataset does not need them.
+
+    Args:
+        manifest: which dataset.
+    """
+    layout = manifest.layout
+    if not isinstance(layout, DatalistLayout):
+        return []
+    problems = []
+    try:
+        every = layout.cases_with_folds()
+    except PartialListingError as error:
+        every = list(error.listed)
+        # Without `folds` the dataset needs all entries, and what is wrong with them is a problem already.
+        if layout.folds is not None:
+            problems = [Problem(manifest.name, one.case, one.problem, one.remedy, "warning") for one in error.unlisted]
+    except (DataError, ManifestError) as error:
+        return [replace(problem_of(error, manifest.name, ""), severity="warning")]
+    cases_of: dict[str, list[tuple[Case, int]]] = defaultdict(list)
+    for case, fold in every:
+        if fold is not None:
+            cases_of[case.patient_id].append((case, fold))
+    taken = layout.folds
+    cut = [
+        case.id
+        for cases in cases_of.values()
+        if len({fold for _, fold in cases}) > 1
+        for case, fold in cases
+        if taken is None or (fold in taken and any(other not in taken for _, other in cases))
+    ]
+    total = sum(1 for cases in cases_of.values() for _, fold in cases if taken is None or fold in taken)
+    text = "the patient is in other folds as well" if taken is None else "the patient is also in a fold not taken"
+    remedy = "put all cases of a patient into one fold"
+    return problems + gathered(manifest.name, cut, total, text, remedy, "warning" if taken is None else "error")
+
+
+def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
+    """Images and patients that two datasets of a study have in common.
+
+    Between a target and one of its sources this is an error, or a warning if the study says `shared_images: allow`.
+    Two sources with the same images are a warning, unless the study allows it; patients may be in several sources.
+
+    Args:
+        study: says which datasets are targets and sources.
+        datasets: those that could be read.
+    """
+    problems = []
+    for one, other in combinations(datasets, 2):
+        pairs = ((one, other), (other, one))
+        ranked = [pair for pair in pairs if pair[1].manifest.name in _sources_of(study, pair[0].manifest.name)]
+        target, source = (ranked or pairs)[0]
+        there: dict[str, str] = {}
+        for case in source.cases:
+            there.setdefault(case.image, case.case)
+        images = [(case.case, there[case.image]) for case in target.cases if case.image and case.image in there]
+        if images and (ranked or study.shared_images == "refuse"):
+            problems.append(_leak(study, target, source, images, "the same image", ranked=bool(ranked), sure=True))
+        if ranked:
+            known = {case for case, _ in images}
+            patients, sure = _common_patients(target, source)
+            patients = [pair for pair in patients if pair[0] not in known]
+            if patients:
+                what = "the same patient" if sure else "maybe the same patient (equal PatientID)"
+                problems.append(_leak(study, target, source, patients, what, ranked=True, sure=sure))
+    return problems
+
+
+def _sources_of(study: Study, name: str) -> tuple[str, ...]:
+    return study.sources_of(name) if name in study.targets else ()
+
+
+def _common_patients(target: DatasetFacts, source: DatasetFacts) -> tuple[list[tuple[str, str]], bool]:
+    """Cases of both that show the same patient, and whether the patients are surely the same."""
+    pairs = ((target.patients, source.patients, True), (target.likely, source.likely, False))
+    for here, there, sure in pairs:
+        case_of: dict[str, str] = {}
+        for case, patient in there.items():
+            case_of.setdefault(patient, case)
+        found = [(case, case_of[patient]) for case, patient in here.items() if patient in case_of]
+        if found:
+            return found, sure
+    return [], True
+
+
+def _leak(
+    study: Study,
+    target: DatasetFacts,
+    source: DatasetFacts,
+    pairs: Sequence[tuple[str, str]],
+    what: str,
+    *,
+    ranked: bool,
+    sure: bool,
+) -> Problem:
+    shown = listed(
+        [f"'{here}'" if here == there else f"'{here}' (there '{there}')" for here, there in pairs], most=_NAMED
+    )
+    where = f"the source '{source.manifest.name}'" if ranked else f"'{source.manifest.name}', which is a source, too"
+    total = len(target.patients)
+    verb = "has" if len(pairs) == 1 else "have"
+    text = f"{len(pairs)} of {counted(total, 'case')} {verb} {what} in {where}: {shown}"
+    allowed = study.shared_images == "allow"
+    severity: Severity = "error" if ranked and sure and not allowed else "warning"
+    remedy = (
+        "the study allows it; mind that the ranking rewards the source for it"
+        if allowed
+        else "take them out of one of the two, or say `shared_images: allow` in the study"
+    )
+    cases = tuple(here for here, _ in pairs)
+    return Problem(target.manifest.name, cases[0] if len(cases) == 1 else "", text, remedy, severity, cases, total)
