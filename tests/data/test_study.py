@@ -9,12 +9,11 @@ from medsegdist.data.manifest import load_dataset
 from medsegdist.data.preparation import load_preparation
 from medsegdist.data.study import Study, load_study
 from medsegdist.errors import ManifestError
-from tests.data.test_manifest import HEAD, LUNG, STUDY, study_with, written
+from tests.data.test_manifest import LUNG, STUDY, study_with, written
 
 
 def test_those_compared_are_the_targets_and_their_sources(tmp_path):
-    written(tmp_path, HEAD, "sent.json")
-    text = "- lung.yaml\n  - sent.json"
+    text = "- lung.yaml\n  - {name: spleen, modality: CT, layout: {kind: phantom, organ: spleen}}"
     study = load_study(study_with(tmp_path, "- lung.yaml", text))
     assert [one.name for one in study.compared(["lung"])] == ["lung", "spleen", "polyps"]
     study = study.model_copy(update={"sources": ("polyps", "lung")})
