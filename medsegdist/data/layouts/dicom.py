@@ -96,10 +96,10 @@ class DicomLayout(BaseModel):
                 astray.append((drawing, series))
         read = []
         for uid, candidates in of_series.items():
-            chosen, number, problem = self._chosen(candidates)
-            read.append((self._case(chosen, number, found.images[uid], problem), found.patients[uid]))
+            chosen, number, wrong = self._chosen(candidates)
+            read.append((self._case(chosen, number, found.images[uid], *wrong), found.patients[uid]))
         for drawing, series in astray:
-            read.append((self._case(drawing, 0, [], _astray(drawing, series)), drawing.patient))
+            read.append((self._case(drawing, 0, [], *_astray(drawing, series)), drawing.patient))
         doubled = [case_id for case_id, count in Counter(case.id for case, _ in read).items() if count > 1]
         if doubled:
             raise DataError(f"{self.root}: several drawings would be called {', '.join(doubled)}", "rename the files")
@@ -172,19 +172,17 @@ class DicomLayout(BaseModel):
             remarks=(remark,) if seg and rtstruct else (),
         )
 
-    def _chosen(self, candidates: Sequence[Drawing]) -> tuple[Drawing, int, str]:
-        """The drawing of a series that has the wanted segment, its number, and what is wrong."""
+    def _chosen(self, candidates: Sequence[Drawing]) -> tuple[Drawing, int, tuple[str, ...]]:
+        """The drawing of a series that has the wanted segment, its number, and what is wrong with a remedy."""
         matches = [(drawing, number) for drawing in candidates for number in self._numbers(drawing)]
         if len(matches) == 1:
-            return *matches[0], ""
+            return *matches[0], ()
         option, wanted = ("segment", self.segment) if self.segmentation == "seg" else ("roi", self.roi)
         there = " and ".join(f"{_listed(drawing.names)} in {drawing.path.name}" for drawing in candidates)
         if wanted is None:
-            problem = f"expected one {option}, found {there}; choose one by `{option}`."
-        else:
-            remedy = f"correct `{option}`, or leave the case out" if not matches else "keep one of them"
-            problem = f"expected one {option} {wanted!r}, found {there}; {remedy}."
-        return candidates[0], 0, problem
+            return candidates[0], 0, (f"expected one {option}, found {there}", f"choose one by `{option}`")
+        remedy = f"correct `{option}`, or leave the case out" if not matches else "keep one of them"
+        return candidates[0], 0, (f"expected one {option} {wanted!r}, found {there}", remedy)
 
     def _numbers(self, drawing: Drawing) -> list[int]:
         """Numbers of the segments that are wanted."""
@@ -194,12 +192,12 @@ class DicomLayout(BaseModel):
             return [number for number, _ in drawing.names if number or self.segmentation == "rtstruct"]
         return [number for number, name in drawing.names if wanted in (number, name)]
 
-    def _case(self, drawing: Drawing, number: int, images: Sequence[Path], problem: str) -> Case:
+    def _case(self, drawing: Drawing, number: int, images: Sequence[Path], *wrong: str) -> Case:
         from medsegdist.data.dicom.headers import DrawnSegment, SeriesFiles
 
         path = drawing.path.relative_to(self.root)
         case_id = "__".join(path.with_suffix("" if path.suffix.lower() == ".dcm" else path.suffix).parts)
-        label = DrawnSegment.of(drawing.path, self.segmentation, number, problem)
+        label = DrawnSegment.of(drawing.path, self.segmentation, number, *wrong)
         return Case(case_id, case_id, SeriesFiles.of(images), label)
 
 
@@ -217,13 +215,15 @@ def _listed(names: Sequence[tuple[int, str]]) -> str:
     return ", ".join(f"{number} {name!r}" for number, name in names) or "nothing"
 
 
-def _astray(drawing: Drawing, series: Sequence[str]) -> str:
-    if series:
+def _astray(drawing: Drawing, series: Sequence[str]) -> tuple[str, str]:
+    """What is wrong with a drawing that has not one image series, and what to do."""
+    name = drawing.path.name
+    if not series:
         return (
-            f"{drawing.path.name}: expected a drawing on one image series, found one on {len(series)}; "
-            "keep the series that it was drawn on."
+            f"{name}: the images that it refers to are not in the folder",
+            "add their series, or leave the case out",
         )
     return (
-        f"{drawing.path.name}: the images that it refers to are not in the folder; "
-        "add their series, or leave the case out."
+        f"{name}: expected a drawing on one image series, found one on {len(series)}",
+        "keep the series that it was drawn on",
     )
