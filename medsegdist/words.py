@@ -90,6 +90,6 @@ def printable(text: str) -> str:
         text: a message, or a part of one.
 
     >>> print(printable("a\tb"))
-    a\\tb
+    a\tb
     """
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
