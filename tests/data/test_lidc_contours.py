@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from matplotlib.path import Path as MatplotlibPath
 
 from medsegdist.data.layouts._pylidc import load_pylidc
 from medsegdist.data.layouts.lidc import read_nodules
@@ -37,22 +34,6 @@ def test_these_scans_hold_holes():
     scans = {nodule.scan_id: nodule for nodule in read_nodules() if nodule.patient_id in PATIENTS}
     outlines = [o for n in read_nodules() if n.scan_id in scans for o in read_outlines(n.scan_id, n.annotations)]
     assert not all(outline.inclusion for outline in outlines)
-
-
-points = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), min_size=3, max_size=16)
-
-
-@given(points)
-def test_any_polygon_is_filled_as_matplotlib_fills_it(corners):
-    """Self-crossing and degenerate ones too; the outline's own points are outside."""
-    curve = np.array(corners)
-    votes = count_votes([Outline(annotation=1, inclusion=True, slice_index=3, points=curve)])
-    _, top, left = votes.corner
-    grid = np.indices(votes.counts.shape[1:]).reshape(2, -1).T + np.array([top, left])
-    closed = curve if (curve[0] == curve[-1]).all() else np.vstack([curve, curve[:1]])
-    expected = MatplotlibPath(closed, closed=True).contains_points(grid).reshape(votes.counts.shape[1:])
-    expected[curve[:, 0] - top, curve[:, 1] - left] = False
-    np.testing.assert_array_equal(votes.counts[0].astype(bool), expected)
 
 
 def square(low, high):

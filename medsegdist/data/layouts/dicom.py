@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medsegdist.data.case import Case
@@ -128,9 +129,30 @@ class DicomLayout(BaseModel):
             MissingDependencyError: highdicom, which reads SEG, is not installed.
             DataError: files are missing or damaged, or drawing and images do not fit together.
         """
-        from medsegdist.data.dicom.loading import read_dicom
+        from medsegdist.data.dicom.rtstruct import read_structure_set
+        from medsegdist.data.dicom.seg import read_segmentation
+        from medsegdist.data.dicom.series import as_tensor, read_series, read_series_grid, require_highdicom
 
-        return read_dicom(item, self.fractional_threshold, self.contour_edges or "exclude", header_only=header_only)
+        files, drawing = item["image"], item["label"]
+        if self.segmentation == "seg":
+            require_highdicom()
+        if drawing.problem:
+            raise DataError(drawing.problem, drawing.remedy)
+        paths, path = [Path(name) for name in files.paths], Path(drawing.path)
+        if header_only:
+            grid = read_series_grid(paths)
+            image = as_tensor(grid.shape, grid.affine)
+            return {**item, "image": image, "label": image}
+        voxels, grid = read_series(paths)
+        try:
+            if self.segmentation == "seg":
+                mask = read_segmentation(path, drawing.number, grid, self.fractional_threshold)
+            else:
+                mask = read_structure_set(path, drawing.number, grid, self.contour_edges or "exclude")
+        except DataError as error:
+            raise DataError(f"{path.name}: {error.problem}", error.remedy) from None
+        label = as_tensor(mask.astype(np.float32), grid.affine)
+        return {**item, "image": as_tensor(voxels, grid.affine), "label": label}
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:
