@@ -241,7 +241,7 @@ def phantom(organ: str, **more) -> DatasetManifest:
 
 
 def lidc(root: Path) -> DatasetManifest:
-    layout = LidcLayout(malignancy=5, max_patients=2, exclusive="slice")
+    layout = LidcLayout(malignancy=5, max_patients=1, exclusive="slice")
     return DatasetManifest(name="LIDC 5", modality="CT", layout=layout, simulated="intensities")
 
 

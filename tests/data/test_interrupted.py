@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,11 @@ import yaml
 
 from medsegdist.data.collect import collect
 from medsegdist.data.export import export_task
+from medsegdist.data.manifest import load_dataset
 from tests.data.making import task_manifest, write_task
 from tests.data.test_collect import item
 from tests.data.test_export import contents, stopping
+from tests.test_cli import run as run_command
 
 
 def write_sources(folder: Path) -> None:
@@ -89,32 +90,45 @@ def test_finished_cases_are_kept_as_they_are(tmp_path, error):
     assert hidden_folders(tmp_path) == []
 
 
-def test_ctrl_c_at_the_terminal_says_what_is_kept(tmp_path, project_root):
-    layout = {"kind": "phantom", "organ": "liver", "patients": 9999, "slices": 1, "size": [64, 64]}
-    (tmp_path / "many.yaml").write_text(yaml.safe_dump({"name": "many", "modality": "CT", "layout": layout}))
-    script = "from medsegdist.cli import app; app()"
-    command = [sys.executable, "-W", "ignore", "-c", script, "prepare", "many.yaml", "--out", "Task07_Many"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(project_root), "COLUMNS": "80"}
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where these tests run in the background, Ctrl-C is ignored and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        while process.poll() is None and not list(tmp_path.rglob("labelsTr/*.nii.gz")):
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        told = process.communicate()[1]
-    assert process.returncode == 130, told
-    finished = len(list(tmp_path.rglob("labelsTr/*.nii.gz")))
-    assert f"Interrupted. {finished} of 9999 cases are finished and wait in" in told
-    assert "run the same again to go on, or delete that folder." in told
-    assert "Traceback" not in told
+def failing_at(n: int, error: BaseException):
+    """os.fsync that fails when it is called for the n-th time."""
+    calls = []
+
+    def fsync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == n:
+            raise error
+
+    return fsync
+
+
+def test_ctrl_c_at_the_terminal_says_what_is_kept(tmp_path, monkeypatch):
+    write_sources(tmp_path / "source")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", failing_at(3, KeyboardInterrupt()))
+        said = run_command("prepare", tmp_path / "source" / "new.yaml", "--out", tmp_path / "Task07_A", status=130)
+    said = " ".join(said.stderr.split())
+    assert "Interrupted. 1 of 2 cases are finished and wait in" in said
+    assert "run the same again to go on, or delete that folder." in said
     assert not list(tmp_path.rglob("*.partial"))
-    assert not (tmp_path / "Task07_Many").exists()
+    assert not (tmp_path / "Task07_A").exists()
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_a_full_disk(tmp_path, monkeypatch, n):
+    """Two files of each of two cases and two texts; when there is room, the next run goes on."""
+    write_sources(tmp_path / "source")
+    manifest = load_dataset(tmp_path / "source" / "new.yaml")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", failing_at(n, OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(OSError, match="No space left on device"):
+            export_task(manifest, tmp_path / "Task07_A")
+    assert not (tmp_path / "Task07_A").exists()
+    assert not list(tmp_path.rglob("*.partial"))
+    assert len(hidden_folders(tmp_path)) == (n > 2)
+    assert export_task(manifest, tmp_path / "Task07_A").resumed == min((n - 1) // 2, 2)
+    export_task(manifest, tmp_path / "Task08_B")
+    assert contents(tmp_path / "Task07_A") == contents(tmp_path / "Task08_B")
 
 
 def test_a_run_that_finished_nothing_leaves_nothing(tmp_path):
@@ -170,39 +184,6 @@ def small_disk(tmp_path, project_root):
         return run(project_root, *mounted, sys.executable, "-c", script, str(place), *arguments)
 
     return start
-
-
-FILL = """
-import errno, subprocess, sys
-from pathlib import Path
-from tests.data.interruptions import WORK, visible
-place, source, work = Path(sys.argv[1]), Path(sys.argv[2]), WORK[sys.argv[3]]
-try:
-    work(source, place)
-except OSError as error:
-    assert error.errno == errno.ENOSPC, error
-else:
-    raise AssertionError("it found room")
-assert visible(place) == {}, visible(place)
-assert not [path for path in place.rglob("*") if path.name.endswith(".partial")]
-left = [path.name for path in place.iterdir()]
-subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
-work(source, place)
-undisturbed = Path(sys.argv[4])
-work(source, undisturbed)
-assert visible(place) == visible(undisturbed)
-print([name.split(".")[1::2] for name in left])
-"""
-
-
-@pytest.mark.parametrize(("work", "left"), [("prepare", "[['Task07_Tiny', 'unfinished']]"), ("collect", "[]")])
-def test_a_full_disk(tmp_path, small_disk, work, left):
-    """Room for one of two cases; when there is more, the run goes on."""
-    write_sources(tmp_path / "source")
-    (tmp_path / "undisturbed").mkdir()
-    done = small_disk(16384, FILL, str(tmp_path / "source"), work, str(tmp_path / "undisturbed"))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == left
 
 
 def test_collecting_on_a_full_disk_leaves_nothing(small_disk, project_root):
