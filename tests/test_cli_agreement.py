@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import pytest
 
+from medsegdist.distance.characteristics import CHARACTERISTICS
 from tests.test_cli import run
 from tests.transfer.making_pairs import write_csv
 
@@ -124,3 +125,31 @@ def test_names_are_no_markup(tmp_path):
     shown = run("agreement", distances, distances, "--leave-out", "--out", tmp_path / "out").stdout
     assert "Nearest source for [bold]t" in shown
     assert "[red]s0" in shown
+
+
+def test_scores_and_characteristics_that_are_there_are_compared_too(paper_files, tmp_path, caplog):
+    distances, gains = paper_files
+    table = pd.read_csv(distances)
+    scores = table[table["method"] == "gmm3d"].assign(method="nce", score=-table["distance"])
+    scores.to_csv(gains.parent / "scores.csv", index=False)
+    datasets = sorted({*table["source"], *table["target"]})
+    rows = [
+        f"{name},3,3,{one},,{k if one == 'segment_size' else 1},0"
+        for k, name in enumerate(datasets)
+        for one in CHARACTERISTICS
+    ]
+    head = "dataset,samples,patients,characteristic,unit,mean,deviation"
+    looks = write_csv(distances.parent / "characteristics.csv", "\n".join([head, *rows]))
+    shown = run("agreement", distances, gains, "--out", tmp_path / "out").stdout
+    assert "Differences and gain" in shown
+    assert "segment_size" in shown
+    frame = pd.read_csv(tmp_path / "out" / "agreement.csv").set_index("method")
+    assert frame.loc["nce", "p_slope"] == frame.loc["gmm3d", "p_slope"]
+    assert pd.read_csv(tmp_path / "out" / "characteristic_agreement.csv")["pairs"].tolist() == [17]
+    write_csv(looks, "\n".join([head, *(row for row in rows if "texture" not in row)]))
+    said = run("agreement", distances, gains, "--out", tmp_path / "out", status=2).stderr
+    assert "characteristics.csv: expected the characteristics" in said
+    write_csv(looks, "\n".join([head, *(f"x{row}" for row in rows)]))
+    result = run("agreement", distances, gains, "--out", tmp_path / "out")
+    assert "says nothing of gains" in caplog.text
+    assert "Differences and gain" not in result.stdout

@@ -115,7 +115,12 @@ def test_a_dataset_with_images_is_compared_with_cards_as_its_own_card_would_be(r
     cards = [name for name in mixed if not name.endswith(".yaml")]
     assert json.loads(result.stdout)["cards"] == cards
     # The card of a dataset that is here is nowhere written, and its samples where they are asked for.
-    assert {path.name for path in (tmp_path / "mixed").iterdir()} == {"distances.csv", "study.json", "report.html"}
+    assert {path.name for path in (tmp_path / "mixed").iterdir()} == {
+        "distances.csv",
+        "characteristics.csv",
+        "study.json",
+        "report.html",
+    }
     pure, here = (StudyRecord.load(tmp_path / out / "study.json") for out in ("pure", "mixed"))
     assert here.cards == tuple(cards)
     # A card's counts are coarse; those of a dataset that is here are not.
@@ -173,7 +178,7 @@ def test_what_an_earlier_run_with_images_left_does_not_stand_beside_distances_of
     for name in ("comparisons.csv", "report.html", "thumbnails.json"):
         (out / name).write_text("of other distances")
     rank(arguments=("--no-report",))
-    assert {path.name for path in out.iterdir()} == {"distances.csv", "study.json"}
+    assert {path.name for path in out.iterdir()} == {"distances.csv", "characteristics.csv", "study.json"}
     assert StudyRecord.load(out / "study.json").cards == NAMES
 
 

@@ -9,7 +9,7 @@ from tests.test_cli import run
 from tests.test_cli import study as study
 
 
-@pytest.mark.parametrize("command", ["rank", "distances", "characteristics", "transfer"])
+@pytest.mark.parametrize("command", ["rank", "distances", "transfer"])
 def test_a_root_that_is_not_there_is_told_with_its_dataset_and_file(study, tmp_path, command):
     (tmp_path / "near").rename(tmp_path / "elsewhere")
     said = run(command, study, "--out", tmp_path / "out", status=2).stderr

@@ -12,7 +12,6 @@ FOLDERS = [
     ["distances", "gone.yaml"],
     ["transfer", "gone.yaml"],
     ["transfer", "gone.yaml", "--dry-run"],
-    ["characteristics", "gone.yaml"],
     ["agreement", "gone.csv", "gone.csv"],
     ["paper"],
     ["cards", "make", "gone.yaml"],

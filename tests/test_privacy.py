@@ -68,7 +68,7 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
     assert_silent(result, *EVERYBODY)
     cache = written(tmp_path / "out" / "samples")
     reports = {name: content for name, content in written(tmp_path / "out").items() if not name.startswith("samples/")}
-    assert set(reports) == {"distances.csv", "study.json", "report.html"}
+    assert set(reports) == {"distances.csv", "characteristics.csv", "study.json", "report.html"}
     assert naming(reports, *EVERYBODY) == []
     pictured = run(
         command, study, "--out", tmp_path / "pictured", "--cache", tmp_path / "out" / "samples", "--thumbnails"
@@ -105,7 +105,7 @@ def test_a_card_names_nobody(tmp_path, layouts, name):
     assert_silent(run("--verbose", "cards", *options), *EVERYBODY)
     assert_silent(run("cards", *options, "--json"), *EVERYBODY)
     assert_silent(run("report", tmp_path / "out"), *EVERYBODY)
-    assert set(without_cache(tmp_path / "out")) == {"distances.csv", "study.json", "report.html"}
+    assert set(without_cache(tmp_path / "out")) == {"distances.csv", "characteristics.csv", "study.json", "report.html"}
     assert naming(without_cache(tmp_path / "out"), *EVERYBODY, "case0", str(tmp_path)) == []
 
 
@@ -162,15 +162,11 @@ def test_no_result_that_rests_on_others_names_anybody(trainable, tmp_path):
     assert_silent(run("agreement", out / "distances.csv", gains, "--out", agreement, "--leave-out"), *EVERYBODY)
     shutil.copy(agreement / "agreement.csv", out)
     assert_silent(run("report", out), *EVERYBODY)
-    shown = run("characteristics", trainable, "--gains", gains, "--out", tmp_path / "looks", "--cache", out / "samples")
-    assert_silent(shown, *EVERYBODY)
-    told = run("characteristics", trainable, "--json", "--out", tmp_path / "looks", "--cache", out / "samples")
-    assert_silent(told, *EVERYBODY)
     expected = {"agreement.csv", "comparisons.csv", "distances.csv", "gains.csv", "report.html", "study.json"}
-    assert set(without_cache(out)) == expected
-    assert set(written(agreement)) == {"agreement.csv", "agreement.json", "report.html"}
-    assert set(written(tmp_path / "looks")) >= {"characteristics.csv", "characteristic_distances.csv"}
-    for folder in (out, agreement, tmp_path / "looks"):
+    assert set(without_cache(out)) == expected | {"characteristics.csv"}
+    found = {"agreement.csv", "agreement.json", "characteristic_agreement.csv", "report.html"}
+    assert set(written(agreement)) == found
+    for folder in (out, agreement):
         assert naming(without_cache(folder), *EVERYBODY, "case0", "a__rt") == []
 
 
@@ -239,7 +235,7 @@ def test_what_is_sought_would_be_found(tmp_path):
 
 
 SOUGHT_IN_THIS_FILE = {
-    *("demo", "rank", "distances", "check", "transfer", "report", "agreement", "characteristics", "init"),
+    *("demo", "rank", "distances", "check", "transfer", "report", "agreement", "init"),
     "cards make",
     "cards rank",
 }

@@ -1,4 +1,4 @@
-"""`medsegdist agreement`: whether distance foretold gain."""
+"""`medsegdist agreement`: whether distance predicts gain."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from medsegdist.cli.console import reported_errors
+from medsegdist.cli.loudness import LOGGER
 from medsegdist.cli.options import AsJson, NoReport
 from medsegdist.cli.report import leave_report
 from medsegdist.errors import DataError
@@ -18,6 +19,7 @@ from medsegdist.files import check_writable
 
 if TYPE_CHECKING:
     from medsegdist.transfer.agreement import Agreement
+    from medsegdist.transfer.characteristic_agreement import CharacteristicAgreement
 
 DistancesFile = Annotated[
     Path,
@@ -45,7 +47,7 @@ def agreement(
     predict: Annotated[
         list[str] | None,
         typer.Option(
-            help="Distance of a new source, whose gain is to be foretold, repeatable; METHOD=DISTANCE if there are "
+            help="Distance of a new source, whose gain is to be predicted, repeatable; METHOD=DISTANCE if there are "
             "several methods."
         ),
     ] = None,
@@ -56,22 +58,34 @@ def agreement(
 ) -> None:
     """Compares distances with what transfer learning gained: regression, ranks, regret, and what they rest on.
 
-    Sources that have a distance and no gain yet get the gain to expect of them.
+    Sources that have a distance and no gain yet get the gain to expect of them. A scores.csv next to GAINS.csv is
+    compared in the same way, and a characteristics.csv next to DISTANCES.csv as the paper's Table 14 does.
     """
     from medsegdist.transfer.agreement import measure_agreement, save_agreement, to_json
+    from medsegdist.transfer.characteristic_agreement import correlate_characteristics, read_characteristics
     from medsegdist.transfer.gains import read_distances, read_gains
 
     with reported_errors():
         check_writable(out, folder=True)
         distances, gains = read_distances(distances_file), read_gains(gains_file)
+        scores, looks = gains_file.parent / "scores.csv", distances_file.parent / "characteristics.csv"
+        if scores.exists() and not scores.samefile(distances_file):
+            distances += read_distances(scores)
         names = method or list(dict.fromkeys(record.method for record in distances))
-        foretold = _predictions(predict or (), names)
-        agreements = measure_agreement(distances, gains, methods=method, predict=foretold, seed=seed)
-        save_agreement(agreements, out)
+        predictions = _predictions(predict or (), names)
+        agreements = measure_agreement(distances, gains, methods=method, predict=predictions, seed=seed)
+        correlated: Sequence[CharacteristicAgreement] = ()
+        if looks.exists():
+            datasets = read_characteristics(looks)
+            try:
+                correlated = correlate_characteristics(datasets, gains, seed=seed)
+            except DataError as error:
+                LOGGER.warning("%s says nothing of gains: %s", looks, error)
+        save_agreement(agreements, out, correlated)
         if as_json:
             typer.echo(to_json(agreements))
         else:
-            _show(agreements, leave_out)
+            _show(agreements, correlated, leave_out)
             Console().print(f"All numbers: {escape(str(out / 'agreement.json'))}", soft_wrap=True)
         leave_report(out, wanted=not no_report)
 
@@ -96,10 +110,11 @@ def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list
     return found
 
 
-def _show(agreements: Sequence[Agreement], leave_out: bool) -> None:
+def _show(agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAgreement], leave_out: bool) -> None:
     from medsegdist.report.agreement import (
         certainty_table,
         choice_tables,
+        correlation_table,
         prediction_table,
         rank_table,
         regression_table,
@@ -120,5 +135,7 @@ def _show(agreements: Sequence[Agreement], leave_out: bool) -> None:
     predictions = prediction_table(agreements)
     if predictions is not None:
         console.print(predictions)
+    if correlated:
+        console.print(correlation_table(correlated))
     for line in warning_lines(agreements):
         console.print(line)

@@ -6,7 +6,6 @@ import typer
 
 from medsegdist.cli.agreement import agreement
 from medsegdist.cli.cards import cards
-from medsegdist.cli.characteristics import characteristics
 from medsegdist.cli.check import check
 from medsegdist.cli.demo import demo
 from medsegdist.cli.init import init
@@ -29,7 +28,7 @@ app.command()(rank)
 app.command()(distances)
 app.command()(check)
 app.command()(transfer)
-for command in (report, agreement, characteristics, paper, prepare, init):
+for command in (report, agreement, paper, prepare, init):
     app.command()(command)
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
 lidc.command()(subsets)

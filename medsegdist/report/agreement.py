@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from medsegdist.words import printable
 
 if TYPE_CHECKING:
     from medsegdist.transfer.agreement import Agreement
+    from medsegdist.transfer.characteristic_agreement import CharacteristicAgreement
     from medsegdist.transfer.paper import PaperComparison
 
 NOTHING = "-"
@@ -126,6 +128,23 @@ def warning_lines(agreements: Sequence[Agreement]) -> Iterator[Text]:
     for warning, methods in of_text.items():
         whose = "All methods" if len(methods) == len(agreements) > 1 else ", ".join(methods)
         yield Text.assemble(("Warning:", "bold"), " ", printable(f"{whose}: {warning}"))
+
+
+def correlation_table(correlated: Sequence[CharacteristicAgreement]) -> Table:
+    """A row per characteristic: how the difference between source and target goes with gain."""
+    table = Table("Characteristic", title="Differences and gain", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("Pairs", "Difference", "p", "adjusted", "Direction"):
+        table.add_column(head, justify="right")
+    for one in correlated:
+        p_values = (_number(value, ".2g") for value in (one.p_difference, one.p_adjusted))
+        direction = NOTHING if math.isnan(one.direction) else f"{one.direction:.2f}"
+        table.add_row(one.characteristic, str(one.pairs), f"{one.difference:.2f}", *p_values, direction)
+    table.caption = (
+        "Difference: |source - target| against gain; below 0, sources like the target gained more. Direction: "
+        "source - target against gain. Spearman; p by shuffling within targets, adjusted for the number of rows."
+    )
+    table.caption_justify = "left"
+    return table
 
 
 def table_12(comparisons: Sequence[PaperComparison]) -> Table:

@@ -27,7 +27,6 @@ from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
-from medsegdist.transfer.gains import TransferPair
 
 T = TypeVar("T")
 
@@ -267,68 +266,6 @@ class TransferRecord(JsonFile):
     done: int = 0
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
-
-
-class Ranks(Part):
-    """Rank correlations of distance and gain over all pairs.
-
-    Args:
-        spearman: below 0 where near sources gain more.
-        kendall: likewise.
-        weighted_kendall: likewise, the nearest sources first.
-    """
-
-    spearman: FiniteFloat | None = None
-    kendall: FiniteFloat | None = None
-    weighted_kendall: FiniteFloat | None = None
-
-
-class Slope(Part):
-    """A test of the slope.
-
-    Args:
-        p_slope: two-sided.
-    """
-
-    p_slope: FiniteFloat
-
-
-class LeftOut(Part):
-    """What could not be compared.
-
-    Args:
-        not_converged: sources and targets of which no run has a gain.
-        partly_converged: sources and targets of which some runs have none, and how many.
-    """
-
-    not_converged: tuple[tuple[str, str], ...] = ()
-    partly_converged: tuple[tuple[str, str, int], ...] = ()
-
-
-class AgreementRecord(Part):
-    """Distances by one method against gains.
-
-    Args:
-        method: name of the distance.
-        pairs: all that was compared.
-        ranks: rank correlations; None where they say nothing.
-        regret: of having chosen the nearest sources, percentage points; None where nothing was to be chosen.
-        within_targets: the slope with gains shuffled within targets; None where they cannot be.
-        whole_sources: with whole sources shuffled; None likewise.
-        fixed_effects: with an intercept for each target; None where that says nothing.
-        left_out: what could not be compared.
-        warnings: what a reader ought to know, in words.
-    """
-
-    method: str
-    pairs: tuple[TransferPair, ...]
-    ranks: Ranks | None = None
-    regret: FiniteFloat | None = None
-    within_targets: Slope | None = None
-    whole_sources: Slope | None = None
-    fixed_effects: Slope | None = None
-    left_out: LeftOut = LeftOut()
-    warnings: tuple[str, ...] = ()
 
 
 class PairOfSamples(Part):

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 from pydantic import TypeAdapter
 
@@ -23,10 +24,10 @@ from medsegdist.distance.mixture import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
+from medsegdist.files import atomic_write
 from medsegdist.progress import track
 from medsegdist.report.record import (
     MAX_BINS,
-    AgreementRecord,
     Characteristic,
     DatasetRecord,
     MethodRecord,
@@ -39,6 +40,7 @@ from medsegdist.report.record import (
 )
 from medsegdist.report.thumbnails import draw_thumbnails
 from medsegdist.report.verdict import approximate, left_out_sentence
+from medsegdist.transfer.agreement import Agreement
 from medsegdist.transfer.gains import UNDEFINED, DistanceRecord, Gain, read_distances, read_gains
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class Results:
     gains: tuple[Gain, ...] = ()
     controls: tuple[Gain, ...] = ()
     transfer: TransferRecord | None = None
-    agreements: tuple[AgreementRecord, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
     agreement: CsvTable | None = None
 
     @property
@@ -149,7 +151,7 @@ class Results:
         return cls(study.name, table, record, drawn)
 
     def save(self, folder: str | Path, *, report: bool = True) -> None:
-        """Writes the ranking: distances.csv, comparisons.csv, study.json, thumbnails.json and report.html.
+        """Writes distances.csv, comparisons.csv, characteristics.csv, study.json, thumbnails.json and report.html.
 
         What an earlier ranking left in the folder goes; gains and agreement stay, and are shown on the page.
 
@@ -158,12 +160,15 @@ class Results:
             report: whether to write report.html.
         """
         folder = Path(folder)
-        for name in ("study.json", "thumbnails.json", "report.html"):
+        for name in ("study.json", "characteristics.csv", "thumbnails.json", "report.html"):
             (folder / name).unlink(missing_ok=True)
         self.table.save(folder / "distances.csv")
         for name, content in (("study.json", self.record), ("thumbnails.json", self.thumbnails)):
             if content is not None:
                 content.save(folder / name)
+        if self.record is not None:
+            with atomic_write(folder / "characteristics.csv") as file:
+                _characteristics_frame(self.record).to_csv(file, index=False, float_format="%.17g")
         if report:
             from medsegdist.report.page import write_report
 
@@ -222,7 +227,7 @@ def _of_training(folder: Path) -> dict[str, Any]:
         if "controls.csv" in has
         else (),
         "transfer": TransferRecord.load(folder / "transfer.json") if "transfer.json" in has else None,
-        "agreements": read_json(folder / "agreement.json", TypeAdapter(tuple[AgreementRecord, ...]), "agreement")
+        "agreements": read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
         if "agreement.json" in has
         else (),
         "agreement": read_table(folder / "agreement.csv", (), remedy=remedy) if "agreement.csv" in has else None,
@@ -287,6 +292,17 @@ def _dataset(
         mixture=plane_mixture(table.summaries.get((manifest.name, "gmm2d"))),
         characteristics=characteristics(samples, UNITS[study.preprocessing.intensity]),
     )
+
+
+def _characteristics_frame(record: StudyRecord) -> pd.DataFrame:
+    """A row for each dataset and characteristic, as `medsegdist agreement` reads them."""
+    rows = [
+        (one.name, one.samples, one.patients, value.name, value.unit, value.mean, value.deviation)
+        for one in record.datasets
+        for value in one.characteristics
+    ]
+    columns = ["dataset", "samples", "patients", "characteristic", "unit", "mean", "deviation"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def describe_transfer(study: Study, targets: Sequence[str], result: TransferResult, device: str) -> TransferRecord:

@@ -18,9 +18,11 @@ import pandas as pd
 
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
+from medsegdist.transfer.characteristic_agreement import CharacteristicAgreement
 from medsegdist.transfer.gains import (
     DistanceRecord,
     Gain,
+    LeftOut,
     MatchedPairs,
     TransferPair,
     match_pairs,
@@ -91,7 +93,7 @@ class Agreement:
     influence: tuple[Influence, ...]
     without_source: tuple[WithoutSource, ...]
     predictions: tuple[GainPrediction, ...]
-    left_out: MatchedPairs
+    left_out: LeftOut
     warnings: tuple[str, ...]
 
     @property
@@ -138,22 +140,31 @@ def to_frame(agreements: Sequence[Agreement]) -> pd.DataFrame:
 
 
 def to_json(agreements: Sequence[Agreement]) -> str:
-    """All of it: what `agreement.json` holds. What is undefined is null."""
-    content = [{**asdict(one), "left_out": _left_out(one.left_out)} for one in agreements]
-    return json.dumps(_finite(content), indent=2, allow_nan=False)
+    """All of it: what `agreement.json` holds. What is undefined is null; pydantic's TypeAdapter reads it."""
+    return json.dumps(_finite([asdict(one) for one in agreements]), indent=2, allow_nan=False)
 
 
-def save_agreement(agreements: Sequence[Agreement], directory: str | Path) -> None:
-    """Writes `agreement.json` and `agreement.csv`, each whole or not at all.
+def save_agreement(
+    agreements: Sequence[Agreement],
+    directory: str | Path,
+    characteristics: Sequence[CharacteristicAgreement] = (),
+) -> None:
+    """Writes `agreement.json`, `agreement.csv` and, if there are any, `characteristic_agreement.csv`.
 
     Args:
         agreements: of one method or more.
         directory: made if it is not there.
+        characteristics: how differences between datasets go with gains.
     """
-    with atomic_write(Path(directory) / "agreement.json") as file:
+    directory = Path(directory)
+    with atomic_write(directory / "agreement.json") as file:
         file.write(to_json(agreements) + "\n")
-    with atomic_write(Path(directory) / "agreement.csv") as file:
-        to_frame(agreements).to_csv(file, index=False, float_format="%.10g")
+    frames = {"agreement.csv": to_frame(agreements)}
+    if characteristics:
+        frames["characteristic_agreement.csv"] = pd.DataFrame([asdict(one) for one in characteristics])
+    for name, frame in frames.items():
+        with atomic_write(directory / name) as file:
+            frame.to_csv(file, index=False, float_format="%.10g")
 
 
 def _agreement(matched: MatchedPairs, predict: Sequence[float], seed: int) -> Agreement:
@@ -164,7 +175,7 @@ def _agreement(matched: MatchedPairs, predict: Sequence[float], seed: int) -> Ag
     known = {one.target for one in targets}
     predictions = [
         predict_gain(pairs, one.distance, source=one.source, target=one.target)
-        for one in matched.without_gain
+        for one in matched.left_out.without_gain
         if one.target in known
     ]
     line = fit_line(pairs)
@@ -183,7 +194,7 @@ def _agreement(matched: MatchedPairs, predict: Sequence[float], seed: int) -> Ag
         influence=influence,
         without_source=without,
         predictions=(*predictions, *(predict_gain(pairs, distance) for distance in predict)),
-        left_out=matched,
+        left_out=matched.left_out,
         warnings=tuple(_warnings(matched, line, influence, without)),
     )
 
@@ -202,16 +213,16 @@ def _warnings(
         if line.p_slope < SIGNIFICANT and (one.line is None or one.line.p_slope >= SIGNIFICANT):
             left = "there is no line" if one.line is None else f"p of the slope is {one.line.p_slope:.2g}"
             yield f"Without {one.source} {left}, which is not significant at {SIGNIFICANT:.0%}."
-    if matched.not_converged:
-        pairs = [f"{source} -> {target}" for source, target in matched.not_converged]
+    if matched.left_out.not_converged:
+        pairs = [f"{source} -> {target}" for source, target in matched.left_out.not_converged]
         yield f"Left out, for no run converged or the Dice from scratch is 0: {listed(pairs)}."
-    if matched.partly_converged:
-        some = [f"{source} -> {target} ({count})" for source, target, count in matched.partly_converged]
+    if matched.left_out.partly_converged:
+        some = [f"{source} -> {target} ({count})" for source, target, count in matched.left_out.partly_converged]
         yield f"Runs left out that have no gain for such a reason, where others have: {listed(some)}."
-    if matched.without_distance:
-        yield f"Gains without a distance: {listed([f'{s} -> {t}' for s, t in matched.without_distance])}."
+    if matched.left_out.without_distance:
+        yield f"Gains without a distance: {listed([f'{s} -> {t}' for s, t in matched.left_out.without_distance])}."
     targets = {pair.target for pair in matched.pairs}
-    missing = [f"{one.source} -> {one.target}" for one in matched.without_gain if one.target in targets]
+    missing = [f"{one.source} -> {one.target}" for one in matched.left_out.without_gain if one.target in targets]
     if missing:
         yield f"Distances without a gain: {listed(missing)}."
 
@@ -243,12 +254,6 @@ def _summary(one: Agreement) -> dict[str, Any]:
         "weakest_p_slope": weakest.line.p_slope if weakest and weakest.line else None,
         "warnings": " ".join(one.warnings),
     }
-
-
-def _left_out(matched: MatchedPairs) -> dict[str, Any]:
-    content = asdict(matched)
-    del content["pairs"], content["method"]
-    return content
 
 
 def _finite(value: Any) -> Any:

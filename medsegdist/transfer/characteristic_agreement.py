@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from scipy.stats import spearmanr
 from statsmodels.stats.multitest import multipletests
 
-from medsegdist.distance.characteristics import CHARACTERISTICS, DatasetCharacteristics
+from medsegdist.distance.characteristics import CHARACTERISTICS, Characteristic, DatasetCharacteristics
 from medsegdist.errors import DataError
+from medsegdist.files import read_csv
 from medsegdist.transfer.gains import FEWEST_PAIRS, DistanceRecord, Gain, TransferPair, match_pairs
 from medsegdist.transfer.ranks import permutation_test
+from medsegdist.words import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,62 @@ class CharacteristicAgreement:
     p_difference: float | None
     p_adjusted: float | None
     direction: float
+
+
+@dataclass(frozen=True)
+class CharacteristicRow:
+    """A row of `characteristics.csv`, which `medsegdist rank` writes.
+
+    Args:
+        dataset: its name.
+        samples: how many.
+        patients: how many.
+        characteristic: its name.
+        mean: over the samples; None where no sample has one.
+        deviation: standard deviation over the samples, likewise.
+        unit: of both.
+    """
+
+    dataset: str
+    samples: int
+    patients: int
+    characteristic: str
+    mean: float | None
+    deviation: float | None
+    unit: str | None = None
+
+
+def read_characteristics(path: str | Path) -> list[DatasetCharacteristics]:
+    """The datasets of a `characteristics.csv`.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: it is no such table, or a dataset lacks a characteristic.
+    """
+    by_dataset: dict[str, list[CharacteristicRow]] = {}
+    for row in read_csv(path, CharacteristicRow, key=("dataset", "characteristic")):
+        by_dataset.setdefault(row.dataset, []).append(row)
+    found = []
+    for name, rows in by_dataset.items():
+        known = {row.characteristic: row for row in rows}
+        missing = [one for one in CHARACTERISTICS if one not in known]
+        if missing:
+            raise DataError(
+                f"{path}: expected the characteristics {listed(missing)} of '{name}', found {listed(list(known))}",
+                "`medsegdist rank STUDY.yaml --out DIR` writes all of them",
+            )
+        values = tuple(
+            Characteristic(
+                one,
+                known[one].unit or "",
+                *(math.nan if value is None else value for value in (known[one].mean, known[one].deviation)),
+            )
+            for one in CHARACTERISTICS
+        )
+        found.append(DatasetCharacteristics(name, rows[0].samples, rows[0].patients, values))
+    return found
 
 
 def characteristic_distances(

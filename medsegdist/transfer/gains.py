@@ -22,6 +22,9 @@ from medsegdist.words import listed
 OK, NOT_CONVERGED, UNDEFINED = "ok", "not_converged", "undefined"
 """Status of a gain: it counts, a training collapsed, or the Dice score it would be relative to is 0."""
 
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A float that JSON has as null where it is NaN."""
+
 ROUNDED = 0.1
 """Gains printed with one digit, as the paper's are, may differ this much from Eq. 20 of the Dice scores."""
 
@@ -196,12 +199,10 @@ class TransferPair:
 
 
 @dataclass(frozen=True)
-class MatchedPairs:
-    """What one method's distances and the gains have in common, and what they have not.
+class LeftOut:
+    """Distances and gains that did not become a pair.
 
     Args:
-        method: name of the distance.
-        pairs: in the order of the distances.
         without_gain: distances of a source to a target for which no gain is known.
         without_distance: (source, target) of gains for which no distance is known.
         not_converged: (source, target) of runs of which no seed has a gain, for none converged or the Dice score from
@@ -209,12 +210,25 @@ class MatchedPairs:
         partly_converged: (source, target, seeds left out) of those of which some have.
     """
 
+    without_gain: tuple[DistanceRecord, ...] = ()
+    without_distance: tuple[tuple[str, str], ...] = ()
+    not_converged: tuple[tuple[str, str], ...] = ()
+    partly_converged: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class MatchedPairs:
+    """What one method's distances and the gains have in common, and what they have not.
+
+    Args:
+        method: name of the distance.
+        pairs: in the order of the distances.
+        left_out: what did not become a pair.
+    """
+
     method: str
     pairs: tuple[TransferPair, ...]
-    without_gain: tuple[DistanceRecord, ...]
-    without_distance: tuple[tuple[str, str], ...]
-    not_converged: tuple[tuple[str, str], ...]
-    partly_converged: tuple[tuple[str, str, int], ...]
+    left_out: LeftOut
 
 
 def match_pairs(
@@ -279,9 +293,7 @@ def _matched(method: str, distances: Sequence[DistanceRecord], runs: dict[tuple[
     left = {key: [one.gain_percent for one in some if one.gain_percent is not None] for key, some in runs.items()}
     known = {(one.source, one.target): one for one in distances}
     pairs = tuple(_averaged(one, left[key]) for key, one in known.items() if left.get(key))
-    return MatchedPairs(
-        method=method,
-        pairs=pairs,
+    left_out = LeftOut(
         without_gain=tuple(one for key, one in known.items() if key not in left),
         without_distance=tuple(key for key in left if key not in known),
         not_converged=tuple(key for key in left if key in known and not left[key]),
@@ -291,6 +303,7 @@ def _matched(method: str, distances: Sequence[DistanceRecord], runs: dict[tuple[
             if key in known and 0 < len(left[key]) < len(runs[key])
         ),
     )
+    return MatchedPairs(method, pairs, left_out)
 
 
 def _averaged(record: DistanceRecord, gains: Sequence[float]) -> TransferPair:
@@ -299,23 +312,23 @@ def _averaged(record: DistanceRecord, gains: Sequence[float]) -> TransferPair:
 
 
 def _check(matched: MatchedPairs, distances: Sequence[DistanceRecord], runs: dict[tuple[str, str], list[Gain]]) -> None:
-    head = f"method '{matched.method}'"
+    head, left_out = f"method '{matched.method}'", matched.left_out
     known = [(one.source, one.target) for one in distances]
-    if not matched.pairs and not matched.not_converged:
+    if not matched.pairs and not left_out.not_converged:
         raise DataError(
             f"{head}: expected distances and gains of the same sources and targets, found no pair in common. "
             f"Distances: {_arrows(known)}. Gains: {_arrows(runs)}. {_close(known, runs)}"
         )
     if len(matched.pairs) < FEWEST_PAIRS:
         there = _arrows([(one.source, one.target) for one in matched.pairs]) or "none"
-        apart = _arrows([(one.source, one.target) for one in matched.without_gain]) or "none"
+        apart = _arrows([(one.source, one.target) for one in left_out.without_gain]) or "none"
         failed = (
-            f"; not converged, or over a Dice of 0: {_arrows(matched.not_converged)}" if matched.not_converged else ""
+            f"; not converged, or over a Dice of 0: {_arrows(left_out.not_converged)}" if left_out.not_converged else ""
         )
         raise DataError(
             f"{head}: expected at least {FEWEST_PAIRS} pairs with both a distance and a gain, found "
             f"{len(matched.pairs)}: {there}. Without a "
-            f"gain: {apart}; without a distance: {_arrows(matched.without_distance) or 'none'}{failed}."
+            f"gain: {apart}; without a distance: {_arrows(left_out.without_distance) or 'none'}{failed}."
         )
     for what, values in (
         ("distances", {one.distance for one in matched.pairs}),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.stats import rankdata
 
-from medsegdist.transfer.gains import TransferPair, distances_and_gains
+from medsegdist.transfer.gains import Number, TransferPair, distances_and_gains
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class RankCorrelation:
             that gain most counts more than that of the last.
     """
 
-    spearman: float
-    p_spearman: float
-    kendall: float
-    p_kendall: float
-    weighted_kendall: float
+    spearman: Number
+    p_spearman: Number
+    kendall: Number
+    p_kendall: Number
+    weighted_kendall: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ class PermutationTest:
     """
 
     shuffle: Shuffle
-    p_slope: float
-    p_rank: float
+    p_slope: Number
+    p_rank: Number
     permutations: int
     exact: bool
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.outliers_influence import OLSInfluence
 
-from medsegdist.transfer.gains import FEWEST_PAIRS, TransferPair, distances_and_gains
+from medsegdist.transfer.gains import FEWEST_PAIRS, Number, TransferPair, distances_and_gains
 from medsegdist.transfer.ranks import correlate_ranks
 
 LEVEL = 0.95
@@ -44,16 +44,16 @@ class LinearFit:
     """
 
     n: int
-    intercept: float
-    intercept_low: float
-    intercept_high: float
-    slope: float
-    slope_low: float
-    slope_high: float
-    r_squared: float
-    p_intercept: float
-    p_slope: float
-    deviation: float
+    intercept: Number
+    intercept_low: Number
+    intercept_high: Number
+    slope: Number
+    slope_low: Number
+    slope_high: Number
+    r_squared: Number
+    p_intercept: Number
+    p_slope: Number
+    deviation: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ class FixedEffectsFit:
     """
 
     targets: int
-    slope: float
-    slope_low: float
-    slope_high: float
-    r_squared_within: float
-    p_slope: float
+    slope: Number
+    slope_low: Number
+    slope_high: Number
+    r_squared_within: Number
+    p_slope: Number
 
 
 def fit_line(pairs: Sequence[TransferPair]) -> LinearFit:
@@ -259,11 +259,11 @@ class GainPrediction:
     """
 
     distance: float
-    gain: float
-    low: float
-    high: float
-    mean_low: float
-    mean_high: float
+    gain: Number
+    low: Number
+    high: Number
+    mean_low: Number
+    mean_high: Number
     extrapolated: bool
     seen_low: float
     seen_high: float

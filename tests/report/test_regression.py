@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from medsegdist.distance.table import DistanceRow, DistanceTable
-from medsegdist.report.record import AgreementRecord
 from medsegdist.report.regression import gain_points, of_other_tables, regress
 from medsegdist.report.results import Results
-from medsegdist.transfer.agreement import measure_agreement, save_agreement
+from medsegdist.transfer.agreement import Agreement, measure_agreement, save_agreement
 from medsegdist.transfer.gains import NOT_CONVERGED, UNDEFINED, Gain
 
 # Source: distance to Decathlon Lung and to the tuberculomas by Table 5 and Table 7, gains by Table 11.
@@ -97,7 +96,7 @@ def test_plain_distances_are_compared_as_ranked_ones_are(tmp_path):
     assert gain_points(Results("run", listed=run.distances, gains=run.gains)) == gain_points(run)
 
 
-def agreement_of(run: Results, folder: Path) -> tuple[AgreementRecord, ...]:
+def agreement_of(run: Results, folder: Path) -> tuple[Agreement, ...]:
     save_agreement(measure_agreement(run.distances, run.gains), folder)
     return Results.load(folder).agreements
 

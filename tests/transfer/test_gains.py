@@ -183,8 +183,8 @@ def test_seeds_become_their_mean_and_the_spread_is_kept():
 
 def test_what_has_no_partner_is_named():
     (matched,) = match_pairs(distances(a=1, b=2, c=3, d=4), gains(a=1, b=2, c=4, e=5))
-    assert matched.without_gain == (DistanceRecord("d", "t", 4, "m"),)
-    assert matched.without_distance == (("e", "t"),)
+    assert matched.left_out.without_gain == (DistanceRecord("d", "t", 4, "m"),)
+    assert matched.left_out.without_distance == (("e", "t"),)
 
 
 def test_what_did_not_converge_is_left_out_and_named():
@@ -193,9 +193,9 @@ def test_what_did_not_converge_is_left_out_and_named():
     (matched,) = match_pairs(distances(a=1, b=2, c=3, d=4), [*gains(a=1, b=2), *partly, *collapsed])
     assert [one.source for one in matched.pairs] == ["a", "b", "c"]
     assert matched.pairs[2].gain == -90.0
-    assert matched.not_converged == (("d", "t"),)
-    assert matched.partly_converged == (("c", "t", 1),)
-    assert matched.without_gain == ()
+    assert matched.left_out.not_converged == (("d", "t"),)
+    assert matched.left_out.partly_converged == (("c", "t", 1),)
+    assert matched.left_out.without_gain == ()
 
 
 def test_methods_are_apart_and_can_be_chosen():
