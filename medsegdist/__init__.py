@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from medsegdist.data.study import Study, load_study
     from medsegdist.distance.class_matching import ClassMatching, match_classes
     from medsegdist.distance.dataset_distance import DatasetDistance, Distance, Scales
-    from medsegdist.distance.expectation_maximization import fit_mixture
-    from medsegdist.distance.feature_scale import FeatureScale, joint_scale
+    from medsegdist.distance.features import FeatureScale, joint_scale
     from medsegdist.distance.metrics import (
         CosineMetric,
         DiceMetric,
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
         PixelsMetric,
         SlicedMetric,
     )
-    from medsegdist.distance.mixture import GaussianMixture
-    from medsegdist.distance.mixture_transport import mixture_wasserstein
+    from medsegdist.distance.mixture.fit import fit_mixture
+    from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
     from medsegdist.distance.multiclass import MulticlassDistance, multiclass_distance
     from medsegdist.distance.resampling import Bootstrap
     from medsegdist.distance.table import DistanceTable, compare_all, rank_sources
@@ -126,8 +125,8 @@ _NAMES_OF_MODULE = {
     "medsegdist.distance.resampling": ("Bootstrap",),
     "medsegdist.distance.class_matching": ("ClassMatching", "match_classes"),
     "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance", "Scales"),
-    "medsegdist.distance.expectation_maximization": ("fit_mixture",),
-    "medsegdist.distance.feature_scale": ("FeatureScale", "joint_scale"),
+    "medsegdist.distance.mixture.fit": ("fit_mixture",),
+    "medsegdist.distance.features": ("FeatureScale", "joint_scale"),
     "medsegdist.distance.metrics": (
         "CosineMetric",
         "DiceMetric",
@@ -144,8 +143,7 @@ _NAMES_OF_MODULE = {
         "PixelsMetric",
         "SlicedMetric",
     ),
-    "medsegdist.distance.mixture": ("GaussianMixture",),
-    "medsegdist.distance.mixture_transport": ("mixture_wasserstein",),
+    "medsegdist.distance.mixture.gaussian": ("GaussianMixture", "mixture_wasserstein"),
     "medsegdist.distance.multiclass": ("MulticlassDistance", "multiclass_distance"),
     "medsegdist.distance.table": ("DistanceTable", "compare_all", "rank_sources"),
     "medsegdist.distance.transport": ("Transport", "solve_transport"),

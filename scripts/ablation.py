@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How much the paper's choices matter (its Sec. 6.2): components, covariances, clusters, features, clusterers.
+"""How much the paper's choices matter (its Sec. 6.2): components, covariances, clusters, features.
 
     python scripts/ablation.py [STUDY.yaml] --out FOLDER
 
@@ -23,8 +23,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.stats import kendalltau
-from sklearn.cluster import AgglomerativeClustering, KMeans, MiniBatchKMeans
-from sklearn.mixture import GaussianMixture
 
 from medsegdist import (
     DatasetDistance,
@@ -74,15 +72,6 @@ def variants(seed: int, quick: bool) -> Iterator[Variant]:
     groups = (("shape", "location"), ("shape",), ("location",), ("texture",), ("shape", "texture"))
     for names in (*groups, ("shape", "location", "texture"))[: 2 if quick else None]:
         yield Variant("fake classes: features", " + ".join(names), replace(classes, features=names))
-    clusterers: dict[str, Any] = {
-        "k-means++": None,
-        "agglomerative": AgglomerativeClustering(),
-        "Gaussian mixture": GaussianMixture(n_init=10, reg_covar=1e-4),
-        "mini-batch k-means": MiniBatchKMeans(n_init=10),
-        "k-means, random starts": KMeans(init="random", n_init=10),
-    }
-    for name, clusterer in list(clusterers.items())[: 2 if quick else None]:
-        yield Variant("fake classes: clusterer", name, replace(classes, clusterer=clusterer))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

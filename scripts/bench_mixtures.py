@@ -17,10 +17,9 @@ from _bench import lesions, one_thread, seconds_of, show
 from sklearn.mixture import GaussianMixture as ScikitMixture
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_transport import squared_mixture_wasserstein
-from medsegdist.distance.pixel_histogram import PixelHistogram, pixel_histogram
+from medsegdist.distance.mixture.fit import fit_mixture
+from medsegdist.distance.mixture.gaussian import GaussianMixture, squared_mixture_wasserstein
+from medsegdist.distance.mixture.pixel_counts import PixelCounts, count_pixels
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,7 +54,7 @@ def _samples(millions: float, center: tuple[float, float] = (0.5, 0.5)) -> Segme
 
 def _fits(samples: SegmentationSamples, intensity: bool, target: int) -> tuple[GaussianMixture, tuple[object, ...]]:
     def ours() -> GaussianMixture:
-        return fit_mixture(pixel_histogram(samples, intensity=intensity), 5, seed=0).mixture
+        return fit_mixture(count_pixels(samples, intensity=intensity), 5, seed=0).mixture
 
     mixture, here = seconds_of(ours)
     points = samples.masks.nonzero()[:, 1:].double()
@@ -64,7 +63,7 @@ def _fits(samples: SegmentationSamples, intensity: bool, target: int) -> tuple[G
     array = points.numpy()
     scikit, there = seconds_of(lambda: ScikitMixture(5, random_state=0).fit(array))
     theirs = GaussianMixture(*(torch.from_numpy(x) for x in (scikit.weights_, scikit.means_, scikit.covariances_)))
-    histogram = PixelHistogram(points, torch.ones(len(points), dtype=torch.float64))
+    histogram = PixelCounts(points, torch.ones(len(points), dtype=torch.float64))
     better = mixture.log_likelihood(histogram) - theirs.log_likelihood(histogram)
     work = (
         f"{'3D' if intensity else '2D'} fit, {len(points) / 1e6:.3g} M pixels, against one scikit-learn fit "
@@ -74,7 +73,7 @@ def _fits(samples: SegmentationSamples, intensity: bool, target: int) -> tuple[G
 
 
 def _transports(one: GaussianMixture, samples: SegmentationSamples) -> tuple[object, ...]:
-    other = fit_mixture(pixel_histogram(samples, intensity=True), 5, seed=0).mixture
+    other = fit_mixture(count_pixels(samples, intensity=True), 5, seed=0).mixture
     arrays = [getattr(m, n).numpy() for n in ("means", "covariances", "weights") for m in (one, other)]
     times = 200
     ours, here = seconds_of(lambda: [squared_mixture_wasserstein(one, other) for _ in range(times)])

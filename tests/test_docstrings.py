@@ -45,7 +45,7 @@ NAMED_MODULES = (
     "medsegdist.data.inspect",
     "medsegdist.data.study",
     "medsegdist.data.options",
-    "medsegdist.distance.feature_scale",
+    "medsegdist.distance.features",
     "medsegdist.distance.metrics.mask_metric",
     "medsegdist.report.plots",
     "medsegdist.report.results",

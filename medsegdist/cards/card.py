@@ -26,7 +26,7 @@ from medsegdist.data.options import OF_FORMULA, DistanceOptions
 from medsegdist.data.preprocessing import LARGEST_GRID, Preprocessing
 from medsegdist.data.validation import explain
 from medsegdist.distance.characteristics import CHARACTERISTICS
-from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
 

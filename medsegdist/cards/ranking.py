@@ -14,8 +14,7 @@ from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, all_metrics, with_options
-from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_transport import mixture_wassersteins, squared_bures_wasserstein
+from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins, squared_bures_wasserstein
 from medsegdist.distance.resampling import Bootstrap, rank_with_ties
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.distance.transport import solve_transport

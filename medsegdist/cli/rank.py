@@ -248,7 +248,7 @@ def on_one_scale(
     distances: Mapping[str, DatasetDistance], samples: Sequence[SegmentationSamples], features: Sequence[str] | None
 ) -> dict[str, DatasetDistance]:
     """The same distances, with the features of fake classes on one scale for all of the datasets."""
-    from medsegdist.distance.feature_scale import joint_scale
+    from medsegdist.distance.features import joint_scale
     from medsegdist.distance.metrics import with_options
 
     scale = {"scale": joint_scale(samples, features)}

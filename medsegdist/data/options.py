@@ -32,7 +32,7 @@ Feature = Literal[
     "intensity_entropy",
     "intensity_gradient",
 ]
-"""Features of segments and groups of them; `medsegdist.distance.segment_features` defines each."""
+"""Features of segments and groups of them; `medsegdist.distance.features` defines each."""
 
 COMPONENT_RULES = ("bic", "elbow", "silhouette")
 CLASS_RULES = ("elbow", "bic", "gap")

@@ -12,8 +12,7 @@ from scipy.ndimage import binary_dilation
 from skimage.measure import label, regionprops
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.segment_features import box_of, region_boundary
-from medsegdist.distance.segment_texture import intensity_deviation, intensity_entropy
+from medsegdist.distance.features import box_of, intensity_deviation, intensity_entropy, region_boundary
 
 RING = 3
 """Pixels around a segment that it is contrasted with."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_transport import squared_bures_wasserstein
+from medsegdist.distance.mixture.gaussian import GaussianMixture, squared_bures_wasserstein
 from medsegdist.distance.transport import solve_transport
 from medsegdist.report.record import PlaneMixture, StudyRecord
 from medsegdist.report.results import Results

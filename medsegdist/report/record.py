@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write

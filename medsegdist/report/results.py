@@ -20,7 +20,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError

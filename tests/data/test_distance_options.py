@@ -9,12 +9,12 @@ from medsegdist.data.options import CLASS_RULES as CLASS_WORDS
 from medsegdist.data.options import COMPONENT_RULES as COMPONENT_WORDS
 from medsegdist.data.options import OF_FORMULA, DistanceOptions, Feature
 from medsegdist.data.study import load_study
-from medsegdist.distance.class_choice import CLASS_RULES
-from medsegdist.distance.component_choice import COMPONENT_RULES
-from medsegdist.distance.covariance_types import COVARIANCE_TYPES
+from medsegdist.distance.classes import CLASS_RULES
 from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.features import FEATURE_GROUPS, FEATURES
 from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric, GmmMetric, paper_metrics, with_options
-from medsegdist.distance.segment_features import FEATURE_GROUPS, FEATURES
+from medsegdist.distance.mixture.choice import COMPONENT_RULES
+from medsegdist.distance.mixture.em import COVARIANCE_TYPES
 from medsegdist.errors import ManifestError
 
 

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.cluster import AgglomerativeClustering
 
-from medsegdist.distance.class_choice import CLASS_RULES
-from medsegdist.distance.fake_classes import fake_classes
+from medsegdist.distance.classes import CLASS_RULES, fake_classes
 from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
 
 
@@ -66,16 +64,6 @@ def test_equal_samples_are_one_class(rule):
     assert count(torch.ones(9, 3).double(), rule) == 1
     two = torch.arange(2).repeat(4).double()[:, None]
     assert count(two, rule) == {"elbow": 2, "bic": 1, "gap": 1}[rule]
-
-
-def test_another_clusterer_is_judged_by_its_own_clusters():
-    # Two rings: single linkage tells them apart, k-means cannot.
-    angle = torch.linspace(0, 2 * torch.pi, 81, dtype=torch.float64)[:-1]
-    ring = torch.stack([angle.cos(), angle.sin()], 1)
-    single = AgglomerativeClustering(linkage="single")
-    found = fake_classes(torch.cat([ring, 0.3 * ring]), torch.ones(160), classes=2, clusterer=single)
-    assert len(set(found[:80].tolist())) == len(set(found[80:].tolist())) == 1
-    assert count(groups(3), "gap", clusterer=AgglomerativeClustering()) == 3
 
 
 @pytest.mark.parametrize("metric", [FakeClassMetric, FakeClassGmmMetric])

@@ -8,13 +8,18 @@ import torch
 from sklearn.metrics import silhouette_score
 from sklearn.mixture import GaussianMixture as ReferenceMixture
 
-from medsegdist.distance.component_choice import COMPONENT_RULES, component_count, information_criterion, silhouette
-from medsegdist.distance.covariance_types import COVARIANCE_TYPES
-from medsegdist.distance.effective_size import effective_patients
-from medsegdist.distance.elbow import elbow
-from medsegdist.distance.expectation_maximization import fit_mixture
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric
-from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.distance.mixture.choice import (
+    COMPONENT_RULES,
+    component_count,
+    effective_patients,
+    elbow,
+    information_criterion,
+    silhouette,
+)
+from medsegdist.distance.mixture.em import COVARIANCE_TYPES
+from medsegdist.distance.mixture.fit import fit_mixture
+from medsegdist.distance.mixture.pixel_counts import PixelCounts
 from medsegdist.errors import DataError
 from tests.synthetic import blobs
 
@@ -24,7 +29,7 @@ CENTERS = {1: [[50.0, 50]], 2: [[20.0, 30], [70, 80]], 3: [[20.0, 30], [70, 40],
 def planted(k, n=450, seed=0):
     rng = np.random.default_rng(seed)
     points = np.array(CENTERS[k])[rng.integers(k, size=n)] + rng.normal(size=(n, 2)) * [4, 3]
-    return points, PixelHistogram(points=torch.from_numpy(points), masses=torch.ones(n).double())
+    return points, PixelCounts(points=torch.from_numpy(points), masses=torch.ones(n).double())
 
 
 @pytest.mark.parametrize(
@@ -114,8 +119,8 @@ def test_every_class_chooses_its_own_number():
 
 
 def test_one_pixel_has_one_component_and_no_rule_takes_more_than_there_are_points():
-    single = PixelHistogram(points=torch.tensor([[3.0, 4.0]]).double(), masses=torch.ones(1).double())
-    two = PixelHistogram(points=torch.tensor([[3.0, 4.0], [9.0, 4.0]]).double(), masses=torch.ones(2).double())
+    single = PixelCounts(points=torch.tensor([[3.0, 4.0]]).double(), masses=torch.ones(1).double())
+    two = PixelCounts(points=torch.tensor([[3.0, 4.0], [9.0, 4.0]]).double(), masses=torch.ones(2).double())
     for rule in COMPONENT_RULES:
         assert component_count(single, rule, observations=9) == 1
         assert component_count(two, rule, observations=9) in (1, 2)

@@ -5,15 +5,20 @@ import pytest
 import torch
 from sklearn.mixture import GaussianMixture as ReferenceMixture
 
-from medsegdist.distance.covariance_types import COVARIANCE_TYPES, constrained, free_parameters
-from medsegdist.distance.em_steps import Cells, climb, expectation, maximization
-from medsegdist.distance.expectation_maximization import fit_mixture
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric
-from medsegdist.distance.mixture_refit import refit_mixtures
-from medsegdist.distance.mixture_transport import mixture_wasserstein
-from medsegdist.distance.pixel_histogram import PixelHistogram, pixel_histogram
+from medsegdist.distance.mixture.em import (
+    COVARIANCE_TYPES,
+    WeightedPoints,
+    constrained,
+    expectation,
+    free_parameters,
+    maximization,
+    run_em,
+)
+from medsegdist.distance.mixture.fit import fit_mixture, refit_mixtures
+from medsegdist.distance.mixture.gaussian import mixture_wasserstein
+from medsegdist.distance.mixture.pixel_counts import PixelCounts, count_by_sample, count_pixels
 from medsegdist.distance.resampling import resample_patients
-from medsegdist.distance.sample_histograms import sample_histograms
 from tests.synthetic import blobs
 
 
@@ -22,7 +27,7 @@ def planted(n=400, d=2, seed=0):
     rng = np.random.default_rng(seed)
     centers = np.array([[20.0, 30, 400], [70, 40, 700], [45, 90, 100]])[:, :d]
     points = centers[rng.integers(3, size=n)] + rng.normal(size=(n, d)) * [9, 3, 40][:d]
-    return points, PixelHistogram(points=torch.from_numpy(points), masses=torch.ones(n).double())
+    return points, PixelCounts(points=torch.from_numpy(points), masses=torch.ones(n).double())
 
 
 def has_the_type(covariances, kind):
@@ -51,7 +56,7 @@ def test_likelihood_is_not_below_the_best_of_scikit_learn(kind, d):
 @pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 def test_one_component_has_the_closed_form_and_a_pixel_is_a_square(kind):
     points, plain = planted()
-    squares = PixelHistogram(plain.points, plain.masses, widths=torch.tensor([1.0, 1.0]).double())
+    squares = PixelCounts(plain.points, plain.masses, widths=torch.tensor([1.0, 1.0]).double())
     covariance = np.cov(points.T, bias=True)
     for histogram, square in ((plain, 0.0), (squares, 1 / 12)):
         expected = covariance + square * np.eye(2)
@@ -68,7 +73,7 @@ def test_one_component_has_the_closed_form_and_a_pixel_is_a_square(kind):
 def test_the_likelihood_never_falls(kind, d):
     rng = np.random.default_rng(d)
     _, histogram = planted(d=d)
-    cells, *_ = histogram.standard_cells(isotropic=kind == "spherical")
+    cells, *_ = histogram.standardized(isotropic=kind == "spherical")
     # Responsibilities at random: far from every optimum, eight mixtures side by side.
     held = torch.from_numpy(rng.dirichlet(np.full(4, 0.3), size=(8, len(cells)))).permute(2, 0, 1)
     statistics = (held * cells.masses) @ cells.monomials.T
@@ -77,13 +82,13 @@ def test_the_likelihood_never_falls(kind, d):
         likelihood, statistics = expectation(cells, maximization(cells, statistics, 1e-6, kind))
         assert (likelihood >= before - 1e-12).all()
         before = likelihood
-    assert (climb(cells, statistics, 31, 1e-6, 0.0, kind)[1] >= before - 1e-12).all()
+    assert (run_em(cells, statistics, 31, 1e-6, 0.0, kind)[1] >= before - 1e-12).all()
 
 
 @pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 def test_an_m_step_takes_the_likeliest_covariances_of_the_type(kind):
     _, histogram = planted()
-    cells = Cells.of_points(histogram.points, histogram.masses)
+    cells = WeightedPoints.of(histogram.points, histogram.masses)
     rng = np.random.default_rng(0)
     held = torch.from_numpy(rng.dirichlet(np.ones(2), size=len(cells))).T
     masses = held @ cells.masses
@@ -125,9 +130,9 @@ def test_a_refit_keeps_the_type_and_the_own_weights_change_nothing(kind):
 
 def test_a_refit_of_one_spherical_component_is_the_closed_form():
     samples = blobs(seed=4)
-    start = fit_mixture(pixel_histogram(samples, intensity=False), 1, covariance="spherical").mixture
+    start = fit_mixture(count_pixels(samples, intensity=False), 1, covariance="spherical").mixture
     weights = resample_patients(samples, 4, seed=0).weights
-    histograms = sample_histograms(samples, intensity=False, limit=10**6, isotropic=True)
+    histograms = count_by_sample(samples, intensity=False, limit=10**6, isotropic=True)
     for row, mixture in zip(weights, refit_mixtures(histograms, weights, start, covariance="spherical"), strict=True):
         inside = samples.masks.nonzero().numpy()
         covariance = np.cov(inside[:, 1:].T, aweights=row.numpy()[inside[:, 0]], bias=True)

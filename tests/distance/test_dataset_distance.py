@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from medsegdist.distance.classes import fake_classes
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.fake_classes import fake_classes
+from medsegdist.distance.features import segment_features
 from medsegdist.distance.metrics import (
     EuclideanMetric,
     FakeClassGmmMetric,
@@ -18,7 +19,6 @@ from medsegdist.distance.metrics import (
     OtddMetric,
     paper_metrics,
 )
-from medsegdist.distance.segment_features import segment_features
 from medsegdist.errors import DataError, PreprocessingMismatchError
 from tests.synthetic import blobs
 

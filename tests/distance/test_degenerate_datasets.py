@@ -6,9 +6,9 @@ import torch
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.expectation_maximization import fit_mixture
 from medsegdist.distance.metrics import PAPER_METHODS, all_metrics
-from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.distance.mixture.fit import fit_mixture
+from medsegdist.distance.mixture.pixel_counts import PixelCounts
 from medsegdist.errors import DataError
 
 GRIDS = {2: (24, 24), 3: (5, 24, 24)}
@@ -112,10 +112,10 @@ def test_points_that_squares_overflow_with_are_refused(components):
         match=f"expected segment pixels that {components} Gaussians can be fitted to .* these 8 pixels; look for "
         "extreme intensities in the images, ask for fewer components .*, take another method, or leave the dataset out",
     ):
-        fit_mixture(PixelHistogram(points, torch.ones(8, dtype=torch.float64)), components)
+        fit_mixture(PixelCounts(points, torch.ones(8, dtype=torch.float64)), components)
 
 
 def test_a_far_outlier_leaves_covariances_symmetric():
     points = np.concatenate([np.random.default_rng(0).normal(size=(8, 3)), [[1e12, 0, 0]]])
-    fit = fit_mixture(PixelHistogram(torch.from_numpy(points), torch.ones(9, dtype=torch.float64)), 3)
+    fit = fit_mixture(PixelCounts(torch.from_numpy(points), torch.ones(9, dtype=torch.float64)), 3)
     assert torch.equal(fit.mixture.covariances, fit.mixture.covariances.mT)

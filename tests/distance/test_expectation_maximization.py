@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.mixture import GaussianMixture as ReferenceMixture
 
-from medsegdist.distance.em_steps import Cells, climb, expectation, maximization
-from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.mixture_transport import mixture_wasserstein
-from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.distance.mixture.em import WeightedPoints, expectation, maximization, run_em
+from medsegdist.distance.mixture.fit import fit_mixture
+from medsegdist.distance.mixture.gaussian import mixture_wasserstein
+from medsegdist.distance.mixture.pixel_counts import PixelCounts
 from medsegdist.errors import DataError
 
 
@@ -17,7 +17,7 @@ def planted(n=1500, seed=0):
     centers = np.array([[20.0, 30], [70, 40], [45, 90]])
     points = np.round(centers[rng.integers(3, size=n)] + rng.normal(size=(n, 2)) * [6, 3])
     distinct, counts = np.unique(points, axis=0, return_counts=True)
-    return points, PixelHistogram(points=torch.from_numpy(distinct), masses=torch.from_numpy(counts).double())
+    return points, PixelCounts(points=torch.from_numpy(distinct), masses=torch.from_numpy(counts).double())
 
 
 def test_one_component_is_mean_and_covariance():
@@ -42,43 +42,43 @@ def test_planted_mixture_is_found_from_every_seed_and_in_any_order():
     fit = fit_mixture(histogram, 3)
     np.testing.assert_allclose(fit.mixture.means.numpy(), [[20, 30], [45, 90], [70, 40]], atol=1)
     order = torch.randperm(len(histogram), generator=torch.Generator().manual_seed(0))
-    shuffled = PixelHistogram(points=histogram.points[order], masses=5 * histogram.masses[order])
+    shuffled = PixelCounts(points=histogram.points[order], masses=5 * histogram.masses[order])
     for other in (fit_mixture(histogram, 3, seed=9), fit_mixture(shuffled, 3)):
         assert mixture_wasserstein(fit.mixture, other.mixture) < 1e-4
 
 
 def test_moving_the_points_moves_the_mixture():
     _, histogram = planted()
-    moved = PixelHistogram(points=histogram.points + 1000, masses=histogram.masses)
+    moved = PixelCounts(points=histogram.points + 1000, masses=histogram.masses)
     distance = mixture_wasserstein(fit_mixture(histogram, 3).mixture, fit_mixture(moved, 3).mixture)
     assert distance == pytest.approx(1000 * 2**0.5, rel=1e-6)
 
 
 def test_the_likelihood_never_falls():
     _, histogram = planted()
-    cells = Cells.of_points((histogram.points - 50) / 30, histogram.masses)
+    cells = WeightedPoints.of((histogram.points - 50) / 30, histogram.masses)
     start = expectation(cells, maximization(cells, cells.total().repeat(1, 1, 1), 1e-6))[1]
     before = -float("inf")
     for _ in range(15):
-        start, likelihood, _, _ = climb(cells, start, 1, 1e-6, 0.0)
+        start, likelihood, _, _ = run_em(cells, start, 1, 1e-6, 0.0)
         assert likelihood.item() >= before - 1e-12
         before = likelihood.item()
 
 
 def test_a_constant_axis_and_a_single_point_are_fitted():
     _, histogram = planted()
-    flat = PixelHistogram(
+    flat = PixelCounts(
         points=torch.cat([histogram.points, torch.full((len(histogram), 1), 5.0).double()], 1), masses=histogram.masses
     )
     assert fit_mixture(flat, 2).mixture.means[:, 2].tolist() == pytest.approx([5, 5])
-    single = PixelHistogram(points=torch.tensor([[3.0, 4.0]]).double(), masses=torch.ones(1).double())
+    single = PixelCounts(points=torch.tensor([[3.0, 4.0]]).double(), masses=torch.ones(1).double())
     assert fit_mixture(single, 1).mixture.means.tolist() == [[3, 4]]
 
 
 def test_many_points_are_searched_on_few_cells():
     rng = np.random.default_rng(0)
     points = torch.from_numpy(np.concatenate([rng.normal(0, 1, (4000, 3)), rng.normal(9, 1, (4000, 3))]))
-    fit = fit_mixture(PixelHistogram(points=points, masses=torch.ones(8000).double()), 2)
+    fit = fit_mixture(PixelCounts(points=points, masses=torch.ones(8000).double()), 2)
     np.testing.assert_allclose(fit.mixture.means.numpy(), [[0] * 3, [9] * 3], atol=0.1)
 
 
@@ -86,7 +86,7 @@ def test_bad_input_is_refused():
     _, histogram = planted()
     with pytest.raises(ValueError, match="at least 1 component, found 0"):
         fit_mixture(histogram, 0)
-    two = PixelHistogram(points=histogram.points[:2], masses=histogram.masses[:2])
+    two = PixelCounts(points=histogram.points[:2], masses=histogram.masses[:2])
     with pytest.raises(DataError, match="found 2 pixels for 5 components"):
         fit_mixture(two, 5)
 
@@ -102,7 +102,7 @@ def test_no_component_collapses_onto_a_row_of_pixels():
     points = disc()
     masses = torch.ones(len(points)).double()
     narrowest = [
-        torch.linalg.eigvalsh(fit_mixture(PixelHistogram(points, masses, widths), 5).mixture.covariances)[:, 0].min()
+        torch.linalg.eigvalsh(fit_mixture(PixelCounts(points, masses, widths), 5).mixture.covariances)[:, 0].min()
         for widths in (torch.ones(2).double(), None)
     ]
     assert narrowest[0] > 1
@@ -111,9 +111,34 @@ def test_no_component_collapses_onto_a_row_of_pixels():
 
 def test_the_likelihood_of_pixels_is_that_of_places_within_them():
     points, rng = disc(), np.random.default_rng(0)
-    fit = fit_mixture(PixelHistogram(points, torch.ones(len(points)).double(), torch.ones(2).double()), 1)
+    fit = fit_mixture(PixelCounts(points, torch.ones(len(points)).double(), torch.ones(2).double()), 1)
     within = points.numpy()[rng.integers(0, len(points), 400_000)] + rng.uniform(-0.5, 0.5, (400_000, 2))
     assert fit.log_likelihood == pytest.approx(
         float(fit.mixture.log_density(torch.from_numpy(within)).mean()), abs=0.005
     )
     assert torch.allclose(fit.mixture.covariances[0], torch.from_numpy(np.cov(within.T)), rtol=0.01, atol=0.1)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_long_steps_end_where_plain_ones_creep_to(dimensions):
+    generator = torch.Generator().manual_seed(0)
+    clouds = torch.cat([torch.randn(300, dimensions, generator=generator).double() + 1.5 * i for i in range(3)])
+    masses = torch.rand(900, generator=generator).double() + 0.1
+    points = WeightedPoints.of((clouds - clouds.mean(0)) / clouds.std(0), masses / masses.sum())
+    shares = torch.randn(3, 900, generator=generator).double().mul(2).softmax(0)
+    start = ((shares * points.masses) @ points.monomials.T).unsqueeze(1)
+    fits = run_em(points, start, 20001, 1e-6, 1e-9)
+    assert float(fits.change) <= 1e-9
+    assert float(fits.statistics[..., 0].sum()) == pytest.approx(1, abs=1e-12), "no step makes mass"
+    plain = fits.statistics
+    for _ in range(5000):
+        likelihood, plain = expectation(points, maximization(points, plain, 1e-6))
+    torch.testing.assert_close(fits.statistics, plain, rtol=0, atol=1e-6)
+    assert float(fits.log_likelihood) == pytest.approx(float(likelihood), abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_no_more_steps_than_allowed(steps):
+    _, histogram = planted()
+    points, *_ = histogram.standardized()
+    assert run_em(points, points.total().repeat(1, 2, 1), steps, 1e-6, 0.0).steps <= steps

@@ -6,7 +6,7 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from medsegdist.distance.fake_classes import fake_classes, numbered, refit_classes
+from medsegdist.distance.classes import fake_classes, refit_classes, renumbered
 
 
 def three_groups(n=90, seed=0):
@@ -86,4 +86,4 @@ def test_a_class_of_which_nothing_is_drawn_is_gone():
     weights = torch.tensor([[1.0, 1.0, 0.0, 2.0, 1.0]], dtype=torch.float64)
     found = refit_classes(features.double(), classes, weights)
     assert found.tolist() == [[0, 0, -1, 2, 2]]
-    assert numbered(found[0][weights[0] > 0]).tolist() == [0, 0, 1, 1]
+    assert renumbered(found[0][weights[0] > 0]).tolist() == [0, 0, 1, 1]

@@ -8,12 +8,17 @@ import pytest
 import torch
 from scipy.stats import entropy
 
-from medsegdist.distance.class_options import ClassOptions
-from medsegdist.distance.fake_classes import fake_classes
-from medsegdist.distance.feature_scale import FeatureScale, joint_scale
+from medsegdist.distance.classes import ClassOptions, fake_classes
+from medsegdist.distance.features import (
+    FEATURES,
+    FeatureScale,
+    feature_factors,
+    feature_names,
+    joint_scale,
+    segment_features,
+)
 from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
 from medsegdist.distance.resampling import resample_patients
-from medsegdist.distance.segment_features import FEATURES, feature_factors, feature_names, segment_features
 from tests.synthetic import blobs
 
 TEXTURE = ("intensity_mean", "intensity_deviation", "intensity_entropy", "intensity_gradient")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.mixture_transport import squared_mixture_wasserstein
-from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.distance.mixture.fit import fit_mixture
+from medsegdist.distance.mixture.gaussian import squared_mixture_wasserstein
+from medsegdist.distance.mixture.pixel_counts import PixelCounts
 from tests.distance.lidc_masks import nodule_counts
 
 LEVELS = range(1, 6)
@@ -23,7 +23,7 @@ def histograms():
     of_level = {}
     for level, image in nodule_counts().items():
         points = np.argwhere(image)
-        of_level[level] = PixelHistogram(
+        of_level[level] = PixelCounts(
             points=torch.from_numpy(points).double(),
             masses=torch.from_numpy(image[tuple(points.T)] / image.sum()),
         )

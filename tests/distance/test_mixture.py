@@ -8,8 +8,8 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.pixel_histogram import PixelHistogram
+from medsegdist.distance.mixture.gaussian import GaussianMixture
+from medsegdist.distance.mixture.pixel_counts import PixelCounts
 from medsegdist.errors import DataError
 
 
@@ -43,8 +43,8 @@ def test_density_integrates_to_1():
 def test_log_likelihood_is_a_mean_over_mass_so_that_repeated_points_count_as_heavier_ones():
     mixture = random_mixture()
     points = torch.randn(4, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    weighted = PixelHistogram(points, torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))
-    repeated = PixelHistogram(points.repeat_interleave(torch.tensor([1, 2, 3, 4]), 0), torch.ones(10).double())
+    weighted = PixelCounts(points, torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))
+    repeated = PixelCounts(points.repeat_interleave(torch.tensor([1, 2, 3, 4]), 0), torch.ones(10).double())
     assert mixture.log_likelihood(weighted) == pytest.approx(mixture.log_likelihood(repeated), rel=1e-13)
 
 

@@ -10,8 +10,8 @@ from ot.gmm import gmm_ot_loss
 from scipy.linalg import sqrtm
 from scipy.stats import norm
 
-from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_transport import (
+from medsegdist.distance.mixture.gaussian import (
+    GaussianMixture,
     mixture_wasserstein,
     squared_bures_wasserstein,
     squared_mixture_wasserstein,

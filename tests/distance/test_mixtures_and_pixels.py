@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsegdist.distance.metrics import GmmMetric, PixelsMetric
-from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_transport import mixture_wasserstein
+from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
 from medsegdist.distance.transport import solve_transport
 from tests.distance.lidc_masks import counted_samples, nodule_counts
 from tests.synthetic import dots

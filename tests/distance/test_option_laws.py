@@ -1,11 +1,9 @@
 """Every option keeps the laws, on slices and on volumes."""
 
 import pytest
-from sklearn.cluster import AgglomerativeClustering, MiniBatchKMeans
-from sklearn.mixture import GaussianMixture
 
 from medsegdist.distance.dataset_distance import DatasetDistance, Scales
-from medsegdist.distance.feature_scale import FeatureScale
+from medsegdist.distance.features import FeatureScale
 from medsegdist.distance.metrics import (
     CosineMetric,
     DiceMetric,
@@ -61,9 +59,6 @@ METRICS = {
     "texture": FakeClassMetric(features=("texture",)),
     "feature weights": FakeClassMetric(feature_weights={"shape": 3.0, "location": 0.5}),
     "joint scale": FakeClassMetric(features=("shape",), scale=SCALE),
-    "agglomerative": FakeClassMetric(clusterer=AgglomerativeClustering()),
-    "Gaussian mixture": FakeClassMetric(clusterer=GaussianMixture(reg_covar=1e-3)),
-    "mini-batch k-means": FakeClassMetric(clusterer=MiniBatchKMeans(n_init=3)),
     "all at once": FakeClassGmmMetric(
         classes="elbow",
         max_classes=3,
@@ -71,7 +66,6 @@ METRICS = {
         max_components=2,
         covariance="diag",
         features=("shape", "texture"),
-        clusterer=AgglomerativeClustering(),
         intensity=False,
     ),
     "wide bins, not squared": GmmMetric(components=2, intensity_bin=20.0, power=1.0),

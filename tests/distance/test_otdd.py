@@ -9,11 +9,10 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from medsegdist.distance.class_transport import class_distances
+from medsegdist.distance.classes import class_distances, fake_classes
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.fake_classes import fake_classes
+from medsegdist.distance.features import segment_features
 from medsegdist.distance.metrics import FakeClassMetric, OtddMetric
-from medsegdist.distance.segment_features import segment_features
 from medsegdist.errors import DataError
 from tests.synthetic import blobs
 

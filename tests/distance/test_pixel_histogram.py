@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance import pixel_histogram as module
-from medsegdist.distance.pixel_histogram import PixelHistogram, pixel_histogram
+from medsegdist.distance import count_pixels as module
+from medsegdist.distance.mixture.pixel_counts import PixelCounts, count_pixels
 from medsegdist.errors import DataError
 
 
@@ -42,7 +42,7 @@ def as_dictionary(points, masses):
 def test_holds_the_mass_of_every_pixel(grid, intensity):
     # 8-bit levels fall into bins of their own, so that with intensities, too, nothing is lost.
     samples = make_samples(grid=grid)
-    histogram = pixel_histogram(samples, intensity=intensity)
+    histogram = count_pixels(samples, intensity=intensity)
     expected = as_dictionary(*all_pixels(samples, intensity))
     assert histogram.points.shape == (len(expected), len(grid) + intensity)
     assert histogram.points.dtype == histogram.masses.dtype == torch.float64
@@ -54,7 +54,7 @@ def test_holds_the_mass_of_every_pixel(grid, intensity):
 def test_means_are_exact_and_places_keep_their_mass_however_wide_the_bins(width, seed):
     samples = make_samples(seed=seed)
     points, masses = all_pixels(samples, intensity=True)
-    histogram = pixel_histogram(samples, intensity=True, intensity_bin=width)
+    histogram = count_pixels(samples, intensity=True, intensity_bin=width)
     np.testing.assert_allclose(histogram.masses @ histogram.points, masses @ points, rtol=1e-12)
     flat = as_dictionary(histogram.points[:, :2], histogram.masses)
     assert flat == pytest.approx(as_dictionary(points[:, :2], masses), rel=1e-12)
@@ -68,7 +68,7 @@ def test_means_are_exact_and_places_keep_their_mass_however_wide_the_bins(width,
 
 def test_brighter_images_have_the_same_histogram_further_up():
     plain, brighter = make_samples(), make_samples(offset=1000.0)
-    one, other = (pixel_histogram(s, intensity=True, intensity_bin=10.0) for s in (plain, brighter))
+    one, other = (count_pixels(s, intensity=True, intensity_bin=10.0) for s in (plain, brighter))
     torch.testing.assert_close(one.points + torch.tensor([0.0, 0.0, 1000.0]), other.points, rtol=0, atol=1e-9)
     torch.testing.assert_close(one.masses, other.masses, rtol=1e-12, atol=0)
 
@@ -78,9 +78,9 @@ def test_order_and_total_weight_of_the_samples_do_not_matter(intensity):
     samples = make_samples()
     shuffled = samples.take([4, 2, 0, 5, 1, 3])
     heavier = SegmentationSamples.from_arrays("toy", samples.images, samples.masks, weights=2 * samples.weights)
-    expected = pixel_histogram(samples, intensity=intensity)
+    expected = count_pixels(samples, intensity=intensity)
     for same in (shuffled, heavier):
-        found = pixel_histogram(same, intensity=intensity)
+        found = count_pixels(same, intensity=intensity)
         torch.testing.assert_close(found.points, expected.points, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(found.masses, expected.masses, rtol=1e-12, atol=0)
 
@@ -89,8 +89,8 @@ def test_order_and_total_weight_of_the_samples_do_not_matter(intensity):
 @pytest.mark.parametrize("index", [[1, 4], [0, 0, 3], torch.tensor([5, 2])])
 def test_chosen_samples_are_counted_as_often_as_they_are_named(intensity, index):
     samples = make_samples()
-    found = pixel_histogram(samples, intensity=intensity, sample_index=index)
-    expected = pixel_histogram(samples.take([int(k) for k in index]), intensity=intensity)
+    found = count_pixels(samples, intensity=intensity, sample_index=index)
+    expected = count_pixels(samples.take([int(k) for k in index]), intensity=intensity)
     torch.testing.assert_close(found.points, expected.points)
     torch.testing.assert_close(found.masses, expected.masses)
 
@@ -98,15 +98,15 @@ def test_chosen_samples_are_counted_as_often_as_they_are_named(intensity, index)
 def test_constant_intensities_are_one_level_without_rounding():
     samples = make_samples()
     constant = SegmentationSamples.from_arrays("toy", torch.full_like(samples.images, 0.1), samples.masks)
-    histogram = pixel_histogram(constant, intensity=True)
+    histogram = count_pixels(constant, intensity=True)
     assert set(histogram.points[:, 2].tolist()) == {float(np.float32(0.1))}
 
 
 def test_counting_in_parts_changes_nothing(monkeypatch):
     samples = make_samples(grid=(3, 5, 4))
-    expected = pixel_histogram(samples, intensity=True)
+    expected = count_pixels(samples, intensity=True)
     monkeypatch.setattr(module, "COUNTED_AT_ONCE", 700)  # two places at a time
-    found = pixel_histogram(samples, intensity=True)
+    found = count_pixels(samples, intensity=True)
     assert torch.equal(found.points, expected.points)
     torch.testing.assert_close(found.masses, expected.masses, rtol=1e-14, atol=0)
 
@@ -115,15 +115,15 @@ def test_one_pixel_is_one_point():
     mask = np.zeros((1, 4, 5), dtype=bool)
     mask[0, 2, 3] = True
     samples = SegmentationSamples.from_arrays("dot", np.full((1, 4, 5), 7.0), mask)
-    assert pixel_histogram(samples, intensity=True).points.tolist() == [[2.0, 3.0, 7.0]]
+    assert count_pixels(samples, intensity=True).points.tolist() == [[2.0, 3.0, 7.0]]
 
 
 def test_an_intensity_that_is_not_finite_names_dataset_and_case():
     samples = make_samples()
     samples.images[2][samples.masks[2]] = float("nan")
     with pytest.raises(DataError, match=r"dataset 'toy', case '2': expected finite intensities inside the segment"):
-        pixel_histogram(samples, intensity=True)
-    pixel_histogram(samples, intensity=False)
+        count_pixels(samples, intensity=True)
+    count_pixels(samples, intensity=False)
 
 
 @pytest.mark.parametrize("intensity", [False, True])
@@ -131,23 +131,23 @@ def test_an_empty_mask_names_dataset_and_case(intensity):
     samples = make_samples()
     samples.masks[3] = False
     with pytest.raises(DataError, match=r"dataset 'toy', case '3': the mask is empty"):
-        pixel_histogram(samples, intensity=intensity)
+        count_pixels(samples, intensity=intensity)
 
 
 def test_no_chosen_sample_is_an_error():
     with pytest.raises(DataError, match=r"dataset 'toy': expected at least 1 sample"):
-        pixel_histogram(make_samples(), intensity=False, sample_index=[])
+        count_pixels(make_samples(), intensity=False, sample_index=[])
 
 
 @pytest.mark.parametrize("width", [0.0, -1.0, float("nan")])
 def test_bins_without_width_are_refused(width):
     with pytest.raises(ValueError, match="expected an intensity_bin > 0, found"):
-        pixel_histogram(make_samples(), intensity=True, intensity_bin=width)
+        count_pixels(make_samples(), intensity=True, intensity_bin=width)
 
 
 def test_too_many_bins_are_refused():
     with pytest.raises(ValueError, match=r"dataset 'toy' into at most 16777216 bins, found 1e-06; choose a wider one"):
-        pixel_histogram(make_samples(), intensity=True, intensity_bin=1e-6)
+        count_pixels(make_samples(), intensity=True, intensity_bin=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_too_many_bins_are_refused():
 )
 def test_points_that_are_no_histogram_are_refused(points, masses, message):
     with pytest.raises(DataError, match=message):
-        PixelHistogram(torch.tensor(points, dtype=torch.float64), torch.tensor(masses, dtype=torch.float64))
+        PixelCounts(torch.tensor(points, dtype=torch.float64), torch.tensor(masses, dtype=torch.float64))
 
 
 def test_no_point_at_all_is_refused():
     with pytest.raises(DataError, match="with h >= 1"):
-        PixelHistogram(torch.zeros(0, 2, dtype=torch.float64), torch.zeros(0, dtype=torch.float64))
+        PixelCounts(torch.zeros(0, 2, dtype=torch.float64), torch.zeros(0, dtype=torch.float64))

@@ -15,7 +15,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance import pixel_bins
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PixelsMetric
-from medsegdist.distance.pixel_bins import bin_pixels
+from medsegdist.distance.metrics.pixels import bin_pixels
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError
 from tests.synthetic import blobs, dots

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from medsegdist.distance.segment_features import feature_names, segment_features
+from medsegdist.distance.features import feature_names, segment_features
 
 
 def test_columns_are_named_for_both_dimensions():

@@ -10,7 +10,7 @@ import pytest
 
 from medsegdist.cards.card import MixtureNumbers, SegmentHistogram
 from medsegdist.cards.ranking import card_histogram, record_cards
-from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.page import render
 from medsegdist.report.record import StudyRecord

@@ -11,8 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_transport import mixture_wasserstein
+from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.gain_summary import SourceGain, summarize_gains
 from medsegdist.report.matrix_plot import clustered, compact, matrix_plot

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.distance.characteristics import characterize
-from medsegdist.distance.mixture import GaussianMixture
+from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.errors import DataError
 from medsegdist.report.record import MAX_BINS, StudyRecord
 from medsegdist.report.results import characteristics, segment_histogram

@@ -13,7 +13,7 @@ from skimage.measure import label
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.segment_features import AXES
+from medsegdist.distance.features import AXES
 
 PERCENTILES = (5, 50, 95)
 """Of the intensities inside and outside the segment."""

@@ -1,40 +1,42 @@
-"""Wasserstein distance between Gaussian mixtures of all segment pixels."""
+"""Wasserstein distance between Gaussian mixtures of all foreground pixels, and the options of mixtures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.choices import check_choice, check_count
-from medsegdist.distance.component_choice import COMPONENT_RULES, ComponentRule, component_count
-from medsegdist.distance.covariance_types import COVARIANCE_TYPES, CovarianceType
-from medsegdist.distance.effective_size import effective_patients
-from medsegdist.distance.expectation_maximization import fit_mixture
-from medsegdist.distance.mixture import GaussianMixture
-from medsegdist.distance.mixture_refit import refit_mixtures
-from medsegdist.distance.mixture_transport import mixture_wasserstein
-from medsegdist.distance.pixel_histogram import pixel_histogram
-from medsegdist.distance.sample_histograms import sample_histograms
+from medsegdist.distance.mixture.choice import (
+    COMPONENT_RULES,
+    ComponentRule,
+    check_count,
+    component_count,
+    effective_patients,
+)
+from medsegdist.distance.mixture.em import COVARIANCE_TYPES, CovarianceType
+from medsegdist.distance.mixture.fit import fit_mixture, refit_mixtures
+from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
+from medsegdist.distance.mixture.pixel_counts import SampleCounts, count_by_sample, count_pixels
 from medsegdist.errors import DataError
+from medsegdist.words import check_choice
 
 
-@dataclass(frozen=True, slots=True)
-class GmmMetric:
-    """d_Y = MW2(g, g') between one mixture per dataset, the same for all samples (the paper's Eq. 10 to 14).
+@dataclass(frozen=True)
+class MixtureOptions:
+    """Mixtures of foreground pixels; by default as in the paper.
 
     Args:
-        components: number of Gaussians (paper: 5); or "bic", "elbow" or "silhouette", by which each dataset chooses its
-            own, see :func:`medsegdist.distance.component_choice.component_count`.
+        components: number of Gaussians (paper: 5); or "bic", "elbow" or "silhouette", by which each mixture chooses its
+            own, see :func:`medsegdist.distance.mixture.choice.component_count`.
         max_components: the most that a rule may choose.
         covariance: "full" (paper), "diag", "spherical" (in the unit of the points, be they pixels or intensities) or
             "tied".
         intensity: True fits (row, column, intensity), the paper's GMM 3D; False (row, column), its GMM 2D. Volumes
             have the slice before the row.
         intensity_bin: width of the intensity bins the pixels are counted in; None takes 1/256 of their span.
-        power: q of the dataset distance; 2 is what the paper's Tables 6 and 7 decode to.
         seed: of the starts of the fit.
 
     Raises:
@@ -46,7 +48,6 @@ class GmmMetric:
     covariance: CovarianceType = "full"
     intensity: bool = True
     intensity_bin: float | None = None
-    power: float = 2.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -54,42 +55,81 @@ class GmmMetric:
         check_count("component", self.max_components)
         check_choice("the type of covariance", self.covariance, COVARIANCE_TYPES)
 
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "gmm3d" if self.intensity else "gmm2d"
+    def fit(
+        self, samples: SegmentationSamples, sample_index: Tensor | Sequence[int] | None = None, *, fewer: bool = False
+    ) -> GaussianMixture:
+        """The mixture of the foreground pixels of some samples, in pixels (and intensity units).
 
-    def summarize(self, samples: SegmentationSamples, /) -> GaussianMixture:
-        """The mixture of all segment pixels of the dataset, in pixels (and intensity units).
+        Args:
+            samples: n samples.
+            sample_index: which samples; all by default.
+            fewer: takes as many components as there are distinct pixels if these are fewer.
 
         Raises:
-            DataError: fewer distinct pixels than components.
+            DataError: fewer distinct pixels than components, or no mixture can be computed.
         """
-        histogram = pixel_histogram(samples, intensity=self.intensity, intensity_bin=self.intensity_bin)
+        pixels = count_pixels(
+            samples, intensity=self.intensity, intensity_bin=self.intensity_bin, sample_index=sample_index
+        )
         components = component_count(
-            histogram,
+            pixels,
             self.components,
             most=self.max_components,
-            observations=effective_patients(samples),
+            observations=effective_patients(samples, sample_index),
             covariance=self.covariance,
             seed=self.seed,
         )
+        if fewer:
+            components = min(components, len(pixels))
         try:
-            return fit_mixture(histogram, components, seed=self.seed, covariance=self.covariance).mixture
+            return fit_mixture(pixels, components, seed=self.seed, covariance=self.covariance).mixture
         except DataError as error:
-            raise DataError(f"dataset '{samples.name}': {error}") from error
+            error.dataset = samples.name
+            raise
 
-    def resample(
-        self, samples: SegmentationSamples, summary: GaussianMixture, weights: Tensor, /
-    ) -> list[GaussianMixture]:
-        """The mixtures that the whole dataset's mixture moves to when its samples are weighed anew."""
-        histograms = sample_histograms(
+    def count_by_sample(self, samples: SegmentationSamples) -> SampleCounts:
+        """The foreground pixels of every sample in cells, for :func:`refit_mixtures`."""
+        return count_by_sample(
             samples,
             intensity=self.intensity,
             intensity_bin=self.intensity_bin,
             isotropic=self.covariance == "spherical",
         )
-        return refit_mixtures(histograms, weights, summary, covariance=self.covariance)
+
+
+@dataclass(frozen=True)
+class GmmMetric(MixtureOptions):
+    """d_Y = MW2(g, g') between one mixture per dataset, the same for all samples (the paper's Eq. 10 to 14).
+
+    How the mixtures are fitted is set by the options of :class:`MixtureOptions`.
+
+    Args:
+        power: q of the dataset distance; 2 is what the paper's Tables 6 and 7 decode to.
+
+    Raises:
+        ValueError: an option is unknown or out of range.
+    """
+
+    power: float = 2.0
+
+    @property
+    def name(self) -> str:
+        """The name of the method in tables: "gmm3d" with intensities, "gmm2d" without."""
+        return "gmm3d" if self.intensity else "gmm2d"
+
+    def summarize(self, samples: SegmentationSamples, /) -> GaussianMixture:
+        """The mixture of all foreground pixels of the dataset, in pixels (and intensity units).
+
+        Raises:
+            DataError: fewer distinct pixels than components.
+        """
+        return self.fit(samples)
+
+    def resample(
+        self, samples: SegmentationSamples, summary: GaussianMixture, weights: Tensor, /
+    ) -> list[GaussianMixture]:
+        """The mixture of the whole dataset, refitted under other weights of its samples."""
+        return refit_mixtures(self.count_by_sample(samples), weights, summary, covariance=self.covariance)
 
     def compare(self, source: GaussianMixture, target: GaussianMixture, image_cost: Tensor, /) -> Tensor:
         """(1, 1) MW2 in pixels (and intensity units), not squared."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.class_transport import ClassedSamples, class_distances, drawn_classes
+from medsegdist.distance.classes import ClassedSamples, class_distances, drawn_classes
 from medsegdist.errors import DataError
 
 Classes = Mapping[str, Mapping[str, Hashable]] | Callable[[SegmentationSamples], Sequence[Hashable]]

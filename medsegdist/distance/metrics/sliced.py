@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.pixel_bins import WeightedBins, bin_pixels
+from medsegdist.distance.metrics.pixels import WeightedBins, bin_pixels
 
 COARSE_BINS = 1024
 """Occupied bins at most of bootstrap replicates, of which only the differences count."""

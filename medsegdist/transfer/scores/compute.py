@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.store import load_samples
-from medsegdist.distance.segment_features import segment_features
+from medsegdist.distance.features import segment_features
 from medsegdist.files import atomic_write
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs

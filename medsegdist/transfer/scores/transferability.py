@@ -16,8 +16,8 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import BayesianRidge
 from torch import Tensor
 
-from medsegdist.distance.choices import check_choice
-from medsegdist.distance.mixture_transport import squared_bures_wasserstein
+from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
+from medsegdist.words import check_choice
 
 Array = ArrayLike | Tensor
 """Of numpy or torch, on whatever device."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,57 @@ from numpy.typing import NDArray
 from skimage.measure import label, marching_cubes, mesh_surface_area, regionprops
 from torch import Tensor
 
-from medsegdist.distance.choices import check_choice
-from medsegdist.distance.segment_texture import TEXTURES
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.words import check_choice
+
+BINS = 32
+"""Gray levels that entropy counts."""
+
+Image = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def intensity_mean(image: Image, mask: Mask) -> float:
+    """Mean intensity inside the mask, in intensity units."""
+    return float(image[mask].mean())
+
+
+def intensity_deviation(image: Image, mask: Mask) -> float:
+    """Standard deviation of the intensities inside the mask, in intensity units; 0 for one pixel."""
+    return float(image[mask].std())
+
+
+def intensity_entropy(image: Image, mask: Mask) -> float:
+    """Shannon entropy in bits, 0 to 5, of the intensities inside the mask.
+
+    They are counted in 32 equal bins over the segment's own range (the "fixed bin number" of the Image Biomarker
+    Standardisation Initiative), so that the unit of the intensities does not matter. Few pixels cannot fill 32 bins:
+    small segments have a low entropy.
+    """
+    inside = image[mask]
+    if inside.max() == inside.min():
+        return 0.0
+    counts = np.histogram(inside, bins=BINS)[0]
+    share = counts[counts > 0] / len(inside)
+    return float(-(share * np.log2(share)).sum())
+
+
+def intensity_gradient(image: Image, mask: Mask) -> float:
+    """Mean length of the intensity gradient inside the mask, in intensity units per pixel.
+
+    By central differences, which at the border of the segment reach one pixel out of it.
+    """
+    slopes = [np.gradient(image, axis=axis)[mask] for axis in range(image.ndim) if image.shape[axis] > 1]
+    return float(np.sqrt(np.square(slopes).sum(axis=0)).mean()) if slopes else 0.0
+
+
+TEXTURES: Mapping[str, Callable[[Image, Mask], float]] = {
+    "intensity_mean": intensity_mean,
+    "intensity_deviation": intensity_deviation,
+    "intensity_entropy": intensity_entropy,
+    "intensity_gradient": intensity_gradient,
+}
+"""By the names that features have."""
 
 AXES = {2: ("row", "column"), 3: ("slice", "row", "column")}
 
@@ -94,7 +144,7 @@ def segment_features(masks: Tensor, images: Tensor | None = None, features: Sequ
     - `regions`: a count.
     - `area`, `perimeter`: mean over the regions; pixels and pixel edges (voxels and voxel faces).
     - `centroid`: of the largest region, one column per axis, pixel coordinates from 0.
-    - textures: of all pixels of the mask, see :mod:`medsegdist.distance.segment_texture`.
+    - textures: of all pixels of the mask, such as :func:`intensity_mean`.
 
     Args:
         masks: (n, *grid) bool, none of them empty.
@@ -177,3 +227,79 @@ def _first_and_last(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:
     if len(occupied) == 0:
         raise ValueError("expected a mask with foreground, found an empty one; samples always have a segment.")
     return int(occupied[0]), int(occupied[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureScale:
+    """Where 0 and 1 lie on the axis of each feature.
+
+    Args:
+        columns: names of the features, as :func:`feature_names` has them.
+        low: of each, what becomes 0.
+        high: of each, what becomes 1; where it equals `low`, everything becomes 0.
+
+    Raises:
+        ValueError: not one low and one high end for each feature, or a low end above the high one.
+    """
+
+    columns: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.columns) == len(self.low) == len(self.high):
+            raise ValueError(
+                "expected one low and one high end for each feature, found "
+                f"{len(self.columns)}, {len(self.low)} and {len(self.high)}."
+            )
+        if not all(low <= high for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError(f"expected low <= high for every feature, found {self.low} and {self.high}.")
+
+    def scaled(self, features: Tensor, columns: Sequence[str]) -> Tensor:
+        """(n, d) features on this scale; of datasets that it was not made from they may lie outside [0, 1].
+
+        Args:
+            features: (n, d) float64.
+            columns: their names.
+
+        Raises:
+            ValueError: the scale lacks one of them.
+        """
+        missing = [column for column in columns if column not in self.columns]
+        if missing:
+            raise ValueError(
+                f"expected a scale of the features {', '.join(columns)}, found one without {', '.join(missing)}; "
+                "make it with the same `features`."
+            )
+        chosen = [self.columns.index(column) for column in columns]
+        low, high = (
+            torch.tensor([end[i] for i in chosen], dtype=torch.float64, device=features.device)
+            for end in (self.low, self.high)
+        )
+        span = high - low
+        return torch.where(span > 0, (features - low) / torch.where(span > 0, span, 1.0), 0.0)
+
+
+def joint_scale(datasets: Sequence[SegmentationSamples], features: Sequence[str] | None = None) -> FeatureScale:
+    """The scale on which the features of all samples of some datasets together fill [0, 1].
+
+    With it a class of small segments is the same in every dataset; with each dataset on its own scale, as the paper has
+    it, it is the smallest ones that each has.
+
+    Args:
+        datasets: at least one; the sources and the target, say.
+        features: as for :func:`segment_features`.
+
+    Raises:
+        ValueError: there is no dataset, or slices and volumes are mixed.
+    """
+    dimensions = {len(samples.grid) for samples in datasets}
+    if len(dimensions) != 1:
+        raise ValueError(
+            f"expected datasets of slices or of volumes to scale features by, found {len(datasets)} datasets with "
+            f"{' and '.join(str(d) for d in sorted(dimensions)) or 'no'} dimensions."
+        )
+    found = [segment_features(samples.masks, samples.images, features) for samples in datasets]
+    low = torch.stack([one.amin(0) for one in found]).amin(0)
+    high = torch.stack([one.amax(0) for one in found]).amax(0)
+    return FeatureScale(feature_names(dimensions.pop(), features), tuple(low.tolist()), tuple(high.tolist()))

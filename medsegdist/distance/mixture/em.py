@@ -1,34 +1,42 @@
-"""The steps of weighted expectation-maximization, for many Gaussian mixtures side by side.
+"""Weighted expectation-maximization (EM) of many Gaussian mixtures side by side.
 
-The logarithm of a Gaussian density is linear in the monomials 1, x_i, x_i x_j of a point. So is what a component has to
-know of the points it is responsible for: their mass, mean and second moments. With the monomials of all points in one
+The logarithm of a Gaussian density is linear in the monomials 1, x_i, x_i x_j of a point. So are the statistics of the
+points that a component is responsible for: their mass, mean and second moments. With the monomials of all points in one
 matrix, an E step is one product with it and an M step another, and mixtures fitted side by side are more rows.
 
-Shapes: k components, r mixtures side by side, d axes, f = 1 + d + d (d + 1) / 2 monomials, h cells. Components come
-first and cells last, so that every reduction runs over contiguous memory. All tensors are float64.
+Shapes: k components, r mixtures side by side, d axes, f = 1 + d + d (d + 1) / 2 monomials, h points. Components come
+first and points last, so that every reduction runs over contiguous memory. All tensors are float64.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from medsegdist.distance.covariance_types import CovarianceType, constrained
+CovarianceType = Literal["full", "diag", "spherical", "tied"]
+"""full: any covariance. diag: axes are independent. spherical: one variance for all axes, in the unit of the points
+(pixels and intensities alike). tied: one full covariance for all components."""
+
+COVARIANCE_TYPES: tuple[str, ...] = get_args(CovarianceType)
 
 EMPTY = 1e-10
 """A component that holds less than this share of the mass is empty and is given a new place."""
 
+LONGEST = 100.0
+"""The longest step of the extrapolation, in plain steps."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cells:
-    """Weighted points, or cells that each stand for several points by the mean of their monomials.
+class WeightedPoints:
+    """Points with masses, each given by its monomials; or cells that stand for several points by their mean monomials.
 
     The mean log density of a cell's points is exact under any Gaussian, for it is the monomials that are averaged,
     not the points. What a cell cannot do is to divide its points between components: by Jensen's inequality the
-    likelihood of cells is a lower bound of that of their points, and expectation-maximization climbs it monotonically.
+    likelihood of cells is a lower bound of that of their points, which EM increases monotonically.
 
     Args:
         monomials: (f, h) a row of ones, the d coordinates, then the products x_i x_j with i <= j.
@@ -39,13 +47,14 @@ class Cells:
     masses: Tensor
 
     @classmethod
-    def of_points(cls, points: Tensor, masses: Tensor, widths: Tensor | None = None) -> Cells:
-        """One cell for each of the (h, d) points.
+    def of(cls, points: Tensor, masses: Tensor, widths: Tensor | None = None) -> WeightedPoints:
+        """The monomials of (h, d) points.
 
         Args:
             points: (h, d).
             masses: (h,) that sum to 1.
-            widths: (d,) how far the mass of each point reaches along each axis, evenly; None: it is in the point.
+            widths: (d,) along each axis the width over which the mass of a point is spread evenly; None: it is in the
+                point.
         """
         axes = points.T
         row, column = torch.triu_indices(len(axes), len(axes), device=points.device)
@@ -57,27 +66,27 @@ class Cells:
     def __len__(self) -> int:
         return self.monomials.shape[1]
 
-    def of_mixtures(self, chosen: Tensor) -> Cells:
-        """The cells as the mixtures numbered in `chosen` see them."""
-        return self if self.masses.ndim == 1 else Cells(self.monomials, self.masses[chosen])
+    def select(self, mixtures: Tensor) -> WeightedPoints:
+        """The points with the masses of some of the mixtures, given by their numbers."""
+        return self if self.masses.ndim == 1 else WeightedPoints(self.monomials, self.masses[mixtures])
 
     @property
     def centers(self) -> Tensor:
-        """(h, d) mean point of each cell."""
+        """(h, d) coordinates."""
         return self.monomials[1 : 1 + _axes(len(self.monomials))].T
 
     def total(self) -> Tensor:
         """(1, 1, f) statistics of the one component that holds all the mass."""
         return (self.monomials @ self.masses).reshape(1, 1, -1)
 
-    def merged(self, limit: int) -> Cells:
-        """At most `limit` cells, whose order does not depend on the order of these; see :meth:`grouping`."""
+    def merged(self, limit: int) -> WeightedPoints:
+        """At most `limit` cells, whose order does not depend on the order of the points; see :meth:`grouping`."""
         return self.grouped(self.grouping(limit))
 
     def grouping(self, limit: int) -> Tensor:
-        """(h,) int64: for each cell the one it goes into when at most `limit` are to be left.
+        """(h,) int64: for each point the cell it goes into if there are to be at most `limit`.
 
-        Equal points become one cell. If that leaves too many, cells are merged by the finest regular grid of a ladder
+        Equal points become one cell. If that leaves too many, points are merged by the finest regular grid of a ladder
         of grids that has at most `limit` occupied boxes.
         """
         centers = self.centers
@@ -98,33 +107,33 @@ class Cells:
             group = finer
         return group
 
-    def grouped(self, group: Tensor) -> Cells:
+    def grouped(self, group: Tensor) -> WeightedPoints:
         """One cell for each number in the (h,) `group`, which holds all from 0 to the largest."""
         count = int(group.max()) + 1
         masses = self.masses.new_zeros(count).index_add_(0, group, self.masses)
         sums = self.masses.new_zeros(len(self.monomials), count).index_add_(1, group, self.monomials * self.masses)
-        return Cells(sums / masses, masses)
+        return WeightedPoints(sums / masses, masses)
 
 
-def expectation(cells: Cells, parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """E step: how likely the cells are, and what each component is responsible for.
+def expectation(points: WeightedPoints, parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """E step: the likelihood of the points, and the statistics of what each component is responsible for.
 
     Args:
-        cells: h cells.
+        points: h points.
         parameters: (k, r, f) natural parameters, from :func:`natural_parameters`.
 
     Returns:
         (r,) mean log-likelihood of each mixture and (k, r, f) statistics of each component: sums of responsibilities
-        times the cells' masses times their monomials. Both on the device of `parameters`.
+        times masses times monomials. Both on the device of `parameters`.
     """
     k, r, f = parameters.shape
-    rows = parameters.reshape(k * r, f).to(cells.masses.device)
+    rows = parameters.reshape(k * r, f).to(points.masses.device)
     likelihood = rows.new_zeros(r)
     statistics = rows.new_zeros(k * r, f)
-    # Blocks of what stays in a processor's cache make a pass three times faster than one sweep over all cells.
+    # Blocks of what stays in a processor's cache make a pass three times faster than one sweep over all points.
     block = max(1, (2**17 if rows.device.type == "cpu" else 2**25) // (k * r))
-    for start in range(0, len(cells), block):
-        monomials, masses = cells.monomials[:, start : start + block], cells.masses[..., start : start + block]
+    for start in range(0, len(points), block):
+        monomials, masses = points.monomials[:, start : start + block], points.masses[..., start : start + block]
         densities = (rows @ monomials).view(k, r, -1)
         largest = densities.amax(0)
         densities.sub_(largest).exp_()
@@ -148,11 +157,53 @@ def moments(statistics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return masses, means, second - means.unsqueeze(-1) * means.unsqueeze(-2)
 
 
+def constrained(masses: Tensor, covariances: Tensor, kind: CovarianceType) -> Tensor:
+    """The likeliest covariances of a type, given the covariance of what each component is responsible for.
+
+    Raising their eigenvalues to a floor afterwards gives the likeliest ones among those that are nowhere narrower, so
+    that EM is monotone with every type.
+
+    Args:
+        masses: (k, ...) of the components.
+        covariances: (k, ..., d, d) of the components. The axes must be in one unit if the type is spherical.
+        kind: the type.
+
+    Returns:
+        (k, ..., d, d).
+    """
+    if kind == "full":
+        return covariances
+    if kind == "tied":
+        held = masses.clamp(min=0.0)
+        share = (held / held.sum(0).clamp(min=1e-300)).unsqueeze(-1).unsqueeze(-1)
+        return (share * covariances).sum(0).expand_as(covariances)
+    variances = covariances.diagonal(dim1=-2, dim2=-1)
+    if kind == "spherical":
+        variances = variances.mean(-1, keepdim=True).expand_as(variances)
+    return torch.diag_embed(variances)
+
+
+def free_parameters(components: int, dimensions: int, kind: CovarianceType) -> int:
+    """The number of free parameters of a mixture of k components in d dimensions.
+
+    >>> free_parameters(2, 2, "full")
+    11
+    """
+    full = dimensions * (dimensions + 1) // 2
+    covariances = {
+        "full": components * full,
+        "diag": components * dimensions,
+        "spherical": components,
+        "tied": full,
+    }[kind]
+    return covariances + components * dimensions + components - 1
+
+
 def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor, floor: float) -> Tensor:
     """M step: (..., f) coefficients of log(mass * density) in the monomials.
 
     Eigenvalues of the covariances are raised to `floor`. That is the likeliest covariance among those that are nowhere
-    narrower, so that expectation-maximization stays monotone, as it would not if something were added to the diagonal.
+    narrower, so that EM stays monotone, as it would not if something were added to the diagonal.
     """
     d = means.shape[-1]
     row, column = torch.triu_indices(d, d)
@@ -171,55 +222,74 @@ def floored(covariances: Tensor, floor: float) -> Tensor:
     """(..., d, d) covariances with every eigenvalue at least `floor`, as the M step has them."""
     values, vectors = torch.linalg.eigh(covariances)
     raised: Tensor = (vectors * values.clamp(min=floor).unsqueeze(-2)) @ vectors.mT
-    # Symmetric to the last digit, which counts where axes have scales far apart.
+    # Symmetric to the last digit, which matters if axes have scales far apart.
     return 0.5 * (raised + raised.mT)
 
 
-def maximization(cells: Cells, statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:
-    """M step for (k, r, f) statistics of an E step; an empty component moves to the worst explained cell."""
+def maximization(points: WeightedPoints, statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:
+    """M step for (k, r, f) statistics of an E step; an empty component moves to the worst explained point."""
     masses, means, covariances = moments(statistics)
     parameters = natural_parameters(masses, means, constrained(masses, covariances, kind), floor)
     for r in torch.nonzero((masses < EMPTY).any(0)).flatten().tolist():
-        own = cells.of_mixtures(torch.tensor(r))
+        own = points.select(torch.tensor(r))
         parameters[:, r] = _with_empty_reseeded(own, parameters[:, r], masses[:, r] < EMPTY, floor)
     return parameters
 
 
-def climb(
-    cells: Cells, statistics: Tensor, steps: int, floor: float, tolerance: float, kind: CovarianceType = "full"
-) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Accelerated expectation-maximization: every second step is a long one, kept only where the likelihood agrees.
+class Fits(NamedTuple):
+    """Mixtures that were fitted side by side.
+
+    Args:
+        statistics: (k, r, f), after one more step of EM.
+        log_likelihood: (r,) mean, of the mixtures before that step.
+        change: (r,) largest change of a statistic in that step.
+        steps: E steps over the points.
+    """
+
+    statistics: Tensor
+    log_likelihood: Tensor
+    change: Tensor
+    steps: int
+
+
+def run_em(
+    points: WeightedPoints,
+    statistics: Tensor,
+    steps: int,
+    floor: float,
+    tolerance: float,
+    kind: CovarianceType = "full",
+) -> Fits:
+    """Accelerated EM: every second step is a long one, kept only if the likelihood agrees.
 
     Two steps S, M(S), M(M(S)) show the direction and the rate of the slow part of convergence; squared extrapolation
-    (SQUAREM, Varadhan and Roland 2008) goes on along it. Where that would lower the likelihood, M(M(S)) is taken
+    (SQUAREM, Varadhan and Roland 2008) goes on along it. If that would lower the likelihood, M(M(S)) is taken
     instead, so each mixture's likelihood never falls.
 
     Args:
-        cells: h cells.
+        points: h points.
         statistics: (k, r, f) of the mixtures to start from, on the CPU.
         steps: E steps at most.
         floor: smallest variance of a component along any direction.
-        tolerance: a mixture rests when one step changes no statistic by more.
-        kind: what covariances may look like.
-
-    Returns:
-        (k, r, f) statistics, (r,) mean log-likelihoods, (r,) largest change of a statistic in the last plain step, and
-        how many E steps were made.
+        tolerance: a mixture has converged when one step changes no statistic by more.
+        kind: the type of the covariances.
     """
     start = statistics.clone()
-    likelihood, image = expectation(cells, maximization(cells, start, floor, kind))
+    likelihood, image = expectation(points, maximization(points, start, floor, kind))
     change = (image - start).abs().amax((0, 2))
     made = 1
     moving = torch.nonzero(change > tolerance).flatten()
     while len(moving) and made + 2 <= steps:
         first, second = start[:, moving], image[:, moving]
-        seen = cells.of_mixtures(moving)
+        seen = points.select(moving)
         likelihood_second, third = expectation(seen, maximization(seen, second, floor, kind))
         step = second - first
         bend = (third - second) - step
-        length = (step.square().sum((0, 2)) / bend.square().sum((0, 2)).clamp(min=1e-300)).sqrt().clamp(1.0, 100.0)
+        length = (step.square().sum((0, 2)) / bend.square().sum((0, 2)).clamp(min=1e-300)).sqrt().clamp(1.0, LONGEST)
         length = length.unsqueeze(-1)
         trial = first + 2 * length * step + length.square() * bend
+        # Rounding grows with the square of the length, and more mass than there is would pass for likelihood.
+        trial /= trial[..., 0].sum(0).unsqueeze(-1)
         likelihood_trial, after = expectation(seen, maximization(seen, trial, floor, kind))
         # Too long a step can leave a mass below 0; what then takes its place makes the masses add up to more than 1.
         better = (likelihood_trial >= likelihood_second) & (trial[..., 0] >= EMPTY).all(0)
@@ -230,19 +300,19 @@ def climb(
         change[moving] = (image[:, moving] - start[:, moving]).abs().amax((0, 2))
         made += 2
         moving = moving[change[moving] > tolerance]
-    return image, likelihood, change, made
+    return Fits(image, likelihood, change, made)
 
 
-def _with_empty_reseeded(cells: Cells, parameters: Tensor, empty: Tensor, floor: float) -> Tensor:
+def _with_empty_reseeded(points: WeightedPoints, parameters: Tensor, empty: Tensor, floor: float) -> Tensor:
     parameters = parameters.clone()
     filled = torch.nonzero(~empty).flatten()
     d = _axes(parameters.shape[-1])
     for component in torch.nonzero(empty).flatten().tolist():
-        density = torch.logsumexp(parameters[filled].to(cells.masses.device) @ cells.monomials, 0)
-        worst = int((cells.masses.log() - density).argmax())
+        density = torch.logsumexp(parameters[filled].to(points.masses.device) @ points.monomials, 0)
+        worst = int((points.masses.log() - density).argmax())
         covariance = torch.eye(d, dtype=torch.float64) * max(floor, 1e-3)
         parameters[component] = natural_parameters(
-            cells.masses[worst].cpu(), cells.centers[worst].cpu(), covariance, floor
+            points.masses[worst].cpu(), points.centers[worst].cpu(), covariance, floor
         )
         filled = torch.cat([filled, torch.tensor([component])])
     return parameters

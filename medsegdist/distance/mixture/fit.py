@@ -1,0 +1,237 @@
+"""Gaussian mixtures fitted to weighted points, and refitted when the samples that these come from are reweighted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsegdist.distance.mixture.em import (
+    COVARIANCE_TYPES,
+    EMPTY,
+    CovarianceType,
+    Fits,
+    WeightedPoints,
+    constrained,
+    expectation,
+    floored,
+    moments,
+    natural_parameters,
+    run_em,
+)
+from medsegdist.distance.mixture.gaussian import GaussianMixture
+from medsegdist.distance.mixture.pixel_counts import PixelCounts, SampleCounts
+from medsegdist.distance.mixture.search import TOLERANCE, Search, search_mixtures
+from medsegdist.errors import DataError
+from medsegdist.parallel import one_thread
+from medsegdist.words import check_choice, counted
+
+COARSE_CELLS = 500
+"""Cells that the search for the best optimum works on."""
+
+FINER = 10
+"""How many times as many cells each next level has, up to all points."""
+
+LEVEL_STEPS = 801
+"""E steps at most over the cells of a level."""
+
+FINALISTS = 3
+"""Optima of the search that are compared on the next level."""
+
+REFIT_STEPS, REFIT_TOLERANCE = 101, 1e-5
+"""E steps at most of a refit, and its tolerance: the start is near, and samples differ by far more."""
+
+SIDE_BY_SIDE = 64
+"""Mixtures that are refitted in one batch, which bounds the memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MixtureFit:
+    """A fitted mixture and how it came about.
+
+    Args:
+        mixture: the likeliest one found, its components in increasing order of their means.
+        log_likelihood: mean logarithm of its density over the mass of the points.
+        iterations: E steps over all points.
+        converged: False if the last step still changed a statistic by more than the tolerance.
+    """
+
+    mixture: GaussianMixture
+    log_likelihood: float
+    iterations: int
+    converged: bool
+
+
+def fit_mixture(
+    pixels: PixelCounts,
+    components: int = 5,
+    *,
+    seed: int = 0,
+    tolerance: float = 1e-9,
+    max_iterations: int = 20001,
+    covariance: CovarianceType = "full",
+    search: Search | None = None,
+) -> MixtureFit:
+    """The likeliest Gaussian mixture of weighted points, by expectation-maximization in float64.
+
+    The search for the best of many local optima works on a few cells, which is fast; the best ones are then followed
+    through finer cells to all points. Neither the order of the points nor a common factor of their masses matters.
+
+    Args:
+        pixels: h points in d dimensions.
+        components: number of Gaussians, at most h.
+        seed: of the search.
+        tolerance: a fit has converged when one step changes no mass, mean or second moment of a component by more, in
+            standard deviations of the points.
+        max_iterations: E steps over all points.
+        covariance: the type of the covariances.
+        search: the effort; by default enough for different seeds to find the same optimum.
+
+    Raises:
+        DataError: fewer distinct points than components, or points so far apart that no mixture can be computed.
+        ValueError: fewer than 1 component, or an unknown type of covariance.
+    """
+    if components < 1:
+        raise ValueError(f"expected at least 1 component, found {components}.")
+    check_choice("the type of covariance", covariance, COVARIANCE_TYPES)
+    search = replace(search or Search(), covariance=covariance)
+    points, center, scale = pixels.standardized(isotropic=covariance == "spherical")
+    coarse = coarse_cells(points, components)
+    if len(coarse) < components:
+        raise DataError(
+            f"expected at least as many distinct segment pixels as components, found {counted(len(coarse), 'pixel')} "
+            f"for {counted(components, 'component')}",
+            "ask for fewer components (`components` of the study's `distance`), take another method, or leave the "
+            "dataset out",
+        )
+    try:
+        best = _optimum(points, coarse, components, search, seed, tolerance, max_iterations)
+    # Numbers that squares overflow with make LAPACK give up, or no number of the likelihood.
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
+        raise _cannot_be_fitted(len(points), components) from error
+    if not (bool(best.log_likelihood.isfinite()) and bool(best.statistics.isfinite().all())):
+        raise _cannot_be_fitted(len(points), components)
+    return MixtureFit(
+        mixture=mixture_of(best.statistics.squeeze(1), search.floor, center.cpu(), scale.cpu(), covariance),
+        log_likelihood=float(best.log_likelihood) - float(scale.log().sum()),
+        iterations=best.steps,
+        converged=float(best.change) <= tolerance,
+    )
+
+
+def _optimum(
+    points: WeightedPoints,
+    coarse: WeightedPoints,
+    components: int,
+    search: Search,
+    seed: int,
+    tolerance: float,
+    max_iterations: int,
+) -> Fits:
+    """The best optimum that the coarse cells show, followed to all points."""
+    with one_thread():
+        optima = search_mixtures(coarse, components, search, np.random.default_rng(seed))[:, :FINALISTS]
+    for finer in refinements(points) or [points]:
+        fits = run_em(finer, optima, LEVEL_STEPS, search.floor, TOLERANCE, search.covariance)
+        optima = fits.statistics[:, [int(fits.log_likelihood.argmax())]]
+    return run_em(points, optima, max_iterations, search.floor, tolerance, search.covariance)
+
+
+def _cannot_be_fitted(points: int, components: int) -> DataError:
+    return DataError(
+        f"expected segment pixels that {counted(components, 'Gaussian')} can be fitted to in double precision, found "
+        f"none for these {counted(points, 'pixel')}",
+        "look for extreme intensities in the images, ask for fewer components (`components` of the study's "
+        "`distance`), take another method, or leave the dataset out",
+    )
+
+
+def refinements(points: WeightedPoints) -> list[WeightedPoints]:
+    """The cells between the coarse ones that optima are searched on and all points, the fewest first."""
+    levels = [points]
+    sizes = [COARSE_CELLS * FINER**step for step in range(1, 20)]
+    for size in reversed([size for size in sizes if 2 * size < len(points)]):
+        levels.append(levels[-1].merged(size))
+    return levels[:0:-1]
+
+
+def coarse_cells(points: WeightedPoints, least: int) -> WeightedPoints:
+    """The few cells that optima are searched on, on the CPU.
+
+    Args:
+        points: all of them.
+        least: how many cells are needed, if there are as many distinct points.
+    """
+    coarse = points.merged(COARSE_CELLS)
+    if len(coarse) < least:  # few pixels, or an outlier so far off that all others share a box
+        coarse = points.merged(len(points))
+    return WeightedPoints(coarse.monomials.cpu(), coarse.masses.cpu())
+
+
+def mixture_of(
+    statistics: Tensor, floor: float, center: Tensor, scale: Tensor, covariance: CovarianceType = "full"
+) -> GaussianMixture:
+    """The mixture that the statistics of an E step describe.
+
+    Args:
+        statistics: (k, f) on the CPU, in standard units.
+        floor: smallest variance of a component along any direction, in squared standard units.
+        center: (d,) of the standard units.
+        scale: (d,) of the standard units; one for all axes if covariances are spherical.
+        covariance: the type of the covariances.
+
+    Returns:
+        The components that hold any mass, in increasing order of their means, in the unit of the points.
+    """
+    masses, means, covariances = moments(statistics[statistics[:, 0] > EMPTY])
+    covariances = constrained(masses, covariances, covariance)
+    means = center + scale * means
+    order = torch.from_numpy(np.lexsort(means.numpy().T[::-1]))
+    return GaussianMixture(
+        weights=(masses / masses.sum())[order],
+        means=means[order],
+        covariances=(floored(covariances, floor) * scale[:, None] * scale[None, :])[order],
+    )
+
+
+def refit_mixtures(
+    counts: SampleCounts,
+    weights: Tensor,
+    start: GaussianMixture,
+    *,
+    floor: float = 1e-6,
+    covariance: CovarianceType = "full",
+) -> list[GaussianMixture]:
+    """The mixtures of the same pixels under other weights of the samples.
+
+    All of them start from one mixture, side by side, on cells that stand for the pixels. Each stays in the optimum of
+    the start: what is seen is how far the samples move a mixture, not that a search might end elsewhere.
+
+    Args:
+        counts: pixels of n samples; isotropic for spherical covariances.
+        weights: (r, n) float64, >= 0; each row leaves at least one sample.
+        start: the mixture of all samples, k components in the units of the points.
+        floor: smallest variance of a component along any direction, in squared standard deviations of the points.
+        covariance: the type of the covariances.
+
+    Returns:
+        r mixtures in the units of the points.
+    """
+    points = counts.reweighted(weights)
+    scale = counts.scale
+    parameters = natural_parameters(
+        start.weights.cpu(),
+        (start.means.cpu() - counts.center) / scale,
+        start.covariances.cpu() / (scale[:, None] * scale[None, :]),
+        floor,
+    )
+    fitted = []
+    for rows in torch.arange(len(weights)).split(SIDE_BY_SIDE):
+        seen = points.select(rows)
+        with one_thread():
+            first = expectation(seen, parameters.unsqueeze(1).expand(-1, len(rows), -1).contiguous())[1]
+            fits = run_em(seen, first, REFIT_STEPS, floor, REFIT_TOLERANCE, covariance)
+        fitted += [mixture_of(fits.statistics[:, r], floor, counts.center, scale, covariance) for r in range(len(rows))]
+    return fitted
