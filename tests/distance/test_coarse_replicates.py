@@ -1,5 +1,7 @@
 """Replicates that are compared more coarsely: what that keeps, and by how much it can be wrong."""
 
+import statistics
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PixelsMetric, SlicedMetric, pixels, sliced
-from medsegdist.distance.pairs import PreparedDataset, compare_pair, summarize
-from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.pairs import PreparedDataset, compare_pair, measure_noise, summarize
+from medsegdist.distance.resampling import Bootstrap, resample_patients
 from tests.synthetic import blobs
 
 NOTHING = torch.ones(1, 1, dtype=torch.float64)
@@ -50,7 +52,7 @@ def test_w2_of_coarser_bins_is_wrong_by_no_more_than_their_errors(limit):
 @pytest.mark.parametrize("metric", [PixelsMetric(), SlicedMetric()], ids=lambda metric: metric.name)
 def test_the_width_hangs_on_the_dataset_and_not_on_who_was_drawn(metric):
     whole = metric.summarize(A)
-    few = whole.counted.weighed(torch.eye(len(A), dtype=torch.float64)[0])
+    few = whole.counted.reweighted(torch.eye(len(A), dtype=torch.float64)[0])
     most = len(few) + 10
     coarse, of_few = ({tuple(bin) for bin in one.coarser(most).index.tolist()} for one in (whole, few))
     assert of_few < coarse
@@ -78,3 +80,15 @@ def test_differences_of_replicates_are_nearly_those_of_all_there_is(metric, modu
     assert not np.array_equal(coarse, fine), "or this proves nothing"
     assert np.corrcoef(coarse, fine)[0, 1] > 0.9
     assert 0.8 < coarse.std() / fine.std() < 1.25
+
+
+@pytest.mark.parametrize("name", ["pixels", "sliced"])
+def test_the_noise_floor_is_of_all_there_is(name, monkeypatch):
+    metric, module, limit, few = COARSE[name]
+    monkeypatch.setattr(module, limit, few)
+    bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0)
+    prepared = PreparedDataset(A, {"it": summarize((A, "it", distance, bootstrap))})
+    draws = resample_patients(A, bootstrap.replicates, bootstrap.seed)
+    alone = [distance(A, draws.samples(A, k)).value for k in range(1, len(draws))]
+    found = measure_noise((prepared, prepared, {"it": distance}))["it"]
+    assert found == pytest.approx(statistics.median(alone), rel=1e-9)

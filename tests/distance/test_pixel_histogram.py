@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance import count_pixels as module
+from medsegdist.distance.mixture import pixel_counts
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, count_pixels
 from medsegdist.errors import DataError
 
@@ -105,7 +105,7 @@ def test_constant_intensities_are_one_level_without_rounding():
 def test_counting_in_parts_changes_nothing(monkeypatch):
     samples = make_samples(grid=(3, 5, 4))
     expected = count_pixels(samples, intensity=True)
-    monkeypatch.setattr(module, "COUNTED_AT_ONCE", 700)  # two places at a time
+    monkeypatch.setattr(pixel_counts, "COUNTED_AT_ONCE", 700)  # two places at a time
     found = count_pixels(samples, intensity=True)
     assert torch.equal(found.points, expected.points)
     torch.testing.assert_close(found.masses, expected.masses, rtol=1e-14, atol=0)

@@ -12,10 +12,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance import pixel_bins
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PixelsMetric
-from medsegdist.distance.metrics.pixels import bin_pixels
+from medsegdist.distance.metrics.pixels import bin_pixels, finest_width
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError
 from tests.synthetic import blobs, dots
@@ -108,7 +107,7 @@ def test_pixels_of_their_own_bins_have_no_error():
 def test_bins_hold_the_mass_and_the_mean_of_their_pixels(grid, intensity):
     samples = blobs(grid=grid, center=[0.5] * len(grid), n=5)
     samples = replace(samples, images=samples.images - 150)  # levels on both sides of 0
-    bins = bin_pixels(samples, intensity=intensity, width=3).weighed(samples.weights)
+    bins = bin_pixels(samples, intensity=intensity, width=3).reweighted(samples.weights)
     index = samples.masks.nonzero().numpy()
     points = index[:, 1:].astype(float)
     if intensity:
@@ -180,4 +179,4 @@ def test_a_key_keeps_the_order_of_the_bins():
     samples = blobs(n=3, grid=(10, 20, 24), center=(0.5, 0.5, 0.5))
     index = bin_pixels(replace(samples, images=samples.images - 100), intensity=True, width=4).index
     assert index.tolist() == sorted(index.tolist())
-    assert pixel_bins.finest_width(samples, intensity=True, limit=16) > 4
+    assert finest_width(samples, intensity=True, limit=16) > 4

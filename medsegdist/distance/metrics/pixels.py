@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 
 import numpy as np
@@ -42,7 +42,8 @@ class WeightedBins:
         masses: (h,) float64, positive, sum to 1.
         error: root mean square distance of a pixel from the mean of its bin. W2 between the pixels of two datasets
             differs from W2 between their bins by at most the sum of both errors (triangle inequality).
-        counted: the pixels of every sample, to weigh them anew.
+        counted: the pixels of every sample, to reweight them.
+        replicate: whether it is one of the bootstrap.
     """
 
     index: Tensor
@@ -50,6 +51,7 @@ class WeightedBins:
     masses: Tensor
     error: float
     counted: PixelBins
+    replicate: bool = False
 
     def __len__(self) -> int:
         return len(self.masses)
@@ -97,7 +99,7 @@ class PixelBins:
     def __len__(self) -> int:
         return len(self.index)
 
-    def weighed(self, weights: Tensor) -> WeightedBins:
+    def reweighted(self, weights: Tensor) -> WeightedBins:
         """The bins under (n,) weights of the samples, >= 0 and not all 0; bins that lose their last pixel are left out.
 
         The points are exact under any weights, for the offsets of every sample are known.
@@ -116,6 +118,23 @@ class PixelBins:
             error=float(masses @ spread) ** 0.5,
             counted=self,
         )
+
+    def replicates(self, weights: Tensor) -> list[WeightedBins]:
+        """The bins of r bootstrap replicates, given by (r, n) weights of the samples."""
+        return [replace(self.reweighted(row), replicate=True) for row in weights]
+
+
+def coarse_replicates(source: WeightedBins, target: WeightedBins, limit: int) -> tuple[WeightedBins, WeightedBins]:
+    """Replicates of two datasets in at most `limit` bins, for only their differences matter; other pairs as they are.
+
+    Args:
+        source: bins of one dataset.
+        target: bins of another one, or of the same.
+        limit: the most occupied bins.
+    """
+    if source.replicate and target.replicate and source.counted is not target.counted:
+        return source.coarser(limit), target.coarser(limit)
+    return source, target
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +186,15 @@ class PixelsMetric:
                 f"bin = {fitting} would fit",
                 dataset=samples.name,
             )
-        return bins.weighed(samples.weights)
+        return bins.reweighted(samples.weights)
 
     def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
-        """At most 512 bins of the dataset under other weights of its samples."""
-        return [summary.counted.weighed(row).coarser(COARSE_BINS) for row in weights]
+        """The bins of the dataset under other weights of its samples."""
+        return summary.counted.replicates(weights)
 
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) W2 in pixels (and intensity units), not squared."""
+        source, target = coarse_replicates(source, target, COARSE_BINS)
         cost = torch.zeros(len(source), len(target), dtype=torch.float64)
         for one, other in zip(source.points.T, target.points.T, strict=True):
             cost += (one[:, None] - other[None, :]).square()
@@ -226,11 +246,11 @@ class MmdMetric:
         """The occupied bins of the dataset."""
         return bin_pixels(
             samples, intensity=self.intensity, limit=self.max_bins, intensity_scale=self.intensity_scale
-        ).weighed(samples.weights)
+        ).reweighted(samples.weights)
 
     def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
         """The bins of the dataset under other weights of its samples."""
-        return [summary.counted.weighed(row) for row in weights]
+        return summary.counted.replicates(weights)
 
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) square root of the energy distance, in the square root of pixels."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.metrics.pixels import WeightedBins, bin_pixels
+from medsegdist.distance.metrics.pixels import WeightedBins, bin_pixels, coarse_replicates
 
 COARSE_BINS = 1024
 """Occupied bins at most of bootstrap replicates, of which only the differences count."""
@@ -59,14 +59,15 @@ class SlicedMetric:
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
         """The occupied bins of the dataset."""
-        return bin_pixels(samples, intensity=self.intensity, limit=self.max_bins).weighed(samples.weights)
+        return bin_pixels(samples, intensity=self.intensity, limit=self.max_bins).reweighted(samples.weights)
 
     def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
-        """At most 1024 bins of the dataset under other weights of its samples."""
-        return [summary.counted.weighed(row).coarser(COARSE_BINS) for row in weights]
+        """The bins of the dataset under other weights of its samples."""
+        return summary.counted.replicates(weights)
 
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) sliced W2 in pixels (and intensity units), not squared."""
+        source, target = coarse_replicates(source, target, COARSE_BINS)
         directions = slice_directions(source.points.shape[1], self.directions, self.seed)
         value = sliced_wasserstein(source.points, source.masses, target.points, target.masses, directions)
         return torch.full((1, 1), value, dtype=torch.float64, device=image_cost.device)
