@@ -1,9 +1,11 @@
-"""`medsegdist lidc subsets`: nodules of LIDC-IDRI per malignancy level."""
+"""`medsegdist lidc`: the malignancy subsets of LIDC-IDRI, counted or written as Decathlon tasks."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -11,8 +13,17 @@ from rich.table import Table
 
 from medsegdist.cli.console import reported_errors
 from medsegdist.cli.options import AsJson
+from medsegdist.cli.prepare import Force, Out, Pseudonyms, ReadingWorkers, write_task
+
+if TYPE_CHECKING:
+    from medsegdist.data.manifest import DatasetManifest
 
 Rule = Literal["median_high", "median_low", "mean", "mode"]
+Level = Annotated[int, typer.Option(min=1, max=5, help="1 highly unlikely ... 5 highly suspicious.")]
+Exclusive = Annotated[
+    Literal["patient", "slice", "none"], typer.Option(help="What this level may not share with the other ones.")
+]
+MostPatients = Annotated[int | None, typer.Option(min=1, help="So many patients, drawn at random. [default: all]")]
 
 
 def subsets(
@@ -38,3 +49,55 @@ def subsets(
     for level in found:
         table.add_row(str(level), str(nodules[level]), str(patients[level]))
     Console().print(table)
+
+
+def export_lidc(
+    malignancy: Level,
+    out: Out,
+    rule: Annotated[Rule, typer.Option(help="How the ratings of a nodule's readers become one level.")] = "median_high",
+    min_readers: Annotated[int, typer.Option(help="Readers that must have outlined a nodule.", min=1, max=4)] = 3,
+    consensus: Annotated[
+        float, typer.Option(help="Fraction of the readers that a pixel needs.", min=0.01, max=1)
+    ] = 0.5,
+    exclusive: Exclusive = "none",
+    max_patients: MostPatients = None,
+    dicom_root: Annotated[
+        Path | None, typer.Option(help="Take HU from the CT series here. [default: simulate them]", file_okay=False)
+    ] = None,
+    slice_thickness_max: Annotated[
+        float | None, typer.Option(help="Leave out scans with thicker slices, in mm.", min=0.01)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the patients drawn, and of all that is simulated.", min=0)] = 0,
+    force: Force = False,
+    pseudonyms: Pseudonyms = False,
+    workers: ReadingWorkers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a malignancy level of LIDC-IDRI as a Decathlon task.
+
+    Contours are the radiologists' own; intensities are simulated unless there is a --dicom-root.
+    """
+
+    def manifest() -> DatasetManifest:
+        from medsegdist.data.manifest import DatasetManifest, load_dataset
+
+        with as_file(files("medsegdist.data_manifests") / f"lidc_{malignancy}.yaml") as file:
+            shipped = load_dataset(file)
+        chosen = {
+            "rule": rule,
+            "min_readers": min_readers,
+            "consensus": consensus,
+            "exclusive": exclusive,
+            "max_patients": max_patients,
+            "images": "simulated" if dicom_root is None else "dicom",
+            "dicom_root": dicom_root,
+            "slice_thickness_max": slice_thickness_max,
+            "seed": seed,
+        }
+        content = shipped.model_dump()
+        simulated = shipped.simulated if dicom_root is None else ""
+        layout = {**content["layout"], **chosen}
+        return DatasetManifest.model_validate({**content, "layout": layout, "simulated": simulated})
+
+    options = {"label": "nodule", "overwrite": force, "pseudonyms": pseudonyms, "workers": workers}
+    write_task(manifest, out, as_json, **options)

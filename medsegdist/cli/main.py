@@ -9,10 +9,10 @@ from medsegdist.cli.cards import cards
 from medsegdist.cli.check import check
 from medsegdist.cli.demo import demo
 from medsegdist.cli.init import init
-from medsegdist.cli.lidc import subsets
+from medsegdist.cli.lidc import export_lidc, subsets
 from medsegdist.cli.loudness import loudness
 from medsegdist.cli.paper import paper
-from medsegdist.cli.prepare import export_lidc, prepare
+from medsegdist.cli.prepare import prepare
 from medsegdist.cli.rank import distances, rank
 from medsegdist.cli.report import report
 from medsegdist.cli.transfer import transfer

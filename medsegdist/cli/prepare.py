@@ -1,12 +1,11 @@
-"""`medsegdist prepare` and `medsegdist lidc export`: any dataset as a Decathlon task folder."""
+"""`medsegdist prepare`: any dataset as a Decathlon task folder."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -30,10 +29,6 @@ Pseudonyms = Annotated[
     bool,
     typer.Option("--pseudonyms", help="Name files case_0001, ... and patients patient_0001, ... instead of their ids."),
 ]
-Level = Annotated[int, typer.Option(min=1, max=5, help="1 highly unlikely ... 5 highly suspicious.")]
-Exclusive = Annotated[
-    Literal["patient", "slice", "none"], typer.Option(help="What this level may not share with the other ones.")
-]
 ReadingWorkers = Annotated[
     int | None,
     typer.Option(
@@ -42,7 +37,6 @@ ReadingWorkers = Annotated[
         min=1,
     ),
 ]
-MostPatients = Annotated[int | None, typer.Option(min=1, help="So many patients, drawn at random. [default: all]")]
 
 
 def prepare(
@@ -60,86 +54,26 @@ def prepare(
     """
     from medsegdist.data.manifest import load_dataset
 
-    _export(lambda: load_dataset(dataset_file), out, label, force, pseudonyms, workers, as_json)
+    options = {"label": label, "overwrite": force, "pseudonyms": pseudonyms, "workers": workers}
+    write_task(lambda: load_dataset(dataset_file), out, as_json, **options)
 
 
-def export_lidc(
-    malignancy: Level,
-    out: Out,
-    rule: Annotated[
-        Literal["median_high", "median_low", "mean", "mode"],
-        typer.Option(help="How the ratings of a nodule's readers become one level."),
-    ] = "median_high",
-    min_readers: Annotated[int, typer.Option(help="Readers that must have outlined a nodule.", min=1, max=4)] = 3,
-    consensus: Annotated[
-        float, typer.Option(help="Fraction of the readers that a pixel needs.", min=0.01, max=1)
-    ] = 0.5,
-    exclusive: Exclusive = "none",
-    max_patients: MostPatients = None,
-    dicom_root: Annotated[
-        Path | None, typer.Option(help="Take HU from the CT series here. [default: simulate them]", file_okay=False)
-    ] = None,
-    slice_thickness_max: Annotated[
-        float | None, typer.Option(help="Leave out scans with thicker slices, in mm.", min=0.01)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the patients drawn, and of all that is simulated.", min=0)] = 0,
-    force: Force = False,
-    pseudonyms: Pseudonyms = False,
-    workers: ReadingWorkers = None,
-    as_json: AsJson = False,
-) -> None:
-    """Writes a malignancy level of LIDC-IDRI as a Decathlon task.
+def write_task(manifest: Callable[[], DatasetManifest], out: Path, as_json: bool, **options: Any) -> None:
+    """Write a dataset as a task, and say where it is.
 
-    Contours are the radiologists' own; intensities are simulated unless there is a --dicom-root.
+    Args:
+        manifest: describes the dataset; its errors are reported as those of the export.
+        out: where to.
+        as_json: prints JSON.
+        **options: of :func:`~medsegdist.data.export.export_task`.
     """
-
-    def manifest() -> DatasetManifest:
-        from medsegdist.data.manifest import DatasetManifest, load_dataset
-
-        with as_file(files("medsegdist.data_manifests") / f"lidc_{malignancy}.yaml") as file:
-            shipped = load_dataset(file)
-        chosen = {
-            "rule": rule,
-            "min_readers": min_readers,
-            "consensus": consensus,
-            "exclusive": exclusive,
-            "max_patients": max_patients,
-            "images": "simulated" if dicom_root is None else "dicom",
-            "dicom_root": dicom_root,
-            "slice_thickness_max": slice_thickness_max,
-            "seed": seed,
-        }
-        content = shipped.model_dump()
-        simulated = shipped.simulated if dicom_root is None else ""
-        layout = {**content["layout"], **chosen}
-        return DatasetManifest.model_validate({**content, "layout": layout, "simulated": simulated})
-
-    _export(manifest, out, "nodule", force, pseudonyms, workers, as_json)
-
-
-def _export(
-    manifest: Callable[[], DatasetManifest],
-    out: Path,
-    label: str,
-    force: bool,
-    pseudonyms: bool,
-    workers: int | None,
-    as_json: bool,
-) -> None:
     from medsegdist.data.export import export_task
 
     with reported_errors():
         check_writable(out, folder=True)
         described = manifest()
         with show_progress():
-            task = export_task(
-                described,
-                out,
-                label=label,
-                overwrite=force,
-                pseudonyms=pseudonyms,
-                workers=workers,
-            )
+            task = export_task(described, out, **options)
     if as_json:
         content = {"task": str(task.directory), "cases": task.cases, "resumed": task.resumed, "sheared": task.sheared}
         typer.echo(json.dumps(content, indent=2))
