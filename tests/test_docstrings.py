@@ -53,7 +53,6 @@ NAMED_MODULES = (
     "medsegdist.transfer.networks",
     "medsegdist.transfer.scores.data_shapley",
     "medsegdist.transfer.scores.embeddings",
-    "medsegdist.transfer.scores.layer_similarity",
     "medsegdist.transfer.scores.transferability",
     "medsegdist.transfer.runs",
     "medsegdist.transfer.runs",

@@ -66,7 +66,6 @@ SLOW = ("python scripts/ablation.py", "python scripts/card_agreement.py")
 # Where names that README calls come from, if not from medsegdist.
 CALLS = {
     "AgglomerativeClustering": "sklearn.cluster",
-    "layer_similarity": "medsegdist.transfer.scores.layer_similarity",
 }
 
 

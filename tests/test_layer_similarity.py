@@ -1,6 +1,8 @@
 """Linear CKA, against its definition in numpy, its invariances, and networks made for it."""
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from medsegdist.transfer.scores.layer_similarity import (
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from layer_similarity import (
     LayerSimilarity,
     layer_similarity,
     linear_cka,
