@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from medsegdist.data.preprocessing import Preprocessing
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study, load_study
-    from medsegdist.distance.class_matching import ClassMatching, match_classes
     from medsegdist.distance.dataset_distance import DatasetDistance, Distance, Scales
     from medsegdist.distance.features import FeatureScale, joint_scale
     from medsegdist.distance.metrics import (
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     )
     from medsegdist.distance.mixture.fit import fit_mixture
     from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
-    from medsegdist.distance.multiclass import MulticlassDistance, multiclass_distance
+    from medsegdist.distance.multiclass import ClassMatching, MulticlassDistance, match_classes, multiclass_distance
     from medsegdist.distance.resampling import Bootstrap
     from medsegdist.distance.table import DistanceTable, compare_all, rank_sources
     from medsegdist.distance.transport import Transport, solve_transport
@@ -123,7 +122,6 @@ _NAMES_OF_MODULE = {
     "medsegdist.data.samples": ("SegmentationSamples",),
     "medsegdist.data.study": ("Study", "load_study"),
     "medsegdist.distance.resampling": ("Bootstrap",),
-    "medsegdist.distance.class_matching": ("ClassMatching", "match_classes"),
     "medsegdist.distance.dataset_distance": ("DatasetDistance", "Distance", "Scales"),
     "medsegdist.distance.mixture.fit": ("fit_mixture",),
     "medsegdist.distance.features": ("FeatureScale", "joint_scale"),
@@ -144,7 +142,7 @@ _NAMES_OF_MODULE = {
         "SlicedMetric",
     ),
     "medsegdist.distance.mixture.gaussian": ("GaussianMixture", "mixture_wasserstein"),
-    "medsegdist.distance.multiclass": ("MulticlassDistance", "multiclass_distance"),
+    "medsegdist.distance.multiclass": ("ClassMatching", "MulticlassDistance", "match_classes", "multiclass_distance"),
     "medsegdist.distance.table": ("DistanceTable", "compare_all", "rank_sources"),
     "medsegdist.distance.transport": ("Transport", "solve_transport"),
     "medsegdist.errors": (

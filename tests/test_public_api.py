@@ -19,7 +19,7 @@ from tests.synthetic import blobs
 PUBLIC_NAMES = {
     "Agreement": "medsegdist.transfer.agreement",
     "Bootstrap": "medsegdist.distance.resampling",
-    "ClassMatching": "medsegdist.distance.class_matching",
+    "ClassMatching": "medsegdist.distance.multiclass",
     "ConvergenceError": "medsegdist.errors",
     "CosineMetric": "medsegdist.distance.metrics.euclidean",
     "DataError": "medsegdist.errors",
@@ -64,7 +64,7 @@ PUBLIC_NAMES = {
     "load_dataset_samples": "medsegdist.data.dataset",
     "load_study": "medsegdist.data.study",
     "make_dataset": "medsegdist.data.dataset",
-    "match_classes": "medsegdist.distance.class_matching",
+    "match_classes": "medsegdist.distance.multiclass",
     "measure_agreement": "medsegdist.transfer.agreement",
     "mixture_wasserstein": "medsegdist.distance.mixture.gaussian",
     "multiclass_distance": "medsegdist.distance.multiclass",

@@ -7,22 +7,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
+from torch import Tensor
+
 from medsegdist.data.multiclass import MulticlassSamples
-from medsegdist.distance.class_matching import (
-    ClassMatching,
-    Match,
-    PreparedClass,
-    assign_classes,
-    match_classes,
-    prepare_classes,
-)
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, pair_images
+from medsegdist.distance.pairs import PairTask, assign, prepare_all
+from medsegdist.errors import DataError
 
 Extension = Literal["decomposition", "direct"]
 """How a binary distance is extended to several classes."""
 
 ClassWeights = Literal["frequency", "uniform"] | Mapping[str, float]
 """How much each class counts."""
+
+Match = Literal["name", "assignment"] | Mapping[str, str]
+"""How classes are matched: by equal names, by the least sum of mask distances, or by a mapping of source to target."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassMatching:
+    """Pairs of classes of two datasets.
+
+    Args:
+        pairs: (class of the source, class of the target), each class at most once, in the source's order.
+        unmatched_source: classes of the source without a counterpart.
+        unmatched_target: classes of the target without a counterpart.
+        costs: (k, k') float64, mask distance of every class of the source to every class of the target; None if
+            they were matched otherwise.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    unmatched_source: tuple[str, ...]
+    unmatched_target: tuple[str, ...]
+    costs: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +107,13 @@ def multiclass_distance(
     """d_multi(A, B) = sum over classes k of w_k d(A^k, B^k).
 
     A class without a counterpart takes no part: the weights of those that have one are normalized to sum to 1, and
-    `unmatched_share` tells how much was left out.
+    `unmatched_share` says how much was left out.
 
     The paper has two extensions. They differ in the images only. "decomposition" computes the binary distance of each
     class as it is, with the images that show the class. "direct" is for a metric with one number for a whole dataset,
-    above all the mixtures of :class:`GmmMetric`: one mixture for each class, sum_k w_k MW2(g_k, g'_k)**q, beside one
-    transport of all images, which is solved once and not for every class. Where every sample shows every class, both
-    are the same; where a class is rare, the decomposition weighs the images that show it more.
+    above all the mixtures of :class:`GmmMetric`: one mixture for each class, sum_k w_k MW2(g_k, g'_k)**q, and one
+    transport of all images, which is solved once and not for every class. If every sample shows every class, both
+    are the same; if a class is rare, the decomposition gives the images that show it more weight.
 
     Args:
         source: one dataset.
@@ -119,21 +137,12 @@ def multiclass_distance(
     shares = source.shares, target.shares
     if extension == "direct":
         source, target = (samples.spread(distance.max_samples, seed=distance.seed) for samples in (source, target))
-    if match == "assignment":
-        prepared = prepare_classes(source, distance), prepare_classes(target, distance)
-        matching = assign_classes(*prepared, distance)
-        normalized = _weights(weights, matching, *shares)
-    else:
-        # Wrong names and weights are told before anything is computed, and only what is compared is summarized.
-        matching = match_classes(source, target, match)
-        normalized = _weights(weights, matching, *shares)
-        matched = zip(*matching.pairs, strict=True)
-        prepared = prepare_classes(source, distance, next(matched)), prepare_classes(target, distance, next(matched))
-    pairs = [(prepared[0][one], prepared[1][other]) for one, other in matching.pairs]
+    matching = match_classes(source, target, match, distance=distance)
+    normalized = _weights(weights, matching, *shares)
     if extension == "decomposition":
-        found = [_binary_distance(*pair, distance) for pair in pairs]
+        found = [distance(source.by_class[one], target.by_class[other]) for one, other in matching.pairs]
     else:
-        found = _direct_distances(source, target, matching, pairs, distance)
+        found = _direct_distances(source, target, matching, distance)
     parts = tuple(
         ClassDistance(*names, weight, part)
         for names, weight, part in zip(matching.pairs, normalized, found, strict=True)
@@ -160,25 +169,17 @@ def multiclass_distance(
     )
 
 
-def _binary_distance(source: PreparedClass, target: PreparedClass, distance: DatasetDistance) -> Distance:
-    images = source.images_beside(target)
-    mask_cost = distance.metric.compare(source.summary, target.summary, images.image_cost)
-    return distance.from_costs(images, mask_cost)
-
-
 def _direct_distances(
-    source: MulticlassSamples,
-    target: MulticlassSamples,
-    matching: ClassMatching,
-    pairs: list[tuple[PreparedClass, PreparedClass]],
-    distance: DatasetDistance,
+    source: MulticlassSamples, target: MulticlassSamples, matching: ClassMatching, distance: DatasetDistance
 ) -> list[Distance]:
     whole = source.whole, target.whole
     images = pair_images(*whole, *map(distance.embed, whole))
     found = []
-    for (one, other), (source_class, target_class) in zip(pairs, matching.pairs, strict=True):
-        cost_of_class = images.image_cost[source.shown(source_class)][:, target.shown(target_class)]
-        mask_cost = distance.metric.compare(one.summary, other.summary, cost_of_class)
+    for one, other in matching.pairs:
+        cost_of_class = images.image_cost[source.shown(one)][:, target.shown(other)]
+        metric = distance.metric
+        summaries = metric.summarize(source.by_class[one]), metric.summarize(target.by_class[other])
+        mask_cost = metric.compare(*summaries, cost_of_class)
         if mask_cost.numel() != 1:
             raise ValueError(
                 "expected a metric with one number for a whole dataset for the direct extension, such as gmm2d or "
@@ -217,3 +218,76 @@ def _weights(
             f"expected finite weights >= 0 that are not all 0, found {dict(zip(targets, raw, strict=True))}."
         )
     return [weight / total for weight in raw]
+
+
+def match_classes(
+    source: MulticlassSamples,
+    target: MulticlassSamples,
+    by: Match = "name",
+    *,
+    distance: DatasetDistance | None = None,
+) -> ClassMatching:
+    """Match the classes of two datasets, each with at most one of the other.
+
+    Args:
+        source: one dataset.
+        target: the other.
+        by: "name" matches classes of one name; "assignment" takes the pairs whose mask distances sum to the least, so
+            that names do not matter; a mapping says which class of the target each class of the source is. Of
+            equally cheap assignments any is taken.
+        distance: whose mask metric, seed and limit of samples an assignment uses; needed for that only. The mask
+            distance of two classes is the least sum of pi * d_Y**q, images aside.
+
+    Returns:
+        As many pairs as the smaller dataset has classes, or fewer by name or mapping; the rest stays unmatched.
+
+    Raises:
+        ValueError: `by` is unknown, names a class that does not exist or one twice, or lacks a distance.
+        DataError: no class has a counterpart, or one cannot be compared.
+    """
+    if by == "assignment":
+        if distance is None:
+            raise ValueError("expected a distance to assign classes by, found None; give the one to be computed.")
+        methods = {distance.metric.name: distance}
+        sides = prepare_all({"source": source, "target": target}, methods, None, 1)
+        task = PairTask(source.name, target.name, sides["source"], sides["target"], methods)
+        costs = torch.tensor(
+            [
+                [task.mask_distance(distance.metric.name, one, other) for other in target.classes]
+                for one in source.classes
+            ],
+            dtype=torch.float64,
+        )
+        return _matching(source.classes, target.classes, assign(source.classes, target.classes, costs), costs)
+    if by == "name":
+        return _matching(source.classes, target.classes, {name: name for name in source.classes})
+    if not isinstance(by, Mapping):
+        raise ValueError(f"expected classes matched by 'name', 'assignment' or a mapping, found {by!r}.")
+    for samples, named in ((source, by.keys()), (target, by.values())):
+        unknown = [name for name in named if name not in samples.classes]
+        if unknown:
+            raise ValueError(
+                f"expected a mapping of classes of '{source.name}' to classes of '{target.name}', found "
+                f"'{unknown[0]}', but '{samples.name}' has {', '.join(samples.classes)}."
+            )
+    if len(set(by.values())) < len(by):
+        raise ValueError(f"expected each class of '{target.name}' at most once in the mapping, found {dict(by)}.")
+    return _matching(source.classes, target.classes, by)
+
+
+def _matching(
+    sources: tuple[str, ...], targets: tuple[str, ...], opposite: Mapping[str, str], costs: Tensor | None = None
+) -> ClassMatching:
+    pairs = tuple((name, opposite[name]) for name in sources if opposite.get(name) in targets)
+    if not pairs:
+        raise DataError(
+            f"expected classes in common, found {', '.join(sources)} and {', '.join(targets)}; say which is which by a "
+            'mapping as `match`, or pair the nearest by match="assignment".'
+        )
+    matched_sources, matched_targets = zip(*pairs, strict=True)
+    return ClassMatching(
+        pairs=pairs,
+        unmatched_source=tuple(name for name in sources if name not in matched_sources),
+        unmatched_target=tuple(name for name in targets if name not in matched_targets),
+        costs=costs,
+    )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
@@ -57,6 +58,18 @@ class Resamples:
 
     weights: Tensor
 
+    @classmethod
+    def of(cls, samples: SegmentationSamples, times: Mapping[str, NDArray[np.int64]]) -> Resamples:
+        """The replicates of a dataset.
+
+        Args:
+            samples: n samples.
+            times: from :func:`draw_patients`.
+        """
+        own = samples.weights.cpu()
+        drawn = np.stack([times[patient] for patient in samples.patient_ids], axis=1)
+        return cls(torch.cat([own[None], own * torch.from_numpy(drawn.astype(np.float64))]))
+
     def __len__(self) -> int:
         return len(self.weights)
 
@@ -71,29 +84,47 @@ class Resamples:
         return replace(samples.take(drawn.tolist()), weights=weights)
 
 
-def resample_patients(samples: SegmentationSamples, replicates: int, seed: int) -> Resamples | None:
+def draw_patients(
+    name: str, groups: Sequence[Iterable[str]], replicates: int, seed: int
+) -> dict[str, NDArray[np.int64]] | None:
     """Draw as many patients as there are, with replacement, many times (bootstrap, Efron 1979).
 
     The draws depend on the seed, the dataset's name and its patients, on nothing else: not on the order of the
     samples, and not on what the dataset is compared with, so that two sources are judged on the same targets.
 
     Args:
-        samples: n samples.
+        name: of the dataset.
+        groups: the patients who show each class; each replicate has some of every group.
         replicates: r >= 1.
         seed: >= 0.
 
     Returns:
-        None if there are fewer than two patients: one patient says nothing of how patients differ.
+        (r,) how often each patient is drawn, by patient. None if there are fewer than two patients: one patient says
+        nothing of how patients differ.
     """
-    patients = sorted(set(samples.patient_ids))
+    members = [members for group in groups if (members := set(group))]
+    patients = sorted(set().union(*members))
     if len(patients) < 2:
         return None
-    number = {patient: k for k, patient in enumerate(patients)}
-    of_sample = np.array([number[patient] for patient in samples.patient_ids])
-    rng = np.random.default_rng([seed, zlib.crc32(samples.name.encode())])
-    times = rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), size=replicates)
-    own = samples.weights.cpu()
-    return Resamples(torch.cat([own[None], own * torch.from_numpy(times[:, of_sample].astype(np.float64))]))
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    equal = np.full(len(patients), 1 / len(patients))
+    times = rng.multinomial(len(patients), equal, size=replicates)
+    shows = np.array([[patient in group for patient in patients] for group in members])
+    while len(lacking := np.flatnonzero(((times @ shows.T) == 0).any(axis=1))):
+        times[lacking] = rng.multinomial(len(patients), equal, size=len(lacking))
+    return dict(zip(patients, times.T, strict=True))
+
+
+def resample_patients(samples: SegmentationSamples, replicates: int, seed: int) -> Resamples | None:
+    """The replicates of one dataset, see :func:`draw_patients`.
+
+    Args:
+        samples: n samples.
+        replicates: r >= 1.
+        seed: >= 0.
+    """
+    times = draw_patients(samples.name, [samples.patient_ids], replicates, seed)
+    return None if times is None else Resamples.of(samples, times)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,23 +144,38 @@ class ResampledSummary:
 
 
 def summarize_resamples(
-    samples: SegmentationSamples, metric: MaskMetric[Any], bootstrap: Bootstrap | None
+    samples: SegmentationSamples, metric: MaskMetric[Any], resamples: Resamples | None
 ) -> ResampledSummary:
     """The summary of a dataset, and of each of its replicates.
 
     Args:
         samples: the dataset.
         metric: summarizes it.
-        bootstrap: how patients are resampled; None makes no replicates.
+        resamples: its replicates; None for none.
     """
     summary = metric.summarize(samples)
-    resamples = None if bootstrap is None else resample_patients(samples, bootstrap.replicates, bootstrap.seed)
-    if resamples is None:
-        return ResampledSummary(summary)
+    replicates = None if resamples is None else summarize_weights(samples, metric, summary, resamples.weights)
+    return ResampledSummary(summary, replicates, resamples)
+
+
+def summarize_weights(
+    samples: SegmentationSamples, metric: MaskMetric[Any], summary: Any, weights: Tensor
+) -> Sequence[Any] | None:
+    """Summaries of a dataset under other weights, in the metric's own way if it has one.
+
+    Args:
+        samples: n samples.
+        metric: summarizes them.
+        summary: of the samples as they are.
+        weights: (1 + r, n) float64 on the CPU, first those of the samples as they are.
+
+    Returns:
+        (1 + r) summaries; None as for :meth:`~medsegdist.distance.metrics.ResamplingMetric.resample`.
+    """
     if isinstance(metric, ResamplingMetric):
-        return ResampledSummary(summary, metric.resample(samples, summary, resamples.weights), resamples)
-    drawn = (resamples.samples(samples, b) for b in range(1, len(resamples)))
-    return ResampledSummary(summary, [summary, *(metric.summarize(one) for one in drawn)], resamples)
+        return metric.resample(samples, summary, weights)
+    resamples = Resamples(weights)
+    return [summary, *(metric.summarize(resamples.samples(samples, b)) for b in range(1, len(resamples)))]
 
 
 def replicate_distances(

@@ -10,10 +10,19 @@ from typing import Any
 
 import pandas as pd
 
+from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, common_scales
-from medsegdist.distance.metrics import all_metrics
-from medsegdist.distance.pairs import PairTask, PreparedDataset, compare_pair, measure_costs, measure_noise, summarize
+from medsegdist.distance.metrics import GmmMetric, all_metrics
+from medsegdist.distance.pairs import (
+    DirectMetric,
+    PairTask,
+    PreparedClass,
+    compare_pair,
+    measure_costs,
+    measure_noise,
+    prepare_all,
+)
 from medsegdist.distance.resampling import Bootstrap, interval, probability_nearer, rank_with_ties
 from medsegdist.distance.transport import MatchedPair
 from medsegdist.errors import DataError
@@ -186,7 +195,7 @@ class DistanceTable:
 
 
 def compare_all(
-    datasets: Sequence[SegmentationSamples],
+    datasets: Sequence[SegmentationSamples | MulticlassSamples],
     distances: Mapping[str, DatasetDistance] | Sequence[str],
     *,
     targets: Sequence[str] | None = None,
@@ -199,6 +208,11 @@ def compare_all(
     Each dataset is summarized once per method, each pair's image cost and image transport are computed once for
     all methods, and a pair that is asked for in both directions is solved once. Methods that are to be normalized get
     one scale for all pairs, for which the costs of every pair are computed once more beforehand.
+
+    A dataset with classes is compared class by class (the paper's section 6.3): classes of equal names, or, if two
+    datasets have no name in common, those whose mask distances sum to the least; a dataset without classes has one.
+    The distance is the sum over classes of w_k d_k, w_k being the class's share of the foreground pixels, the mean of
+    both datasets. Mixtures (gmm2d, gmm3d) are compared directly: all images at once, and a mixture for each class.
 
     Args:
         datasets: all prepared alike, with distinct names.
@@ -232,35 +246,37 @@ def compare_all(
     wanted = {frozenset((source, target)) for target in targets for source in sources if source != target}
     pairs = [pair for pair in combinations(by_name, 2) if frozenset(pair) in wanted]
     compared = {name: samples for name, samples in by_name.items() if any(name in pair for pair in pairs)}
+    if any(isinstance(samples, MulticlassSamples) for samples in datasets):
+        distances = {method: _by_class(distance) for method, distance in distances.items()}
 
     summaries: dict[tuple[str, str], Any] = {}
     found: dict[tuple[frozenset[str], str], Distance] = {}
     floors: dict[tuple[str, str], float] = {}
     for methods in _sharing(distances):
-        prepared = _prepare_all(compared, methods, bootstrap, workers)
-        summaries |= {(name, m): one.summaries[m].summary for name, one in prepared.items() for m in methods}
+        prepared = prepare_all(compared, methods, bootstrap, workers)
+        summaries |= {(name, method): _summary(prepared[name], method) for name in compared for method in methods}
         # An embedding stays here, with its network: only what it makes of the images is sent to workers.
         methods = {method: replace(distance, embedding=None) for method, distance in methods.items()}
-        sides = [(prepared[one], prepared[other]) for one, other in pairs]
-        open_ones = {method: one for method, one in methods.items() if one.normalize and one.scales is None}
-        if open_ones and pairs:
-            tasks = [(*side, open_ones) for side in sides]
-            means = list(
-                map_ordered(measure_costs, tasks, workers=workers, description="Measuring scales", name_of=_name_pair)
-            )
-            for method, distance in open_ones.items():
+        tasks = [PairTask(one, other, prepared[one], prepared[other], methods) for one, other in pairs]
+        unscaled = {method: one for method, one in methods.items() if one.normalize and one.scales is None}
+        if unscaled and tasks:
+            work = [replace(task, methods=unscaled) for task in tasks]
+            means = list(map_ordered(measure_costs, work, workers=workers, description="Scaling", name_of=_name_pair))
+            for method, distance in unscaled.items():
                 methods[method] = replace(distance, scales=common_scales([one[method] for one in means]))
-        tasks = [(*side, methods) for side in sides]
+            tasks = [replace(task, methods=methods) for task in tasks]
         solved = map_ordered(compare_pair, tasks, workers=workers, description="Comparing", name_of=_name_pair)
         for pair, by_method in zip(pairs, solved, strict=True):
             found |= {(frozenset(pair), method): distance for method, distance in by_method.items()}
         if bootstrap is not None:
-            own = [(prepared[name], prepared[name], methods) for name in targets if name in compared]
-            measured = map_ordered(
+            own = [
+                PairTask(name, name, prepared[name], prepared[name], methods) for name in targets if name in compared
+            ]
+            noise = map_ordered(
                 measure_noise, own, workers=workers, description="Measuring noise floors", name_of=_name_pair
             )
-            for (one, *_), noise in zip(own, measured, strict=True):
-                floors |= {(one.samples.name, method): floor for method, floor in noise.items()}
+            for task, floor in zip(own, noise, strict=True):
+                floors |= {(task.source, method): value for method, value in floor.items()}
 
     level = Bootstrap().level if bootstrap is None else bootstrap.level
     rows: list[DistanceRow] = []
@@ -268,7 +284,9 @@ def compare_all(
     matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
     for method, distance in distances.items():
         # As many samples as are compared, spread over as many patients.
-        patients = {name: min(len(samples.patients), distance.max_samples) for name, samples in compared.items()}
+        patients = {
+            name: min(len(set(samples.patient_ids)), distance.max_samples) for name, samples in compared.items()
+        }
         for target in targets:
             seen = [found[frozenset((s, target)), method].seen_from(s) for s in sources if s != target]
             rows += _rows(seen, method, floors.get((target, method)), level)
@@ -278,8 +296,8 @@ def compare_all(
 
 
 def rank_sources(
-    target: SegmentationSamples,
-    sources: Iterable[SegmentationSamples],
+    target: SegmentationSamples | MulticlassSamples,
+    sources: Iterable[SegmentationSamples | MulticlassSamples],
     distances: Mapping[str, DatasetDistance] | Sequence[str],
     *,
     bootstrap: Bootstrap | None = None,
@@ -314,34 +332,21 @@ def _sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, Dataset
     return list(groups.values())
 
 
-def _prepare_all(
-    datasets: Mapping[str, SegmentationSamples],
-    methods: Mapping[str, DatasetDistance],
-    bootstrap: Bootstrap | None,
-    workers: int | None,
-) -> dict[str, PreparedDataset]:
-    first = next(iter(methods.values()))
-    features = {name: first.embed(first.subsample(samples)) for name, samples in datasets.items()}
-    tasks = [
-        (samples, method, replace(distance, embedding=None), bootstrap)
-        for samples in datasets.values()
-        for method, distance in methods.items()
-    ]
-    found = map_ordered(
-        summarize,
-        tasks,
-        workers=workers,
-        description="Summarizing",
-        name_of=lambda task: f"{task[1]} of '{task[0].name}'",
+def _by_class(distance: DatasetDistance) -> DatasetDistance:
+    """The distance for datasets with classes: mixtures have one for each class, all other metrics take them apart."""
+    return (
+        replace(distance, metric=DirectMetric(distance.metric)) if isinstance(distance.metric, GmmMetric) else distance
     )
-    return {
-        name: PreparedDataset(samples, {method: next(found) for method in methods}, features[name])
-        for name, samples in datasets.items()
-    }
+
+
+def _summary(classes: Mapping[str, PreparedClass], method: str) -> Any:
+    """What a method made of a dataset; by the names of its classes if they were taken apart."""
+    found = {name: one.summaries[method].summary for name, one in classes.items() if method in one.summaries}
+    return found.get("", found)
 
 
 def _name_pair(task: PairTask) -> str:
-    return f"the distance of '{task[0].samples.name}' and '{task[1].samples.name}'"
+    return f"the distance of '{task.source}' and '{task.target}'"
 
 
 def _rows(seen: Sequence[Distance], method: str, noise_floor: float | None, level: float) -> Iterator[DistanceRow]:

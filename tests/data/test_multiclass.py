@@ -19,10 +19,9 @@ from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.data.store import load_multiclass_samples, load_samples, save_samples
-from medsegdist.distance.class_matching import match_classes
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import GmmMetric
-from medsegdist.distance.multiclass import multiclass_distance
+from medsegdist.distance.multiclass import match_classes, multiclass_distance
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import PREPROCESSING, labels, task_manifest, write_listing, write_task, write_volume
 from tests.data.test_collect import assert_equal

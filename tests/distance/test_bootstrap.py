@@ -7,7 +7,13 @@ import torch
 
 from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
 from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
-from medsegdist.distance.resampling import Bootstrap, noise_floors, replicate_distances, summarize_resamples
+from medsegdist.distance.resampling import (
+    Bootstrap,
+    noise_floors,
+    replicate_distances,
+    resample_patients,
+    summarize_resamples,
+)
 from medsegdist.distance.table import compare_all, rank_sources
 from tests.synthetic import blobs
 
@@ -20,7 +26,10 @@ def replicates(metric, a=A, b=B, bootstrap=FEW, **options):
     distance = DatasetDistance(metric, **options)
     summaries = [metric.summarize(one) for one in (a, b)]
     images = pair_images(a, b)
-    sides = [{"it": summarize_resamples(one, metric, bootstrap)} for one in (a, b)]
+    sides = [
+        {"it": summarize_resamples(one, metric, resample_patients(one, bootstrap.replicates, bootstrap.seed))}
+        for one in (a, b)
+    ]
     costs = {"it": metric.compare(*summaries, images.image_cost)}
     return replicate_distances({"it": distance}, images, costs, *sides), sides
 
@@ -79,14 +88,14 @@ def test_nothing_is_read_or_compared_pixel_by_pixel_again(monkeypatch):
     metric = EuclideanMetric()
     monkeypatch.setattr(EuclideanMetric, "compare", lambda *a: calls.append("compare") or torch.rand(24, 30).double())
     images = pair_images(A, B)
-    sides = [{"it": summarize_resamples(one, metric, FEW)} for one in (A, B)]
+    sides = [{"it": summarize_resamples(one, metric, resample_patients(one, 4, 0))} for one in (A, B)]
     replicate_distances({"it": DatasetDistance(metric)}, images, {"it": torch.rand(24, 30).double()}, *sides)
     assert calls == ["summarize"] * 2
 
 
 def test_the_noise_floor_is_the_distance_to_the_own_resample():
     metric = EuclideanMetric()
-    side = {"it": summarize_resamples(A, metric, Bootstrap(replicates=3))}
+    side = {"it": summarize_resamples(A, metric, resample_patients(A, 3, 0))}
     found = noise_floors({"it": DatasetDistance(metric)}, pair_images(A, A), side)
     expected = [DatasetDistance(metric)(A, side["it"].resamples.samples(A, b)).value for b in (1, 2, 3)]
     assert found["it"].tolist() == pytest.approx(expected, rel=1e-9)

@@ -6,7 +6,7 @@ import pytest
 
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PAPER_METHODS, OtddMetric, all_metrics
-from medsegdist.distance.pairs import PreparedDataset, compare_pair, measure_noise, summarize
+from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all
 from medsegdist.distance.resampling import Bootstrap, resample_patients
 from tests.distance.test_laws import by_size
 from tests.synthetic import blobs
@@ -29,8 +29,8 @@ METRICS = [*(all_metrics()[name] for name in METHODS), OtddMetric(by_size)]
 def test_replicates_are_the_distances_of_resampled_datasets(metric):
     a, b = blobs("a", seed=1), blobs("b", n=9, radius=7, seed=2)
     bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
-    sides = [PreparedDataset(one, {"it": summarize((one, "it", distance, bootstrap))}) for one in (a, b)]
-    found = compare_pair((*sides, {"it": distance}))["it"]
+    sides = prepare_all({"a": a, "b": b}, {"it": distance}, bootstrap, 1)
+    found = compare_pair(PairTask("a", "b", sides["a"], sides["b"], {"it": distance}))["it"]
     draws = [resample_patients(one, bootstrap.replicates, bootstrap.seed) for one in (a, b)]
     assert len(found.replicates) == 5
     for k, reflected in enumerate(found.replicates.tolist(), start=1):
@@ -42,8 +42,8 @@ def test_replicates_are_the_distances_of_resampled_datasets(metric):
 def test_the_noise_floor_is_the_median_distance_to_a_resample(metric):
     samples = blobs(seed=1)
     bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
-    prepared = PreparedDataset(samples, {"it": summarize((samples, "it", distance, bootstrap))})
-    found = measure_noise((prepared, prepared, {"it": distance}))["it"]
+    prepared = prepare_all({"a": samples}, {"it": distance}, bootstrap, 1)["a"]
+    found = measure_noise(PairTask("a", "a", prepared, prepared, {"it": distance}))["it"]
     draws = resample_patients(samples, bootstrap.replicates, bootstrap.seed)
     alone = [distance(samples, draws.samples(samples, k)).value for k in range(1, len(draws))]
     assert found == pytest.approx(statistics.median(alone), rel=1e-9)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PixelsMetric, SlicedMetric, pixels, sliced
-from medsegdist.distance.pairs import PreparedDataset, compare_pair, measure_noise, summarize
+from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all
 from medsegdist.distance.resampling import Bootstrap, resample_patients
 from tests.synthetic import blobs
 
@@ -73,8 +73,8 @@ def test_differences_of_replicates_are_nearly_those_of_all_there_is(metric, modu
     found = []
     for most in (few, 10**9):
         monkeypatch.setattr(module, limit, most)
-        sides = [PreparedDataset(one, {"it": summarize((one, "it", distance, bootstrap))}) for one in (A, B)]
-        found.append(compare_pair((*sides, {"it": distance}))["it"])
+        sides = prepare_all({"a": A, "b": B}, {"it": distance}, bootstrap, 1)
+        found.append(compare_pair(PairTask("a", "b", sides["a"], sides["b"], {"it": distance}))["it"])
     coarse, fine = ((one.value - one.replicates).numpy() for one in found)
     assert found[0].value == found[1].value, "the distance itself is of all there is"
     assert not np.array_equal(coarse, fine), "or this proves nothing"
@@ -87,8 +87,8 @@ def test_the_noise_floor_is_of_all_there_is(name, monkeypatch):
     metric, module, limit, few = COARSE[name]
     monkeypatch.setattr(module, limit, few)
     bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0)
-    prepared = PreparedDataset(A, {"it": summarize((A, "it", distance, bootstrap))})
+    prepared = prepare_all({"a": A}, {"it": distance}, bootstrap, 1)["a"]
     draws = resample_patients(A, bootstrap.replicates, bootstrap.seed)
     alone = [distance(A, draws.samples(A, k)).value for k in range(1, len(draws))]
-    found = measure_noise((prepared, prepared, {"it": distance}))["it"]
+    found = measure_noise(PairTask("a", "a", prepared, prepared, {"it": distance}))["it"]
     assert found == pytest.approx(statistics.median(alone), rel=1e-9)

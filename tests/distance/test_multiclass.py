@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance import dataset_distance
-from medsegdist.distance.class_matching import match_classes
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric
-from medsegdist.distance.multiclass import multiclass_distance
+from medsegdist.distance.multiclass import match_classes, multiclass_distance
+from medsegdist.distance.pairs import DirectMetric
+from medsegdist.distance.resampling import Bootstrap, draw_patients
+from medsegdist.distance.table import compare_all
 from medsegdist.errors import DataError, PreprocessingMismatchError
 from tests.synthetic import blobs
 
@@ -359,3 +361,80 @@ def test_classes_are_the_binary_datasets(a):
         assert torch.equal(binary.masks, a.masks[shown, k])
         assert torch.equal(binary.images, a.images[shown])
         assert binary.case_ids == tuple(a.case_ids[i] for i in shown)
+
+
+TABLE = {
+    "euclidean": EUCLIDEAN,
+    "gmm2d": GMM,
+    "fake_classes": DatasetDistance(FakeClassMetric()),
+    "normalized": DatasetDistance(EuclideanMetric(), normalize=True),
+}
+FEW = Bootstrap(replicates=5)
+
+
+def with_one_class(samples: SegmentationSamples, name: str = "lesion") -> MulticlassSamples:
+    return MulticlassSamples(
+        samples.name, (name,), samples.images, samples.masks[:, None], samples.case_ids, samples.patient_ids,
+        samples.weights, samples.preprocessing,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("names", ["equal", "different"])
+def test_a_table_of_datasets_with_one_class_is_that_of_binary_ones(names):
+    sets = [blobs(name, seed=k, patients=4, center=(0.4 + 0.1 * k, 0.5)) for k, name in enumerate("abc")]
+    binary = compare_all(sets, TABLE, bootstrap=FEW)
+    classes = ["lesion"] * 3 if names == "equal" else ["lesion", "organ", "tumor"]
+    found = compare_all([*map(with_one_class, sets[:2], classes), sets[2]], TABLE, bootstrap=FEW)
+    for one, other in zip(found.rows, binary.rows, strict=True):
+        assert (one.source, one.target, one.method, one.rank) == (other.source, other.target, other.method, other.rank)
+        for name in ("distance", "image_term", "mask_term", "low", "high", "noise_floor"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-9, abs=1e-12)
+        assert (one.n_source, one.n_target) == (other.n_source, other.n_target)
+    assert found.matches == binary.matches
+    assert [one.patients for one in found.comparisons] == [one.patients for one in binary.comparisons]
+
+
+def test_a_table_is_the_weighted_sum_of_its_classes(a, b):
+    table = compare_all([a, b], {name: TABLE[name] for name in ("euclidean", "gmm2d", "fake_classes")})
+    for row in table.rows:
+        extension = "direct" if row.method == "gmm2d" else "decomposition"
+        alone = multiclass_distance(a, b, TABLE[row.method], extension=extension)
+        assert row.distance == pytest.approx(alone.value, rel=1e-9)
+        assert row.image_term == pytest.approx(alone.image_term, rel=1e-9)
+        assert row.mask_term == pytest.approx(alone.mask_term, rel=1e-9)
+        assert {row.n_source, row.n_target} == {len(a), len(b)}
+    for match in table.matches["a", "b", "euclidean"]:
+        assert bool((a.masks[match.source].flatten(1).any(1) & b.masks[match.target].flatten(1).any(1)).any())
+
+
+def test_a_table_of_a_dataset_and_its_copy_is_zero_and_intervals_hold_all_classes(a, b):
+    table = compare_all([a, replace(a, name="copy"), b], TABLE, bootstrap=FEW, workers=2)
+    assert table == compare_all([a, replace(a, name="copy"), b], TABLE, bootstrap=FEW)
+    for row in table.rows:
+        if {row.source, row.target} == {"a", "copy"}:
+            assert row.distance < 1e-6
+        else:
+            assert 0 <= row.low <= row.high
+            assert row.noise_floor > 0
+
+
+def test_datasets_without_a_common_name_are_assigned_and_a_binary_one_takes_the_nearest_class(a, b):
+    others = renamed(b, {"liver": "x", "kidney": "y", "spleen": "z"})
+    alone = blobs("alone", center=(0.7, 0.5), seed=30)
+    table = compare_all([a, others, alone], {"gmm2d": GMM, "euclidean": EUCLIDEAN})
+    for method, extension in (("gmm2d", "direct"), ("euclidean", "decomposition")):
+        expected = multiclass_distance(a, others, TABLE[method], match="assignment", extension=extension)
+        assert table.matrix(method).loc["a", others.name] == pytest.approx(expected.value, rel=1e-9)
+    kidney = EUCLIDEAN(a.by_class["kidney"], alone).value
+    assert table.matrix("euclidean").loc["a", "alone"] == pytest.approx(kidney, rel=1e-9)
+
+
+def test_every_replicate_has_a_patient_of_every_class():
+    times = draw_patients("a", [["p", "q", "r", "s"], ["s"]], 200, seed=1)
+    assert times["s"].min() >= 1
+    assert {int(sum(times[patient][k] for patient in times)) for k in range(200)} == {4}
+
+
+def test_direct_is_a_mask_metric_like_any_other(a, b):
+    direct = DatasetDistance(DirectMetric(GMM.metric))
+    assert direct(a, b).value == pytest.approx(multiclass_distance(a, b, GMM, extension="direct").value, rel=1e-9)

@@ -22,7 +22,7 @@ from medsegdist.distance.metrics import (
     FakeClassMetric,
     GmmMetric,
 )
-from medsegdist.distance.pairs import PreparedDataset, compare_pair, summarize
+from medsegdist.distance.pairs import PairTask, compare_pair, prepare_all
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import compare_all, rank_sources
 from medsegdist.errors import DataError, MedSegDistError
@@ -242,13 +242,9 @@ def test_results_are_small():
         "gmm2d": DatasetDistance(GmmMetric(components=1, intensity=False)),
         "fake_classes": DatasetDistance(FakeClassMetric()),
     }
-    one, other = (
-        PreparedDataset(
-            samples, {name: summarize((samples, name, distance, None)) for name, distance in distances.items()}
-        )
-        for samples in (a, b)
-    )
-    assert len(pickle.dumps(compare_pair((one, other, distances)))) < 3000 < 8 * len(a) * len(b)
+    sides = prepare_all({"a": a, "b": b}, distances, None, 1)
+    found = compare_pair(PairTask("a", "b", sides["a"], sides["b"], distances))
+    assert len(pickle.dumps(found)) < 3500 < 8 * len(a) * len(b)
 
 
 INTERRUPTED = """
