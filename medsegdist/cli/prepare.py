@@ -33,7 +33,7 @@ ReadingWorkers = Annotated[
     int | None,
     typer.Option(
         "--workers",
-        help="Processes that read and compress cases. [default: one for each core where that saves time]",
+        help="Processes that read and compress cases. [default: one for each core if that saves time]",
         min=1,
     ),
 ]

@@ -374,7 +374,7 @@ def _provenance(
     found: dict[str, Any] = {
         "medsegdist": version("medsegdist"),
         "layout": {name: value for name, value in options.items() if name not in local},
-        "foreground": "the only value beside 0" if manifest.foreground is None else list(manifest.foreground),
+        "foreground": "the only value besides 0" if manifest.foreground is None else list(manifest.foreground),
         "simulated": manifest.simulated or "nothing",
         "case_names": "pseudonyms" if pseudonyms else "those of the source",
     }

@@ -109,7 +109,7 @@ def dataset_facts(manifest: DatasetManifest, cases: Sequence[Case], facts: Itera
 
 
 def _patient_of_header(case: Case) -> str:
-    """What tells the patient of a DICOM case from others: a public name, or else a digest that keeps nobody's name."""
+    """The patient of a DICOM case: a public name, or else a digest that keeps nobody's name."""
     from medsegdist.data.dicom.headers import header_text
 
     files = getattr(case.image, "paths", ()) or (case.label.path,)
@@ -120,7 +120,7 @@ def _patient_of_header(case: Case) -> str:
 
 
 def list_files(cases: Sequence[Case]) -> list[CaseFacts]:
-    """What tells the images of cases apart without reading them: their files, or their DICOM series.
+    """The images of cases, not read: their files, or their DICOM series.
 
     Args:
         cases: all of a dataset.

@@ -88,7 +88,7 @@ _Classes = Annotated[
 
 
 class DatasetManifest(BaseModel):
-    """One dataset: where it lies, what it shows, and which labels are foreground.
+    """One dataset: where it is, what it shows, and which labels are foreground.
 
     Args:
         name: what tables and messages call it; also part of file names.
@@ -96,8 +96,8 @@ class DatasetManifest(BaseModel):
         layout: how the files lie on disk.
         foreground: label values that count as the segment; None demands masks of 0 and one other value, the same in
             every case.
-        classes: label values of each class by its name, for masks of several classes that are to be told apart; in
-            place of `foreground`.
+        classes: label values of each class by its name, for masks of several classes, which then replace
+            `foreground`.
         window: (low, high) of this dataset's own intensities, for CT that is no longer in HU or pictures whose full
             range is known; None takes the study's CT window, or percentiles for other modalities.
         description: what it shows, in a sentence.
@@ -134,7 +134,7 @@ class DatasetManifest(BaseModel):
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
-        """All values that are foreground, of whatever class; None if there is only one beside 0."""
+        """All values that are foreground, of any class; None if there is only one besides 0."""
         if self.classes is None:
             return self.foreground
         return tuple(value for values in self.classes.values() for value in values)

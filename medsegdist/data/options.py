@@ -105,7 +105,7 @@ class DeepLabOptions(BaseModel):
     """DeepLabV3+; as it stands here, the published one with a ResNet-50 encoder.
 
     Args:
-        kind: tells the networks apart.
+        kind: which network this is.
         width: channels of the stem; the four stages have 1, 2, 4 and 8 times as many, and 4 times that after
             bottlenecks.
         depths: blocks of each stage.
@@ -136,7 +136,7 @@ class UNetOptions(BaseModel):
     """MONAI's U-Net.
 
     Args:
-        kind: tells the networks apart.
+        kind: which network this is.
         channels: of each level; every level but the last halves the grid.
         residual_units: of each level.
         norm: the normalization.

@@ -30,8 +30,8 @@ class Study(BaseModel):
         targets: names of the datasets that sources are ranked for.
         sources: names of the datasets that may be sources; None is all. A target is never its own source.
         methods: names of the distances to compute; None leaves the choice to the caller.
-        distance: how the distances are computed where that is to differ from the paper.
-        transfer: how the transfer learning is run where that is to differ from the paper.
+        distance: options of the distances; those left out are as in the paper.
+        transfer: options of the transfer learning; those left out are as in the paper.
         shared_images: whether a source may hold images or patients of a target. "refuse" makes that an error of
             `medsegdist check`. "allow" makes it a warning, for several tasks on the same images; the sources then
             hold the target's own images, and the ranking rewards them for it.

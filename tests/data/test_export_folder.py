@@ -64,7 +64,7 @@ def test_the_listing_says_where_the_task_comes_from(tmp_path):
     provenance = listing["provenance"]
     assert provenance["layout"].items() >= {"kind": "lidc", "rule": "mode", "min_readers": 4, "consensus": 0.5}.items()
     assert provenance["simulated"] == "intensities"
-    assert provenance["foreground"] == "the only value beside 0"
+    assert provenance["foreground"] == "the only value besides 0"
     assert provenance["medsegdist"] == listing["release"].removeprefix("medsegdist ")
     assert (listing["licence"], listing["labels"]["1"]) == ("CC-BY 3.0", "nodule")
     assert load_dataset(tmp_path / "Task07_Nodules" / "dataset.yaml").simulated == "intensities"
