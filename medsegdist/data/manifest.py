@@ -195,22 +195,25 @@ class DatasetManifest(BaseModel):
             ManifestError: Hounsfield units of something that has none; pictures where mm or volumes are asked for.
         """
         if preprocessing.intensity == "hounsfield" and (self.modality != "CT" or self.window is not None):
-            what = "has a window of its own" if self.modality == "CT" else f"is of modality '{self.modality}'"
+            found = "a window of its own" if self.modality == "CT" else f"modality '{self.modality}'"
             raise ManifestError(
-                f"dataset '{self.name}' {what}, so it is not in HU, but the study's intensity is 'hounsfield'; "
-                "choose 'window' or 'zscore', or leave the dataset out."
+                f"expected a CT in HU, as the study's intensity is 'hounsfield', found {found}",
+                "choose 'window' or 'zscore', or leave the dataset out",
+                dataset=self.name,
             )
         named_so = isinstance(self.layout, FolderLayout) and self.layout.holds_pictures
         if named_so or any(is_picture(case.image) for case in cases):
             if preprocessing.spacing is not None:
                 raise ManifestError(
-                    f"dataset '{self.name}' holds pictures, whose size in mm is unknown, but the study has a spacing; "
-                    "leave `spacing` out to resize every sample to the grid."
+                    "expected volumes, as the study has a spacing, found 2D images, whose size in mm is unknown",
+                    "leave `spacing` out to resize every sample to the grid",
+                    dataset=self.name,
                 )
             if preprocessing.dimensions == 3:
                 raise ManifestError(
-                    f"dataset '{self.name}' holds pictures, but the study compares volumes; "
-                    "choose `dimensions: 2`, or leave the dataset out."
+                    "expected volumes, as the study has 3 dimensions, found 2D images",
+                    "choose `dimensions: 2`, or leave the dataset out",
+                    dataset=self.name,
                 )
 
 

@@ -6,6 +6,7 @@ import errno
 from dataclasses import dataclass
 from typing import Literal
 
+from medsegdist.errors import MedSegDistError
 from medsegdist.words import sentence
 
 _DEFAULT_REMEDY = "repair the case, or take it out of the dataset"
@@ -103,6 +104,8 @@ def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
         dataset: name of the dataset.
         case: name of the case.
     """
+    if isinstance(error, MedSegDistError) and error.remedy:
+        return Problem(dataset, case, error.problem.rstrip("."), error.remedy)
     text = str(error).strip().rstrip(".")
     if not isinstance(error, ValueError):
         return Problem(dataset, case, f"{type(error).__name__}: {text}", _DEFAULT_REMEDY)

@@ -249,7 +249,7 @@ def test_what_is_wrong_with_the_listing_is_a_problem_too(tmp_path):
     (problem,) = check_dataset(task_manifest(tmp_path), PREPROCESSING)
     assert "expected a path inside" in problem.problem
     (problem,) = check_dataset(task_manifest(tmp_path), Preprocessing(grid=(8, 8), intensity="hounsfield"))
-    assert "not in HU" in problem.problem
+    assert "expected a CT in HU" in problem.problem
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -236,7 +236,7 @@ def test_pictures_have_no_size_in_mm(tmp_path):
     write_picture(tmp_path / "b.png", labels()[:, :, 1])
     layout = DatalistLayout(root=write_list(tmp_path, [{"image": "a.png", "label": "b.png"}]))
     manifest = DatasetManifest(name="polyps", modality="other", layout=layout)
-    with pytest.raises(ManifestError, match="'polyps' holds pictures, whose size in mm is unknown"):
+    with pytest.raises(ManifestError, match=r"'polyps': .*, found 2D images, whose size in mm is unknown"):
         make_dataset(manifest, Preprocessing(grid=(8, 8), spacing=(1, 1)))
     assert len(load_dataset_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))) == 1
 

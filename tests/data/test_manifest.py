@@ -189,7 +189,7 @@ def test_a_pattern_beyond_all_measure_is_refused(tmp_path):
 def test_a_dataset_with_its_own_window_is_not_in_hounsfield():
     lung = DatasetManifest(name="lung", modality="CT", layout=DecathlonLayout(root="x"), window=(0, 255))
     lung.check_fits(Preprocessing(grid=(8, 8)))
-    with pytest.raises(ManifestError, match="'lung' has a window of its own, so it is not in HU"):
+    with pytest.raises(ManifestError, match=r"'lung': expected a CT in HU, .*, found a window of its own"):
         lung.check_fits(Preprocessing(grid=(8, 8), intensity="hounsfield"))
 
 

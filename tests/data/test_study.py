@@ -59,12 +59,20 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         ("grid: [64, 64]", "grid: [6, 6], delta: 0", r"delta: expected a number below 0, the least.*'window'.*found 0"),
         ("grid: [64, 64]", "grid: [6, 6], intensity: zscore, delta: -5", r"below -5.*'zscore' gives, found -5; .* -6"),
         ("grid: [64, 64]", "grid: [6, 6], dimensions: 4", r"dimensions: expected 2 or 3, found 4"),
-        ("grid: [64, 64]", "grid: [6, 6], intensity: hounsfield", r"'polyps' is of modality 'other'.*'hounsfield'"),
-        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, 1]", r"'polyps' holds pictures, whose size in mm is unknown"),
+        (
+            "grid: [64, 64]",
+            "grid: [6, 6], intensity: hounsfield",
+            r"'polyps': expected a CT in HU, .*'hounsfield', found modality 'other'",
+        ),
+        (
+            "grid: [64, 64]",
+            "grid: [6, 6], spacing: [1, 1]",
+            r"'polyps': .*, found 2D images, whose size in mm is unknown",
+        ),
         (
             "grid: [64, 64]",
             "grid: [6, 6, 6], dimensions: 3",
-            r"'polyps' holds pictures, but the study compares volumes",
+            r"'polyps': expected volumes, .*, found 2D images",
         ),
         (
             "targets: [lung]",
