@@ -100,7 +100,7 @@ def crossings(points, centers):
     counts = np.zeros(len(centers), dtype=int)
     for (x0, y0), (x1, y1) in edges(points):
         spans = (y0 <= centers[:, 1]) != (y1 <= centers[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             x = x0 + (centers[:, 1] - y0) * (x1 - x0) / (y1 - y0)
         counts += spans & (x > centers[:, 0])
     return counts

@@ -166,14 +166,14 @@ def test_nodules_lie_in_simulated_lung():
     """The chest is fitted to the nodules: most are surrounded by air-filled tissue, as nodules of the lung are."""
     inside = []
     for level in LEVELS:
-        layout = LidcLayout(malignancy=level, max_patients=7, seed=11)
+        layout = LidcLayout(malignancy=level, max_patients=4, seed=11)
         for case in layout.cases():
             middle = case.image["slices"][len(case.image["slices"]) // 2]
             one = {"image": {**case.image, "slices": [middle]}, "label": {**case.label, "slices": [middle]}}
             item = layout.load(one)
             ring = surroundings(item["label"][0, 0].bool().numpy(), 6)
             inside.append(np.mean(item["image"][0, 0].numpy()[ring] < -500) > 0.3)
-    assert len(inside) >= 35
+    assert len(inside) >= 20
     assert np.mean(inside) > 0.9
 
 
@@ -201,7 +201,7 @@ def test_density_follows_the_ratings():
     calcified = nodules_by(lambda n: set(n.calcification) == {3} and min(n.subtlety) == 5)
 
     def densities(found):
-        return [mean_hu(nodules[0]) for nodules in list(found.values())[:5]]
+        return [mean_hu(nodules[0]) for nodules in list(found.values())[:3]]
 
     assert max(densities(ground_glass)) < -250 < min(densities(solid)) <= max(densities(solid)) < 120
     assert min(densities(calcified)) > max(densities(solid))

@@ -43,7 +43,7 @@ class Drawing:
 
     Args:
         path: the file.
-        patient: what tells its patient from others; never shown to anybody.
+        patient: identifies its patient; never shown to anybody.
         series: SeriesInstanceUIDs of the images that it names.
         instances: SOPInstanceUIDs of the images that it names.
         names: number and label of each segment, or number and name of each region of interest (ROI).
@@ -58,12 +58,12 @@ class Drawing:
 
 @dataclass(slots=True)
 class DicomFolder:
-    """The image series and drawings that lie under a folder.
+    """The image series and drawings under a folder.
 
     Args:
         images: SeriesInstanceUID -> its files, in the order of their paths. Files that are neither images nor drawings
             are among them, but no drawing names those.
-        patients: SeriesInstanceUID -> what tells its patient from others; never shown to anybody.
+        patients: SeriesInstanceUID -> identifies its patient; never shown to anybody.
         series_of: SOPInstanceUID of an image -> its SeriesInstanceUID.
         drawings: the drawings of each kind, in the order of their paths.
     """
@@ -229,7 +229,7 @@ def _add(found: DicomFolder, path: Path, header: Dataset) -> None:
         found.drawings[kind].append(_drawing(path, patient, header))
         return
     uid = _text(header, "SeriesInstanceUID")
-    # Anonymizers may empty it; such files belong together if they lie together.
+    # Anonymizers may empty it; files of one folder then belong together.
     uid = uid or f"folder {path.parent}"
     found.images.setdefault(uid, []).append(path)
     found.patients.setdefault(uid, patient)
@@ -256,21 +256,14 @@ def _references(header: Dataset) -> tuple[frozenset[str], frozenset[str]]:
     series: set[str] = set()
     instances: set[str] = set()
     with discreet():
-        for item in _nested(header):
-            if "SeriesInstanceUID" in item:
-                series.add(_text(item, "SeriesInstanceUID"))
-            for keyword in ("ReferencedInstanceSequence", "ContourImageSequence", "SourceImageSequence"):
-                instances.update(_text(image, "ReferencedSOPInstanceUID") for image in item.get(keyword) or ())
+        # Its own series stands at the top, not in a sequence.
+        items = [item for element in header if element.VR == "SQ" for item in element.value]
+        for element in (element for item in items for element in item.iterall()):
+            if element.keyword == "SeriesInstanceUID":
+                series.add(str(element.value or "").strip())
+            elif element.keyword in ("ReferencedInstanceSequence", "ContourImageSequence", "SourceImageSequence"):
+                instances.update(_text(image, "ReferencedSOPInstanceUID") for image in element.value)
     return frozenset(series), frozenset(instances)
-
-
-def _nested(item: Dataset) -> Iterator[Dataset]:
-    """The items of all sequences in `item`."""
-    for element in item:
-        if element.VR == "SQ":
-            for inner in element.value:
-                yield inner
-                yield from _nested(inner)
 
 
 def _text(item: Dataset, keyword: str) -> str:

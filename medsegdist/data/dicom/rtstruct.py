@@ -24,7 +24,7 @@ _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourEdges = "exclude") -> NDArray[np.bool_]:
     """The mask of one region of interest (ROI) on the voxels of the images, (columns, rows, slices).
 
-    A voxel belongs to a contour if its center lies inside or on it, by the even-odd rule, so a contour with a keyhole
+    A voxel belongs to a contour if its center is inside or on it, by the even-odd rule, so a contour with a keyhole
     channel keeps its hole. Contours of one slice are combined by exclusive or: one inside another is a hole, an
     island in the hole is filled again. Nothing is filled between slices.
 
@@ -39,7 +39,7 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
         contour_edges: "exclude" goes by the centers of voxels, "include" paints the outlines as well.
 
     Raises:
-        DataError: the file cannot be read, or a contour is not closed, does not lie on a slice or leaves the images.
+        DataError: the file cannot be read, or a contour is not closed, is not on a slice or leaves the images.
     """
     mask = np.zeros(grid.shape, dtype=np.bool_)
     edges = np.zeros_like(mask)

@@ -31,7 +31,7 @@ def read_segmentation(
             None refuses such segmentations.
 
     Raises:
-        DataError: the file cannot be read, is FRACTIONAL without a threshold, or its frames do not lie on the grid.
+        DataError: the file cannot be read, is FRACTIONAL without a threshold, or its frames are not on the grid.
         MissingDependencyError: highdicom is not installed.
     """
     segread = require_highdicom().seg.segread

@@ -35,9 +35,9 @@ class DicomLayout(BaseModel):
         root: the folder; may hold ${VARIABLES} and ~.
         segmentation: "seg" reads segmentation objects (by highdicom: `pip install medsegdist[dicom]`), "rtstruct"
             structure sets.
-        segment: number or label of the segment of a SEG; None where each has only one.
-        roi: name of the region of interest in an RTSTRUCT; None where each has only one.
-        contour_edges: which voxels an RTSTRUCT's contours enclose: "exclude" takes those whose centers lie inside;
+        segment: number or label of the segment of a SEG; None if each has only one.
+        roi: name of the region of interest in an RTSTRUCT; None if each has only one.
+        contour_edges: which voxels an RTSTRUCT's contours enclose: "exclude" takes those whose centers are inside;
             "include" adds all voxels on the outlines, as rt-utils does, about half a voxel on every side. None is
             "exclude".
         fractional_threshold: from which fraction on a voxel of a FRACTIONAL segmentation belongs to the segment; None
