@@ -83,19 +83,20 @@ def _follows(details: ErrorDetails) -> bool:
 
 
 def _line(details: ErrorDetails, model: type[BaseModel], file: Path | str, content: object) -> str:
-    places, holder = _walk(details["loc"], model)
-    start = ": ".join(part for part in (str(file), _dotted(places, content)) if part)
+    place, holder = _place(details["loc"], model, content)
+    start = f"{file}: {place}" if place else str(file)
     if details["type"] == "extra_forbidden":
         allowed = sorted(holder.model_fields) if holder else []
-        hint = did_you_mean(places[-1], allowed) or "."
+        hint = did_you_mean(details["loc"][-1], allowed) or "."
         return f"{start}: unknown key{hint} Allowed here: {', '.join(allowed)}."
-    return f"{start}: {sentence(_problem(details, is_entry=bool(places) and isinstance(places[-1], int)))}"
+    return f"{start}: {sentence(_problem(details))}"
 
 
-def _problem(details: ErrorDetails, *, is_entry: bool) -> str:
+def _problem(details: ErrorDetails) -> str:
     """What was expected and what was found, without the place."""
     kind, found, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "missing":
+        is_entry = bool(details["loc"]) and isinstance(details["loc"][-1], int)
         return "the list ends before this entry" if is_entry else "this key is missing; it is required"
     if kind == "value_error":
         return str(context["error"])
@@ -135,40 +136,32 @@ def _shown(value: object) -> str:
         return "a number that is too long"
 
 
-def _walk(loc: Sequence[str | int], model: type[BaseModel]) -> tuple[list[str | int], type[BaseModel] | None]:
-    """The keys of `loc` as they are in the file, and the model that holds the last one.
+def _place(loc: Sequence[str | int], model: type[BaseModel], content: object) -> tuple[str, type[BaseModel] | None]:
+    """The dotted place as it is in the file, and the model that holds its last key.
 
-    Pydantic puts the tag of a discriminated union into the place, and "[key]" after a key that is itself wrong.
+    Entries of lists are called by their names, too: nobody counts them from 0. Pydantic puts the tag of a discriminated
+    union into the place, and "[key]" after a key that is itself wrong.
     """
-    places: list[str | int] = []
+    places: list[str] = []
     holder: type[BaseModel] | None = model
     candidates: list[type[BaseModel]] = [model]
     for part in loc:
         tagged = [candidate for candidate in candidates if len(candidates) > 1 and _tag(candidate) == part]
         if tagged:
             candidates = tagged
-        elif part != "[key]":
-            places.append(part)
-            if isinstance(part, str):
-                holder = candidates[0] if candidates else None
-                field = holder.model_fields.get(part) if holder else None
-                candidates = _models_in(field.annotation) if field else []
-    return places, holder
-
-
-def _dotted(places: Sequence[str | int], content: object) -> str:
-    """The place in one word, entries of lists with their names: nobody counts them from 0."""
-    parts = []
-    for place in places:
-        # Of another type where the content itself is wrong.
-        inside = isinstance(content, Mapping) or (isinstance(content, list) and isinstance(place, int))
+        if tagged or part == "[key]":
+            continue
         try:
-            content = content[place] if inside else None  # type: ignore[index]
-        except LookupError:
+            content = content[part]  # type: ignore[index]
+        except (LookupError, TypeError):
             content = None
-        name = content.get("name") if isinstance(place, int) and isinstance(content, Mapping) else None
-        parts.append(f"{place} ({_shown(name)})" if isinstance(name, str) and name else str(place))
-    return ".".join(parts)
+        name = content.get("name") if isinstance(part, int) and isinstance(content, Mapping) else None
+        places.append(f"{part} ({_shown(name)})" if isinstance(name, str) and name else str(part))
+        if isinstance(part, str):
+            holder = candidates[0] if candidates else None
+            field = holder.model_fields.get(part) if holder else None
+            candidates = _models_in(field.annotation) if field else []
+    return ".".join(places), holder
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
