@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-from medsegdist.cards.summarizing import summarize_samples
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.stats import kendalltau
 
 from medsegdist import DatasetDistance, DistanceTable, compare_all, load_dataset_samples, load_study
+from medsegdist.cards.making import summarize_samples
 from medsegdist.cards.ranking import CARD_METHODS, rank_cards
 from medsegdist.distance.metrics import paper_metrics, with_options
 

@@ -120,7 +120,11 @@ def test_every_value_can_be_given(study, tmp_path, here):
     assert set(table["method"]) == {"gmm2d"}
     assert table["low"].isna().all()
     assert any(cache.iterdir())
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["distances.csv", "study.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "characteristics.csv",
+        "distances.csv",
+        "study.json",
+    ]
 
 
 @pytest.mark.parametrize(

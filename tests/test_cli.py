@@ -321,7 +321,7 @@ def test_a_dataset_of_one_patient_is_named(study, tmp_path):
         for k in (1, 2):
             (tmp_path / "near" / folder / f"case{k}.nii.gz").unlink()
     result = run("rank", study, "--method", "gmm2d", "--out", tmp_path / "out")
-    assert "No interval for distances of near: one patient does not tell how patients differ." in result.stderr
+    assert "No interval for distances of near: one patient does not show how patients differ." in result.stderr
     frame = pd.read_csv(tmp_path / "out" / "distances.csv").set_index("source")
     assert frame["low"].isna().to_dict() == {"near": True, "far": False}
 

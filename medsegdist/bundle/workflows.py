@@ -33,7 +33,7 @@ def rank(
         cache: folder of prepared samples; None is below `out`.
         targets: a name or several; None takes the study's.
         methods: a name or several; None takes the study's, else the paper's five.
-        bootstrap: how often patients are drawn anew for intervals; 0 does not.
+        bootstrap: number of bootstrap replicates; 0 gives no intervals.
         device: cpu, cuda, cuda:1 ..., or auto.
         seed: of all that is random.
         workers: processes; None chooses.

@@ -116,7 +116,7 @@ class ImageNumbers(_Part):
     def of(cls, mean: Tensor, covariance: Tensor) -> ImageNumbers:
         """A (32,) mean and a (32, 32) covariance, the latter rounded to float32.
 
-        Means are long beside what they differ by, and their differences are what counts: they keep all digits.
+        Means are large compared with their differences, which are what counts: they keep all digits.
 
         Args:
             mean: (32,) in the unit of d_X.
@@ -170,8 +170,8 @@ class CharacteristicNumbers(_Part):
     Args:
         name: which one.
         unit: of mean and deviation.
-        mean: over the samples, by their weights; None where no sample has one.
-        deviation: standard deviation over the samples, likewise.
+        mean: over the samples, by their weights; None if no sample has one.
+        deviation: standard deviation over the samples.
     """
 
     name: str
@@ -196,16 +196,16 @@ class Card(_Part):
         modality: as in its manifest.
         simulated: whether something of it is simulated.
         preprocessing: fingerprint of how the samples were prepared; with the grid it makes the projection.
-        prepared: the options behind the fingerprint, to say what differs where it does; None where they are not known.
+        prepared: the options behind the fingerprint, to say what differs where it does; None if they are not known.
         grid: (rows, columns) or (slices, rows, columns) of a sample.
         fit: options that mixtures and fake classes were made with; those of the formula are not among them.
         seed: of the fits and of the choice of samples.
-        min_patients: fewer patients than that are not told of by any cell or fake class.
+        min_patients: the fewest patients of a cell or fake class that is shown.
         patients: how many; rounded down to two digits from 100 on, to a multiple of 5 from 5 to 99.
-        samples: how many, rounded likewise.
+        samples: how many, rounded in the same way.
         gmm2d: mixture over (slice,) row and column of all segment pixels.
         gmm3d: mixture with the intensity as well.
-        fake_classes: None where one of them has fewer patients than `min_patients`.
+        fake_classes: None if one of them has fewer patients than `min_patients`.
         segment_histogram: where segments lie.
         characteristics: what they and the images look like.
         images: the projected images.
@@ -238,7 +238,7 @@ class Card(_Part):
             raise ValueError(f"grid: expected {list(self.prepared.grid)} as in `prepared`, found {list(self.grid)}")
         if self.fit.of_formula():
             raise ValueError(
-                f"fit: expected no {', '.join(self.fit.of_formula())}; whoever compares cards chooses that"
+                f"fit: expected no {', '.join(self.fit.of_formula())}; they are chosen when cards are compared"
             )
         axes = len(self.grid)
         if len(self.segment_histogram.shape) != axes:

@@ -31,7 +31,7 @@ from medsegdist.errors import DataError
 from medsegdist.parallel import one_thread
 
 MIN_PATIENTS = 10
-"""Fewer patients than that are not told of, unless asked."""
+"""Parts of a dataset with fewer patients are not shown by default."""
 
 CELLS = 8
 """Cells of the segment histogram along each axis."""
@@ -52,23 +52,23 @@ def summarize_samples(
     seed: int = 0,
     exact_counts: bool = False,
 ) -> Card:
-    """What may be told of a dataset where its images may not be shown.
+    """The card of a dataset: what may be said of it if its images may not travel.
 
     Aggregates are no proof of privacy. Whoever gets two cards of a dataset that differ in one patient can take one from
     the other; a Gaussian of a mixture may describe the segment of one patient alone; the images in a known projection
     are 32 known sums of the pixels of their mean.
 
     Args:
-        samples: of one dataset; of more than 2,000 as many are told of as distances compare.
+        samples: of one dataset; of more than 2,000, those that distances compare.
         modality: as in its manifest.
         simulated: whether something of it is simulated.
-        preprocessing: how the samples were prepared, so that a card that does not fit can say why; None tells their
+        preprocessing: how the samples were prepared, so that a card that does not fit can say why; None gives their
             fingerprint alone.
-        fit: options of mixtures and fake classes; those of the formula are not told.
+        fit: options of mixtures and fake classes; those of the formula are not held.
         min_patients: cells of the histogram with fewer patients read 0, and fake classes are left out where one has
             fewer.
         seed: of the fits, as that of the distances.
-        exact_counts: tells samples and patients as they are, for a card that stays where the images are.
+        exact_counts: gives exact counts of samples and patients, for a card that stays where the images are.
 
     Raises:
         DataError: there are fewer patients than that, the segments have too few pixels for the mixtures, or features
@@ -102,7 +102,7 @@ def summarize_samples(
             dataset=samples.name,
         )
     projected = project(samples)
-    told = int if exact_counts else coarse
+    rounded = int if exact_counts else coarse
     return Card(
         format=FORMAT,
         name=samples.name,
@@ -114,8 +114,8 @@ def summarize_samples(
         fit=DistanceOptions(**options),
         seed=seed,
         min_patients=min_patients,
-        patients=told(patients),
-        samples=told(len(samples)),
+        patients=rounded(patients),
+        samples=rounded(len(samples)),
         gmm2d=MixtureNumbers.of(metrics["gmm2d"].summarize(samples)),
         gmm3d=MixtureNumbers.of(metrics["gmm3d"].summarize(samples)),
         fake_classes=_fake_classes(samples, metrics["fake_class_gmm"].summarize(samples), projected, min_patients),

@@ -19,6 +19,7 @@ from medsegdist.distance.resampling import Bootstrap, rank_with_ties
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
+from medsegdist.report.describe import UNITS, options_of, plane_mixture, versions
 from medsegdist.report.record import (
     Characteristic,
     DatasetRecord,
@@ -27,7 +28,6 @@ from medsegdist.report.record import (
     SegmentHistogram,
     StudyRecord,
 )
-from medsegdist.report.results import UNITS, options_of, plane_mixture, versions
 from medsegdist.words import check_choice
 
 CARD_METHODS = ("gmm2d", "gmm3d", "fake_class_gmm")
@@ -298,7 +298,7 @@ def record_cards(
     here: Mapping[str, DatasetManifest] | None = None,
     left_out: Mapping[str, Sequence[str]] | None = None,
 ) -> StudyRecord:
-    """What a report says of a ranking by cards beside its distances: what the cards hold, and nothing else.
+    """How distances of cards came about: what the cards hold, and nothing else.
 
     Args:
         name: of the ranking.

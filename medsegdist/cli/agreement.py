@@ -111,7 +111,7 @@ def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list
 
 
 def _show(agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAgreement], leave_out: bool) -> None:
-    from medsegdist.report.agreement import (
+    from medsegdist.report.tables import (
         certainty_table,
         choice_tables,
         correlation_table,

@@ -36,14 +36,7 @@ def paper(
     as_json: AsJson = False,
 ) -> None:
     """Recomputes the paper's Tables 12 and 13 from its Tables 5 to 11, and says what of them follows."""
-    from medsegdist.report.agreement import (
-        certainty_table,
-        choice_tables,
-        rank_table,
-        table_12,
-        table_13,
-        warning_lines,
-    )
+    from medsegdist.report.tables import certainty_table, choice_tables, rank_table, table_12, table_13, warning_lines
     from medsegdist.transfer.paper import recompute_paper, verdict
 
     comparisons = recompute_paper()

@@ -202,7 +202,7 @@ def _warn(samples: Sequence[SegmentationSamples], tallies: Mapping[str, CaseTall
             console.print(escape(tally.sentence(name)), highlight=False, soft_wrap=True)
     alone = [one.name for one in samples if len(one.patients) < 2] if with_intervals else []
     if alone:
-        said = f"No interval for distances of {', '.join(alone)}: one patient does not tell how patients differ."
+        said = f"No interval for distances of {', '.join(alone)}: one patient does not show how patients differ."
         console.print(escape(said))
 
 

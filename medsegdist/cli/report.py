@@ -64,8 +64,8 @@ def show(
         report: report.html was written, too.
         as_json: prints JSON instead of tables.
     """
-    from medsegdist.report.tables import distance_tables, mean_ranks, ranking_table
-    from medsegdist.report.verdict import headline, verdict
+    from medsegdist.report.tables import distance_tables, ranking_table
+    from medsegdist.report.verdict import headline, mean_ranks, verdict
 
     table, record = results.table, results.record
     if as_json:

@@ -74,7 +74,7 @@ def transfer(
     """
     from medsegdist.data.study import load_study
     from medsegdist.parallel import dask_cluster
-    from medsegdist.report.results import describe_transfer
+    from medsegdist.report.describe import describe_transfer
     from medsegdist.transfer.bundle import write_bundles
     from medsegdist.transfer.runs import run_study
     from medsegdist.transfer.scores.compute import save_scores, score_sources
@@ -209,7 +209,7 @@ def _show(
     unwritten: Sequence[str],
     as_json: bool,
 ) -> None:
-    from medsegdist.report.transfer_tables import gain_table
+    from medsegdist.report.tables import gain_table
     from medsegdist.transfer.gains import UNDEFINED
 
     if as_json:

@@ -1,4 +1,4 @@
-"""What a report says in words and tables beside its figures."""
+"""What a report says in words and tables."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 from medsegdist.report.record import Characteristic, StudyRecord, TransferRecord
 from medsegdist.report.results import Results
-from medsegdist.report.tables import methods_of, only_source
-from medsegdist.report.verdict import alike_by, headline, nearest_sources, told_apart, verdict
+from medsegdist.report.verdict import alike_by, headline, methods_of, nearest_sources, only_source, told_apart, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Answer:
         nearest: the source that most methods found nearest.
         alone: whether there is no other source, so that nothing was ranked.
         votes: how many methods did.
-        apart: how many of them also tell it from every other source; None where no patients were drawn anew.
+        apart: how many of them also distinguish it from every other source; None without intervals.
         methods: how many methods there are.
     """
 
@@ -74,14 +73,14 @@ def _basis(run: Results, target: str, nearest: str) -> str:
         of_target += f" of {least}{_count(known.patients, 'patient')}"
     said = f"It rests on {of_target} of {target}, {_count(sources, 'source')} and {_count(methods, 'method')}"
     if record and record.bootstrap and all(row.low is None for row in rows):
-        said += "; how sure it is remains open, for one patient does not tell how patients differ"
+        said += "; how sure it is remains open, for one patient does not show how patients differ"
     elif record and record.bootstrap:
         drawn = record.bootstrap
-        said += f"; patients were drawn anew {drawn.replicates} times to tell how sure it is"
+        said += f"; patients were resampled {drawn.replicates} times to say how sure it is"
     elif run.approximate:
-        said += "; of cards no patients can be drawn anew, so how sure it is remains open"
+        said += "; patients of cards cannot be resampled, so how sure it is remains open"
     elif not run.table.comparisons:
-        said += "; patients were not drawn anew, so how sure it is remains open"
+        said += "; patients were not resampled, so how sure it is remains open"
     alike = alike_by(run.table, target, nearest)
     concerned = [record.dataset(name) for name in (target, nearest, *alike)] if record else []
     if any(dataset is not None and dataset.simulated for dataset in concerned):
@@ -102,7 +101,7 @@ class CharacteristicRow:
         samples: how many.
         patients: how many.
         modality: CT, MR or other.
-        cells: one for each column, None where it is not known.
+        cells: one for each column, None if it is not known.
     """
 
     dataset: str
@@ -183,10 +182,10 @@ def _of_transport(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
         if method.optimality_gap is not None
     ]
     drawn = record.bootstrap
-    resampling = [("Draws of patients", "none")]
+    resampling = [("Bootstrap replicates", "none")]
     if drawn is not None:
         resampling = [
-            ("Draws of patients", str(drawn.replicates)),
+            ("Bootstrap replicates", str(drawn.replicates)),
             ("Level of the intervals", f"{drawn.level:.0%}"),
             ("Seed", str(drawn.seed)),
         ]

@@ -1,22 +1,39 @@
-"""What a report says of gains: what pre-training brought, and whether distance foretold it."""
+"""What a report says of gains: what pre-training brought, and whether distance predicts it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from medsegdist.report.figure_places import Figures
-from medsegdist.report.gain_summary import SourceGain, summarize_gains, targets_of
-from medsegdist.report.mixture_plots import gain_plot
-from medsegdist.report.regression import gain_points, of_other_tables, regress
-from medsegdist.report.results import Results
-from medsegdist.report.transfer_plot import in_percent, transfer_plot
-from medsegdist.transfer.gains import UNDEFINED
+import numpy as np
+
+from medsegdist.report.figures import (
+    FRAME_HEIGHT,
+    ROW_HEIGHT,
+    Figures,
+    Plot,
+    amount_axis,
+    axis,
+    dataset_axis,
+    label,
+    layout,
+)
+from medsegdist.report.verdict import amount
+from medsegdist.transfer.gains import UNDEFINED, Gain, SourceGain, TransferPair, all_pairs, summarize_gains
 from medsegdist.words import counted
+
+if TYPE_CHECKING:
+    from medsegdist.report.results import Results
+    from medsegdist.transfer.regression import LinearFit
+
+COLORS = ("var(--accent)", "var(--second)", "var(--third)")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon")
+"""Of targets: nine of them look different, and neighbors by color and by shape."""
 
 
 def transfer_section(run: Results, figures: Figures) -> dict[str, Any] | None:
-    """Gains, baselines and controls of each target, and what ended otherwise; None where nothing was trained.
+    """Gains, baselines and controls of each target, and what ended otherwise; None if nothing was trained.
 
     Args:
         run: with what training left in the folder.
@@ -24,25 +41,25 @@ def transfer_section(run: Results, figures: Figures) -> dict[str, Any] | None:
     """
     if not (run.gains or run.controls or run.transfer):
         return None
-    told = run.transfer
-    asked = told.targets if told else ()
+    record = run.transfer
+    asked = record.targets if record else ()
     targets = [
         _target(run, name, figures) for name in dict.fromkeys((*asked, *targets_of((*run.gains, *run.controls))))
     ]
-    # Where gains.csv has the runs without a gain, they are told of by it.
+    # Where gains.csv has the runs without a gain, it names them.
     named = any(one.gain_percent is None for one in run.gains)
     return {
         "targets": targets,
         "has_gains": any(target["sources"] or target["control"] for target in targets),
         "left_out": left_out(run),
-        "not_converged": told.not_converged if told else (),
-        "undefined": told.undefined if told and not named else (),
-        "failed": told.failed if told else (),
+        "not_converged": record.not_converged if record else (),
+        "undefined": record.undefined if record and not named else (),
+        "failed": record.failed if record else (),
     }
 
 
 def gain_section(run: Results, figures: Figures) -> dict[str, Any] | None:
-    """Gain against distance by each method; None where no pair has both and nobody wrote an agreement.
+    """Gain against distance by each method; None if no pair has both and there is no agreement.
 
     Args:
         run: with distances and gains, or their agreement.
@@ -50,9 +67,9 @@ def gain_section(run: Results, figures: Figures) -> dict[str, Any] | None:
     """
     methods = []
     for method, points in gain_points(run).items():
-        fit = regress(method, points)
+        fit = regress(points)
         figure = figures.add(gain_plot(method, points, fit))
-        methods.append({"method": method, "fit": fit, "n": len(points), "figure": figure})
+        methods.append({"method": method, "fit": fit and fit[0], "n": len(points), "figure": figure})
     if not methods and run.agreement is None:
         return None
     warnings: dict[str, list[str]] = {}
@@ -126,3 +143,190 @@ def _verdict(target: str, sources: list[SourceGain], control: SourceGain | None)
 
 def _seeds(found: SourceGain) -> str:
     return f" over {counted(len(found.gains), 'seed')}"
+
+
+def targets_of(gains: Iterable[Gain]) -> list[str]:
+    """The targets in the order in which they come."""
+    return list(dict.fromkeys(gain.target for gain in gains))
+
+
+FEWEST = 4
+"""Pairs that a line with a band needs."""
+
+
+Band = list[tuple[float, float, float, float]]
+"""Distances, and a line with the ends of its 95% band at them."""
+
+
+def gain_points(run: Results) -> dict[str, list[TransferPair]]:
+    """All pairs that have a distance and a gain, by the methods that know any.
+
+    They are those of `agreement.json` where it is there, since it says what was compared, and else what distances and
+    gains of the folder have in common. Runs without a gain, such as collapsed ones, are in neither.
+    """
+    if run.agreements:
+        return {one.method: list(one.pairs) for one in run.agreements}
+    return {method: list(pairs) for method, pairs in _pairs_here(run).items()}
+
+
+def of_other_tables(run: Results) -> bool:
+    """Whether `agreement.json` compared other distances or gains than those in its folder."""
+    here = {method: {(one.source, one.target): one for one in pairs} for method, pairs in _pairs_here(run).items()}
+    compared = gain_points(run) if run.agreements and here else {}
+    return any(
+        (other := here.get(method, {}).get((one.source, one.target))) is None
+        or not np.allclose((one.distance, one.gain), (other.distance, other.gain), rtol=1e-9, atol=0)
+        for method, pairs in compared.items()
+        for one in pairs
+    )
+
+
+def _pairs_here(run: Results) -> dict[str, tuple[TransferPair, ...]]:
+    return {one.method: one.pairs for one in all_pairs(run.distances, run.gains) if one.pairs}
+
+
+def regress(points: Sequence[TransferPair]) -> tuple[LinearFit, Band] | None:
+    """The regression of gain on distance (the paper's Fig. 9 to 13); None for too few pairs, or equal distances.
+
+    Args:
+        points: at least 4 for a result.
+    """
+    from medsegdist.transfer.regression import LEVEL, fit_line, least_squares
+
+    distances = np.array([point.distance for point in points])
+    if len(points) < FEWEST or np.ptp(distances) <= 1e-9 * np.abs(distances).max():
+        return None
+    result, unit = least_squares(points)
+    places = np.linspace(distances.min(), distances.max(), 41)
+    at = result.get_prediction(np.column_stack([np.ones(len(places)), places / unit]))
+    band = at.conf_int(alpha=1 - LEVEL)
+    return fit_line(points), list(zip(places.tolist(), at.predicted_mean.tolist(), *band.T.tolist(), strict=True))
+
+
+def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGain | None) -> Plot:
+    """The gain of each source, greatest on top: a dot for each seed and one for their mean; the control is a line.
+
+    Args:
+        target: its name.
+        sources: in any order.
+        control: from scratch with as many steps; None if there was none.
+    """
+    ranked = sorted(sources, key=lambda one: -one.gain)
+    dots = [(gain, place) for place, one in enumerate(ranked) for gain in one.gains]
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [gain for gain, _ in dots],
+            "y": [place for _, place in dots],
+            "marker": {"color": "var(--neutral)", "size": 6, "opacity": 0.7},
+            "hoverinfo": "skip",
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [one.gain for one in ranked],
+            "y": list(range(len(ranked))),
+            "marker": {"color": "var(--accent)", "size": 10, "line": {"color": "var(--surface)", "width": 1.5}},
+            "hoverinfo": "text",
+            "hovertext": [f"{label(one.source, None)}<br>{in_percent(one)}" for one in ranked],
+        },
+    ]
+    lines = [(0.0, "var(--line-strong)", "solid")]
+    if control is not None:
+        lines.append((control.gain, "var(--second)", "dot"))
+    shapes = [
+        {
+            "type": "line",
+            "x0": place,
+            "x1": place,
+            "yref": "paper",
+            "y0": 0,
+            "y1": 1,
+            "layer": "below",
+            "line": {"color": color, "width": 1.5, "dash": dash},
+        }
+        for place, color, dash in lines
+    ]
+    # The lines belong to the axis, too.
+    places = [*(gain for gain, _ in dots), *(place for place, *_ in lines)]
+    margin = 0.06 * (max(places) - min(places)) or 1.0
+    said = "; ".join(f"{one.source} {in_percent(one)}" for one in ranked)
+    controlled = "" if control is None else f" From scratch with as many steps {in_percent(control)}."
+    return Plot(
+        data,
+        layout(
+            ROW_HEIGHT * len(ranked) + FRAME_HEIGHT + 14,
+            shapes=shapes,
+            xaxis=axis(
+                range=[min(places) - margin, max(places) + margin],
+                nticks=6,
+                tickangle=0,
+                title={"text": "gain (%)", "standoff": 6},
+            ),
+            yaxis=dataset_axis([label(one.source) for one in ranked]),
+        ),
+        f"What pre-training gained for {target}, greatest first: {said}.{controlled}",
+        f"Gain for {target}",
+    )
+
+
+def in_percent(found: SourceGain) -> str:
+    """Mean and deviation over the seeds: +12.3% ± 1.4."""
+    return f"{found.gain:+.1f}%" + ("" if found.deviation is None else f" ± {found.deviation:.1f}")
+
+
+def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit, Band] | None) -> Plot:
+    """Gain against distance, with the line and its 95% band (Fig. 9 to 13)."""
+    data: list[dict[str, Any]] = []
+    if fit is not None:
+        places, centers, low, high = (list(values) for values in zip(*fit[1], strict=True))
+        band = {"x": places + places[::-1], "y": low + high[::-1], "fill": "toself", "fillcolor": "var(--band)"}
+        quiet = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
+        data.append({**quiet, **band, "line": {"width": 0}})
+        data.append({**quiet, "x": places, "y": centers, "line": {"color": "var(--ink-soft)", "width": 1.5}})
+    for k, target in enumerate(dict.fromkeys(point.target for point in points)):
+        symbol, color = SYMBOLS[k % len(SYMBOLS)], COLORS[k % len(COLORS)]
+        of_target = [point for point in points if point.target == target]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label(target),
+                "showlegend": True,
+                "x": [point.distance for point in of_target],
+                "y": [point.gain for point in of_target],
+                "marker": {
+                    "symbol": symbol,
+                    "color": color,
+                    "size": 9,
+                    "line": {"color": "var(--surface)", "width": 1},
+                },
+                "hoverinfo": "text",
+                "hovertext": [
+                    f"{label(point.source, None)}<br>to {label(point.target, None)}<br>"
+                    f"distance {amount(point.distance)}, gain {point.gain:.1f}%"
+                    for point in of_target
+                ],
+            }
+        )
+    fitted = ""
+    if fit is not None:
+        line = fit[0]
+        fitted = f" Line: slope {line.slope:.3g}% per unit, R2 {line.r_squared:.2f}, p {line.p_slope:.2g}."
+    said = "; ".join(f"{p.source} to {p.target}: distance {amount(p.distance)}, gain {p.gain:.1f}%" for p in points)
+    distance = {"text": "distance", "standoff": 6}
+    zero = {"zeroline": True, "zerolinecolor": "var(--line-strong)"}
+    return Plot(
+        data,
+        layout(
+            max(320, 260 + 20 * len({point.target for point in points})),
+            showlegend=True,
+            legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+            xaxis=amount_axis([point.distance for point in points], title=distance, range=None),
+            yaxis=axis(nticks=6, title={"text": "gain (%)", "standoff": 6}, **zero),
+            margin={"l": 4, "r": 14, "t": 30, "b": 40},
+        ),
+        f"Gain of transfer learning against distance by {method}.{fitted} {said}.",
+        method,
+    )

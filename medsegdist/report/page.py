@@ -14,14 +14,12 @@ from markupsafe import Markup
 
 from medsegdist.files import atomic_write
 from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed, orientation, simulation
-from medsegdist.report.figure_places import Figures
+from medsegdist.report.figures import Figures, clustered, matrix_plot, ranking_plot, terms_plot
 from medsegdist.report.gain_sections import gain_section, transfer_section
-from medsegdist.report.matrix_plot import clustered, matrix_plot
-from medsegdist.report.mixture_plots import match_plot, segment_plot
-from medsegdist.report.mixtures import matched_mixtures
-from medsegdist.report.plots import ranking_plot, terms_plot
+from medsegdist.report.mixture_figures import match_plot, matched_mixtures, segment_plot
 from medsegdist.report.results import Results
-from medsegdist.report.tables import NAMES, amount, mean_ranks, methods_of, rank_of
+from medsegdist.report.tables import NAMES
+from medsegdist.report.verdict import amount, mean_ranks, methods_of, rank_of
 from medsegdist.words import printable
 
 SHOWN_TARGETS = 4

@@ -45,7 +45,7 @@ class Part(BaseModel):
 
 
 class JsonFile(Part):
-    """A part that is all of such a file; `written_by` names the command that writes it, for messages."""
+    """All of such a file; `written_by` names the command that writes it, for messages."""
 
     written_by: ClassVar[str]
 
@@ -60,13 +60,10 @@ class JsonFile(Part):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Reads what :meth:`save` wrote.
+        """Reads what :meth:`save` wrote, or raises a DataError.
 
         Args:
             path: the file.
-
-        Raises:
-            DataError: it is no such file.
         """
         return read_json(path, TypeAdapter(cls), cls.written_by)
 
@@ -77,7 +74,7 @@ class SegmentHistogram(Part):
     Args:
         extent: rows and columns of the grid, in pixels.
         mass: up to 64 x 64 parts of all segment pixels, row by row; they sum to 1. Of a card they are parts of those in
-            its cells that are shown, and None where it shows no cell.
+            its cells that are shown, and None if it shows no cell.
     """
 
     extent: tuple[PositiveInt, PositiveInt]
@@ -116,9 +113,9 @@ class Characteristic(Part):
 
     Args:
         name: which one.
-        unit: of mean and deviation; empty where there is none.
-        mean: over the samples, by their weights; None where no sample has one.
-        deviation: standard deviation over the samples, likewise.
+        unit: of mean and deviation; empty if there is none.
+        mean: over the samples, by their weights; None if no sample has one.
+        deviation: standard deviation over the samples.
     """
 
     name: _Name
@@ -134,16 +131,16 @@ class DatasetRecord(Part):
         name: as in the tables.
         modality: CT, MR or other.
         samples: how many were read; of a card, as coarse as it tells.
-        patients: of how many patients, likewise.
-        cases: how many cases were read; None where that is not known.
+        patients: of how many patients.
+        cases: how many cases were read; None if that is not known.
         without_sample: how many of them gave no sample, by the reason.
         description: what it shows, as its manifest says.
         license: as its manifest says.
         simulated: what of it is simulated; empty if nothing is.
         oriented: whether rows run from anterior to posterior and columns from the patient's right to left: slices of
-            CT or MR volumes do, pictures and radiographs need not; None where that is not known.
+            CT or MR volumes do, pictures and radiographs need not; None if that is not known.
         histogram: where its segments lie.
-        mixture: the mixture of `gmm2d`; None where that was not computed.
+        mixture: the mixture of `gmm2d`; None if that was not computed.
         characteristics: what its segments are like.
     """
 
@@ -168,8 +165,8 @@ class MethodRecord(Part):
     Args:
         name: as in the tables.
         options: of its metric, seed included, by the name of the option.
-        formula: weights, p and choice of samples, likewise.
-        optimality_gap: the largest one of its transports; None where distances are of cards, which have none.
+        formula: weights, p and choice of samples, by name.
+        optimality_gap: the largest one of its transports; None for distances of cards, which have none.
     """
 
     name: _Name
@@ -191,7 +188,7 @@ class StudyRecord(JsonFile):
         datasets: in the order of the study.
         preprocessing: as in the study's YAML, defaults included.
         fingerprint: the same for equal preprocessing, and for no other.
-        bootstrap: how patients were drawn anew; None if they were not.
+        bootstrap: how patients were resampled; None if they were not.
         device: what it was computed on.
         software: versions by the name of the package.
         cards: names of the datasets that were cards. If there are any, all were compared by cards.
@@ -239,7 +236,7 @@ class TransferRecord(JsonFile):
         description: what it is about.
         targets: names of the datasets that were trained on in the end.
         options: `transfer` of the study's YAML, defaults included.
-        preprocessing: likewise.
+        preprocessing: as in the study's YAML, defaults included.
         simulated: name and words of every dataset in it of which something is simulated.
         not_converged: titles of pre-trainings and baselines that learned nothing.
         undefined: sources, targets and seeds of fine-tunings over a baseline whose Dice is 0.
@@ -274,7 +271,7 @@ class PairOfSamples(Part):
     Args:
         mass: that goes from one to the other; all pairs together have 1.
         source: PNG of the source's sample in base64, its mask outlined.
-        target: likewise of the target's.
+        target: the same of the target's.
     """
 
     mass: Annotated[float, Field(gt=0, le=1)]

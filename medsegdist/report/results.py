@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import math
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 from pydantic import TypeAdapter
 
 from medsegdist.csv_table import CsvTable, read_table
 from medsegdist.data.case_tally import CaseTally
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
-from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
-from medsegdist.progress import track
+from medsegdist.report.describe import describe
 from medsegdist.report.record import (
-    MAX_BINS,
-    Characteristic,
-    DatasetRecord,
-    MethodRecord,
-    PlaneMixture,
-    SegmentHistogram,
     StudyRecord,
     Thumbnails,
     TransferRecord,
@@ -41,19 +29,13 @@ from medsegdist.report.record import (
 from medsegdist.report.thumbnails import draw_thumbnails
 from medsegdist.report.verdict import approximate, left_out_sentence
 from medsegdist.transfer.agreement import Agreement
-from medsegdist.transfer.gains import UNDEFINED, DistanceRecord, Gain, read_distances, read_gains
+from medsegdist.transfer.gains import DistanceRecord, Gain, read_distances, read_gains
 
 if TYPE_CHECKING:
-    from medsegdist.transfer.runs import TransferResult
+    pass
 
 NO_TABLE = DistanceTable(rows=())
 """Of a folder without rankings."""
-
-UNITS = {"window": "of 255", "hounsfield": "HU", "zscore": "SD"}
-"""What intensities are in, by the rule of the preprocessing."""
-
-PACKAGES = ("medsegdist", "torch", "monai", "numpy", "scipy", "scikit-learn", "scikit-image", "POT")
-"""Whose versions may change a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +133,7 @@ class Results:
         return cls(study.name, table, record, drawn)
 
     def save(self, folder: str | Path, *, report: bool = True) -> None:
-        """Writes distances.csv, comparisons.csv, characteristics.csv, study.json, thumbnails.json and report.html.
+        """Writes distances.csv, comparisons.csv, study.json, characteristics.csv, thumbnails.json and report.html.
 
         What an earlier ranking left in the folder goes; gains and agreement stay, and are shown on the page.
 
@@ -206,6 +188,17 @@ class Results:
         )
 
 
+def _characteristics_frame(record: StudyRecord) -> pd.DataFrame:
+    """A row for each dataset and characteristic, as `medsegdist agreement` reads them."""
+    rows = [
+        (one.name, one.samples, one.patients, value.name, value.unit, value.mean, value.deviation)
+        for one in record.datasets
+        for value in one.characteristics
+    ]
+    columns = ["dataset", "samples", "patients", "characteristic", "unit", "mean", "deviation"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _distances(path: Path) -> tuple[DistanceTable, tuple[DistanceRecord, ...]]:
     """A table with its ranks, or anybody's plain distances."""
     if path.exists():
@@ -232,182 +225,3 @@ def _of_training(folder: Path) -> dict[str, Any]:
         else (),
         "agreement": read_table(folder / "agreement.csv", (), remedy=remedy) if "agreement.csv" in has else None,
     }
-
-
-def describe(
-    study: Study,
-    samples: Sequence[SegmentationSamples],
-    distances: Mapping[str, DatasetDistance],
-    table: DistanceTable,
-    bootstrap: Bootstrap | None,
-    tallies: Mapping[str, CaseTally],
-) -> StudyRecord:
-    """How distances came about, and what the datasets look like: counts and outlines, no pixel and no case.
-
-    Args:
-        study: describes the datasets.
-        samples: those that were compared, one of each dataset.
-        distances: how they were compared, by the name of the method.
-        table: the result.
-        bootstrap: how patients were resampled; None if they were not.
-        tallies: which cases of each dataset gave no sample, by its name.
-    """
-    return StudyRecord(
-        name=study.name,
-        description=study.description,
-        targets=tuple(name for name in study.targets if name in table.targets) or table.targets,
-        methods=tuple(_method(method, distances[method], table) for method in table.methods),
-        datasets=tuple(_dataset(study, one, table, tallies.get(one.name)) for one in track(samples, "Describing")),
-        preprocessing=study.preprocessing.model_dump(mode="json"),
-        fingerprint=study.preprocessing.fingerprint,
-        bootstrap=bootstrap,
-        device=str(samples[0].images.device),
-        software=versions(),
-    )
-
-
-def _method(name: str, distance: DatasetDistance, table: DistanceTable) -> MethodRecord:
-    gaps = [row.optimality_gap for row in table.rows if row.method == name and row.optimality_gap is not None]
-    return MethodRecord(
-        name=name, options=options_of(distance.metric), formula=options_of(distance), optimality_gap=max(gaps)
-    )
-
-
-def _dataset(
-    study: Study, samples: SegmentationSamples, table: DistanceTable, tally: CaseTally | None
-) -> DatasetRecord:
-    manifest = study.dataset(samples.name)
-    return DatasetRecord(
-        name=manifest.name,
-        modality=manifest.modality,
-        samples=len(samples),
-        patients=len(samples.patients),
-        cases=None if tally is None else tally.cases,
-        without_sample={} if tally is None else tally.reasons,
-        description=manifest.description,
-        license=manifest.license,
-        simulated=manifest.simulated,
-        oriented=manifest.is_oriented(),
-        histogram=segment_histogram(samples),
-        mixture=plane_mixture(table.summaries.get((manifest.name, "gmm2d"))),
-        characteristics=characteristics(samples, UNITS[study.preprocessing.intensity]),
-    )
-
-
-def _characteristics_frame(record: StudyRecord) -> pd.DataFrame:
-    """A row for each dataset and characteristic, as `medsegdist agreement` reads them."""
-    rows = [
-        (one.name, one.samples, one.patients, value.name, value.unit, value.mean, value.deviation)
-        for one in record.datasets
-        for value in one.characteristics
-    ]
-    columns = ["dataset", "samples", "patients", "characteristic", "unit", "mean", "deviation"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def describe_transfer(study: Study, targets: Sequence[str], result: TransferResult, device: str) -> TransferRecord:
-    """How the gains of a transfer study came about: `transfer.json`.
-
-    Args:
-        study: what was asked for.
-        targets: names of the targets that were trained on.
-        result: how it ended.
-        device: what it was computed on.
-    """
-    taken = {*targets, *(source for target in targets for source in study.sources_of(target))}
-    return TransferRecord(
-        name=study.name,
-        description=study.description,
-        targets=tuple(targets),
-        options=study.transfer.model_dump(mode="json"),
-        preprocessing=study.preprocessing.model_dump(mode="json"),
-        simulated={one.name: one.simulated for one in study.datasets if one.simulated and one.name in taken},
-        not_converged=result.not_converged,
-        undefined=tuple(
-            f"{one.source} \N{RIGHTWARDS ARROW} {one.target}, seed {one.seed}"
-            for one in result.gains
-            if one.status == UNDEFINED
-        ),
-        failed=tuple(title for title, _ in result.failed),
-        done=result.done,
-        device=device,
-        software=versions(),
-    )
-
-
-def segment_histogram(samples: SegmentationSamples, bins: int = MAX_BINS) -> SegmentHistogram:
-    """Where the segments of a dataset lie, seen along the slices, each pixel with the mass of its sample.
-
-    Args:
-        samples: of slices or volumes.
-        bins: along each axis at most.
-    """
-    total = torch.zeros(samples.grid[-2:], dtype=torch.float64)
-    for mask, mass in zip(samples.masks, samples.mass.tolist(), strict=True):
-        total += mass * mask.cpu().reshape(-1, *total.shape).sum(0)
-    for axis, size in enumerate(total.shape):
-        bin_of_line = torch.arange(size) * min(bins, size) // size
-        shape = [min(bins, size) if other == axis else length for other, length in enumerate(total.shape)]
-        total = torch.zeros(shape, dtype=torch.float64).index_add(axis, bin_of_line, total)
-    rows, columns = samples.grid[-2:]
-    # Four digits are more than a picture shows.
-    mass = [[float(f"{value:.4g}") for value in row] for row in (total / total.sum()).tolist()]
-    return SegmentHistogram(extent=(rows, columns), mass=tuple(map(tuple, mass)))
-
-
-def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> tuple[Characteristic, ...]:
-    """What a dataset looks like, see :func:`~medsegdist.distance.characteristics.characterize`.
-
-    Args:
-        samples: of slices or volumes.
-        intensity_unit: what intensities are in.
-    """
-    return tuple(
-        Characteristic(
-            name=one.name,
-            unit=intensity_unit if one.unit == "intensity" else one.unit,
-            mean=one.mean if math.isfinite(one.mean) else None,
-            deviation=one.deviation if math.isfinite(one.deviation) else None,
-        )
-        for one in characterize(samples).values
-    )
-
-
-def plane_mixture(summary: object) -> PlaneMixture | None:
-    """A mixture over ([slice,] row, column), seen along the slices; None for anything else.
-
-    Args:
-        summary: what a mask metric made of a dataset.
-    """
-    if not isinstance(summary, GaussianMixture):
-        return None
-    return PlaneMixture.model_validate(
-        {
-            "weights": summary.weights.tolist(),
-            "means": summary.means[:, -2:].tolist(),
-            "covariances": summary.covariances[:, -2:, -2:].tolist(),
-        }
-    )
-
-
-def options_of(configured: object) -> dict[str, Any]:
-    """The options of a metric or a formula that are plain values.
-
-    Args:
-        configured: a metric or a formula; one that is no dataclass has none.
-    """
-    if not is_dataclass(configured):
-        return {}
-    values = {field.name: getattr(configured, field.name) for field in fields(configured) if field.init}
-    return {name: value for name, value in values.items() if isinstance(value, bool | int | float | str | tuple | dict)}
-
-
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that are installed, by name."""
-    found = {"Python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -1,9 +1,9 @@
-"""Distances as tables for a terminal."""
+"""What a run found, as tables for a terminal."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,11 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from medsegdist.report.verdict import amount, mean_ranks, methods_of, only_source, rank_of
 from medsegdist.words import printable
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
-    from medsegdist.distance.table import DistanceRow, DistanceTable
+    from medsegdist.distance.table import DistanceTable
+    from medsegdist.transfer.agreement import Agreement
+    from medsegdist.transfer.characteristic_agreement import CharacteristicAgreement
+    from medsegdist.transfer.gains import Gain, SourceGain
+    from medsegdist.transfer.paper import PaperComparison
 
 NAMES = {
     "euclidean": "Euclidean distance",
@@ -34,7 +39,7 @@ NAMED_COLUMNS = 5
 """More columns than that get numbers in place of names."""
 
 LEAST_NAME = 8
-"""Characters that names of rows have at least beside many columns; they go on in the next line."""
+"""Characters that names of rows have at least, with many columns; they go on in the next line."""
 
 
 def distance_tables(table: DistanceTable) -> list[Table]:
@@ -104,56 +109,6 @@ def ranking_table(table: DistanceTable, target: str) -> Table:
     return rich_table
 
 
-def amount(distance: float) -> str:
-    """A distance with as many digits as a reader wants; normalized ones are about 1."""
-    return f"{distance:,.0f}" if abs(distance) >= 100 else f"{distance:.3g}"
-
-
-def rank_of(row: DistanceRow) -> str:
-    """A rank, with `=` behind it where it is shared."""
-    return f"{row.rank}{'=' if row.tied else ''}"
-
-
-def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
-    """The methods that compared any source with this target, in the order of the table.
-
-    Raises:
-        ValueError: the table has no such target.
-    """
-    found = {row.method for row in table.rows if row.target == target}
-    if not found:
-        raise ValueError(f"expected one of the targets {list(table.targets)}, found '{target}'.")
-    return tuple(method for method in table.methods if method in found)
-
-
-def mean_ranks(table: DistanceTable, target: str) -> Mapping[str, float]:
-    """Mean rank over the methods of every source of one target, smallest first.
-
-    Of equal ones that comes first which more methods find nearest, then the nearer one.
-    """
-    ranks: dict[str, list[int]] = {}
-    places: Counter[str] = Counter()
-    first: Counter[str] = Counter()
-    for method in methods_of(table, target):
-        for place, row in enumerate(by_distance(table, target, method)):
-            ranks.setdefault(row.source, []).append(row.rank)
-            places[row.source] += place
-            first[row.source] += place == 0
-    means = {source: sum(found) / len(found) for source, found in ranks.items()}
-    return dict(sorted(means.items(), key=lambda item: (item[1], -first[item[0]], places[item[0]])))
-
-
-def only_source(table: DistanceTable, target: str) -> str | None:
-    """The source of a target that has no other one; None where there are several, which can be ranked."""
-    sources = {row.source for row in table.rows if row.target == target}
-    return next(iter(sources)) if len(sources) == 1 else None
-
-
-def by_distance(table: DistanceTable, target: str, method: str) -> list[DistanceRow]:
-    """The sources of one target by one method, the smallest distance first, whatever their ranks."""
-    return sorted(table.ranking(target, method), key=lambda row: row.distance)
-
-
 def problem_table(problems: Iterable[Problem]) -> Table:
     """All problems of a study: how bad, where, what and what to do."""
     rich_table = Table("", title="Problems", title_justify="left")
@@ -166,3 +121,225 @@ def problem_table(problems: Iterable[Problem]) -> Table:
         cells = (problem.dataset, problem.case, problem.problem, problem.remedy)
         rich_table.add_row(severity, *(Text("\n".join(map(printable, cell.splitlines()))) for cell in cells))
     return rich_table
+
+
+FROM_SCRATCH = "from scratch, as many steps"
+
+
+def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> Table:
+    """The sources of one target by their mean gain over seeds, greatest first, and the control below.
+
+    Args:
+        target: its name.
+        gains: of any targets; those that are not "ok" are left out.
+        controls: in the same way.
+    """
+    from medsegdist.transfer.gains import summarize_gains
+
+    table = Table(
+        "Source",
+        title=f"Transfer to {escape(target)}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for column in ("Seeds", "Dice", "From scratch", "Gain (%)"):
+        table.add_column(column, justify="right")
+    ranked, of_control = (
+        sorted(summarize_gains((one for one in some if one.status == "ok"), target), key=lambda one: -one.gain)
+        for some in (gains, controls)
+    )
+    for found in ranked:
+        table.add_row(escape(found.source), *_gain_cells(found))
+    if of_control:
+        table.add_section()
+        table.add_row(FROM_SCRATCH, *_gain_cells(of_control[0]))
+    return table
+
+
+def _gain_cells(found: SourceGain) -> list[str]:
+    spread = "" if found.deviation is None else f" ± {found.deviation:.1f}"
+    return [
+        str(len(found.gains)),
+        f"{found.dice:.3f}",
+        f"{found.dice_baseline:.3f}",
+        f"{found.gain:+.1f}{spread}",
+    ]
+
+
+NOTHING = "-"
+"""Stands where a number is undefined."""
+
+
+def regression_table(agreements: Sequence[Agreement]) -> Table:
+    """The paper's regression of gain on distance, a row per method."""
+    table = _table("Gain = intercept + slope * distance", "Method", "n", "Slope", "95% interval", "R^2")
+    _add(table, "p of the\nintercept", "p of the\nslope")
+    for one in agreements:
+        line = one.line
+        interval = f"[{line.slope_low:#.2g}, {line.slope_high:#.2g}]"
+        p_values = (f"{line.p_intercept:.3g}", f"{line.p_slope:.3g}")
+        cells = (str(line.n), f"{line.slope:#.3g}", interval, f"{line.r_squared:.2f}", *p_values)
+        table.add_row(_name(one.method), *cells)
+    return table
+
+
+def rank_table(agreements: Sequence[Agreement]) -> Table:
+    """Rank correlations, and the mean regret of choosing the nearest source, a row per method."""
+    heads = ("Spearman", "Kendall", "weighted\nKendall", "Regret,\npoints", "in % of\nthe best")
+    table = _table("Order, and what the nearest source costs", "Method", *heads)
+    for one in agreements:
+        correlations = [NOTHING] * 3
+        if one.ranks is not None:
+            found = (one.ranks.spearman, one.ranks.kendall, one.ranks.weighted_kendall)
+            correlations = [f"{value:.2f}" for value in found]
+        table.add_row(_name(one.method), *correlations, _number(one.regret, ".1f"), _number(one.regret_percent, ".0f"))
+    return table
+
+
+def certainty_table(agreements: Sequence[Agreement]) -> Table:
+    """p-values that assume less than the regression's, and the one that is left without the weightiest source."""
+    heads = ("gains shuffled\nwithin targets", "whole sources\nshuffled", "intercept for\neach target")
+    table = _table("p of the slope", "Method", *heads, "without the source\nit rests on most")
+    for one in agreements:
+        weakest = one.weakest
+        rest = f"{weakest.line.p_slope:.2g} ({weakest.source})" if weakest and weakest.line else NOTHING
+        table.add_row(
+            _name(one.method),
+            f"{one.within_targets.p_slope:.2g}" if one.within_targets else NOTHING,
+            f"{one.whole_sources.p_slope:.2g}" if one.whole_sources else NOTHING,
+            f"{one.fixed_effects.p_slope:.2g}" if one.fixed_effects else NOTHING,
+            _name(rest),
+        )
+    return table
+
+
+def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
+    """For each target the nearest source by each method, and what it gained."""
+    for target in dict.fromkeys(found.target for one in agreements for found in one.targets):
+        table = _table(f"Nearest source for {printable(target)}", "Method", "Nearest", "Gain, %", "Place", "Regret")
+        table.columns[1].justify = "left"
+        seen = []
+        for one in agreements:
+            for found in one.targets:
+                if found.target == target:
+                    place = f"{found.picked_rank} of {found.sources}"
+                    cells = (f"{found.picked_gain:.1f}", place, f"{found.regret:.1f}")
+                    table.add_row(_name(one.method), _name(", ".join(found.picked)), *cells)
+                    seen.append((found.best, f"{found.best_gain:.1f}", f"{found.chance_regret:.1f}"))
+        if len(set(seen)) == 1:
+            best, gain, chance = seen[0]
+            table.caption = Text(printable(f"Best: {best}, {gain} %. Regret of a source drawn at random: {chance}."))
+            table.caption_justify = "left"
+        yield table
+
+
+def without_table(agreements: Sequence[Agreement]) -> Table:
+    """The result without each source: R^2, p of the slope and Spearman, a row per method and source."""
+    table = _table("Without one source", "Method", "Source", "R^2", "p slope", "Spearman")
+    table.columns[1].justify = "left"
+    for one in agreements:
+        for left in one.without_source:
+            table.add_row(
+                _name(one.method),
+                _name(left.source),
+                f"{left.line.r_squared:.2f}" if left.line else NOTHING,
+                f"{left.line.p_slope:.3g}" if left.line else NOTHING,
+                _number(left.spearman, ".2f"),
+            )
+    return table
+
+
+def prediction_table(agreements: Sequence[Agreement]) -> Table | None:
+    """Expected gains with their 95% prediction intervals; None if none were asked for."""
+    table = _table("Expected gain", "Method", "Source", "Target", "Distance", "Gain, % [95%]", "")
+    for column in (1, 2, 5):
+        table.columns[column].justify = "left"
+    for one in agreements:
+        for found in one.predictions:
+            beyond = f"beyond {found.seen_low:,.6g} to {found.seen_high:,.6g}" if found.extrapolated else ""
+            table.add_row(
+                _name(one.method),
+                _name(found.source or NOTHING),
+                _name(found.target or NOTHING),
+                f"{found.distance:,.6g}",
+                f"{found.gain:.1f} [{found.low:.1f}, {found.high:.1f}]",
+                beyond,
+            )
+    return table if table.row_count else None
+
+
+def warning_lines(agreements: Sequence[Agreement]) -> Iterator[Text]:
+    """A line for each warning, and the methods that it is of; names in it are taken for no markup."""
+    of_text: dict[str, list[str]] = {}
+    for one in agreements:
+        for warning in one.warnings:
+            of_text.setdefault(warning, []).append(one.method)
+    for warning, methods in of_text.items():
+        whose = "All methods" if len(methods) == len(agreements) > 1 else ", ".join(methods)
+        yield Text.assemble(("Warning:", "bold"), " ", printable(f"{whose}: {warning}"))
+
+
+def correlation_table(correlated: Sequence[CharacteristicAgreement]) -> Table:
+    """A row per characteristic: how the difference between source and target goes with gain."""
+    table = Table("Characteristic", title="Differences and gain", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("Pairs", "Difference", "p", "adjusted", "Direction"):
+        table.add_column(head, justify="right")
+    for one in correlated:
+        p_values = (_number(value, ".2g") for value in (one.p_difference, one.p_adjusted))
+        direction = NOTHING if math.isnan(one.direction) else f"{one.direction:.2f}"
+        table.add_row(one.characteristic, str(one.pairs), f"{one.difference:.2f}", *p_values, direction)
+    table.caption = (
+        "Difference: |source - target| against gain; below 0, sources like the target gained more. Direction: "
+        "source - target against gain. Spearman; p by shuffling within targets, adjusted for the number of rows."
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def table_12(comparisons: Sequence[PaperComparison]) -> Table:
+    """The p-values of the paper's Table 12, printed and recomputed."""
+    heads = ("Const,\nprinted", "recomputed", "Slope,\nprinted", "recomputed")
+    table = _table("Table 12: p-values of gain on distance", "Method", *heads)
+    for one in comparisons:
+        line, printed = one.recomputed.line, one.published
+        cells = (printed.p_const, line.p_intercept, printed.p_slope, line.p_slope)
+        table.add_row(_name(one.method), *(f"{value:.3g}" for value in cells))
+    return table
+
+
+def table_13(comparisons: Sequence[PaperComparison]) -> Table:
+    """Slopes, intervals and R^2 of the paper's Table 13, printed and recomputed, one below the other."""
+    table = _table("Table 13: slope, interval, R^2", "Method", "", "Slope", "95% interval", "R^2", "of the\ninterval")
+    table.columns[1].justify = "left"
+    for one in comparisons:
+        line, printed = one.recomputed.line, one.published
+        rows = (
+            ("printed", printed.slope, printed.slope_low, printed.slope_high, printed.r_squared, one.implied_r_squared),
+            ("recomputed", line.slope, line.slope_low, line.slope_high, line.r_squared, line.r_squared),
+        )
+        for what, slope, low, high, r_squared, implied in rows:
+            name = _name(one.method) if what == "printed" else ""
+            table.add_row(name, what, f"{slope:.5f}", f"[{low:.5f}, {high:.5f}]", f"{r_squared:.2f}", f"{implied:.2f}")
+    return table
+
+
+def _table(title: str, *heads: str) -> Table:
+    # Without a frame, so that it fits a terminal of 80 columns.
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column(heads[0], no_wrap=True)
+    _add(table, *heads[1:])
+    return table
+
+
+def _add(table: Table, *heads: str) -> None:
+    for head in heads:
+        table.add_column(head, justify="right")
+
+
+def _name(name: str) -> Text:
+    return Text(printable(name))
+
+
+def _number(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)

@@ -15,7 +15,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import MatchedPair
 from medsegdist.report.record import MatchedDatasets, PairOfSamples, Thumbnails
-from medsegdist.report.tables import by_distance, methods_of
+from medsegdist.report.verdict import by_distance, methods_of
 
 SIDE = 128
 """Pixels of the longer side of a picture: enough to see what is matched."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from medsegdist.distance.table import DistanceTable
-from medsegdist.report.tables import by_distance, mean_ranks, methods_of, only_source
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.words import counted
 
 APPROXIMATE = (
@@ -65,7 +64,7 @@ def headline(table: DistanceTable, target: str) -> str:
 
 
 def told_apart(table: DistanceTable, target: str, nearest: str) -> int | None:
-    """How many methods find this source nearest and tell it from every other one; None where no intervals say so."""
+    """How many methods find this source nearest and distinguish it from all others; None without intervals."""
     if not any(one.target == target for one in table.comparisons):
         return None
     first = [by_distance(table, target, method)[0] for method in methods_of(table, target)]
@@ -132,7 +131,7 @@ def _doubt(table: DistanceTable, target: str, nearest: str) -> str:
 
 
 def _open(table: DistanceTable, target: str) -> str:
-    """A sentence on sources without an interval beside others that have one; empty if there are none."""
+    """A sentence on sources without an interval, if others have one; empty if there are none."""
     known = {row.source: row.low is not None for row in table.rows if row.target == target}
     without = [source for source, has_interval in known.items() if not has_interval]
     if not without or len(without) == len(known):
@@ -149,3 +148,53 @@ def nearest_sources(table: DistanceTable, target: str) -> list[tuple[str, int]]:
     found = Counter(by_distance(table, target, method)[0].source for method in methods_of(table, target))
     in_order = [(source, found[source]) for source in mean_ranks(table, target) if source in found]
     return sorted(in_order, key=lambda item: -item[1])
+
+
+def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
+    """The methods that compared any source with this target, in the order of the table.
+
+    Raises:
+        ValueError: the table has no such target.
+    """
+    found = {row.method for row in table.rows if row.target == target}
+    if not found:
+        raise ValueError(f"expected one of the targets {list(table.targets)}, found '{target}'.")
+    return tuple(method for method in table.methods if method in found)
+
+
+def mean_ranks(table: DistanceTable, target: str) -> Mapping[str, float]:
+    """Mean rank over the methods of every source of one target, smallest first.
+
+    Of equal ones that comes first which more methods find nearest, then the nearer one.
+    """
+    ranks: dict[str, list[int]] = {}
+    places: Counter[str] = Counter()
+    first: Counter[str] = Counter()
+    for method in methods_of(table, target):
+        for place, row in enumerate(by_distance(table, target, method)):
+            ranks.setdefault(row.source, []).append(row.rank)
+            places[row.source] += place
+            first[row.source] += place == 0
+    means = {source: sum(found) / len(found) for source, found in ranks.items()}
+    return dict(sorted(means.items(), key=lambda item: (item[1], -first[item[0]], places[item[0]])))
+
+
+def only_source(table: DistanceTable, target: str) -> str | None:
+    """The source of a target that has no other one; None if there are several, which can be ranked."""
+    sources = {row.source for row in table.rows if row.target == target}
+    return next(iter(sources)) if len(sources) == 1 else None
+
+
+def by_distance(table: DistanceTable, target: str, method: str) -> list[DistanceRow]:
+    """The sources of one target by one method, the smallest distance first, whatever their ranks."""
+    return sorted(table.ranking(target, method), key=lambda row: row.distance)
+
+
+def rank_of(row: DistanceRow) -> str:
+    """A rank, with `=` behind it where it is shared."""
+    return f"{row.rank}{'=' if row.tied else ''}"
+
+
+def amount(distance: float) -> str:
+    """A distance with as many digits as a reader wants; normalized ones are about 1."""
+    return f"{distance:,.0f}" if abs(distance) >= 100 else f"{distance:.3g}"

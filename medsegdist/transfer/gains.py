@@ -354,3 +354,57 @@ def _close(known: Iterable[tuple[str, str]], left: Iterable[tuple[str, str]]) ->
         if near:
             return f"Is '{name}' of the gains the same as '{by_case[near[0]]}' of the distances? Names must be equal."
     return "Names must be equal in both files."
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGain:
+    """What a source brought a target.
+
+    Args:
+        source: its name; empty for the control.
+        gains: of each seed, in percent.
+        dice: mean over the seeds; None where it is not known of all.
+        dice_baseline: likewise.
+    """
+
+    source: str
+    gains: tuple[float, ...]
+    dice: float | None
+    dice_baseline: float | None
+
+    @property
+    def gain(self) -> float:
+        """Mean over the seeds, in percent."""
+        return statistics.fmean(self.gains)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over the seeds, in percentage points; None for one seed."""
+        return statistics.stdev(self.gains) if len(self.gains) > 1 else None
+
+
+def summarize_gains(gains: Iterable[Gain], target: str) -> list[SourceGain]:
+    """The sources of one target in the order in which they come; runs without a gain are left out.
+
+    Args:
+        gains: of any targets.
+        target: its name.
+    """
+    by_source: dict[str, list[tuple[Gain, float]]] = {}
+    for one in gains:
+        if one.target == target and one.gain_percent is not None:
+            by_source.setdefault(one.source, []).append((one, one.gain_percent))
+    return [
+        SourceGain(
+            source=source,
+            gains=tuple(gain for _, gain in runs),
+            dice=_mean_of_all([run.dice for run, _ in runs]),
+            dice_baseline=_mean_of_all([run.dice_baseline for run, _ in runs]),
+        )
+        for source, runs in by_source.items()
+    ]
+
+
+def _mean_of_all(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None

@@ -54,7 +54,7 @@ def put(content: Any, place: str, value: Any) -> Any:
         ("grid", [2**15, 2**15], r"grid: expected at most 268,435,456 points, found \[32768, 32768\]"),
         ("grid", [4, 32, 40], r"segment_histogram: expected 3 axes, found \[8, 8\]"),
         ("fit.components", 0, r"fit.components: expected a number >= 1 or one of bic"),
-        ("fit.image_weight", 2.0, r"fit: expected no image_weight; whoever compares cards chooses that"),
+        ("fit.image_weight", 2.0, r"fit: expected no image_weight; they are chosen when cards are compared"),
         ("gmm2d.weights", [0.9] * 2, r"gmm2d: .*positive weights that sum to 1"),
         ("gmm2d.weights.0", -0.1, r"gmm2d.weights.0: expected a number greater than or equal to 0"),
         ("gmm2d.means.0.0", 1e300, r"gmm2d.means.0.0: expected a number less than or equal to 10{18}, found 1e\+300"),

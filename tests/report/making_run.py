@@ -11,8 +11,8 @@ from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import DistanceTable, compare_all
+from medsegdist.report.describe import describe
 from medsegdist.report.record import StudyRecord, TransferRecord
-from medsegdist.report.results import describe
 from medsegdist.transfer.agreement import measure_agreement, save_agreement
 from medsegdist.transfer.gains import Gain, write_gains
 from tests.synthetic import blobs

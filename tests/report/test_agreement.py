@@ -1,6 +1,6 @@
 """Agreement in a terminal of 80 columns."""
 
-from medsegdist.report.agreement import (
+from medsegdist.report.tables import (
     certainty_table,
     choice_tables,
     prediction_table,

@@ -91,15 +91,15 @@ def test_the_answer_comes_first_in_the_words_of_the_terminal(run_folder, html):
     # Of all pairs, only what the study asked for is answered.
     assert [one["aria-label"] for one in page.of("article")] == ["target"]
     assert "It rests on 12 samples of 4 patients of target, 2 sources and 2 methods" in page.text
-    assert "patients were drawn anew 5 times to tell how sure it is; the data is simulated" in page.text
+    assert "patients were resampled 5 times to say how sure it is; the data is simulated" in page.text
 
 
 def test_a_target_of_one_patient_is_not_said_to_be_sure(tmp_path, compared_datasets):
     table, record = compared_datasets
     rows = tuple(replace(row, low=None, high=None) for row in table.rows)
     page = Page(render(Results.load(write_run(tmp_path / "one", replace(table, rows=rows, comparisons=()), record))))
-    assert "how sure it is remains open, for one patient does not tell how patients differ" in page.text
-    assert "to tell how sure it is" not in page.text
+    assert "how sure it is remains open, for one patient does not show how patients differ" in page.text
+    assert "to say how sure it is" not in page.text
 
 
 def test_the_intervals_of_one_source_alone_are_no_single_patients(tmp_path, compared_datasets):
@@ -107,8 +107,8 @@ def test_the_intervals_of_one_source_alone_are_no_single_patients(tmp_path, comp
     rows = tuple(row for row in table.rows if (row.source, row.target) == ("near", "target"))
     page = Page(render(Results.load(write_run(tmp_path / "one", replace(table, rows=rows, comparisons=()), record))))
     assert "One source only: near." in page.text
-    assert "patients were drawn anew 5 times to tell how sure it is" in page.text
-    assert "one patient does not tell" not in page.text
+    assert "patients were resampled 5 times to say how sure it is" in page.text
+    assert "one patient does not show" not in page.text
 
 
 def test_every_number_of_the_table_is_on_the_page(run_folder, html):
@@ -118,7 +118,14 @@ def test_every_number_of_the_table_is_on_the_page(run_folder, html):
 
 def test_how_it_was_computed_and_what_is_simulated(html):
     text = Page(html).text
-    for said in ("Largest optimality gap", "fingerprint", "Draws of patients 5", "torch", "components 2", "min_pixels"):
+    for said in (
+        "Largest optimality gap",
+        "fingerprint",
+        "Bootstrap replicates 5",
+        "torch",
+        "components 2",
+        "min_pixels",
+    ):
         assert said in text
     assert "3 of 3 datasets are simulated in whole or in part" in text
     assert "far everything" in text
@@ -164,8 +171,8 @@ def test_a_folder_with_distances_alone(run_folder):
     for name in ("comparisons.csv", "study.json", "gains.csv"):
         (run_folder / name).unlink()
     page = Page(render(Results.load(run_folder)))
-    assert "There is no study.json beside distances.csv" in page.text
-    assert "patients were not drawn anew, so how sure it is remains open" in page.text
+    assert "There is no study.json with distances.csv" in page.text
+    assert "patients were not resampled, so how sure it is remains open" in page.text
     assert "Whether anything is simulated is not known: there is no study.json." in page.text
     assert not {"simulated", "segments", "matches", "samples", "characteristics", "transfer", "gains"} & {
         one.get("id") for one in page.of("section")

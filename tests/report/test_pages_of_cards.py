@@ -12,9 +12,10 @@ from medsegdist.cards.card import MixtureNumbers, SegmentHistogram
 from medsegdist.cards.ranking import card_histogram, record_cards
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.table import DistanceTable
+from medsegdist.report.describe import segment_histogram
 from medsegdist.report.page import render
 from medsegdist.report.record import StudyRecord
-from medsegdist.report.results import Results, segment_histogram
+from medsegdist.report.results import Results
 from medsegdist.report.verdict import APPROXIMATE, approximate
 from tests.cards.making_cards import FIT, card, dataset, summarized
 from tests.report.making_card_run import CARDS, of_cards
@@ -106,16 +107,16 @@ def test_all_is_there_that_cards_hold_and_nothing_is_claimed_that_they_do_not(pa
     assert len(figures) == 3 * 3 + 3 + 1
     assert "For target the nearest source is near" in page.text
     assert "It rests on 20 samples of 10 patients of target, 2 sources and 3 methods" in page.text
-    assert "of cards no patients can be drawn anew, so how sure it is remains open" in page.text
+    assert "patients of cards cannot be resampled, so how sure it is remains open" in page.text
     assert (
         "of the cards (near, far) are coarse counts, rounded down: from 5 to 99 to a multiple of 5, from" in page.text
     )
-    assert "fewer patients touch than a card may tell of read 0" in page.text
+    assert "fewer patients touch than a card may show read 0" in page.text
     for claim in (
         "optimality gap",
         "proven",
-        "drawn anew 5",
-        "Draws of patients",
+        "resampled 5",
+        "Bootstrap replicates",
         "cannot be told apart",
         "dotted line",
     ):
@@ -132,7 +133,7 @@ def test_a_card_that_tells_of_no_cell_is_shown_by_its_mixture(tmp_path):
     page = Page(render(run))
     assert "shares of what lies in the other cells. There is none in near." in page.text
     alts = [div["aria-label"] for div in page.of("div") if div.get("class") == "plot"]
-    (alt,) = [one for one in alts if "No cell of it may be told of." in one]
+    (alt,) = [one for one in alts if "No cell of it may be shown." in one]
     assert "The mixture has 2 Gaussians" in alt
     assert alt.startswith("Where the segments of near lie")
 

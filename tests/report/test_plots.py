@@ -13,15 +13,11 @@ from hypothesis import strategies as st
 
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
 from medsegdist.distance.table import DistanceRow, DistanceTable
-from medsegdist.report.gain_summary import SourceGain, summarize_gains
-from medsegdist.report.matrix_plot import clustered, compact, matrix_plot
-from medsegdist.report.mixture_plots import gain_plot, match_plot, segment_plot
-from medsegdist.report.mixtures import FAINTEST, ellipse, match, matched_mixtures
-from medsegdist.report.plots import label, ranking_plot, terms_plot
+from medsegdist.report.figures import clustered, compact, label, matrix_plot, ranking_plot, terms_plot
+from medsegdist.report.gain_sections import SourceGain, gain_plot, gain_points, regress, summarize_gains, transfer_plot
+from medsegdist.report.mixture_figures import FAINTEST, ellipse, match, match_plot, matched_mixtures, segment_plot
 from medsegdist.report.record import PlaneMixture
-from medsegdist.report.regression import gain_points, regress
 from medsegdist.report.results import Results
-from medsegdist.report.transfer_plot import transfer_plot
 from medsegdist.transfer.gains import TransferPair
 
 
@@ -34,7 +30,7 @@ def all_plots(folder):
     yield from (matrix_plot(table, method) for method in table.methods)
     yield from map(segment_plot, record.datasets)
     yield from (match_plot(record, matched) for matched in matched_mixtures(run))
-    yield from (gain_plot("gmm2d", points, fit) for fit in (regress("gmm2d", points), None))
+    yield from (gain_plot("gmm2d", points, fit) for fit in (regress(points), None))
     sources = summarize_gains(run.gains, "target")
     yield from (transfer_plot("target", sources, control) for control in (sources[0], None))
 

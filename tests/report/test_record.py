@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.errors import DataError
+from medsegdist.report.describe import characteristics, segment_histogram
 from medsegdist.report.record import MAX_BINS, StudyRecord
-from medsegdist.report.results import characteristics, segment_histogram
 from tests.report.making_run import CENTERS, DISTANCES, samples_of
 from tests.synthetic import blobs, dots
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medsegdist.distance.table import DistanceRow, DistanceTable
-from medsegdist.report.regression import gain_points, of_other_tables, regress
+from medsegdist.report.gain_sections import gain_points, of_other_tables, regress
 from medsegdist.report.results import Results
 from medsegdist.transfer.agreement import Agreement, measure_agreement, save_agreement
 from medsegdist.transfer.gains import NOT_CONVERGED, UNDEFINED, Gain
@@ -45,17 +45,17 @@ def published_run(tmp_path) -> Results:
 def test_the_p_values_of_table_12_come_out(tmp_path, method, p_intercept, p_slope):
     points = gain_points(published_run(tmp_path))[method]
     assert len(points) == 17
-    fit = regress(method, points)
+    fit, _ = regress(points)
     assert (f"{fit.p_intercept:.3g}", f"{fit.p_slope:.3g}") == (p_intercept, p_slope)
-    assert fit.slope_interval[0] < fit.slope < fit.slope_interval[1] < 0
+    assert fit.slope_low < fit.slope < fit.slope_high < 0
 
 
 def test_the_line_is_that_of_numpy_and_lies_within_its_band(tmp_path):
     points = gain_points(published_run(tmp_path))["gmm3d"]
-    fit = regress("gmm3d", points)
+    fit, band = regress(points)
     slope, intercept = np.polyfit([point.distance for point in points], [point.gain for point in points], 1)
     assert (fit.slope, fit.intercept) == pytest.approx((slope, intercept))
-    for place, center, low, high in fit.line:
+    for place, center, low, high in band:
         assert center == pytest.approx(intercept + slope * place)
         assert low < center < high
     residuals = [point.gain - intercept - slope * point.distance for point in points]
@@ -105,7 +105,7 @@ def test_what_agreement_compared_is_what_is_drawn(tmp_path):
     run = published_run(tmp_path)
     alone = Results("run", agreements=agreement_of(run, tmp_path))
     for method, points in gain_points(run).items():
-        assert regress(method, gain_points(alone)[method]).line == regress(method, points).line
+        assert regress(gain_points(alone)[method]) == regress(points)
     assert not of_other_tables(alone)
     assert not of_other_tables(run)
     beside = replace(run, agreements=alone.agreements)
@@ -117,6 +117,6 @@ def test_what_agreement_compared_is_what_is_drawn(tmp_path):
 
 def test_a_line_needs_pairs_and_different_distances(tmp_path):
     points = gain_points(published_run(tmp_path))["gmm3d"]
-    assert regress("gmm3d", points[:3]) is None
-    assert regress("gmm3d", [points[0]] * 10) is None
-    assert regress("gmm3d", []) is None
+    assert regress(points[:3]) is None
+    assert regress([points[0]] * 10) is None
+    assert regress([]) is None

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.distance.table import Comparison, DistanceTable
-from medsegdist.report.tables import mean_ranks, ranking_table
-from medsegdist.report.verdict import headline, nearest_sources, verdict
+from medsegdist.report.tables import ranking_table
+from medsegdist.report.verdict import headline, mean_ranks, nearest_sources, verdict
 from tests.report.test_tables import row, shown
 
 SURE = DistanceTable(

@@ -1,21 +1,21 @@
-"""Figures of segments and mixtures (the paper's Fig. 6 to 8) and of gains (Fig. 9 to 13), as Plotly describes them."""
+"""Figures of segments and of matched mixtures (the paper's Fig. 6 to 8), as Plotly describes them."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from medsegdist.report.mixtures import MatchedMixtures, ellipse
-from medsegdist.report.plots import Plot, amount_axis, axis, label, layout
+import numpy as np
+
+from medsegdist.distance.mixture.gaussian import GaussianMixture, squared_bures_wasserstein
+from medsegdist.distance.transport import solve_transport
+from medsegdist.report.figures import Plot, axis, label, layout
 from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
-from medsegdist.report.regression import Regression
-from medsegdist.report.tables import amount
-from medsegdist.transfer.gains import TransferPair
+
+if TYPE_CHECKING:
+    from medsegdist.report.results import Results
 
 GRID_HEIGHT = 260
-COLORS = ("var(--accent)", "var(--second)", "var(--third)")
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon")
-"""Of targets: nine of them look different, and neighbors by color and by shape."""
-
 MASS_SCALE = [[0.0, "var(--surface)"], [0.5, "var(--scale-middle)"], [1.0, "var(--scale-near)"]]
 
 
@@ -24,7 +24,7 @@ def segment_plot(dataset: DatasetRecord) -> Plot:
     histogram = dataset.histogram
     rows, columns = histogram.extent
     data: list[dict[str, Any]] = []
-    said = " No cell of it may be told of."
+    said = " No cell of it may be shown."
     if histogram.mass is not None:
         shape = len(histogram.mass), len(histogram.mass[0])
         data.append(
@@ -81,63 +81,6 @@ def match_plot(record: StudyRecord, matched: MatchedMixtures) -> Plot:
     return Plot(data, _plane(target.histogram.extent, height=360), alt, f"{source.name} to {target.name}")
 
 
-def gain_plot(method: str, points: list[TransferPair], regression: Regression | None) -> Plot:
-    """Gain against distance, with the line and its 95% band (Fig. 9 to 13)."""
-    data: list[dict[str, Any]] = []
-    if regression is not None:
-        places, centers, low, high = (list(values) for values in zip(*regression.line, strict=True))
-        band = {"x": places + places[::-1], "y": low + high[::-1], "fill": "toself", "fillcolor": "var(--band)"}
-        quiet = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
-        data.append({**quiet, **band, "line": {"width": 0}})
-        data.append({**quiet, "x": places, "y": centers, "line": {"color": "var(--ink-soft)", "width": 1.5}})
-    for k, target in enumerate(dict.fromkeys(point.target for point in points)):
-        symbol, color = SYMBOLS[k % len(SYMBOLS)], COLORS[k % len(COLORS)]
-        of_target = [point for point in points if point.target == target]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label(target),
-                "showlegend": True,
-                "x": [point.distance for point in of_target],
-                "y": [point.gain for point in of_target],
-                "marker": {
-                    "symbol": symbol,
-                    "color": color,
-                    "size": 9,
-                    "line": {"color": "var(--surface)", "width": 1},
-                },
-                "hoverinfo": "text",
-                "hovertext": [
-                    f"{label(point.source, None)}<br>to {label(point.target, None)}<br>"
-                    f"distance {amount(point.distance)}, gain {point.gain:.1f}%"
-                    for point in of_target
-                ],
-            }
-        )
-    fitted = ""
-    if regression is not None:
-        fitted = (
-            f" Line: slope {regression.slope:.3g}% per unit, R2 {regression.r_squared:.2f}, p {regression.p_slope:.2g}."
-        )
-    said = "; ".join(f"{p.source} to {p.target}: distance {amount(p.distance)}, gain {p.gain:.1f}%" for p in points)
-    distance = {"text": "distance", "standoff": 6}
-    zero = {"zeroline": True, "zerolinecolor": "var(--line-strong)"}
-    return Plot(
-        data,
-        layout(
-            max(320, 260 + 20 * len({point.target for point in points})),
-            showlegend=True,
-            legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
-            xaxis=amount_axis([point.distance for point in points], title=distance, range=None),
-            yaxis=axis(nticks=6, title={"text": "gain (%)", "standoff": 6}, **zero),
-            margin={"l": 4, "r": 14, "t": 30, "b": 40},
-        ),
-        f"Gain of transfer learning against distance by {method}.{fitted} {said}.",
-        method,
-    )
-
-
 def _ellipses(mixture: PlaneMixture, color: str, name: str, dash: str = "solid") -> list[dict[str, Any]]:
     found = []
     for k, weight in enumerate(mixture.weights):
@@ -167,3 +110,76 @@ def _plane(extent: tuple[int, int], height: int = GRID_HEIGHT) -> dict[str, Any]
         yaxis=axis(range=[rows - 0.5, -0.5], scaleanchor="x", scaleratio=1, **frame),
         margin={"l": 4, "r": 8, "t": 6, "b": 26},
     )
+
+
+FAINTEST = 0.005
+"""Lines for less mass than this are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedMixtures:
+    """A target's mixture and its nearest source's, with the coupling that MW2 is made of (the paper's Fig. 8).
+
+    Args:
+        source: name of the source.
+        target: name of the target.
+        lines: (i, j, mass) for Gaussian i of the source that goes to Gaussian j of the target, the most mass first.
+        distance: MW2 in pixels.
+    """
+
+    source: str
+    target: str
+    lines: tuple[tuple[int, int, float], ...]
+    distance: float
+
+
+def ellipse(mixture: PlaneMixture, k: int, *, deviations: float = 2.0, points: int = 49) -> np.ndarray:
+    """A closed line around component k, (points, 2) of (row, column).
+
+    Args:
+        mixture: in pixels.
+        k: number of the component.
+        deviations: how many standard deviations it is away from the mean.
+        points: how many the line has.
+    """
+    values, vectors = np.linalg.eigh(np.array(mixture.covariances[k]))
+    angles = np.linspace(0, 2 * np.pi, points)
+    circle = np.stack([np.cos(angles), np.sin(angles)])
+    axes = vectors * (deviations * np.sqrt(values.clip(min=0)))
+    return np.asarray(np.array(mixture.means[k]) + (axes @ circle).T)
+
+
+def match(record: StudyRecord, source: str, target: str) -> MatchedMixtures | None:
+    """Two mixtures, matched; None if one of them is not known.
+
+    Raises:
+        DataError: the record describes no mixture.
+    """
+    found = [dataset and dataset.mixture for dataset in map(record.dataset, (source, target))]
+    if None in found:
+        return None
+    one, other = (GaussianMixture.from_dict(mixture.model_dump()) for mixture in found if mixture)
+    cost = squared_bures_wasserstein(one.means, one.covariances, other.means, other.covariances)
+    transport = solve_transport(cost, one.weights, other.weights)
+    masses = transport.plan.tolist()
+    lines = [(i, j, mass) for i, row in enumerate(masses) for j, mass in enumerate(row) if mass >= FAINTEST]
+    lines.sort(key=lambda line: -line[2])
+    return MatchedMixtures(source, target, tuple(lines), max(transport.value, 0.0) ** 0.5)
+
+
+def matched_mixtures(run: Results) -> list[MatchedMixtures]:
+    """Each target of the study with its nearest source by `gmm2d`."""
+    record = run.record
+    if record is None or "gmm2d" not in run.table.methods:
+        return []
+    targets = [target for target in record.targets if target in run.table.targets]
+    nearest = {
+        target: min(
+            (row for row in run.table.rows if (row.target, row.method) == (target, "gmm2d")),
+            key=lambda row: (row.rank, row.distance),
+            default=None,
+        )
+        for target in targets
+    }
+    found = [match(record, row.source, target) for target, row in nearest.items() if row is not None]
+    return [one for one in found if one is not None]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+from scipy.spatial.distance import squareform
+
 from medsegdist.distance.table import DistanceRow, DistanceTable
-from medsegdist.report.tables import amount, by_distance, rank_of
-from medsegdist.words import printable
+from medsegdist.report.verdict import amount, by_distance, rank_of
+from medsegdist.words import counted, printable
 
 LONGEST_LABEL = 22
-"""Characters of a name beside an axis; the whole name is in the table and under the pointer."""
+"""Characters of a name at an axis; the whole name is in the table and under the pointer."""
 
 ROW_HEIGHT, FRAME_HEIGHT = 25, 62
 """Pixels for each dataset, and for the axis."""
@@ -242,3 +248,135 @@ def _groups(rows: list[DistanceRow]) -> list[tuple[int, int]]:
         if row.tied:
             places.setdefault(row.rank, []).append(place)
     return [(min(found), max(found)) for found in places.values() if len(found) > 1]
+
+
+MIDDLE = 0.4
+"""Where in a color scale text changes its color."""
+
+SCALE = [[0.0, "var(--scale-near)"], [MIDDLE, "var(--scale-middle)"], [1.0, "var(--scale-far)"]]
+
+MOST_WRITTEN = 5
+"""Columns of a matrix at most whose cells hold their numbers."""
+
+
+def matrix_plot(table: DistanceTable, method: str) -> Plot:
+    """All distances of a method; where all pairs are there, datasets that are near each other lie side by side."""
+    matrix = clustered(table.matrix(method))
+    rows, columns = ([label(str(name)) for name in names] for names in (matrix.index, matrix.columns))
+    values = [[None if pd.isna(value) else float(value) for value in row] for row in matrix.to_numpy()]
+    hover = [
+        [
+            "" if value is None else f"{label(str(s), None)}<br>to {label(str(t), None)}<br>{amount(value)}"
+            for t, value in zip(matrix.columns, row, strict=True)
+        ]
+        for s, row in zip(matrix.index, values, strict=True)
+    ]
+    found = [value for row in values for value in row if value is not None]
+    low, high = min(found), max(found)
+    written = compact(found)
+    data: list[dict[str, Any]] = [
+        {
+            "type": "heatmap",
+            "z": values,
+            "colorscale": SCALE,
+            "showscale": False,
+            "xgap": 1,
+            "ygap": 1,
+            "hoverinfo": "text",
+            "hovertext": hover,
+            "hoverongaps": False,
+        }
+    ]
+    for near, color in ((True, "var(--on-near)"), (False, "var(--on-far)")) if len(columns) <= MOST_WRITTEN else ():
+        cells = [
+            (i, j, value)
+            for i, row in enumerate(values)
+            for j, value in enumerate(row)
+            if value is not None and (value - low <= MIDDLE * (high - low)) == near
+        ]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "text",
+                "x": [j for _, j, _ in cells],
+                "y": [i for i, _, _ in cells],
+                "text": [written[value] for _, _, value in cells],
+                "textfont": {"size": 11, "color": color},
+                "hoverinfo": "skip",
+            }
+        )
+    n = len(columns)
+    ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": columns, "tickangle": -45 if n > 3 else 0}
+    wrapped = {**ticks, "ticktext": [one.replace(" ", "<br>") for one in columns]} if n <= 3 else ticks
+    return Plot(
+        data,
+        layout(
+            ROW_HEIGHT * len(rows) + 90,
+            xaxis=axis(showgrid=False, ticks="", side="bottom", **wrapped),
+            yaxis=dataset_axis(rows),
+        ),
+        f"Distances by {method} between {counted(len(rows), 'source')} and {counted(n, 'target')}, from {amount(low)} "
+        f"to {amount(high)}; the numbers are in the table below.",
+        method,
+    )
+
+
+def clustered(matrix: pd.DataFrame) -> pd.DataFrame:
+    """A symmetric matrix in the order of a hierarchical clustering; any other one as it is."""
+    names = list(matrix.columns)
+    if set(matrix.index) != set(names) or len(names) < 3:
+        return matrix
+    square = matrix.loc[names, names].to_numpy(copy=True)
+    np.fill_diagonal(square, 0.0)
+    if not np.isfinite(square).all() or not np.allclose(square, square.T, rtol=1e-6) or (square < 0).any():
+        return matrix
+    condensed = squareform((square + square.T) / 2, checks=False)
+    order = leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))
+    ordered = [names[k] for k in order]
+    return matrix.loc[ordered, ordered]
+
+
+def compact(values: Iterable[float]) -> dict[float, str]:
+    """Short labels of numbers in one unit and with as many decimals for all: 12.4k and 9.0k.
+
+    The largest has three digits; there are up to two decimals more where the smallest would read 0.
+
+    Args:
+        values: finite numbers.
+    """
+    found = list(values)
+    most = max(map(abs, found), default=0.0)
+    scale, unit = next(((limit, unit) for limit, unit in ((1e6, "M"), (1e3, "k")) if most >= limit), (1.0, ""))
+    least = min((abs(value) for value in found if value), default=scale) / scale
+    decimals = 0 if most == 0 else max(0, 2 - math.floor(math.log10(most / scale)))
+    decimals = next((n for n in range(decimals, decimals + 2) if least >= 0.5 * 10**-n), decimals + 2)
+    return {value: f"{value / scale:.{decimals}f}{unit}" for value in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A plot in its place on the page.
+
+    Args:
+        id: of the element that it is drawn in.
+        plot: what is drawn.
+    """
+
+    id: str
+    plot: Plot
+
+
+class Figures:
+    """Gives every plot the id of its place."""
+
+    def __init__(self) -> None:
+        self.all: list[Figure] = []
+
+    def add(self, plot: Plot) -> Figure:
+        """A new figure."""
+        self.all.append(Figure(f"figure-{len(self.all) + 1}", plot))
+        return self.all[-1]
+
+    def add_all(self, plots: Iterable[Plot]) -> list[Figure]:
+        """One figure after another."""
+        return [self.add(plot) for plot in plots]
