@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,26 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from medsegdist.files import atomic_write
-from medsegdist.report.facts import Answer, answers, characteristic_rows, how_computed, orientation, simulation
 from medsegdist.report.figures import Figures, clustered, matrix_plot, ranking_plot, terms_plot
 from medsegdist.report.gain_sections import gain_section, transfer_section
 from medsegdist.report.mixture_figures import match_plot, matched_mixtures, segment_plot
+from medsegdist.report.record import StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
-from medsegdist.report.verdict import amount, mean_ranks, methods_of, rank_of
+from medsegdist.report.verdict import (
+    amount,
+    basis,
+    headline,
+    mean_ranks,
+    methods_of,
+    nearest_sources,
+    only_source,
+    orientation,
+    rank_of,
+    simulation,
+    told_apart,
+    verdict,
+)
 from medsegdist.words import printable
 
 SHOWN_TARGETS = 4
@@ -43,7 +57,7 @@ def render(run: Results) -> str:
     """The report of a run as HTML; what the run does not know is left out."""
     figures = Figures()
     table = run.table
-    targets = [_target(run, answer, figures) for answer in answers(run)]
+    targets = [_target(run, target, figures) for target in run.targets]
     context: dict[str, Any] = {
         "run": run,
         "record": run.record,
@@ -67,10 +81,10 @@ def render(run: Results) -> str:
             if run.record is not None
         ],
         "thumbnails": run.thumbnails,
-        "characteristics": characteristic_rows(run.record),
+        "characteristics": _characteristics(run.record),
         "transfer": transfer_section(run, figures),
         "gains": gain_section(run, figures),
-        "facts": how_computed(run),
+        "facts": _how_computed(run),
     }
     headings = {
         "answer": ("Answer", targets),
@@ -111,10 +125,22 @@ def render(run: Results) -> str:
     )
 
 
-def _target(run: Results, answer: Answer, figures: Figures) -> dict[str, Any]:
+def _target(run: Results, target: str, figures: Figures) -> dict[str, Any]:
     """A target's answer, its figures, and its table: a row per source, a cell per method."""
-    table, target = run.table, answer.target
+    table = run.table
     methods = methods_of(table, target)
+    nearest, votes = nearest_sources(table, target)[0]
+    answer = {
+        "target": target,
+        "headline": headline(table, target),
+        "verdict": verdict(table, target),
+        "basis": basis(run, target, nearest),
+        "nearest": nearest,
+        "alone": only_source(table, target) is not None,
+        "votes": votes,
+        "apart": told_apart(table, target, nearest),
+        "methods": len(methods),
+    }
     rows = {(row.source, row.method): row for row in table.rows if row.target == target}
     sources = [
         {
@@ -134,6 +160,119 @@ def _target(run: Results, answer: Answer, figures: Figures) -> dict[str, Any]:
         "rankings": figures.add_all(ranking_plot(table, target, method) for method in methods),
         "terms": figures.add_all(terms_plot(table, target, method) for method in methods),
     }
+
+
+def _characteristics(record: StudyRecord | None) -> dict[str, Any]:
+    """The table of characteristics: `columns` of (name, unit), and `rows` of datasets with a cell for each column."""
+    datasets = () if record is None else record.datasets
+    columns = list(dict.fromkeys((one.name, one.unit) for dataset in datasets for one in dataset.characteristics))
+    known = [(dataset, {(one.name, one.unit): one for one in dataset.characteristics}) for dataset in datasets]
+    return {
+        "columns": columns,
+        "rows": [{"dataset": dataset, "cells": [found.get(one) for one in columns]} for dataset, found in known],
+    }
+
+
+def _how_computed(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Headings with lines of (name, value): certificate or cards, preprocessing, methods, training, versions."""
+    return [*(_of_distances(run) if run.table.rows else []), *_of_training(run)]
+
+
+def _of_distances(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    first = _of_cards(run) if run.approximate else _of_transport(run)
+    record = run.record
+    if record is None:
+        return first
+    preprocessing = [*_plain(record.preprocessing), ("fingerprint", record.fingerprint)]
+    return [
+        *first,
+        ("Preprocessing", [line for line in preprocessing if line[1]]),
+        *_without_sample(record),
+        *_settings(record),
+        ("Versions of the ranking" if record.cards else "Versions", _versions(record)),
+    ]
+
+
+def _of_transport(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    gaps = [row.optimality_gap for row in run.table.rows if row.optimality_gap is not None]
+    certificate = [("Largest optimality gap", f"{max(gaps):.1e}")]
+    record = run.record
+    if record is None:
+        return [("Certificate", certificate)]
+    certificate += [
+        (f"by {method.name}", f"{method.optimality_gap:.1e}")
+        for method in record.methods
+        if method.optimality_gap is not None
+    ]
+    drawn = record.bootstrap
+    resampling = [("Bootstrap replicates", "none")]
+    if drawn is not None:
+        resampling = [
+            ("Bootstrap replicates", str(drawn.replicates)),
+            ("Level of the intervals", f"{drawn.level:.0%}"),
+            ("Seed", str(drawn.seed)),
+        ]
+    return [("Certificate", certificate), ("Uncertainty", resampling)]
+
+
+def _of_cards(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    record = run.record
+    cards = record.cards if record else ()
+    here = [dataset.name for dataset in record.datasets if dataset.name not in cards] if record else []
+    lines = [("Cards", ", ".join(cards)), ("Summarized alike", ", ".join(here))]
+    missing = [(name, "none") for name in ("Certificate", "Intervals", "Noise floor")]
+    return [("Compared by cards", [*(line for line in lines if line[1]), *missing])]
+
+
+def _of_training(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    record = run.transfer
+    if record is None:
+        return []
+    found = [("Transfer learning", [("Runs that ended well", str(record.done)), *_plain(record.options)])]
+    if run.record is None:
+        found.append(("Preprocessing", _plain(record.preprocessing)))
+    return [*found, ("Versions of the training" if run.record else "Versions", _versions(record))]
+
+
+def _versions(record: StudyRecord | TransferRecord) -> list[tuple[str, str]]:
+    return [*record.software.items(), *([("device", record.device)] if record.device else [])]
+
+
+def _without_sample(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    """How many cases of each dataset gave no sample, and why; nothing where all did."""
+    lines = [
+        (
+            f"{dataset.name}, {sum(dataset.without_sample.values())} of {dataset.cases}",
+            "; ".join(f"{reason} ({count})" for reason, count in dataset.without_sample.items()),
+        )
+        for dataset in record.datasets
+        if dataset.cases and dataset.without_sample
+    ]
+    return [("Cases without a sample", lines)] if lines else []
+
+
+def _settings(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What methods were set to; the formula once if it is the same for all."""
+    formulas = [_plain(method.formula) for method in record.methods]
+    alike = all(formula == formulas[0] for formula in formulas)
+    found = [("Formula, for all methods", formulas[0])] if formulas and alike else []
+    for method, formula in zip(record.methods, formulas, strict=True):
+        found.append((f"Method {method.name}", [*([] if alike else formula), *_plain(method.options)]))
+    return [(heading, lines) for heading, lines in found if lines]
+
+
+def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _said(value)) for name, value in values.items() if value is not None]
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _clean(value: Any) -> Any:

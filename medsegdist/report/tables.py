@@ -18,9 +18,10 @@ from medsegdist.words import printable
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
     from medsegdist.distance.table import DistanceTable
+    from medsegdist.report.gain_sections import SourceGain
     from medsegdist.transfer.agreement import Agreement
     from medsegdist.transfer.characteristic_agreement import CharacteristicAgreement
-    from medsegdist.transfer.gains import Gain, SourceGain
+    from medsegdist.transfer.gains import Gain
     from medsegdist.transfer.paper import PaperComparison
 
 NAMES = {
@@ -134,7 +135,7 @@ def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> 
         gains: of any targets; those that are not "ok" are left out.
         controls: in the same way.
     """
-    from medsegdist.transfer.gains import summarize_gains
+    from medsegdist.report.gain_sections import summarize_gains
 
     table = Table(
         "Source",

@@ -1,12 +1,17 @@
-"""The answer of a ranking in words: which source is nearest, how sure that is, and what is left open."""
+"""A ranking in words: which source is nearest, how sure that is, what it rests on, and what is left open."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.words import counted
+
+if TYPE_CHECKING:
+    from medsegdist.report.record import StudyRecord
+    from medsegdist.report.results import Results
 
 APPROXIMATE = (
     "APPROXIMATE, from cards: mask terms of gmm2d and gmm3d are those of the datasets; image terms compare "
@@ -198,3 +203,60 @@ def rank_of(row: DistanceRow) -> str:
 def amount(distance: float) -> str:
     """A distance with as many digits as a reader wants; normalized ones are about 1."""
     return f"{distance:,.0f}" if abs(distance) >= 100 else f"{distance:.3g}"
+
+
+def basis(run: Results, target: str, nearest: str) -> str:
+    """What the answer for a target rests on, in a sentence."""
+    rows = [row for row in run.table.rows if row.target == target]
+    sources = len({row.source for row in rows})
+    record, methods = run.record, len(methods_of(run.table, target))
+    known = record.dataset(target) if record else None
+    # Counts of cards are rounded down; without a record, nothing says which datasets were cards.
+    is_card = bool(run.approximate) and (record is None or target in record.cards)
+    least = "at least " if is_card else ""
+    of_target = least + _count(max(row.n_target for row in rows), "sample")
+    if known:
+        of_target += f" of {least}{_count(known.patients, 'patient')}"
+    said = f"It rests on {of_target} of {target}, {_count(sources, 'source')} and {_count(methods, 'method')}"
+    if record and record.bootstrap and all(row.low is None for row in rows):
+        said += "; how sure it is remains open, for one patient does not show how patients differ"
+    elif record and record.bootstrap:
+        drawn = record.bootstrap
+        said += f"; patients were resampled {drawn.replicates} times to say how sure it is"
+    elif run.approximate:
+        said += "; patients of cards cannot be resampled, so how sure it is remains open"
+    elif not run.table.comparisons:
+        said += "; patients were not resampled, so how sure it is remains open"
+    alike = alike_by(run.table, target, nearest)
+    concerned = [record.dataset(name) for name in (target, nearest, *alike)] if record else []
+    if any(dataset is not None and dataset.simulated for dataset in concerned):
+        said += "; the data is simulated, in whole or in part"
+    return f"{said}."
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def orientation(record: StudyRecord | None) -> str:
+    """Which way is up in the figures of segments, where that is known."""
+    datasets = () if record is None else record.datasets
+    known = [dataset.name for dataset in datasets if dataset.oriented]
+    prepared = "rows and columns are those of the samples as they were prepared"
+    upright = (
+        "up is anterior and the patient\N{RIGHT SINGLE QUOTATION MARK}s right is on the left, as in a DICOM viewer"
+    )
+    if not known:
+        return f"{prepared.capitalize()}."
+    if len(known) == len(datasets):
+        return f"{upright[0].upper()}{upright[1:]}."
+    return f"In {', '.join(known)} {upright}; in the others {prepared}."
+
+
+def simulation(run: Results) -> str:
+    """That nothing is simulated, or that it is not known; empty where something is."""
+    if run.simulated:
+        return ""
+    if run.simulated is not None:
+        return "The study declares nothing as simulated."
+    return "Whether anything is simulated is not known: there is no study.json."
