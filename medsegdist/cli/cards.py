@@ -27,7 +27,7 @@ cards = typer.Typer(help="Datasets whose images may not travel: summaries of the
 
 Cache = Annotated[
     Path | None,
-    typer.Option("--cache", help="Folder for prepared samples, images included. [default: none]", file_okay=False),
+    typer.Option("--cache", help="Folder for prepared samples, images included.", file_okay=False),
 ]
 LIKE = "YAML with the `preprocessing` and `distance` that all cards have in common: a study, or these keys alone."
 
@@ -39,7 +39,7 @@ def make(
         typer.Argument(help="Dataset, or study for a card of each dataset.", metavar="STUDY_OR_DATASET.yaml"),
     ],
     like: Annotated[
-        Path | None, typer.Option("--like", help=f"{LIKE} [default: the study itself]", metavar="STUDY.yaml")
+        Path | None, typer.Option("--like", help=LIKE, show_default="the study itself", metavar="STUDY.yaml")
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for a card of each dataset, NAME.json.", file_okay=False)
@@ -87,23 +87,25 @@ def rank(
     ],
     target: Annotated[list[str], typer.Option("--target", help="Name of a target among them, repeatable.")],
     like: Annotated[
-        Path | None, typer.Option("--like", help=f"{LIKE} [default: those of the first card]", metavar="STUDY.yaml")
+        Path | None,
+        typer.Option("--like", help=LIKE, show_default="those of the first card", metavar="STUDY.yaml"),
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", help="gmm2d, gmm3d or fake_class_gmm, repeatable. [default: all that cards hold]"),
+        typer.Option(
+            "--method", help="gmm2d, gmm3d or fake_class_gmm, repeatable.", show_default="all that cards hold"
+        ),
     ] = None,
     out: Out = Path("out"),
     cache: Cache = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the cards. [default: the first card's]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the cards.", show_default="the first card's")] = None,
     workers: Workers = None,
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Ranks sources for a target by their cards: approximately, and without intervals.
 
-    Datasets with images are summarized as the cards were. Their own cards are written nowhere; counts of their samples
-    are exact.
+    Datasets with images are summarized as the cards were; their own cards are not written.
     """
     from medsegdist.cards.ranking import CARD_METHODS, available, check_formula, left_out, rank_cards, record_cards
     from medsegdist.data.manifest import load_dataset

@@ -11,17 +11,19 @@ from medsegdist.cli.completion import method_names
 from medsegdist.errors import MedSegDistError
 
 StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
-Targets = Annotated[list[str] | None, typer.Option("--target", help="Target, repeatable. [default: the study's]")]
+Targets = Annotated[list[str] | None, typer.Option("--target", help="Target, repeatable.", show_default="the study's")]
 Methods = Annotated[
     list[str] | None,
     typer.Option(
         "--method",
-        help="Method to compute, repeatable. [default: the study's, else the paper's five]",
+        help="Method to compute, repeatable.",
+        show_default="the study's, else the paper's five",
         autocompletion=method_names,
     ),
 ]
 Cache = Annotated[
-    Path | None, typer.Option("--cache", help="Folder for prepared samples. [default: OUT/samples]", file_okay=False)
+    Path | None,
+    typer.Option("--cache", help="Folder for prepared samples.", show_default="OUT/samples", file_okay=False),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
 Seed = Annotated[int, typer.Option(help="Random seed (clustering, mixture fits, subsampling, bootstrap).")]
@@ -39,13 +41,14 @@ Workers = Annotated[
     int | None,
     typer.Option(
         "--workers",
-        help="Processes that read files and compare datasets, one core each. "
-        "[default: one for each core where that saves time]",
+        help="Processes that read files and compare datasets, one core each.",
+        show_default="one for each core where that saves time",
         min=1,
     ),
 ]
 TrainingWorkers = Annotated[
-    int | None, typer.Option("--workers", help="Processes that train. [default: one for each core, or each GPU]", min=1)
+    int | None,
+    typer.Option("--workers", help="Processes that train.", show_default="one for each core, or each GPU", min=1),
 ]
 Dask = Annotated[
     str | None,

@@ -95,8 +95,9 @@ def rank(
 ) -> None:
     """Ranks the sources of a study for its targets, nearest first.
 
-    Methods of the paper: euclidean, gmm2d, gmm3d, fake_classes, fake_class_gmm. Methods to compare them with: dice,
-    jaccard, hausdorff, hausdorff95, cosine, angular, fingerprint, pixels, mmd, sliced, patches.
+    Methods of the paper: euclidean, gmm2d, gmm3d, fake_classes, fake_class_gmm.
+
+    Comparators: dice, jaccard, hausdorff, hausdorff95, cosine, angular, fingerprint, pixels, mmd, sliced, patches.
     """
     report = not no_report
     options = RankOptions(
