@@ -123,6 +123,12 @@ def _show(agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAg
     )
 
     console = Console()
+    reliability = agreements[0].reliability
+    if reliability is not None:
+        console.print(
+            f"Reliability of the gains over {reliability.seeds} seeds: {reliability.reliability:.2f}; no predictor can "
+            f"be expected to correlate with them by more than {reliability.ceiling:.2f}."
+        )
     for table in (
         regression_table(agreements),
         rank_table(agreements),

@@ -32,9 +32,11 @@ from medsegdist.transfer.gains import (
 from medsegdist.transfer.ranks import (
     PermutationTest,
     RankCorrelation,
+    Reliability,
     TargetAgreement,
     agree_by_target,
     correlate_ranks,
+    measure_reliability,
     permutation_test,
 )
 from medsegdist.transfer.regression import (
@@ -53,6 +55,9 @@ from medsegdist.words import counted, listed
 
 FEW_PAIRS = 10
 """Fewer pairs than this are warned of."""
+
+RELIABLE = 0.7
+"""Gains that are less reliable than this are warned of first."""
 
 SIGNIFICANT = 0.05
 """The paper's threshold."""
@@ -78,6 +83,7 @@ class Agreement:
         predictions: for the distances to a target of the pairs that have no gain yet, and for those asked for.
         left_out: the pairs that did not go in, and why.
         warnings: what a reader ought to know, in words.
+        reliability: of the gains, which limits what any distance can correlate with; None without repetitions.
     """
 
     method: str
@@ -95,6 +101,7 @@ class Agreement:
     predictions: tuple[GainPrediction, ...]
     left_out: LeftOut
     warnings: tuple[str, ...]
+    reliability: Reliability | None = None
 
     @property
     def weakest(self) -> WithoutSource | None:
@@ -131,7 +138,8 @@ def measure_agreement(
     for name in predict or {}:
         if name not in names:
             raise DataError(f"expected a prediction by one of the methods {', '.join(names)}, found '{name}'.")
-    return tuple(_agreement(one, (predict or {}).get(one.method, ()), seed) for one in matched)
+    reliability = measure_reliability(runs)
+    return tuple(_agreement(one, (predict or {}).get(one.method, ()), seed, reliability) for one in matched)
 
 
 def to_frame(agreements: Sequence[Agreement]) -> pd.DataFrame:
@@ -167,7 +175,9 @@ def save_agreement(
             frame.to_csv(file, index=False, float_format="%.10g")
 
 
-def _agreement(matched: MatchedPairs, predict: Sequence[float], seed: int) -> Agreement:
+def _agreement(
+    matched: MatchedPairs, predict: Sequence[float], seed: int, reliability: Reliability | None
+) -> Agreement:
     pairs = matched.pairs
     targets = agree_by_target(pairs)
     chosen = [one for one in targets if one.sources > 1]
@@ -195,13 +205,23 @@ def _agreement(matched: MatchedPairs, predict: Sequence[float], seed: int) -> Ag
         without_source=without,
         predictions=(*predictions, *(predict_gain(pairs, distance) for distance in predict)),
         left_out=matched.left_out,
-        warnings=tuple(_warnings(matched, line, influence, without)),
+        warnings=tuple(_warnings(matched, line, influence, without, reliability)),
+        reliability=reliability,
     )
 
 
 def _warnings(
-    matched: MatchedPairs, line: LinearFit, influence: Sequence[Influence], without: Sequence[WithoutSource]
+    matched: MatchedPairs,
+    line: LinearFit,
+    influence: Sequence[Influence],
+    without: Sequence[WithoutSource],
+    reliability: Reliability | None,
 ) -> Iterable[str]:
+    if reliability is not None and reliability.reliability < RELIABLE:
+        yield (
+            f"The gains have a reliability of {reliability.reliability:.2f} over {reliability.seeds} seeds, below "
+            f"{RELIABLE}: no distance can be expected to correlate with them by more than {reliability.ceiling:.2f}."
+        )
     if line.n < FEW_PAIRS:
         yield f"Only {counted(line.n, 'pair')}: p-values and intervals of so few say little."
     if line.slope > 0:
@@ -244,6 +264,8 @@ def _summary(one: Agreement) -> dict[str, Any]:
         "spearman": one.ranks.spearman if one.ranks else None,
         "kendall": one.ranks.kendall if one.ranks else None,
         "weighted_kendall": one.ranks.weighted_kendall if one.ranks else None,
+        "reliability": one.reliability.reliability if one.reliability else None,
+        "ceiling": one.reliability.ceiling if one.reliability else None,
         "regret": one.regret,
         "regret_percent": one.regret_percent,
         "fixed_effects_slope": one.fixed_effects.slope if one.fixed_effects else None,

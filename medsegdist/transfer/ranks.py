@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from math import factorial, prod
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.stats import rankdata
 
-from medsegdist.transfer.gains import Number, TransferPair, distances_and_gains
+from medsegdist.transfer.gains import Gain, Number, TransferPair, distances_and_gains
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,61 @@ class TargetAgreement:
     regret: float
     regret_percent: float | None
     chance_regret: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How far the gains of a study are more than noise: what repetitions with other seeds agree on.
+
+    Both are of a two-way analysis of variance, sources by seeds, within targets. What all sources of a target have in
+    common in one seed, as its baseline, orders nothing and does not count.
+
+    Args:
+        seeds: repetitions of each pair.
+        pairs: sources and targets that have all of them.
+        between_seeds: correlation of the gains of one seed with those of another, ICC(3, 1); below 0 by chance.
+        reliability: that of their means over the seeds with such means of other seeds (Cronbach's alpha), 0 to 1.
+    """
+
+    seeds: int
+    pairs: int
+    between_seeds: float
+    reliability: float
+
+    @property
+    def ceiling(self) -> float:
+        """The greatest correlation that any predictor can be expected to have with the gains."""
+        return float(np.sqrt(self.reliability))
+
+
+def measure_reliability(gains: Iterable[Gain]) -> Reliability | None:
+    """The reliability of gains that were repeated with several seeds.
+
+    Args:
+        gains: of every source, target and seed. A pair that lacks a seed, or has no gain in it, is left out.
+
+    Returns:
+        None where nothing was repeated, no target has two sources that were, or all gains are equal.
+    """
+    of_target: dict[str, dict[str, dict[object, float]]] = {}
+    for one in gains:
+        if one.gain_percent is not None:
+            of_target.setdefault(one.target, {}).setdefault(one.source, {})[one.seed] = one.gain_percent
+    seeds = sorted({seed for some in of_target.values() for of in some.values() for seed in of}, key=str)
+    k, pairs, freedom, of_pairs, of_rest = len(seeds), 0, 0, 0.0, 0.0
+    for some in of_target.values():
+        table = np.array([[of[seed] for seed in seeds] for of in some.values() if len(of) == k])
+        if len(table) < 2 or k < 2:
+            continue
+        means = table.mean(axis=1, keepdims=True) - table.mean()
+        rest = table - table.mean(axis=0, keepdims=True) - means
+        pairs, freedom = pairs + len(table), freedom + len(table) - 1
+        of_pairs, of_rest = of_pairs + k * float((means**2).sum()), of_rest + float((rest**2).sum())
+    if not freedom or of_pairs + of_rest == 0:
+        return None
+    signal, noise = of_pairs / freedom, of_rest / (freedom * (k - 1))
+    between = (signal - noise) / (signal + (k - 1) * noise)
+    return Reliability(k, pairs, between, max(0.0, 1 - noise / signal) if signal else 0.0)
 
 
 def correlate_ranks(pairs: Sequence[TransferPair]) -> RankCorrelation | None:

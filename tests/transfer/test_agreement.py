@@ -152,3 +152,18 @@ def test_a_failed_write_leaves_the_older_file(tmp_path, monkeypatch):
         save_agreement(agreements, tmp_path)
     assert (tmp_path / "agreement.csv").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["agreement.csv", "agreement.json"]
+
+
+def test_unreliable_gains_are_warned_of_first():
+    rng = np.random.default_rng(0)
+    distances = [DistanceRecord(f"s{k}", "t", float(k), "m") for k in range(8)]
+    gains = [Gain(f"s{k}", "t", seed, gain_percent=float(rng.normal())) for k in range(8) for seed in range(2)]
+    (found,) = measure_agreement(distances, gains)
+    assert found.reliability.reliability < 0.7
+    assert found.warnings[0].startswith("The gains have a reliability of 0.")
+    (row,) = to_frame([found]).to_dict("records")
+    assert (row["reliability"], row["ceiling"]) == (found.reliability.reliability, found.reliability.ceiling)
+    steady = [Gain(f"s{k}", "t", seed, gain_percent=k**2 + 0.1 * seed) for k in range(8) for seed in range(2)]
+    (found,) = measure_agreement(distances, steady)
+    assert found.reliability.reliability > 0.99
+    assert not any("reliability" in one for one in found.warnings)

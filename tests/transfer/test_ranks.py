@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, permutations, product
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from medsegdist.transfer.ranks import DRAWN, agree_by_target, correlate_ranks, permutation_test
+from medsegdist.transfer.gains import Gain
+from medsegdist.transfer.ranks import DRAWN, agree_by_target, correlate_ranks, measure_reliability, permutation_test
 from tests.transfer.making_pairs import crossed_pairs, pairs_of, random_pairs
 
 
@@ -216,3 +218,50 @@ def test_shift_and_scale_change_nothing():
     )
     for shuffle in ("within_targets", "whole_sources"):
         assert permutation_test(moved, shuffle) == permutation_test(pairs, shuffle)
+
+
+def repeated(signal, noise, *, sources=30, targets=4, seeds=3, seed=0):
+    """Gains of pairs that differ by `signal` and of repetitions that differ by `noise`; and their table."""
+    rng = np.random.default_rng(seed)
+    table = rng.normal(0, signal, (targets, sources, 1)) + rng.normal(0, noise, (targets, sources, seeds))
+    gains = [
+        Gain(f"s{i}", f"t{j}", k, gain_percent=float(table[j, i, k])) for j, i, k in np.ndindex(targets, sources, seeds)
+    ]
+    return gains, table
+
+
+def test_the_reliability_of_one_target_is_cronbachs_alpha():
+    gains, (table,) = repeated(2.0, 1.0, targets=1)
+    found = measure_reliability(gains)
+    alpha = 3 / 2 * (1 - table.var(axis=0, ddof=1).sum() / table.sum(axis=1).var(ddof=1))
+    assert found.reliability == pytest.approx(alpha)
+    assert found.ceiling == pytest.approx(alpha**0.5)
+    # Spearman and Brown.
+    assert 3 * found.between_seeds / (1 + 2 * found.between_seeds) == pytest.approx(alpha)
+
+
+def test_reliability_is_the_share_of_signal_and_nothing_that_sources_share_counts():
+    gains, table = repeated(1.0, 1.0, sources=400)
+    found = measure_reliability(gains)
+    assert (found.seeds, found.pairs) == (3, 1600)
+    assert found.between_seeds == pytest.approx(0.5, abs=0.05)
+    assert found.reliability == pytest.approx(0.75, abs=0.05)
+    # A baseline of a target and a seed, and the level of a target, move all of its sources.
+    moved = [replace(one, gain_percent=one.gain_percent + 10 * one.seed * int(one.target[1:])) for one in gains]
+    assert measure_reliability(moved).reliability == pytest.approx(found.reliability)
+    # The gains without noise, which no predictor can know better, correlate with them just so.
+    signal = np.random.default_rng(0).normal(0, 1.0, (4, 400))
+    known, seen = (one - one.mean(axis=1, keepdims=True) for one in (signal, table.mean(axis=2)))
+    assert np.corrcoef(known.ravel(), seen.ravel())[0, 1] == pytest.approx(found.ceiling, abs=0.03)
+
+
+def test_reliability_at_its_ends_and_where_there_is_none():
+    exact = measure_reliability(repeated(1.0, 0.0)[0])
+    assert (exact.reliability, exact.between_seeds) == (pytest.approx(1), pytest.approx(1))
+    assert measure_reliability(repeated(0.0, 1.0, sources=400)[0]).reliability < 0.2
+    assert measure_reliability(repeated(1.0, 1.0, seeds=1)[0]) is None
+    assert measure_reliability(repeated(1.0, 1.0, sources=1)[0]) is None
+    assert measure_reliability(repeated(0.0, 0.0)[0]) is None
+    gains, _ = repeated(1.0, 1.0, sources=5, targets=1)
+    assert measure_reliability([*gains, Gain("lost", "t0", 0, status="not_converged")]).pairs == 5
+    assert measure_reliability(gains[1:]).pairs == 4
