@@ -257,7 +257,7 @@ def test_every_kind_of_real_folder_goes_into_a_study(data_root, tmp_path, name, 
     assert (found.modality, found.window) == (modality, window)
 
 
-@pytest.mark.parametrize(("held", "told"), [(8, "all of which hold 1"), (1, "1 of which holds 1")])
+@pytest.mark.parametrize(("held", "told"), [(8, "1 is in all"), (1, "1 is in 1")])
 def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_path, held, told):
     """Of ten volumes four are looked at, the first one among them."""
     for folder in ("a", "b"):
@@ -267,7 +267,7 @@ def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_pa
         if held == 1:
             nib.save(nib.Nifti1Image(np.zeros((24, 20, 6), np.uint8), np.diag([-1.0, -1, 2, 1])), path)
     shown = init(tmp_path / "a", tmp_path / "b", out=tmp_path / "study.yaml").stdout
-    assert f"foreground [1]: looked at 4 of 10 masks, {told}" in shown
+    assert f"foreground [1]: looked at 4 of 10 masks: {told}" in shown
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(folders, tmp_path, monkeypatch):

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from medsegdist.data.inspect import Inspection, Statistics, list_cases, read_statistics, segment_key
+from medsegdist.data.layouts.listing import modality_of
 from medsegdist.data.layouts.paths import expand_path
-from medsegdist.data.layouts.recognized import modality_of
 from medsegdist.data.study import Study
 from medsegdist.data.validation import validate
 from medsegdist.errors import ManifestError
@@ -136,18 +136,17 @@ def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: 
         statistics = read_statistics(*list_cases(layout, inspection.path)[:2], inspection.given)
     path, found = inspection.path, inspection.found
     title = re.sub(r"^(Task|Dataset)\d+_", "", found.name or (path.stem if path.is_file() else path.name))
-    modality, why = (modality, "as you said") if modality else _modality_of(inspection)
     proposal = Proposal(
         inspection=inspection,
         name=manifest_name(f"{title} {manifest_name(' '.join(names)) if names else ''}"),
-        modality=modality,
+        modality="",
         layout=layout,
         foreground=foreground,
         window=None,
         statistics=statistics,
-        reasons={"modality": why, "window": "", key: reason},
+        reasons={"modality": "", "window": "", key: reason},
     )
-    return _with_window(proposal)
+    return with_modality(proposal, modality) if modality else with_modality(proposal, *_modality_of(inspection))
 
 
 def _names_of(inspection: Inspection, parts: Sequence[str]) -> list[str]:
@@ -173,17 +172,12 @@ def _label_reason(inspection: Inspection) -> str:
     if inspection.found.labels:
         several = f"{named} as one; --foreground each makes a dataset of each"
         return several if len(inspection.labels) > 1 else f"{named}, says the listing"
-    seen, cases, counts = inspection.statistics.seen, inspection.statistics.cases, inspection.statistics.values
-    masks = f"looked at {seen} of {counted(cases, 'mask')}"
-    if seen == cases:
-        masks = "looked at the only mask" if seen == 1 else f"looked at all {cases} masks"
-    if seen == 1:
-        return f"{masks}, which holds {named}"
-    held = {value: "all" if count == seen else str(count) for value, count in counts.items()}
-    if len(held) > 1:
-        return f"{masks}: " + ", ".join(f"{value} is in {count}" for value, count in held.items())
-    ((value, count),) = held.items()
-    return f"{masks}, {count} of which {'holds' if count == '1' else 'hold'} {value}"
+    seen, cases = inspection.statistics.seen, inspection.statistics.cases
+    masks = f"all {counted(cases, 'mask')}" if seen == cases else f"{seen} of {counted(cases, 'mask')}"
+    held = inspection.statistics.values.items()
+    return f"looked at {masks}: " + ", ".join(
+        f"{value} is in {'all' if count == seen else count}" for value, count in held
+    )
 
 
 def _modality_of(inspection: Inspection) -> tuple[str, str]:
@@ -195,23 +189,20 @@ def _modality_of(inspection: Inspection) -> tuple[str, str]:
         return by_name, f"by the folder's name, {inspection.path.name}"
     if seen.low <= _AIR and seen.whole:
         return "CT", f"intensities from {seen.low:g} to {seen.high:g} look like HU"
-    return "other", f"nothing tells (intensities from {seen.low:g} to {seen.high:g}); write CT or MR if it is"
+    return "other", f"unknown (intensities from {seen.low:g} to {seen.high:g}); write CT or MR if it is"
 
 
-def with_modality(proposal: Proposal, modality: str) -> Proposal:
+def with_modality(proposal: Proposal, modality: str, reason: str = "as you said") -> Proposal:
     """The proposal with another modality, and the window that belongs to it.
 
     Args:
         proposal: of any modality.
         modality: "CT", "MR" or "other".
+        reason: why it is that one.
     """
-    reasons = {**proposal.reasons, "modality": "as you said"}
-    return _with_window(replace(proposal, modality=modality, reasons=reasons))
-
-
-def _with_window(proposal: Proposal) -> Proposal:
-    window, why = window_of(proposal.modality, proposal.statistics)
-    return replace(proposal, window=window, reasons={**proposal.reasons, "window": why})
+    window, why = window_of(modality, proposal.statistics)
+    reasons = {**proposal.reasons, "modality": reason, "window": why}
+    return replace(proposal, modality=modality, window=window, reasons=reasons)
 
 
 def window_of(modality: str, statistics: Statistics) -> tuple[tuple[float, float] | None, str]:
@@ -296,9 +287,8 @@ def study_text(
     sources = [one.name for one in proposals if one.name not in targets]
     if not sources:
         targets, sources = targets[:1], list(targets[1:])
-    *most, last = targets
-    title = f"sources for {', '.join(most)} and {last}" if most else f"sources for {last}"
-    if most and len(title) > 80:
+    title = f"sources for {', '.join(targets[:-1])}{' and ' if targets[1:] else ''}{targets[-1]}"
+    if len(targets) > 1 and len(title) > 80:
         title = f"sources for {counted(len(targets), 'target')}"
     flat, paths = len(grid) == 2, {one.inspection.path for one in proposals}
     spacing, what = ("[1, 1]", "axial slices, as in the paper; 3 compares whole volumes")
@@ -313,7 +303,7 @@ def study_text(
         _entry("dimensions", len(grid), what),
         _entry("grid", list(grid), f"{axes}: {grid_reason}"),
         f"  # spacing: {spacing}  # mm; each sample is stretched to the grid unless this is given",
-        _entry("intensity", "window", "zscore where brightness is to count for nothing"),
+        _entry("intensity", "window", "zscore if brightness is not to count"),
     ]
     if any(one.modality == "CT" and one.window is None for one in proposals):
         lines.append(_entry("ct_window", [-1000, 400], "HU, lung to contrast; soft tissue alone: [-160, 240]"))

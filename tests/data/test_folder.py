@@ -232,11 +232,12 @@ def test_real_volumes_of_many_shapes(data_root):
 
 
 def test_the_readme_describes_a_dataset_that_can_be_read(tmp_path, project_root):
-    text = (project_root / "README.md").read_text(encoding="utf-8")
-    block = text.split("All of `liver.yaml`")[1].split("```yaml")[1].split("```")[0]
-    (tmp_path / "liver.yaml").write_text(textwrap.dedent(block))
-    write_pictures(tmp_path / "liver", names=("101_1009", "101_1010", "102_7"))
-    manifest = load_dataset(tmp_path / "liver.yaml")
-    assert [case.patient_id for case in manifest.layout.cases()] == ["101", "101", "102"]
+    text = (project_root / "data_manifests" / "README.md").read_text(encoding="utf-8")
+    block = text.split("### folder")[1].split("```yaml")[1].split("```")[0]
+    (tmp_path / "polyps.yaml").write_text(textwrap.dedent(block))
+    pictures = write_pictures(tmp_path / "polyps", names=("a", "b"))
+    for path in (pictures / "masks").iterdir():
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
+    manifest = load_dataset(tmp_path / "polyps.yaml")
     samples = load_dataset_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))
-    assert samples.patients == ("101", "102")
+    assert samples.patients == ("a", "b")

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from medsegdist.data.case import Case
 from medsegdist.data.layouts.listing import (
+    FileLayout,
     PartialListingError,
+    Recognized,
     as_json,
+    build_cases,
     check_patient,
     describe,
-    listed_twice,
-    patients_of,
     read_entries,
     read_listing,
+    recognized_listing,
 )
 from medsegdist.data.layouts.paths import (
     Color,
@@ -30,7 +32,6 @@ from medsegdist.data.layouts.paths import (
     is_file_name,
     without_suffix,
 )
-from medsegdist.data.layouts.recognized import Recognized, recognized_listing
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
 
@@ -39,7 +40,7 @@ _LABEL_KEYS = ("label", "mask", "seg", "segmentation")
 _PATIENT_KEYS = ("patient_id", "patient", "subject", "subject_id")
 
 
-class DatalistLayout(BaseModel):
+class DatalistLayout(FileLayout):
     """Files that a MONAI datalist names, as Auto3DSeg and MONAI's bundles use it.
 
     The list is a JSON file {"training": [{"image": "a.nii.gz", "label": "b.nii.gz", "fold": 0}, ...], ...}; an image
@@ -60,7 +61,6 @@ class DatalistLayout(BaseModel):
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     looked_for: ClassVar[str] = '*.json with a list of {"image": ..., "label": ...} (MONAI datalist)'
 
     kind: Literal["datalist"] = "datalist"
@@ -109,25 +109,6 @@ class DatalistLayout(BaseModel):
             raise PartialListingError(str(self._listing()), unlisted, cases)
         return cases
 
-    def load(
-        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
-    ) -> dict[Hashable, Any]:
-        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
-
-        Args:
-            item: a case as an item of a MONAI datalist.
-            header_only: whether shapes and affines alone are read.
-            keys: what is read.
-
-        Raises:
-            DataError: a file is missing, damaged or of another kind.
-        """
-        from medsegdist.data.readers import read_pair
-
-        # Of images that are lists of files, the channel has been chosen with the file.
-        channel = None if self._lists_channels else self.channel
-        return read_pair(item, channel=channel, color=self.color, header_only=header_only, keys=keys)
-
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:
         """What the first datalist in a folder says of it; None if no JSON file in it is one.
@@ -143,6 +124,11 @@ class DatalistLayout(BaseModel):
             return replace(found[0], remarks=(*found[0].remarks, remark))
         return found[0] if found else None
 
+    @property
+    def _channel_in_file(self) -> int | None:
+        # Of images that are lists of files, the channel has been chosen with the file.
+        return None if self._lists_channels else self.channel
+
     @cached_property
     def _lists_channels(self) -> bool:
         """Whether the images are lists of files; cached, as loading a case would read the list again."""
@@ -155,28 +141,23 @@ class DatalistLayout(BaseModel):
         read, unlisted = read_entries(listing, self._entries(listing, folds), self._files)
         images = list(dict.fromkeys(image for image, _, _ in read))
         ids = dict(zip(images, self._ids(images), strict=True))
-        found: dict[str, tuple[Path, Path, dict[str, Any]]] = {}
-        twice = []
-        for image, label, entry in read:
-            # The same file, or as a.nii and a.nii.gz in one folder.
-            if ids[image] in found:
-                twice.append(ids[image])
-            found.setdefault(ids[image], (image, label, entry))
-        patients, unknown = patients_of(list(found), self.patient_pattern)
-        if self.patient_key is not None:
-            patients = [str(entry[self.patient_key]) for _, _, entry in found.values()]
-        cases = [
-            (Case(case_id, patient, str(image), str(label)), fold if _is_fold(fold := entry.get("fold")) else None)
-            for patient, (case_id, (image, label, entry)) in zip(patients, found.items(), strict=True)
+        found = [
+            (ids[image], str(image), str(label), entry[self.patient_key] if self.patient_key is not None else None)
+            for image, label, entry in read
         ]
-        unlisted += [*listed_twice(twice), *unknown]
-        if len({_is_list(entry[self.image_key]) for _, _, entry in found.values()}) > 1:
+        # One name twice: the same file, or a.nii and a.nii.gz in one folder.
+        cases, wrong = build_cases(found, self.patient_pattern)
+        unlisted += wrong
+        fold_of: dict[str, Any] = {}
+        for image, _, entry in read:
+            fold_of.setdefault(ids[image], entry.get("fold"))
+        if len({_is_list(entry[self.image_key]) for _, _, entry in read}) > 1:
             # All images of a dataset are loaded as the one or as the other.
             cases = []
             unlisted.append(DataError("some images are one file and some are lists of files", "write all in one way"))
         # Before other processes load cases: the answer travels with the layout.
         _ = self._lists_channels
-        return cases, unlisted
+        return [(case, fold_of[case.id] if _is_fold(fold_of[case.id]) else None) for case in cases], unlisted
 
     def _listing(self) -> Path:
         try:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import NonNegativeInt
 
 from medsegdist.data.case import Case
 from medsegdist.data.layouts.listing import (
+    FileLayout,
     PartialListingError,
+    Recognized,
     as_json,
+    build_cases,
     check_patient,
     describe,
-    listed_twice,
-    patients_of,
+    read_dataset_json,
     read_entries,
     read_listing,
+    recognized_listing,
 )
 from medsegdist.data.layouts.paths import PatientPattern, Root, inside, without_suffix
-from medsegdist.data.layouts.recognized import Recognized, read_dataset_json, recognized_listing
 from medsegdist.errors import DataError
 
 
-class DecathlonLayout(BaseModel):
+class DecathlonLayout(FileLayout):
     """A task of the Medical Segmentation Decathlon, or a dataset stored like one.
 
     The cases are the "training" list of `root`/dataset.json; the "test" list has no labels and is ignored. A case has
@@ -37,7 +38,6 @@ class DecathlonLayout(BaseModel):
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     looked_for: ClassVar[str] = 'dataset.json with "training": [{"image": ..., "label": ...}] (Decathlon)'
 
     kind: Literal["decathlon"] = "decathlon"
@@ -59,41 +59,14 @@ class DecathlonLayout(BaseModel):
         if not isinstance(training, list) or not training:
             raise DataError(f"{listing}: expected a list 'training' of labeled cases, found {describe(training)}")
         read, unlisted = read_entries(listing, enumerate(training), self._files)
-        found: dict[str, tuple[Path, Path, Any]] = {}
-        twice = []
-        for image, label, entry in read:
-            name = without_suffix(image.name)
-            if name in found:
-                twice.append(name)
-            found.setdefault(name, (image, label, entry))
-        patients, unknown = patients_of(list(found), self.patient_pattern)
-        if self.patient_pattern is None:
-            patients = [str(entry.get("patient_id", name)) for name, (_, _, entry) in found.items()]
-        cases = [
-            Case(id=name, patient_id=patient, image=str(image), label=str(label))
-            for patient, (name, (image, label, _)) in zip(patients, found.items(), strict=True)
+        found = [
+            (without_suffix(image.name), str(image), str(label), entry.get("patient_id"))
+            for image, label, entry in read
         ]
-        unlisted += [*listed_twice(twice), *unknown]
-        if unlisted:
-            raise PartialListingError(str(listing), unlisted, cases)
+        cases, wrong = build_cases(found, self.patient_pattern)
+        if unlisted or wrong:
+            raise PartialListingError(str(listing), [*unlisted, *wrong], cases)
         return cases
-
-    def load(
-        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
-    ) -> dict[Hashable, Any]:
-        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
-
-        Args:
-            item: a case as an item of a MONAI datalist.
-            header_only: whether shapes and affines alone are read.
-            keys: what is read.
-
-        Raises:
-            DataError: a file is missing, damaged or of another kind.
-        """
-        from medsegdist.data.readers import read_pair
-
-        return read_pair(item, channel=self.channel, header_only=header_only, keys=keys)
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:

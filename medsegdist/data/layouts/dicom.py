@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -13,9 +12,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import PartialListingError, patients_of
+from medsegdist.data.layouts.listing import PartialListingError, Recognized, build_cases
 from medsegdist.data.layouts.paths import PatientPattern, Root
-from medsegdist.data.layouts.recognized import Recognized
 from medsegdist.errors import DataError
 from medsegdist.words import counted
 
@@ -106,11 +104,11 @@ class DicomLayout(BaseModel):
             raise DataError(f"{self.root}: several drawings would be called {', '.join(doubled)}", "rename the files")
         read.sort(key=lambda pair: pair[0].id)
         # Cases with one PatientID have the name of the first of them; the header itself is forgotten.
-        patients, unknown = patients_of([case.id for case, _ in read], self.patient_pattern)
-        if self.patient_pattern is None:
-            first: dict[str, str] = {}
-            patients = [first.setdefault(header, case.id) if header else case.id for case, header in read]
-        cases = [replace(case, patient_id=patient) for (case, _), patient in zip(read, patients, strict=True)]
+        first: dict[str, str] = {}
+        known = [
+            (one.id, one.image, one.label, first.setdefault(header, one.id) if header else None) for one, header in read
+        ]
+        cases, unknown = build_cases(known, self.patient_pattern)
         if unknown:
             raise PartialListingError(str(self.root), unknown, cases)
         return cases

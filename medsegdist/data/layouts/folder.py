@@ -6,16 +6,16 @@ import glob
 import os
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, NonNegativeInt, model_validator
+from pydantic import AfterValidator, NonNegativeInt, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import PartialListingError, patients_of
+from medsegdist.data.layouts.listing import FileLayout, PartialListingError, Recognized, build_cases
 from medsegdist.data.layouts.paths import (
     PICTURE_SUFFIXES,
     VOLUME_SUFFIXES,
@@ -24,7 +24,6 @@ from medsegdist.data.layouts.paths import (
     Root,
     check_names,
 )
-from medsegdist.data.layouts.recognized import Recognized
 from medsegdist.errors import DataError
 from medsegdist.words import counted, listed, printable
 
@@ -51,7 +50,7 @@ def _one_star(pattern: str) -> str:
 _Pattern = Annotated[str, AfterValidator(_one_star)]
 
 
-class FolderLayout(BaseModel):
+class FolderLayout(FileLayout):
     """Files in folders, each image paired with the mask whose name has the same part at *.
 
     Files are volumes (NIfTI, NRRD, MHA, MHD) or pictures (PNG, JPEG, BMP, TIFF), by their endings.
@@ -68,7 +67,6 @@ class FolderLayout(BaseModel):
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     looked_for: ClassVar[str] = (
         "pairs of NIfTI, NRRD, MHA, PNG, JPEG, BMP or TIFF files, such as images/*.png + masks/*.png, "
         "imagesTr/*_0000.nii.gz + labelsTr/*.nii.gz, *.nii.gz + *_seg.nii.gz, or */image.nrrd + */mask.nrrd"
@@ -116,11 +114,8 @@ class FolderLayout(BaseModel):
             )
         check_names(sorted(images.keys() | masks.keys()), str(self.root))
         ids = sorted(images.keys() & masks.keys())
-        patients, unknown = patients_of(ids, self.patient_pattern)
-        cases = [
-            Case(id=case_id, patient_id=patient, image=str(images[case_id]), label=str(masks[case_id]))
-            for case_id, patient in zip(ids, patients, strict=True)
-        ]
+        found = [(case_id, str(images[case_id]), str(masks[case_id]), None) for case_id in ids]
+        cases, unknown = build_cases(found, self.patient_pattern)
         unpaired = [
             DataError(
                 f"the {this} has no {other} '{pattern}'", f"add the {other}, or move the {this} away", case=case_id
@@ -134,23 +129,6 @@ class FolderLayout(BaseModel):
         if unpaired or unknown:
             raise PartialListingError(str(self.root), [*unpaired, *unknown], cases)
         return cases
-
-    def load(
-        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
-    ) -> dict[Hashable, Any]:
-        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
-
-        Args:
-            item: a case as an item of a MONAI datalist.
-            header_only: whether shapes and affines alone are read.
-            keys: what is read.
-
-        Raises:
-            DataError: a file is missing, damaged or of another kind.
-        """
-        from medsegdist.data.readers import read_pair
-
-        return read_pair(item, channel=self.channel, color=self.color, header_only=header_only, keys=keys)
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:

@@ -1,19 +1,57 @@
-"""What the layouts share of cases: JSON listings, patients, and the error for cases that cannot be used."""
+"""What the layouts share: loading of files, cases that cannot be listed, JSON listings, and what `init` recognizes."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from medsegdist.data.case import Case
+from medsegdist.data.layouts.paths import Color
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.files import read_text
 from medsegdist.words import counted, listed
 
 # A pattern that is wrong pairs none of thousands.
 _MOST_NAMED = 20
+_CT = {"ct", "cta", "cect", "cbct"}
+_MR = {"mr", "mri", "t1", "t2", "t1w", "t2w", "t1ce", "t1gd", "t1gdw", "flair", "adc", "dwi", "lge"}
+_OTHER = {"us", "ultrasound", "cxr", "dx", "cr", "xray", "rgb", "endoscopy", "microscopy", "fundus", "oct", "pet", "pt"}
+_NUMBER = re.compile(r"-?[0-9]{1,8}")
+
+
+class FileLayout(BaseModel):
+    """Base of the layouts whose images and masks are files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def load(
+        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Hashable, Any]:
+        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
+
+        Args:
+            item: a case as an item of a MONAI datalist; its other entries are kept.
+            header_only: whether shapes and affines alone are read.
+            keys: what is read.
+
+        Raises:
+            DataError: a file is missing, damaged or of another kind, or image and mask differ in shape.
+        """
+        from medsegdist.data.readers import read_pair
+
+        color: Color = getattr(self, "color", "luminance")
+        return read_pair(item, channel=self._channel_in_file, color=color, header_only=header_only, keys=keys)
+
+    @property
+    def _channel_in_file(self) -> int | None:
+        """The channel to take of each image's file; None if files have no channels."""
+        return getattr(self, "channel", None)
 
 
 class PartialListingError(DataError):
@@ -122,34 +160,145 @@ def read_entries(
     return found, wrong
 
 
-def listed_twice(case_ids: Iterable[str]) -> list[DataError]:
-    """The problems of images that a listing names more than once.
+def build_cases(
+    found: Iterable[tuple[str, Any, Any, object]], pattern: str | None
+) -> tuple[list[Case], list[DataError]]:
+    """Cases, each with its patient.
 
     Args:
-        case_ids: names of these cases.
-    """
-    names = sorted(set(case_ids))
-    return [DataError("the image is listed more than once", "list each once", case=name) for name in names]
-
-
-def patients_of(case_ids: Sequence[str], pattern: str | None) -> tuple[list[str], list[DataError]]:
-    """The patient of each case, by a pattern in the case's name.
-
-    Args:
-        case_ids: names of the cases.
-        pattern: regular expression with one group, which is the patient; None makes every case a patient of its own.
+        found: name, image, label and patient of each; a patient that is None or empty is the case itself.
+        pattern: regular expression with one group that finds the patient in a case's name instead.
 
     Returns:
-        The patient of each case, its own name if none is found; and the problems of the cases without one.
+        The cases in their order, of those with one name the first; and what is wrong with names and patients.
     """
-    if pattern is None:
-        return list(case_ids), []
-    matches = [re.search(pattern, case_id) for case_id in case_ids]
-    patients = [match.group(1) if match else None for match in matches]
-    problem = f"patient_pattern '{pattern}' finds no patient in the case's name"
-    remedy = "correct the pattern, or leave it out to make every case a patient of its own"
-    missed = [name for name, patient in zip(case_ids, patients, strict=True) if not patient]
-    return (
-        [patient or name for name, patient in zip(case_ids, patients, strict=True)],
-        [DataError(problem, remedy, case=name) for name in missed],
+    cases: dict[str, Case] = {}
+    twice, unknown = {}, []
+    for name, image, label, patient in found:
+        if name in cases:
+            twice[name] = DataError("the image is listed more than once", "list each once", case=name)
+            continue
+        if pattern is not None:
+            match = re.search(pattern, name)
+            patient = match.group(1) if match else None
+            if not patient:
+                problem = f"patient_pattern '{pattern}' finds no patient in the case's name"
+                remedy = "correct the pattern, or leave it out to make every case a patient of its own"
+                unknown.append(DataError(problem, remedy, case=name))
+        cases[name] = Case(name, name if patient in (None, "") else str(patient), image, label)
+    return list(cases.values()), [*twice.values(), *unknown]
+
+
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """What a folder is, by its listing or by the names of its files.
+
+    Args:
+        what: in words, such as "a Decathlon task (dataset.json)".
+        layout: the keys of a manifest's `layout`, without `root`.
+        name: the dataset's own name; empty if it has none.
+        labels: label values by name, without the background; empty if there is no listing of them.
+        segments: names of the segments or regions of DICOM drawings, of which one has to be chosen.
+        modality: "CT", "MR" or "other"; None if unknown.
+        modality_reason: what says so.
+        description: what it shows, in its own words.
+        license: its license, in its own words.
+        remarks: what a reader of the study should know.
+    """
+
+    what: str
+    layout: Mapping[str, Any]
+    name: str = ""
+    labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    segments: tuple[str, ...] = ()
+    modality: str | None = None
+    modality_reason: str = ""
+    description: str = ""
+    license: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def read_dataset_json(folder: Path) -> Mapping[str, Any]:
+    """The dataset.json of a Decathlon task or an nnU-Net dataset; empty if there is none, or one of another form.
+
+    Args:
+        folder: where it would be.
+
+    Raises:
+        DataError: dataset.json is no JSON.
+    """
+    listing = folder / "dataset.json"
+    content = read_listing(listing, "restore it") if listing.is_file() else None
+    return content if isinstance(content, dict) else {}
+
+
+def recognized_listing(
+    content: Mapping[str, Any], what: str, layout: dict[str, Any], channels: Any, file: str = "dataset.json"
+) -> Recognized:
+    """What a listing says of its dataset.
+
+    Args:
+        content: of the listing.
+        what: in words, what it lists.
+        layout: the keys of a manifest's `layout`; of several channels the first one is added.
+        channels: names of the channels, as the listing has them.
+        file: name of the listing.
+    """
+    values = (
+        channels.values() if isinstance(channels, Mapping) else channels if isinstance(channels, list) else [channels]
     )
+    names = [name for name in values if isinstance(name, str)]
+    remarks: tuple[str, ...] = ()
+    if len(names) > 1 and layout["kind"] != "datalist":
+        layout = {**layout, "channel": 0}
+        remarks = (f"channel: 0 is {names[0]}, the first of {', '.join(names)}",)
+    return Recognized(
+        what=what,
+        layout=layout,
+        name=_text_of(content, "name"),
+        labels=labels_of(content.get("labels")),
+        modality=modality_of(names[:1]),
+        modality_reason=f"{file} says {names[0]}" if names else "",
+        description=_text_of(content, "description"),
+        license=_text_of(content, "licence", "license"),
+        remarks=remarks,
+    )
+
+
+def modality_of(words: Iterable[str]) -> str | None:
+    """The modality that words name; None if they name none, or several.
+
+    Args:
+        words: names of channels or folders; parts between letters and digits count.
+
+    >>> modality_of(["liver_ct2d"]), modality_of(["T1w"]), modality_of(["ct and mr"])
+    ('CT', 'MR', None)
+    """
+    parts = {re.sub(r"[23]d$", "", part) for word in words for part in re.findall("[a-z0-9]+", word.casefold())}
+    named = [name for name, known in (("CT", _CT), ("MR", _MR), ("other", _OTHER)) if parts & known]
+    return named[0] if len(named) == 1 else None
+
+
+def labels_of(value: Any) -> dict[str, tuple[int, ...]]:
+    """Label values by name, without the background and "ignore".
+
+    Args:
+        value: the labels of a listing.
+
+    >>> labels_of({"0": "background", "1": "liver"}), labels_of({"background": 0, "whole": [1, 2]})
+    ({'liver': (1,)}, {'whole': (1, 2)})
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for key, entry in value.items() if isinstance(value, Mapping) else ():
+        name, values = (entry, key) if isinstance(entry, str) and _NUMBER.fullmatch(str(key)) else (key, entry)
+        several = values if isinstance(values, list) else [values]
+        numbers = tuple(int(one) for one in several if _NUMBER.fullmatch(str(one)))
+        if 0 not in numbers and numbers and len(numbers) == len(several) and str(name).casefold() != "ignore":
+            found[" ".join(str(name).split()) or str(numbers[0])] = numbers
+    return found
+
+
+def _text_of(content: Mapping[str, Any], *keys: str) -> str:
+    """The first text under one of these keys, on one line; empty if there is none."""
+    texts = (content.get(key) for key in keys)
+    return next((" ".join(text.split()) for text in texts if isinstance(text, str) and text.strip()), "")

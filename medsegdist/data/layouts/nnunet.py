@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, StrictStr, ValidationError
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import PartialListingError, patients_of, read_listing
+from medsegdist.data.layouts.listing import (
+    FileLayout,
+    PartialListingError,
+    Recognized,
+    build_cases,
+    read_dataset_json,
+    read_listing,
+    recognized_listing,
+)
 from medsegdist.data.layouts.paths import (
     PICTURE_SUFFIXES,
     VOLUME_SUFFIXES,
@@ -21,7 +29,6 @@ from medsegdist.data.layouts.paths import (
     inside,
     is_picture,
 )
-from medsegdist.data.layouts.recognized import Recognized, read_dataset_json, recognized_listing
 from medsegdist.data.validation import explain
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
@@ -53,7 +60,7 @@ class _DatasetJson(BaseModel):
     dataset: Annotated[dict[_Name, _ExplicitCase], Field(min_length=1)] | None = None
 
 
-class NnunetLayout(BaseModel):
+class NnunetLayout(FileLayout):
     """A raw dataset of nnU-Net v2, such as `nnUNet_raw/Dataset004_Hippocampus`.
 
     The cases are those of imagesTr and labelsTr, or those that "dataset" in dataset.json lists. A case has nnU-Net's
@@ -67,7 +74,6 @@ class NnunetLayout(BaseModel):
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     looked_for: ClassVar[str] = (
         'dataset.json with "channel_names" and "file_ending", next to imagesTr and labelsTr (nnU-Net v2)'
     )
@@ -103,31 +109,16 @@ class NnunetLayout(BaseModel):
             )
         pairs = {name: (images.get(name, {}).get(self.channel), labels.get(name)) for name in names}
         usable = [name for name, files in pairs.items() if all(file is not None and file.is_file() for file in files)]
-        patients, unknown = patients_of(usable, self.patient_pattern)
-        cases = [
-            Case(id=name, patient_id=patient, image=str(pairs[name][0]), label=str(pairs[name][1]))
-            for name, patient in zip(usable, patients, strict=True)
-        ]
+        found = [(name, str(pairs[name][0]), str(pairs[name][1]), None) for name in usable]
+        cases, unknown = build_cases(found, self.patient_pattern)
         if unlisted or unknown:
-            raise PartialListingError(f"{self.root / 'dataset.json'}", [*unlisted, *unknown], cases)
+            raise PartialListingError(str(self.root / "dataset.json"), [*unlisted, *unknown], cases)
         return cases
 
-    def load(
-        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
-    ) -> dict[Hashable, Any]:
-        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
-
-        Args:
-            item: a case as an item of a MONAI datalist.
-            header_only: whether shapes and affines alone are read.
-            keys: what is read.
-
-        Raises:
-            DataError: a file is missing, damaged or of another kind.
-        """
-        from medsegdist.data.readers import read_pair
-
-        return read_pair(item, color=self.color, header_only=header_only, keys=keys)
+    @property
+    def _channel_in_file(self) -> int | None:
+        # Each channel has a file of its own.
+        return None
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:
