@@ -94,7 +94,7 @@ TABLE = {
     ],
     "kill -9 of a worker": [
         "data/test_workers.py::a_killed_worker_is_told_and_leaves_nothing",
-        "data/test_export_workers.py::a_killed_worker_is_told_and_what_is_finished_is_kept",
+        "data/test_export_folder.py::a_killed_worker_is_told_and_what_is_finished_is_kept",
     ],
     "two processes on one cache": ["data/test_dataset.py::two_processes_on_one_cache_get_the_same"],
 }

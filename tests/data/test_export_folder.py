@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import gzip
 import json
+import multiprocessing
+import os
 import re
+import signal
 from pathlib import Path
 
 import nibabel as nib
@@ -16,11 +19,10 @@ import torch
 from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts.decathlon import DecathlonLayout
-from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.manifest import DatasetManifest, load_dataset
-from medsegdist.errors import DataError, ManifestError
+from medsegdist.errors import DataError, ManifestError, MedSegDistError
 from tests.data.making import (
     PREPROCESSING,
     SHAPE,
@@ -32,9 +34,7 @@ from tests.data.making import (
     write_task,
     write_volume,
 )
-from tests.data.making_dicom import PATIENT_ID, PATIENT_NAME
-from tests.data.test_dicom import write_case
-from tests.data.test_export import contents, listing_of, read_back, stopping, with_layout
+from tests.data.test_export import contents, lidc, listing_of, read_back, stopping, with_layout
 
 # --- Bytes, names and provenance -------------------------------------------------------------------------------------
 
@@ -80,21 +80,6 @@ def test_no_path_of_this_machine_is_written(tmp_path):
     provenance = listing_of(tmp_path / "Task07_A")["provenance"]
     assert provenance["foreground"] == [2]
     assert "root" not in provenance["layout"]
-
-
-def test_nothing_of_a_dicom_header_tells_who_it_is(tmp_path):
-    for name in ("a", "b"):
-        write_case(tmp_path / "source", name)
-    layout = DicomLayout(root=tmp_path / "source", segmentation="rtstruct")
-    task = tmp_path / "Task07_A"
-    export_task(DatasetManifest(name="dicom", modality="CT", layout=layout), task)
-    files = [path for path in task.rglob("*") if path.is_file()]
-    assert len(files) == 6
-    for path in files:
-        content = path.read_bytes()
-        text = gzip.decompress(content) if path.suffix == ".gz" else content
-        assert not any(secret.encode() in text for secret in (PATIENT_ID, *PATIENT_NAME.split("^")))
-    assert {entry["patient_id"] for entry in listing_of(task)["training"] if "patient_id" in entry} == {"a__rt"}
 
 
 def test_pseudonyms_take_every_name_away_and_keep_who_is_who(tmp_path):
@@ -355,3 +340,69 @@ def test_another_foreground_does_not_go_on_with_the_masks_of_the_first(tmp_path)
         export_task(stopping(manifest, at="p2_a"), task)
     assert export_task(manifest.model_copy(update={"foreground": (2,)}), task).resumed == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "source"]
+
+
+# --- Several processes -----------------------------------------------------------------------------------------------
+
+NAMES = tuple(f"p{k}_a" for k in range(6))
+
+
+def in_worker() -> bool:
+    return multiprocessing.parent_process() is not None
+
+
+class Dying:
+    """Reads like another loader, until a worker comes to one of the cases."""
+
+    def __init__(self, loader) -> None:
+        self.loader = loader
+
+    def __call__(self, item):
+        if item["case_id"] == "p3_a" and in_worker():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.loader(item)
+
+
+@pytest.mark.parametrize("name", ["files", "lidc"])
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path, name):
+    source = tmp_path / "source"
+    manifest = task_manifest(write_task(source, NAMES)) if name == "files" else lidc(source)
+    for workers in (1, 2):
+        export_task(manifest, tmp_path / str(workers) / "Task07_Tiny", workers=workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_all_bad_cases_are_listed_in_order_and_the_others_are_finished(tmp_path):
+    root = write_task(tmp_path / "source", NAMES)
+    (root / "imagesTr" / "p4_a.nii.gz").write_bytes(b"")
+    write_volume(root / "labelsTr" / "p1_a.nii.gz", labels() * np.float32(0.5))
+    messages = []
+    for workers in (1, 2):
+        with pytest.raises(DataError, match="2 of 6 cases cannot be used") as caught:
+            export_task(task_manifest(root), tmp_path / str(workers) / "Task07_Tiny", workers=workers)
+        messages.append(str(caught.value))
+        assert "4 of 6 cases are finished and wait in" in caught.value.__notes__[0]
+    assert messages[0] == messages[1]
+    assert messages[0].index("case 'p1_a'") < messages[0].index("case 'p4_a'")
+
+
+def test_a_killed_worker_is_told_and_what_is_finished_is_kept(tmp_path):
+    manifest = task_manifest(write_task(tmp_path / "source", NAMES))
+    task = tmp_path / "Task07_Tiny"
+    dying = with_dying_loader(manifest)
+    with pytest.raises(MedSegDistError, match=r"one of the worker processes was killed, .*; let fewer work"):
+        export_task(dying, task, workers=2)
+    assert not task.exists()
+    assert not list(tmp_path.rglob("*.partial"))
+    export_task(manifest, task)
+    export_task(manifest, tmp_path / "Task08_Other")
+    assert contents(task) == contents(tmp_path / "Task08_Other")
+
+
+def with_dying_loader(manifest: DatasetManifest) -> DatasetManifest:
+    dying = Dying(manifest.layout.load)
+
+    def load(self, item, **_):
+        return dying(item)
+
+    return with_layout(manifest, load=load)

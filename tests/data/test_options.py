@@ -1,13 +1,14 @@
-"""The `distance` of a study: what may stand there, and that it means what the distances mean."""
+"""The `distance` and `transfer` of a study: what they may hold, and that it means what distances and training mean."""
 
 import re
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from medsegdist.data.options import CLASS_RULES as CLASS_WORDS
 from medsegdist.data.options import COMPONENT_RULES as COMPONENT_WORDS
-from medsegdist.data.options import OF_FORMULA, DistanceOptions, Feature
+from medsegdist.data.options import OF_FORMULA, DeepLabOptions, DistanceOptions, Feature, TransferOptions, UNetOptions
 from medsegdist.data.study import load_study
 from medsegdist.distance.classes import CLASS_RULES
 from medsegdist.distance.dataset_distance import DatasetDistance
@@ -18,14 +19,20 @@ from medsegdist.distance.mixture.em import COVARIANCE_TYPES
 from medsegdist.errors import ManifestError
 
 
-def study(tmp_path, options):
+def study(tmp_path, key, options, **preprocessing):
     datasets = [
         {"name": name, "modality": "CT", "layout": {"kind": "phantom", "organ": name, "patients": 2, "slices": 1}}
         for name in ("liver", "spleen")
     ]
-    content = {"name": "s", "preprocessing": {"grid": [16, 16]}, "datasets": datasets, "targets": ["liver"]}
+    content = {
+        "name": "s",
+        "preprocessing": {"grid": [16, 16], **preprocessing},
+        "datasets": datasets,
+        "targets": ["liver"],
+        key: options,
+    }
     path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(content | {"distance": options}))
+    path.write_text(yaml.safe_dump(content))
     return path
 
 
@@ -57,7 +64,7 @@ def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
         "p": 2,
         "normalize": True,
     }
-    options = load_study(study(tmp_path, given)).distance
+    options = load_study(study(tmp_path, "distance", given)).distance
     assert options.of_formula() == {"p": 2, "normalize": True}
     metrics = {name: with_options(metric, options.of_masks()) for name, metric in paper_metrics().items()}
     assert metrics["euclidean"] == paper_metrics()["euclidean"]
@@ -74,11 +81,11 @@ def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
 
 
 def test_the_options_that_the_readme_shows_are_options(tmp_path, project_root):
-    text = (project_root / "README.md").read_text(encoding="utf-8")
+    text = (project_root / "medsegdist/distance/README.md").read_text(encoding="utf-8")
     (shown,) = [
         block for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S) if block.startswith("distance:")
     ]
-    options = load_study(study(tmp_path, yaml.safe_load(shown)["distance"])).distance
+    options = load_study(study(tmp_path, "distance", yaml.safe_load(shown)["distance"])).distance
     assert options.model_fields_set == set(DistanceOptions.model_fields) - {"max_components", "max_classes"}
 
 
@@ -110,4 +117,57 @@ def test_a_metric_that_is_no_dataclass_stays_as_it_is():
 )
 def test_what_cannot_be_is_an_error_with_its_place(tmp_path, options, message):
     with pytest.raises(ManifestError, match=message.replace("?", r"\?").replace("distance.", r"distance\.")):
-        load_study(study(tmp_path, options))
+        load_study(study(tmp_path, "distance", options))
+
+
+def test_the_defaults_are_the_papers(tmp_path):
+    options = load_study(study(tmp_path, "transfer", {})).transfer
+    assert options == TransferOptions()
+    assert isinstance(options.network, DeepLabOptions)
+    assert (options.learning_rate, options.fine_tuning_learning_rate, options.loss) == (1e-3, 1e-4, "dice")
+    assert options.effective_fine_tuning_steps == options.steps
+
+
+def test_what_is_given_is_read(tmp_path):
+    given = {
+        "network": {"kind": "unet", "channels": [8, 16]},
+        "steps": 50,
+        "validate_every": 10,
+        "augmentation": None,
+        "patch_size": [8, 8],
+        "seeds": [4],
+    }
+    options = load_study(study(tmp_path, "transfer", given)).transfer
+    assert options.network == UNetOptions(channels=(8, 16))
+    assert (options.steps, options.augmentation, options.patch_size, options.seeds) == (50, None, (8, 8), (4,))
+
+
+def test_options_do_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        TransferOptions().steps = 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step": 5}, "transfer.step: unknown key; did you mean 'steps'?"),
+        ({"steps": 250}, "steps: expected a multiple of validate_every (100), found 250"),
+        ({"fine_tuning_steps": 130}, "fine_tuning_steps: expected a multiple of validate_every (100), found 130"),
+        ({"seeds": [1, 1]}, "seeds: expected each seed once, found [1, 1]"),
+        ({"seeds": []}, "transfer.seeds:"),
+        ({"network": {"kind": "unets"}}, "expected 'kind' to be one of 'deeplabv3plus', 'unet', found 'unets'"),
+        ({"network": {"width": 8}}, "transfer.network: the key 'kind' is missing"),
+        ({"network": {"kind": "unet", "width": 8}}, "transfer.network.width: unknown key"),
+        ({"network": {"kind": "deeplabv3plus", "output_stride": 4}}, "transfer.network.output_stride:"),
+        ({"learning_rate": 0}, "transfer.learning_rate:"),
+        ({"test_fraction": 1}, "transfer.test_fraction:"),
+        ({"dice_floor": -0.1}, "transfer.dice_floor:"),
+        ({"target_cases": 0}, "transfer.target_cases:"),
+        ({"augmentation": {"rotate": 3}}, "transfer.augmentation.rotate: unknown key"),
+        ({"patch_size": [8, 8, 8]}, "transfer: patch_size: expected a patch within the grid [16, 16], found [8, 8, 8]"),
+        ({"patch_size": [8, 32]}, "transfer: patch_size: expected a patch within the grid [16, 16], found [8, 32]"),
+    ],
+)
+def test_what_means_nothing_is_refused_with_its_place(options, message, tmp_path):
+    with pytest.raises(ManifestError, match=re.escape(message)):
+        load_study(study(tmp_path, "transfer", options))
