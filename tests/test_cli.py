@@ -216,15 +216,16 @@ def test_bad_choices_are_one_clear_error(study, tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("command", ["rank", "distances"])
-def test_a_dataset_with_classes_is_checked_but_not_ranked(study, tmp_path, command):
+def test_a_dataset_with_one_class_is_ranked_like_its_foreground(study, tmp_path):
+    methods = [word for method in ("euclidean", "gmm2d", "fake_classes") for word in ("--method", method)]
+    run("rank", study, "--out", tmp_path / "binary", "--bootstrap", 3, *methods)
     content = yaml.safe_load(study.read_text())
     content["datasets"][2]["classes"] = {"nodule": 1}
     study.write_text(yaml.safe_dump(content))
     assert "No problem found in every voxel" in run("check", study, "--full").stdout
-    result = run(command, study, "--out", tmp_path / "out", status=2)
-    assert "dataset 'far': expected one foreground, found the classes nodule" in " ".join(result.stderr.split())
-    assert not (tmp_path / "out").exists()
+    run("rank", study, "--out", tmp_path / "classes", "--bootstrap", 3, "--thumbnails", *methods)
+    binary, classes = (pd.read_csv(tmp_path / folder / "distances.csv") for folder in ("binary", "classes"))
+    pd.testing.assert_frame_equal(classes, binary, rtol=1e-9)
 
 
 def test_a_broken_case_ends_the_run_with_no_table(study, tmp_path):

@@ -38,6 +38,7 @@ from medsegdist.words import did_you_mean, sentence
 
 if TYPE_CHECKING:
     from medsegdist.data.case_tally import CaseTally
+    from medsegdist.data.multiclass import MulticlassSamples
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study
     from medsegdist.distance.dataset_distance import DatasetDistance
@@ -139,6 +140,7 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
         rankings: shows the sources of each target in their order.
     """
     from medsegdist.data.check import refuse_shared_images
+    from medsegdist.data.multiclass import MulticlassSamples
     from medsegdist.data.study import load_study
     from medsegdist.distance.resampling import Bootstrap
     from medsegdist.distance.table import compare_all
@@ -154,14 +156,14 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
     targets = study.targets if options.targets is None else options.targets or names
     for name in targets:
         study.dataset(name)
-    for manifest in study.datasets:
-        manifest.check_one_foreground()
     methods = study_distances(study, options.methods, options.study_file, options.seed)
     # Where all pairs are asked for, the study still says what is ranked for what.
     refuse_shared_images(study.model_copy(update={"targets": tuple(options.targets or study.targets)}))
     bootstrap = Bootstrap(options.bootstrap, seed=options.seed) if options.bootstrap else None
     with nullcontext() if options.dask is None else dask_cluster(options.dask):
         samples, tallies = _load(study, options)
+        # Of a dataset with classes, the page shows the foreground of all.
+        whole = [one.whole if isinstance(one, MulticlassSamples) else one for one in samples]
         if study.distance.feature_scale == "joint":
             methods = on_one_scale(methods, samples, study.distance.features)
         with show_progress():
@@ -174,14 +176,14 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
                 workers=options.workers,
             )
             results = Results.of(
-                study, samples, methods, table, bootstrap=bootstrap, tallies=tallies, thumbnails=options.thumbnails
+                study, whole, methods, table, bootstrap=bootstrap, tallies=tallies, thumbnails=options.thumbnails
             )
     results.save(options.out, report=options.report)
-    _warn(samples, tallies, with_intervals=bootstrap is not None)
+    _warn(whole, tallies, with_intervals=bootstrap is not None)
     show(results, options.out, matrices=matrices, rankings=rankings, report=options.report, as_json=options.as_json)
 
 
-def _load(study: Study, options: RankOptions) -> tuple[list[SegmentationSamples], dict[str, CaseTally]]:
+def _load(study: Study, options: RankOptions) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, CaseTally]]:
     tallies: dict[str, CaseTally] = {}
     device = pick_device(options.device)
     with progress_bars() as progress:
@@ -246,13 +248,17 @@ def study_distances(
 
 
 def on_one_scale(
-    distances: Mapping[str, DatasetDistance], samples: Sequence[SegmentationSamples], features: Sequence[str] | None
+    distances: Mapping[str, DatasetDistance],
+    samples: Sequence[SegmentationSamples | MulticlassSamples],
+    features: Sequence[str] | None,
 ) -> dict[str, DatasetDistance]:
     """The same distances, with the features of fake classes on one scale for all of the datasets."""
     from medsegdist.distance.features import joint_scale
     from medsegdist.distance.metrics import with_options
+    from medsegdist.distance.pairs import classes_of
 
-    scale = {"scale": joint_scale(samples, features)}
+    segments = [part.samples for one in samples for part in classes_of(one)]
+    scale = {"scale": joint_scale(segments, features)}
     return {
         name: replace(distance, metric=with_options(distance.metric, scale)) for name, distance in distances.items()
     }

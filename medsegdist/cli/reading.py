@@ -16,6 +16,7 @@ from medsegdist.errors import DataError
 if TYPE_CHECKING:
     from medsegdist.data.case_tally import CaseTally
     from medsegdist.data.manifest import DatasetManifest
+    from medsegdist.data.multiclass import MulticlassSamples
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study
 
@@ -28,8 +29,8 @@ def read_samples(
     names: Iterable[str] | None = None,
     tallied: Callable[[str, CaseTally], None] | None = None,
     study_file: Path | None = None,
-) -> Iterator[SegmentationSamples]:
-    """The samples of each dataset of a study.
+) -> Iterator[SegmentationSamples | MulticlassSamples]:
+    """The samples of each dataset of a study, of one that has `classes` with a mask for each.
 
     Args:
         study: what to read.
@@ -40,19 +41,25 @@ def read_samples(
         tallied: told which cases of each dataset gave no sample.
         study_file: file of the study, named where the folder of a dataset is not there.
     """
-    from medsegdist.data.dataset import load_dataset_samples
+    from medsegdist.data.dataset import load_class_samples, load_dataset_samples
 
+    samples: SegmentationSamples | MulticlassSamples
     for manifest in study.datasets if names is None else map(study.dataset, names):
         advance = bar(progress, f"Reading {manifest.name}")
         with root_told(manifest, study_file, "or in the dataset's own file that it names"):
-            samples = load_dataset_samples(
-                manifest,
-                study.preprocessing,
-                cache=cache,
-                progress=advance,
-                workers=workers,
-                tallied=None if tallied is None else partial(tallied, manifest.name),
-            )
+            if manifest.classes is None:
+                samples = load_dataset_samples(
+                    manifest,
+                    study.preprocessing,
+                    cache=cache,
+                    progress=advance,
+                    workers=workers,
+                    tallied=None if tallied is None else partial(tallied, manifest.name),
+                )
+            else:
+                samples = load_class_samples(
+                    manifest, study.preprocessing, cache=cache, progress=advance, workers=workers
+                )
         yield samples
 
 

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 from rich.console import Console
@@ -37,6 +37,7 @@ from medsegdist.progress import show_progress
 from medsegdist.words import did_you_mean
 
 if TYPE_CHECKING:
+    from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study
     from medsegdist.transfer.runs import TransferResult, TransferStudy
 
@@ -125,7 +126,8 @@ def _prepared(described: Study, file: Path, targets: Sequence[str], out: Path, c
     for name in wanted:
         described.dataset(name).check_one_foreground()
     with progress_bars() as progress:
-        samples = list(read_samples(described, cache or out / "samples", None, progress, wanted, study_file=file))
+        read = read_samples(described, cache or out / "samples", None, progress, wanted, study_file=file)
+        samples = cast("list[SegmentationSamples]", list(read))  # for no dataset has classes
     return prepare_study(
         samples,
         described.transfer,
