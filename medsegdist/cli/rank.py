@@ -183,7 +183,9 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
     show(results, options.out, matrices=matrices, rankings=rankings, report=options.report, as_json=options.as_json)
 
 
-def _load(study: Study, options: RankOptions) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, CaseTally]]:
+def _load(
+    study: Study, options: RankOptions
+) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, CaseTally]]:
     tallies: dict[str, CaseTally] = {}
     device = pick_device(options.device)
     with progress_bars() as progress:
