@@ -112,7 +112,7 @@ def feature_factors(
     Args:
         dimensions: 2 or 3.
         features: as there.
-        weights: by the name of a feature or a group; 1 where none is given, 0 leaves a feature out.
+        weights: by the name of a feature or a group; 1 if none is given, 0 leaves a feature out.
 
     Raises:
         ValueError: a name is unknown, not among the features, or given twice (by a group and one of its features);
@@ -136,7 +136,7 @@ def feature_factors(
 
 
 def segment_features(masks: Tensor, images: Tensor | None = None, features: Sequence[str] | None = None) -> Tensor:
-    """Features of every mask; by default the paper's: number of regions, their mean size, where the largest one lies.
+    """Features of every mask; by default the paper's: number of regions, their mean size, centroid of the largest one.
 
     Regions are connected over edges and corners. In volumes the area of a region becomes its volume and the
     perimeter its surface. Of equally large regions the first in reading order counts.

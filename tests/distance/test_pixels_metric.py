@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PixelsMetric
-from medsegdist.distance.metrics.pixels import bin_pixels, finest_width
+from medsegdist.distance.metrics.pixels import bin_pixels
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError
 from tests.synthetic import blobs, dots
@@ -179,4 +179,4 @@ def test_a_key_keeps_the_order_of_the_bins():
     samples = blobs(n=3, grid=(10, 20, 24), center=(0.5, 0.5, 0.5))
     index = bin_pixels(replace(samples, images=samples.images - 100), intensity=True, width=4).index
     assert index.tolist() == sorted(index.tolist())
-    assert finest_width(samples, intensity=True, limit=16) > 4
+    assert bin_pixels(samples, intensity=True, limit=16).width > 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -24,13 +25,9 @@ class EuclideanMetric:
         power: q of the dataset distance.
     """
 
+    name: ClassVar[str] = "euclidean"
     delta: float = -1.0
     power: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "euclidean"
 
     def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
         """Neutralized segments S (Eq. 8), one row per sample: (n, pixels) float64, zero outside the segment.

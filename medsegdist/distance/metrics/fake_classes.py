@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -30,6 +31,7 @@ class FakeClassMetric(ClassOptions):
         ValueError: p is less than 1, or an option of the classes is unknown or out of range.
     """
 
+    name: ClassVar[str] = "fake_classes"
     p: float = 2.0
     power: float = 1.0
 
@@ -37,11 +39,6 @@ class FakeClassMetric(ClassOptions):
         ClassOptions.__post_init__(self)
         if not 1 <= self.p < math.inf:
             raise ValueError(f"expected a finite order p >= 1, found {self.p}.")
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "fake_classes"
 
     def summarize(self, samples: SegmentationSamples, /) -> ClassedSamples:
         """The fake class of every sample, clustered within the dataset."""
@@ -86,16 +83,12 @@ class FakeClassGmmMetric(ClassOptions, MixtureOptions):
         ValueError: an option is unknown or out of range.
     """
 
+    name: ClassVar[str] = "fake_class_gmm"
     power: float = 1.0
 
     def __post_init__(self) -> None:
         ClassOptions.__post_init__(self)
         MixtureOptions.__post_init__(self)
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "fake_class_gmm"
 
     def summarize(self, samples: SegmentationSamples, /) -> ClassMixtures:
         """Fake classes, and the mixture of the foreground pixels of each.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -48,17 +49,13 @@ class FingerprintMetric:
         ValueError: `intensity_unit` is not above 0.
     """
 
+    name: ClassVar[str] = "fingerprint"
     intensity_unit: float | None = None
     power: float = 1.0
 
     def __post_init__(self) -> None:
         if self.intensity_unit is not None and not 0 < self.intensity_unit < math.inf:
             raise ValueError(f"expected a finite intensity_unit > 0, found {self.intensity_unit}.")
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "fingerprint"
 
     def summarize(self, samples: SegmentationSamples, /) -> Tensor:
         """(f,) float64 CPU tensor, the numbers that :func:`fingerprint_names` names."""

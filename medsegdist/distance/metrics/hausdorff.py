@@ -40,7 +40,7 @@ class Surfaces:
 class HausdorffMetric:
     """d_Y(k, l) = Hausdorff distance between the surfaces of two masks, in pixels of the common grid.
 
-    The surface of a mask is its pixels with a neighbor outside it, over edges (faces in volumes); what lies beyond the
+    The surface of a mask is its pixels with a neighbor outside it, over edges (faces in volumes); what is beyond the
     grid is outside. The largest distance from a pixel of one surface to the other surface, whichever way is larger,
     is a metric between surfaces (a disk and its rim are at 0). A percentile below 100 forgives outliers and is no
     metric: it may be 0 for different surfaces, and breaks the triangle inequality.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ class OtddMetric:
         ValueError: p is less than 1.
     """
 
+    name: ClassVar[str] = "otdd"
     classes: Classes
     p: float = 2.0
     power: float = 1.0
@@ -44,11 +46,6 @@ class OtddMetric:
     def __post_init__(self) -> None:
         if not 1 <= self.p < math.inf:
             raise ValueError(f"expected a finite order p >= 1, found {self.p}.")
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "otdd"
 
     def summarize(self, samples: SegmentationSamples, /) -> ClassedSamples:
         """The class of every sample.
@@ -59,15 +56,18 @@ class OtddMetric:
         given = self.classes(samples) if callable(self.classes) else _looked_up(self.classes, samples)
         if len(given) != len(samples):
             raise DataError(
-                f"dataset '{samples.name}': expected one class for each of {len(samples)} samples, "
-                f"found {len(given)}; look at the function given as `classes`."
+                f"expected one class for each of {len(samples)} samples, found {len(given)}",
+                "look at the function given as `classes`",
+                dataset=samples.name,
             )
         for case_id, found in zip(samples.case_ids, given, strict=True):
-            # NaN, which tables have where nothing is known, is not equal to itself.
+            # NaN, which stands for unknown in tables, is not equal to itself.
             if found is None or found != found:
                 raise DataError(
-                    f"dataset '{samples.name}', case '{case_id}': expected a class, found {found}; "
-                    "give it one, or leave the case out."
+                    f"expected a class, found {found}",
+                    "give it one, or leave the case out",
+                    dataset=samples.name,
+                    case=case_id,
                 )
         number = {found: k for k, found in enumerate(dict.fromkeys(given))}
         return ClassedSamples(classes=torch.tensor([number[found] for found in given]), mass=samples.mass)
@@ -86,14 +86,17 @@ class OtddMetric:
 def _looked_up(classes: Mapping[str, Mapping[str, Hashable]], samples: SegmentationSamples) -> list[Hashable]:
     if samples.name not in classes:
         raise DataError(
-            f"dataset '{samples.name}': expected its classes, found those of {', '.join(classes) or 'no dataset'}; "
-            "add them to `classes`."
+            f"expected its classes, found those of {', '.join(classes) or 'no dataset'}",
+            "add them to `classes`",
+            dataset=samples.name,
         )
     of_case = classes[samples.name]
     missing = [case_id for case_id in dict.fromkeys(samples.case_ids) if case_id not in of_case]
     if missing:
         raise DataError(
-            f"dataset '{samples.name}', case '{missing[0]}': expected a class, found none "
-            f"(cases without one: {len(missing)}); add it to `classes`, or leave the case out."
+            f"expected a class, found none (cases without one: {len(missing)})",
+            "add it to `classes`, or leave the case out",
+            dataset=samples.name,
+            case=missing[0],
         )
     return [of_case[case_id] for case_id in samples.case_ids]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -99,6 +99,7 @@ class PatchesMetric:
         ValueError: an option is unknown or out of range.
     """
 
+    name: ClassVar[str] = "patches"
     width: int = 11
     count: int = 1200
     mix: tuple[float, float, float] = (0.5, 0.25, 0.25)
@@ -120,11 +121,6 @@ class PatchesMetric:
             raise ValueError(f"expected a finite label_weight >= 0, found {self.label_weight}.")
         if self.solver not in ("exact", "sliced"):
             raise ValueError(f"expected the solver 'exact' or 'sliced', found '{self.solver}'.")
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "patches"
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedPatches:
         """Patches of the dataset, with their masses."""
@@ -170,7 +166,7 @@ def draw_patches(
 ) -> LocalPatches:
     """Draws patches of a dataset, as many of every sample.
 
-    Which pixels of a sample become centers hangs on the seed and on the bytes of its image and mask, on nothing else:
+    Which pixels of a sample become centers depends on the seed and the bytes of its image and mask, on nothing else:
     neither its place in the dataset nor its weight, and an equal sample of the same patient is the same sample, of
     twice the weight. Where there are more samples than patches, samples are chosen in turn over patients.
     Nothing is drawn by weight; a patch carries the mass of its sample times the share of its kind.

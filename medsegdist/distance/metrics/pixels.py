@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, count
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -59,8 +59,8 @@ class WeightedBins:
     def coarser(self, limit: int) -> WeightedBins:
         """The same pixels in bins of twice the width, and twice that, until the dataset occupies at most `limit`.
 
-        Masses and means stay exact. The width hangs on all bins of the dataset, not on those that have a mass here, and
-        where intensities lie on both sides of 0 there are always two bins at least.
+        Masses and means stay exact. The width depends on all bins of the dataset, not on those that have a mass here,
+        and with intensities on both sides of 0 there are always two bins at least.
         """
         factor = 1
         while len(np.unique(self.counted.index // factor, axis=0)) > limit:
@@ -106,11 +106,11 @@ class PixelBins:
         """
         row = weights.detach().cpu().double().numpy()
         total, *sums = (np.asarray(row @ moment) for moment in self.moments)
-        there = total > 0
-        offsets = np.stack(sums[:-1], 1)[there] / total[there, None]
-        masses = total[there] / total.sum()
-        spread = np.maximum(sums[-1][there] / total[there] - (offsets**2).sum(1), 0.0)
-        index = self.index[there]
+        held = total > 0
+        offsets = np.stack(sums[:-1], 1)[held] / total[held, None]
+        masses = total[held] / total.sum()
+        spread = np.maximum(sums[-1][held] / total[held] - (offsets**2).sum(1), 0.0)
+        index = self.index[held]
         return WeightedBins(
             index=torch.from_numpy(index),
             points=torch.from_numpy(index * self.width + offsets),
@@ -142,7 +142,7 @@ class PixelsMetric:
     """d_Y = W2 between the foreground pixels of two datasets, counted in bins.
 
     The Earth Mover's distance of the paper's Tables 2 and 4, which its mixtures stand in for. Each bin stands at the
-    mean of its pixels, so that W2 of all pixels lies within the sum of both summaries' `error` of what is computed;
+    mean of its pixels, so that W2 of all pixels is within the sum of both summaries' `error` of what is computed;
     that is 0 for bins of one pixel without intensities. MW2 of two mixtures is never below W2 of their densities (Delon
     and Desolneux 2020), but it can lie on either side of W2 of the pixels they were fitted to: with one component each
     it is a lower bound (Gelbrich 1990), with one for every pixel it is equal.
@@ -158,6 +158,7 @@ class PixelsMetric:
         ValueError: `bin` is less than 1.
     """
 
+    name: ClassVar[str] = "pixels"
     intensity: bool = False
     bin: int | None = None
     power: float = 2.0
@@ -165,11 +166,6 @@ class PixelsMetric:
     def __post_init__(self) -> None:
         if self.bin is not None and self.bin < 1:
             raise ValueError(f"expected a bin of at least 1 pixel, found {self.bin}.")
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "pixels"
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
         """The occupied bins of the dataset.
@@ -179,7 +175,7 @@ class PixelsMetric:
         """
         bins = bin_pixels(samples, intensity=self.intensity, width=self.bin, limit=COMMON_BINS)
         if len(bins) > MAX_BINS:
-            fitting = finest_width(samples, intensity=self.intensity, limit=MAX_BINS)
+            fitting = bin_pixels(samples, intensity=self.intensity, limit=MAX_BINS).width
             raise DataError(
                 f"expected at most {MAX_BINS} occupied bins for exact transport, found {len(bins)} with bin = "
                 f"{self.bin}",
@@ -226,6 +222,7 @@ class MmdMetric:
         ValueError: `intensity_scale` is not above 0, or `max_bins` is less than 16.
     """
 
+    name: ClassVar[str] = "mmd"
     intensity: bool = True
     intensity_scale: float = 1.0
     max_bins: int = 1024
@@ -236,11 +233,6 @@ class MmdMetric:
             raise ValueError(f"expected a finite intensity_scale > 0, found {self.intensity_scale}.")
         if self.max_bins < 16:
             raise ValueError(f"expected max_bins of at least 16, found {self.max_bins}.")
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "mmd"
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
         """The occupied bins of the dataset."""
@@ -275,31 +267,26 @@ def bin_pixels(
     limit: int | None = None,
     intensity_scale: float = 1.0,
 ) -> PixelBins:
-    """Counts the segment pixels of every sample in cubic bins.
+    """The foreground pixels of every sample, counted in cubic bins.
 
-    The lattice starts at pixel 0 and intensity 0 whatever the dataset, so that equal pixels share a bin.
+    The lattice starts at pixel 0 and intensity 0 for every dataset, so that equal pixels share a bin.
 
     Args:
         samples: n samples; read one at a time, once per width that is tried.
         intensity: whether the intensity is the last coordinate, after (slice,) row and column.
         width: edge of the bins in pixels, and in scaled units of intensity; None takes the finest of 1, 2, 3, 4, 6,
             8, 12 ... that leaves at most `limit` occupied bins.
-        limit: the most occupied bins where no width is given, >= 16.
+        limit: the most occupied bins if no width is given, >= 16.
         intensity_scale: how many pixels one unit of intensity counts for.
 
     Raises:
-        DataError: a mask is empty, or an intensity inside a segment is NaN, infinite or too large to be counted.
+        DataError: a mask is empty, or an intensity inside a mask is NaN, infinite or too large to be counted.
     """
-    if width is not None:
-        counted = _counted(samples, intensity, intensity_scale, width, None)
-    else:
-        width, counted = next(
-            (width, counted)
-            for width in _widths()
-            if (counted := _counted(samples, intensity, intensity_scale, width, limit)) is not None
-        )
-    assert counted is not None
-    keys, rows = counted
+    powers = chain.from_iterable((2**i, 3 * 2 ** (i - 1)) for i in count(1))
+    widths = chain([1], powers) if width is None else chain([width])
+    most = limit if width is None else None
+    tried = ((edge, _count(samples, intensity, intensity_scale, edge, most)) for edge in widths)
+    width, (keys, rows) = next((edge, counted) for edge, counted in tried if counted is not None)
     ends = np.cumsum([0, *(len(row_keys) for row_keys, _ in rows)])
     columns = np.concatenate([np.searchsorted(keys, row_keys) for row_keys, _ in rows])
     data = np.concatenate([moments for _, moments in rows])
@@ -313,22 +300,9 @@ def bin_pixels(
     )
 
 
-def finest_width(samples: SegmentationSamples, *, intensity: bool, limit: int) -> int:
-    """The finest width with which the segment pixels occupy at most `limit` bins."""
-    return next(width for width in _widths() if _counted(samples, intensity, 1.0, width, limit) is not None)
-
-
-def _widths() -> Iterator[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16 ..."""
-    return chain([1], chain.from_iterable((2**i, 3 * 2 ** (i - 1)) for i in count(1)))
-
-
-_Row = tuple[np.ndarray, np.ndarray]
-
-
-def _counted(
+def _count(
     samples: SegmentationSamples, intensity: bool, intensity_scale: float, width: int, limit: int | None
-) -> tuple[np.ndarray, list[_Row]] | None:
+) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]] | None:
     """Keys of all occupied bins, and for every sample its keys and moments; None as soon as there are too many bins."""
     keys = np.zeros(0, dtype=np.int64)
     rows = []
@@ -346,7 +320,7 @@ def _counted(
 
 
 def _points(samples: SegmentationSamples, k: int, intensity: bool, intensity_scale: float) -> np.ndarray:
-    """(pixels, d) float64 segment pixels of a sample."""
+    """(pixels, d) float64 foreground pixels of a sample."""
     require_segment(samples, k)
     points = samples.masks[k].nonzero().cpu().numpy().astype(np.float64)
     if not intensity:
@@ -364,8 +338,10 @@ def _keys_of(index: np.ndarray, samples: SegmentationSamples, k: int, intensity:
     level = index[:, -1] + LEVELS // 2
     if level.min() < 0 or level.max() >= LEVELS:
         raise DataError(
-            f"dataset '{samples.name}', case '{samples.case_ids[k]}': expected intensities within {LEVELS // 2} bins "
-            f"of 0, found {np.abs(index[:, -1]).max():.3g}; rescale the intensities."
+            f"expected intensities within {LEVELS // 2} bins of 0, found {np.abs(index[:, -1]).max():.3g}",
+            "rescale the intensities",
+            dataset=samples.name,
+            case=samples.case_ids[k],
         )
     return np.asarray(key * LEVELS + level.astype(np.int64))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import ot
@@ -40,6 +41,7 @@ class SlicedMetric:
         ValueError: fewer than 1 direction, or fewer than 16 bins.
     """
 
+    name: ClassVar[str] = "sliced"
     intensity: bool = True
     directions: int = 60
     max_bins: int = 4096
@@ -51,11 +53,6 @@ class SlicedMetric:
             raise ValueError(f"expected at least 1 direction, found {self.directions}.")
         if self.max_bins < 16:
             raise ValueError(f"expected max_bins of at least 16, found {self.max_bins}.")
-
-    @property
-    def name(self) -> str:
-        """The name of the method in tables."""
-        return "sliced"
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
         """The occupied bins of the dataset."""
