@@ -1,1 +1,1 @@
-"""What transfer learning really gained, and whether distance foretold it."""
+"""What transfer learning really gained, and whether distance predicted it."""

@@ -1,4 +1,4 @@
-"""Distances against gains: whether distance foretold what transfer learning gained.
+"""Distances against gains: whether distance predicts what transfer learning gains.
 
 This is where the two streams meet. It knows both only as rows of source, target and number, read from CSV files that
 other tools may write or read just as well.
@@ -71,13 +71,13 @@ class Agreement:
         method: name of the distance.
         pairs: all that was compared.
         line: the paper's regression.
-        fixed_effects: the same with an intercept for each target; None where that says nothing.
+        fixed_effects: the same with an intercept for each target; None if it says nothing.
         ranks: rank correlations over all pairs.
         targets: for each target, what choosing the nearest source would have meant.
-        regret: mean over the targets with at least two sources, percentage points; None where there is none.
-        regret_percent: likewise in percent of what could be gained.
-        within_targets: permutation test; None where nothing can be permuted.
-        whole_sources: the more cautious one; None likewise, and for one target, where it is the same.
+        regret: mean over the targets with at least two sources, percentage points; None if there is none.
+        regret_percent: the same in percent of what could be gained.
+        within_targets: permutation test; None if nothing can be permuted.
+        whole_sources: the more cautious one; None as above, and for one target, where it is the same.
         influence: of every pair.
         without_source: what is left without each source.
         predictions: for the distances to a target of the pairs that have no gain yet, and for those asked for.
@@ -105,7 +105,7 @@ class Agreement:
 
     @property
     def weakest(self) -> WithoutSource | None:
-        """The source without which the slope is least certain; None where no source can be spared."""
+        """The source without which the slope is least certain; None if no source can be spared."""
         fitted = [one for one in self.without_source if one.line is not None]
         return max(fitted, key=lambda one: one.line.p_slope if one.line else 0.0, default=None)
 
@@ -125,7 +125,7 @@ def measure_agreement(
         gains: records, or the path of a `gains.csv`. Several seeds of a source and target become their mean; what did
             not converge is left out, and named.
         methods: which ones of the distances; None takes all.
-        predict: distances of new sources whose gain is to be foretold, by the name of the method.
+        predict: distances of new sources whose gain is to be predicted, by the name of the method.
         seed: of the permutation tests.
 
     Raises:

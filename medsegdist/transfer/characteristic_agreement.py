@@ -27,8 +27,8 @@ class CharacteristicAgreement:
         pairs: sources and targets compared.
         difference: Spearman correlation of |source - target| with gain: below 0 where sources that are like the target
             gain more.
-        p_difference: two-sided, of the ranks shuffled within targets; None where none can be.
-        p_adjusted: the same for so many characteristics at once (Holm); None likewise.
+        p_difference: two-sided, of the ranks shuffled within targets; None if none can be.
+        p_adjusted: the same for so many characteristics at once (Holm); None as above.
         direction: Spearman correlation of source - target with gain: above 0 where sources that have more of it than
             the target gain more.
     """
@@ -50,8 +50,8 @@ class CharacteristicRow:
         samples: how many.
         patients: how many.
         characteristic: its name.
-        mean: over the samples; None where no sample has one.
-        deviation: standard deviation over the samples, likewise.
+        mean: over the samples; None if no sample has one.
+        deviation: standard deviation over the samples; None as above.
         unit: of both.
     """
 

@@ -53,7 +53,7 @@ def load_state(path: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
         differing = sorted(key for key in {*found, *config} if found.get(key) != _jsonable(config.get(key)))
         raise DataError(
             f"{path}: this checkpoint is of a run with another configuration ({', '.join(differing)} differ); delete "
-            "it to train anew, or restore the configuration to resume."
+            "it to train again, or restore the configuration to resume."
         )
     state: dict[str, Any] = content["state"]
     return state
@@ -121,7 +121,7 @@ def _read(path: Path, expected: str, what: str) -> dict[str, Any]:
 
 def _damaged(path: Path, what: str, why: object) -> DataError:
     said = str(why).splitlines()[0][:200] if str(why) else type(why).__name__
-    return DataError(f"{path}: this file of {what} is damaged ({said}); delete it to train anew.")
+    return DataError(f"{path}: this file of {what} is damaged ({said}); delete it to train again.")
 
 
 def _as_text(config: Mapping[str, Any]) -> str:

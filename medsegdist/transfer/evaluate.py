@@ -209,14 +209,14 @@ class Bfloat16Inferer(SimpleInferer):
             inputs: (b, 1, *grid) images.
             network: what computes the logits.
             *args: handed to the network.
-            **kwargs: likewise.
+            **kwargs: handed to the network.
         """
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
             return network(inputs, *args, **kwargs)
 
 
 def quiet_logger() -> logging.Logger:
-    """A logger of nobody: what an engine raises is told by whoever catches it."""
+    """A logger without output: the caller reports what an engine raises."""
     logger = logging.Logger("medsegdist.transfer")
     logger.addHandler(logging.NullHandler())
     return logger

@@ -56,7 +56,7 @@ class Gain:
     Args:
         source: dataset of pre-training; "" for the control, trained from scratch with as many steps.
         target: dataset of fine-tuning.
-        seed: of the run; None where there is one run of each source and target.
+        seed: of the run; None if there is one run of each source and target.
         dice: test Dice score after the transfer, 0 to 1; None if only the gain is known.
         dice_baseline: that without pre-training.
         gain_percent: the paper's Eq. 20; left out, it is computed. None unless the status is "ok".

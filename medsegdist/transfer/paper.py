@@ -75,7 +75,7 @@ class PaperComparison:
         published: Tables 12 and 13.
         recomputed: from Tables 5 to 9 and 11.
         p_const_reproduced: Table 12's p-value of the constant comes out to its last printed digit.
-        p_slope_reproduced: likewise of the slope.
+        p_slope_reproduced: the same of the slope.
         table_13_reproduced: slope, interval and R^2 of Table 13 come out to their last printed digit.
         implied_r_squared: the R^2 that the slope and interval which Table 13 prints have in any line through so many
             pairs.

@@ -1,4 +1,4 @@
-"""One run of a study, in whatever process it is done, and what runs will cost."""
+"""One run of a study, in any process, and what runs will cost."""
 
 from __future__ import annotations
 

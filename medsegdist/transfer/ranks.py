@@ -100,7 +100,7 @@ def measure_reliability(gains: Iterable[Gain]) -> Reliability | None:
         gains: of every source, target and seed. A pair that lacks a seed, or has no gain in it, is left out.
 
     Returns:
-        None where nothing was repeated, no target has two sources that were, or all gains are equal.
+        None if nothing was repeated, no target has two sources that were, or all gains are equal.
     """
     of_target: dict[str, dict[str, dict[object, float]]] = {}
     for one in gains:
@@ -183,12 +183,12 @@ class PermutationTest:
     """How often shuffled gains go with distance at least as much as the real ones.
 
     Args:
-        shuffle: "within_targets": the gains of each target are dealt out anew among its sources, for every target on
+        shuffle: "within_targets": the gains of each target are shuffled among its sources, for every target on
             its own. "whole_sources": a source passes its gains on all targets together on to another source that has
             the same targets, as a Mantel test does. That allows for sources that are good or bad wherever they are
             used, which the first takes for so much more evidence, and is the more cautious one.
         p_slope: two-sided, of the covariance of distance and gain within targets, and so of the slope.
-        p_rank: two-sided, likewise of the ranks within targets.
+        p_rank: two-sided, of the ranks within targets.
         permutations: how many there were.
         exact: all were tried; else so many were drawn, and p is (1 + as extreme) / (1 + drawn).
     """
@@ -211,7 +211,7 @@ def permutation_test(
         seed: of the permutations that are drawn.
 
     Returns:
-        None where nothing can change places: every group to shuffle within has one member.
+        None if nothing can change places: every group to shuffle within has one member.
     """
     by_value, by_rank = _scores(pairs, shuffle, ranks=False), _scores(pairs, shuffle, ranks=True)
     sizes = [len(score) for score in by_value]

@@ -114,7 +114,7 @@ def fit_fixed_effects(pairs: Sequence[TransferPair]) -> FixedEffectsFit | None:
         pairs: of distance and gain.
 
     Returns:
-        None where that tells nothing more or nothing at all: there is one target, no target has two sources at
+        None if that adds nothing: there is one target, no target has two sources at
         different distances, or no degree of freedom is left.
     """
     distance, gain = distances_and_gains(pairs)
@@ -175,8 +175,8 @@ class Influence:
     Args:
         source: of the pair.
         target: of the pair.
-        leverage: diagonal of the hat matrix, 0 to 1: how far out its distance lies. Their mean is 2 / n.
-        cooks_distance: how far the line moves without it; None where the line hangs on it alone (leverage 1), or
+        leverage: diagonal of the hat matrix, 0 to 1: how extreme its distance is. Their mean is 2 / n.
+        cooks_distance: how far the line moves without it; None if the line hangs on it alone (leverage 1), or
             nothing is left to explain.
         high: leverage above three times the mean, or Cook's distance above 1.
     """
@@ -194,8 +194,8 @@ class WithoutSource:
 
     Args:
         source: the one left out.
-        line: of the others; None where they make none.
-        spearman: of the others; None likewise.
+        line: of the others; None if they make none.
+        spearman: of the others; None as above.
     """
 
     source: str
@@ -251,11 +251,11 @@ class GainPrediction:
         high: its upper end.
         mean_low: lower end of the 95% interval of the line itself.
         mean_high: its upper end.
-        extrapolated: the distance lies beyond those that the line was fitted to, where nothing vouches for it.
+        extrapolated: the distance is outside of those that the line was fitted to.
         seen_low: the least of those distances.
         seen_high: the greatest.
         source: name of the source; "" where only a distance was given.
-        target: name of the target; likewise.
+        target: name of the target; "" as above.
     """
 
     distance: float

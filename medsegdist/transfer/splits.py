@@ -47,10 +47,11 @@ def split_source(
     hidden = {patient_ids[k] for k in left_out}
     patients = [patient for patient in dict.fromkeys(patient_ids) if patient not in hidden]
     if len(patients) < 2:
-        beside = f" beside the {len(hidden)} whom a target is tested on" if hidden else ""
+        others = f" besides the {len(hidden)} that a target is tested on" if hidden else ""
         raise DataError(
-            f"dataset '{name}': expected at least 2 patients to pre-train on, one of them for validation, found "
-            f"{len(patients)}{beside}; add patients, or check that the layout tells patients apart."
+            f"expected at least 2 patients to pre-train on, one of them for validation, found {len(patients)}{others}",
+            "add patients, or check that the layout distinguishes patients",
+            dataset=name,
         )
     drawn = _shuffled(patients, seed)
     held_out = _share(options.validation_fraction, len(drawn))
@@ -75,8 +76,9 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
     patients = list(dict.fromkeys(patient_ids))
     if len(patients) < 3:
         raise DataError(
-            f"dataset '{name}': expected at least 3 patients of a target, one each to train, validate and test on, "
-            f"found {len(patients)}; add patients, or check that the layout tells patients apart."
+            f"expected at least 3 patients of a target, one each to train, validate and test on, found {len(patients)}",
+            "add patients, or check that the layout distinguishes patients",
+            dataset=name,
         )
     drawn = _shuffled(patients, options.split_seed)
     # Two patients must be left, one to train and one to validate on.
@@ -91,9 +93,10 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
         held_out = max(1, round(trained * fraction / (1 - fraction)))
         if trained + held_out > len(rest):
             raise DataError(
-                f"dataset '{name}': target_cases {trained} needs {counted(trained, 'patient')} to train on and "
-                f"{held_out} to validate on, found {len(rest)} beside the {tested} to test on; lower target_cases or "
-                "the fractions."
+                f"target_cases {trained} needs {counted(trained, 'patient')} to train on and {held_out} to validate "
+                f"on, found {len(rest)} besides the {tested} to test on",
+                "lower target_cases or the fractions",
+                dataset=name,
             )
     return _by_patient(
         patient_ids,

@@ -138,7 +138,7 @@ def train(
 ) -> TrainingResult:
     """Train a network, and keep the weights of its best validation.
 
-    The same seed gives the same weights on a CPU, whatever number of threads is kept the same. torch's global
+    The same seed gives the same weights on a CPU with the same number of threads. torch's global
     generator is left as it was.
 
     Args:
@@ -377,7 +377,7 @@ class _Run:
 
 
 def _stats(**options: Any) -> StatsHandler:
-    # MONAI takes whatever logger it is given a name of away from its parents, and lets it print on standard output.
+    # MONAI takes the logger of a name away from its parents, and lets it print on standard output.
     handler = StatsHandler(name=f"{_LOGGER}.monai", **options)
     handler.logger = logging.getLogger(_LOGGER)
     return handler

@@ -82,7 +82,7 @@ def test_more_cases_than_there_are_is_an_error():
     ids = [str(k) for k in range(10)]
     with pytest.raises(
         DataError,
-        match=r"dataset 'Lung': target_cases 8 needs 8 patients to train on and 2 to validate on, found 7 beside the 3",
+        match=r"dataset 'Lung': target_cases 8 needs 8 patients to train on and 2 to validate on, found 7 besides the 3",
     ):
         split_target("Lung", ids, TransferOptions(target_cases=8), 0)
 
@@ -139,7 +139,7 @@ def test_a_source_split_without_them():
 
 
 def test_too_few_that_are_left_is_an_error():
-    with pytest.raises(DataError, match="found 1 beside the 2 whom a target is tested on; add patients"):
+    with pytest.raises(DataError, match="found 1 besides the 2 that a target is tested on; add patients"):
         split_source("s", ["a", "b", "c"], TransferOptions(), 0, left_out=(0, 1))
 
 
@@ -154,7 +154,7 @@ def test_a_study_of_two_tasks_on_the_same_images(tmp_path, monkeypatch):
         trained[options["identity"]["run"]] = split
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("medsegdist.transfer.perform.train_proven", watched)
+    monkeypatch.setattr("medsegdist.transfer.perform.train_with_retry", watched)
     for run in prepared.runs:
         if run.kind == "pretraining":
             with pytest.raises(KeyboardInterrupt):

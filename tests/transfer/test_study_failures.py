@@ -169,7 +169,7 @@ def test_damaged_weights_fail_what_starts_from_them_and_say_what_to_delete(tmp_p
     result = run_study(study(tmp_path, **changes))
     assert {title for title, _ in result.failed} == {f"fine-tuning other -> {target}, seed 0" for target in TARGETS}
     assert all(f"{weights}: this file of weights is damaged" in reason for _, reason in result.failed)
-    assert all("delete it to train anew" in reason for _, reason in result.failed)
+    assert all("delete it to train again" in reason for _, reason in result.failed)
     weights.unlink()
     assert run_study(study(tmp_path, **changes)).failed == ()
     assert (tmp_path / "gains.csv").read_bytes() == before

@@ -160,7 +160,7 @@ def test_the_learning_rate_drops_after_its_step():
 def test_a_damaged_checkpoint_is_an_error(content, tmp_path):
     samples, checkpoint = disks(), tmp_path / "state.pt"
     checkpoint.write_bytes(content)
-    with pytest.raises(DataError, match=r"state.pt: this file of training state is damaged .*delete it to train anew"):
+    with pytest.raises(DataError, match=r"state.pt: this file of training state is damaged .*delete it to train again"):
         train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
 
 

@@ -199,12 +199,12 @@ class DatasetEmbedding:
 
 
 def embed_datasets(datasets: Mapping[str, Array], options: DeepSetsOptions | None = None) -> DatasetEmbedding:
-    """Trains an embedding to tell datasets apart by a subset of their samples, and measures how far apart they are.
+    """Trains an embedding to distinguish datasets by a subset of their samples, and measures how far apart they are.
 
     The objective is contrastive: of two disjoint subsets of every dataset, each has to be nearer to its counterpart
     than to the subsets of all other datasets (cross entropy of cosines). That is a choice, for the paper states none;
-    nothing in it knows of transfer. Half of each dataset trains, the other half tells the accuracy. Datasets that
-    differ at all are told apart if they are easily told apart, whatever the difference: distances saturate, and
+    it knows nothing of transfer. Half of each dataset trains, the other half measures the accuracy. Datasets that
+    differ at all are distinguished easily, however small the difference: distances saturate, and
     say most where the accuracy is below 1.
 
     Args:

@@ -18,7 +18,7 @@ from torch import Tensor
 from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
 
 Array = ArrayLike | Tensor
-"""Of numpy or torch, on whatever device."""
+"""Of numpy or torch, on any device."""
 
 
 def as_features(features: Array, what: str = "features") -> NDArray[np.float64]:
@@ -158,7 +158,7 @@ def gaussian_bhattacharyya(features: Array, labels: Array, *, components: int | 
 
 
 def negative_conditional_entropy(source_labels: Array, target_labels: Array) -> float:
-    """Minus the entropy of the target's labels where the source's are known: 0 where they tell all; more is better.
+    """Minus the entropy of the target's labels where the source's are known: 0 where they determine it; more is better.
 
     Tran, Nguyen and Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019. Both labels
     are of the same pixels: those of the source are what its network predicts on the target's images.
