@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -166,8 +167,6 @@ def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[lis
     for index, case in enumerate(track(cases, f"Checking {manifest.name}")):
         try:
             facts += [replace(one, spacing=_spacing(dataset[index]["image"])) for one in list_files([case])]
-        except ManifestError:
-            raise
         # As in CaseReader: one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
@@ -183,8 +182,6 @@ def _look_for_foreground(manifest: DatasetManifest, cases: Sequence[Case]) -> li
     for index, case in enumerate(cases):
         try:
             found = dataset[index][FOUND_LABELS]
-        except ManifestError:
-            raise
         # As in CaseReader: one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
@@ -203,7 +200,7 @@ def _read_voxels(
 ) -> tuple[list[CaseFacts], list[Problem]]:
     """What every voxel says, and the problems for which `collect` would refuse the dataset."""
     facts: list[CaseFacts] = []
-    watch = _Watcher(facts, manifest.label_values)
+    watch = partial(_note_facts, facts, manifest.label_values)
     reader = CaseReader(
         prepared_dataset(manifest, preprocessing, list(cases), stacked=True, watch=watch),
         name=manifest.name,
@@ -219,30 +216,24 @@ def _read_voxels(
     return reader.noted, [*reader.problems, *reader.whole_dataset_problems()]
 
 
-@dataclass(slots=True)
-class _Watcher:
-    """Notes the facts of each item that it is shown; the reader takes them from `facts` after each item."""
-
-    facts: list[CaseFacts]
-    foreground: tuple[int, ...] | None
-
-    def __call__(self, item: Mapping[Any, Any]) -> None:
-        image = np.asarray(item["image"][0])
-        if not image.size or not np.isfinite([image.min(), image.max()]).all():
-            # An error of its own.
-            return
-        spacing = _spacing(item["image"])
-        self.facts.append(
-            CaseFacts(
-                item["case_id"],
-                image=voxel_mark(image, None if spacing is None else np.asarray(item["image"].affine)),
-                spacing=spacing,
-                low=float(image.min()),
-                high=float(image.max()),
-                wrapped=looks_wrapped(image),
-                empty=not holds_foreground(item[FOUND_LABELS], self.foreground),
-            )
+def _note_facts(facts: list[CaseFacts], foreground: tuple[int, ...] | None, item: Mapping[Any, Any]) -> None:
+    """Add what an item is like to `facts`, from which the reader takes it."""
+    image = np.asarray(item["image"][0])
+    if not image.size or not np.isfinite([image.min(), image.max()]).all():
+        # An error of its own.
+        return
+    spacing = _spacing(item["image"])
+    facts.append(
+        CaseFacts(
+            item["case_id"],
+            image=voxel_mark(image, None if spacing is None else np.asarray(item["image"].affine)),
+            spacing=spacing,
+            low=float(image.min()),
+            high=float(image.max()),
+            wrapped=looks_wrapped(image),
+            empty=not holds_foreground(item[FOUND_LABELS], foreground),
         )
+    )
 
 
 def _spacing(image: Any) -> tuple[float, float, float] | None:

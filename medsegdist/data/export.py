@@ -29,7 +29,7 @@ from medsegdist.data.grouping import as_error
 from medsegdist.data.label_tally import LabelTally, all_empty, holds_foreground
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.problems import Problem, case_problem, root_cause
+from medsegdist.data.problems import Problem, case_problem
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
 from medsegdist.files import atomic_write
 from medsegdist.parallel import map_ordered
@@ -309,10 +309,7 @@ def _write_case(
         )
     # Any transform may fail in any way, and one bad case must not hide the others.
     except Exception as error:  # noqa: BLE001
-        cause = root_cause(error)
-        if isinstance(cause, ManifestError):
-            raise cause from None
-        return case_problem(cause, manifest.name, case.id)
+        return case_problem(error, manifest.name, case.id)
 
 
 def _is_newer(file: Path, case: Case) -> bool:

@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass
 from typing import Literal
 
-from medsegdist.errors import MedSegDistError
+from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.words import sentence
 
 _DEFAULT_REMEDY = "repair the case, or take it out of the dataset"
@@ -86,10 +86,10 @@ def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
         case: name of the case.
 
     Raises:
-        BaseException: the root cause, if it is the machine's trouble and no case is to blame.
+        BaseException: the root cause, if it is the machine's trouble or the manifest's, and no case is to blame.
     """
     cause = root_cause(error)
-    if is_machine_trouble(cause):
+    if isinstance(cause, ManifestError) or is_machine_trouble(cause):
         raise cause from None
     return problem_of(cause, dataset, case)
 
