@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 
 from medsegdist.data.layouts._pylidc import load_pylidc
 from medsegdist.data.layouts.lidc import Nodule
-from medsegdist.data.layouts.lidc_contours import count_votes, read_outlines
+from medsegdist.data.layouts.lidc_slices import count_votes, read_outlines
 from medsegdist.files import atomic_write
 from medsegdist.parallel import map_ordered
 from medsegdist.progress import show_progress

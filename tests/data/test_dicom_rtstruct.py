@@ -12,7 +12,7 @@ from matplotlib.path import Path as Outline
 from pydantic import ValidationError
 from pydicom.config import disable_value_validation
 
-from medsegdist.data.dicom.rtstruct import read_structure_set
+from medsegdist.data.dicom.drawings import read_structure_set
 from medsegdist.data.dicom.series import read_series
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.errors import DataError

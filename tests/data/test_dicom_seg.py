@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import SimpleITK
 
-from medsegdist.data.dicom.seg import read_segmentation
+from medsegdist.data.dicom.drawings import read_segmentation
 from medsegdist.data.dicom.series import read_series
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.errors import DataError, MissingDependencyError

