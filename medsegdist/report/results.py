@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pydantic import TypeAdapter
 
-from medsegdist.csv_table import CsvTable, read_table
 from medsegdist.data.case_tally import CaseTally
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
@@ -18,7 +18,7 @@ from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write
+from medsegdist.files import atomic_write, read_text
 from medsegdist.report.describe import describe
 from medsegdist.report.record import (
     StudyRecord,
@@ -64,7 +64,7 @@ class Results:
     controls: tuple[Gain, ...] = ()
     transfer: TransferRecord | None = None
     agreements: tuple[Agreement, ...] = ()
-    agreement: CsvTable | None = None
+    agreement: pd.DataFrame | None = None
 
     @property
     def description(self) -> str:
@@ -202,12 +202,23 @@ def _characteristics_frame(record: StudyRecord) -> pd.DataFrame:
 def _distances(path: Path) -> tuple[DistanceTable, tuple[DistanceRecord, ...]]:
     """A table with its ranks, or anybody's plain distances."""
     if path.exists():
-        columns = read_table(path, (), remedy="`medsegdist rank STUDY.yaml --out DIR` writes it").columns
+        columns = _cells(path, "`medsegdist rank STUDY.yaml --out DIR` writes it").columns
         # One column of ours that is not plain is enough to expect all of them, so that a damaged table is refused.
         plain = {"source", "target", "method", "distance"}
         if not (set(COLUMNS) - plain) & set(columns) and {"source", "target", "distance"} <= set(columns):
             return NO_TABLE, tuple(read_distances(path))
     return DistanceTable.load(path), ()
+
+
+def _cells(path: Path, remedy: str) -> pd.DataFrame:
+    """Anybody's CSV file, all cells as text."""
+    try:
+        text = io.StringIO(read_text(path, encoding="utf-8-sig"))
+        return pd.read_csv(text, dtype=str, keep_default_na=False, index_col=False)
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{path}: expected a CSV file, found an empty file", remedy) from error
+    except (DataError, ValueError) as error:
+        raise DataError(f"{path}: expected a CSV file in UTF-8, found something else ({error})", remedy) from error
 
 
 def _of_training(folder: Path) -> dict[str, Any]:
@@ -223,5 +234,5 @@ def _of_training(folder: Path) -> dict[str, Any]:
         "agreements": read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
         if "agreement.json" in has
         else (),
-        "agreement": read_table(folder / "agreement.csv", (), remedy=remedy) if "agreement.csv" in has else None,
+        "agreement": _cells(folder / "agreement.csv", remedy) if "agreement.csv" in has else None,
     }

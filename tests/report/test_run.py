@@ -16,7 +16,7 @@ def test_everything_that_a_folder_holds(run_folder, compared_datasets):
     assert (run.name, run.targets) == ("tiny study", ("target", "near", "far"))
     assert run.gains[0] == Gain("target", "near", 0, dice=0.55, dice_baseline=0.5, gain_percent=10.0)
     assert len(run.gains) == 12
-    assert (run.agreement.columns, list(run.agreement.rows)) == (("method", "statistic"), [("gmm2d", "NA")])
+    assert run.agreement.to_dict("records") == [{"method": "gmm2d", "statistic": "NA"}]
 
 
 def test_distances_alone_are_enough(run_folder):
