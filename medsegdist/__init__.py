@@ -9,8 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medsegdist.data.collect import collect, collect_classes
-    from medsegdist.data.dataset import load_class_samples, load_dataset_samples, make_dataset
+    from medsegdist.data.collect import collect, load_samples
+    from medsegdist.data.collect_classes import collect_classes, load_class_samples
+    from medsegdist.data.dataset import make_dataset
     from medsegdist.data.manifest import DatasetManifest, load_dataset
     from medsegdist.data.multiclass import MulticlassSamples
     from medsegdist.data.preprocessing import Preprocessing
@@ -100,7 +101,7 @@ __all__ = [
     "joint_scale",
     "load_class_samples",
     "load_dataset",
-    "load_dataset_samples",
+    "load_samples",
     "load_study",
     "make_dataset",
     "match_classes",
@@ -114,8 +115,9 @@ __all__ = [
 
 # The imports above, for the interpreter; tests/test_public_api.py holds the two together.
 _NAMES_OF_MODULE = {
-    "medsegdist.data.collect": ("collect", "collect_classes"),
-    "medsegdist.data.dataset": ("load_class_samples", "load_dataset_samples", "make_dataset"),
+    "medsegdist.data.collect": ("collect", "load_samples"),
+    "medsegdist.data.collect_classes": ("collect_classes", "load_class_samples"),
+    "medsegdist.data.dataset": ("make_dataset",),
     "medsegdist.data.manifest": ("DatasetManifest", "load_dataset"),
     "medsegdist.data.multiclass": ("MulticlassSamples",),
     "medsegdist.data.preprocessing": ("Preprocessing",),

@@ -6,9 +6,11 @@ threads, and more processes use the cores better than more threads.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,16 +139,23 @@ def _cluster_backend() -> Any:
     return ClusterBackend
 
 
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> Any:
+    """The thread pools of the libraries that are loaded; looking for them takes 5 ms, so only after new imports."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread of torch, and of the linear algebra of NumPy, SciPy and scikit-learn; the others come back after."""
     import torch
-    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with _thread_pools(len(sys.modules)).limit(limits=1):
             yield
     finally:
         torch.set_num_threads(threads)

@@ -29,7 +29,7 @@ from medsegdist import (
     FakeClassMetric,
     GmmMetric,
     MaskMetric,
-    load_dataset_samples,
+    load_samples,
     load_study,
 )
 from medsegdist.distance.dataset_distance import ImagePair, pair_images
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     study = load_study(options.study)
     cache = options.cache or options.out / "samples"
     samples = {
-        manifest.name: load_dataset_samples(manifest, study.preprocessing, cache=cache)
+        manifest.name: load_samples(manifest, study.preprocessing, cache=cache)
         for manifest in track(study.datasets, "Reading", transient=True)
     }
     pairs = [(source, target) for target in study.targets for source in study.sources_of(target)]

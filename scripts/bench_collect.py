@@ -5,7 +5,7 @@
 
 Files are made with a fixed seed in a temporary folder; real volumes under MEDSEGDIST_DATA are read too. The runs of
 all columns take turns, and the least time of each counts. "decode" is np.asarray(nib.load(file).dataobj) of every
-image and mask in as many processes; "samples" is load_dataset_samples without a cache. The processes of both stand
+image and mask in as many processes; "samples" is load_samples without a cache. The processes of both stand
 ready before the first run. Memory is the sum of what each process held at most, some 350 MB of code in each included
 (counted in /proc, as Linux has it).
 """
@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
 
-from medsegdist import load_dataset_samples
+from medsegdist import load_samples
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.processes import available_cores
@@ -81,9 +81,7 @@ def _table(manifest: DatasetManifest, workers: Sequence[int], repeats: int) -> T
         with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
             work: dict[str, Callable[[], object]] = {"decode": lambda pool=pool: _decode_all(pool, files)}
             for name, protocol in PROTOCOLS.items():
-                work[name] = lambda protocol=protocol, count=count: load_dataset_samples(
-                    manifest, protocol, workers=count
-                )
+                work[name] = lambda protocol=protocol, count=count: load_samples(manifest, protocol, workers=count)
             times = _interleaved(work, repeats)
         for name in PROTOCOLS:
             decode, samples = min(times["decode"]), min(times[name])
@@ -126,7 +124,7 @@ def _tell_memory(manifest: str, protocol: str, workers: str) -> None:
         for pid in (os.getpid(), *(child.pid for child in active_children() if child.pid is not None)):
             peaks[pid] = _most_resident(pid)
 
-    load_dataset_samples(
+    load_samples(
         DatasetManifest.model_validate_json(manifest), PROTOCOLS[protocol], workers=int(workers), progress=look
     )
     print(sum(peaks.values()))

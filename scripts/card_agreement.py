@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import kendalltau
 
-from medsegdist import DatasetDistance, DistanceTable, compare_all, load_dataset_samples, load_study
+from medsegdist import DatasetDistance, DistanceTable, compare_all, load_samples, load_study
 from medsegdist.cards.making import summarize_samples
 from medsegdist.cards.ranking import CARD_METHODS, rank_cards
 from medsegdist.distance.metrics import paper_metrics, with_options
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     study = load_study(options.study)
     cache = options.cache or options.out / "samples"
     samples = [
-        load_dataset_samples(manifest, study.preprocessing, cache=cache, workers=options.workers)
+        load_samples(manifest, study.preprocessing, cache=cache, workers=options.workers)
         for manifest in track(study.datasets, "Reading", transient=True)
     ]
     targets = [one.name for one in samples] if options.all_targets else list(study.targets)

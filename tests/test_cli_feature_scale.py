@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from medsegdist import DatasetDistance, FakeClassMetric, compare_all, joint_scale, load_dataset_samples, load_study
+from medsegdist import DatasetDistance, FakeClassMetric, compare_all, joint_scale, load_samples, load_study
 from medsegdist.distance.table import DistanceTable
 from tests.readme import small_study
 from tests.test_cli import run
@@ -22,7 +22,7 @@ def study_file(tmp_path):
 def test_one_scale_of_all_datasets_is_what_python_makes(tmp_path, study_file):
     run("rank", study_file, "--bootstrap", 0, "--no-report", "--out", tmp_path / "out")
     study = load_study(study_file)
-    samples = [load_dataset_samples(manifest, study.preprocessing) for manifest in study.datasets]
+    samples = [load_samples(manifest, study.preprocessing) for manifest in study.datasets]
     metric = FakeClassMetric(features=FEATURES, scale=joint_scale(samples, FEATURES))
     expected = compare_all(samples, {"fake_classes": DatasetDistance(metric)}, targets=study.targets)
     found = DistanceTable.load(tmp_path / "out" / "distances.csv").matrix("fake_classes")

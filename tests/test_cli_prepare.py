@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.manifest import Preprocessing, load_dataset
 from tests.data.making import AFFINE, labels, voxels, write_pictures, write_task, write_volume
@@ -131,5 +131,5 @@ def test_lidc_export_is_the_subset_that_was_asked_for(tmp_path):
     for case in cases:
         mask = np.asanyarray(nib.load(task / "labelsTr" / f"{case.id}.nii.gz").dataobj)
         np.testing.assert_array_equal(mask.transpose(2, 1, 0), reader(case.as_item())["label"][0])
-    samples = load_dataset_samples(load_dataset(task / "dataset.yaml"), Preprocessing(grid=(512, 512)))
+    samples = load_samples(load_dataset(task / "dataset.yaml"), Preprocessing(grid=(512, 512)))
     assert len(samples.patients) == 2

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from medsegdist import DatasetDistance, DiceMetric, GmmMetric, load_dataset_samples, load_study, rank_sources
+from medsegdist import DatasetDistance, DiceMetric, GmmMetric, load_samples, load_study, rank_sources
 from medsegdist.data.manifest import load_dataset
 from tests.data.making import AFFINE, write_pictures, write_volume
 
@@ -102,7 +102,7 @@ def test_a_configuration_of_monai_gives_the_distances_it_describes(tmp_path, pro
         "masks_alone, nearest first:",
     ]
     liver, *sources = (
-        load_dataset_samples(load_study(study).dataset(organ), load_study(study).preprocessing) for organ in organs
+        load_samples(load_study(study).dataset(organ), load_study(study).preprocessing) for organ in organs
     )
     built = {
         "gmm3d": DatasetDistance(GmmMetric(components=2, intensity=True)),

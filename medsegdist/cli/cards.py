@@ -11,9 +11,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import bar, progress_bars, reported_errors
+from medsegdist.cli.console import bar, missing_root_explained, progress_bars, reported_errors
 from medsegdist.cli.options import AsJson, NoReport, Out, Workers
-from medsegdist.cli.reading import root_told
 from medsegdist.cli.report import show
 from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
 from medsegdist.files import check_writable
@@ -193,18 +192,15 @@ def _made(
 ) -> list[Card]:
     """A card of each dataset whose images are here."""
     from medsegdist.cards.making import summarize_samples
-    from medsegdist.data.dataset import load_dataset_samples
+    from medsegdist.data.collect import load_samples
 
     made = []
     for _, manifest in described:
         manifest.check_one_foreground()
     with progress_bars() as progress:
         for file, manifest in described:
-            advance = bar(progress, f"Reading {manifest.name}")
-            with root_told(manifest, file):
-                samples = load_dataset_samples(
-                    manifest, preparation.preprocessing, cache=cache, progress=advance, workers=workers
-                )
+            with missing_root_explained([manifest], file):
+                samples = load_samples(manifest, preparation.preprocessing, cache=cache, workers=workers)
             advance = bar(progress, f"Summarizing {manifest.name}")
             card = summarize_samples(
                 samples,

@@ -34,7 +34,7 @@ def check(
     Exit status 1 if there is an error, 0 if there are only warnings, or nothing.
     """
     from medsegdist.data.check import check_study
-    from medsegdist.data.grouping import grouped
+    from medsegdist.data.problems import merge_similar
     from medsegdist.data.study import load_study
     from medsegdist.report.tables import problem_table
 
@@ -43,7 +43,7 @@ def check(
         study_distances(study, None, study_file, seed=0)
         with show_progress():
             problems = check_study(study, full=full, workers=workers)
-    shown = grouped(problems)
+    shown = merge_similar(problems)
     errors = sum(problem.severity == "error" for problem in shown)
     read = f"{'every voxel' if full else 'headers and first masks'} of {counted(len(study.datasets), 'dataset')}"
     if as_json:

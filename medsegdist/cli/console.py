@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -13,8 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextCol
 from rich.text import Text
 
 from medsegdist.cli.loudness import LOGGER, bars_are_wanted
-from medsegdist.errors import MedSegDistError
+from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.words import printable
+
+if TYPE_CHECKING:
+    from medsegdist.data.manifest import DatasetManifest
 
 
 class _Count(MofNCompleteColumn):
@@ -93,3 +98,20 @@ def _tell(head: str, texts: list[str]) -> None:
     # The texts tell of names, which Text takes for neither markup nor emoji.
     lines = [printable(line) for text in texts for line in text.split("\n")]
     Console(stderr=True).print(Text.assemble((head, "bold red"), " ", "\n".join(lines)), soft_wrap=True)
+
+
+@contextmanager
+def missing_root_explained(manifests: Sequence[DatasetManifest], file: Path) -> Iterator[None]:
+    """Say in which file the `root` of a dataset is named, if it is not there.
+
+    Args:
+        manifests: the datasets that are read.
+        file: the YAML file that describes them.
+    """
+    try:
+        yield
+    except DataError as error:
+        roots = (getattr(manifest.layout, "root", None) for manifest in manifests)
+        if any(root is not None and not root.is_dir() for root in roots):
+            error.add_note(f"`root` is in {file.absolute()}, or in the dataset's own file that it names.")
+        raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import progress_bars, reported_errors
+from medsegdist.cli.console import missing_root_explained, reported_errors
 from medsegdist.cli.options import (
     REPLICATES,
     AsJson,
@@ -29,7 +29,6 @@ from medsegdist.cli.options import (
     Workers,
     pick_device,
 )
-from medsegdist.cli.reading import read_samples
 from medsegdist.cli.report import show
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable
@@ -37,7 +36,6 @@ from medsegdist.progress import show_progress
 from medsegdist.words import did_you_mean, sentence
 
 if TYPE_CHECKING:
-    from medsegdist.data.case_tally import CaseTally
     from medsegdist.data.multiclass import MulticlassSamples
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study
@@ -140,6 +138,7 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
         rankings: shows the sources of each target in their order.
     """
     from medsegdist.data.check import refuse_shared_images
+    from medsegdist.data.collect import load_samples
     from medsegdist.data.multiclass import MulticlassSamples
     from medsegdist.data.study import load_study
     from medsegdist.distance.resampling import Bootstrap
@@ -150,7 +149,7 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
     check_writable(options.out, folder=True)
     if options.bootstrap == 1:
         raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 replicates, found 1.")
-    pick_device(options.device)
+    device = pick_device(options.device)
     study = load_study(options.study_file)
     names = [manifest.name for manifest in study.datasets]
     targets = study.targets if options.targets is None else options.targets or names
@@ -160,8 +159,10 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
     # Where all pairs are asked for, the study still says what is ranked for what.
     refuse_shared_images(study.model_copy(update={"targets": tuple(options.targets or study.targets)}))
     bootstrap = Bootstrap(options.bootstrap, seed=options.seed) if options.bootstrap else None
+    with show_progress(), missing_root_explained(study.datasets, options.study_file):
+        samples = load_samples(study, cache=options.cache or options.out / "samples", workers=options.workers)
+    samples = [one.to(device) for one in samples]
     with nullcontext() if options.dask is None else dask_cluster(options.dask):
-        samples, tallies = _load(study, options)
         # Of a dataset with classes, the page shows the foreground of all.
         whole = [one.whole if isinstance(one, MulticlassSamples) else one for one in samples]
         if study.distance.feature_scale == "joint":
@@ -175,36 +176,17 @@ def compare(options: RankOptions, *, matrices: bool = False, rankings: bool = Fa
                 bootstrap=bootstrap,
                 workers=options.workers,
             )
-            results = Results.of(
-                study, whole, methods, table, bootstrap=bootstrap, tallies=tallies, thumbnails=options.thumbnails
-            )
+            results = Results.of(study, whole, methods, table, bootstrap=bootstrap, thumbnails=options.thumbnails)
     results.save(options.out, report=options.report)
-    _warn(whole, tallies, with_intervals=bootstrap is not None)
+    _warn(whole, with_intervals=bootstrap is not None)
     show(results, options.out, matrices=matrices, rankings=rankings, report=options.report, as_json=options.as_json)
 
 
-def _load(
-    study: Study, options: RankOptions
-) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, CaseTally]]:
-    tallies: dict[str, CaseTally] = {}
-    device = pick_device(options.device)
-    with progress_bars() as progress:
-        read = read_samples(
-            study,
-            options.cache or options.out / "samples",
-            options.workers,
-            progress,
-            tallied=tallies.__setitem__,
-            study_file=options.study_file,
-        )
-        return [one.to(device) for one in read], tallies
-
-
-def _warn(samples: Sequence[SegmentationSamples], tallies: Mapping[str, CaseTally], *, with_intervals: bool) -> None:
+def _warn(samples: Sequence[SegmentationSamples], *, with_intervals: bool) -> None:
     console = Console(stderr=True)
-    for name, tally in tallies.items():
-        if tally.without_sample:
-            console.print(escape(tally.sentence(name)), highlight=False, soft_wrap=True)
+    for one in samples:
+        if one.case_summary is not None and one.case_summary.without_sample:
+            console.print(escape(one.case_summary.sentence(one.name)), highlight=False, soft_wrap=True)
     alone = [one.name for one in samples if len(one.patients) < 2] if with_intervals else []
     if alone:
         said = f"No interval for distances of {', '.join(alone)}: one patient does not show how patients differ."

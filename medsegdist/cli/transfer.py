@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from medsegdist.cli.console import progress_bars, reported_errors
+from medsegdist.cli.console import missing_root_explained, reported_errors
 from medsegdist.cli.options import (
     AsJson,
     Cache,
@@ -28,7 +28,6 @@ from medsegdist.cli.options import (
     TrainingWorkers,
     pick_device,
 )
-from medsegdist.cli.reading import read_samples
 from medsegdist.cli.report import leave_report
 from medsegdist.data.options import ScoreName
 from medsegdist.errors import ManifestError, MedSegDistError
@@ -115,6 +114,7 @@ def transfer(
 
 
 def _prepared(described: Study, file: Path, targets: Sequence[str], out: Path, cache: Path | None) -> TransferStudy:
+    from medsegdist.data.collect import load_samples
     from medsegdist.transfer.plan import IntensityScale
     from medsegdist.transfer.runs import prepare_study
 
@@ -125,9 +125,9 @@ def _prepared(described: Study, file: Path, targets: Sequence[str], out: Path, c
     wanted = dict.fromkeys([*targets, *(source for target in targets for source in described.sources_of(target))])
     for name in wanted:
         described.dataset(name).check_one_foreground()
-    with progress_bars() as progress:
-        read = read_samples(described, cache or out / "samples", None, progress, wanted, study_file=file)
-        samples = cast("list[SegmentationSamples]", list(read))  # for no dataset has classes
+    with show_progress(), missing_root_explained(described.datasets, file):
+        read = load_samples(described, names=list(wanted), cache=cache or out / "samples", workers=None)
+    samples = cast("list[SegmentationSamples]", read)  # for no dataset has classes
     return prepare_study(
         samples,
         described.transfer,
@@ -152,11 +152,11 @@ def _devices(device: str, workers: int | None, runs: int) -> tuple[str, ...]:
 
 def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], as_json: bool) -> None:
     """The runs of a study and how long they will take, as measured now."""
-    from medsegdist.data.store import load_samples
+    from medsegdist.data.samples import SegmentationSamples
     from medsegdist.transfer.perform import estimated_seconds, seconds_per_step
 
     to_do = [run for run in study.runs if not study.is_done(run)]
-    sizes = [len(load_samples(directory)) for directory in study.data.values()]
+    sizes = [len(SegmentationSamples.load(directory)) for directory in study.data.values()]
     validation = ceil(max(sizes) * study.options.validation_fraction)
     pace = seconds_per_step(study.runs[0].recipe, described.preprocessing.grid, devices[0])
     seconds = estimated_seconds(to_do, pace, validation) / len(devices)

@@ -12,10 +12,9 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_reading import FOUND_LABELS
-from medsegdist.data.dataset import header_dataset, mask_dataset, prepared_dataset
-from medsegdist.data.grouping import gathered
-from medsegdist.data.label_tally import LabelTally, all_empty, holds_foreground
+from medsegdist.data.case_statistics import FOUND_LABELS, LabelStatistics, all_empty, holds_foreground
+from medsegdist.data.collect import inspect_cases
+from medsegdist.data.dataset import raw_dataset
 from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.leakage import (
     CaseFacts,
@@ -29,8 +28,7 @@ from medsegdist.data.leakage import (
     voxel_mark,
 )
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.problems import Problem, case_problem, problem_of
-from medsegdist.data.reading import CaseReader
+from medsegdist.data.problems import Problem, case_problem, problem_of, shared_problem
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.progress import track
@@ -160,14 +158,14 @@ def _with_totals(problems: Sequence[Problem], unlisted: Sequence[Problem], cases
 
 def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[list[CaseFacts], list[Problem]]:
     """What headers and the first masks say; nothing for a layout that draws its images."""
-    dataset = header_dataset(manifest, list(cases))
-    if dataset is None:
+    if getattr(manifest.layout, "simulates", ""):
         return [], []
+    dataset = raw_dataset(manifest, cases, "headers")
     facts, problems = [], []
     for index, case in enumerate(track(cases, f"Checking {manifest.name}")):
         try:
             facts += [replace(one, spacing=_spacing(dataset[index]["image"])) for one in list_files([case])]
-        # As in CaseReader: one bad case must not hide the others.
+        # One bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
     read = {one.case for one in facts}
@@ -176,19 +174,19 @@ def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[lis
 
 def _look_for_foreground(manifest: DatasetManifest, cases: Sequence[Case]) -> list[Problem]:
     """Read masks until one holds foreground: the first one, unless a label is named that is rare or nowhere."""
-    dataset = mask_dataset(manifest, list(cases))
-    tally = LabelTally(manifest.classes or manifest.foreground)
+    dataset = raw_dataset(manifest, cases, "masks")
+    tally = LabelStatistics(manifest.classes or manifest.foreground)
     problems = []
     for index, case in enumerate(cases):
         try:
             found = dataset[index][FOUND_LABELS]
-        # As in CaseReader: one bad case must not hide the others.
+        # One bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
             continue
         if holds_foreground(found, manifest.label_values):
             return problems
-        tally.note(found, case.id)
+        tally.add(found, case.id)
     if problems or not cases:
         return problems
     whole = tally.problems(len(cases), complete=True) or [all_empty(len(cases))]
@@ -199,40 +197,24 @@ def _read_voxels(
     manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case], workers: int | None
 ) -> tuple[list[CaseFacts], list[Problem]]:
     """What every voxel says, and the problems for which `collect` would refuse the dataset."""
-    facts: list[CaseFacts] = []
-    watch = partial(_note_facts, facts, manifest.label_values)
-    reader = CaseReader(
-        prepared_dataset(manifest, preprocessing, list(cases), stacked=True, watch=watch),
-        name=manifest.name,
-        delta=preprocessing.effective_delta,
-        min_pixels=preprocessing.min_pixels,
-        foreground=manifest.classes or manifest.foreground,
-        classes=None if manifest.classes is None else tuple(manifest.classes),
-        workers=workers,
-        notes=facts,
-    )
-    for _ in track(reader.samples(), f"Checking {manifest.name}", len(cases)):
-        pass
-    return reader.noted, [*reader.problems, *reader.whole_dataset_problems()]
+    observe = partial(_case_facts, foreground=manifest.label_values)
+    return inspect_cases(manifest, preprocessing, cases, observe, workers=workers)
 
 
-def _note_facts(facts: list[CaseFacts], foreground: tuple[int, ...] | None, item: Mapping[Any, Any]) -> None:
-    """Add what an item is like to `facts`, from which the reader takes it."""
+def _case_facts(item: Mapping[Any, Any], foreground: tuple[int, ...] | None) -> CaseFacts | None:
     image = np.asarray(item["image"][0])
     if not image.size or not np.isfinite([image.min(), image.max()]).all():
         # An error of its own.
-        return
+        return None
     spacing = _spacing(item["image"])
-    facts.append(
-        CaseFacts(
-            item["case_id"],
-            image=voxel_mark(image, None if spacing is None else np.asarray(item["image"].affine)),
-            spacing=spacing,
-            low=float(image.min()),
-            high=float(image.max()),
-            wrapped=looks_wrapped(image),
-            empty=not holds_foreground(item[FOUND_LABELS], foreground),
-        )
+    return CaseFacts(
+        item["case_id"],
+        image=voxel_mark(image, None if spacing is None else np.asarray(item["image"].affine)),
+        spacing=spacing,
+        low=float(image.min()),
+        high=float(image.max()),
+        wrapped=looks_wrapped(image),
+        empty=not holds_foreground(item[FOUND_LABELS], foreground),
     )
 
 
@@ -330,7 +312,7 @@ def _intensity_problems(
                 f"(from {least:g} to {largest:g})"
             )
             found.append(([name for name, _, _ in outside], text, "correct the window"))
-    return [one for names, text, cure in found for one in gathered(manifest.name, names, len(read), text, cure)]
+    return [one for names, text, cure in found for one in shared_problem(manifest.name, names, len(read), text, cure)]
 
 
 def spacing_outliers(dataset: str, cases: Sequence[CaseFacts]) -> list[Problem]:

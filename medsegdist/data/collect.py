@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, overload
 
+import numpy as np
 import torch
 
-from medsegdist.data.case_reading import ItemDataset
-from medsegdist.data.case_tally import CaseTally, Tallied, not_drawn
-from medsegdist.data.grouping import as_error
+from medsegdist.data.case import Case
+from medsegdist.data.case_cache import PreparedCase, cached_files, load_case, save_case
+from medsegdist.data.case_statistics import FOUND_LABELS, CaseStatistics, Foreground
+from medsegdist.data.dataset import load_and_transform
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.multiclass import MulticlassSamples
-from medsegdist.data.problems import SkippedCasesWarning
-from medsegdist.data.reading import CaseReader, Progress
-from medsegdist.data.sample import Sample
-from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.scratch import Scratch
-from medsegdist.data.spread import SpreadSelection
-from medsegdist.data.store import check_vacant, load_multiclass_samples, load_samples, save_samples
+from medsegdist.data.prepared_case import CaseTask, case_tasks, prepare_case
+from medsegdist.data.problems import Problem, SkippedCasesWarning, as_error, case_problem
+from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_over_patients
+from medsegdist.data.study import Study
 from medsegdist.errors import DataError
+from medsegdist.parallel import map_ordered
 from medsegdist.words import counted
 
 OnBadCase = Literal["raise", "skip"]
+
+
+class ItemDataset(Protocol):
+    """Any dataset of MONAI or PyTorch, or a plain list, whose items are samples or lists of samples."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 def collect(
@@ -37,19 +46,14 @@ def collect(
     max_samples: int | None = None,
     seed: int = 0,
     on_bad_case: OnBadCase = "raise",
-    directory: Path | None = None,
-    progress: Progress | None = None,
-    foreground: tuple[int, ...] | None = None,
     workers: int | None = 1,
-    tallied: Tallied | None = None,
 ) -> SegmentationSamples:
-    """Read a dataset once and keep its samples in memory-mapped files.
+    """Read a dataset once and keep its samples.
 
     Any MONAI or PyTorch dataset will do (Dataset, CacheDataset, PersistentDataset, ...), and so will a list, if its
     items are dicts with "image" (1, *grid) and "label" (1, *grid) of 0 and 1, or lists of such dicts (slices of a
     volume). "case_id" and "patient_id" are used where an item has them; a case is otherwise called by its image file
-    (by its path, where file names repeat) or its index, and is a patient of its own. One item at a time is in memory,
-    or two for each worker.
+    (by its path, where file names repeat) or its index, and is a patient of its own.
 
     Args:
         dataset: the items; all samples must have one grid.
@@ -62,184 +66,342 @@ def collect(
         seed: seed of that choice.
         on_bad_case: "raise" ends with one error that lists every bad case; "skip" leaves bad cases out and names
             them in a SkippedCasesWarning.
-        directory: where to store the samples for :func:`~medsegdist.data.store.load_samples`; must not exist yet, or
-            be empty. None keeps them in nameless temporary files that vanish with the samples.
-        progress: called after each item with (items read, items there are).
-        foreground: label values that the items' masks were made from, if the items tell which they found
-            (:func:`~medsegdist.data.dataset.load_dataset_samples` uses this).
-        workers: processes that read items, with the same samples for any number; each imports the calling script,
-            which therefore needs `if __name__ == "__main__":`. 1 reads in this process, and so does a dataset that
-            cannot be pickled or has more than 64 MB in memory. None starts one for each core, up to 8, once the pace
-            of the first items shows that it saves time.
-        tallied: told which cases gave no sample, once all are read.
+        workers: processes that read items, with the same samples for any number; 1 reads in this process. None starts
+            one for each core, up to 8, once the pace of the first items shows that it saves time.
+
+    Returns:
+        The samples; their `case_summary` says which cases gave none.
 
     Raises:
         DataError: cases are bad (every one is listed), or no sample is left.
-        FileExistsError: `directory` holds something already.
         MedSegDistError: a worker was killed.
         ValueError: an option is out of range.
+
+    >>> import numpy as np
+    >>> items = [{"image": np.eye(4)[None] + k, "label": np.eye(4)[None]} for k in range(3)]
+    >>> collect(items, name="diagonals").images.shape
+    torch.Size([3, 4, 4])
     """
-    reader = CaseReader(dataset, name=name, delta=delta, min_pixels=min_pixels, foreground=foreground, workers=workers)
-    found = _gathered(reader, name, min_pixels, max_samples, seed, on_bad_case, directory, progress)
-    samples = SegmentationSamples(name=name, preprocessing=preprocessing, **found.fields)
-    warn_of_skipped(name, found.skipped)
-    if directory is not None:
-        save_samples(samples, directory, skipped=found.skipped, tally=found.tally)
-    if tallied is not None:
-        tallied(found.tally)
-    if directory is None:
-        return samples
-    return load_samples(directory)
+    tasks, folder = case_tasks(dataset)
+    read = ReadCase(dataset.__getitem__, name, delta, min_pixels, folder=folder)
+    fields = gather(read, tasks, max_samples, seed, on_bad_case, workers)
+    return SegmentationSamples(name=name, preprocessing=preprocessing, **fields)
 
 
-def collect_classes(
-    dataset: ItemDataset,
-    classes: Sequence[str],
+@overload
+def load_samples(
+    source: Study,
+    preprocessing: None = None,
     *,
-    name: str,
-    preprocessing: str = "unspecified",
-    delta: float | None = None,
-    min_pixels: int = 1,
-    max_samples: int | None = None,
-    seed: int = 0,
+    names: Sequence[str] | None = None,
+    cache: Path | None = None,
     on_bad_case: OnBadCase = "raise",
-    directory: Path | None = None,
-    progress: Progress | None = None,
-    foreground: Mapping[str, tuple[int, ...]] | None = None,
     workers: int | None = 1,
-) -> MulticlassSamples:
-    """Read a dataset whose masks have several classes once, and keep its samples in memory-mapped files.
+) -> list[SegmentationSamples | MulticlassSamples]: ...
 
-    As :func:`collect`, but for items whose "label" is (classes, *grid) of 0 and 1, one channel for each class.
+
+@overload
+def load_samples(
+    source: DatasetManifest,
+    preprocessing: Preprocessing,
+    *,
+    cache: Path | None = None,
+    on_bad_case: OnBadCase = "raise",
+    workers: int | None = 1,
+) -> SegmentationSamples: ...
+
+
+def load_samples(
+    source: Study | DatasetManifest,
+    preprocessing: Preprocessing | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    cache: Path | None = None,
+    on_bad_case: OnBadCase = "raise",
+    workers: int | None = 1,
+) -> list[SegmentationSamples | MulticlassSamples] | SegmentationSamples:
+    """The samples of the datasets of a study, or of one dataset, read from their files once and cached case by case.
 
     Args:
-        dataset: the items; all samples must have one grid.
-        classes: names of the classes, in the order of the channels.
-        name: the dataset's name, for tables and messages.
-        preprocessing: as for :func:`collect`.
-        delta: as for :func:`collect`.
-        min_pixels: foreground pixels that each class of a sample needs; a smaller one is taken off the sample, and a
-            sample without any class is left out.
-        max_samples: the most samples to keep, whatever classes they show; None keeps all.
-        seed: as for :func:`collect`.
-        on_bad_case: as for :func:`collect`.
-        directory: as for :func:`collect`; to be read by :func:`~medsegdist.data.store.load_multiclass_samples`.
-        progress: called after each item with (items read, items there are).
-        foreground: label values that each class was made from, if the items tell which they found.
-        workers: as for :func:`collect`.
+        source: a study, or one dataset.
+        preprocessing: how to prepare one dataset; a study has its own.
+        names: which datasets of a study; None takes all.
+        cache: folder that keeps prepared cases, one file for each content of manifest, preprocessing and files (their
+            paths, sizes and times of change) and each version of medsegdist; None keeps nothing. A run that was killed
+            goes on with the cases that are there.
+        on_bad_case: "raise" or "skip", as for :func:`collect`.
+        workers: processes that read cases, as for :func:`collect`.
+
+    Returns:
+        The samples of each dataset of a study, in order, with a mask for each class where it has classes; or those of
+        the one dataset.
 
     Raises:
-        DataError: cases are bad (every one is listed), a class is in no sample, or no sample is left.
-        FileExistsError: `directory` holds something already.
+        ManifestError: the preprocessing has no meaning for a dataset, or the one dataset has classes.
+        DataError: cases are bad (every one is listed), a wanted label is in no case, no sample is left, or a cached
+            case is damaged.
         MedSegDistError: a worker was killed.
-        ValueError: an option is out of range.
+        ValueError: an option is out of range, or the preprocessing of a dataset is missing.
     """
-    reader = CaseReader(
-        dataset,
-        name=name,
-        delta=delta,
-        min_pixels=min_pixels,
-        foreground=foreground,
-        classes=classes,
-        workers=workers,
-    )
-    found = _gathered(reader, name, min_pixels, max_samples, seed, on_bad_case, directory, progress)
-    samples = MulticlassSamples(name=name, classes=tuple(classes), preprocessing=preprocessing, **found.fields)
-    samples.check_classes()
-    warn_of_skipped(name, found.skipped)
-    if directory is None:
+    if isinstance(source, Study):
+        from medsegdist.data.collect_classes import load_class_samples
+
+        options: dict[str, Any] = {"cache": cache, "on_bad_case": on_bad_case, "workers": workers}
+        samples: list[SegmentationSamples | MulticlassSamples] = []
+        for manifest in source.datasets if names is None else map(source.dataset, names):
+            load = load_samples if manifest.classes is None else load_class_samples
+            samples.append(load(manifest, source.preprocessing, **options))
         return samples
-    save_samples(samples, directory, skipped=found.skipped, tally=found.tally)
-    return load_multiclass_samples(directory)
+    if preprocessing is None:
+        raise ValueError("expected the preprocessing of the dataset, found none.")
+    source.check_one_foreground()
+    read, tasks = plan_reading(source, preprocessing, cache)
+    fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
+    return SegmentationSamples(name=source.name, preprocessing=preprocessing.fingerprint, **fields)
 
 
-def warn_of_skipped(name: str, skipped: tuple[str, ...]) -> None:
-    """Say which cases were left out.
+def inspect_cases(
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    cases: Sequence[Case],
+    observe: Callable[[Any], Any],
+    *,
+    workers: int | None = 1,
+) -> tuple[list[Any], list[Problem]]:
+    """Read every voxel of a dataset as :func:`load_samples` does, and keep no sample.
 
     Args:
-        name: the dataset's name.
-        skipped: what is wrong with each of them.
+        manifest: which dataset.
+        preprocessing: how it would be prepared.
+        cases: its cases.
+        observe: called with the item of each case as it was read, with "found_labels"; None is not kept.
+        workers: processes that read cases, as for :func:`collect`.
+
+    Returns:
+        What was observed of the cases that could be read, and every problem for which `load_samples` would refuse them.
     """
-    if skipped:
-        lines = "\n".join(f"  {problem}" for problem in skipped)
-        warnings.warn(
-            f"dataset '{name}': left out {counted(len(skipped), 'bad case')}:\n{lines}",
-            SkippedCasesWarning,
-            stacklevel=3,
-        )
+    read, tasks = plan_reading(manifest, preprocessing, None, cases)
+    read = replace(read, observe=observe)
+    statistics = CaseStatistics(read.dataset, read.min_pixels, read.foreground, read.classes)
+    observed = []
+    results = map_ordered(read, tasks, workers=workers, description=f"Reading {manifest.name}", name_of=_name_of)
+    for task, case in zip(tasks, results, strict=True):
+        statistics.add(case, task.name)
+        if case.observed is not None:
+            observed.append(case.observed)
+    return observed, [*statistics.problems, *statistics.whole_dataset_problems()]
 
 
-@dataclass(frozen=True, slots=True)
-class _Gathered:
-    fields: dict[str, Any]
-    skipped: tuple[str, ...]
-    tally: CaseTally
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadCase:
+    """Function that reads one case; whatever is wrong with it is in the result.
+
+    Args:
+        load: from the key of a case to an item, or a list of items, with "image" and "label".
+        dataset: name of the dataset.
+        delta: what segments will be neutralized by; must lie below the segments' intensities. None: not checked.
+        min_pixels: foreground pixels that a sample needs, or each class of it.
+        classes: names of the classes, in the order of the label's channels; None for one foreground.
+        foreground: the label values that are foreground, where the dataset records labels.
+        folder: what names of files are relative to.
+        transform: from what `load` gives, with "found_labels", to samples; None takes it as it is.
+        observe: called with what `load` gives; the samples are then not given back.
+    """
+
+    load: Callable[[Any], Any]
+    dataset: str
+    delta: float | None = None
+    min_pixels: int = 1
+    classes: tuple[str, ...] | None = None
+    foreground: Foreground = None
+    folder: Path | None = None
+    transform: Callable[[Any], Any] | None = None
+    observe: Callable[[Any], Any] | None = None
+
+    def __call__(self, task: CaseTask) -> PreparedCase:
+        """Read one case.
+
+        Args:
+            task: which case.
+
+        Raises:
+            ManifestError: the layout cannot read what the manifest describes.
+            OSError: the machine is in trouble, as when its disk is full.
+        """
+        observed = None
+        classes = None if self.classes is None else len(self.classes)
+        try:
+            item = self.load(task.key)
+            labels = tuple(item[FOUND_LABELS]) if self.transform is not None else None
+            if self.observe is not None:
+                observed = self.observe(item)
+            if self.transform is not None:
+                item = self.transform(item)
+            case = prepare_case(item, task.name, self.folder, self.delta, self.min_pixels, classes)
+            case = replace(case, labels=labels)
+        # Any transform may fail in any way, and one bad case must not hide the others.
+        except Exception as error:  # noqa: BLE001
+            return PreparedCase(task.name, problem=case_problem(error, self.dataset, task.name), observed=observed)
+        if self.observe is not None:
+            return replace(case, images=None, masks=None, observed=observed)
+        if task.file is None:
+            return case
+        save_case(case, task.file)
+        return replace(case, images=None, masks=None)
 
 
-def _gathered(
-    reader: CaseReader,
-    name: str,
-    min_pixels: int,
+def plan_reading(
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    cache: Path | None,
+    cases: Sequence[Case] | None = None,
+) -> tuple[ReadCase, list[CaseTask]]:
+    """What :func:`gather` needs to read a dataset from its files.
+
+    Args:
+        manifest: which dataset.
+        preprocessing: how to prepare it.
+        cache: folder of the cache; None keeps nothing.
+        cases: which cases; None takes all.
+
+    Raises:
+        ManifestError: the preprocessing has no meaning for this dataset.
+        DataError: the dataset's files are not as described.
+    """
+    manifest.check_fits(preprocessing)
+    cases = manifest.cases() if cases is None else cases
+    manifest.check_fits(preprocessing, cases)
+    load, transform = load_and_transform(manifest, preprocessing)
+    read = ReadCase(
+        load,
+        manifest.name,
+        preprocessing.effective_delta,
+        preprocessing.min_pixels,
+        None if manifest.classes is None else tuple(manifest.classes),
+        manifest.classes or manifest.foreground,
+        transform=transform,
+    )
+    files = [None] * len(cases) if cache is None else cached_files(cache, manifest, preprocessing, cases)
+    return read, [CaseTask(case.as_item(), case.id, file) for case, file in zip(cases, files, strict=True)]
+
+
+def gather(
+    read: ReadCase,
+    tasks: Sequence[CaseTask],
     max_samples: int | None,
     seed: int,
     on_bad_case: OnBadCase,
-    directory: Path | None,
-    progress: Progress | None,
-) -> _Gathered:
-    """What samples are made of, read from all items of a dataset."""
+    workers: int | None,
+) -> dict[str, Any]:
+    """What the samples of a dataset are made of: all fields but its name, its preprocessing and its classes.
+
+    Args:
+        read: reads a case.
+        tasks: which cases; those that are cached are not read again.
+        max_samples: as for :func:`collect`.
+        seed: as for :func:`collect`.
+        on_bad_case: as for :func:`collect`.
+        workers: as for :func:`collect`.
+
+    Raises:
+        DataError: cases are bad (every one is listed), or no sample is left.
+        MedSegDistError: a worker was killed.
+        ValueError: an option is out of range.
+    """
+    _check_options(read.min_pixels, max_samples, on_bad_case, workers)
+    name = read.dataset
+    if not tasks:
+        raise DataError("the dataset is empty; expected at least one item.", dataset=name)
+    statistics = CaseStatistics(name, read.min_pixels, read.foreground, read.classes)
+    # Of each sample: the place of its case, its own place there, its case and patient.
+    found: list[tuple[int, int, str, str]] = []
+    pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of those that are not in the cache
+    is_cached = [task.file is not None and task.file.is_file() for task in tasks]
+    to_read = [task for task, cached in zip(tasks, is_cached, strict=True) if not cached]
+    results = map_ordered(read, to_read, workers=workers, description=f"Reading {name}", name_of=_name_of)
+    names: list[str] = []
+    for index, task in enumerate(tasks):
+        case = load_case(task.file, pixels=False) if is_cached[index] and task.file else next(results)
+        names.append(case.name)
+        if not statistics.add(case, task.name) or (statistics.problems and on_bad_case == "raise"):
+            continue
+        for k, ids in enumerate(zip(case.case_ids, case.patient_ids, strict=True)):
+            if case.images is not None and case.masks is not None:
+                pixels[len(found)] = case.images[k], case.masks[k]
+            found.append((index, k, *ids))
+        if max_samples is not None and len(pixels) > 2 * max_samples:
+            # A sample that falls out now would not come back: those that follow only push others back.
+            kept = spread_over_patients([patient for *_, patient in found], max_samples, seed)
+            pixels = {row: (pixels[row][0].copy(), pixels[row][1].copy()) for row in kept}
+    for _ in results:  # ends what is shown of the progress
+        pass
+    problems = statistics.whole_dataset_problems()
+    if problems or (statistics.problems and (on_bad_case == "raise" or not found)):
+        raise as_error([*statistics.problems, *problems], name, len(tasks))
+    if not found:
+        raise DataError(f"no sample is left of {counted(len(tasks), 'case')}.", dataset=name)
+    rows = list(range(len(found)))
+    if max_samples is not None:
+        rows = spread_over_patients([patient for *_, patient in found], max_samples, seed)
+    shape = len(rows), *statistics.grid
+    images = np.empty(shape, dtype=np.float32)
+    masks = np.empty(shape if read.classes is None else (shape[0], len(read.classes), *shape[1:]), dtype=bool)
+    for k, (image, mask) in enumerate(_pixels(pixels, [found[row] for row in rows], rows, tasks)):
+        images[k], masks[k] = image, mask
+    summary = _summary(statistics, names, {names[found[row][0]] for row in rows})
+    if summary.skipped:
+        _warn_of_skipped(name, summary.skipped)
+    return {
+        "images": torch.from_numpy(images),
+        "masks": torch.from_numpy(masks),
+        "case_ids": tuple(found[row][2] for row in rows),
+        "patient_ids": tuple(found[row][3] for row in rows),
+        "weights": torch.ones(len(rows), dtype=torch.float64),
+        "case_summary": summary,
+    }
+
+
+def _pixels(
+    pixels: dict[int, tuple[np.ndarray, np.ndarray]],
+    found: Sequence[tuple[int, int, str, str]],
+    rows: Sequence[int],
+    tasks: Sequence[CaseTask],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Image and mask of each chosen sample, from memory or from the cache, one case of which is read at a time."""
+    loaded, case = -1, None
+    for row, (index, k, *_) in zip(rows, found, strict=True):
+        if row in pixels:
+            yield pixels.pop(row)
+            continue
+        file = tasks[index].file
+        if loaded != index and file is not None:
+            loaded, case = index, load_case(file, pixels=True)
+        if case is not None and case.images is not None and case.masks is not None:
+            yield case.images[k], case.masks[k]
+
+
+def _summary(statistics: CaseStatistics, names: Sequence[str], drawn: set[str]) -> CaseSummary:
+    bad = {problem.case for problem in statistics.problems}
+    # Of a case with several items, one that gave a sample is enough.
+    without = {case: reason for case, reason in statistics.without_sample.items() if case not in statistics.with_sample}
+    not_drawn = tuple(case for case in statistics.with_sample if case not in drawn)
+    return CaseSummary(len({*names, *bad}), without, not_drawn, tuple(map(str, statistics.problems)))
+
+
+def _check_options(min_pixels: int, max_samples: int | None, on_bad_case: str, workers: int | None) -> None:
     if min_pixels < 1 or (max_samples is not None and max_samples < 1):
         raise ValueError(f"expected min_pixels >= 1 and max_samples >= 1, found {min_pixels} and {max_samples}.")
     if on_bad_case not in ("raise", "skip"):
         raise ValueError(f"expected on_bad_case to be 'raise' or 'skip', found '{on_bad_case}'.")
-    if directory is not None:
-        check_vacant(directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-    selection = SpreadSelection(max_samples, seed)
-    ids: dict[int, tuple[str, str]] = {}
-    item_of: dict[int, int] = {}
-    with Scratch(None if directory is None else directory.parent) as scratch:
-        for index, samples in enumerate(reader.samples(progress)):
-            if reader.problems and on_bad_case == "raise":
-                continue
-            # What another sample of the same item pushes out again is not written.
-            kept: dict[int, Sample] = {}
-            for sample in samples:
-                slot = selection.offer(sample.patient_id)
-                if slot is not None:
-                    kept[slot] = sample
-            for slot, sample in kept.items():
-                scratch.put(slot, sample.image, sample.mask)
-                ids[slot] = sample.case_id, sample.patient_id
-                item_of[slot] = index
-        skipped = _judge(reader, on_bad_case, name, kept=len(ids))
-        slots = [sample.slot for sample in selection.kept]
-        images, masks = scratch.arrays(slots)
-    fields = {
-        "images": torch.from_numpy(images),
-        "masks": torch.from_numpy(masks),
-        "case_ids": tuple(ids[slot][0] for slot in slots),
-        "patient_ids": tuple(ids[slot][1] for slot in slots),
-        "weights": torch.ones(len(slots), dtype=torch.float64),
-    }
-    return _Gathered(fields, skipped, _tally(reader, set(item_of.values()), max_samples))
+    if workers is not None and workers < 1:
+        raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")
 
 
-def _tally(reader: CaseReader, kept: set[int], max_samples: int | None) -> CaseTally:
-    """Which cases gave no sample; of a case with several items one that did is enough."""
-    with_sample = {reader.names[index] for index in kept}
-    without = {
-        name: reader.without_sample.get(index) or not_drawn(max_samples)
-        for index, name in reader.names.items()
-        if name not in with_sample
-    }
-    return CaseTally(len({*reader.names.values(), *(problem.case for problem in reader.problems)}), without)
+def _warn_of_skipped(name: str, skipped: Sequence[str]) -> None:
+    lines = "\n".join(f"  {problem}" for problem in skipped)
+    text = f"dataset '{name}': left out {counted(len(skipped), 'bad case')}:\n{lines}"
+    warnings.warn(text, SkippedCasesWarning, stacklevel=4)
 
 
-def _judge(reader: CaseReader, on_bad_case: OnBadCase, name: str, kept: int) -> tuple[str, ...]:
-    """The cases to skip, or an error that tells all that is wrong."""
-    whole = reader.whole_dataset_problems()
-    if whole or (reader.problems and (on_bad_case == "raise" or not kept)):
-        raise as_error([*reader.problems, *whole], name, reader.read)
-    if not kept:
-        raise DataError(f"dataset '{name}': no sample is left of {counted(reader.read, 'case')}.")
-    return tuple(str(problem) for problem in reader.problems)
+def _name_of(task: CaseTask) -> str:
+    return task.name

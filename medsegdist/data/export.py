@@ -23,13 +23,11 @@ import yaml
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_reading import FOUND_LABELS
-from medsegdist.data.dataset import mask_dataset
-from medsegdist.data.grouping import as_error
-from medsegdist.data.label_tally import LabelTally, all_empty, holds_foreground
+from medsegdist.data.case_statistics import FOUND_LABELS, LabelStatistics, all_empty, holds_foreground
+from medsegdist.data.dataset import raw_dataset
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.problems import Problem, case_problem
+from medsegdist.data.problems import Problem, as_error, case_problem
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
 from medsegdist.files import atomic_write
 from medsegdist.parallel import map_ordered
@@ -78,7 +76,7 @@ class _Name:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What is known of a case whose files are written; `found` is what LabelTally takes."""
+    """What is known of a case whose files are written; `found` is what LabelStatistics takes."""
 
     found: list[float]
     channels: int
@@ -261,14 +259,14 @@ def _write_cases(
     )
     problems: list[Problem] = []
     written: list[_Written] = []
-    tally = LabelTally(manifest.foreground)
+    tally = LabelStatistics(manifest.foreground)
     channels: dict[int, str] = {}
     for case, result in zip(cases, results, strict=True):
         if isinstance(result, Problem):
             problems.append(result)
         else:
             written.append(result)
-            tally.note(result.found, case.id)
+            tally.add(result.found, case.id)
             channels.setdefault(result.channels, case.id)
     whole = tally.problems(len(cases), complete=not problems)
     if not whole and not problems and not any(holds_foreground(one.found, manifest.foreground) for one in written):
@@ -292,7 +290,7 @@ def _write_case(
     try:
         resumed = _is_newer(image_file, case) and _is_newer(label_file, case)
         if resumed:
-            found = mask_dataset(manifest, [case])[0][FOUND_LABELS]
+            found = raw_dataset(manifest, [case], "masks")[0][FOUND_LABELS]
         else:
             item = read(case)
             found = item[FOUND_LABELS]

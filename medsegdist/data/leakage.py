@@ -16,7 +16,6 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.grouping import gathered
 from medsegdist.data.itk import detached_data
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.dicom import DicomLayout
@@ -24,7 +23,7 @@ from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.problems import Problem, Severity, problem_of
+from medsegdist.data.problems import Problem, Severity, problem_of, shared_problem
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted, listed
@@ -278,7 +277,7 @@ def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
     total = sum(1 for cases in cases_of.values() for _, fold in cases if taken is None or fold in taken)
     text = "the patient is in other folds as well" if taken is None else "the patient is also in a fold not taken"
     remedy = "put all cases of a patient into one fold"
-    return problems + gathered(manifest.name, cut, total, text, remedy, "warning" if taken is None else "error")
+    return problems + shared_problem(manifest.name, cut, total, text, remedy, "warning" if taken is None else "error")
 
 
 def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:

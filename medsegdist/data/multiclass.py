@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medsegdist.data.samples import SegmentationSamples, spread_over_patients
+from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_over_patients
 from medsegdist.errors import DataError
 
 
@@ -29,9 +29,10 @@ class MulticlassSamples:
         images: (n, *grid) float32 intensities.
         masks: (n, k, *grid) bool, True on the class.
         case_ids: (n,) the case each sample was taken from.
-        patient_ids: (n,) whom each sample shows.
+        patient_ids: (n,) patient of each sample.
         weights: (n,) float64, positive; only their ratios matter.
         preprocessing: fingerprint of how the samples were made; datasets with different ones cannot be compared.
+        case_summary: which cases gave no sample; None where that is not known.
 
     Raises:
         DataError: shapes, types or weights are not as said, or a class has no name of its own.
@@ -45,18 +46,20 @@ class MulticlassSamples:
     patient_ids: tuple[str, ...]
     weights: Tensor
     preprocessing: str
+    case_summary: CaseSummary | None = None
 
     def __post_init__(self) -> None:
         k, shape = len(self.classes), tuple(self.images.shape)
         if not k or len(set(self.classes)) < k:
             raise DataError(
-                f"dataset '{self.name}': expected at least one class, all named differently, found {k}: "
-                f"{list(self.classes)}."
+                f"expected at least one class, all named differently, found {k}: {list(self.classes)}.",
+                dataset=self.name,
             )
         if tuple(self.masks.shape) != (*shape[:1], k, *shape[1:]):
             raise DataError(
-                f"dataset '{self.name}': expected masks (n, {k}, *grid) for images (n, *grid), one for each of the "
-                f"classes {', '.join(self.classes)}, found {tuple(self.masks.shape)} and {shape}."
+                f"expected masks (n, {k}, *grid) for images (n, *grid), one for each of the classes "
+                f"{', '.join(self.classes)}, found {tuple(self.masks.shape)} and {shape}.",
+                dataset=self.name,
             )
         # The rest is checked where it is checked for any dataset; no pixel is looked at.
         self._binary(self.name, self.masks[:, 0])
@@ -94,7 +97,7 @@ class MulticlassSamples:
         values = [torch.as_tensor(wanted, device=label_maps.device).reshape(-1) for wanted in classes.values()]
         masks = [torch.isin(label_maps, wanted.to(label_maps.dtype)) for wanted in values]
         if not masks:
-            raise DataError(f"dataset '{name}': expected label values of at least one class, found none.")
+            raise DataError("expected label values of at least one class, found none.", dataset=name)
         whole = SegmentationSamples.from_arrays(
             name,
             images,
@@ -148,8 +151,9 @@ class MulticlassSamples:
         absent = [name for name, there in zip(self.classes, (self.sizes > 0).any(0).tolist(), strict=True) if not there]
         if absent:
             raise DataError(
-                f"dataset '{self.name}': expected every class in some sample, found {', '.join(map(repr, absent))} in "
-                f"none of {len(self)}; take more samples, or leave the class out."
+                f"expected every class in some sample, found {', '.join(map(repr, absent))} in none of {len(self)}",
+                "take more samples, or leave the class out",
+                dataset=self.name,
             )
 
     def shown(self, name: str) -> Tensor:
@@ -174,13 +178,12 @@ class MulticlassSamples:
     @cached_property
     def whole(self) -> SegmentationSamples:
         """All samples, with all classes as one foreground."""
-        return self._binary(self.name, self.masks.any(1))
+        return replace(self._binary(self.name, self.masks.any(1)), case_summary=self.case_summary)
 
     def to(self, device: torch.device | str) -> MulticlassSamples:
         """The same samples with their tensors on `device`."""
-        return replace(
-            self, images=self.images.to(device), masks=self.masks.to(device), weights=self.weights.to(device)
-        )
+        tensors = {name: getattr(self, name).to(device) for name in ("images", "masks", "weights")}
+        return replace(self, **tensors)
 
     def take(self, indices: Sequence[int]) -> MulticlassSamples:
         """The samples at `indices`, in that order."""
@@ -210,11 +213,5 @@ class MulticlassSamples:
 
     def _binary(self, name: str, masks: Tensor) -> SegmentationSamples:
         return SegmentationSamples(
-            name=name,
-            images=self.images,
-            masks=masks,
-            case_ids=self.case_ids,
-            patient_ids=self.patient_ids,
-            weights=self.weights,
-            preprocessing=self.preprocessing,
+            name, self.images, masks, self.case_ids, self.patient_ids, self.weights, self.preprocessing
         )

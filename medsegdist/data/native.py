@@ -19,7 +19,7 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.label_watch import NoteLabels
+from medsegdist.data.case_statistics import RecordLabels
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.errors import DataError
 from medsegdist.transforms import BinarizeLabeld, CheckFinited, CheckSameSpaced, OrientAxiald
@@ -38,9 +38,9 @@ def native_reader(manifest: DatasetManifest) -> Callable[[Case], dict[str, Any]]
 
     Returns:
         From a case to its "image" (channels, *spatial) as the layout reads it, "label" (1, *spatial) of 0 and 1 on the
-        image's voxels, "case_id", "patient_id", and "found_labels" for LabelTally.
+        image's voxels, "case_id", "patient_id", and "found_labels" for LabelStatistics.
     """
-    read = Compose([manifest.layout.load, NoteLabels(manifest.foreground)])
+    read = Compose([manifest.layout.load, RecordLabels(manifest.foreground)])
     prepare = Compose(
         [
             OrientAxiald(("image", "label")),

@@ -1,21 +1,26 @@
-"""What is wrong with a case, gathered so that all of it can be told at once."""
+"""What is wrong with cases and datasets, merged so that equal problems are said once."""
 
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from medsegdist.errors import ManifestError, MedSegDistError
-from medsegdist.words import sentence
+from medsegdist.errors import DataError, ManifestError, MedSegDistError
+from medsegdist.words import counted, listed, printable, sentence
 
 _DEFAULT_REMEDY = "repair the case, or take it out of the dataset"
 # The machine's trouble and not a case's: the next case would fail alike.
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-
+_WITHOUT_DIGITS = str.maketrans("", "", "0123456789")
 
 Severity = Literal["error", "warning"]
 """An error makes a dataset or a ranking unusable; a warning is to be looked at."""
+
+
+class SkippedCasesWarning(UserWarning):
+    """Cases were left out because something is wrong with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +48,7 @@ class Problem:
     def __str__(self) -> str:
         # What concerns several cases begins with their number.
         where = f"case '{self.case}': " if self.case else "" if self.cases else "all cases: "
-        return printable(sentence(f"{where}{self.problem}; {self.remedy}"))
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with every character that could steer a terminal written out as Python would.
-
-    Names of files may hold anything, and whoever named them may not be trusted.
-
-    Args:
-        text: a message, or a part of one.
-    """
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
-class SkippedCasesWarning(UserWarning):
-    """Cases were left out because something is wrong with them."""
+        return printable(sentence(f"{where}{self.problem}; {self.remedy}" if self.remedy else f"{where}{self.problem}"))
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -86,7 +76,7 @@ def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
         case: name of the case.
 
     Raises:
-        BaseException: the root cause, if it is the machine's trouble or the manifest's, and no case is to blame.
+        BaseException: the root cause, if it is the machine's trouble or the manifest's and no case is to blame.
     """
     cause = root_cause(error)
     if isinstance(cause, ManifestError) or is_machine_trouble(cause):
@@ -95,19 +85,94 @@ def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
 
 
 def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
-    """The problem that an error tells of.
-
-    Messages on cases read "what is wrong; what to do."; the errors of other libraries get their type's name.
+    """The problem that an error tells of; the errors of other libraries get their type's name.
 
     Args:
         error: a root cause.
         dataset: name of the dataset.
         case: name of the case.
     """
-    if isinstance(error, MedSegDistError) and error.remedy:
-        return Problem(dataset, case, error.problem.rstrip("."), error.remedy)
-    text = str(error).strip().rstrip(".")
-    if not isinstance(error, ValueError):
-        return Problem(dataset, case, f"{type(error).__name__}: {text}", _DEFAULT_REMEDY)
-    problem, _, remedy = text.rpartition("; ")
-    return Problem(dataset, case, problem or text, remedy if problem else _DEFAULT_REMEDY)
+    if isinstance(error, MedSegDistError):
+        return Problem(dataset, case, error.problem.strip().rstrip("."), error.remedy.rstrip("."))
+    return Problem(dataset, case, f"{type(error).__name__}: {str(error).strip().rstrip('.')}", _DEFAULT_REMEDY)
+
+
+def shared_problem(
+    dataset: str, cases: Sequence[str], total: int, problem: str, remedy: str, severity: Severity = "warning"
+) -> list[Problem]:
+    """One problem for all cases that have it, so that what is wrong with a whole dataset is said once.
+
+    Args:
+        dataset: its name.
+        cases: which cases; none make no problem.
+        total: how many were read.
+        problem: what is the matter with each of them.
+        remedy: what to do.
+        severity: how bad it is.
+    """
+    if len(cases) < 2:
+        return [Problem(dataset, case, problem, remedy, severity, total=total) for case in cases]
+    text = f"{len(cases)} of {counted(total, 'case')}, {listed(cases, 3, quoted=True)}: {problem}"
+    return [Problem(dataset, "", text, remedy, severity, tuple(cases), total)]
+
+
+def merge_similar(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems, with similar ones of single cases of a dataset merged.
+
+    Similar problems differ in the name of the case, in its file, or in numbers only. Where numbers differ, the text is
+    that of the first case, and says so.
+
+    Args:
+        problems: of any datasets; the order is kept, each group standing where its first one stood.
+    """
+    groups: dict[object, list[Problem]] = {}
+    for index, one in enumerate(problems):
+        key = (one.dataset, one.severity, *_templates(one)) if one.case else index
+        groups.setdefault(key, []).append(one)
+    return [_merged(group) for group in groups.values()]
+
+
+def as_error(problems: Sequence[Problem], dataset: str, read: int) -> DataError:
+    """All problems of a dataset in one error.
+
+    Args:
+        problems: at least one.
+        dataset: name of the dataset.
+        read: how many cases were read.
+    """
+    lines = [f"  {problem}" for problem in merge_similar([replace(problem, total=read) for problem in problems])]
+    cases = len({problem.case for problem in problems if problem.case})
+    head = f"dataset '{dataset}'" + (f": {cases} of {counted(read, 'case')} cannot be used" if cases else "")
+    return DataError("\n".join([f"{head}:", *lines]))
+
+
+def _merged(group: Sequence[Problem]) -> Problem:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    texts = {_without_name(one.problem, one.case) for one in group}
+    if len(texts) == 1 and len({one.remedy for one in group}) == 1:
+        (text,) = texts
+    else:
+        text = f"{first.problem} (so of '{first.case}'; the others alike)"
+    cases = tuple(dict.fromkeys(one.case for one in group))
+    total = first.total or len(cases)
+    (merged,) = shared_problem(first.dataset, cases, total, text, first.remedy, first.severity)
+    return merged
+
+
+def _templates(problem: Problem) -> tuple[str, str]:
+    """Problem and remedy without the name of the case and without numbers: the same for similar problems."""
+    problem_text, remedy = (_without_name(text, problem.case) for text in (problem.problem, problem.remedy))
+    return problem_text.translate(_WITHOUT_DIGITS), remedy.translate(_WITHOUT_DIGITS)
+
+
+def _without_name(text: str, case: str) -> str:
+    """`text` with a star for the name of the case, where it is a word of its own or a part of a path."""
+    if case.isdigit():
+        return text
+    words = (
+        word.replace(case, "*") if "/" in word or "\\" in word or word.strip("',:;()") == case else word
+        for word in text.split(" ")
+    )
+    return " ".join(words)

@@ -1,32 +1,60 @@
-"""The one type that every distance reads."""
+"""The one type that every distance reads, and how it is saved and loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from medsegdist.errors import DataError
+from medsegdist.files import atomic_path
+from medsegdist.words import counted, listed, printable
 
 
-class Origin(Protocol):
-    """Where samples can be had again from, in any process."""
+@dataclass(frozen=True, slots=True)
+class CaseSummary:
+    """What became of the cases of a dataset when it was read.
 
-    def load(self) -> SegmentationSamples:
-        """The samples."""
-        ...
+    Args:
+        cases: how many were read.
+        without_sample: why a case has no sample, by the name of each such case that could be read.
+        not_drawn: names of the cases that have samples, none of which was drawn for `max_samples`.
+        skipped: what is wrong with each case that was left out.
+    """
 
-    def take(self, indices: Sequence[int]) -> Origin:
-        """Where the samples at `indices` can be had from."""
-        ...
+    cases: int
+    without_sample: Mapping[str, str] = field(default_factory=dict)
+    not_drawn: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
-    def to(self, device: str) -> Origin:
-        """Where the samples on `device` can be had from."""
-        ...
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many cases have no sample for each reason; no case is named."""
+        return dict(Counter(self.without_sample.values()))
+
+    def sentence(self, dataset: str) -> str:
+        """Which cases have no sample, on one line; empty if all have one.
+
+        Args:
+            dataset: its name.
+        """
+        by_reason: dict[str, list[str]] = {}
+        for case, reason in self.without_sample.items():
+            by_reason.setdefault(reason, []).append(printable(case))
+        parts = [f"{listed(cases, 3)} ({reason})" for reason, cases in by_reason.items()]
+        if self.not_drawn:
+            parts.append(f"{listed([*map(printable, self.not_drawn)], 3)} (not drawn for max_samples)")
+        missing = len(self.without_sample) + len(self.not_drawn)
+        verb = "has" if missing == 1 else "have"
+        cases = counted(self.cases, "case")
+        return f"{dataset}: {missing} of {cases} {verb} no sample: {'; '.join(parts)}." if parts else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,16 +64,15 @@ class SegmentationSamples:
     A grid is (rows, columns) for slices or (slices, rows, columns) for volumes. Use :meth:`from_arrays` for arrays
     of one's own: it checks values too, where this constructor looks at shapes only (the arrays may be memory-mapped).
 
-    Stored samples are pickled as the name of their directory, others as a whole.
-
     Args:
         name: the dataset's name, for tables and messages.
         images: (n, *grid) float32 intensities.
         masks: (n, *grid) bool, True on the foreground.
         case_ids: (n,) the case each sample was taken from.
-        patient_ids: (n,) whom each sample shows.
+        patient_ids: (n,) patient of each sample.
         weights: (n,) float64, positive; only their ratios matter.
         preprocessing: fingerprint of how the samples were made; datasets with different ones cannot be compared.
+        case_summary: which cases gave no sample; None where that is not known.
 
     Raises:
         DataError: shapes or types are not as said, or a weight is not positive and finite.
@@ -58,33 +85,32 @@ class SegmentationSamples:
     patient_ids: tuple[str, ...]
     weights: Tensor
     preprocessing: str
-    _origin: Origin | None = field(default=None, init=False, repr=False)
+    case_summary: CaseSummary | None = None
+    # Where `load` mapped these samples from. What is made from them, as by dataclasses.replace, has none.
+    _folder: Path | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
         if len(shape) not in (3, 4) or shape[0] == 0:
-            raise DataError(
-                f"dataset '{self.name}': expected images of shape (n, rows, columns) or (n, slices, rows, columns) "
-                f"with n >= 1, found {shape}."
+            raise self._error(
+                f"expected images of shape (n, rows, columns) or (n, slices, rows, columns) with n >= 1, found {shape}."
             )
         if tuple(self.masks.shape) != shape:
-            raise DataError(f"dataset '{self.name}': images have shape {shape} but masks {tuple(self.masks.shape)}.")
+            raise self._error(f"images have shape {shape} but masks {tuple(self.masks.shape)}.")
         if self.images.dtype != torch.float32 or self.masks.dtype != torch.bool:
-            raise DataError(
-                f"dataset '{self.name}': expected float32 images and bool masks, "
-                f"found {self.images.dtype} and {self.masks.dtype}."
-            )
+            found = f"{self.images.dtype} and {self.masks.dtype}"
+            raise self._error(f"expected float32 images and bool masks, found {found}.")
         if self.weights.dtype != torch.float64:
-            raise DataError(f"dataset '{self.name}': expected float64 weights, found {self.weights.dtype}.")
-        for what, found in (
-            ("case_ids", len(self.case_ids)),
-            ("patient_ids", len(self.patient_ids)),
-            ("weights", self.weights.numel()),
-        ):
-            if found != shape[0]:
-                raise DataError(f"dataset '{self.name}': {shape[0]} samples but {found} {what}.")
+            raise self._error(f"expected float64 weights, found {self.weights.dtype}.")
+        lengths = {"case_ids": self.case_ids, "patient_ids": self.patient_ids, "weights": self.weights}
+        for what, values in lengths.items():
+            if len(values) != shape[0]:
+                raise self._error(f"{shape[0]} samples but {len(values)} {what}.")
         if not bool(torch.isfinite(self.weights).all() and (self.weights > 0).all()):
-            raise DataError(f"dataset '{self.name}': every weight must be positive and finite.")
+            raise self._error("every weight must be positive and finite.")
+
+    def _error(self, problem: str) -> DataError:
+        return DataError(problem, dataset=self.name)
 
     @classmethod
     def from_arrays(
@@ -129,26 +155,82 @@ class SegmentationSamples:
         )
         for k in range(n):
             if not bool(torch.isfinite(samples.images[k]).all()):
-                raise DataError(f"dataset '{name}', case '{cases[k]}': the image holds NaN or infinite values.")
+                raise DataError("the image holds NaN or infinite values.", dataset=name, case=cases[k])
             if not bool(samples.masks[k].any()):
-                raise DataError(
-                    f"dataset '{name}', case '{cases[k]}': the mask is empty; every sample needs a segment."
-                )
+                raise DataError("the mask is empty", "every sample needs a segment", dataset=name, case=cases[k])
         return samples
+
+    @classmethod
+    def load(cls, folder: str | Path) -> SegmentationSamples:
+        """The samples of a folder, memory-mapped: pixels are read when they are used.
+
+        Writing to the tensors changes them in memory, never on disk. Pickled samples are the path of the folder.
+
+        Args:
+            folder: what :meth:`save` wrote.
+
+        Raises:
+            DataError: there is no such folder, or it is damaged.
+        """
+        folder = Path(folder).absolute()
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder}: there are no stored samples here",
+                "save them first, where every process that loads them sees the same path",
+            )
+        try:
+            stored = _Stored.model_validate_json((folder / "samples.json").read_bytes())
+            images, masks = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "masks"))
+            samples = cls(
+                name=stored.name,
+                images=torch.from_numpy(images.view(np.ndarray)),
+                masks=torch.from_numpy(masks.view(np.ndarray)),
+                case_ids=tuple(stored.case_ids),
+                patient_ids=tuple(stored.patient_ids),
+                weights=torch.tensor(stored.weights, dtype=torch.float64),
+                preprocessing=stored.preprocessing,
+            )
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise DataError(
+                f"{folder}: the stored samples are damaged ({error})", "delete this folder and save them again"
+            ) from error
+        object.__setattr__(samples, "_folder", folder)
+        return samples
+
+    def save(self, folder: str | Path) -> None:
+        """Store the samples in a folder that appears only when everything in it is written.
+
+        Args:
+            folder: must not exist yet, or be empty; its parents are made.
+
+        Raises:
+            FileExistsError: `folder` holds something already.
+            OSError: the disk is full or not writable; nothing is left behind.
+        """
+        folder = Path(folder)
+        _check_vacant(folder)
+        stored = _Stored(
+            name=self.name,
+            case_ids=list(self.case_ids),
+            patient_ids=list(self.patient_ids),
+            weights=self.weights.tolist(),
+            preprocessing=self.preprocessing,
+        )
+        try:
+            with atomic_path(folder) as partial:
+                partial.mkdir()
+                np.save(partial / "images.npy", self.images.cpu().numpy())
+                np.save(partial / "masks.npy", self.masks.cpu().numpy())
+                (partial / "samples.json").write_text(stored.model_dump_json(indent=1), encoding="utf-8")
+        except OSError:
+            _check_vacant(folder)  # Another process may have been first.
+            raise
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if self._origin is not None:
-            return self._origin.load, ()
-        return object.__reduce_ex__(self, protocol)
-
-    def with_origin(self, origin: Origin | None) -> SegmentationSamples:
-        """These samples, which `origin` gives again wherever they are unpickled."""
-        samples = replace(self)
-        object.__setattr__(samples, "_origin", origin)
-        return samples
+        return (SegmentationSamples.load, (self._folder,)) if self._folder else object.__reduce_ex__(self, protocol)
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -167,28 +249,22 @@ class SegmentationSamples:
 
     def to(self, device: torch.device | str) -> SegmentationSamples:
         """The same samples with their tensors on `device`."""
-        return SegmentationSamples(
-            name=self.name,
-            images=self.images.to(device),
-            masks=self.masks.to(device),
-            case_ids=self.case_ids,
-            patient_ids=self.patient_ids,
-            weights=self.weights.to(device),
-            preprocessing=self.preprocessing,
-        ).with_origin(None if self._origin is None else self._origin.to(str(device)))
+        if self.images.device == torch.device(device):
+            return self
+        tensors = {name: getattr(self, name).to(device) for name in ("images", "masks", "weights")}
+        return replace(self, **tensors)
 
     def take(self, indices: Sequence[int]) -> SegmentationSamples:
         """The samples at `indices`, in that order."""
         index = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
-        return SegmentationSamples(
-            name=self.name,
+        return replace(
+            self,
             images=self.images[index],
             masks=self.masks[index],
             case_ids=tuple(self.case_ids[k] for k in indices),
             patient_ids=tuple(self.patient_ids[k] for k in indices),
             weights=self.weights[index],
-            preprocessing=self.preprocessing,
-        ).with_origin(None if self._origin is None else self._origin.take(indices))
+        )
 
     def spread(self, k: int, *, seed: int = 0) -> SegmentationSamples:
         """At most `k` samples, spread evenly over the patients; the samples themselves if there are no more.
@@ -212,7 +288,7 @@ def spread_over_patients(patient_ids: Sequence[str], k: int, seed: int) -> list[
     which patients where the number does not come out even, is random.
 
     Args:
-        patient_ids: (n,) whom each sample shows.
+        patient_ids: (n,) patient of each sample.
         k: how many samples to choose, >= 1.
         seed: seed of the choice, >= 0.
 
@@ -240,5 +316,24 @@ def _as_binary(masks: Tensor, name: str) -> Tensor:
         return masks
     binary = masks != 0
     if not bool((masks[binary] == 1).all()):
-        raise DataError(f"dataset '{name}': expected masks of 0 and 1, found other values; binarize them first.")
+        raise DataError("expected masks of 0 and 1, found other values", "binarize them first", dataset=name)
     return binary
+
+
+def _check_vacant(folder: Path) -> None:
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: expected a new or empty folder; delete it or choose another.")
+
+
+class _Stored(BaseModel):
+    """samples.json beside the arrays of stored samples."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal["medsegdist samples"] = "medsegdist samples"
+    version: Literal[2] = 2
+    name: str
+    case_ids: list[str]
+    patient_ids: list[str]
+    weights: list[float]
+    preprocessing: str

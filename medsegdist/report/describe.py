@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from medsegdist.data.case_tally import CaseTally
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.characteristics import characterize
@@ -48,7 +47,6 @@ def describe(
     distances: Mapping[str, DatasetDistance],
     table: DistanceTable,
     bootstrap: Bootstrap | None,
-    tallies: Mapping[str, CaseTally],
 ) -> StudyRecord:
     """How distances came about, and what the datasets look like: counts and outlines, no pixel and no case.
 
@@ -58,14 +56,13 @@ def describe(
         distances: how they were compared, by the name of the method.
         table: the result.
         bootstrap: how patients were resampled; None if they were not.
-        tallies: which cases of each dataset gave no sample, by its name.
     """
     return StudyRecord(
         name=study.name,
         description=study.description,
         targets=tuple(name for name in study.targets if name in table.targets) or table.targets,
         methods=tuple(_method(method, distances[method], table) for method in table.methods),
-        datasets=tuple(_dataset(study, one, table, tallies.get(one.name)) for one in track(samples, "Describing")),
+        datasets=tuple(_dataset(study, one, table) for one in track(samples, "Describing")),
         preprocessing=study.preprocessing.model_dump(mode="json"),
         fingerprint=study.preprocessing.fingerprint,
         bootstrap=bootstrap,
@@ -81,17 +78,15 @@ def _method(name: str, distance: DatasetDistance, table: DistanceTable) -> Metho
     )
 
 
-def _dataset(
-    study: Study, samples: SegmentationSamples, table: DistanceTable, tally: CaseTally | None
-) -> DatasetRecord:
-    manifest = study.dataset(samples.name)
+def _dataset(study: Study, samples: SegmentationSamples, table: DistanceTable) -> DatasetRecord:
+    manifest, cases = study.dataset(samples.name), samples.case_summary
     return DatasetRecord(
         name=manifest.name,
         modality=manifest.modality,
         samples=len(samples),
         patients=len(samples.patients),
-        cases=None if tally is None else tally.cases,
-        without_sample={} if tally is None else tally.reasons,
+        cases=None if cases is None else cases.cases,
+        without_sample={} if cases is None else cases.reasons,
         description=manifest.description,
         license=manifest.license,
         simulated=manifest.simulated,

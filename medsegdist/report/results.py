@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pydantic import TypeAdapter
 
-from medsegdist.data.case_tally import CaseTally
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.dataset_distance import DatasetDistance
@@ -113,7 +112,6 @@ class Results:
         table: DistanceTable,
         *,
         bootstrap: Bootstrap | None = None,
-        tallies: Mapping[str, CaseTally] | None = None,
         thumbnails: bool = False,
     ) -> Results:
         """What a ranking found, as :func:`describe` says it.
@@ -124,10 +122,9 @@ class Results:
             distances: how they were compared, by the name of the method.
             table: the result.
             bootstrap: how patients were resampled; None if they were not.
-            tallies: which cases of each dataset gave no sample, by its name, if that is known.
             thumbnails: whether to draw the samples that were matched.
         """
-        record = describe(study, samples, distances, table, bootstrap, tallies or {})
+        record = describe(study, samples, distances, table, bootstrap)
         by_name = {one.name: one for one in samples}
         drawn = draw_thumbnails(table, record.targets, table.matches, by_name) if thumbnails else None
         return cls(study.name, table, record, drawn)

@@ -14,7 +14,6 @@ import torch
 
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.store import load_samples
 from medsegdist.parallel import one_thread
 from medsegdist.transfer.checkpoint import load_weights, save_weights
 from medsegdist.transfer.evaluate import check_device, evaluate, make_loss
@@ -96,7 +95,7 @@ def perform(assignment: Assignment) -> dict[str, Any]:
         start = perf_counter()
         run, options = assignment.run, assignment.options
         # Stored without a name; messages give the dataset's own.
-        samples = replace(load_samples(assignment.data), name=(run.target or run.source) or "")
+        samples = replace(SegmentationSamples.load(assignment.data), name=(run.target or run.source) or "")
         if run.target is None:
             split = split_source(run.source or "", samples.patient_ids, options, run.seed, run.left_out)
         else:

@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.store import load_samples, save_samples
 from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
 from medsegdist.parallel import map_ordered
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, UNDEFINED, Gain, write_gains
@@ -316,10 +315,10 @@ def _store_anonymized(samples: SegmentationSamples, folder: Path) -> Path:
     directory = folder / digest.hexdigest()
     if not directory.exists():
         try:
-            save_samples(nameless, directory)
+            nameless.save(directory)
         except FileExistsError:
             # Another process was first, with the same content.
-            load_samples(directory)
+            SegmentationSamples.load(directory)
     return directory
 
 

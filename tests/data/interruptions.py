@@ -19,10 +19,8 @@ from pathlib import Path
 
 import torch
 
-from medsegdist.data.dataset import load_dataset_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.manifest import load_dataset
-from medsegdist.data.preprocessing import Preprocessing
 
 TASK = "Task07_Tiny"
 # Audit events of what changes a disk; a file being opened is one of them if it is opened for writing.
@@ -37,11 +35,7 @@ def replace(source: Path, place: Path) -> None:
     export_task(load_dataset(source / "new.yaml"), place / TASK, overwrite=True)
 
 
-def collect(source: Path, place: Path) -> None:
-    load_dataset_samples(load_dataset(source / "new.yaml"), Preprocessing(grid=(10, 12), min_pixels=1), cache=place)
-
-
-WORK: dict[str, Callable[[Path, Path], None]] = {"prepare": prepare, "replace": replace, "collect": collect}
+WORK: dict[str, Callable[[Path, Path], None]] = {"prepare": prepare, "replace": replace}
 
 
 class Hook:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from medsegdist.data.check import check_dataset
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.manifest import Preprocessing
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
@@ -115,12 +115,11 @@ def test_a_bad_case_is_one_clear_problem(tmp_path, kind):
     (found,) = check_dataset(manifest, PREPROCESSING)
     assert (found.dataset, found.case) == ("tiny", "p1_b")
     with pytest.raises(DataError, match=problem) as caught:
-        load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+        load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     assert str(caught.value) == f"dataset 'tiny': 1 of 3 cases cannot be used:\n  {found}"
     assert remedy in found.remedy
-    assert list((tmp_path / "cache").iterdir()) == []
     with pytest.warns(SkippedCasesWarning, match="case 'p1_b': "):
-        samples = load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", on_bad_case="skip")
+        samples = load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", on_bad_case="skip")
     assert samples.case_ids == ("p1_a", "p1_a", "p2_a", "p2_a")
 
 
@@ -146,19 +145,19 @@ def test_a_label_that_no_case_has(tmp_path, values, foreground, absent):
     problems = check_dataset(manifest, PREPROCESSING)
     told = "cases; correct `foreground` to labels that exist"
     if len(absent) == len(foreground):
-        told = "masks, which hold 1 beside 0; write `foreground: [1]`"
+        told = "masks, which hold 1 besides 0; write `foreground: [1]`"
     assert [str(problem) for problem in problems] == [
         f"all cases: label {label} is in none of the 3 {told}." for label in absent
     ]
     with pytest.raises(DataError, match=f"dataset 'tiny':\n  all cases: label {absent[0]} is in none of the 3 "):
-        load_dataset_samples(manifest, PREPROCESSING, on_bad_case="skip")
+        load_samples(manifest, PREPROCESSING, on_bad_case="skip")
 
 
 def test_a_label_that_one_case_has_is_enough(tmp_path):
     root = write_task(tmp_path)
     write_volume(root / LABEL, labels(1, 2))
     assert check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING) == []
-    assert load_dataset_samples(task_manifest(root, foreground=(2,)), PREPROCESSING).patients == ("p1",)
+    assert load_samples(task_manifest(root, foreground=(2,)), PREPROCESSING).patients == ("p1",)
 
 
 def test_a_label_that_a_broken_case_may_have_is_not_called_absent(tmp_path):
@@ -203,7 +202,7 @@ def test_one_empty_mask_is_a_warning(tmp_path, foreground):
     (problem,) = check_dataset(manifest, PREPROCESSING)
     assert str(problem) == "case 'p1_b': the mask is empty; check the mask; the case gives no sample."
     assert problem.severity == "warning"
-    assert set(load_dataset_samples(manifest, PREPROCESSING).case_ids) == {"p1_a", "p2_a"}
+    assert set(load_samples(manifest, PREPROCESSING).case_ids) == {"p1_a", "p2_a"}
 
 
 def test_one_pixel_on_one_slice_is_a_dataset(tmp_path):
@@ -216,7 +215,7 @@ def test_one_pixel_on_one_slice_is_a_dataset(tmp_path):
         update={"layout": task_manifest(tmp_path).layout.model_copy(update={"patient_pattern": None})}
     )
     assert check_dataset(manifest, PREPROCESSING) == []
-    samples = load_dataset_samples(manifest, PREPROCESSING)
+    samples = load_samples(manifest, PREPROCESSING)
     assert samples.masks.nonzero().tolist() == [[0, 5, 4]]
 
 
@@ -292,4 +291,4 @@ def test_real_labels_that_do_not_exist(tmp_path, data_root):
 def test_a_label_beyond_eight_bits_is_found_in_no_mask_of_eight_bits(tmp_path):
     # 257 is 1 modulo 256, which is what torch compares 8-bit labels with.
     (problem,) = check_dataset(task_manifest(write_task(tmp_path), foreground=[257]), PREPROCESSING)
-    assert problem.problem == "label 257 is in none of the 3 masks, which hold 1 beside 0"
+    assert problem.problem == "label 257 is in none of the 3 masks, which hold 1 besides 0"

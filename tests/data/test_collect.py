@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
-import tempfile
 import warnings
 import weakref
 from collections import Counter
@@ -17,8 +15,7 @@ from monai.transforms import Compose, Lambda
 
 from medsegdist.data.collect import collect
 from medsegdist.data.problems import SkippedCasesWarning
-from medsegdist.data.samples import spread_over_patients
-from medsegdist.data.store import load_samples
+from medsegdist.data.samples import CaseSummary, spread_over_patients
 from medsegdist.errors import DataError
 
 GRID = (4, 5)
@@ -171,11 +168,10 @@ def with_bad_case(make) -> Dataset:
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_case_is_named_and_nothing_is_written(tmp_path, kind):
+def test_a_bad_case_is_named(kind):
     make, message = BAD[kind]
     with pytest.raises(DataError, match=rf"dataset 'tiny': 1 of 4 cases cannot be used:\n  case 'bad': .*{message}"):
-        collected(with_bad_case(make), directory=tmp_path / "samples")
-    assert list(tmp_path.iterdir()) == []
+        collected(with_bad_case(make))
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -233,13 +229,12 @@ def test_small_segments_are_left_out():
         ([item(pixels=0)] * 3, "'tiny':\n  all cases: all masks are empty, 3 cases read; check the masks, and which"),
         ([[], []], "all cases: all masks are empty, 2 cases read"),
         ([item(pixels=4), item(pixels=2)], "no sample has min_pixels = 5 .* of 2 cases has 4; lower min_pixels"),
-        ([], "dataset 'tiny' is empty; expected at least one item"),
+        ([], "dataset 'tiny': the dataset is empty; expected at least one item"),
     ],
 )
-def test_nothing_left_says_why(tmp_path, dataset, message):
+def test_nothing_left_says_why(dataset, message):
     with pytest.raises(DataError, match=message):
-        collected(dataset, min_pixels=5, directory=tmp_path / "samples")
-    assert list(tmp_path.iterdir()) == []
+        collected(dataset, min_pixels=5)
 
 
 @pytest.mark.parametrize("k", [1, 3, 4, 7, 100])
@@ -253,53 +248,6 @@ def test_the_most_samples_are_spread_over_patients(k, seed):
     assert max(Counter(samples.patient_ids).values()) <= max(1, k - len(set(samples.patient_ids)) + 1)
 
 
-def test_stored_samples_are_the_same_as_those_in_memory(tmp_path):
-    items = [item(n) for n in range(12)]
-    in_memory = collected(items, max_samples=5)
-    stored = collected(items, max_samples=5, directory=tmp_path / "deep" / "samples")
-    assert_equal(stored, in_memory)
-    assert_equal(load_samples(tmp_path / "deep" / "samples"), in_memory)
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["samples"]
-
-
-def test_a_directory_in_use_is_refused_before_anything_is_read(tmp_path):
-    (tmp_path / "mine").write_text("precious")
-    with pytest.raises(FileExistsError, match="expected a new or empty directory"):
-        collected(boom, directory=tmp_path)
-    assert (tmp_path / "mine").read_text() == "precious"
-
-
-def test_samples_without_a_directory_leave_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    seen = []
-    samples = collected([item(k) for k in range(3)], progress=lambda *_: seen.append(list(tmp_path.iterdir())))
-    assert seen == [[]] * 3
-    samples.images[0] = 0
-    assert samples.images.isfinite().all()
-    assert list(tmp_path.iterdir()) == []
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
-def test_samples_without_a_directory_give_their_disk_space_back():
-    gc.collect()
-    before = open_files()
-    samples = collected([item(k) for k in range(9)], max_samples=4)
-    assert open_files() > before
-    del samples
-    gc.collect()
-    assert open_files() == before
-
-
-def test_progress_counts_items():
-    seen = []
-    collected([[item(0), item(1)], item(2)], progress=lambda *counts: seen.append(counts))
-    assert seen == [(1, 2), (2, 2)]
-
-
 class Streaming:
     """A dataset that knows how many of its items are still held by somebody."""
 
@@ -310,7 +258,7 @@ class Streaming:
         return self.n
 
     def __getitem__(self, k: int) -> dict:
-        made = item(k)
+        made = item(k, patient_id=f"p{k}")
         self.alive.add(made["image"])
         self.most = max(self.most, len(self.alive))
         return made
@@ -318,30 +266,19 @@ class Streaming:
 
 def test_at_most_two_items_are_in_memory():
     dataset = Streaming(50)
-    collected(dataset)
+    collected(dataset, max_samples=3)
     assert dataset.most <= 2
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
 @pytest.mark.parametrize("on_bad_case", ["raise", "skip"])
-def test_the_machines_trouble_is_no_bad_case(tmp_path, number, on_bad_case):
+def test_the_machines_trouble_is_no_bad_case(number, on_bad_case):
     def full(_):
         raise OSError(number, os.strerror(number))
 
     dataset = Dataset([{"case_id": "c"}] * 3, Compose([Lambda(same), Lambda(full)]))
     with pytest.raises(OSError, match=os.strerror(number)):
-        collected(dataset, on_bad_case=on_bad_case, directory=tmp_path / "samples")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
-def test_an_interrupted_run_leaves_nothing(tmp_path, error):
-    def stop(done, total):
-        raise error
-
-    with pytest.raises(error):
-        collected([item(k) for k in range(3)], directory=tmp_path / "samples", progress=stop)
-    assert list(tmp_path.iterdir()) == []
+        collected(dataset, on_bad_case=on_bad_case)
 
 
 @pytest.mark.parametrize(
@@ -349,6 +286,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, error):
     [
         ({"min_pixels": 0}, "expected min_pixels >= 1"),
         ({"max_samples": 0}, "max_samples >= 1, found 1 and 0"),
+        ({"workers": 0}, "expected workers >= 1, or None to choose, found 0"),
         ({"on_bad_case": "ignore"}, "expected on_bad_case to be 'raise' or 'skip', found 'ignore'"),
     ],
 )
@@ -361,3 +299,31 @@ def test_nothing_is_said_when_nothing_is_skipped():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         collected([item()], on_bad_case="skip")
+
+
+def test_cases_without_a_sample_are_known_with_the_reason():
+    items = [item(0), item(1, pixels=2), item(2, pixels=0), [item(3, pixels=1), item(3, pixels=6)], []]
+    found = collected(Dataset([*items]), min_pixels=3).case_summary
+    assert found.cases == 5
+    assert found.without_sample == {
+        "c1": "segment below min_pixels = 3",
+        "c2": "mask without foreground",
+        "4": "mask without foreground",
+    }
+    assert collected([item(0), item(1)]).case_summary == CaseSummary(2)
+    found = collected([item(0, pixels=1), item(0), item(1, pixels=1), item(1, pixels=1), item(2)], min_pixels=3)
+    assert (found.case_summary.cases, set(found.case_summary.without_sample)) == (3, {"c1"})
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 6])
+def test_cases_that_max_samples_leaves_out_are_known_for_themselves(most):
+    samples = collected([[item(k), item(k)] for k in range(3)], max_samples=most)
+    assert set(samples.case_summary.not_drawn) == {"c0", "c1", "c2"} - set(samples.case_ids)
+    assert samples.case_summary.without_sample == {}
+
+
+def test_skipped_cases_are_known():
+    with pytest.warns(SkippedCasesWarning):
+        samples = collected([item(0), {"image": 1}], on_bad_case="skip")
+    (skipped,) = samples.case_summary.skipped
+    assert skipped.startswith("case '1': expected a dict")

@@ -8,7 +8,8 @@ import pytest
 from monai.data import load_decathlon_datalist
 from pydantic import ValidationError
 
-from medsegdist.data.dataset import load_dataset_samples, make_dataset
+from medsegdist.data.collect import load_samples
+from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
 from medsegdist.errors import DataError, ManifestError
@@ -225,7 +226,7 @@ def test_wrong_options(tmp_path, options, message):
 def test_samples_of_it(tmp_path):
     write_files(tmp_path)
     layout = DatalistLayout(root=tmp_path, folds=(1,), patient_key="subject")
-    samples = load_dataset_samples(DatasetManifest(name="tiny", modality="MR", layout=layout), PREPROCESSING)
+    samples = load_samples(DatasetManifest(name="tiny", modality="MR", layout=layout), PREPROCESSING)
     assert samples.case_ids == ("b", "b", "c", "c")
     assert samples.patient_ids == ("p1", "p1", "7", "7")
     np.testing.assert_array_equal(samples.masks[0], labels()[:, :, 1].T)
@@ -238,7 +239,7 @@ def test_pictures_have_no_size_in_mm(tmp_path):
     manifest = DatasetManifest(name="polyps", modality="other", layout=layout)
     with pytest.raises(ManifestError, match=r"'polyps': .*, found 2D images, whose size in mm is unknown"):
         make_dataset(manifest, Preprocessing(grid=(8, 8), spacing=(1, 1)))
-    assert len(load_dataset_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))) == 1
+    assert len(load_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))) == 1
 
 
 def test_it_is_a_layout_of_manifests(tmp_path):

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +7,11 @@ import pytest
 import torch
 from monai.data import CacheDataset, DataLoader, PersistentDataset
 
-from medsegdist.data import cache_names
-from medsegdist.data.check import check_dataset
-from medsegdist.data.collect import collect
-from medsegdist.data.dataset import load_dataset_samples, make_dataset
+from medsegdist.data.collect import collect, load_samples
+from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.folder import FolderLayout
-from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import (
     AFFINE,
@@ -64,7 +56,7 @@ def test_a_data_loader_can_batch_the_items(tmp_path):
 
 def test_the_samples_are_those_of_the_dataset(tmp_path):
     manifest = task_manifest(write_task(tmp_path))
-    samples = load_dataset_samples(manifest, PREPROCESSING)
+    samples = load_samples(manifest, PREPROCESSING)
     expected = collect(make_dataset(manifest, PREPROCESSING), name="tiny", preprocessing=PREPROCESSING.fingerprint)
     assert_equal(samples, expected)
     assert samples.patients == ("p1", "p2")
@@ -96,10 +88,8 @@ def test_a_picture_and_a_volume_of_it_give_the_same_samples(tmp_path):
     write_volume(tmp_path / "b.nii.gz", mask.T[..., None], AFFINE)
     write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
     volume = DatasetManifest(name="pictures", modality="MR", layout=DecathlonLayout(root=tmp_path))
-    assert_equal(
-        load_dataset_samples(volume, PREPROCESSING), load_dataset_samples(pictures_manifest(tmp_path), PREPROCESSING)
-    )
-    exact = load_dataset_samples(pictures_manifest(tmp_path, window=(0, 255)), PREPROCESSING)
+    assert_equal(load_samples(volume, PREPROCESSING), load_samples(pictures_manifest(tmp_path), PREPROCESSING))
+    exact = load_samples(pictures_manifest(tmp_path, window=(0, 255)), PREPROCESSING)
     np.testing.assert_array_equal(exact.masks[0], mask > 0)
     np.testing.assert_allclose(exact.images[0], pixels, atol=1e-4)
 
@@ -107,7 +97,7 @@ def test_a_picture_and_a_volume_of_it_give_the_same_samples(tmp_path):
 @pytest.mark.parametrize("foreground", [(1,), (2,), (1, 2)])
 def test_foreground_chooses_the_labels(tmp_path, foreground):
     root = write_task(tmp_path, values=(1, 2))
-    samples = load_dataset_samples(task_manifest(root, foreground=foreground), PREPROCESSING)
+    samples = load_samples(task_manifest(root, foreground=foreground), PREPROCESSING)
     expected = np.isin(labels(1, 2), foreground)[..., 1].T
     for mask in samples.masks:
         np.testing.assert_array_equal(mask, expected)
@@ -118,7 +108,7 @@ def test_intensity_rules(tmp_path):
     ct = task_manifest(root, modality="CT")
 
     def images(manifest, **changes):
-        return load_dataset_samples(manifest, changed(**changes)).images
+        return load_samples(manifest, changed(**changes)).images
 
     raw = images(ct, intensity="hounsfield")
     torch.testing.assert_close(images(ct, ct_window=(100, 300)), ((raw - 100) / 200).clamp(0, 1) * 255)
@@ -130,190 +120,26 @@ def test_intensity_rules(tmp_path):
 
 
 def test_volumes(tmp_path):
-    samples = load_dataset_samples(task_manifest(write_task(tmp_path)), changed(dimensions=3, grid=(4, 10, 12)))
+    samples = load_samples(task_manifest(write_task(tmp_path)), changed(dimensions=3, grid=(4, 10, 12)))
     assert samples.case_ids == ("p1_a", "p1_b", "p2_a")
     np.testing.assert_array_equal(samples.masks[0], labels().T.astype(bool))
 
 
 def test_limits_reach_the_samples(tmp_path):
     manifest = task_manifest(write_task(tmp_path))
-    assert len(load_dataset_samples(manifest, changed(max_samples=4))) == 4
-    assert load_dataset_samples(manifest, changed(max_per_case=1)).case_ids == ("p1_a", "p1_b", "p2_a")
+    assert len(load_samples(manifest, changed(max_samples=4))) == 4
+    assert load_samples(manifest, changed(max_per_case=1)).case_ids == ("p1_a", "p1_b", "p2_a")
     with pytest.raises(DataError, match=r"no sample has min_pixels = 10 .* of 3 cases has 9; lower min_pixels"):
-        load_dataset_samples(manifest, changed(min_pixels=10))
+        load_samples(manifest, changed(min_pixels=10))
     with pytest.raises(DataError, match="expected intensities above delta = 1e"):
-        load_dataset_samples(task_manifest(tmp_path, modality="CT"), changed(intensity="hounsfield", delta=1e6))
+        load_samples(task_manifest(tmp_path, modality="CT"), changed(intensity="hounsfield", delta=1e6))
 
 
 def test_a_preprocessing_without_meaning_is_refused_before_any_file_is_looked_at(tmp_path):
     manifest = task_manifest(tmp_path / "nowhere")
-    for function in (make_dataset, load_dataset_samples):
+    for function in (make_dataset, load_samples):
         with pytest.raises(ManifestError, match=r"'tiny': expected a CT in HU, .*, found modality 'MR'"):
             function(manifest, changed(intensity="hounsfield"))
-
-
-def test_the_second_time_nothing_is_read(tmp_path):
-    root = write_task(tmp_path / "task")
-    manifest, cache = task_manifest(root), tmp_path / "cache"
-    first = load_dataset_samples(manifest, PREPROCESSING, cache=cache)
-    # Other content under the same path, size and time: whoever reads it will stumble.
-    for path in (root / "imagesTr").iterdir():
-        status = path.stat()
-        path.write_bytes(bytes(status.st_size))
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert_equal(load_dataset_samples(manifest, PREPROCESSING, cache=cache, progress=pytest.fail), first)
-    with pytest.raises(DataError, match="3 of 3 cases cannot be used"):
-        load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "other cache")
-
-
-def touch(root):
-    path = root / "labelsTr" / "p1_b.nii.gz"
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda root, options: touch(root),
-        lambda root, options: write_volume(
-            root / "imagesTr" / "p1_a.nii.gz", np.random.default_rng(9).random((12, 10, 4))
-        ),
-        lambda root, options: write_task(root, ("p1_a", "p1_b")),
-        lambda root, options: options.update(preprocessing=changed(seed=1)),
-        lambda root, options: options.update(manifest=task_manifest(root, foreground=(1,))),
-        lambda root, options: options.update(manifest=task_manifest(root, description="another")),
-        lambda root, options: options.update(on_bad_case="skip"),
-    ],
-)
-def test_any_change_is_read_anew(tmp_path, change):
-    root = write_task(tmp_path / "task")
-    options = {"manifest": task_manifest(root), "preprocessing": PREPROCESSING, "cache": tmp_path / "cache"}
-    load_dataset_samples(**options)
-    change(root, options)
-    reads = []
-    load_dataset_samples(**options, progress=lambda done, total: reads.append(done))
-    assert reads
-    assert len(list((tmp_path / "cache").iterdir())) == 2
-
-
-def test_another_version_reads_anew(tmp_path, monkeypatch):
-    manifest = task_manifest(write_task(tmp_path / "task"))
-    load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
-    monkeypatch.setattr(cache_names, "version", lambda name: "99.0")
-    load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
-    assert len(list((tmp_path / "cache").iterdir())) == 2
-
-
-def test_a_dataset_without_files_is_kept_too(tmp_path):
-    manifest = DatasetManifest(
-        name="liver", modality="CT", layout=PhantomLayout(organ="liver", patients=2, size=(64, 64))
-    )
-    first = load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path)
-    assert len(first.patients) == 2
-    assert_equal(load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path, progress=pytest.fail), first)
-    assert check_dataset(manifest, PREPROCESSING) == []
-
-
-def test_names_of_cache_directories_are_plain(tmp_path):
-    manifest = task_manifest(write_task(tmp_path / "task"), name="lung (CT) + x")
-    load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
-    (directory,) = (tmp_path / "cache").iterdir()
-    assert directory.name.startswith("lung_CT_x-")
-
-
-def test_skipped_cases_are_told_again_by_the_cache(tmp_path):
-    root = write_task(tmp_path / "task")
-    (root / "imagesTr" / "p1_b.nii.gz").write_bytes(b"")
-    options = {"cache": tmp_path / "cache", "on_bad_case": "skip"}
-    for _ in range(2):
-        with pytest.warns(SkippedCasesWarning, match=r"left out 1 bad case:\n  case 'p1_b': image .*the file is empty"):
-            samples = load_dataset_samples(task_manifest(root), PREPROCESSING, **options)
-        assert samples.case_ids == ("p1_a", "p1_a", "p2_a", "p2_a")
-
-
-def test_a_damaged_cache_says_what_to_delete(tmp_path):
-    manifest = task_manifest(write_task(tmp_path / "task"))
-    load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
-    (directory,) = (tmp_path / "cache").iterdir()
-    (directory / "masks.npy").write_bytes(b"")
-    with pytest.raises(DataError, match=f"{directory.name}: the stored samples are damaged .* delete this directory"):
-        load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
-
-
-def test_layouts_may_describe_what_is_no_file():
-    stamp = cache_names.source_stamp
-    assert stamp({"scan": 3}) == {"scan": 3}
-    assert stamp("scan 3 of nowhere") == ["scan 3 of nowhere", None]
-
-
-def test_a_folder_of_files_changes_with_each_of_them(tmp_path):
-    (tmp_path / "1.dcm").write_text("a")
-    before = cache_names.source_stamp(str(tmp_path))
-    assert cache_names.source_stamp(str(tmp_path)) == before
-    (tmp_path / "1.dcm").write_text("ab")
-    assert cache_names.source_stamp(str(tmp_path)) != before
-
-
-# A process that tells when it has read a case, or is about to sync a file, and waits there for a word.
-PROCESS = """
-import sys
-from pathlib import Path
-import medsegdist.data.store as store
-from medsegdist.data.dataset import load_dataset_samples
-from tests.data.making import PREPROCESSING, task_manifest
-root, cache, pause = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-def wait(place):
-    if place == pause:
-        print(place, flush=True)
-        sys.stdin.readline()
-fsync = store.os.fsync
-store.os.fsync = lambda descriptor: (wait("syncing"), fsync(descriptor))
-samples = load_dataset_samples(task_manifest(root), PREPROCESSING, cache=cache,
-                               progress=lambda done, total: wait(f"read {done}"))
-print("sum", float(samples.images.double().sum()), flush=True)
-"""
-
-
-def started(project_root, root, cache, pause) -> subprocess.Popen:
-    """The process, which will say a line when it has come to `pause`."""
-    return subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(root), str(cache), pause],
-        cwd=project_root,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.mark.parametrize("pause", ["read 2", "syncing"])
-def test_a_killed_run_leaves_no_half_store_and_the_next_one_completes(tmp_path, project_root, pause):
-    root = write_task(tmp_path / "task")
-    load_dataset_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "undisturbed")
-    process = started(project_root, root, tmp_path / "cache", pause)
-    assert process.stdout.readline() == f"{pause}\n"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    left = list((tmp_path / "cache").iterdir())
-    assert [path for path in left if not path.name.startswith(".")] == []
-    assert len(left) == (pause == "syncing")
-    load_dataset_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "cache")
-    assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "undisturbed")
-
-
-def test_two_processes_on_one_cache_get_the_same(tmp_path, project_root):
-    root = write_task(tmp_path / "task")
-    pauses = ("read 2", "syncing")
-    processes = [started(project_root, root, tmp_path / "cache", pause) for pause in pauses]
-    # Both have found the cache empty before either has finished.
-    assert [process.stdout.readline() for process in processes] == [f"{pause}\n" for pause in pauses]
-    results = [process.communicate("\n" * 9) for process in processes]
-    sums = [output.splitlines()[-1] for output, _ in results]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert sums[0] == sums[1]
-    alone = load_dataset_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "alone")
-    assert sums[0] == f"sum {float(alone.images.double().sum())}"
-    assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "alone")
 
 
 def linked(source: Path, target: Path, folders: tuple[str, ...], names: list[str]) -> Path:
@@ -334,7 +160,7 @@ def test_real_hippocampus_as_three_tasks(tmp_path, data_root):
 
     def volumes(foreground):
         manifest = DatasetManifest(name="hippocampus", modality="MR", layout=layout, foreground=foreground)
-        return load_dataset_samples(manifest, Preprocessing(grid=(32, 48, 32), dimensions=3, spacing=(1, 1, 1)))
+        return load_samples(manifest, Preprocessing(grid=(32, 48, 32), dimensions=3, spacing=(1, 1, 1)))
 
     whole, anterior, posterior = volumes((1, 2)), volumes((1,)), volumes((2,))
     assert torch.equal(anterior.images, whole.images)
@@ -355,7 +181,7 @@ def test_real_heart(tmp_path, data_root):
     root = linked(source, tmp_path, ("imagesTr", "labelsTr"), names)
     write_listing(root, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
     manifest = DatasetManifest(name="heart", modality="MR", layout=DecathlonLayout(root=root))
-    samples = load_dataset_samples(manifest, Preprocessing(grid=(64, 64), max_per_case=10))
+    samples = load_samples(manifest, Preprocessing(grid=(64, 64), max_per_case=10))
     assert len(samples) == 30
     assert len(samples.patients) == 3
 
@@ -375,7 +201,7 @@ def test_real_pictures(tmp_path, data_root, name, modality, window, pattern, cas
     root = linked(source, tmp_path, ("images", "masks"), names)
     layout = FolderLayout(root=root, images="images/*.png", masks="masks/*.png", patient_pattern=pattern)
     manifest = DatasetManifest(name=name, modality=modality, layout=layout, window=window)
-    samples = load_dataset_samples(manifest, Preprocessing(grid=(256, 256), min_pixels=1))
+    samples = load_samples(manifest, Preprocessing(grid=(256, 256), min_pixels=1))
     assert len(samples) == cases
     assert len(samples.patients) <= patients
     assert 0 <= samples.images.min() < samples.images.max() <= 255

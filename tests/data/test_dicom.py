@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from medsegdist.data.check import check_dataset
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
 from medsegdist.data.problems import SkippedCasesWarning
@@ -76,7 +76,7 @@ def test_a_manifest_in_yaml(tmp_path):
     file = tmp_path / "liver.yaml"
     layout = "{kind: dicom, root: scans, segmentation: rtstruct, roi: liver}"
     file.write_text(f"name: Liver\nmodality: CT\nlayout: {layout}\n")
-    samples = load_dataset_samples(load_dataset(file), PREPROCESSING)
+    samples = load_samples(load_dataset(file), PREPROCESSING)
     assert samples.case_ids == ("a__rt",) * 2
     np.testing.assert_array_equal(samples.masks, BOX[1:3])
 
@@ -262,12 +262,12 @@ def test_a_threshold_is_a_fraction(tmp_path, threshold):
 def test_a_replaced_slice_gives_new_samples(tmp_path):
     write_case(tmp_path, "a")
     manifest, cache = manifest_of(tmp_path), tmp_path / "cache"
-    before = load_dataset_samples(manifest, PREPROCESSING, cache=cache)
-    again = load_dataset_samples(manifest, PREPROCESSING, cache=cache)
+    before = load_samples(manifest, PREPROCESSING, cache=cache)
+    again = load_samples(manifest, PREPROCESSING, cache=cache)
     np.testing.assert_array_equal(before.images, again.images)
     assert len(list(cache.iterdir())) == 1
     write_slices(tmp_path / "a" / "ct", stack(np.flip(STORED), series="a"))
-    after = load_dataset_samples(manifest, PREPROCESSING, cache=cache)
+    after = load_samples(manifest, PREPROCESSING, cache=cache)
     assert len(list(cache.iterdir())) == 2
     assert not np.array_equal(before.images, after.images)
 
@@ -297,7 +297,7 @@ def test_no_word_of_the_patient_gets_out(tmp_path, caplog, capsys):
     assert [problem.case for problem in problems] == ["absent__rt", "cut__rt", "damaged__rt", "gap__rt"]
     told = [str(problem) for problem in problems]
     with pytest.warns(SkippedCasesWarning) as warned:
-        load_dataset_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", on_bad_case="skip")
+        load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", on_bad_case="skip")
     (stored,) = (tmp_path / "cache").glob("*/samples.json")
     assert json.loads(stored.read_text())["case_ids"] == ["good__rt"] * 2
     everything = [*told, *(str(one.message) for one in warned), stored.read_text(), caplog.text, *capsys.readouterr()]

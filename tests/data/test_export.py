@@ -13,7 +13,7 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
@@ -48,7 +48,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def read_back(task: Path, preprocessing: Preprocessing = PREPROCESSING):
-    return load_dataset_samples(load_dataset(task / "dataset.yaml"), preprocessing)
+    return load_samples(load_dataset(task / "dataset.yaml"), preprocessing)
 
 
 def listing_of(task: Path) -> dict:
@@ -311,7 +311,7 @@ def test_samples_are_the_same_after_a_task(tmp_path, kind):
         ]
     for preprocessing in several:
         original = manifest if preprocessing.spacing is None else with_affines_of_nifti(manifest)
-        assert_equal(read_back(task, preprocessing), load_dataset_samples(original, preprocessing))
+        assert_equal(read_back(task, preprocessing), load_samples(original, preprocessing))
     # And a task of the task is the task, but for what it was made from.
     copy = tmp_path / "again" / "Task09_Copy"
     export_task(load_dataset(task / "dataset.yaml"), copy)
@@ -360,4 +360,4 @@ def test_real_hippocampus_as_a_binary_task(tmp_path, data_root, foreground):
         Preprocessing(grid=(48, 48)),
         Preprocessing(grid=(32, 48, 32), dimensions=3, spacing=(1, 1, 1)),
     ):
-        assert_equal(read_back(task, preprocessing), load_dataset_samples(manifest, preprocessing))
+        assert_equal(read_back(task, preprocessing), load_samples(manifest, preprocessing))

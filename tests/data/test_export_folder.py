@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.folder import FolderLayout
@@ -89,7 +89,7 @@ def test_pseudonyms_take_every_name_away_and_keep_who_is_who(tmp_path):
     export_task(manifest, task, pseudonyms=True)
     text = "".join(contents(task)) + (task / "dataset.json").read_text() + (task / "dataset.yaml").read_text()
     assert not re.search(r"doe|roe|p7|p9_", text)
-    samples, original = read_back(task), load_dataset_samples(manifest, PREPROCESSING)
+    samples, original = read_back(task), load_samples(manifest, PREPROCESSING)
     assert samples.case_ids == tuple(f"case_000{k}" for k in (1, 1, 2, 2, 3, 3))
     assert samples.patient_ids == tuple(f"patient_000{k}" for k in (1, 1, 1, 1, 2, 2))
     assert torch.equal(samples.images, original.images)

@@ -12,8 +12,7 @@ from monai.apps.datasets import DecathlonDataset
 from monai.data.decathlon_datalist import load_decathlon_datalist
 from monai.transforms import LoadImage
 
-from medsegdist.data.collect import collect
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import collect, load_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest
@@ -108,7 +107,7 @@ def test_nnunet_can_convert_the_task(tmp_path, channels):
         assert np.reshape(image.GetDirection(), (size, size))[:3, :3].ravel().tolist() == list(label.GetDirection())
     if channels > 1:
         chosen = DatasetManifest(name="second", modality="MR", layout=DecathlonLayout(root=task, channel=1))
-        second = load_dataset_samples(chosen, PREPROCESSING)
+        second = load_samples(chosen, PREPROCESSING)
         assert torch.equal(second.masks, read_back(task).masks)
 
 

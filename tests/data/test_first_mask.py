@@ -7,7 +7,7 @@ import pytest
 
 from medsegdist.data import readers
 from medsegdist.data.check import check_dataset
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.export import export_task
 from medsegdist.errors import DataError
 from tests.data.making import (
@@ -21,7 +21,7 @@ from tests.data.making import (
     write_volume,
 )
 
-ABSENT = "all cases: label 1 is in none of the 2 masks, which hold 255 beside 0; write `foreground: [255]`."
+ABSENT = "all cases: label 1 is in none of the 2 masks, which hold 255 besides 0; write `foreground: [255]`."
 DEPTHS = pytest.mark.parametrize("full", [False, True])
 
 
@@ -36,7 +36,7 @@ def test_masks_of_0_and_255_whose_foreground_is_said_to_be_1(tmp_path, full):
 def test_whoever_reads_the_masks_says_the_same(tmp_path):
     manifest = pictures_manifest(write_pictures(tmp_path / "data"), foreground=(1,))
     for read in (
-        lambda: load_dataset_samples(manifest, PREPROCESSING),
+        lambda: load_samples(manifest, PREPROCESSING),
         lambda: export_task(manifest, tmp_path / "Task01_Tiny"),
     ):
         with pytest.raises(DataError) as caught:
@@ -48,7 +48,7 @@ def test_whoever_reads_the_masks_says_the_same(tmp_path):
 def test_volumes_and_several_other_labels(tmp_path, full):
     manifest = task_manifest(write_task(tmp_path, values=(1, 2)), foreground=(3, 4))
     assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING, full=full)] == [
-        f"all cases: label {label} is in none of the 3 masks, which hold 1, 2 beside 0; "
+        f"all cases: label {label} is in none of the 3 masks, which hold 1, 2 besides 0; "
         "write those that are meant, as `foreground: [1]`."
         for label in (3, 4)
     ]
@@ -59,7 +59,7 @@ def test_classes_by_labels_that_no_mask_holds(tmp_path, full):
     manifest = task_manifest(write_task(tmp_path, values=(2,)), classes={"a": (3,)})
     (problem,) = check_dataset(manifest, PREPROCESSING, full=full)
     assert str(problem) == (
-        "all cases: label 3 of class 'a' is in none of the 3 masks, which hold 2 beside 0; "
+        "all cases: label 3 of class 'a' is in none of the 3 masks, which hold 2 besides 0; "
         "correct `classes` to labels that exist."
     )
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from medsegdist.data.case import Case
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import Preprocessing, load_dataset
 from medsegdist.errors import DataError
@@ -239,5 +239,5 @@ def test_the_readme_describes_a_dataset_that_can_be_read(tmp_path, project_root)
     for path in (pictures / "masks").iterdir():
         path.rename(path.with_name(f"{path.stem}_mask.png"))
     manifest = load_dataset(tmp_path / "polyps.yaml")
-    samples = load_dataset_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))
+    samples = load_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))
     assert samples.patients == ("a", "b")

@@ -12,9 +12,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import torch
 
-from medsegdist.data.cache_names import source_stamp
-from medsegdist.data.collect import collect
-from medsegdist.data.dataset import load_dataset_samples, prepared_dataset
+from medsegdist.data.case_cache import source_stamp
+from medsegdist.data.collect import collect, load_samples
+from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.readers import read_volume
@@ -283,7 +283,7 @@ def test_a_folder_of_volumes(tmp_path, ending):
     for name in ("a", "b"):
         write_itk(tmp_path / "images" / f"{name}{ending}")
         write_itk(tmp_path / "masks" / f"{name}{ending}", itk_image(labels()))
-    samples = load_dataset_samples(folder_manifest(tmp_path, ending), Preprocessing(grid=(10, 12), min_pixels=1))
+    samples = load_samples(folder_manifest(tmp_path, ending), Preprocessing(grid=(10, 12), min_pixels=1))
     assert samples.case_ids == ("a", "a", "b", "b")
     # Stored as LPS, so rows and columns are the file's own.
     np.testing.assert_array_equal(samples.masks[0], labels()[:, :, 1].T)
@@ -320,11 +320,12 @@ def test_real_nrrd_on_its_own_spacing_keeps_every_voxel(data_root, image, label,
         masks=f"{label[:4]}*{label[5:]}.nrrd",
     )
     manifest = DatasetManifest(name=image, modality="MR", layout=layout, foreground=tuple(counts))
-    case = next(case for case in layout.cases() if case.id == image[4])
     columns, rows, slices = header.GetSize()
     spacing = header.GetSpacing()
     whole = Preprocessing(dimensions=3, grid=(slices, rows, columns), spacing=spacing[::-1], min_pixels=1)
-    samples = collect(prepared_dataset(manifest, whole, [case], stacked=False), name=image)
+    dataset = make_dataset(manifest, whole)
+    (entry,) = (entry for entry in dataset.data if entry["case_id"] == image[4])
+    samples = collect([dataset.transform(entry)], name=image)
     assert int(samples.masks.sum()) == sum(counts.values())
 
 
@@ -342,9 +343,7 @@ def test_real_spinal_cords_of_very_flat_voxels(data_root):
     assert len(cases) == 8
     manifest = DatasetManifest(name="cord", modality="MR", layout=layout)
     spacing = (0.5, 0.5)
-    samples = load_dataset_samples(
-        manifest, Preprocessing(grid=(200, 200), spacing=spacing, min_pixels=1, max_samples=10**6)
-    )
+    samples = load_samples(manifest, Preprocessing(grid=(200, 200), spacing=spacing, min_pixels=1, max_samples=10**6))
     loader = layout.load
     for case in cases:
         label = loader(case.as_item())["label"]
@@ -370,7 +369,7 @@ def test_a_real_ct_and_its_organs(tmp_path, data_root, organ):
     preprocessing = Preprocessing(
         dimensions=3, grid=(130, 130, 130), spacing=(3, 3, 3), intensity="hounsfield", min_pixels=1
     )
-    samples = load_dataset_samples(manifest, preprocessing)
+    samples = load_samples(manifest, preprocessing)
     assert int(samples.masks.sum()) == int((nib.load(sources["masks"]).get_fdata() > 0.5).sum())
     assert 0 < float(samples.images[samples.masks].median()) < 200, "soft tissue, in HU"
     # A patient's liver lies on the right, where columns are low, and the spleen on the left.

@@ -13,7 +13,7 @@ import torch
 from monai.data import MetaTensor
 
 from medsegdist.data.case import Case
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
@@ -130,7 +130,7 @@ def samples_of(layout, options, modality="CT"):
         name="phantom", modality=modality, layout=layout, foreground=None, window=None
     )
     preprocessing = Preprocessing(**{"intensity": "hounsfield", "min_pixels": 1, "max_samples": 10**6} | options)
-    return load_dataset_samples(manifest, preprocessing)
+    return load_samples(manifest, preprocessing)
 
 
 def assert_same(samples, expected, name):

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.grouping import as_error, grouped
-from medsegdist.data.problems import Problem
+from medsegdist.data.problems import Problem, as_error, merge_similar
 
 TEXTS = st.sampled_from(["too large", "found 3 of 4", "found 5 of 6", "the mask is empty"])
 PROBLEMS = st.lists(
@@ -29,29 +28,29 @@ def case(name, problem, remedy="mend it", **more):
 
 @given(PROBLEMS)
 def test_no_case_is_lost_and_no_problem_of_another_dataset_or_severity_is_joined(problems):
-    found = grouped(problems)
+    found = merge_similar(problems)
     told = [(one.dataset, one.severity, name) for one in found for name in (one.cases or (one.case,))]
     assert {*told} == {(one.dataset, one.severity, one.case) for one in problems}
     assert len(found) <= len(problems)
-    assert grouped(found) == found
+    assert merge_similar(found) == found
 
 
 def test_equal_problems_are_counted_and_the_first_cases_named():
     problems = [case(f"c{k}", "too large", total=30) for k in range(20)]
-    (one,) = grouped(problems)
+    (one,) = merge_similar(problems)
     assert str(one) == "20 of 30 cases, 'c0', 'c1', 'c2' and 17 more: too large; mend it."
     assert one.cases == tuple(f"c{k}" for k in range(20))
-    assert grouped(problems[:1]) == problems[:1]
+    assert merge_similar(problems[:1]) == problems[:1]
 
 
 def test_files_of_the_cases_become_a_pattern():
     problems = [case(name, f"image /data/{name}/ct_{name}.nii.gz: the file is empty") for name in ("p1", "p2")]
-    (one,) = grouped(problems)
+    (one,) = merge_similar(problems)
     assert one.problem == "2 of 2 cases, 'p1', 'p2': image /data/*/ct_*.nii.gz: the file is empty"
 
 
 def test_other_numbers_are_those_of_the_first_case():
-    (one,) = grouped([case(name, f"found shape ({k}, 4)") for k, name in enumerate("ab")])
+    (one,) = merge_similar([case(name, f"found shape ({k}, 4)") for k, name in enumerate("ab")])
     assert one.problem == "2 of 2 cases, 'a', 'b': found shape (0, 4) (so of 'a'; the others alike)"
 
 
@@ -67,16 +66,16 @@ def test_other_numbers_are_those_of_the_first_case():
 )
 def test_what_differs_stays_apart(other):
     problems = [case("a", "too large"), other]
-    assert grouped(problems) == problems
+    assert merge_similar(problems) == problems
 
 
 def test_a_name_within_a_word_is_no_name():
     """A case called 'a' does not make 'a mask' the same as 'b mask'."""
-    assert len(grouped([case("a", "cat"), case("b", "cbt")])) == 2
+    assert len(merge_similar([case("a", "cat"), case("b", "cbt")])) == 2
 
 
 def test_cases_that_are_called_by_numbers():
-    assert len(grouped([case(str(k), "found shape (1, 4, 5)") for k in range(12)])) == 1
+    assert len(merge_similar([case(str(k), "found shape (1, 4, 5)") for k in range(12)])) == 1
 
 
 def test_an_error_says_each_problem_once():

@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from medsegdist.data.collect import collect
 from medsegdist.data.export import export_task
 from medsegdist.data.manifest import load_dataset
 from tests.data.making import task_manifest, write_task
-from tests.data.test_collect import item
 from tests.data.test_export import contents, stopping
 from tests.test_cli import run as run_command
 
@@ -42,13 +40,10 @@ EACH = "killed at each change"
     [
         ("prepare", EACH),
         pytest.param("replace", EACH, marks=pytest.mark.slow),
-        pytest.param("collect", EACH, marks=pytest.mark.slow),
         pytest.param("prepare", "killed", marks=pytest.mark.slow),
         pytest.param("replace", "killed", marks=pytest.mark.slow),
-        pytest.param("collect", "killed", marks=pytest.mark.slow),
         pytest.param("prepare", "disk full at each change", marks=pytest.mark.slow),
         pytest.param("replace", "disk full at each change", marks=pytest.mark.slow),
-        ("collect", "disk full at each change"),
     ],
 )
 def test_no_run_leaves_half_a_result_and_the_next_one_completes_it(tmp_path, project_root, work, how):
@@ -61,7 +56,7 @@ def test_no_run_leaves_half_a_result_and_the_next_one_completes_it(tmp_path, pro
         # Of ten, at moments drawn from the length of an undisturbed run.
         assert found["ended"] > 0
     else:
-        assert found["ended"] > {"prepare": 20, "replace": 20, "collect": 5}[work]
+        assert found["ended"] > {"prepare": 20, "replace": 20}[work]
         assert found["ended"] - found["whole"] > 4
 
 
@@ -155,45 +150,3 @@ def test_what_is_missing_is_written_and_what_is_half_written_goes(tmp_path, dama
     export_task(manifest, tmp_path / "Task07_A")
     export_task(manifest, tmp_path / "Task08_B")
     assert contents(tmp_path / "Task07_A") == contents(tmp_path / "Task08_B")
-
-
-# A disk of its own for one process and its children, gone with them; it needs no privilege where the system lets
-# users have namespaces.
-MOUNTED = [
-    "unshare",
-    "--map-root-user",
-    "--mount",
-    "sh",
-    "-c",
-    'mount -t tmpfs -o "$1" none "$2" && shift 2 && exec "$@"',
-]
-
-
-@pytest.fixture
-def small_disk(tmp_path, project_root):
-    """Runs a script of Python with its arguments: the folder where a disk of so many bytes is mounted, and more."""
-    if shutil.which("unshare") is None:
-        pytest.skip("there is no unshare to mount a small disk with")
-    place = tmp_path / "disk"
-    place.mkdir()
-
-    def start(size: int, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        mounted = [*MOUNTED, "sh", f"size={size}", str(place)]
-        if run(project_root, *mounted, "true").returncode:
-            pytest.skip("this system lets no user mount a small disk")
-        return run(project_root, *mounted, sys.executable, "-c", script, str(place), *arguments)
-
-    return start
-
-
-def test_collecting_on_a_full_disk_leaves_nothing(small_disk, project_root):
-    script = "import sys; from tests.data.test_interrupted import fill_by_collecting; fill_by_collecting(sys.argv[1])"
-    done = small_disk(1 << 20, script)
-    assert done.returncode == 0, done.stderr
-
-
-def fill_by_collecting(place: str) -> None:
-    items = [item(k, grid=(64, 64)) for k in range(100)]
-    with pytest.raises(OSError, match="No space left on device"):
-        collect(items, name="large", directory=Path(place) / "samples")
-    assert list(Path(place).iterdir()) == []

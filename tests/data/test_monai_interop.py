@@ -21,8 +21,8 @@ from monai.data import (
 from monai.data.utils import no_collation
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
-from medsegdist.data.collect import collect
-from medsegdist.data.dataset import load_dataset_samples, make_dataset
+from medsegdist.data.collect import collect, load_samples
+from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest
@@ -167,7 +167,7 @@ def test_items_keep_what_monai_knows_of_their_files(task):
 
 def test_a_prepared_dataset_can_be_cached_and_loaded_by_workers(task):
     manifest = DatasetManifest(name="tiny", modality="MR", layout=DecathlonLayout(root=task))
-    expected = load_dataset_samples(manifest, PREPROCESSING)
+    expected = load_samples(manifest, PREPROCESSING)
     made = make_dataset(manifest, PREPROCESSING)
     loader = DataLoader(CacheDataset(made.data, made.transform, progress=False), batch_size=1, num_workers=2)
     batches = list(loader)

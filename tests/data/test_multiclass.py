@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +10,14 @@ import pytest
 import torch
 
 from medsegdist.data.check import check_dataset
-from medsegdist.data.collect import collect_classes
-from medsegdist.data.dataset import load_class_samples, load_dataset_samples, make_dataset
+from medsegdist.data.collect import load_samples
+from medsegdist.data.collect_classes import collect_classes, load_class_samples
+from medsegdist.data.dataset import make_dataset
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.problems import SkippedCasesWarning
-from medsegdist.data.store import load_multiclass_samples, load_samples, save_samples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import GmmMetric
 from medsegdist.distance.multiclass import match_classes, multiclass_distance
@@ -53,7 +52,7 @@ def assert_each_class_is_its_binary_dataset(manifest: DatasetManifest, preproces
     samples = load_class_samples(manifest, preprocessing)
     assert samples.classes == tuple(manifest.classes)
     for name in samples.classes:
-        assert_equal(samples.by_class[name], load_dataset_samples(binary(manifest, name), preprocessing))
+        assert_equal(samples.by_class[name], load_samples(binary(manifest, name), preprocessing))
 
 
 @pytest.mark.parametrize("min_pixels", [1, 2, 9])
@@ -94,36 +93,15 @@ def test_items_have_a_channel_for_each_class(manifest):
 
 
 def test_the_cache_keeps_classes(manifest, tmp_path):
-    seen = []
-    first = load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", progress=lambda *n: seen.append(n))
-    assert seen == [(k, 4) for k in range(1, 5)], "every case is read once"
-    again = load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache", progress=lambda *n: seen.append(n))
-    assert len(seen) == 4
+    first = load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+    again = load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     assert again.classes == first.classes
     assert torch.equal(again.masks, first.masks)
     for name in CLASSES:
         assert_equal(again.by_class[name], first.by_class[name])
-    (directory,) = (tmp_path / "cache").iterdir()
-    with pytest.raises(DataError, match="one foreground, found the classes liver, kidney; load them with load_multicl"):
-        load_samples(directory)
     changed = manifest.model_copy(update={"classes": {"liver": (1,), "kidney": (2, 3)}})
     load_class_samples(changed, PREPROCESSING, cache=tmp_path / "cache")
     assert len(list((tmp_path / "cache").iterdir())) == 2
-
-
-def test_stored_samples_of_one_foreground_have_no_classes(manifest, tmp_path):
-    save_samples(load_dataset_samples(binary(manifest, "liver"), PREPROCESSING), tmp_path / "samples")
-    with pytest.raises(DataError, match="expected samples with classes, found one foreground; load them with load_sam"):
-        load_multiclass_samples(tmp_path / "samples")
-
-
-@pytest.mark.parametrize("classes", [["liver"], ["liver", "kidney", "spleen"], ["liver", "liver"], [], None])
-def test_damaged_classes_are_noticed(manifest, tmp_path, classes):
-    save_samples(load_class_samples(manifest, PREPROCESSING), tmp_path / "samples")
-    file = tmp_path / "samples" / "samples.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"classes": classes}))
-    with pytest.raises(DataError, match=r"the stored samples are damaged (.|\n)*delete this directory"):
-        load_multiclass_samples(tmp_path / "samples")
 
 
 def test_labels_that_no_case_has_are_named_with_their_class(tmp_path):
@@ -136,7 +114,6 @@ def test_labels_that_no_case_has_are_named_with_their_class(tmp_path):
     with pytest.raises(DataError) as caught:
         load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     assert str(caught.value).splitlines()[1:] == [f"  {line}" for line in expected]
-    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_a_class_whose_segments_are_too_small_is_named(tmp_path):
@@ -186,12 +163,12 @@ def test_bad_cases_are_skipped_for_all_classes_alike(manifest):
 def test_one_foreground_is_not_taken_for_classes_nor_classes_for_one(manifest, tmp_path):
     message = r"dataset 'tiny': expected one foreground, found the classes liver, kidney; .*`foreground`.*multiclass_d"
     with pytest.raises(ManifestError, match=message):
-        load_dataset_samples(manifest, PREPROCESSING)
+        load_samples(manifest, PREPROCESSING)
     with pytest.raises(ManifestError, match=message):
         export_task(manifest, tmp_path / "Task11_Organs")
     assert not (tmp_path / "Task11_Organs").exists()
     with pytest.raises(
-        ManifestError, match=r"dataset 'tiny \(liver\)': expected `classes`, found none; .*load_dataset"
+        ManifestError, match=r"dataset 'tiny \(liver\)': expected `classes`, found none; .*load_samples"
     ):
         load_class_samples(binary(manifest, "liver"), PREPROCESSING)
 

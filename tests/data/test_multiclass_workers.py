@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medsegdist.data.collect import collect_classes
-from medsegdist.data.dataset import load_class_samples
+from medsegdist.data.collect_classes import collect_classes, load_class_samples
 from medsegdist.data.manifest import Preprocessing
 from medsegdist.errors import DataError
 from tests.data.making import task_manifest

@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from medsegdist.data.case import Case
-from medsegdist.data.dataset import load_dataset_samples, make_dataset
+from medsegdist.data.collect import load_samples
+from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
@@ -90,7 +91,7 @@ def test_the_same_volumes_as_a_decathlon_task_give_the_same_samples(tmp_path):
             path.symlink_to(root / source)
 
     def samples(layout):
-        return load_dataset_samples(DatasetManifest(name="tiny", modality="MR", layout=layout), PREPROCESSING)
+        return load_samples(DatasetManifest(name="tiny", modality="MR", layout=layout), PREPROCESSING)
 
     assert_equal(samples(NnunetLayout(root=root, channel=1)), samples(DecathlonLayout(root=task)))
 
@@ -267,7 +268,7 @@ def test_pictures_have_no_size_in_mm_and_no_depth(tmp_path, changes, message):
     write_colors(tmp_path)
     manifest = DatasetManifest(name="polyps", modality="other", layout=NnunetLayout(root=tmp_path))
     preprocessing = Preprocessing(**{"grid": (8, 8)} | changes)
-    for function in (make_dataset, load_dataset_samples):
+    for function in (make_dataset, load_samples):
         with pytest.raises(ManifestError, match=f"dataset 'polyps' holds pictures.*{message}"):
             function(manifest, preprocessing)
 

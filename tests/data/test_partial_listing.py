@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from medsegdist.data.check import check_dataset
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.folder import FolderLayout
@@ -148,7 +148,7 @@ def test_a_dataset_with_unlisted_cases_is_still_refused(tmp_path):
     write_pictures(tmp_path, ("a", "b", "c"))
     (tmp_path / "masks" / "a.png").unlink()
     with pytest.raises(DataError, match="a: the image has no mask"):
-        load_dataset_samples(pictures_manifest(tmp_path), PREPROCESSING)
+        load_samples(pictures_manifest(tmp_path), PREPROCESSING)
 
 
 def test_shapes_are_those_that_nibabel_shows(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from medsegdist.data.dataset import load_dataset_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.study import load_study
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PatchesMetric
@@ -13,7 +13,7 @@ from medsegdist.distance.table import rank_sources
 @pytest.mark.slow
 def test_the_other_hippocampus_sets_are_nearest_to_the_anterior_one(project_root, data_root):
     study = load_study(project_root / "data_manifests" / "real_volumes.yaml")
-    target, *sources = (load_dataset_samples(manifest, study.preprocessing) for manifest in study.datasets)
+    target, *sources = (load_samples(manifest, study.preprocessing) for manifest in study.datasets)
     for image_weight in (0.0, 1.0):
         distances = {"patches": DatasetDistance(PatchesMetric(), image_weight=image_weight)}
         ranking = rank_sources(target, sources, distances).ranking("hippocampus anterior", "patches")

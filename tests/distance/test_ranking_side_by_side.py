@@ -7,13 +7,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-from medsegdist.data.store import load_samples, save_samples
+from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import (
     DiceMetric,
@@ -49,8 +49,8 @@ def three(grid, root):
         blobs("far", n=18, grid=grid, center=[0.6] * len(grid), radius=8, brightness=220, seed=3),
     ]
     for samples in made[1:]:
-        save_samples(samples, root / samples.name)
-    return [made[0], *(load_samples(root / samples.name) for samples in made[1:])]
+        samples.save(root / samples.name)
+    return [made[0], *(SegmentationSamples.load(root / samples.name) for samples in made[1:])]
 
 
 @pytest.fixture(scope="module")
@@ -197,41 +197,6 @@ class Raising(Broken):
 def test_an_error_that_cannot_be_pickled_is_shown_all_the_same(datasets):
     with pytest.raises(MedSegDistError, match=r"^the distance of .*: UnpicklableError: one and two$"):
         compare_all(datasets, {"raising": DatasetDistance(Raising())}, workers=2)
-
-
-def test_stored_samples_are_pickled_as_their_folder(datasets):
-    far = datasets[2]
-    for samples, most in ((far, 1000), (far.take([3, 1]), 1000), (far.take([3, 1, 5]).take([2, 0]), 1000)):
-        pickled = pickle.dumps(samples)
-        assert len(pickled) < most
-        again = pickle.loads(pickled)
-        assert (again.name, again.case_ids, again.patient_ids) == (samples.name, samples.case_ids, samples.patient_ids)
-        assert again.preprocessing == samples.preprocessing
-        for name in ("images", "masks", "weights"):
-            assert torch.equal(getattr(again, name), getattr(samples, name))
-    assert pickle.loads(pickle.dumps(far.take([3, 1, 5]).take([2, 0]))).case_ids == ("case5", "case3")
-    assert pickle.loads(pickle.dumps(far.to("cpu"))).case_ids == far.case_ids
-
-
-def test_samples_that_were_changed_are_pickled_as_a_whole(datasets):
-    heavier = replace(datasets[1], weights=2 * datasets[1].weights)
-    for samples in (heavier, datasets[0]):
-        again = pickle.loads(pickle.dumps(samples))
-        assert torch.equal(again.weights, samples.weights)
-        assert torch.equal(again.images, samples.images)
-
-
-def test_a_folder_that_a_worker_does_not_see_is_told_of(tmp_path):
-    save_samples(blobs("far"), tmp_path / "far")
-    pickled = pickle.dumps(load_samples(tmp_path / "far"))
-    (tmp_path / "far").rename(tmp_path / "gone")
-    with pytest.raises(
-        DataError, match=r"dataset 'far': expected its stored samples in .*far on .*, found no such folder"
-    ):
-        pickle.loads(pickled)
-    save_samples(blobs("stored"), tmp_path / "far")
-    with pytest.raises(DataError, match=r"expected the samples \('far', 'synthetic', 12\) in .*, found \('stored'"):
-        pickle.loads(pickled)
 
 
 def test_results_are_small():

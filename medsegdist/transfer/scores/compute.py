@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.data.store import load_samples
 from medsegdist.distance.features import segment_features
 from medsegdist.files import atomic_write
 from medsegdist.progress import track
@@ -66,7 +65,7 @@ def score_sources(study: TransferStudy, names: Sequence[str]) -> pd.DataFrame:
     Returns:
         Columns source, target, method, distance and, where more is better, score, which is minus the distance.
     """
-    samples = {name: load_samples(directory) for name, directory in study.data.items()}
+    samples = {name: SegmentationSamples.load(directory) for name, directory in study.data.items()}
     tuned = [run for run in study.runs if run.kind == "fine_tuning"]
     pairs = list(dict.fromkeys((run.source or "", run.target or "") for run in tuned))
     scale = study.runs[0].recipe.scale

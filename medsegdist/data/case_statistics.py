@@ -1,0 +1,260 @@
+"""What the cases of a dataset have in common: label values, a grid, enough foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from medsegdist.data.case_cache import PreparedCase
+from medsegdist.data.problems import Problem, problem_of
+from medsegdist.errors import DataError
+from medsegdist.words import counted
+
+FOUND_LABELS = "found_labels"
+"""Entry of an item that says which label values its mask held before it was made binary."""
+
+Foreground = tuple[int, ...] | Mapping[str, tuple[int, ...]] | None
+"""Label values that are foreground: some, those of each class, or None for the only one besides 0."""
+
+_MAX_OTHERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLabels:
+    """Transform that adds "found_labels" to an item: which of the wanted label values its mask holds.
+
+    Args:
+        foreground: the wanted values; None records the value farthest from 0, which is the only one besides 0 if the
+            mask is as it should be.
+    """
+
+    foreground: tuple[int, ...] | None
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """The item with "found_labels": what :meth:`LabelStatistics.add` takes.
+
+        Args:
+            data: item with "label" (1, *spatial).
+        """
+        label = torch.as_tensor(data["label"]).as_subclass(torch.Tensor)
+        if self.foreground is None:
+            smallest, largest = (float(one) for one in torch.aminmax(label)) if label.numel() else (0.0, 0.0)
+            return {**data, FOUND_LABELS: [largest if largest >= -smallest else smallest]}
+        held = [_holds(label, value) for value in self.foreground]
+        others = [] if any(held) else torch.unique(label[label != 0])[:_MAX_OTHERS].tolist()
+        return {**data, FOUND_LABELS: [*map(float, held), *map(float, others)]}
+
+
+def holds_foreground(found: Any, foreground: Foreground) -> bool:
+    """Whether a mask holds any foreground.
+
+    Args:
+        found: as :meth:`LabelStatistics.add` takes it.
+        foreground: the label values that are foreground.
+    """
+    wanted = None if foreground is None else len(_values(foreground))
+    return bool((np.atleast_1d(np.asarray(found))[:wanted] != 0).any())
+
+
+def all_empty(cases: int) -> tuple[str, str]:
+    """What is wrong with a dataset whose masks are all empty, and what to do.
+
+    Args:
+        cases: how many were read.
+    """
+    return f"all masks are empty, {counted(cases, 'case')} read", "check the masks, and which labels are foreground"
+
+
+class LabelStatistics:
+    """Label values that the masks held before they were made binary, over all cases of a dataset.
+
+    Args:
+        foreground: the label values that are foreground; None if each mask should hold one value besides 0, the same
+            in all.
+    """
+
+    def __init__(self, foreground: Foreground) -> None:
+        classes = foreground.items() if isinstance(foreground, Mapping) else ()
+        self._class_of = {value: name for name, values in classes for value in values}
+        self._foreground = None if foreground is None else _values(foreground)
+        self._found: set[int] = set()
+        self._other_values: dict[float, str] = {}
+        self._unwanted: set[float] = set()
+
+    def add(self, found: Any, case_id: str) -> None:
+        """Add one mask.
+
+        Args:
+            found: a number for each wanted value, not 0 if the mask holds it, then, if it holds none of them, the
+                others that it holds; or the mask's value farthest from 0 where none was asked for.
+            case_id: whose mask it is.
+        """
+        values = np.atleast_1d(np.asarray(found))
+        if self._foreground is None:
+            for value in values[values != 0].tolist():
+                self._other_values.setdefault(value, case_id)
+        else:
+            count = len(self._foreground)
+            self._found |= {label for label, here in zip(self._foreground, values[:count], strict=True) if here}
+            self._unwanted.update(values[count:].tolist())
+
+    def problems(self, cases: int, *, complete: bool) -> list[tuple[str, str]]:
+        """What is wrong, and what to do.
+
+        Args:
+            cases: how many were read.
+            complete: whether all of them could be read; one that could not may be the one that holds a label.
+        """
+        if len(self._other_values) > 1:
+            named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self._other_values.items()))
+            problem = f"expected masks of 0 and one other value, the same in every case, found {named}"
+            return [(problem, "name the values that are foreground")]
+        absent = [label for label in self._foreground or () if label not in self._found] if complete else []
+        # Where any wanted label is there, the others that some masks hold are background on purpose.
+        others = "" if self._found else ", ".join(f"{value:g}" for value in sorted(self._unwanted))
+        where = f"is in none of the {counted(cases, 'case')}"
+        if others:
+            where = f"is in none of the {counted(cases, 'mask')}, which hold {others} besides 0"
+        return [(f"{self._called(label)} {where}", self._remedy(others)) for label in absent]
+
+    def _called(self, label: int) -> str:
+        return f"label {label}" + (f" of class '{self._class_of[label]}'" if self._class_of else "")
+
+    def _remedy(self, others: str) -> str:
+        if self._class_of:
+            return "correct `classes` to labels that exist"
+        if not others:
+            return "correct `foreground` to labels that exist"
+        first, *more = others.split(", ")
+        return f"write those that are meant, as `foreground: [{first}]`" if more else f"write `foreground: [{first}]`"
+
+
+class CaseStatistics:
+    """All cases of a dataset, judged one after another and as a whole.
+
+    Args:
+        dataset: name of the dataset.
+        min_pixels: foreground pixels that a sample needs, or each class of it.
+        foreground: the label values that are foreground, where the dataset records labels.
+        classes: names of the classes; None for one foreground.
+
+    Attributes:
+        problems: what is wrong with each case that cannot be used.
+        with_sample: names of the cases that have samples, in order.
+        without_sample: why an item of a case that can be used has no sample, by the name of the case.
+        read: how many cases were added.
+    """
+
+    def __init__(
+        self, dataset: str, min_pixels: int, foreground: Foreground = None, classes: Sequence[str] | None = None
+    ) -> None:
+        self._dataset = dataset
+        self._min_pixels = min_pixels
+        self._foreground = foreground
+        self._classes = classes
+        self._labels = LabelStatistics(foreground)
+        self._first: PreparedCase | None = None
+        # For every channel of the label:
+        self._usable = np.zeros(1 if classes is None else len(classes), dtype=np.int64)
+        self._largest = np.zeros_like(self._usable)
+        self.problems: list[Problem] = []
+        self.with_sample: dict[str, None] = {}
+        self.without_sample: dict[str, str] = {}
+        self.read = 0
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """The grid of all samples; empty if there are none."""
+        return () if self._first is None or self._first.grid is None else self._first.grid
+
+    def add(self, case: PreparedCase, name: str) -> bool:
+        """Add one case.
+
+        Args:
+            case: samples, or what is wrong.
+            name: what the case was called before it was read, for messages.
+
+        Returns:
+            Whether it can be used.
+        """
+        self.read += 1
+        problem = case.problem or self._other_grid(case, name)
+        if problem is not None:
+            self.problems.append(problem)
+            return False
+        if self._first is None and case.grid is not None:
+            self._first = case
+        if case.labels is not None:
+            self._labels.add(case.labels, case.name)
+        sizes = np.array(case.sizes, dtype=np.int64).reshape(-1, len(self._usable))
+        self._largest = np.maximum(self._largest, sizes.max(0, initial=0))
+        self._usable += (sizes >= self._min_pixels).sum(0)
+        if case.case_ids:
+            self.with_sample.setdefault(case.name)
+        else:
+            self.without_sample[case.name] = self._why_no_sample(case)
+        return True
+
+    def whole_dataset_problems(self) -> list[Problem]:
+        """What only shows once every case has been read: labels that no case has, or nothing left."""
+        found = self._labels.problems(self.read, complete=not self.problems)
+        if not found and not self.problems:
+            found = [self._why_nothing_left(k) for k in np.flatnonzero(self._usable == 0).tolist()]
+        return [Problem(self._dataset, "", problem, remedy) for problem, remedy in found]
+
+    def _other_grid(self, case: PreparedCase, name: str) -> Problem | None:
+        first = self._first
+        if first is None or case.grid is None or case.grid == first.grid:
+            return None
+        return problem_of(grid_error(case.grid, self.grid, first.name), self._dataset, name)
+
+    def _why_no_sample(self, case: PreparedCase) -> str:
+        if any(map(any, case.sizes)):
+            return f"segment below min_pixels = {self._min_pixels}"
+        # What the mask held before it was cut to the grid is known of some datasets only.
+        if case.labels is not None and holds_foreground(case.labels, self._foreground):
+            return "no foreground left on the grid"
+        return "mask without foreground"
+
+    def _why_nothing_left(self, channel: int) -> tuple[str, str]:
+        which = "" if self._classes is None else f"class '{self._classes[channel]}': "
+        if not self._largest[channel]:
+            problem, remedy = all_empty(self.read)
+            return f"{which}{problem}", remedy
+        problem = (
+            f"{which}no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of "
+            f"{counted(self.read, 'case')} has {self._largest[channel]}"
+        )
+        return problem, "lower min_pixels, or take a finer grid"
+
+
+def grid_error(found: Sequence[int], expected: Sequence[int], case: str) -> DataError:
+    """What is wrong with a sample on another grid.
+
+    Args:
+        found: its grid.
+        expected: the grid of the samples before it.
+        case: a case of which they are.
+    """
+    return DataError(
+        f"expected the grid {tuple(expected)}, as in case '{case}', found {tuple(found)}",
+        "resample all cases to one grid",
+    )
+
+
+def _values(foreground: tuple[int, ...] | Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    if isinstance(foreground, Mapping):
+        return tuple(value for values in foreground.values() for value in values)
+    return foreground
+
+
+def _holds(label: torch.Tensor, value: int) -> bool:
+    # torch takes a value modulo 256 where it compares it with 8-bit labels.
+    if not label.is_floating_point() and not torch.iinfo(label.dtype).min <= value <= torch.iinfo(label.dtype).max:
+        return False
+    # numpy goes through the values as they lie, torch through the axes.
+    return bool((label.cpu().numpy() == value).any())

@@ -1,0 +1,182 @@
+"""From one item of a dataset to checked samples, and what the items are called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsegdist.data.case_cache import PreparedCase
+from medsegdist.data.case_statistics import grid_error
+from medsegdist.data.layouts.paths import without_suffix
+from medsegdist.errors import DataError
+from medsegdist.words import counted
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTask:
+    """Which case to read.
+
+    Args:
+        key: what its item is loaded by.
+        name: of the case, as far as it is known before it is read.
+        file: where its samples are kept; None gives them back.
+    """
+
+    key: Any
+    name: str
+    file: Path | None = None
+
+
+def prepare_case(
+    item: Any, name: str, folder: Path | None, delta: float | None, min_pixels: int, classes: int | None
+) -> PreparedCase:
+    """The checked samples of one item of a dataset.
+
+    Args:
+        item: dict with "image" (1, *grid) and "label" (1, *grid), or (classes, *grid), of 0 and 1; or a list of them.
+        name: of the case, where the item has no "case_id".
+        folder: what names of files are relative to, as :func:`case_tasks` gives it.
+        delta: what segments will be neutralized by; must lie below the segments' intensities. None: not checked.
+        min_pixels: foreground pixels that a sample needs, or each class of it.
+        classes: how many channels the label has, one for each class; None for one foreground.
+
+    Raises:
+        DataError: the item is something else, or no distance can use it.
+    """
+    parts = list(item) if isinstance(item, (list, tuple)) else [item]
+    if not parts:
+        return PreparedCase(name)
+    pairs = [_image_and_mask(part, classes) for part in parts]
+    ids = [_case_id(part, name, folder) for part in parts]
+    grid = pairs[0][0].shape
+    for image, _ in pairs:
+        if image.shape != grid:
+            raise grid_error(image.shape, grid, ids[0])
+    images, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+    channels: np.ndarray = masks.reshape(len(parts), -1, images[0].size)
+    foreground = np.logical_or.reduce(channels, axis=1)
+    _check_intensities(images.reshape(len(parts), -1), foreground, delta)
+    sizes = np.count_nonzero(channels, axis=2)
+    channels[sizes < min_pixels] = False
+    kept = np.flatnonzero((sizes >= min_pixels).any(1)).tolist()
+    return PreparedCase(
+        name=ids[0],
+        case_ids=tuple(ids[k] for k in kept),
+        patient_ids=tuple(str(parts[k].get("patient_id", ids[k])) for k in kept),
+        grid=tuple(grid),
+        sizes=tuple(map(tuple, sizes.tolist())),
+        images=images[kept],
+        masks=masks[kept],
+    )
+
+
+def case_tasks(dataset: Any) -> tuple[list[CaseTask], Path | None]:
+    """The items of a dataset of MONAI or PyTorch, or of a list, by their index.
+
+    A case is called by its image's file name without the ending. Where names repeat, as in s0001/ct.nii.gz and
+    s0002/ct.nii.gz, all cases are called by their paths within the folder they have in common: otherwise all of them
+    would be one patient.
+
+    Args:
+        dataset: entries of its `data` with a path under "image" are looked at, and nothing is read.
+
+    Returns:
+        The tasks, and the folder that the names are relative to; None where file names tell the cases apart.
+    """
+    entries = getattr(dataset, "data", dataset)
+    entries = list(entries) if isinstance(entries, (list, tuple)) else []
+    paths = {path for entry in entries if (path := _image_path(entry)) is not None}
+    stems = {without_suffix(path.name) for path in paths}
+    # A file that is listed twice is one case.
+    folder = None if len(stems) == len(paths) else Path(os.path.commonpath([path.parent for path in paths]))
+    tasks = []
+    for index in range(len(dataset)):
+        entry = entries[index] if index < len(entries) else None
+        path = _image_path(entry)
+        name = str(index) if path is None else _file_name(path, folder)
+        if isinstance(entry, Mapping) and "case_id" in entry:
+            name = str(entry["case_id"])
+        tasks.append(CaseTask(index, name))
+    return tasks, folder
+
+
+def _case_id(item: Mapping[Any, Any], name: str, folder: Path | None) -> str:
+    if "case_id" in item:
+        return str(item["case_id"])
+    # What the image says of its own file counts before its place: a SmartCacheDataset moves on through its data.
+    source = getattr(item["image"], "meta", {}).get("filename_or_obj")
+    return _file_name(Path(source), folder) if isinstance(source, (str, Path)) else name
+
+
+def _file_name(path: Path, folder: Path | None) -> str:
+    if folder is not None and path.is_relative_to(folder):
+        return without_suffix(path.relative_to(folder).as_posix())
+    return without_suffix(path.name)
+
+
+def _image_path(entry: object) -> Path | None:
+    image = entry.get("image") if isinstance(entry, Mapping) else None
+    return Path(image) if isinstance(image, (str, Path)) else None
+
+
+def _image_and_mask(item: object, classes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """(*grid) float32 and (*grid) or (classes, *grid) bool."""
+    if not isinstance(item, Mapping) or "image" not in item or "label" not in item:
+        found = f"the keys {sorted(map(str, item))}" if isinstance(item, Mapping) else type(item).__name__
+        raise DataError(f'expected a dict with "image" and "label", found {found}', "rename or add the keys")
+    image, label = _values(item["image"]), _values(item["label"])
+    if image.ndim not in (3, 4) or image.shape[0] != 1:
+        raise DataError(
+            f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found {tuple(image.shape)}",
+            "put the channel first and choose one",
+        )
+    if label.shape != (1 if classes is None else classes, *image.shape[1:]):
+        channels = "" if classes is None else f", expected {counted(classes, 'channel')}, one for each class"
+        raise DataError(
+            f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}",
+            "pair each image with the mask that was drawn on it",
+        )
+    mask = label.to(torch.bool)
+    if not torch.equal(mask.to(label.dtype), label):
+        other = label[(label != 0) & (label != 1)]
+        values = ", ".join(f"{value:g}" for value in torch.unique(other)[:5].tolist())
+        raise DataError(f"expected a mask of 0 and 1, found {values}", "binarize the labels first")
+    return image[0].to(torch.float32).numpy(), (mask[0] if classes is None else mask).numpy()
+
+
+def _values(array: Any) -> Tensor:
+    # A MetaTensor first of all becomes a plain tensor: every step of it copies its metadata.
+    values = array.as_subclass(Tensor) if isinstance(array, Tensor) else torch.as_tensor(array)
+    return values.detach().cpu()
+
+
+def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | None) -> None:
+    """Refuse images that no distance can use.
+
+    Args:
+        images: (n, pixels) float32.
+        masks: (n, pixels) bool.
+        delta: must lie below the intensities in the masks; None: not checked.
+
+    Raises:
+        DataError: an image is constant or not finite, or reaches down to delta in its mask.
+    """
+    # NaN and infinity show in the extremes.
+    lows, highs = images.min(axis=1), images.max(axis=1)
+    for image, mask, low, high in zip(images, masks, lows.tolist(), highs.tolist(), strict=True):
+        if not np.isfinite([low, high]).all():
+            raise DataError("the image holds NaN or infinite values", "repair the image")
+        if low == high:
+            raise DataError(f"the image is constant, {low:g} everywhere", "check its window, and that it is not blank")
+        if delta is not None and low <= delta and mask.any() and (least := float(image[mask].min())) <= delta:
+            raise DataError(
+                f"expected intensities above delta = {delta:g} in the segment, found {least:g}",
+                "lower delta, or clip the intensities",
+            )

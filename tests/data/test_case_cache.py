@@ -1,0 +1,255 @@
+"""Prepared cases on disk: whole or not there, read once, shared by processes, and never trusted when damaged."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medsegdist.data import case_cache
+from medsegdist.data.case_cache import load_case, source_stamp
+from medsegdist.data.collect import ReadCase, load_samples
+from medsegdist.data.layouts.phantom import PhantomLayout
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.problems import SkippedCasesWarning
+from medsegdist.errors import DataError
+from tests.data.making import PREPROCESSING, SHAPE, labels, task_manifest, write_task, write_volume
+from tests.data.test_collect import assert_equal
+from tests.data.test_dataset import changed
+
+
+def stored_bytes(cache: Path) -> dict[str, bytes]:
+    files = [path for path in cache.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {str(path.relative_to(cache)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """The cases that are read in this process."""
+    names, read = [], ReadCase.__call__
+
+    def call(self, task):
+        names.append(task.name)
+        return read(self, task)
+
+    monkeypatch.setattr(ReadCase, "__call__", call)
+    return names
+
+
+def test_the_second_time_nothing_is_read(tmp_path, reads):
+    manifest, cache = task_manifest(write_task(tmp_path / "task")), tmp_path / "cache"
+    first = load_samples(manifest, PREPROCESSING, cache=cache)
+    assert reads == ["p1_a", "p1_b", "p2_a"]
+    again = load_samples(manifest, PREPROCESSING, cache=cache)
+    assert_equal(again, first)
+    assert again.case_summary == first.case_summary
+    assert len(load_samples(manifest, changed(max_samples=2), cache=cache)) == 2
+    assert len(reads) == 3
+    assert_equal(load_samples(manifest, PREPROCESSING), first)
+
+
+@pytest.mark.parametrize(
+    ("change", "read"),
+    [
+        (lambda root, options: os.utime(root / "labelsTr" / "p1_b.nii.gz", ns=(0, 1)), ["p1_b"]),
+        (
+            lambda root, options: write_volume(
+                root / "imagesTr" / "p1_a.nii.gz", np.random.default_rng(9).random(SHAPE)
+            ),
+            ["p1_a"],
+        ),
+        (lambda root, options: options.update(preprocessing=changed(seed=1)), ["p1_a", "p1_b", "p2_a"]),
+        (
+            lambda root, options: options.update(source=task_manifest(root, foreground=(1,))),
+            ["p1_a", "p1_b", "p2_a"],
+        ),
+    ],
+)
+def test_what_has_changed_is_read_again(tmp_path, reads, change, read):
+    root = write_task(tmp_path / "task")
+    options = {"source": task_manifest(root), "preprocessing": PREPROCESSING, "cache": tmp_path / "cache"}
+    load_samples(**options)
+    reads.clear()
+    change(root, options)
+    samples = load_samples(**options)
+    assert reads == read
+    assert_equal(samples, load_samples(**options | {"cache": None}))
+
+
+def test_another_version_reads_again(tmp_path, monkeypatch, reads):
+    manifest = task_manifest(write_task(tmp_path / "task"))
+    load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+    monkeypatch.setattr(case_cache, "version", lambda name: "99.0")
+    load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+    assert len(reads) == 6
+
+
+def test_a_dataset_without_files_is_cached_too(tmp_path, reads):
+    layout = PhantomLayout(organ="liver", patients=2, size=(64, 64))
+    manifest = DatasetManifest(name="liver (CT) + x", modality="CT", layout=layout)
+    first = load_samples(manifest, PREPROCESSING, cache=tmp_path)
+    assert_equal(load_samples(manifest, PREPROCESSING, cache=tmp_path), first)
+    assert len(reads) == 2
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("liver_CT_x-")
+
+
+def test_bad_cases_are_not_cached_and_are_skipped_again(tmp_path):
+    root = write_task(tmp_path / "task")
+    (root / "imagesTr" / "p1_b.nii.gz").write_bytes(b"")
+    for _ in range(2):
+        with pytest.warns(SkippedCasesWarning, match=r"left out 1 bad case:\n  case 'p1_b': image .*the file is empty"):
+            samples = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "cache", on_bad_case="skip")
+        assert samples.case_ids == ("p1_a", "p1_a", "p2_a", "p2_a")
+    assert len(stored_bytes(tmp_path / "cache")) == 2
+
+
+def test_why_cases_have_no_sample_is_known_with_and_without_the_cache(tmp_path):
+    root = write_task(tmp_path / "task")
+    write_volume(root / "labelsTr" / "p2_a.nii.gz", labels(2))
+    corner = np.zeros(SHAPE, dtype=np.uint8)
+    corner[0, 0, 1:3] = 1
+    write_volume(root / "labelsTr" / "p1_b.nii.gz", corner)
+    preprocessing = Preprocessing(grid=(8, 10), spacing=(1.0, 1.0), min_pixels=1)
+    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
+        summary = load_samples(task_manifest(root, foreground=(1,)), preprocessing, cache=cache).case_summary
+        assert (summary.cases, summary.without_sample) == (
+            3,
+            {"p1_b": "no foreground left on the grid", "p2_a": "mask without foreground"},
+        )
+
+
+def test_no_changed_byte_goes_unnoticed(tmp_path):
+    manifest = task_manifest(write_task(tmp_path / "task", ("p1_a",)))
+    first = load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+    (file,) = (path for path in (tmp_path / "cache").rglob("*.npz"))
+    whole = file.read_bytes()
+    case = load_case(file, pixels=True)
+    rng = random.Random(0)
+    noticed = 0
+    for place in rng.sample(range(len(whole)), 150):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            found = load_case(file, pixels=True)
+        except DataError:
+            noticed += 1
+        else:
+            # Bytes that hold nothing, such as the time of a file in the archive.
+            assert np.array_equal(found.images, case.images)
+            assert np.array_equal(found.masks, case.masks)
+            assert (found.case_ids, found.sizes) == (case.case_ids, case.sizes)
+    assert noticed > 120
+    for content in (b"", whole[:-1], whole[: len(whole) // 2]):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"is damaged \((.|\n)*delete the folder .*tiny-\w+ and run again"):
+            load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
+    file.unlink()
+    assert_equal(load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache"), first)
+
+
+def test_layouts_may_describe_what_is_no_file():
+    assert source_stamp({"scan": 3}) == {"scan": 3}
+    assert source_stamp("scan 3 of nowhere") == ["scan 3 of nowhere", None]
+
+
+def test_a_folder_of_files_changes_with_each_of_them(tmp_path):
+    (tmp_path / "1.dcm").write_text("a")
+    before = source_stamp(str(tmp_path))
+    assert source_stamp(str(tmp_path)) == before
+    (tmp_path / "1.dcm").write_text("ab")
+    assert source_stamp(str(tmp_path)) != before
+
+
+# A process that ends itself at its n-th change of the cache, or finds no room on the disk from there on.
+PROCESS = """
+import errno, os, signal, sys
+from pathlib import Path
+from medsegdist.data.collect import load_samples
+from tests.data.making import PREPROCESSING, task_manifest
+root, cache, n, how = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+left = [n]
+def hook(event, arguments):
+    if event not in ("open", "os.rename", "os.mkdir") or not str(arguments[0]).startswith(str(cache)):
+        return
+    if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+        return
+    left[0] -= 1
+    if left[0] == 0 and how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if left[0] <= 0 and how == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+sys.addaudithook(hook)
+if how == "wait":
+    print("ready", flush=True)
+    sys.stdin.readline()
+samples = load_samples(task_manifest(root), PREPROCESSING, cache=cache)
+print("sum", float(samples.images.double().sum()), flush=True)
+"""
+
+
+def started(project_root, root, cache, n: int, how: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PROCESS, str(root), str(cache), str(n), how],
+        cwd=project_root,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("n", "how"), [(2, "kill"), (5, "kill"), (4, "full")])
+def test_a_run_that_ended_early_goes_on_with_what_is_there(tmp_path, project_root, reads, n, how):
+    root = write_task(tmp_path / "task")
+    expected = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "undisturbed")
+    process = started(project_root, root, tmp_path / "cache", n, how)
+    _, said = process.communicate()
+    assert process.returncode == (-signal.SIGKILL if how == "kill" else 1)
+    assert how == "kill" or os.strerror(errno.ENOSPC) in said
+    left = stored_bytes(tmp_path / "cache")
+    assert len(left) < 3
+    reads.clear()
+    assert_equal(load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "cache"), expected)
+    assert len(reads) == 3 - len(left)
+    assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_runs_killed_at_any_moment_end_with_the_same_bytes(tmp_path, project_root):
+    root = write_task(tmp_path / "task", tuple(f"p{k}_a" for k in range(40)))
+    begun = time.monotonic()
+    process = started(project_root, root, tmp_path / "undisturbed", 0, "run")
+    expected, _ = process.communicate()
+    length = time.monotonic() - begun
+    rng = random.Random(7)
+    for _ in range(8):
+        process = started(project_root, root, tmp_path / "cache", 0, "run")
+        time.sleep(rng.uniform(0.5, 1) * length)
+        process.kill()
+        process.communicate()
+    process = started(project_root, root, tmp_path / "cache", 0, "run")
+    assert process.communicate()[0] == expected
+    assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "undisturbed")
+
+
+def test_two_processes_on_one_cache_get_the_same(tmp_path, project_root):
+    root = write_task(tmp_path / "task", tuple(f"p{k}_a" for k in range(12)))
+    processes = [started(project_root, root, tmp_path / "cache", 0, "wait") for _ in range(2)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    alone = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "alone")
+    assert outputs == [f"sum {float(alone.images.double().sum())}\n"] * 2
+    assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "alone")
