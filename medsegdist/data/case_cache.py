@@ -93,7 +93,7 @@ def load_case(file: Path, *, pixels: bool) -> PreparedCase:
         DataError: the file is damaged.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             fields = json.loads(arrays["case"].tobytes())
             case = PreparedCase(**{name: _as_tuples(fields[name]) for name in _TEXTS})
             return replace(case, images=arrays["images"], masks=arrays["masks"]) if pixels else case
