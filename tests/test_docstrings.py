@@ -52,7 +52,7 @@ NAMED_MODULES = (
     "medsegdist.report.results",
     "medsegdist.transfer.evaluate",
     "medsegdist.transfer.networks",
-    "medsegdist.transfer.scores.data_shapley",
+    "medsegdist.transfer.scores.compute",
     "medsegdist.transfer.scores.embeddings",
     "medsegdist.transfer.scores.transferability",
     "medsegdist.transfer.runs",

@@ -75,7 +75,11 @@ def overlap_counts(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def dice_of_counts(counts: Tensor) -> Tensor:
-    """(n,) float64 Dice of (n, 2) counts; 1 where both sides are empty."""
+    """(n,) float64 Dice; 1 where both sides are empty.
+
+    Args:
+        counts: (n, 2) int64 of :func:`overlap_counts`.
+    """
     both, total = counts.double().unbind(1)
     return torch.where(total > 0, 2 * both / total.clamp(min=1), 1.0)
 
@@ -97,7 +101,11 @@ class CaseDice(Metric):
         self.counts = []
 
     def update(self, output: Any) -> None:
-        """Count a batch of logits and masks."""
+        """Count a batch.
+
+        Args:
+            output: (b, 1, *grid) logits and masks.
+        """
         self.counts.append(overlap_counts(*output))
 
     def evaluation(self) -> Evaluation:

@@ -82,7 +82,7 @@ def test_more_cases_than_there_are_is_an_error():
     ids = [str(k) for k in range(10)]
     with pytest.raises(
         DataError,
-        match=r"dataset 'Lung': target_cases 8 needs 8 patients to train on and 2 to validate on, found 7 besides the 3",
+        match=r"dataset 'Lung': target_cases 8 needs 8 patients to train on and 2 to validate on, found 7 besides the",
     ):
         split_target("Lung", ids, TransferOptions(target_cases=8), 0)
 

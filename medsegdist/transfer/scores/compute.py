@@ -23,11 +23,11 @@ from medsegdist.transfer.checkpoint import load_network
 from medsegdist.transfer.evaluate import Evaluation, overlap_counts
 from medsegdist.transfer.plan import IntensityScale
 from medsegdist.transfer.runs import TransferStudy
-from medsegdist.transfer.scores.data_shapley import data_shapley
 from medsegdist.transfer.scores.embeddings import embed_datasets, task_distance, task_embedding
 from medsegdist.transfer.scores.transferability import (
     LayerFeatures,
     cc_fv,
+    data_shapley,
     gaussian_bhattacharyya,
     log_maximum_evidence,
     negative_conditional_entropy,

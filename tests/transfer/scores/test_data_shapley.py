@@ -12,7 +12,7 @@ import torch
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.transfer.evaluate import evaluate
-from medsegdist.transfer.scores.data_shapley import data_shapley
+from medsegdist.transfer.scores.transferability import data_shapley
 from medsegdist.transfer.splits import split_source, split_target
 from medsegdist.transfer.train import train
 from tests.transfer.making import SMALL_DEEPLAB, quick
