@@ -143,7 +143,7 @@ def draw_patient(
     shown = [part for part in parts if part.name == organ]
     bottom = min(part.center[2] - part.radii[2] for part in shown)
     top = max(part.center[2] + part.radii[2] for part in shown)
-    field_mm = float(rng.normal(160, 6)) if is_mr else 2 * parts[0].radii[0] / float(rng.uniform(0.85, 0.95))
+    field_mm = float(rng.normal(160, 6)) if is_mr else 2 * parts[0].radii[0] / float(rng.uniform(0.9, 1.0))
     pixel = field_mm / max(size)
     step, row, column = spacing_mm or (0.8 * (top - bottom) / slices, pixel, pixel)
     plane = Plane(size, (row, column), generator("plane", organ, number, seed))

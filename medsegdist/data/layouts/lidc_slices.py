@@ -304,10 +304,10 @@ def _simulate(scan: int, votes: Mapping[Nodule, Votes], slices: Sequence[int], s
     nodules = list(votes)
     pixel, rng = nodules[0].pixel_spacing, generator("lidc", scan, seed)
     pockets = {nodule: _pocket(nodule) for nodule in nodules}
-    # A scanner's field of view is set to the body, and so gives its size; the lungs must reach the nodules.
+    # A scanner's field of view is set to the body, and so gives its size; the lungs reach the nodules, within limits.
     body = 0.46 * _SIZE * pixel / CHEST[0].radii[0]
     reach = max(math.hypot(pocket.center[0] / 130, pocket.center[1] / 92) for pocket in pockets.values())
-    parts = vary(CHEST, rng, scale=float(np.clip(max(body, reach), 0.8, 1.3)))
+    parts = vary(CHEST, rng, scale=float(np.clip(max(body, reach), 0.8, 1.1)))
     lung = next(part for part in parts if part.name == "lung")
     noise_hu = float(rng.uniform(14, 34))
     plane = Plane((_SIZE, _SIZE), (pixel, pixel), rng)
