@@ -1,0 +1,104 @@
+"""The public names; each is imported when it is first used."""
+
+from .data.collect import collect, load_samples
+from .data.collect_classes import collect_classes, load_class_samples
+from .data.dataset import make_dataset
+from .data.manifest import DatasetManifest, load_dataset
+from .data.multiclass import MulticlassSamples
+from .data.preprocessing import Preprocessing
+from .data.samples import SegmentationSamples
+from .data.study import Study, load_study
+from .distance.dataset_distance import DatasetDistance, Distance, Scales
+from .distance.features import FeatureScale, joint_scale
+from .distance.metrics import (
+    CosineMetric,
+    DiceMetric,
+    EuclideanMetric,
+    FakeClassGmmMetric,
+    FakeClassMetric,
+    FingerprintMetric,
+    GmmMetric,
+    HausdorffMetric,
+    MaskMetric,
+    MmdMetric,
+    OtddMetric,
+    PatchesMetric,
+    PixelsMetric,
+    SlicedMetric,
+)
+from .distance.mixture.fit import fit_mixture
+from .distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
+from .distance.multiclass import ClassMatching, MulticlassDistance, match_classes, multiclass_distance
+from .distance.resampling import Bootstrap
+from .distance.table import DistanceTable, compare_all, rank_sources
+from .distance.transport import Transport, solve_transport
+from .errors import (
+    ConvergenceError,
+    DataError,
+    ManifestError,
+    MedSegDistError,
+    MissingDependencyError,
+    PreprocessingMismatchError,
+)
+from .parallel import dask_cluster
+from .transfer.agreement import Agreement, measure_agreement
+from .transfer.regression import predict_gain
+
+__version__: str
+
+__all__ = [
+    "Agreement",
+    "Bootstrap",
+    "ClassMatching",
+    "ConvergenceError",
+    "CosineMetric",
+    "DataError",
+    "DatasetDistance",
+    "DatasetManifest",
+    "DiceMetric",
+    "Distance",
+    "DistanceTable",
+    "EuclideanMetric",
+    "FakeClassGmmMetric",
+    "FakeClassMetric",
+    "FeatureScale",
+    "FingerprintMetric",
+    "GaussianMixture",
+    "GmmMetric",
+    "HausdorffMetric",
+    "ManifestError",
+    "MaskMetric",
+    "MedSegDistError",
+    "MissingDependencyError",
+    "MmdMetric",
+    "MulticlassDistance",
+    "MulticlassSamples",
+    "OtddMetric",
+    "PatchesMetric",
+    "PixelsMetric",
+    "Preprocessing",
+    "PreprocessingMismatchError",
+    "Scales",
+    "SegmentationSamples",
+    "SlicedMetric",
+    "Study",
+    "Transport",
+    "collect",
+    "collect_classes",
+    "compare_all",
+    "dask_cluster",
+    "fit_mixture",
+    "joint_scale",
+    "load_class_samples",
+    "load_dataset",
+    "load_samples",
+    "load_study",
+    "make_dataset",
+    "match_classes",
+    "measure_agreement",
+    "mixture_wasserstein",
+    "multiclass_distance",
+    "predict_gain",
+    "rank_sources",
+    "solve_transport",
+]
