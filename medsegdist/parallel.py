@@ -57,7 +57,9 @@ def map_ordered(
     results = _results(function, items, workers, name_of)
     # Closed at once if the caller stops: no worker goes on with what nobody asks for.
     with closing(results):
-        yield from track(results, description, len(items)) if description else results
+        for _, result in zip(track(range(len(items)), description) if description else items, results, strict=False):
+            yield result
+            del result
 
 
 def _results(

@@ -325,9 +325,9 @@ def compare_pair(task: PairTask) -> dict[str, Distance]:
         methods = {method: task.methods[method] for method in weights}
         places = [side.samples.compared(next(iter(methods.values()))) for side in (one, other)]
         images = task.images(*pair)
-        mask_costs = {method: task.mask_cost(method, *pair, images) for method in methods}
-        solved = {}
+        mask_costs, solved = {}, {}
         for method, distance in methods.items():
+            mask_costs[method] = task.mask_cost(method, *pair, images)
             whole = distance.from_costs(images, mask_costs[method])
             assert whole.transport is not None
             strongest = strongest_pairs(whole.transport.plan, images.image_cost, STRONGEST)
