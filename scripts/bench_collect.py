@@ -23,10 +23,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 
+import joblib
 import nibabel as nib
 import numpy as np
 from rich.console import Console
@@ -36,7 +37,6 @@ from scipy import ndimage
 from medsegdist import load_samples
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.processes import available_cores
 
 SHAPE = (512, 512, 120)
 PROTOCOLS = {
@@ -118,16 +118,18 @@ def _peak_memory(manifest: DatasetManifest, protocol: str, workers: int) -> floa
 
 
 def _tell_memory(manifest: str, protocol: str, workers: str) -> None:
-    peaks: dict[int, float] = {}
+    load_samples(DatasetManifest.model_validate_json(manifest), PROTOCOLS[protocol], workers=int(workers))
+    # The workers stay for a while, in case that they are needed again.
+    print(sum(_most_resident(pid) for pid in (os.getpid(), *_children())))
 
-    def look(done: int, total: int) -> None:
-        for pid in (os.getpid(), *(child.pid for child in active_children() if child.pid is not None)):
-            peaks[pid] = _most_resident(pid)
 
-    load_samples(
-        DatasetManifest.model_validate_json(manifest), PROTOCOLS[protocol], workers=int(workers), progress=look
-    )
-    print(sum(peaks.values()))
+def _children() -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        lines = status.read_text().splitlines()
+        if f"PPid:\t{os.getpid()}" in lines and any(line.startswith("VmHWM") for line in lines):
+            found.append(int(status.parent.name))
+    return found
 
 
 def _most_resident(pid: int) -> float:
@@ -170,7 +172,7 @@ def _machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("nibabel", "torch", "monai"))
     load = os.getloadavg()[0]
     return (
-        f"{cpu}, {available_cores()} cores, {gigabytes:.0f} GB, load {load:.1f}; "
+        f"{cpu}, {joblib.cpu_count()} cores, {gigabytes:.0f} GB, load {load:.1f}; "
         f"Python {platform.python_version()}, {packages}, {with_isal}"
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from medsegdist.data.case_statistics import FOUND_LABELS, CaseStatistics, Foregr
 from medsegdist.data.dataset import load_and_transform
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.multiclass import MulticlassSamples
-from medsegdist.data.prepared_case import CaseTask, case_tasks, prepare_case
+from medsegdist.data.prepared_case import CaseTask, ItemDataset, case_tasks, prepare_case
 from medsegdist.data.problems import Problem, SkippedCasesWarning, as_error, case_problem
 from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_over_patients
 from medsegdist.data.study import Study
@@ -26,14 +27,6 @@ from medsegdist.parallel import map_ordered
 from medsegdist.words import counted
 
 OnBadCase = Literal["raise", "skip"]
-
-
-class ItemDataset(Protocol):
-    """Any dataset of MONAI or PyTorch, or a plain list, whose items are samples or lists of samples."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
 
 
 def collect(
@@ -119,16 +112,15 @@ def load_samples(
     cache: Path | None = None,
     on_bad_case: OnBadCase = "raise",
     workers: int | None = 1,
-) -> list[SegmentationSamples | MulticlassSamples] | SegmentationSamples:
+) -> list[SegmentationSamples | MulticlassSamples] | SegmentationSamples | MulticlassSamples:
     """The samples of the datasets of a study, or of one dataset, read from their files once and cached case by case.
 
     Args:
         source: a study, or one dataset.
         preprocessing: how to prepare one dataset; a study has its own.
         names: which datasets of a study; None takes all.
-        cache: folder that keeps prepared cases, one file for each content of manifest, preprocessing and files (their
-            paths, sizes and times of change) and each version of medsegdist; None keeps nothing. A run that was killed
-            goes on with the cases that are there.
+        cache: folder that keeps prepared cases, one file for each content of manifest, preprocessing and files (paths,
+            sizes, times of change) and each version of medsegdist; a killed run goes on there. None keeps nothing.
         on_bad_case: "raise" or "skip", as for :func:`collect`.
         workers: processes that read cases, as for :func:`collect`.
 
@@ -144,20 +136,25 @@ def load_samples(
         ValueError: an option is out of range, or the preprocessing of a dataset is missing.
     """
     if isinstance(source, Study):
-        from medsegdist.data.collect_classes import load_class_samples
-
-        options: dict[str, Any] = {"cache": cache, "on_bad_case": on_bad_case, "workers": workers}
-        samples: list[SegmentationSamples | MulticlassSamples] = []
-        for manifest in source.datasets if names is None else map(source.dataset, names):
-            load = load_samples if manifest.classes is None else load_class_samples
-            samples.append(load(manifest, source.preprocessing, **options))
-        return samples
+        preprocessing = source.preprocessing
+        manifests = list(source.datasets) if names is None else [source.dataset(name) for name in names]
+    else:
+        source.check_one_foreground()
+        manifests = [source]
     if preprocessing is None:
         raise ValueError("expected the preprocessing of the dataset, found none.")
-    source.check_one_foreground()
-    read, tasks = plan_reading(source, preprocessing, cache)
-    fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
-    return SegmentationSamples(name=source.name, preprocessing=preprocessing.fingerprint, **fields)
+    samples: list[SegmentationSamples | MulticlassSamples] = []
+    for manifest in manifests:
+        read, tasks = plan_reading(manifest, preprocessing, cache)
+        fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
+        fields.update(name=manifest.name, preprocessing=preprocessing.fingerprint)
+        if read.classes is None:
+            samples.append(SegmentationSamples(**fields))
+        else:
+            of_classes = MulticlassSamples(classes=read.classes, **fields)
+            of_classes.check_classes()
+            samples.append(of_classes)
+    return samples if isinstance(source, Study) else samples[0]
 
 
 def inspect_cases(
@@ -184,7 +181,9 @@ def inspect_cases(
     read = replace(read, observe=observe)
     statistics = CaseStatistics(read.dataset, read.min_pixels, read.foreground, read.classes)
     observed = []
-    results = map_ordered(read, tasks, workers=workers, description=f"Reading {manifest.name}", name_of=_name_of)
+    results = map_ordered(
+        read, tasks, workers=workers, description=f"Reading {manifest.name}", name_of=attrgetter("name")
+    )
     for task, case in zip(tasks, results, strict=True):
         statistics.add(case, task.name)
         if case.observed is not None:
@@ -309,7 +308,7 @@ def gather(
         ValueError: an option is out of range.
     """
     _check_options(read.min_pixels, max_samples, on_bad_case, workers)
-    name = read.dataset
+    name, description = read.dataset, f"Reading {read.dataset}"
     if not tasks:
         raise DataError("the dataset is empty; expected at least one item.", dataset=name)
     statistics = CaseStatistics(name, read.min_pixels, read.foreground, read.classes)
@@ -318,7 +317,7 @@ def gather(
     pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of those that are not in the cache
     is_cached = [task.file is not None and task.file.is_file() for task in tasks]
     to_read = [task for task, cached in zip(tasks, is_cached, strict=True) if not cached]
-    results = map_ordered(read, to_read, workers=workers, description=f"Reading {name}", name_of=_name_of)
+    results = map_ordered(read, to_read, workers=workers, description=description, name_of=attrgetter("name"))
     names: list[str] = []
     for index, task in enumerate(tasks):
         case = load_case(task.file, pixels=False) if is_cached[index] and task.file else next(results)
@@ -340,17 +339,14 @@ def gather(
         raise as_error([*statistics.problems, *problems], name, len(tasks))
     if not found:
         raise DataError(f"no sample is left of {counted(len(tasks), 'case')}.", dataset=name)
-    rows = list(range(len(found)))
-    if max_samples is not None:
-        rows = spread_over_patients([patient for *_, patient in found], max_samples, seed)
+    rows = spread_over_patients([patient for *_, patient in found], max_samples or len(found), seed)
     shape = len(rows), *statistics.grid
     images = np.empty(shape, dtype=np.float32)
     masks = np.empty(shape if read.classes is None else (shape[0], len(read.classes), *shape[1:]), dtype=bool)
     for k, (image, mask) in enumerate(_pixels(pixels, [found[row] for row in rows], rows, tasks)):
         images[k], masks[k] = image, mask
     summary = _summary(statistics, names, {names[found[row][0]] for row in rows})
-    if summary.skipped:
-        _warn_of_skipped(name, summary.skipped)
+    _warn_of_skipped(name, summary.skipped)
     return {
         "images": torch.from_numpy(images),
         "masks": torch.from_numpy(masks),
@@ -398,10 +394,7 @@ def _check_options(min_pixels: int, max_samples: int | None, on_bad_case: str, w
 
 
 def _warn_of_skipped(name: str, skipped: Sequence[str]) -> None:
-    lines = "\n".join(f"  {problem}" for problem in skipped)
-    text = f"dataset '{name}': left out {counted(len(skipped), 'bad case')}:\n{lines}"
-    warnings.warn(text, SkippedCasesWarning, stacklevel=4)
-
-
-def _name_of(task: CaseTask) -> str:
-    return task.name
+    if skipped:
+        lines = "\n".join(f"  {problem}" for problem in skipped)
+        text = f"dataset '{name}': left out {counted(len(skipped), 'bad case')}:\n{lines}"
+        warnings.warn(text, SkippedCasesWarning, stacklevel=4)

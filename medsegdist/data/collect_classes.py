@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from medsegdist.data.collect import ItemDataset, OnBadCase, ReadCase, gather, plan_reading
+from medsegdist.data.collect import OnBadCase, ReadCase, gather, plan_reading
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.multiclass import MulticlassSamples
-from medsegdist.data.prepared_case import case_tasks
+from medsegdist.data.prepared_case import ItemDataset, case_tasks
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.errors import ManifestError
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,14 @@ from medsegdist.data.case_statistics import grid_error
 from medsegdist.data.layouts.paths import without_suffix
 from medsegdist.errors import DataError
 from medsegdist.words import counted
+
+
+class ItemDataset(Protocol):
+    """Any dataset of MONAI or PyTorch, or a plain list, whose items are samples or lists of samples."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ def prepare_case(
     )
 
 
-def case_tasks(dataset: Any) -> tuple[list[CaseTask], Path | None]:
+def case_tasks(dataset: ItemDataset) -> tuple[list[CaseTask], Path | None]:
     """The items of a dataset of MONAI or PyTorch, or of a list, by their index.
 
     A case is called by its image's file name without the ending. Where names repeat, as in s0001/ct.nii.gz and
