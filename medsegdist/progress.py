@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
@@ -46,7 +46,7 @@ def show_progress() -> Iterator[None]:
             _shown.reset(token)
 
 
-def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+def track(items: Iterable[T], description: str, total: int | None = None) -> Generator[T, None, None]:
     """The items one after another, as a step of what is shown.
 
     Args:
@@ -62,9 +62,14 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     task = None if progress is None else progress.add_task(escape(printable(description)), total=total)
     begun, done = time.perf_counter(), 0
     LOGGER.info("%s", printable(description))
-    for item in items:
-        yield item
-        done += 1
+    try:
+        for item in items:
+            yield item
+            done += 1
+            if progress is not None and task is not None:
+                progress.update(task, completed=done)
+    finally:
+        # A study has hundreds of steps: their bars would fill the terminal.
         if progress is not None and task is not None:
-            progress.update(task, completed=done)
+            progress.remove_task(task)
     LOGGER.info("%s: %d done in %.1f s", printable(description), done, time.perf_counter() - begun)

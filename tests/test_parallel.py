@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from medsegdist import progress
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.parallel import dask_cluster, map_ordered
+from medsegdist.progress import show_progress, track
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -71,3 +73,14 @@ def test_a_scheduler_that_is_not_there_is_said():
     said = r"expected a Dask scheduler at tcp://127\.0\.0\.1:1, found none"
     with pytest.raises(MedSegDistError, match=said), dask_cluster("tcp://127.0.0.1:1"):
         pass
+
+
+def test_the_bar_of_a_step_goes_with_it_also_if_it_is_left_in_the_middle():
+    with show_progress():
+        shown = progress._shown.get()
+        for k in track(range(3), "outer"):
+            inner = track(range(3), f"inner {k}")
+            next(inner)
+            assert [task.description for task in shown.tasks] == ["outer", f"inner {k}"]
+            inner.close()
+        assert shown.tasks == []

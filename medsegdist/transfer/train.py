@@ -300,6 +300,7 @@ class _Run:
             next(shown)
             self.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: next(shown, None))
             self.trainer.run()
+            shown.close()
         self.network.load_state_dict(self.weights)
         self.network.eval()
         lowered = (
