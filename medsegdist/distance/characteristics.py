@@ -28,8 +28,8 @@ class Characteristic:
     Args:
         name: which one, see :data:`CHARACTERISTICS`.
         unit: of mean and deviation.
-        mean: over the samples, by their weights; NaN where no sample has one.
-        deviation: standard deviation over the samples, likewise.
+        mean: over the samples, by their weights; NaN if no sample has one.
+        deviation: standard deviation over the samples, by their weights.
     """
 
     name: str
@@ -108,7 +108,7 @@ def segment_location(image: Image, mask: Mask) -> float:
 
 
 def background_variation(image: Image, mask: Mask) -> float:
-    """Standard deviation of the intensities outside the segment, in intensity units; NaN where there are none."""
+    """Standard deviation of the intensities outside the segment, in intensity units; NaN if there are none."""
     return float(image[~mask].std()) if not mask.all() else math.nan
 
 
@@ -128,7 +128,7 @@ CHARACTERISTICS: Mapping[str, tuple[str, Callable[[Image, Mask], float]]] = {
 def characterize(samples: SegmentationSamples) -> DatasetCharacteristics:
     """Characteristics of a dataset, over its slices or volumes as they were prepared.
 
-    Intensities and pixels are those after preprocessing: datasets compare only where they were prepared alike.
+    Intensities and pixels are those after preprocessing: only datasets that were prepared alike can be compared.
 
     Args:
         samples: of one dataset.

@@ -24,7 +24,7 @@ BLOCK_BYTES = 32 * 2**20
 """What float64 blocks of pixels may take by default; larger ones leave the cache and are slower."""
 
 CANCELLATION = 1e-7
-"""Where a squared distance is this small beside the squared norms it is the difference of, it is computed anew."""
+"""Squared distances below this part of the squared norms they are the difference of are computed directly."""
 
 PAIR_BYTES = 40
 """What the direct difference of two images takes for each pixel, or that of two segments for each pixel of one."""
@@ -41,7 +41,7 @@ def image_cost(source: Tensor, target: Tensor, *, block_bytes: int = BLOCK_BYTES
 
     Gram products of float64 blocks of pixels, centered on the mean of both sets, and the direct difference for pairs
     so close that the products would cancel. The relative error stays below 1e-6 for every pair, also for
-    values like HU + 2048, and equal images are at distance 0 exactly. The samples are read in place; beside them the
+    values like HU + 2048, and equal images are at distance 0 exactly. The samples are read in place; next to them the
     memory holds 8 n m bytes of distances, an eighth of that for comparisons, and one block.
 
     Args:
@@ -85,7 +85,7 @@ def segment_cost(source: sparse.csr_array, target: sparse.csr_array, *, block_by
     per_pixel_a, per_pixel_b = source.count_nonzero(axis=0), target.count_nonzero(axis=0)
     per_pixel = per_pixel_a + per_pixel_b
     support = np.flatnonzero(per_pixel)
-    # A part is there twice, beside dense blocks of half the size.
+    # A part is there twice, and dense blocks have half the size.
     parts = list(_parts(np.cumsum(per_pixel[support]), block_bytes // (4 * ENTRY_BYTES)))
     if SPARSE_SLOWDOWN * float(np.dot(per_pixel_a, per_pixel_b)) < n * m * len(support):
         distance, close = _sparse_distances(source, target, [support[part] for part in parts])

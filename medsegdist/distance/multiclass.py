@@ -75,7 +75,7 @@ class MulticlassDistance:
         parts: one for each pair of classes.
         matching: which classes were compared, and which were left out.
         unmatched_share: how much of the foreground is of classes that were left out, as a share of its pixels, the mean
-            of both datasets. A small distance says little where it is large.
+            of both datasets. A small distance says little if it is large.
     """
 
     source: str

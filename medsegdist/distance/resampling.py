@@ -317,9 +317,9 @@ def rank_with_ties(
 ) -> dict[str, tuple[int, bool]]:
     """Rank of each source, and whether it shares it.
 
-    Sources are taken in the order of their distances. One that cannot be told from the first of a group, because the
-    probability that it is the farther one does not reach `level` on both sides, joins the group; otherwise it opens the
-    next one. All of a group have the rank of its first.
+    Sources are taken in the order of their distances. One joins the group before it if the probability that it is
+    farther than the first of that group does not reach `level` on both sides; otherwise it opens the next group. All of
+    a group have the rank of its first.
 
     Args:
         values: distances by the name of the source.

@@ -45,7 +45,7 @@ class DistanceRow:
         low: lower end of the interval of the distance; None without a bootstrap, or if a dataset has one patient only.
         high: upper end of that interval.
         noise_floor: the target's distance to its own resample; None without a bootstrap, or if it has one patient only.
-        rank: 1 for the nearest source of this target by this method. Sources that cannot be told apart share one.
+        rank: 1 for the nearest source of this target by this method. Sources that cannot be distinguished share one.
         tied: the rank is shared.
         n_source: samples of the source that were compared.
         n_target: samples of the target that were compared.
@@ -141,10 +141,10 @@ class DistanceTable:
         return sorted(found, key=lambda row: (row.rank, row.distance))
 
     def matrix(self, method: str) -> pd.DataFrame:
-        """Distances by one method: a row per source, a column per target, NaN where there is none (Tables 5 to 9).
+        """Distances by one method: a row per source, a column per target, NaN if there is none (Tables 5 to 9).
 
         Args:
-            method: name of a method; one that the table has not gives an empty frame.
+            method: name of a method; one that is not in the table gives an empty frame.
         """
         rows = [row for row in self.rows if row.method == method]
         sources = list(dict.fromkeys(row.source for row in rows))
@@ -159,17 +159,17 @@ class DistanceTable:
         return frame.astype(dict.fromkeys(("low", "high", "noise_floor", "optimality_gap"), "float64"))
 
     def save(self, path: str | Path) -> None:
-        """Writes the rows as CSV, whole or not at all; comparisons go into `comparisons.csv` beside it.
+        """Write the rows as CSV, whole or not at all; comparisons go into `comparisons.csv` next to it.
 
         Args:
-            path: of the CSV, usually `distances.csv`; one that is there is replaced.
+            path: of the CSV, usually `distances.csv`; an existing one is replaced.
         """
         with atomic_write(path) as file:
             self.to_frame().to_csv(file, index=False, float_format="%.17g")
-        beside = Path(path).with_name("comparisons.csv")
-        beside.unlink(missing_ok=True)  # an older one would belong to other distances
+        orders = Path(path).with_name("comparisons.csv")
+        orders.unlink(missing_ok=True)  # an older one would belong to other distances
         if self.comparisons:
-            with atomic_write(beside) as file:
+            with atomic_write(orders) as file:
                 frame = pd.DataFrame([asdict(one) for one in self.comparisons])
                 frame.to_csv(file, index=False, float_format="%.4g")
 
@@ -178,7 +178,7 @@ class DistanceTable:
         """Read what :meth:`save` wrote, or any CSV with the same columns.
 
         Args:
-            path: of the CSV; a `comparisons.csv` beside it is read, too.
+            path: of the CSV; a `comparisons.csv` next to it is read, too.
 
         Raises:
             DataError: a file is missing or no such table, or a cell is not what its column holds.
@@ -187,11 +187,11 @@ class DistanceTable:
         if not file.exists():
             raise DataError(f"{file}: expected a table, found no such file", remedy)
         rows = read_csv(file, DistanceRow, key=("source", "target", "method"), remedy=remedy)
-        beside = file.with_name("comparisons.csv")
-        if not beside.exists():
+        orders = file.with_name("comparisons.csv")
+        if not orders.exists():
             return cls(rows=tuple(rows))
         key = ("target", "method", "nearer", "farther")
-        return cls(rows=tuple(rows), comparisons=tuple(read_csv(beside, Comparison, key=key, remedy=remedy)))
+        return cls(rows=tuple(rows), comparisons=tuple(read_csv(orders, Comparison, key=key, remedy=remedy)))
 
 
 def compare_all(

@@ -93,10 +93,10 @@ def solve_transport(
     scaled = matrix if unit == 1 else matrix / unit
     initial = None if start is None else tuple(side.detach().cpu().double().numpy() / unit for side in start)
     try:
-        # POT warns where we raise. To silence it would touch the filters of all threads.
+        # POT warns and we raise. To silence it would touch the filters of all threads.
         plan, log = ot.emd(source, target, scaled, numItermax=max_iterations, log=True, potentials_init=initial)
         failure = None if log["result_code"] == OPTIMAL else log["warning"]
-    except UserWarning as warning:  # where warnings are errors
+    except UserWarning as warning:  # if warnings are errors
         failure = warning
     if failure is not None:
         raise ConvergenceError(
@@ -152,7 +152,7 @@ def strongest_pairs(plan: Tensor, cost: Tensor, most: int) -> tuple[MatchedPair,
     """
     rows, columns = plan.nonzero(as_tuple=True)
     masses, costs = plan[rows, columns].cpu().numpy(), cost[rows, columns].cpu().numpy()
-    # Masses that are equal but for rounding must not be told apart by it.
+    # Masses that are equal but for rounding must not be ordered by it.
     order = np.lexsort((costs, -np.round(masses / masses.max(), 9)))
     sources, targets = rows.cpu().numpy()[order].tolist(), columns.cpu().numpy()[order].tolist()
     found: list[MatchedPair] = []
