@@ -5,6 +5,7 @@ ITK trusts a header: it follows it to any file on the machine, and takes any axi
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from itertools import islice
@@ -102,16 +103,22 @@ def _locate_voxels(path: Path) -> _Voxels:
         for line in islice(iter(lambda: file.readline(_MAX_LINE_BYTES), b""), _MAX_LINES):
             if nrrd and not line.strip():
                 break
-            name, mark, value = line.decode("utf-8", "replace").partition(":" if nrrd else "=")
-            # NRRD's "name:=value" is a note of the writer's own; its "data file" and "datafile" are one.
-            if not nrrd or (mark and not value.startswith("=") and not name.startswith("#")):
-                name = "".join(name.lower().split()) if nrrd else name.strip()
-                fields[name] = value.strip()
-            if not nrrd and name == "ElementDataFile":
+            # As ITK reads them: a lone carriage return ends a line of NRRD, and a colon a name of MetaImage.
+            text = line.decode("utf-8", "replace")
+            for part in text.split("\r") if nrrd else [text]:
+                name, *value = re.split(":" if nrrd else "[=:]", part, maxsplit=1)
+                # NRRD's "name:=value" is a note of the writer's own; its "data file" and "datafile" are one.
+                if value and not (nrrd and (value[0].startswith("=") or name.startswith("#"))):
+                    fields["".join(name.lower().split()) if nrrd else name.strip()] = value[0].strip()
+            if "ElementDataFile" in fields:
                 break
         end = file.tell()
     if nrrd:
         _check_axes(fields)
+    dimensions = fields.get("dimension" if nrrd else "NDims", "")
+    # ITK ends the process on thousands of them. An axis of NRRD may be channels.
+    if dimensions.isdigit() and not 2 <= int(dimensions) <= 5:
+        raise DataError(f"expected 2 to 4 dimensions, found {dimensions[:20]}", "save it as a 3D volume")
     named = fields.get("datafile" if nrrd else "ElementDataFile")
     deflated = not nrrd and fields.get("CompressedData", "").lower().startswith(("t", "1"))
     # ITK itself complains of a header that ends too early.

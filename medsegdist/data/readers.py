@@ -178,7 +178,7 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
             shown = ImageOps.exif_transpose(picture)
             if shown.mode == "CMYK" or (shown.mode == "P" and color is not None):
                 shown = shown.convert("RGB")
-            pixels = np.array(shown).astype(np.float32)
+            pixels = np.asarray(shown).astype(np.float32)
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -258,7 +258,7 @@ def _spatial_and_channels(shape: tuple[int, ...], is_mask: bool) -> tuple[int, .
     if is_mask and len(shape) == 4:
         raise DataError(f"expected a mask of one channel, found shape {shape}", "put the labels into one channel")
     if 0 in shape:
-        raise DataError(f"expected a volume with voxels, found shape {shape}", "save it anew")
+        raise DataError(f"expected a volume with voxels, found shape {shape}", "save it again")
     return shape
 
 

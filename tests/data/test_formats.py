@@ -247,6 +247,27 @@ def test_no_header_leads_out_of_its_folder(tmp_path, ending, name):
     assert source_stamp(str(path))[0] == str(path)
 
 
+@pytest.mark.parametrize(
+    ("ending", "old", "new"),
+    [
+        (".mha", b"ElementDataFile = LOCAL", b"ElementDataFile : ../a.raw"),
+        (".nrrd", b"encoding: raw\n", b"content: x\rdata file: ../a.raw\nencoding: raw\n"),
+    ],
+)
+def test_no_header_leads_out_of_its_folder_by_a_mark_that_itk_reads_too(tmp_path, ending, old, new):
+    path = changed(write_itk(tmp_path / "in" / f"a{ending}"), old, new)
+    (tmp_path / "a.raw").write_bytes(voxels(0).tobytes())
+    with pytest.raises(DataError, match=r"expected voxels inside the folder of the header, found '\.\./a\.raw'"):
+        read_volume(path)
+
+
+def test_more_dimensions_than_any_image_has_are_refused(tmp_path):
+    """ITK ends the process on them."""
+    path = changed(write_itk(tmp_path / "a.mha"), b"NDims = 3", b"NDims = 10000")
+    with pytest.raises(DataError, match="expected 2 to 4 dimensions, found 10000; save it as a 3D volume"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("name", ["LIST", "slice%03d.raw 1 4 1"])
 def test_voxels_in_several_files_are_refused(tmp_path, name):
     path = changed(write_itk(tmp_path / "a.mhd"), b"a.raw", name.encode())

@@ -108,7 +108,7 @@ BAD = {
         "expected one intensity for each voxel, found colors; save the volume in gray",
     ),
     "mask in colors": (lambda r: write_volume(r / LABEL, colors()), "found colors; save the volume in gray"),
-    "no voxels": (without_voxels, "expected a volume with voxels, found shape (12, 0, 4); save it anew"),
+    "no voxels": (without_voxels, "expected a volume with voxels, found shape (12, 0, 4); save it again"),
     "more voxels than bytes": (
         lambda r: overwrite(r / IMAGE, DIM, struct.pack("<4h", 3, 32000, 32000, 32000)),
         "(ValueError: 131072000000000 bytes of voxels expected, 1920 found); copy or download it again",

@@ -1,1 +1,1 @@
-"""How datasets lie on disk: one layout a file, each turning a folder into cases and knowing how to read them."""
+"""Layouts of datasets on disk, one a file: what their cases are, how a case is loaded, how `init` recognizes them."""

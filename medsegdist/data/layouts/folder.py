@@ -63,7 +63,7 @@ class FolderLayout(FileLayout):
         images: where images are in `root`, with one *, as in "images/*.png" or "*/ct.nii.gz".
         masks: where masks are, with one *, as in "masks/*_mask.png".
         color: how an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors.
-        channel: which channel of multi-channel (4D) volumes, from 0; None where images have none.
+        channel: which channel of multi-channel (4D) volumes, from 0; None if images have none.
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
