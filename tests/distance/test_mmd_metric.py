@@ -86,7 +86,7 @@ def test_few_bins_are_close_to_all_pixels():
     assert distance(coarse, a, b) == pytest.approx(distance(fine, a, b), rel=0.05)
 
 
-def test_samples_weighed_anew_are_counted_as_if_they_were_all_there_is():
+def test_reweighted_samples_are_counted_as_if_they_were_all_there_is():
     samples, other = blobs(n=6, seed=4), blobs("b", seed=5)
     metric = MmdMetric(intensity=False)
     weights = torch.tensor([[1.0, 0, 3, 0, 0, 2], [0.0, 0, 0, 0, 5, 0]], dtype=torch.float64)

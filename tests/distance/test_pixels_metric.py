@@ -121,7 +121,7 @@ def test_bins_hold_the_mass_and_the_mean_of_their_pixels(grid, intensity):
     np.testing.assert_allclose(bins.points.numpy(), means, rtol=1e-10, atol=1e-10)
 
 
-def test_samples_weighed_anew_are_counted_as_if_they_were_all_there_is():
+def test_reweighted_samples_are_counted_as_if_they_were_all_there_is():
     samples = blobs(n=6, seed=4)
     metric = PixelsMetric(bin=2)
     weights = torch.tensor([[1.0, 0, 3, 0, 0, 2], [0.0, 0, 0, 0, 5, 0]], dtype=torch.float64)

@@ -94,7 +94,7 @@ def test_a_seed_decides_the_directions():
     assert distance(SlicedMetric(seed=3), a, b) == pytest.approx(distance(SlicedMetric(seed=4), a, b), rel=0.1)
 
 
-def test_samples_weighed_anew_are_counted_as_if_they_were_all_there_is():
+def test_reweighted_samples_are_counted_as_if_they_were_all_there_is():
     samples, other = blobs(n=6, seed=4), blobs("b", seed=5)
     metric = SlicedMetric(intensity=False)
     weights = torch.tensor([[1.0, 0, 3, 0, 0, 2], [0.0, 0, 0, 0, 5, 0]], dtype=torch.float64)

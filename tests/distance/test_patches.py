@@ -12,10 +12,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import minimum_filter
 from scipy.spatial.distance import cdist
 
+from medsegdist.data.collect import load_samples
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.study import load_study
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PatchesMetric
 from medsegdist.distance.metrics.patches import _quotas, draw_patches
+from medsegdist.distance.table import rank_sources
 from tests.synthetic import blobs, dots
 
 NOTHING = torch.zeros(1, 1, dtype=torch.float64)
@@ -169,7 +172,7 @@ def test_the_sliced_solver_finds_the_same_order():
     assert distance(other, a, far) <= distance(exact, a, far)
 
 
-def test_samples_weighed_anew_keep_their_patches():
+def test_reweighted_samples_keep_their_patches():
     samples, other = blobs(n=6, seed=4), blobs("b", radius=8, seed=5)
     metric = PatchesMetric(width=5, count=120)
     summary, theirs = metric.summarize(samples), metric.summarize(other)
@@ -182,7 +185,7 @@ def test_samples_weighed_anew_keep_their_patches():
     assert float(part.masses.sum()) == pytest.approx(1, rel=1e-12)
 
 
-def test_a_replicate_of_samples_that_gave_no_patch_is_drawn_from_anew():
+def test_a_replicate_of_samples_that_gave_no_patch_is_drawn_from_again():
     samples = blobs(n=12, seed=4)
     metric = PatchesMetric(width=3, count=3)
     summary = metric.summarize(samples)
@@ -210,3 +213,14 @@ def test_a_replicate_of_samples_that_gave_no_patch_is_drawn_from_anew():
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         PatchesMetric(**options)
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+def test_the_other_hippocampus_sets_are_nearest_to_the_anterior_one(project_root, data_root):
+    study = load_study(project_root / "data_manifests" / "real_volumes.yaml")
+    target, *sources = (load_samples(manifest, study.preprocessing) for manifest in study.datasets)
+    for image_weight in (0.0, 1.0):
+        distances = {"patches": DatasetDistance(PatchesMetric(), image_weight=image_weight)}
+        ranking = rank_sources(target, sources, distances).ranking("hippocampus anterior", "patches")
+        assert {row.source for row in ranking[:2]} == {"hippocampus posterior", "hippocampus whole"}
