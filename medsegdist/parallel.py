@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medsegdist.errors import MedSegDistError, MissingDependencyError
-from medsegdist.progress import track
+from medsegdist.progress import step
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -47,46 +47,42 @@ def map_ordered(
         items: what it is done for.
         workers: processes of this machine; 1 works in this process. None starts one for each core, up to 8, as soon as
             the pace of the first items shows that it saves more time than it costs.
-        description: what is being done, for :func:`~medsegdist.progress.track`; empty shows nothing.
+        description: what is being done, for :func:`~medsegdist.progress.step`; empty shows nothing.
         name_of: says what is done with an item, for messages.
 
     Raises:
         MedSegDistError: a task raised it, or raised another error, which is then named with the item; or a worker
             process was killed.
     """
-    results = _results(function, items, workers, name_of)
-    # Closed at once if the caller stops: no worker goes on with what nobody asks for.
-    with closing(results):
-        for _, result in zip(track(range(len(items)), description) if description else items, results, strict=False):
-            yield result
-            del result
-
-
-def _results(
-    function: Callable[[T], R], items: Sequence[T], workers: int | None, name_of: Callable[[T], str]
-) -> Generator[R, None, None]:
     import joblib
 
     on_cluster = _is_on_cluster()
     count = min(joblib.cpu_count(), MAX_DEFAULT_WORKERS) if workers is None else workers
-    done, spent = 0, 0.0
-    while done < len(items):
-        left = len(items) - done
-        saved = spent / done * left * (1 - 1 / count) if done else 0.0
-        if on_cluster or (min(count, left) > 1 and (workers is not None or saved > MIN_SAVED_SECONDS)):
-            yield from _in_workers(function, items[done:], min(count, left), on_cluster, name_of)
-            return
-        begun = perf_counter()
-        result = _run(function, items[done], name_of)
-        spent += perf_counter() - begun
-        done += 1
-        yield result
-        del result
+    spent = 0.0
+    with step(description, len(items)) as advance:
+        for done, item in enumerate(items):
+            left = len(items) - done
+            saved = spent / done * left * (1 - 1 / count) if done else 0.0
+            if on_cluster or (min(count, left) > 1 and (workers is not None or saved > MIN_SAVED_SECONDS)):
+                # Closed at once if the caller stops: no worker goes on with what nobody asks for.
+                with closing(_in_workers(function, items[done:], min(count, left), on_cluster, name_of)) as results:
+                    for result in results:
+                        yield result
+                        advance()
+                        del result
+                return
+            begun = perf_counter()
+            with one_thread(), _naming(name_of, item):
+                result = function(item)
+            spent += perf_counter() - begun
+            yield result
+            advance()
+            del result
 
 
 def _in_workers(
     function: Callable[[T], R], items: Sequence[T], count: int, on_cluster: bool, name_of: Callable[[T], str]
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -112,14 +108,19 @@ def _in_workers(
 
 
 def _run(function: Callable[[T], R], item: T, name_of: Callable[[T], str]) -> R:
-    with one_thread():
-        try:
-            return function(item)
-        except (MedSegDistError, OSError, MemoryError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            # In words, for not every error survives the way from another process.
-            raise MedSegDistError(f"{name_of(item)}: {type(error).__name__}: {error}") from error
+    with one_thread(), _naming(name_of, item):
+        return function(item)
+
+
+@contextmanager
+def _naming(name_of: Callable[[T], str], item: T) -> Iterator[None]:
+    """Puts what was done into words where an error is not ours: not every error survives the way between processes."""
+    try:
+        yield
+    except (MedSegDistError, OSError, MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise MedSegDistError(f"{name_of(item)}: {type(error).__name__}: {error}") from error
 
 
 def _is_on_cluster() -> bool:

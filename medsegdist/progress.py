@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
@@ -46,30 +46,46 @@ def show_progress() -> Iterator[None]:
             _shown.reset(token)
 
 
-def track(items: Iterable[T], description: str, total: int | None = None) -> Generator[T, None, None]:
-    """The items one after another, as a step of what is shown.
+@contextmanager
+def step(description: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """A step of what is shown, as a function to call whenever a part of it is done.
 
     Args:
-        items: what the loop goes over; a step is done when the next item is asked for.
-        description: what is being done, such as "Reading liver".
-        total: number of items; None takes their length, if they have one.
+        description: what is being done, such as "Reading liver"; empty shows nothing.
+        total: number of parts, if it is known.
     """
     from rich.markup import escape
 
-    progress = _shown.get()
-    if total is None and isinstance(items, Sized):
-        total = len(items)
+    progress = _shown.get() if description else None
     task = None if progress is None else progress.add_task(escape(printable(description)), total=total)
     begun, done = time.perf_counter(), 0
-    LOGGER.info("%s", printable(description))
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None and task is not None:
+            progress.update(task, completed=done)
+
+    if description:
+        LOGGER.info("%s", printable(description))
     try:
-        for item in items:
-            yield item
-            done += 1
-            if progress is not None and task is not None:
-                progress.update(task, completed=done)
+        yield advance
     finally:
         # A study has hundreds of steps: their bars would fill the terminal.
         if progress is not None and task is not None:
             progress.remove_task(task)
-    LOGGER.info("%s: %d done in %.1f s", printable(description), done, time.perf_counter() - begun)
+    if description:
+        LOGGER.info("%s: %d done in %.1f s", printable(description), done, time.perf_counter() - begun)
+
+
+def track(items: Iterable[T], description: str) -> Generator[T, None, None]:
+    """The items one after another, as a step of what is shown.
+
+    Args:
+        items: what the loop goes over; an item is done when the next one is asked for.
+        description: what is being done.
+    """
+    with step(description, len(items) if isinstance(items, Sized) else None) as advance:
+        for item in items:
+            yield item
+            advance()
