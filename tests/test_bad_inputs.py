@@ -77,26 +77,22 @@ TABLE = {
     ],
     "disk full": [
         "data/test_interrupted.py::a_full_disk",
-        "data/test_interrupted.py::collecting_on_a_full_disk_leaves_nothing",
         "data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it[disk full at each change]",
+        "data/test_case_cache.py::a_run_that_ended_early_goes_on_with_what_is_there",
     ],
     "Ctrl-C": [
         "data/test_interrupted.py::ctrl_c_at_the_terminal_says_what_is_kept",
         "data/test_interrupted.py::finished_cases_are_kept_as_they_are",
-        "data/test_collect.py::an_interrupted_run_leaves_nothing",
     ],
-    "kill -9 of collect": [
-        'data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it["collect", "killed"]',
-        "data/test_dataset.py::a_killed_run_leaves_no_half_store_and_the_next_one_completes",
-    ],
+    "kill -9 of collect": ["data/test_case_cache.py::runs_killed_at_any_moment_end_with_the_same_bytes"],
     "kill -9 of prepare": [
         'data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it["prepare", "killed"]'
     ],
     "kill -9 of a worker": [
-        "data/test_workers.py::a_killed_worker_is_told_and_leaves_nothing",
+        "data/test_workers.py::a_killed_worker_is_an_error",
         "data/test_export_folder.py::a_killed_worker_is_told_and_what_is_finished_is_kept",
     ],
-    "two processes on one cache": ["data/test_dataset.py::two_processes_on_one_cache_get_the_same"],
+    "two processes on one cache": ["data/test_case_cache.py::two_processes_on_one_cache_get_the_same"],
 }
 
 
