@@ -40,8 +40,8 @@ class SourceGain:
     Args:
         source: its name; empty for the control.
         gains: of each seed, in percent.
-        dice: mean over the seeds; None where it is not known of all.
-        dice_baseline: likewise.
+        dice: mean over the seeds; None if it is not known for all.
+        dice_baseline: mean over the seeds of that from scratch.
     """
 
     source: str
