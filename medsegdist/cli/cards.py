@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import bar, missing_root_explained, progress_bars, reported_errors
+from medsegdist.cli.console import missing_root_explained, reported_errors
 from medsegdist.cli.options import AsJson, NoReport, Out, Workers
 from medsegdist.cli.report import show
 from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
 from medsegdist.files import check_writable
+from medsegdist.progress import show_progress, track
 
 if TYPE_CHECKING:
     from medsegdist.cards.card import Card
@@ -197,23 +198,22 @@ def _made(
     made = []
     for _, manifest in described:
         manifest.check_one_foreground()
-    with progress_bars() as progress:
+    with show_progress():
         for file, manifest in described:
             with missing_root_explained([manifest], file):
                 samples = load_samples(manifest, preparation.preprocessing, cache=cache, workers=workers)
-            advance = bar(progress, f"Summarizing {manifest.name}")
-            card = summarize_samples(
-                samples,
-                modality=manifest.modality,
-                simulated=bool(manifest.simulated),
-                preprocessing=preparation.preprocessing,
-                fit=preparation.distance,
-                min_patients=min_patients,
-                seed=seed,
-                exact_counts=exact_counts,
-            )
-            made.append(card)
-            advance(1, 1)
+            for one in track([samples], f"Summarizing {manifest.name}"):
+                card = summarize_samples(
+                    one,
+                    modality=manifest.modality,
+                    simulated=bool(manifest.simulated),
+                    preprocessing=preparation.preprocessing,
+                    fit=preparation.distance,
+                    min_patients=min_patients,
+                    seed=seed,
+                    exact_counts=exact_counts,
+                )
+                made.append(card)
     return made
 
 

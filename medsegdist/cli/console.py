@@ -1,63 +1,21 @@
-"""What all commands share: progress bars, and errors in words."""
+"""What all commands share: errors in words."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from medsegdist.cli.loudness import LOGGER, bars_are_wanted
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.words import printable
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest
-
-
-class _Count(MofNCompleteColumn):
-    """How many of how many; nothing before that is known, where rich would write 0/?."""
-
-    def render(self, task: Task) -> Text:
-        return Text() if task.total is None else super().render(task)
-
-
-def progress_bars() -> Progress:
-    """Bars on standard error, gone when they are done, with the time left; use it as a context manager.
-
-    With --quiet there are none, and with --verbose each is a line in the log as it begins and ends.
-    """
-    columns = (TextColumn("{task.description}"), BarColumn(), _Count(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    # Elsewhere than on a terminal a bar would be an empty line.
-    wanted = console.is_terminal and bars_are_wanted()
-    return Progress(*columns, console=console, transient=True, disable=not wanted)
-
-
-def bar(progress: Progress, description: str) -> Callable[[int, int], None]:
-    """A new bar, as a function that is told how many steps of how many are done.
-
-    Args:
-        progress: where it is shown.
-        description: what is being done.
-    """
-    task = progress.add_task(escape(description), total=None)
-    begun = time.perf_counter()
-    LOGGER.info("%s", printable(description))
-
-    def advance(done: int, total: int) -> None:
-        progress.update(task, completed=done, total=total)
-        if done == total:
-            LOGGER.info("%s: %d done in %.1f s", printable(description), total, time.perf_counter() - begun)
-
-    return advance
 
 
 @contextmanager
