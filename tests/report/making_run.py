@@ -46,7 +46,7 @@ def compared() -> tuple[DistanceTable, StudyRecord]:
     """All pairs, with intervals."""
     samples, bootstrap = samples_of(), Bootstrap(5)
     table = compare_all(samples, DISTANCES, bootstrap=bootstrap)
-    return table, describe(study_of(), samples, DISTANCES, table, bootstrap, {})
+    return table, describe(study_of(), samples, DISTANCES, table, bootstrap)
 
 
 def write_run(directory: Path, table: DistanceTable, record: StudyRecord | None) -> Path:
