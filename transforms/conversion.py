@@ -17,13 +17,7 @@ Array = TypeVar("Array", bound=NdarrayOrTensor)
 
 
 class OneByOned(MapTransform):
-    """Base of dictionary transforms that do the same to each of their keys.
-
-    Args:
-        keys: entries to transform.
-        transform: what is done to each.
-        allow_missing_keys: skip keys that an item lacks.
-    """
+    """Base of dictionary transforms that apply one array transform to each of their keys."""
 
     backend = BACKEND
 
