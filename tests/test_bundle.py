@@ -133,7 +133,7 @@ def test_every_value_can_be_given(study, tmp_path, here):
         ({"study_file": None}, "expected the YAML file of a study, found none; name it by --study_file STUDY.yaml."),
         ({"report": "false"}, "expected --report to be True or False, found 'false'; write it with a capital."),
         ({"methods": ["gmm2d", "gmm4d"]}, "found 'gmm4d'; did you mean"),
-        ({"targets": "livr"}, "found 'livr'; did you mean 'liver'?"),
+        ({"targets": "livr"}, "no dataset 'livr' among liver, the spleen, 7; did you mean 'liver'?"),
         ({"bootstrap": -1}, "Invalid value for '--bootstrap'"),
     ],
 )
