@@ -41,8 +41,6 @@ NAMED_MODULES = (
     "medsegdist.cards.making",
     "medsegdist.data.layouts.folder",
     "medsegdist.data.manifest",
-    "medsegdist.data.init",
-    "medsegdist.data.inspect",
     "medsegdist.data.study",
     "medsegdist.data.options",
     "medsegdist.distance.features",

@@ -21,7 +21,7 @@ from medsegdist.progress import show_progress, track
 if TYPE_CHECKING:
     from medsegdist.cards.card import Card
     from medsegdist.data.manifest import DatasetManifest
-    from medsegdist.data.preparation import Preparation
+    from medsegdist.data.study import Preparation
 
 cards = typer.Typer(help="Datasets whose images may not travel: summaries of them, and rankings.", no_args_is_help=True)
 
@@ -109,7 +109,7 @@ def rank(
     """
     from medsegdist.cards.ranking import CARD_METHODS, available, check_formula, left_out, rank_cards, record_cards
     from medsegdist.data.manifest import load_dataset
-    from medsegdist.data.preparation import Preparation, load_preparation
+    from medsegdist.data.study import Preparation, load_preparation
     from medsegdist.distance.table import DistanceTable
     from medsegdist.report.results import Results
 
@@ -166,8 +166,7 @@ def rank(
 def _described(file: Path, like: Path | None) -> tuple[list[tuple[Path, DatasetManifest]], Preparation]:
     """The datasets of a study, or the one of a dataset's file, and how their cards are made."""
     from medsegdist.data.manifest import load_dataset
-    from medsegdist.data.preparation import load_preparation
-    from medsegdist.data.study import load_study
+    from medsegdist.data.study import load_preparation, load_study
     from medsegdist.files import read_yaml
 
     if "datasets" in read_yaml(file.absolute()):

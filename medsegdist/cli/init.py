@@ -21,8 +21,8 @@ from medsegdist.progress import show_progress
 from medsegdist.words import check_choice, counted, printable
 
 if TYPE_CHECKING:
-    from medsegdist.data.init import Proposal
     from medsegdist.data.inspect import Inspection
+    from medsegdist.data.proposal import Proposal
 
 T = TypeVar("T")
 _Modality = Annotated[
@@ -156,7 +156,7 @@ def _propose(
     folders: Sequence[Inspection], foreground: Sequence[str], modality: str | None, interactive: bool
 ) -> list[Proposal]:
     """The datasets that the folders become, in their order."""
-    from medsegdist.data.init import choose_labels, manifest_name, propose, with_distinct_names, with_modality
+    from medsegdist.data.proposal import choose_labels, manifest_name, propose, with_distinct_names, with_modality
 
     found: list[Proposal] = []
     for folder, chosen in zip(folders, choose_labels(folders, foreground), strict=True):
@@ -184,7 +184,7 @@ def _propose(
 
 
 def _study(proposals: Sequence[Proposal], targets: Sequence[str], dimensions: int, out: Path, interactive: bool) -> str:
-    from medsegdist.data.init import grid_of, study_text
+    from medsegdist.data.proposal import grid_of, study_text
 
     pictures = [one.name for one in proposals if one.statistics.pictures]
     if dimensions == 3 and pictures:

@@ -64,10 +64,6 @@ _TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels")
 def save_case(case: PreparedCase, file: Path) -> None:
     """Store a case without problems.
 
-    Args:
-        case: its samples.
-        file: what :func:`cached_files` calls it.
-
     Raises:
         OSError: the disk is full or not writable.
     """
@@ -84,10 +80,6 @@ def save_case(case: PreparedCase, file: Path) -> None:
 
 def load_case(file: Path, *, pixels: bool) -> PreparedCase:
     """A case of the cache.
-
-    Args:
-        file: what :func:`save_case` wrote.
-        pixels: whether its images and masks are read, too.
 
     Raises:
         DataError: the file is damaged.
@@ -108,14 +100,7 @@ def load_case(file: Path, *, pixels: bool) -> PreparedCase:
 def cached_files(
     cache: Path, manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case]
 ) -> list[Path]:
-    """Where each case is cached: under a name that no other content of manifest, preprocessing or files gets.
-
-    Args:
-        cache: folder of the cache.
-        manifest: which dataset.
-        preprocessing: how it is prepared.
-        cases: its cases.
-    """
+    """Where each case is cached: under a name that no other content of manifest, preprocessing or files gets."""
     # Another version may prepare the same cases in another way. How many samples are drawn does not change a case.
     settings = preprocessing.model_copy(update={"max_samples": 1}).fingerprint
     content = [version("medsegdist"), manifest.model_dump(mode="json"), settings]
@@ -127,11 +112,7 @@ def cached_files(
 
 
 def source_stamp(source: object) -> object:
-    """What changes when the content of an image's source changes; a description that is no file is its own stamp.
-
-    Args:
-        source: the `image` or `label` of a Case.
-    """
+    """What changes when the content of an image's source changes; a description that is no file is its own stamp."""
     if not isinstance(source, (str, os.PathLike)):
         return source
     path = Path(source)

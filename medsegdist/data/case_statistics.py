@@ -35,11 +35,7 @@ class RecordLabels:
     foreground: tuple[int, ...] | None
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with "found_labels": what :meth:`LabelStatistics.add` takes.
-
-        Args:
-            data: item with "label" (1, *spatial).
-        """
+        """The item with "found_labels": what :meth:`LabelStatistics.add` takes."""
         label = torch.as_tensor(data["label"]).as_subclass(torch.Tensor)
         if self.foreground is None:
             smallest, largest = (float(one) for one in torch.aminmax(label)) if label.numel() else (0.0, 0.0)
@@ -50,22 +46,13 @@ class RecordLabels:
 
 
 def holds_foreground(found: Any, foreground: Foreground) -> bool:
-    """Whether a mask holds any foreground.
-
-    Args:
-        found: as :meth:`LabelStatistics.add` takes it.
-        foreground: the label values that are foreground.
-    """
+    """Whether a mask holds any foreground."""
     wanted = None if foreground is None else len(_values(foreground))
     return bool((np.atleast_1d(np.asarray(found))[:wanted] != 0).any())
 
 
 def all_empty(cases: int) -> tuple[str, str]:
-    """What is wrong with a dataset whose masks are all empty, and what to do.
-
-    Args:
-        cases: how many were read.
-    """
+    """What is wrong with a dataset whose masks are all empty, and what to do."""
     return f"all masks are empty, {counted(cases, 'case')} read", "check the masks, and which labels are foreground"
 
 
@@ -174,10 +161,6 @@ class CaseStatistics:
     def add(self, case: PreparedCase, name: str) -> bool:
         """Add one case.
 
-        Args:
-            case: samples, or what is wrong.
-            name: what the case was called before it was read, for messages.
-
         Returns:
             Whether it can be used.
         """
@@ -233,13 +216,7 @@ class CaseStatistics:
 
 
 def grid_error(found: Sequence[int], expected: Sequence[int], case: str) -> DataError:
-    """What is wrong with a sample on another grid.
-
-    Args:
-        found: its grid.
-        expected: the grid of the samples before it.
-        case: a case of which they are.
-    """
+    """What is wrong with a sample on another grid."""
     return DataError(
         f"expected the grid {tuple(expected)}, as in case '{case}', found {tuple(found)}",
         "resample all cases to one grid",

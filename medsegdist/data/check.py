@@ -79,12 +79,6 @@ def check_dataset(
 ) -> list[Problem]:
     """All problems of one dataset.
 
-    Args:
-        manifest: which dataset.
-        preprocessing: how it would be prepared.
-        full: read every voxel, as :func:`check_study` does.
-        workers: as for :func:`check_study`.
-
     Returns:
         The problems of single cases in their order, then those of the dataset as a whole; empty if all is well.
     """
@@ -224,10 +218,7 @@ def _spacing(image: Any) -> tuple[float, float, float] | None:
 
 
 def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float] | None:
-    """Mm between voxels along the patient's axes, however the file orders its own.
-
-    Args:
-        affine: (4, 4), from voxels to mm.
+    """Mm between voxels along the patient's axes, however the file orders its own, by its (4, 4) affine.
 
     Returns:
         To the left, the back and the head; None if the affine is singular or not finite.
@@ -241,14 +232,11 @@ def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float] | None
 
 
 def looks_wrapped(image: NDArray[np.number]) -> bool:
-    """Whether intensities seem to have overflowed an 8 or 16 bit type, so that 256 became 0, or -1 65535.
+    """Whether (*spatial) intensities seem to have overflowed an 8 or 16 bit type, so that 256 became 0, or -1 65535.
 
     If a smooth image crosses the end of the type, neighbors leap from one end of the range to the other. Their share
     among all pairs of neighbors is what is measured. Pairs with the least or the largest intensity are not counted: an
     image that was clipped leaps between these two, and nowhere else.
-
-    Args:
-        image: (*spatial) intensities of any real type; fractions are never wrapped.
     """
     low, high = float(image.min()), float(image.max())
     modulus = next((size for size in _TYPES if size * 7 / 8 <= high - low < size), None)
@@ -321,10 +309,6 @@ def spacing_outliers(dataset: str, cases: Sequence[CaseFacts]) -> list[Problem]:
     Per axis of the patient and on a log scale: a spacing is an outlier beyond Tukey's outer fences (three times the
     distance of the quartiles) if it is also 1.5 times the median or more, or less than the median by as much. If a
     quarter of the cases differ, the dataset is mixed and none of them is an outlier.
-
-    Args:
-        dataset: its name.
-        cases: those that were read.
 
     Returns:
         One warning for each such case.

@@ -50,10 +50,6 @@ def load_and_transform(
 ) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """The two halves of what :func:`make_dataset` does to a case, for the samples without their metadata.
 
-    Args:
-        manifest: which dataset.
-        preprocessing: how to prepare it.
-
     Returns:
         From an item of the datalist to one with "image" and "label" as in the files, and "found_labels"; and from
         there to the samples.

@@ -82,21 +82,13 @@ class Inspection:
         return self.found.segments or tuple(self.labels)
 
     def label(self, name: str) -> str:
-        """A label by its values and its name.
-
-        Args:
-            name: one of the choices.
-        """
+        """A label by its values and its name."""
         values = ", ".join(map(str, self.labels.get(name, ())))
         return name if values in ("", name) else f"{values} ({name})"
 
 
 def locate(given: str, directory: Path | None = None) -> Path:
     """The folder, or the datalist, that a path means.
-
-    Args:
-        given: may hold ${VARIABLES} and ~.
-        directory: what a relative path is relative to; None is the working directory.
 
     Raises:
         ManifestError: a variable in the path is not set.
@@ -113,9 +105,6 @@ def locate(given: str, directory: Path | None = None) -> Path:
 
 def recognize(path: Path) -> Recognized:
     """What a folder is: the first layout that fits it.
-
-    Args:
-        path: the folder, or a datalist in it.
 
     Raises:
         DataError: no layout fits, or it is a folder of datasets; the message says what was looked for and found.
@@ -185,11 +174,6 @@ def inspect(given: str, directory: Path | None = None) -> Inspection:
 def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Statistics:
     """What a few cases are like, spread evenly over the dataset.
 
-    Args:
-        layout: any layout.
-        cases: all of its cases, at least one.
-        name: what the folder is called while it is read.
-
     Raises:
         DataError: none of them can be read, or no mask holds label values; the problem is that of the first one.
     """
@@ -246,20 +230,12 @@ def _ending(name: str) -> str:
 
 
 def segment_key(layout: Mapping[str, Any]) -> str:
-    """The key of a DICOM layout that names the wanted segment.
-
-    Args:
-        layout: its keys.
-    """
+    """The key of a DICOM layout that names the wanted segment."""
     return "segment" if layout["segmentation"] == "seg" else "roi"
 
 
 def list_cases(layout: Mapping[str, Any], path: Path) -> tuple[Any, list[Case], str]:
     """The layout of a recognized folder, its cases that can be listed, and a remark if there are others.
-
-    Args:
-        layout: the keys of the layout, without `root`.
-        path: the folder, or a datalist in it.
 
     Raises:
         DataError: the files are not what the layout needs.

@@ -82,11 +82,7 @@ def read_itk(path: Path, *, header_only: bool = False) -> tuple[NDArray[np.gener
 
 
 def detached_data(path: Path) -> Path | None:
-    """The file beside `path` that holds its voxels; None if there is none, or none that would be read.
-
-    Args:
-        path: any file.
-    """
+    """The file beside `path` that holds its voxels; None if there is none, or none that would be read."""
     if not path.name.lower().endswith(ITK_SUFFIXES):
         return None
     try:

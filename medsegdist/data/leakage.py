@@ -82,11 +82,6 @@ def dataset_facts(manifest: DatasetManifest, cases: Sequence[Case], facts: Itera
     A patient "1" is somebody else in every dataset. Names are comparable if they come from one origin: those of files
     in one folder, the PatientIDs of one DICOM folder, or LIDC-IDRI's own. PatientIDs of two folders are likely, but
     not surely, of one patient if they are equal.
-
-    Args:
-        manifest: which dataset.
-        cases: all of its cases.
-        facts: of those that could be read.
     """
     layout = manifest.layout
     names = {case.id: case.patient_id for case in cases}
@@ -119,11 +114,7 @@ def _patient_of_header(case: Case) -> str:
 
 
 def list_files(cases: Sequence[Case]) -> list[CaseFacts]:
-    """The images of cases, not read: their files, or their DICOM series.
-
-    Args:
-        cases: all of a dataset.
-    """
+    """The images of cases, not read: their files, or their DICOM series."""
     return [
         CaseFacts(
             case.id, _series_of(case), os.fspath(case.image) if isinstance(case.image, (str, os.PathLike)) else ""
@@ -145,9 +136,6 @@ def mark_files(datasets: Sequence[DatasetFacts]) -> list[DatasetFacts]:
     """The facts, with an `image` that is the same for files of the same bytes.
 
     A file is read only as far as others resemble it: by its size, by a piece in its middle, and then as a whole.
-
-    Args:
-        datasets: all that are compared.
     """
     marks = file_marks(case.file for facts in datasets for case in facts.cases if case.file)
     return [
@@ -157,11 +145,7 @@ def mark_files(datasets: Sequence[DatasetFacts]) -> list[DatasetFacts]:
 
 
 def file_marks(paths: Iterable[str]) -> dict[str, str]:
-    """A text for each file that is the same for files of the same bytes.
-
-    Args:
-        paths: the files; a header without voxels stands for the file that holds them.
-    """
+    """A text for each file that is the same for files of the same bytes; a header stands for the file of its voxels."""
     real = {path: os.path.realpath(detached_data(Path(path)) or path) for path in dict.fromkeys(paths)}
     groups: list[list[str]] = [sorted(set(real.values()))]
     for look in (lambda path: Path(path).stat().st_size, _middle, _digest):
@@ -216,11 +200,7 @@ def voxel_mark(image: NDArray[np.floating], affine: NDArray[np.float64] | None) 
 
 
 def doubled_images(facts: DatasetFacts) -> list[Problem]:
-    """A warning for each image that several cases of a dataset have: it counts that often.
-
-    Args:
-        facts: of the dataset.
-    """
+    """A warning for each image that several cases of a dataset have: it counts that often."""
     by_image: dict[str, list[str]] = defaultdict(list)
     for case in facts.cases:
         if case.image:
@@ -245,9 +225,6 @@ def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
 
     An error if the dataset takes some folds only, as the others then hold its patients; otherwise a warning. What is
     wrong with entries of other folds is a warning as well: the dataset does not need them.
-
-    Args:
-        manifest: which dataset.
     """
     layout = manifest.layout
     if not isinstance(layout, DatalistLayout):
@@ -285,10 +262,6 @@ def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
 
     Between a target and one of its sources this is an error, or a warning if the study says `shared_images: allow`.
     Two sources with the same images are a warning, unless the study allows it; patients may be in several sources.
-
-    Args:
-        study: says which datasets are targets and sources.
-        datasets: those that could be read.
     """
     problems = []
     for one, other in combinations(datasets, 2):

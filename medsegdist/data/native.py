@@ -33,9 +33,6 @@ _PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 def native_reader(manifest: DatasetManifest) -> Callable[[Case], dict[str, Any]]:
     """A function that reads a case on its image's own grid, with every check that a study makes of a pair.
 
-    Args:
-        manifest: the dataset that the cases belong to.
-
     Returns:
         From a case to its "image" (channels, *spatial) as the layout reads it, "label" (1, *spatial) of 0 and 1 on the
         image's voxels, "case_id", "patient_id", and "found_labels" for LabelStatistics.
@@ -65,11 +62,7 @@ def native_reader(manifest: DatasetManifest) -> Callable[[Case], dict[str, Any]]
 
 
 def ras_affine(volume: MetaTensor) -> Any:
-    """(4, 4) float64: from voxel indices to mm in RAS+, which NIfTI demands.
-
-    Args:
-        volume: (channels, x, y, z) with an affine in the space that its metadata names.
-    """
+    """(4, 4) float64: from voxel indices to mm in RAS+, which NIfTI demands."""
     affine = volume.affine.double().cpu().numpy()
     return orientation_ras_lps(affine) if volume.meta.get(MetaKeys.SPACE) == SpaceKeys.LPS else affine
 

@@ -164,13 +164,7 @@ def generator(*key: str | int) -> np.random.Generator:
 
 
 def vary(region: Sequence[Part], rng: np.random.Generator, scale: float) -> list[Part]:
-    """The parts of one patient: those of a region, each a bit moved, resized and brightened, and pairs on both sides.
-
-    Args:
-        region: such as `CHEST`.
-        rng: drives the variation.
-        scale: size of the body, 1 for the usual one.
-    """
+    """The parts of one patient: those of a region, each moved, resized and brightened a bit, pairs on both sides."""
     value = {part.name: float(rng.normal(0, part.spread)) for part in region}  # one for each organ
     parts = []
     for part in region:
@@ -271,13 +265,7 @@ def smooth_field(rng: np.random.Generator, size: tuple[int, ...], scale: float) 
 
 
 def scan_ct(image: Image, rng: np.random.Generator, noise_hu: float) -> Image:
-    """A slice as a CT scanner stores it: blurred, noisy, whole HU from -1024 to 3071.
-
-    Args:
-        image: (rows, columns) HU of the anatomy.
-        rng: drives the noise.
-        noise_hu: standard deviation of the noise.
-    """
+    """A slice, (rows, columns), as a CT scanner stores it: blurred, noisy, whole HU from -1024 to 3071."""
     noise = gaussian_filter(rng.standard_normal(image.shape, dtype=np.float32), 0.7, truncate=2.0)
     # A Gaussian of 0.7 pixels leaves 0.41 of white noise's standard deviation.
     values = gaussian_filter(image, 0.45, truncate=2.5) + noise * np.float32(noise_hu / 0.41)
@@ -285,25 +273,13 @@ def scan_ct(image: Image, rng: np.random.Generator, noise_hu: float) -> Image:
 
 
 def scan_mr(image: Image, rng: np.random.Generator, noise: float) -> Image:
-    """A slice as an MR scanner stores it: whole numbers from 0, with Rician noise.
-
-    Args:
-        image: (rows, columns) of the anatomy in the scanner's units.
-        rng: drives the noise.
-        noise: standard deviation of the noise in either channel.
-    """
+    """A slice, (rows, columns), as an MR scanner stores it: whole numbers from 0, with Rician noise."""
     real, imaginary = rng.standard_normal((2, *image.shape), dtype=np.float32) * np.float32(noise)
     return np.asarray(np.rint(np.hypot(gaussian_filter(image, 0.6, truncate=2.5) + real, imaginary)), dtype=np.float32)
 
 
 def axial_affine(spacing_mm: tuple[float, float, float], size: tuple[int, int], bottom_mm: float = 0.0) -> Affine:
-    """(4, 4) from the index of an axial slice, row and column to mm (LPS), the middle of the slice at x = y = 0.
-
-    Args:
-        spacing_mm: between slices, rows and columns.
-        size: rows and columns.
-        bottom_mm: height of the first slice.
-    """
+    """(4, 4) from the index of an axial slice, row and column to mm (LPS), the middle of the slice at x = y = 0."""
     step, row, column = spacing_mm
     left, front = -column * (size[1] - 1) / 2, -row * (size[0] - 1) / 2
     return np.array([[0, 0, column, left], [0, row, 0, front], [step, 0, 0, bottom_mm], [0, 0, 0, 1]], dtype=np.float64)

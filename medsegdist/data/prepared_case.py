@@ -168,11 +168,6 @@ def _values(array: Any) -> Tensor:
 def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | None) -> None:
     """Refuse images that no distance can use.
 
-    Args:
-        images: (n, pixels) float32.
-        masks: (n, pixels) bool.
-        delta: must lie below the intensities in the masks; None: not checked.
-
     Raises:
         DataError: an image is constant or not finite, or reaches down to delta in its mask.
     """

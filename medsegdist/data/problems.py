@@ -52,11 +52,7 @@ class Problem:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What went wrong inside the transforms: MONAI wraps every error in a RuntimeError for each Compose.
-
-    Args:
-        error: what was raised.
-    """
+    """What went wrong inside the transforms: MONAI wraps every error in a RuntimeError for each Compose."""
     while isinstance(error, RuntimeError) and str(error).startswith("applying transform") and error.__cause__:
         error = error.__cause__
     return error
@@ -70,11 +66,6 @@ def is_machine_trouble(error: BaseException) -> bool:
 def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
     """The problem of a case that could not be read, so that it does not hide those of the others.
 
-    Args:
-        error: what was raised.
-        dataset: name of the dataset.
-        case: name of the case.
-
     Raises:
         BaseException: the root cause, if it is the machine's trouble or the manifest's and no case is to blame.
     """
@@ -85,13 +76,7 @@ def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
 
 
 def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
-    """The problem that an error tells of; the errors of other libraries get their type's name.
-
-    Args:
-        error: a root cause.
-        dataset: name of the dataset.
-        case: name of the case.
-    """
+    """The problem that an error tells of; the errors of other libraries get their type's name."""
     if isinstance(error, MedSegDistError):
         return Problem(dataset, case, error.problem.strip().rstrip("."), error.remedy.rstrip("."))
     return Problem(dataset, case, f"{type(error).__name__}: {str(error).strip().rstrip('.')}", _DEFAULT_REMEDY)
@@ -100,16 +85,7 @@ def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
 def shared_problem(
     dataset: str, cases: Sequence[str], total: int, problem: str, remedy: str, severity: Severity = "warning"
 ) -> list[Problem]:
-    """One problem for all cases that have it, so that what is wrong with a whole dataset is said once.
-
-    Args:
-        dataset: its name.
-        cases: which cases; none make no problem.
-        total: how many were read.
-        problem: what is the matter with each of them.
-        remedy: what to do.
-        severity: how bad it is.
-    """
+    """One problem for all cases that have it, so that what is wrong with a whole dataset is said once."""
     if len(cases) < 2:
         return [Problem(dataset, case, problem, remedy, severity, total=total) for case in cases]
     text = f"{len(cases)} of {counted(total, 'case')}, {listed(cases, 3, quoted=True)}: {problem}"
@@ -133,13 +109,7 @@ def merge_similar(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def as_error(problems: Sequence[Problem], dataset: str, read: int) -> DataError:
-    """All problems of a dataset in one error.
-
-    Args:
-        problems: at least one.
-        dataset: name of the dataset.
-        read: how many cases were read.
-    """
+    """All problems of a dataset in one error."""
     lines = [f"  {problem}" for problem in merge_similar([replace(problem, total=read) for problem in problems])]
     cases = len({problem.case for problem in problems if problem.case})
     head = f"dataset '{dataset}'" + (f": {cases} of {counted(read, 'case')} cannot be used" if cases else "")

@@ -40,11 +40,7 @@ class CaseSummary:
         return dict(Counter(self.without_sample.values()))
 
     def sentence(self, dataset: str) -> str:
-        """Which cases have no sample, on one line; empty if all have one.
-
-        Args:
-            dataset: its name.
-        """
+        """Which cases have no sample, on one line; empty if all have one."""
         by_reason: dict[str, list[str]] = {}
         for case, reason in self.without_sample.items():
             by_reason.setdefault(reason, []).append(printable(case))

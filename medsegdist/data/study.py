@@ -13,7 +13,7 @@ from medsegdist.data.layouts.paths import DIRECTORY, expand_path
 from medsegdist.data.manifest import DatasetManifest, load_dataset
 from medsegdist.data.options import DistanceOptions, TransferOptions
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.data.validation import explain
+from medsegdist.data.validation import explain, validate
 from medsegdist.errors import ManifestError
 from medsegdist.files import read_yaml
 from medsegdist.words import did_you_mean
@@ -114,7 +114,7 @@ def load_study(path: str | Path) -> Study:
         ManifestError: a file cannot be read, or something in it is wrong; every problem is listed with its place.
     """
     file = Path(path).absolute()
-    content = read_study(file)
+    content = _read_study(file)
     entries = content.get("datasets")
     datasets: list[Any] = list(entries) if isinstance(entries, list) else []
     problems: dict[tuple[str | int, ...], str] = {}
@@ -135,11 +135,45 @@ def load_study(path: str | Path) -> Study:
         raise ManifestError("\n".join([*problems.values(), *lines])) from error
 
 
-def read_study(file: Path) -> dict[str, Any]:
-    """The keys of a study's file, unchecked but for not being those of a dataset.
+class Preparation(BaseModel):
+    """What datasets must have in common to be compared.
 
     Args:
-        file: a YAML file.
+        name: of the study; empty if it has none.
+        preprocessing: the one way in which all of them are prepared.
+        distance: how distances are computed.
+        shared_images: whether a source may hold images or patients of a target.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    preprocessing: Preprocessing
+    distance: DistanceOptions = DistanceOptions()
+    shared_images: Literal["refuse", "allow"] = "refuse"
+
+
+def load_preparation(path: str | Path) -> Preparation:
+    """Read `preprocessing` and `distance` of a study; its datasets need not be here, nor be named at all.
+
+    Args:
+        path: a YAML file of a study, or of these two keys alone.
+
+    Raises:
+        ManifestError: the file cannot be read, or something in it is wrong; every problem is listed with its place.
+    """
+    file = Path(path).absolute()
+    content = _read_study(file)
+    allowed = sorted(Study.model_fields)
+    unknown = [key for key in content if key not in allowed]
+    if unknown:
+        lines = (f"{file}: {key}: unknown key{did_you_mean(key, allowed) or '.'}" for key in unknown)
+        raise ManifestError("\n".join([*lines, f"Allowed here: {', '.join(allowed)}."]))
+    return validate(Preparation, {key: content[key] for key in Preparation.model_fields if key in content}, file)
+
+
+def _read_study(file: Path) -> dict[str, Any]:
+    """The keys of a study's file, unchecked but for not being those of a dataset.
 
     Raises:
         ManifestError: it cannot be read, or describes a dataset.

@@ -41,11 +41,6 @@ _SHOWN.maxlist = _SHOWN.maxdict = _SHOWN.maxtuple = 8
 def validate(model: type[_Model], content: object, file: Path) -> _Model:
     """What the content of a file describes.
 
-    Args:
-        model: what it should be.
-        content: what the file holds; relative folders in it are relative to the file.
-        file: where it is from.
-
     Raises:
         ManifestError: something in it is wrong; every problem is listed with its place.
     """

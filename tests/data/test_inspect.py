@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.init import propose
 from medsegdist.data.inspect import inspect, recognize
 from medsegdist.data.layouts.listing import labels_of, modality_of
+from medsegdist.data.proposal import propose
 from medsegdist.errors import DataError
 from tests.data.making import labels, voxels, write_listing, write_task, write_volume
 from tests.data.making_dicom import (

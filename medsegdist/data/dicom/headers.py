@@ -163,9 +163,7 @@ def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
 def header_text(path: Path, keyword: str) -> str:
     """An element of a DICOM file as text, such as its SeriesInstanceUID; empty if it has none or is no DICOM file.
 
-    Args:
-        path: the file.
-        keyword: of the element. A PatientID is not to be shown to anybody.
+    A PatientID is not to be shown to anybody.
 
     Raises:
         DataError: the file is damaged.
@@ -178,9 +176,6 @@ def folders_under(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
     Links to folders are followed, as subsets of large collections are often made of them; each folder comes once, so
     that links in circles come to an end.
-
-    Args:
-        root: the folder.
     """
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True):
@@ -201,9 +196,6 @@ def files_under(root: Path) -> Iterator[Path]:
 
 def scan_folder(root: Path) -> DicomFolder:
     """The image series and drawings under a folder, whatever the files are called.
-
-    Args:
-        root: the folder.
 
     Raises:
         DataError: files that end in .dcm cannot be read (all of them are listed).

@@ -125,9 +125,6 @@ def read_series(paths: Sequence[Path]) -> tuple[NDArray[np.float32], Grid]:
 def read_series_grid(paths: Sequence[Path]) -> Grid:
     """Where the voxels of a series are; no pixel is read, unless one file holds all of its frames.
 
-    Args:
-        paths: as for :func:`read_series`.
-
     Raises:
         DataError: as for :func:`read_series`.
     """
@@ -165,9 +162,6 @@ def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> 
 
 def read_pixels(part: Slice) -> NDArray[np.float32]:
     """The intensities of a slice, (rows, columns), rescaled by its slope and intercept.
-
-    Args:
-        part: the slice.
 
     Raises:
         DataError: the pixels are damaged.

@@ -111,11 +111,7 @@ class DatalistLayout(FileLayout):
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:
-        """What the first datalist in a folder says of it; None if no JSON file in it is one.
-
-        Args:
-            root: the folder, or the JSON file itself.
-        """
+        """What the first datalist in a folder says of it; None if no JSON file in it is one."""
         lists = [root] if root.is_file() else sorted(root.glob("*.json"))
         found = [one for path in lists if (one := _recognize_file(path)) is not None]
         if len(found) > 1:

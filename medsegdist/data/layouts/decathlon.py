@@ -72,9 +72,6 @@ class DecathlonLayout(FileLayout):
     def recognize(cls, root: Path) -> Recognized | None:
         """What the dataset.json of a folder says of it; None if there is none of the Decathlon's form.
 
-        Args:
-            root: the folder.
-
         Raises:
             DataError: dataset.json is no JSON.
         """

@@ -118,11 +118,6 @@ class DicomLayout(BaseModel):
     ) -> dict[Hashable, Any]:
         """A case read as (1, columns, rows, slices) float32 tensors with their affine.
 
-        Args:
-            item: a case as an item of a MONAI datalist.
-            header_only: whether shapes and affines alone are read.
-            keys: is not used: a drawing has no grid but that of its images.
-
         Raises:
             MissingDependencyError: highdicom, which reads SEG, is not installed.
             DataError: files are missing or damaged, or drawing and images do not fit together.
@@ -154,9 +149,6 @@ class DicomLayout(BaseModel):
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:
         """What was drawn on the DICOM series in a folder; None if it holds no drawing.
-
-        Args:
-            root: the folder.
 
         Raises:
             DataError: files that end in .dcm cannot be read.

@@ -132,12 +132,9 @@ class FolderLayout(FileLayout):
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:
-        """Patterns that pair the images of a folder with its masks, by their names; None if no names do.
+        """Patterns that pair the images of the folder `root` with its masks, by their names; None if no names do.
 
         Patterns that leave no file without a partner come first, then those that pair most files.
-
-        Args:
-            root: the folder, which is searched four folders deep.
 
         Raises:
             DataError: its subfolders are datasets of their own, of which no pattern takes but a small part.

@@ -99,10 +99,6 @@ class Nodule:
 def malignancy_level(ratings: Sequence[int], rule: MalignancyRule = "median_high") -> int | None:
     """One malignancy level from the ratings of several readers; None if the rule does not decide.
 
-    Args:
-        ratings: 1..5, at least one.
-        rule: as for :func:`malignancy_subsets`.
-
     >>> [malignancy_level([2, 3, 4, 5], rule) for rule in ("median_high", "median_low", "mean", "mode")]
     [4, 3, 4, None]
     """
@@ -265,11 +261,6 @@ class LidcLayout(BaseModel):
         self, item: Mapping[Any, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
     ) -> dict[Any, Any]:
         """An item with the slices of a scan: (1, slices, rows, columns) float32, HU and 0/1.
-
-        Args:
-            item: a case as an item of a MONAI datalist; its other entries are kept.
-            header_only: whether shapes and affines alone are read, of images that are not simulated.
-            keys: not used; image and mask are made together.
 
         Raises:
             DataError: the CT series is missing or damaged, or is not the one that was outlined.

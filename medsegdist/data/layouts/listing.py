@@ -35,11 +35,6 @@ class FileLayout(BaseModel):
     ) -> dict[Hashable, Any]:
         """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
 
-        Args:
-            item: a case as an item of a MONAI datalist; its other entries are kept.
-            header_only: whether shapes and affines alone are read.
-            keys: what is read.
-
         Raises:
             DataError: a file is missing, damaged or of another kind, or image and mask differ in shape.
         """
@@ -82,10 +77,6 @@ class PartialListingError(DataError):
 def read_listing(path: Path, remedy: str) -> Any:
     """The content of a JSON file.
 
-    Args:
-        path: the file.
-        remedy: what to do if there is no such file.
-
     Raises:
         DataError: the file is missing or is no JSON.
     """
@@ -117,10 +108,6 @@ def describe(value: Any) -> str:
 
 def check_patient(entry: dict[str, Any], key: str) -> None:
     """Refuse an entry whose patient is neither a name nor a number.
-
-    Args:
-        entry: of a listing.
-        key: where it names the patient.
 
     Raises:
         DataError: it names none, or something else.
@@ -221,9 +208,6 @@ class Recognized:
 def read_dataset_json(folder: Path) -> Mapping[str, Any]:
     """The dataset.json of a Decathlon task or an nnU-Net dataset; empty if there is none, or one of another form.
 
-    Args:
-        folder: where it would be.
-
     Raises:
         DataError: dataset.json is no JSON.
     """
@@ -268,9 +252,6 @@ def recognized_listing(
 def modality_of(words: Iterable[str]) -> str | None:
     """The modality that words name; None if they name none, or several.
 
-    Args:
-        words: names of channels or folders; parts between letters and digits count.
-
     >>> modality_of(["liver_ct2d"]), modality_of(["T1w"]), modality_of(["ct and mr"])
     ('CT', 'MR', None)
     """
@@ -281,9 +262,6 @@ def modality_of(words: Iterable[str]) -> str | None:
 
 def labels_of(value: Any) -> dict[str, tuple[int, ...]]:
     """Label values by name, without the background and "ignore".
-
-    Args:
-        value: the labels of a listing.
 
     >>> labels_of({"0": "background", "1": "liver"}), labels_of({"background": 0, "whole": [1, 2]})
     ({'liver': (1,)}, {'whole': (1, 2)})

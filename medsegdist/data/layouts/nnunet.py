@@ -124,9 +124,6 @@ class NnunetLayout(FileLayout):
     def recognize(cls, root: Path) -> Recognized | None:
         """What the dataset.json of a folder says of it; None if there is none of nnU-Net's form.
 
-        Args:
-            root: the folder.
-
         Raises:
             DataError: dataset.json is no JSON.
         """

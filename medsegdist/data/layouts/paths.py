@@ -28,10 +28,6 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 def expand_path(text: str | os.PathLike[str], directory: Path | None = None) -> Path:
     """The path that a manifest's text stands for.
 
-    Args:
-        text: may hold ${VARIABLES} and a leading ~.
-        directory: what a relative path is relative to; None is the working directory.
-
     Raises:
         ValueError: an environment variable is not set, or a home folder is unknown.
     """
@@ -81,10 +77,6 @@ PatientPattern = Annotated[str | None, AfterValidator(_one_group)]
 def inside(root: Path, entry: str) -> Path:
     """The file that a listing names, which must be under `root`.
 
-    Args:
-        root: the dataset's folder.
-        entry: a relative path; it may not be trusted.
-
     Raises:
         ManifestError: `entry` is absolute, leaves `root`, or cannot be the path of a file.
     """
@@ -108,10 +100,6 @@ def is_file_name(text: str) -> bool:
 
 def check_names(case_ids: list[str], where: str) -> None:
     """Refuse names that no report and no other file could hold, as old archives leave them.
-
-    Args:
-        case_ids: names of the cases.
-        where: the dataset's folder, for the message.
 
     Raises:
         DataError: names that are no UTF-8, all of them.

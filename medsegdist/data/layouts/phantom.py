@@ -57,13 +57,7 @@ class PhantomLayout(BaseModel):
     def load(
         self, item: Mapping[Any, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
     ) -> dict[Any, Any]:
-        """An item with "image" and "label" drawn: (1, slices, rows, columns) float32, HU or MR units and 0/1.
-
-        Args:
-            item: with the number of a patient under "image"; its other entries are kept.
-            header_only: not used; there is no header.
-            keys: not used; image and mask are drawn together.
-        """
+        """An item with "image" and "label" drawn: (1, slices, rows, columns) float32, HU or MR units and 0/1."""
         from medsegdist.data.dicom.series import as_tensor
 
         image, mask, spacing = draw_patient(

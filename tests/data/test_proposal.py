@@ -12,7 +12,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.init import (
+from medsegdist.data.inspect import Statistics, inspect
+from medsegdist.data.layouts.paths import expand_path
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.proposal import (
     choose_labels,
     grid_of,
     manifest_name,
@@ -22,9 +25,6 @@ from medsegdist.data.init import (
     with_distinct_names,
     written_root,
 )
-from medsegdist.data.inspect import Statistics, inspect
-from medsegdist.data.layouts.paths import expand_path
-from medsegdist.data.manifest import DatasetManifest
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import AFFINE, labels, voxels, write_picture, write_pictures, write_task, write_volume
 from tests.data.making_dicom import rectangle, stack, stored_values, structure_set, write, write_slices

@@ -56,10 +56,8 @@ class Proposal:
 def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[list[str]]:
     """The labels to propose for each folder, as :func:`propose` takes them; "all" if none were asked for.
 
-    Args:
-        folders: those of the study.
-        asked: what each --foreground says; FOLDER= in front of it means one folder, by its path or its last part.
-            Without, it is meant for every folder that has several labels.
+    FOLDER= in front of labels means one folder, by its path or its last part; without, every folder with several labels
+    is meant.
 
     Raises:
         ManifestError: there is no such folder, or nothing to choose.
@@ -193,25 +191,14 @@ def _modality_of(inspection: Inspection) -> tuple[str, str]:
 
 
 def with_modality(proposal: Proposal, modality: str, reason: str = "as you said") -> Proposal:
-    """The proposal with another modality, and the window that belongs to it.
-
-    Args:
-        proposal: of any modality.
-        modality: "CT", "MR" or "other".
-        reason: why it is that one.
-    """
+    """The proposal with another modality, and the window that belongs to it."""
     window, why = window_of(modality, proposal.statistics)
     reasons = {**proposal.reasons, "modality": reason, "window": why}
     return replace(proposal, modality=modality, window=window, reasons=reasons)
 
 
 def window_of(modality: str, statistics: Statistics) -> tuple[tuple[float, float] | None, str]:
-    """The window that a dataset needs for itself, None for the study's rule, and why.
-
-    Args:
-        modality: "CT", "MR" or "other".
-        statistics: of a few cases.
-    """
+    """The window that a dataset needs for itself, None for the study's rule, and why."""
     low, high, whole = statistics.low, statistics.high, statistics.whole
     # A little above 255: the weights of a luminance, which is no whole number, are rounded.
     within = low >= 0 and 1 < high < 255.5
@@ -228,12 +215,7 @@ def window_of(modality: str, statistics: Statistics) -> tuple[tuple[float, float
 
 
 def grid_of(sizes: Sequence[tuple[int, ...]], dimensions: int) -> tuple[tuple[int, ...], str]:
-    """The grid that samples are brought to, and why.
-
-    Args:
-        sizes: of images of the targets, as :class:`~medsegdist.data.inspect.Statistics` has them.
-        dimensions: 2 or 3.
-    """
+    """The grid that samples are brought to, and why."""
     fitting = [size[-dimensions:] for size in sizes if len(size) >= dimensions]
     middle = [int(median(axis)) for axis in zip(*fitting, strict=True)]
     step, most = _GRIDS[dimensions]
@@ -242,22 +224,14 @@ def grid_of(sizes: Sequence[tuple[int, ...]], dimensions: int) -> tuple[tuple[in
 
 
 def manifest_name(text: str) -> str:
-    """`text` as the name of a dataset: spaces for underscores, and only characters that a name may have.
-
-    Args:
-        text: any.
-    """
+    """`text` as the name of a dataset: spaces for underscores, and only characters that a name may have."""
     spaced = unicodedata.normalize("NFC", text.replace("_", " "))
     cleaned = "".join(one for one in spaced if one.isalpha() or one.isdecimal() or one in " .+()-")
     return " ".join(cleaned.lstrip(" .+()-").split())[:60].strip() or "dataset"
 
 
 def with_distinct_names(proposals: Sequence[Proposal]) -> list[Proposal]:
-    """The proposals, with a number behind a name that an earlier one has.
-
-    Args:
-        proposals: in their order.
-    """
+    """The proposals, with a number behind a name that an earlier one has."""
     taken: set[str] = set()
     named = []
     for proposal in proposals:
@@ -327,12 +301,7 @@ def study_text(
 
 
 def written_root(inspection: Inspection, out: Path) -> str:
-    """The folder as a study in `out` names it: as it was given if that holds ${VARIABLES}, else by its path.
-
-    Args:
-        inspection: of the folder.
-        out: folder of the study; a relative path is written relative to it.
-    """
+    """The folder as a study in `out` names it: as it was given if that holds ${VARIABLES}, else by its path."""
     given, folder = inspection.given, inspection.path
     if folder.is_file():
         given, folder = os.fspath(Path(given).parent), folder.parent
