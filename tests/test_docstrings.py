@@ -43,17 +43,11 @@ NAMED_MODULES = (
     "medsegdist.data.manifest",
     "medsegdist.data.study",
     "medsegdist.data.options",
-    "medsegdist.distance.features",
     "medsegdist.distance.metrics.mask_metric",
-    "medsegdist.report.figures",
-    "medsegdist.report.describe",
-    "medsegdist.report.results",
-    "medsegdist.transfer.evaluate",
     "medsegdist.transfer.networks",
     "medsegdist.transfer.scores.compute",
     "medsegdist.transfer.scores.embeddings",
     "medsegdist.transfer.scores.transferability",
-    "medsegdist.transfer.runs",
     "medsegdist.transfer.runs",
     "medsegdist.transfer.train",
 )
@@ -124,7 +118,8 @@ def raised_by_name(thing: Any) -> set[str]:
 def parameters(thing: Any) -> dict[str, str]:
     """The parameters that a caller gives, with their annotations as they are written."""
     if inspect.isclass(thing):
-        takes_none = issubclass(thing, BaseException) and "__init__" not in vars(thing)
+        ours = [kind for kind in thing.__mro__ if kind.__module__.startswith("medsegdist")]
+        takes_none = issubclass(thing, BaseException) and not any("__init__" in vars(kind) for kind in ours)
         if takes_none or getattr(thing, "_is_protocol", False):
             return {}
         if issubclass(thing, BaseModel):
