@@ -37,9 +37,12 @@ from .labels import (
     ClassMasksD,
     ClassMasksd,
     ClassMasksDict,
+    NeutralizeSegment,
+    NeutralizeSegmentD,
+    NeutralizeSegmentd,
+    NeutralizeSegmentDict,
 )
 from .pipeline import preprocessing_pipeline
-from .segments import NeutralizeSegment, NeutralizeSegmentD, NeutralizeSegmentd, NeutralizeSegmentDict
 from .slices import (
     ForegroundSlices,
     ForegroundSlicesD,

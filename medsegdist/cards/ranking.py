@@ -13,7 +13,7 @@ from medsegdist.cards.card import Card
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, all_metrics, with_options
+from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, make_metric, with_options
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins, squared_bures_wasserstein
 from medsegdist.distance.resampling import Bootstrap, rank_with_ties
 from medsegdist.distance.table import DistanceRow, DistanceTable
@@ -309,13 +309,12 @@ def record_cards(
         left_out: names of the cards that lack it, by the name of a method that was left out for that.
     """
     here = here or {}
-    prepared = cards[0].prepared  # that of all, as seed and grid: others are not compared
+    prepared, seed = cards[0].prepared, cards[0].seed  # those of all, as the grid: others are not compared
     delta = -1.0 if prepared is None else prepared.effective_delta
-    metrics = all_metrics(delta=delta, seed=cards[0].seed)
     methods = tuple(
         MethodRecord(
             name=method,
-            options=options_of(with_options(metrics[method], distance.of_masks())),
+            options=options_of(with_options(make_metric(method, delta=delta, seed=seed), distance.of_masks())),
             formula={"image_weight": distance.image_weight, "mask_weight": distance.mask_weight},
             optimality_gap=None,
         )

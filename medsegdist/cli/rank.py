@@ -208,25 +208,24 @@ def study_distances(
         ManifestError: there is no method of a name, or an option of `distance` does not fit.
     """
     from medsegdist.distance.dataset_distance import DatasetDistance
-    from medsegdist.distance.metrics import PAPER_METHODS, all_metrics, with_options
+    from medsegdist.distance.metrics import METHODS, PAPER_METHODS, make_metric, with_options
 
-    metrics = all_metrics(delta=study.preprocessing.effective_delta, seed=seed)
+    delta = study.preprocessing.effective_delta
     # A path without .. and the like, as in the other messages about a study.
     file = study_file.absolute()
     where = "" if methods else f"{file}: methods: "
     chosen = methods or study.methods or PAPER_METHODS
     unknown = [
-        f"{where}expected a method among {', '.join(metrics)}, found '{name}'{did_you_mean(name, metrics) or '.'}"
+        f"{where}expected a method among {', '.join(METHODS)}, found '{name}'{did_you_mean(name, METHODS) or '.'}"
         for name in chosen
-        if name not in metrics
+        if name not in METHODS
     ]
     if unknown:
         raise ManifestError("\n".join(unknown))
     try:
         of_masks, of_formula = study.distance.of_masks(), study.distance.of_formula()
-        return {
-            name: DatasetDistance(with_options(metrics[name], of_masks), seed=seed, **of_formula) for name in chosen
-        }
+        metrics = {name: with_options(make_metric(name, delta=delta, seed=seed), of_masks) for name in chosen}
+        return {name: DatasetDistance(metric, seed=seed, **of_formula) for name, metric in metrics.items()}
     except ValueError as error:
         raise ManifestError(sentence(f"{file}: distance: {error}")) from error
 

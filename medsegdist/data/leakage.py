@@ -124,11 +124,13 @@ def list_files(cases: Sequence[Case]) -> list[CaseFacts]:
 
 
 def _series_of(case: Case) -> str:
-    from medsegdist.data.dicom.headers import header_text
-
     files = case.image.get("files") if isinstance(case.image, dict) else case.image
     paths = getattr(files, "paths", ())
-    series = header_text(Path(paths[0]), "SeriesInstanceUID") if paths else ""
+    if not paths:
+        return ""
+    from medsegdist.data.dicom.headers import header_text
+
+    series = header_text(Path(paths[0]), "SeriesInstanceUID")
     return f"series {series}" if series else ""
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-Organ = Literal["lung_tumor", "tuberculoma", "liver", "spleen", "prostate"]
+if TYPE_CHECKING:
+    from medsegdist.data.layouts.phantom import Organ
+
 Image = NDArray[np.float32]
 Affine = NDArray[np.float64]
 

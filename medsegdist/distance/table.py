@@ -13,7 +13,7 @@ import pandas as pd
 from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, common_scales
-from medsegdist.distance.metrics import GmmMetric, all_metrics
+from medsegdist.distance.metrics import METHODS, GmmMetric, make_metric
 from medsegdist.distance.pairs import (
     DirectMetric,
     PairTask,
@@ -230,10 +230,9 @@ def compare_all(
         PreprocessingMismatchError: two datasets were not prepared alike.
     """
     if not isinstance(distances, Mapping):
-        metrics = all_metrics()
         for method in distances:
-            check_choice("a method", method, metrics)
-        distances = {method: DatasetDistance(metrics[method]) for method in distances}
+            check_choice("a method", method, METHODS)
+        distances = {method: DatasetDistance(make_metric(method)) for method in distances}
     by_name = {samples.name: samples for samples in datasets}
     if len(by_name) < len(datasets):
         raise ValueError(f"expected distinct names of datasets, found {[samples.name for samples in datasets]}.")

@@ -19,19 +19,13 @@ from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_text
 from medsegdist.report.describe import describe
-from medsegdist.report.record import (
-    StudyRecord,
-    Thumbnails,
-    TransferRecord,
-    read_json,
-)
+from medsegdist.report.record import StudyRecord, Thumbnails, TransferRecord, read_json
 from medsegdist.report.thumbnails import draw_thumbnails
 from medsegdist.report.verdict import approximate, left_out_sentence
-from medsegdist.transfer.agreement import Agreement
 from medsegdist.transfer.gains import DistanceRecord, Gain, read_distances, read_gains
 
 if TYPE_CHECKING:
-    pass
+    from medsegdist.transfer.agreement import Agreement
 
 NO_TABLE = DistanceTable(rows=())
 """Of a folder without rankings."""
@@ -222,14 +216,17 @@ def _of_training(folder: Path) -> dict[str, Any]:
     """What `transfer` and `agreement` left in a folder."""
     has = {path.name for path in folder.iterdir()}
     remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
+    agreements: tuple[Agreement, ...] = ()
+    if "agreement.json" in has:
+        from medsegdist.transfer.agreement import Agreement
+
+        agreements = read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
     return {
         "gains": tuple(read_gains(folder / "gains.csv", rows_needed=False)) if "gains.csv" in has else (),
         "controls": tuple(read_gains(folder / "controls.csv", of_controls=True, rows_needed=False))
         if "controls.csv" in has
         else (),
         "transfer": TransferRecord.load(folder / "transfer.json") if "transfer.json" in has else None,
-        "agreements": read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
-        if "agreement.json" in has
-        else (),
+        "agreements": agreements,
         "agreement": _cells(folder / "agreement.csv", remedy) if "agreement.csv" in has else None,
     }

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 from medsegdist.data.case import Case
-from medsegdist.data.phantom import Organ, axial_affine, draw_patient
+
+Organ = Literal["lung_tumor", "tuberculoma", "liver", "spleen", "prostate"]
 
 
 class PhantomLayout(BaseModel):
@@ -59,6 +60,7 @@ class PhantomLayout(BaseModel):
     ) -> dict[Any, Any]:
         """An item with "image" and "label" drawn: (1, slices, rows, columns) float32, HU or MR units and 0/1."""
         from medsegdist.data.dicom.series import as_tensor
+        from medsegdist.data.phantom import axial_affine, draw_patient
 
         image, mask, spacing = draw_patient(
             self.organ, item["image"], self.slices, self.size, self.spacing_mm, self.seed

@@ -1,14 +1,43 @@
-"""What a mask metric is: a name, a power and two functions."""
+"""What a mask metric is: a name, a power and two functions; and the names that metrics have as methods."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from importlib import import_module
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+
+METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "euclidean": ("EuclideanMetric", {}),
+    "gmm2d": ("GmmMetric", {"intensity": False}),
+    "gmm3d": ("GmmMetric", {"intensity": True}),
+    "fake_classes": ("FakeClassMetric", {}),
+    "fake_class_gmm": ("FakeClassGmmMetric", {}),
+    "dice": ("DiceMetric", {}),
+    "jaccard": ("DiceMetric", {"jaccard": True}),
+    "hausdorff": ("HausdorffMetric", {}),
+    "hausdorff95": ("HausdorffMetric", {"percentile": 95}),
+    "cosine": ("CosineMetric", {}),
+    "angular": ("CosineMetric", {"angular": True}),
+    "fingerprint": ("FingerprintMetric", {}),
+    "pixels": ("PixelsMetric", {}),
+    "mmd": ("MmdMetric", {}),
+    "sliced": ("SlicedMetric", {}),
+    "patches": ("PatchesMetric", {}),
+}
+"""Class and options of each method: the paper's five, then those to compare them with.
+
+Metrics that need more, such as the classes of :class:`~medsegdist.distance.metrics.otdd.OtddMetric`, are not among
+them. The comparators' distances are small next to those of images: leave the images out (`image_weight=0`) to rank by
+them.
+"""
+
+PAPER_METHODS = tuple(METHODS)[:5]
+"""The paper's, in the order of its Tables 5 to 9."""
 
 S = TypeVar("S")
 
@@ -91,3 +120,36 @@ def with_options(metric: Any, options: Mapping[str, Any]) -> MaskMetric[Any]:
     chosen = {name: value for name, value in options.items() if name in names}
     changed: MaskMetric[Any] = replace(metric, **chosen) if chosen else metric
     return changed
+
+
+def make_metric(method: str, *, delta: float = -1.0, seed: int = 0) -> MaskMetric[Any]:
+    """The mask metric of a method, with the paper's options.
+
+    Args:
+        method: a name among :data:`METHODS`.
+        delta: value below every intensity, for metrics on neutralized segments (Eq. 7).
+        seed: of all that is random.
+    """
+    kind, options = METHODS[method]
+    metric = getattr(import_module("medsegdist.distance.metrics"), kind)(**options)
+    return with_options(metric, {"delta": delta, "seed": seed})
+
+
+def all_metrics(*, delta: float = -1.0, seed: int = 0) -> dict[str, MaskMetric[Any]]:
+    """The mask metrics of all methods, see :func:`make_metric`.
+
+    Args:
+        delta: value below every intensity.
+        seed: of all that is random.
+    """
+    return {method: make_metric(method, delta=delta, seed=seed) for method in METHODS}
+
+
+def paper_metrics(*, delta: float = -1.0, seed: int = 0) -> dict[str, MaskMetric[Any]]:
+    """The mask metrics of the paper's methods, see :func:`make_metric`.
+
+    Args:
+        delta: value below every intensity.
+        seed: of all that is random.
+    """
+    return {method: make_metric(method, delta=delta, seed=seed) for method in PAPER_METHODS}
