@@ -117,13 +117,14 @@ def test_one_target_of_one_asks_for(study, tmp_path):
 
 
 def test_a_failed_run_is_told_and_the_exit_status_is_1(study, tmp_path, monkeypatch):
-    from medsegdist.transfer import perform as performing
     from medsegdist.transfer import runs as grid
+
+    really_perform = grid.perform
 
     def perform(assignment):
         if assignment.run.source == "spleen" and assignment.run.kind == "pretraining":
             raise ConvergenceError("the training diverged")
-        return performing.perform(assignment)
+        return really_perform(assignment)
 
     monkeypatch.setattr(grid, "perform", perform)
     found = run(study, "--out", tmp_path / "out", "--workers", 1, status=1).stdout
@@ -154,11 +155,12 @@ def test_what_did_not_converge_is_told(study, tmp_path):
 
 
 def test_gains_over_a_baseline_of_0_are_told(study, tmp_path, monkeypatch):
-    from medsegdist.transfer import perform as performing
     from medsegdist.transfer import runs as grid
 
+    really_perform = grid.perform
+
     def perform(assignment):
-        outcome = performing.perform(assignment)
+        outcome = really_perform(assignment)
         return {**outcome, "dice": 0.0} if assignment.run.kind == "baseline" else outcome
 
     monkeypatch.setattr(grid, "perform", perform)

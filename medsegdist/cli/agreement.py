@@ -18,8 +18,7 @@ from medsegdist.errors import DataError
 from medsegdist.files import check_writable
 
 if TYPE_CHECKING:
-    from medsegdist.transfer.agreement import Agreement
-    from medsegdist.transfer.characteristic_agreement import CharacteristicAgreement
+    from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
 
 DistancesFile = Annotated[
     Path,
@@ -61,8 +60,13 @@ def agreement(
     Sources that have a distance and no gain yet get the gain to expect of them. A scores.csv next to GAINS.csv is
     compared in the same way, and a characteristics.csv next to DISTANCES.csv as the paper's Table 14 does.
     """
-    from medsegdist.transfer.agreement import measure_agreement, save_agreement, to_json
-    from medsegdist.transfer.characteristic_agreement import correlate_characteristics, read_characteristics
+    from medsegdist.transfer.agreement import (
+        correlate_characteristics,
+        measure_agreement,
+        read_characteristics,
+        save_agreement,
+        to_json,
+    )
     from medsegdist.transfer.gains import read_distances, read_gains
 
     with reported_errors():

@@ -153,26 +153,17 @@ def _devices(device: str, workers: int | None, runs: int) -> tuple[str, ...]:
 def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], as_json: bool) -> None:
     """The runs of a study and how long they will take, as measured now."""
     from medsegdist.data.samples import SegmentationSamples
-    from medsegdist.transfer.perform import estimated_seconds, seconds_per_step
+    from medsegdist.transfer.train import seconds_per_step
 
     to_do = [run for run in study.runs if not study.is_done(run)]
     sizes = [len(SegmentationSamples.load(directory)) for directory in study.data.values()]
-    validation = ceil(max(sizes) * study.options.validation_fraction)
+    options = study.options
     pace = seconds_per_step(study.runs[0].recipe, described.preprocessing.grid, devices[0])
-    seconds = estimated_seconds(to_do, pace, validation) / len(devices)
+    # A validation runs forward only: a third of a training step a batch.
+    validation = ceil(max(sizes) * options.validation_fraction) / options.batch_size / 3 / options.validate_every
+    seconds = pace * sum(run.recipe.steps for run in to_do) * (1 + validation) / len(devices)
     if as_json:
-        plan = [
-            {
-                "run": run.key,
-                "kind": run.kind,
-                "source": run.source,
-                "target": run.target,
-                "seed": run.seed,
-                "steps": run.recipe.steps,
-                "done": run not in to_do,
-            }
-            for run in study.runs
-        ]
+        plan = [{**run.facts(), "steps": run.recipe.steps, "done": run not in to_do} for run in study.runs]
         cost = {"seconds_per_step": pace, "workers": len(devices), "seconds": seconds}
         typer.echo(json.dumps({"study": described.name, "runs": plan, "estimate": cost}, indent=2))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -181,77 +181,44 @@ ScoreName = Literal["logme", "gbc", "cc_fv", "nce", "task2vec", "deep_sets", "da
 """Scores of pre-trained networks and of datasets, to be compared with distances."""
 
 
-class TransferOptions(BaseModel):
-    """The transfer learning of a study; each option that is left out is as in the paper where the paper says it.
+class TrainingOptions(BaseModel):
+    """How a network is trained.
 
     Args:
         network: DeepLabV3+ or a U-Net.
         steps: optimizer steps of a pre-training, and of a training from scratch.
-        fine_tuning_steps: steps of a fine-tuning; None is as many as `steps`.
         validate_every: steps between two validations, each of which leaves a checkpoint; the number of steps must be
             a multiple of it. The weights of the best validation are the result.
         batch_size: samples, or patches, of a step.
         learning_rate: of Adam, from scratch.
-        fine_tuning_learning_rate: of Adam, from a pre-training.
         loss: "dice" (the paper's, over the whole batch) or "dice_ce", with cross-entropy added.
-        seeds: one repetition of everything for each of them.
-        split_seed: draws the target's test patients, who are the same for all seeds.
-        validation_fraction: share of the patients that are not tested on.
-        test_fraction: share of a target's patients that Dice is reported on.
-        target_cases: patients of a target to train on, the short-sample setting; validation shrinks in proportion.
-            None takes all.
         augmentation: None leaves samples as they are.
         patience: validations without a better Dice after which a run ends; None runs all steps.
-        dice_floor: a pre-training or training from scratch whose own validation Dice stays below has collapsed: it is
-            repeated with foreground-balanced sampling and the loss "dice_ce", and then counts as not converged.
         patch_size: grid of patches to train on, for volumes that are too large; inference slides over the whole.
         overlap: of neighboring patches in inference.
         amp: bfloat16 on CUDA.
-        control: also trains from scratch with the steps and learning rates of a pre-training and a fine-tuning.
-        keep_weights: also of fine-tuned networks and baselines.
-        scores: what is measured on the pre-trained networks and written to scores.csv, for `medsegdist agreement`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: NetworkOptions = DeepLabOptions()
     steps: PositiveInt = 2000
-    fine_tuning_steps: PositiveInt | None = None
     validate_every: PositiveInt = 100
     batch_size: PositiveInt = 8
     learning_rate: _Rate = 1e-3
-    fine_tuning_learning_rate: _Rate = 1e-4
     loss: Literal["dice", "dice_ce"] = "dice"
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
-    split_seed: NonNegativeInt = 0
-    validation_fraction: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.2
-    test_fraction: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.3
-    target_cases: PositiveInt | None = None
     augmentation: Augmentation | None = Augmentation()
     patience: PositiveInt | None = None
-    dice_floor: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
     patch_size: tuple[PositiveInt, ...] | None = None
     overlap: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.25
     amp: bool = True
-    control: bool = True
-    keep_weights: bool = False
-    scores: tuple[ScoreName, ...] = ()
 
     @model_validator(mode="after")
-    def _check(self) -> TransferOptions:
-        for what, steps in (("steps", self.steps), ("fine_tuning_steps", self.effective_fine_tuning_steps)):
-            if steps % self.validate_every:
-                raise ValueError(
-                    f"{what}: expected a multiple of validate_every ({self.validate_every}), found {steps}"
-                )
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: expected each seed once, found {list(self.seeds)}")
+    def _check_steps(self) -> Self:
+        if self.steps % self.validate_every:
+            every = self.validate_every
+            raise ValueError(f"steps: expected a multiple of validate_every ({every}), found {self.steps}")
         return self
-
-    @property
-    def effective_fine_tuning_steps(self) -> int:
-        """`fine_tuning_steps`, or `steps` where none were given."""
-        return self.steps if self.fine_tuning_steps is None else self.fine_tuning_steps
 
     def check_grid(self, grid: tuple[int, ...]) -> None:
         """Refuse patches that have no place in samples of this grid.
@@ -267,3 +234,51 @@ class TransferOptions(BaseModel):
             return
         if len(patch) != len(grid) or any(one > whole for one, whole in zip(patch, grid, strict=True)):
             raise ValueError(f"patch_size: expected a patch within the grid {list(grid)}, found {list(patch)}")
+
+
+class TransferOptions(TrainingOptions):
+    """The transfer learning of a study; each option that is left out is as in the paper where the paper says it.
+
+    Args:
+        fine_tuning_steps: steps of a fine-tuning; None is as many as `steps`.
+        fine_tuning_learning_rate: of Adam, from a pre-training.
+        seeds: one repetition of everything for each of them.
+        split_seed: draws the target's test patients, who are the same for all seeds.
+        validation_fraction: share of the patients that are not tested on.
+        test_fraction: share of a target's patients that Dice is reported on.
+        target_cases: patients of a target to train on, the short-sample setting; validation shrinks in proportion.
+            None takes all.
+        dice_floor: a pre-training or training from scratch whose own validation Dice stays below has collapsed: it is
+            repeated with foreground-balanced sampling and the loss "dice_ce", and then counts as not converged.
+        control: also trains from scratch with the steps and learning rates of a pre-training and a fine-tuning.
+        keep_weights: also of fine-tuned networks and baselines.
+        scores: what is measured on the pre-trained networks and written to scores.csv, for `medsegdist agreement`.
+    """
+
+    fine_tuning_steps: PositiveInt | None = None
+    fine_tuning_learning_rate: _Rate = 1e-4
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
+    split_seed: NonNegativeInt = 0
+    validation_fraction: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.2
+    test_fraction: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.3
+    target_cases: PositiveInt | None = None
+    dice_floor: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
+    control: bool = True
+    keep_weights: bool = False
+    scores: tuple[ScoreName, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        fine = self.effective_fine_tuning_steps
+        if fine % self.validate_every:
+            raise ValueError(
+                f"fine_tuning_steps: expected a multiple of validate_every ({self.validate_every}), found {fine}"
+            )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: expected each seed once, found {list(self.seeds)}")
+        return self
+
+    @property
+    def effective_fine_tuning_steps(self) -> int:
+        """`fine_tuning_steps`, or `steps` where none were given."""
+        return self.steps if self.fine_tuning_steps is None else self.fine_tuning_steps

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
     from medsegdist.distance.table import DistanceTable
     from medsegdist.report.gain_sections import SourceGain
-    from medsegdist.transfer.agreement import Agreement
-    from medsegdist.transfer.characteristic_agreement import CharacteristicAgreement
+    from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
     from medsegdist.transfer.gains import Gain
     from medsegdist.transfer.paper import PaperComparison
 

@@ -1,30 +1,36 @@
 """Distances against gains: whether distance predicts what transfer learning gains.
 
-This is where the two streams meet. It knows both only as rows of source, target and number, read from CSV files that
-other tools may write or read just as well.
+Both are rows of source, target and number, from CSV files that other tools may write or read just as well.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter
+from scipy.stats import spearmanr
+from statsmodels.stats.multitest import multipletests
 
+from medsegdist.distance.characteristics import CHARACTERISTICS, Characteristic, DatasetCharacteristics
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write
-from medsegdist.transfer.characteristic_agreement import CharacteristicAgreement
+from medsegdist.files import atomic_write, read_csv
 from medsegdist.transfer.gains import (
+    FEWEST_PAIRS,
     DistanceRecord,
     Gain,
     LeftOut,
     MatchedPairs,
+    Number,
     TransferPair,
+    all_pairs,
+    arrows,
+    distances_and_gains,
     match_pairs,
     read_distances,
     read_gains,
@@ -100,7 +106,7 @@ class Agreement:
     without_source: tuple[WithoutSource, ...]
     predictions: tuple[GainPrediction, ...]
     left_out: LeftOut
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
     reliability: Reliability | None = None
 
     @property
@@ -135,9 +141,8 @@ def measure_agreement(
     runs = read_gains(gains) if isinstance(gains, str | Path) else list(gains)
     matched = match_pairs(found, runs, methods)
     names = [one.method for one in matched]
-    for name in predict or {}:
-        if name not in names:
-            raise DataError(f"expected a prediction by one of the methods {', '.join(names)}, found '{name}'.")
+    for name in set(predict or {}).difference(names):
+        raise DataError(f"expected a prediction by one of the methods {', '.join(names)}, found '{name}'.")
     reliability = measure_reliability(runs)
     return tuple(_agreement(one, (predict or {}).get(one.method, ()), seed, reliability) for one in matched)
 
@@ -149,7 +154,7 @@ def to_frame(agreements: Sequence[Agreement]) -> pd.DataFrame:
 
 def to_json(agreements: Sequence[Agreement]) -> str:
     """All of it: what `agreement.json` holds. What is undefined is null; pydantic's TypeAdapter reads it."""
-    return json.dumps(_finite([asdict(one) for one in agreements]), indent=2, allow_nan=False)
+    return TypeAdapter(tuple[Agreement, ...]).dump_json(tuple(agreements), indent=2).decode()
 
 
 def save_agreement(
@@ -164,14 +169,13 @@ def save_agreement(
         directory: made if it is not there.
         characteristics: how differences between datasets go with gains.
     """
-    directory = Path(directory)
-    with atomic_write(directory / "agreement.json") as file:
+    with atomic_write(Path(directory) / "agreement.json") as file:
         file.write(to_json(agreements) + "\n")
     frames = {"agreement.csv": to_frame(agreements)}
     if characteristics:
         frames["characteristic_agreement.csv"] = pd.DataFrame([asdict(one) for one in characteristics])
     for name, frame in frames.items():
-        with atomic_write(directory / name) as file:
+        with atomic_write(Path(directory) / name) as file:
             frame.to_csv(file, index=False, float_format="%.10g")
 
 
@@ -183,17 +187,12 @@ def _agreement(
     chosen = [one for one in targets if one.sources > 1]
     percents = [one.regret_percent for one in chosen if one.regret_percent is not None]
     known = {one.target for one in targets}
-    predictions = [
-        predict_gain(pairs, one.distance, source=one.source, target=one.target)
-        for one in matched.left_out.without_gain
-        if one.target in known
-    ]
-    line = fit_line(pairs)
-    influence, without = measure_influence(pairs), leave_one_source_out(pairs)
-    return Agreement(
+    new = [(one.distance, one.source, one.target) for one in matched.left_out.without_gain if one.target in known]
+    new += [(distance, "", "") for distance in predict]
+    found = Agreement(
         method=matched.method,
         pairs=pairs,
-        line=line,
+        line=fit_line(pairs),
         fixed_effects=fit_fixed_effects(pairs),
         ranks=correlate_ranks(pairs),
         targets=targets,
@@ -201,22 +200,17 @@ def _agreement(
         regret_percent=fmean(percents) if percents else None,
         within_targets=permutation_test(pairs, "within_targets", seed=seed),
         whole_sources=permutation_test(pairs, "whole_sources", seed=seed) if len(targets) > 1 else None,
-        influence=influence,
-        without_source=without,
-        predictions=(*predictions, *(predict_gain(pairs, distance) for distance in predict)),
+        influence=measure_influence(pairs),
+        without_source=leave_one_source_out(pairs),
+        predictions=tuple(predict_gain(pairs, d, source=source, target=target) for d, source, target in new),
         left_out=matched.left_out,
-        warnings=tuple(_warnings(matched, line, influence, without, reliability)),
         reliability=reliability,
     )
+    return replace(found, warnings=tuple(_warnings(found)))
 
 
-def _warnings(
-    matched: MatchedPairs,
-    line: LinearFit,
-    influence: Sequence[Influence],
-    without: Sequence[WithoutSource],
-    reliability: Reliability | None,
-) -> Iterable[str]:
+def _warnings(one: Agreement) -> Iterator[str]:
+    reliability, line, left_out = one.reliability, one.line, one.left_out
     if reliability is not None and reliability.reliability < RELIABLE:
         yield (
             f"The gains have a reliability of {reliability.reliability:.2f} over {reliability.seeds} seeds, below "
@@ -226,25 +220,25 @@ def _warnings(
         yield f"Only {counted(line.n, 'pair')}: p-values and intervals of so few say little."
     if line.slope > 0:
         yield "The slope is positive: here sources that are farther away gained more."
-    outlying = dict.fromkeys(one.source for one in influence if one.high)
+    outlying = dict.fromkeys(pair.source for pair in one.influence if pair.high)
     if outlying:
         yield f"The line leans on {listed(list(outlying))} (leverage or Cook's distance is high)."
-    for one in without:
-        if line.p_slope < SIGNIFICANT and (one.line is None or one.line.p_slope >= SIGNIFICANT):
-            left = "there is no line" if one.line is None else f"p of the slope is {one.line.p_slope:.2g}"
-            yield f"Without {one.source} {left}, which is not significant at {SIGNIFICANT:.0%}."
-    if matched.left_out.not_converged:
-        pairs = [f"{source} -> {target}" for source, target in matched.left_out.not_converged]
-        yield f"Left out, for no run converged or the Dice from scratch is 0: {listed(pairs)}."
-    if matched.left_out.partly_converged:
-        some = [f"{source} -> {target} ({count})" for source, target, count in matched.left_out.partly_converged]
+    for others in one.without_source:
+        if line.p_slope < SIGNIFICANT and (others.line is None or others.line.p_slope >= SIGNIFICANT):
+            left = "there is no line" if others.line is None else f"p of the slope is {others.line.p_slope:.2g}"
+            yield f"Without {others.source} {left}, which is not significant at {SIGNIFICANT:.0%}."
+    if left_out.not_converged:
+        failed = arrows(left_out.not_converged)
+        yield f"Left out, for no run converged or the Dice from scratch is 0: {failed}."
+    if left_out.partly_converged:
+        some = [f"{source} -> {target} ({count})" for source, target, count in left_out.partly_converged]
         yield f"Runs left out that have no gain for such a reason, where others have: {listed(some)}."
-    if matched.left_out.without_distance:
-        yield f"Gains without a distance: {listed([f'{s} -> {t}' for s, t in matched.left_out.without_distance])}."
-    targets = {pair.target for pair in matched.pairs}
-    missing = [f"{one.source} -> {one.target}" for one in matched.left_out.without_gain if one.target in targets]
+    if left_out.without_distance:
+        yield f"Gains without a distance: {arrows(left_out.without_distance)}."
+    targets = {pair.target for pair in one.pairs}
+    missing = arrows((new.source, new.target) for new in left_out.without_gain if new.target in targets)
     if missing:
-        yield f"Distances without a gain: {listed(missing)}."
+        yield f"Distances without a gain: {missing}."
 
 
 def _summary(one: Agreement) -> dict[str, Any]:
@@ -278,10 +272,129 @@ def _summary(one: Agreement) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
-    """The same with None for numbers that JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+@dataclass(frozen=True, slots=True)
+class CharacteristicAgreement:
+    """How a difference between source and target goes with gain.
+
+    Args:
+        characteristic: its name.
+        pairs: sources and targets compared.
+        difference: Spearman correlation of |source - target| with gain: below 0 where sources that are like the target
+            gain more.
+        p_difference: two-sided, of the ranks shuffled within targets; None if none can be.
+        p_adjusted: the same for so many characteristics at once (Holm); None as above.
+        direction: Spearman correlation of source - target with gain: above 0 where sources that have more of it than
+            the target gain more.
+    """
+
+    characteristic: str
+    pairs: int
+    difference: float
+    p_difference: float | None
+    p_adjusted: float | None
+    direction: float
+
+
+@dataclass(frozen=True)
+class CharacteristicRow:
+    """A row of `characteristics.csv`, which `medsegdist rank` writes.
+
+    Args:
+        dataset: its name.
+        samples: how many.
+        patients: how many.
+        characteristic: its name.
+        mean: over the samples; NaN if no sample has one.
+        deviation: standard deviation over the samples; NaN as above.
+        unit: of both.
+    """
+
+    dataset: str
+    samples: int
+    patients: int
+    characteristic: str
+    mean: Number
+    deviation: Number
+    unit: str | None = None
+
+
+def read_characteristics(path: str | Path) -> list[DatasetCharacteristics]:
+    """The datasets of a `characteristics.csv`.
+
+    Raises:
+        DataError: it is no such table, or a dataset lacks a characteristic.
+    """
+    by_dataset: dict[str, list[CharacteristicRow]] = {}
+    for row in read_csv(path, CharacteristicRow, key=("dataset", "characteristic")):
+        by_dataset.setdefault(row.dataset, []).append(row)
+    found = []
+    for name, rows in by_dataset.items():
+        known = {row.characteristic: row for row in rows}
+        missing = [one for one in CHARACTERISTICS if one not in known]
+        if missing:
+            raise DataError(
+                f"{path}: expected the characteristics {listed(missing)} of '{name}', found {listed(list(known))}",
+                "`medsegdist rank STUDY.yaml --out DIR` writes all of them",
+            )
+        values = tuple(
+            Characteristic(k, known[k].unit or "", known[k].mean, known[k].deviation) for k in CHARACTERISTICS
+        )
+        found.append(DatasetCharacteristics(name, rows[0].samples, rows[0].patients, values))
+    return found
+
+
+def characteristic_distances(datasets: Sequence[DatasetCharacteristics]) -> list[DistanceRecord]:
+    """|source - target| of every characteristic, as distances whose method has the characteristic's name."""
+    return [
+        DistanceRecord(source.dataset, target.dataset, abs(source[name].mean - target[name].mean), name)
+        for name in CHARACTERISTICS
+        for target in datasets
+        for source in datasets
+        if source.dataset != target.dataset and math.isfinite(source[name].mean - target[name].mean)
+    ]
+
+
+def correlate_characteristics(
+    datasets: Sequence[DatasetCharacteristics], gains: Iterable[Gain], *, seed: int = 0
+) -> tuple[CharacteristicAgreement, ...]:
+    """Rank correlations of differences between datasets with gains, one result for each characteristic.
+
+    A characteristic that fewer than three pairs have, or that is the same for all, is left out: it cannot tell sources
+    apart.
+
+    Args:
+        datasets: characteristics of sources and targets.
+        gains: of one seed or more.
+        seed: of the permutations.
+
+    Raises:
+        DataError: datasets and gains have fewer than three pairs in common, or all gains are equal, or all
+            characteristics.
+    """
+    records, runs = characteristic_distances(datasets), list(gains)
+    enough = [one for one in all_pairs(records, runs) if len(one.pairs) >= FEWEST_PAIRS]
+    names = [one.method for one in enough if len({pair.distance for pair in one.pairs}) > 1]
+    if enough and not names:
+        raise DataError(
+            f"expected characteristics that differ between datasets, found none in {len(datasets)} datasets."
+        )
+    found = match_pairs(records, runs, names)
+    tests = [permutation_test(one.pairs, seed=seed) for one in found]
+    known = [test.p_rank for test in tests if test is not None]
+    holm = iter(multipletests(known, method="holm")[1].tolist() if known else [])
+    by_name = {one.dataset: one for one in datasets}
+    results = []
+    for one, test in zip(found, tests, strict=True):
+        distance, gain = distances_and_gains(one.pairs)
+        signed = [by_name[pair.source][one.method].mean - by_name[pair.target][one.method].mean for pair in one.pairs]
+        results.append(
+            CharacteristicAgreement(
+                characteristic=one.method,
+                pairs=len(one.pairs),
+                difference=float(spearmanr(distance, gain).statistic),
+                p_difference=None if test is None else test.p_rank,
+                p_adjusted=None if test is None else next(holm),
+                direction=float(spearmanr(signed, gain).statistic) if len(set(signed)) > 1 else math.nan,
+            )
+        )
+    return tuple(results)

@@ -19,9 +19,9 @@ from pydantic import BaseModel
 
 from medsegdist.data.study import Study
 from medsegdist.files import atomic_path
-from medsegdist.transfer.checkpoint import load_network
 from medsegdist.transfer.gains import Gain
 from medsegdist.transfer.plan import Recipe, Run
+from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferResult, TransferStudy
 
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import difflib
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Annotated
 
 import numpy as np
@@ -245,103 +245,79 @@ def match_pairs(
         DataError: a method is unknown; distances and gains have no pair in common, or fewer than three; all distances
             of a method are equal, or all gains.
     """
-    of_method = _by_method(distances)
-    runs = _by_pair(gains)
+    found = {one.method: one for one in all_pairs(distances, gains)}
     for name in methods or ():
-        if name not in of_method:
-            raise DataError(f"expected a method among those of the distances, {', '.join(of_method)}, found '{name}'.")
-    chosen = dict.fromkeys(methods or of_method)
-    found = [_matched(name, of_method[name], runs) for name in chosen]
-    for matched in found:
-        _check(matched, of_method[matched.method], runs)
-    return found
+        if name not in found:
+            raise DataError(f"expected a method among those of the distances, {', '.join(found)}, found '{name}'.")
+    chosen = [found[name] for name in dict.fromkeys(methods or found)]
+    for one in chosen:
+        _check(one)
+    return chosen
 
 
 def all_pairs(distances: Iterable[DistanceRecord], gains: Iterable[Gain]) -> list[MatchedPairs]:
-    """What :func:`match_pairs` finds by every method, however little that is.
-
-    Args:
-        distances: by one method or more.
-        gains: of one seed or more.
-    """
-    runs = _by_pair(gains)
-    return [_matched(method, some, runs) for method, some in _by_method(distances).items()]
+    """What :func:`match_pairs` finds by every method, however little that is."""
+    runs: dict[tuple[str, str], list[float | None]] = {}
+    for run in gains:
+        runs.setdefault((run.source, run.target), []).append(run.gain_percent)
+    left = {key: [gain for gain in some if gain is not None] for key, some in runs.items()}
+    by_method: dict[str, dict[tuple[str, str], DistanceRecord]] = {}
+    for one in distances:
+        by_method.setdefault(one.method, {})[one.source, one.target] = one
+    found = []
+    for method, known in by_method.items():
+        pairs = tuple(
+            TransferPair(*key, one.distance, fmean(some), stdev(some) if len(some) > 1 else None, len(some))
+            for key, one in known.items()
+            if (some := left.get(key))
+        )
+        left_out = LeftOut(
+            without_gain=tuple(one for key, one in known.items() if key not in left),
+            without_distance=tuple(key for key in left if key not in known),
+            not_converged=tuple(key for key in left if key in known and not left[key]),
+            partly_converged=tuple(
+                (*key, len(runs[key]) - len(left[key]))
+                for key in left
+                if key in known and 0 < len(left[key]) < len(runs[key])
+            ),
+        )
+        found.append(MatchedPairs(method, pairs, left_out))
+    return found
 
 
 def distances_and_gains(pairs: Sequence[TransferPair]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(n,) distances and (n,) gains."""
-    return np.array([one.distance for one in pairs], dtype=np.float64), np.array(
-        [one.gain for one in pairs], dtype=np.float64
-    )
+    distance, gain = np.array([(one.distance, one.gain) for one in pairs], dtype=np.float64).reshape(-1, 2).T
+    return distance, gain
 
 
-def _by_method(distances: Iterable[DistanceRecord]) -> dict[str, list[DistanceRecord]]:
-    found: dict[str, list[DistanceRecord]] = {}
-    for record in distances:
-        found.setdefault(record.method, []).append(record)
-    return found
-
-
-def _by_pair(gains: Iterable[Gain]) -> dict[tuple[str, str], list[Gain]]:
-    found: dict[tuple[str, str], list[Gain]] = {}
-    for run in gains:
-        found.setdefault((run.source, run.target), []).append(run)
-    return found
-
-
-def _matched(method: str, distances: Sequence[DistanceRecord], runs: dict[tuple[str, str], list[Gain]]) -> MatchedPairs:
-    left = {key: [one.gain_percent for one in some if one.gain_percent is not None] for key, some in runs.items()}
-    known = {(one.source, one.target): one for one in distances}
-    pairs = tuple(_averaged(one, left[key]) for key, one in known.items() if left.get(key))
-    left_out = LeftOut(
-        without_gain=tuple(one for key, one in known.items() if key not in left),
-        without_distance=tuple(key for key in left if key not in known),
-        not_converged=tuple(key for key in left if key in known and not left[key]),
-        partly_converged=tuple(
-            (*key, len(runs[key]) - len(left[key]))
-            for key in left
-            if key in known and 0 < len(left[key]) < len(runs[key])
-        ),
-    )
-    return MatchedPairs(method, pairs, left_out)
-
-
-def _averaged(record: DistanceRecord, gains: Sequence[float]) -> TransferPair:
-    deviation = statistics.stdev(gains) if len(gains) > 1 else None
-    return TransferPair(record.source, record.target, record.distance, statistics.fmean(gains), deviation, len(gains))
-
-
-def _check(matched: MatchedPairs, distances: Sequence[DistanceRecord], runs: dict[tuple[str, str], list[Gain]]) -> None:
-    head, left_out = f"method '{matched.method}'", matched.left_out
-    known = [(one.source, one.target) for one in distances]
-    if not matched.pairs and not left_out.not_converged:
+def _check(matched: MatchedPairs) -> None:
+    head, pairs, left_out = f"method '{matched.method}'", matched.pairs, matched.left_out
+    without_gain = [(one.source, one.target) for one in left_out.without_gain]
+    if not pairs and not left_out.not_converged:
         raise DataError(
-            f"{head}: expected distances and gains of the same sources and targets, found no pair in common. "
-            f"Distances: {_arrows(known)}. Gains: {_arrows(runs)}. {_close(known, runs)}"
+            f"{head}: expected distances and gains of the same sources and targets, found no pair in common. Distances:"
+            f" {arrows(without_gain)}. Gains: {arrows(left_out.without_distance)}. "
+            f"{_close(without_gain, left_out.without_distance)}"
         )
-    if len(matched.pairs) < FEWEST_PAIRS:
-        there = _arrows([(one.source, one.target) for one in matched.pairs]) or "none"
-        apart = _arrows([(one.source, one.target) for one in left_out.without_gain]) or "none"
-        failed = (
-            f"; not converged, or over a Dice of 0: {_arrows(left_out.not_converged)}" if left_out.not_converged else ""
-        )
+    if len(pairs) < FEWEST_PAIRS:
+        failed = f"; not converged, or over a Dice of 0: {arrows(left_out.not_converged)}"
         raise DataError(
-            f"{head}: expected at least {FEWEST_PAIRS} pairs with both a distance and a gain, found "
-            f"{len(matched.pairs)}: {there}. Without a "
-            f"gain: {apart}; without a distance: {_arrows(left_out.without_distance) or 'none'}{failed}."
+            f"{head}: expected at least {FEWEST_PAIRS} pairs with both a distance and a gain, found {len(pairs)}: "
+            f"{arrows((one.source, one.target) for one in pairs) or 'none'}. Without a gain: "
+            f"{arrows(without_gain) or 'none'}; without a distance: {arrows(left_out.without_distance) or 'none'}"
+            f"{failed if left_out.not_converged else ''}."
         )
-    for what, values in (
-        ("distances", {one.distance for one in matched.pairs}),
-        ("gains", {one.gain for one in matched.pairs}),
-    ):
-        if len(values) == 1:
+    for what, values in zip(("distances", "gains"), distances_and_gains(pairs), strict=True):
+        if np.ptp(values) == 0:
             raise DataError(
-                f"{head}: expected {what} that differ, found {len(matched.pairs)} times {values.pop():g}; nothing can "
+                f"{head}: expected {what} that differ, found {len(pairs)} times {values[0]:g}; nothing can "
                 "be said of how the two go together. Choose other methods with --method."
             )
 
 
-def _arrows(keys: Iterable[tuple[str, str]]) -> str:
+def arrows(keys: Iterable[tuple[str, str]]) -> str:
+    """Pairs of source and target, in words."""
     return listed([f"{source} -> {target}" for source, target in keys])
 
 

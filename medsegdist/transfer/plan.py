@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import PositiveFloat
 
-from medsegdist.data.options import Augmentation, DeepLabOptions, TransferOptions, UNetOptions
+from medsegdist.data.options import Augmentation, TrainingOptions, TransferOptions
 from medsegdist.data.preprocessing import Preprocessing
 
 
@@ -26,7 +26,7 @@ class IntensityScale:
     """
 
     center: float = 127.5
-    half_range: float = 127.5
+    half_range: PositiveFloat = 127.5
 
     @classmethod
     def of(cls, preprocessing: Preprocessing) -> IntensityScale:
@@ -41,94 +41,42 @@ class IntensityScale:
         return cls((low + high) / 2, (high - low) / 2)
 
 
-_DEEPLAB = DeepLabOptions()
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(TrainingOptions):
     """How one network is trained.
 
     Args:
-        network: its architecture.
-        steps: optimizer steps, a multiple of `validate_every`.
-        learning_rate: of Adam.
         drop_after: steps after which `final_learning_rate` holds; None never.
         final_learning_rate: see `drop_after`.
-        validate_every: steps between two validations.
-        batch_size: samples, or patches, of a step.
-        loss: "dice" or "dice_ce".
         balanced: half of each batch is drawn in proportion to the foreground (of patches, three in four are drawn
             about foreground), instead of each sample as often as any other.
-        augmentation: how samples are varied.
-        patience: validations without a better Dice after which the run ends.
-        patch_size: grid of patches to train on; None takes whole samples.
-        overlap: of neighboring patches in inference.
-        amp: bfloat16 on CUDA.
         scale: how intensities enter the network.
     """
 
-    network: DeepLabOptions | UNetOptions = _DEEPLAB
-    steps: int = 2000
-    learning_rate: float = 1e-3
+    augmentation: Augmentation | None = None
     drop_after: int | None = None
     final_learning_rate: float = 1e-4
-    validate_every: int = 100
-    batch_size: int = 8
-    loss: Literal["dice", "dice_ce"] = "dice"
     balanced: bool = False
-    augmentation: Augmentation | None = None
-    patience: int | None = None
-    patch_size: tuple[int, ...] | None = None
-    overlap: float = 0.25
-    amp: bool = True
     scale: IntensityScale = IntensityScale()
 
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.validate_every < 1 or self.steps % self.validate_every:
-            raise ValueError(
-                f"expected steps that are a multiple of validate_every, found {self.steps} and {self.validate_every}."
-            )
-        if self.batch_size < 1:
-            raise ValueError(f"expected batch_size >= 1, found {self.batch_size}.")
-        if not self.scale.half_range > 0:
-            raise ValueError(f"expected a half_range > 0, found {self.scale.half_range}.")
-
     @classmethod
-    def of(
-        cls, options: TransferOptions, kind: Literal["scratch", "control", "fine_tuning"], scale: IntensityScale
-    ) -> Recipe:
-        """The recipe of one kind of run in a study.
+    def of(cls, options: TransferOptions, kind: Kind, scale: IntensityScale) -> Recipe:
+        """The recipe of one kind of run in a study; "control" has the steps and rates of both trainings in turn."""
+        shared = {name: getattr(options, name) for name in TrainingOptions.model_fields}
+        rate = options.fine_tuning_learning_rate
+        given: dict[str, Any] = {**shared, "final_learning_rate": rate, "scale": scale}
+        if kind == "fine_tuning":
+            given |= {"steps": options.effective_fine_tuning_steps, "learning_rate": rate}
+        elif kind == "control":
+            given |= {"steps": options.steps + options.effective_fine_tuning_steps, "drop_after": options.steps}
+        return cls(**given)
 
-        Args:
-            options: the study's.
-            kind: "scratch" for pre-trainings and baselines, "fine_tuning" from a pre-training, or "control": from
-                scratch with the steps and learning rates of both, one after the other.
-            scale: the study's.
+    def hardened(self) -> Recipe:
+        """The recipe with which a collapsed training is repeated.
+
+        Dice alone has hardly any gradient where a network marks nothing at all; cross-entropy has, and batches with
+        more foreground give it more to go by.
         """
-        fine = options.effective_fine_tuning_steps
-        steps = {"scratch": options.steps, "fine_tuning": fine, "control": options.steps + fine}[kind]
-        fine_rate = options.fine_tuning_learning_rate
-        return cls(
-            network=options.network,
-            steps=steps,
-            learning_rate=fine_rate if kind == "fine_tuning" else options.learning_rate,
-            drop_after=options.steps if kind == "control" else None,
-            final_learning_rate=fine_rate,
-            validate_every=options.validate_every,
-            batch_size=options.batch_size,
-            loss=options.loss,
-            augmentation=options.augmentation,
-            patience=options.patience,
-            patch_size=options.patch_size,
-            overlap=options.overlap,
-            amp=options.amp,
-            scale=scale,
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Every field as JSON has it; equal for equal recipes and no others."""
-        content: dict[str, Any] = TypeAdapter(Recipe).dump_python(self, mode="json")
-        return content
+        return self.model_copy(update={"balanced": True, "loss": "dice_ce"})
 
 
 TRAINING_VERSION = 1
@@ -149,9 +97,9 @@ class Run:
         target: the dataset that is tested on; None for a pre-training.
         seed: of weights, order and splits.
         recipe: of the training.
-        left_out: indices of samples of the source that it may not see: of a target's test patients.
         needs: keys of the runs that must be done before: the pre-training whose weights it starts from, and the
             target's baseline, whose recipe it shares if that had to be hardened.
+        left_out: indices of samples of the source that it may not see: of a target's test patients.
     """
 
     key: str
@@ -168,6 +116,21 @@ class Run:
         """What messages call it."""
         names = " -> ".join(name for name in (self.source, self.target) if name is not None)
         return f"{self.kind.replace('_', '-')} {names}, seed {self.seed}"
+
+    @property
+    def dataset(self) -> str:
+        """The dataset that is trained on."""
+        return (self.target or self.source) or ""
+
+    def facts(self) -> dict[str, Any]:
+        """What its line of runs.jsonl begins with."""
+        return {
+            "run": self.key,
+            "kind": self.kind,
+            "source": self.source,
+            "target": self.target,
+            "seed": self.seed,
+        }
 
 
 def plan_runs(
@@ -191,15 +154,16 @@ def plan_runs(
     runs: dict[str, Run] = {}
 
     def add(kind: Kind, source: str | None, target: str | None, seed: int, *needs: str) -> str:
-        recipe = Recipe.of(options, "scratch" if kind in ("baseline", "pretraining") else _recipe_kind(kind), scale)
+        recipe = Recipe.of(options, kind, scale)
+        split = {"validation_fraction"} | ({"test_fraction", "split_seed", "target_cases"} if target else set())
         made_from: dict[str, Any] = {
             "version": TRAINING_VERSION,
             "kind": kind,
             "seed": seed,
-            "recipe": recipe.as_json(),
-            "source": None if source is None else [source, fingerprints[source]],
-            "target": None if target is None else [target, fingerprints[target]],
-            "split": _split_options(options, target),
+            "recipe": recipe.model_dump(mode="json"),
+            "source": source and [source, fingerprints[source]],
+            "target": target and [target, fingerprints[target]],
+            "split": options.model_dump(mode="json", include=split),
             "floor": None if kind == "fine_tuning" else options.dice_floor,
             "needs": needs,
         }
@@ -224,14 +188,3 @@ def plan_runs(
         for target, seed in baselines:
             add("control", None, target, seed, baselines[target, seed])
     return tuple(runs.values())
-
-
-def _recipe_kind(kind: Kind) -> Literal["fine_tuning", "control"]:
-    return "control" if kind == "control" else "fine_tuning"
-
-
-def _split_options(options: TransferOptions, target: str | None) -> dict[str, Any]:
-    names = {"validation_fraction"}
-    if target is not None:
-        names |= {"test_fraction", "split_seed", "target_cases"}
-    return options.model_dump(mode="json", include=names)

@@ -9,9 +9,9 @@ from math import factorial, prod
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.stats import rankdata
 
 from medsegdist.transfer.gains import Gain, Number, TransferPair, distances_and_gains
 
@@ -94,13 +94,9 @@ class Reliability:
 
 
 def measure_reliability(gains: Iterable[Gain]) -> Reliability | None:
-    """The reliability of gains that were repeated with several seeds.
+    """The reliability of gains that were repeated with several seeds; a pair that lacks a gain in one is left out.
 
-    Args:
-        gains: of every source, target and seed. A pair that lacks a seed, or has no gain in it, is left out.
-
-    Returns:
-        None if nothing was repeated, no target has two sources that were, or all gains are equal.
+    None if nothing was repeated, no target has two sources that were, or all gains are equal.
     """
     of_target: dict[str, dict[str, dict[object, float]]] = {}
     for one in gains:
@@ -141,29 +137,30 @@ def correlate_ranks(pairs: Sequence[TransferPair]) -> RankCorrelation | None:
 
 def agree_by_target(pairs: Sequence[TransferPair]) -> tuple[TargetAgreement, ...]:
     """What choosing by distance would have meant for each target, in the order of the pairs."""
-    targets = dict.fromkeys(one.target for one in pairs)
-    return tuple(_of_target([one for one in pairs if one.target == target]) for target in targets)
-
-
-def _of_target(pairs: Sequence[TransferPair]) -> TargetAgreement:
-    least = min(one.distance for one in pairs)
-    nearest = [one for one in pairs if one.distance == least]
-    best = max(pairs, key=lambda one: one.gain)
-    gain = sum(one.gain for one in nearest) / len(nearest)
-    regret = best.gain - gain
-    return TargetAgreement(
-        target=pairs[0].target,
-        sources=len(pairs),
-        correlation=correlate_ranks(pairs),
-        picked=tuple(one.source for one in nearest),
-        picked_gain=gain,
-        picked_rank=1 + sum(one.gain > gain for one in pairs),
-        best=best.source,
-        best_gain=best.gain,
-        regret=regret,
-        regret_percent=100 * regret / best.gain if best.gain > 0 else None,
-        chance_regret=best.gain - sum(one.gain for one in pairs) / len(pairs),
-    )
+    found = []
+    for target in dict.fromkeys(one.target for one in pairs):
+        some = [one for one in pairs if one.target == target]
+        least = min(one.distance for one in some)
+        nearest = [one for one in some if one.distance == least]
+        best = max(some, key=lambda one: one.gain)
+        gain = sum(one.gain for one in nearest) / len(nearest)
+        regret = best.gain - gain
+        found.append(
+            TargetAgreement(
+                target=target,
+                sources=len(some),
+                correlation=correlate_ranks(some),
+                picked=tuple(one.source for one in nearest),
+                picked_gain=gain,
+                picked_rank=1 + sum(one.gain > gain for one in some),
+                best=best.source,
+                best_gain=best.gain,
+                regret=regret,
+                regret_percent=100 * regret / best.gain if best.gain > 0 else None,
+                chance_regret=best.gain - sum(one.gain for one in some) / len(some),
+            )
+        )
+    return tuple(found)
 
 
 EXACT_UP_TO = 50_000
@@ -205,21 +202,20 @@ def permutation_test(
 ) -> PermutationTest | None:
     """Tests whether gains depend on distances, without the assumptions of a line.
 
-    Args:
-        pairs: of distance and gain, one for each source and target.
-        shuffle: what changes places, see :class:`PermutationTest`.
-        seed: of the permutations that are drawn.
-
-    Returns:
-        None if nothing can change places: every group to shuffle within has one member.
+    None if nothing can change places: every group to shuffle within has one member.
     """
     by_value, by_rank = _scores(pairs, shuffle, ranks=False), _scores(pairs, shuffle, ranks=True)
     sizes = [len(score) for score in by_value]
     count = prod(factorial(size) for size in sizes)
     if count == 1:
         return None
-    exact = count <= EXACT_UP_TO
-    orders = [_all_orders(size) for size in sizes] if exact else _drawn_orders(sizes, seed)
+    exact, rng = count <= EXACT_UP_TO, np.random.default_rng(seed)
+    orders = [
+        np.array(list(permutations(range(size))), dtype=np.intp)
+        if exact
+        else rng.permuted(np.tile(np.arange(size), (DRAWN, 1)), axis=1)
+        for size in sizes
+    ]
     p_slope, p_rank = (_p_value(scores, orders, exact) for scores in (by_value, by_rank))
     return PermutationTest(shuffle, p_slope, p_rank, count if exact else DRAWN, exact)
 
@@ -230,39 +226,23 @@ def _scores(pairs: Sequence[TransferPair], shuffle: Shuffle, *, ranks: bool) -> 
     The statistic is the sum over all pairs of centered distance times centered gain. Centers are those of the targets,
     which no permutation moves within targets; for whole sources they are those of the group.
     """
-    of_target: dict[str, list[TransferPair]] = {}
-    for one in pairs:
-        of_target.setdefault(one.target, []).append(one)
-    distance: dict[str, dict[str, float]] = {}
-    gain: dict[str, dict[str, float]] = {}
-    for target, some in of_target.items():
-        columns = np.array([[one.distance for one in some], [one.gain for one in some]], dtype=np.float64)
-        if ranks:
-            columns = rankdata(columns, axis=1)
-        names = [one.source for one in some]
-        distance[target], gain[target] = (dict(zip(names, column.tolist(), strict=True)) for column in columns)
-    groups: list[tuple[list[str], tuple[str, ...]]]
+    frame = pd.DataFrame([(one.source, one.target, one.distance, one.gain) for one in pairs])
+    sources, targets = frame[0].unique(), frame[1].unique()
+    distance, gain = (frame.pivot(index=0, columns=1, values=k).loc[sources, targets] for k in (2, 3))
+    if ranks:
+        distance, gain = distance.rank(), gain.rank()
+    known = distance.notna()
     if shuffle == "within_targets":
-        groups = [(list(of), (target,)) for target, of in distance.items()]
+        groups = [(known[target], [target]) for target in targets]
     else:
-        together: dict[tuple[str, ...], list[str]] = {}
-        for source in dict.fromkeys(one.source for one in pairs):
-            together.setdefault(tuple(t for t in of_target if source in distance[t]), []).append(source)
-        groups = [(sources, targets) for targets, sources in together.items()]
+        # Those that have the same targets may change places.
+        alike = known.drop_duplicates().to_numpy()
+        groups = [((known == row).all(axis=1), targets[row]) for row in alike]
     found = []
-    for sources, targets in groups:
-        d, g = (np.array([[of[t][s] for t in targets] for s in sources]) for of in (distance, gain))
+    for rows, columns in groups:
+        d, g = (table.loc[rows, columns].to_numpy() for table in (distance, gain))
         found.append((d - d.mean(axis=0)) @ (g - g.mean(axis=0)).T)
     return found
-
-
-def _all_orders(size: int) -> NDArray[np.intp]:
-    return np.array(list(permutations(range(size))), dtype=np.intp)
-
-
-def _drawn_orders(sizes: Sequence[int], seed: int) -> list[NDArray[np.intp]]:
-    rng = np.random.default_rng(seed)
-    return [rng.permuted(np.tile(np.arange(size), (DRAWN, 1)), axis=1) for size in sizes]
 
 
 def _p_value(scores: Sequence[NDArray[np.float64]], orders: Sequence[NDArray[np.intp]], exact: bool) -> float:

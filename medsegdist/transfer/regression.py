@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.outliers_influence import OLSInfluence
 
@@ -110,31 +109,21 @@ def fit_line(pairs: Sequence[TransferPair]) -> LinearFit:
 def fit_fixed_effects(pairs: Sequence[TransferPair]) -> FixedEffectsFit | None:
     """Ordinary least squares of gain on distance with an intercept for each target.
 
-    Args:
-        pairs: of distance and gain.
-
-    Returns:
-        None if that adds nothing: there is one target, no target has two sources at
-        different distances, or no degree of freedom is left.
+    None if that adds nothing: there is one target, no target has two sources at different distances, or no degree of
+    freedom is left.
     """
     distance, gain = distances_and_gains(pairs)
     target = np.array([one.target for one in pairs])
-    names = sorted(set(target.tolist()))
-    dummies = np.stack([target == name for name in names], axis=1).astype(np.float64)
-    if len(names) < 2 or len(pairs) <= len(names) + 1 or not _varies_within(distance, target):
+    of_target = [target == name for name in sorted(set(target.tolist()))]
+    varies = any(np.ptp(distance[rows]) > 0 for rows in of_target)
+    if len(of_target) < 2 or len(pairs) <= len(of_target) + 1 or not varies:
         return None
     unit = float(np.abs(distance).max())
-    result = OLS(gain, np.column_stack([distance / unit, dummies])).fit()
-    within = sum(float(np.square(gain[target == name] - gain[target == name].mean()).sum()) for name in names)
-    low, high = result.conf_int(1 - LEVEL)[0]
-    return FixedEffectsFit(
-        targets=len(names),
-        slope=float(result.params[0] / unit),
-        slope_low=float(low / unit),
-        slope_high=float(high / unit),
-        r_squared_within=1 - float(result.ssr) / within if within > 0 else 0.0,
-        p_slope=float(result.pvalues[0]),
-    )
+    result = OLS(gain, np.column_stack([distance / unit, *of_target]).astype(np.float64)).fit()
+    within = sum(float(np.square(gain[rows] - gain[rows].mean()).sum()) for rows in of_target)
+    slope, low, high = (float(value / unit) for value in (result.params[0], *result.conf_int(1 - LEVEL)[0]))
+    explained = 1 - float(result.ssr) / within if within > 0 else 0.0
+    return FixedEffectsFit(len(of_target), slope, low, high, explained, float(result.pvalues[0]))
 
 
 def least_squares(pairs: Sequence[TransferPair]) -> tuple[Any, float]:
@@ -155,10 +144,6 @@ def least_squares(pairs: Sequence[TransferPair]) -> tuple[Any, float]:
         )
     unit = float(np.abs(distance).max())
     return OLS(gain, np.column_stack([np.ones(len(distance)), distance / unit])).fit(), unit
-
-
-def _varies_within(distance: NDArray[np.float64], target: NDArray[np.str_]) -> bool:
-    return any(np.ptp(distance[target == name]) > 0 for name in set(target.tolist()))
 
 
 COEFFICIENTS = 2
@@ -210,18 +195,17 @@ def measure_influence(pairs: Sequence[TransferPair]) -> tuple[Influence, ...]:
         ValueError: the pairs do not make a line.
     """
     result, _ = least_squares(pairs)
-    leverage = OLSInfluence(result).hat_matrix_diag
+    measured = OLSInfluence(result)
+    leverage = measured.hat_matrix_diag
     # Residuals of a perfect line are rounding, and Cook's distance would divide by their size.
     perfect = result.ssr <= 1e-20 * max(float(result.centered_tss), 1e-300)
-    found = []
-    for k, one in enumerate(pairs):
-        h = float(leverage[k])
-        cook = None
-        if not perfect and h < 1 - 1e-9:
-            cook = float(result.resid[k] ** 2 / (COEFFICIENTS * result.mse_resid) * h / (1 - h) ** 2)
-        high = h > 3 * COEFFICIENTS / len(pairs) or (cook is not None and cook > HIGH_COOK)
-        found.append(Influence(one.source, one.target, h, cook, high))
-    return tuple(found)
+    with np.errstate(all="ignore"):
+        cooks = np.where(perfect | (leverage >= 1 - 1e-9), np.nan, measured.cooks_distance[0])
+    high = (leverage > 3 * COEFFICIENTS / len(pairs)) | (cooks > HIGH_COOK)
+    return tuple(
+        Influence(one.source, one.target, float(h), None if np.isnan(cook) else float(cook), bool(pulls))
+        for one, h, cook, pulls in zip(pairs, leverage, cooks, high, strict=True)
+    )
 
 
 def leave_one_source_out(pairs: Sequence[TransferPair]) -> tuple[WithoutSource, ...]:
@@ -288,18 +272,9 @@ def predict_gain(
     if not math.isfinite(distance):
         raise ValueError(f"expected a finite distance, found {distance}.")
     result, unit = least_squares(pairs)
-    frame = result.get_prediction([[1.0, distance / unit]]).summary_frame(alpha=1 - LEVEL).iloc[0]
+    line = result.get_prediction([[1.0, distance / unit]])
     seen = [one.distance for one in pairs]
-    return GainPrediction(
-        distance=distance,
-        gain=float(frame["mean"]),
-        low=float(frame["obs_ci_lower"]),
-        high=float(frame["obs_ci_upper"]),
-        mean_low=float(frame["mean_ci_lower"]),
-        mean_high=float(frame["mean_ci_upper"]),
-        extrapolated=not min(seen) <= distance <= max(seen),
-        seen_low=min(seen),
-        seen_high=max(seen),
-        source=source,
-        target=target,
-    )
+    (low, high), (mean_low, mean_high) = (line.conf_int(obs=obs, alpha=1 - LEVEL)[0].tolist() for obs in (True, False))
+    outside = not min(seen) <= distance <= max(seen)
+    gain = float(line.predicted_mean[0])
+    return GainPrediction(distance, gain, low, high, mean_low, mean_high, outside, min(seen), max(seen), source, target)

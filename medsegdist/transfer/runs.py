@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
+from time import perf_counter
 from typing import Any
 
+import monai
+import torch
 from filelock import FileLock, Timeout
 
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
-from medsegdist.parallel import map_ordered
+from medsegdist.errors import MedSegDistError, PreprocessingMismatchError
+from medsegdist.parallel import map_ordered, one_thread
+from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, UNDEFINED, Gain, write_gains
-from medsegdist.transfer.perform import Assignment, perform
 from medsegdist.transfer.plan import IntensityScale, Run, plan_runs
+from medsegdist.transfer.run_files import RunLog, load_weights, save_weights
 from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
+from medsegdist.transfer.train import second_checkpoint, train, train_with_retry
 
 LOGGER = logging.getLogger("medsegdist")
 
@@ -31,75 +35,102 @@ STAGES = {
 }
 """Kinds of runs, each of which needs only runs of the stage before."""
 
+# torch's global generator, which draws weights and dropout, belongs to the process: on a Dask worker that has several
+# threads, runs take turns.
+_TURN = Lock()
 
-class RunLog:
-    """runs.jsonl: one line for each run that ended, appended and never changed.
 
-    A process that is killed while it writes leaves a torn line, which is cut off.
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """All that a process needs for a run.
 
     Args:
-        path: the file; made when the first run ends.
-
-    Raises:
-        DataError: a line that is not the last one is damaged.
+        run: which.
+        data: directory of the samples that are trained on.
+        options: of the study.
+        device: where to compute.
+        folder: the study's own.
+        follows_hardened: the target's baseline needed a hardened recipe, which this run shares then.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._entries = _read_log(path)
+    run: Run
+    data: Path
+    options: TransferOptions
+    device: str
+    folder: Path
+    follows_hardened: bool = False
 
-    def outcome(self, key: str) -> Mapping[str, Any] | None:
-        """The last that was written of a run; None if it never ended.
+    @property
+    def checkpoint(self) -> Path:
+        """State of the run while it is not done."""
+        return self.folder / "runs" / f"{self.run.key}.state.pt"
 
-        Args:
-            key: of the run.
-        """
-        return self._entries.get(key)
-
-    def append(self, outcome: Mapping[str, Any]) -> None:
-        """Write how a run ended; it is on the disk when this returns.
-
-        Args:
-            outcome: values of JSON, among them "run", its key.
-
-        Raises:
-            OSError: the disk is full or not writable.
-        """
-        line = json.dumps(outcome, allow_nan=False) + "\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            end = file.tell()
-            try:
-                file.write(line.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                # No half line stays behind on a full disk.
-                os.truncate(self.path, end)
-                raise
-        self._entries[outcome["run"]] = dict(outcome)
+    def weights(self, key: str) -> Path:
+        """Weights that the run with this `key` left."""
+        return self.folder / "runs" / f"{key}.weights.pt"
 
 
-def _read_log(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-            os.fsync(file.fileno())
-    entries = {}
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            entries[entry["run"]] = entry
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(
-                f"{path}: line {number} is damaged; expected a JSON object with the key 'run'",
-                "delete the line, and its run is repeated",
-            ) from error
-    return entries
+def perform(assignment: Assignment) -> dict[str, Any]:
+    """Do a run, or the rest of it.
+
+    On a CPU it takes one thread, so that any number of processes gives the same result.
+
+    Args:
+        assignment: what to do.
+
+    Returns:
+        The run's line of runs.jsonl.
+
+    Raises:
+        MedSegDistError: the run failed.
+    """
+    with _TURN, one_thread():
+        start = perf_counter()
+        run, options, recipe = assignment.run, assignment.options, assignment.run.recipe
+        # Stored without a name; messages give the dataset's own.
+        samples = replace(SegmentationSamples.load(assignment.data), name=run.dataset)
+        if run.target is None:
+            split = split_source(run.dataset, samples.patient_ids, options, run.seed, run.left_out)
+        else:
+            split = split_target(run.dataset, samples.patient_ids, options, run.seed)
+        common: dict[str, Any] = {
+            "seed": run.seed,
+            "device": assignment.device,
+            "checkpoint": assignment.checkpoint,
+            "identity": {"run": run.key},
+            "title": run.title[:1].upper() + run.title[1:],
+        }
+        if run.kind in ("baseline", "pretraining"):
+            training = train_with_retry(samples, split, recipe, floor=options.dice_floor, **common)
+        else:
+            used = recipe.hardened() if assignment.follows_hardened else recipe
+            weights = None if run.kind == "control" else load_weights(assignment.weights(run.needs[0]))
+            training = train(samples, split, used, weights=weights, **common)
+            training = replace(training, hardened=assignment.follows_hardened)
+        tested = None
+        if split.test:
+            testing = recipe.model_copy(update={"batch_size": training.batch_size})
+            tested = evaluate(training.network, samples, split.test, testing, device=assignment.device)
+        if run.kind == "pretraining" or options.keep_weights:
+            save_weights(assignment.weights(run.key), training.network, recipe.network, len(samples.grid))
+    return {
+        **run.facts(),
+        "status": "done" if training.converged else NOT_CONVERGED,
+        "dice": tested and tested.dice,
+        "dice_per_sample": tested and tested.dice_per_sample,
+        "validation_dice": training.dice,
+        "samples": [len(split.train), len(split.validation), len(split.test)],
+        "steps": training.steps,
+        "best_step": training.best_step,
+        "batch_size": training.batch_size,
+        "hardened": training.hardened,
+        "history": [list(point) for point in training.history],
+        "notes": list(training.notes),
+        "recipe": recipe.model_dump(mode="json"),
+        "device": assignment.device,
+        "versions": {"torch": torch.__version__, "monai": monai.__version__},
+        "seconds": round(perf_counter() - start, 3),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +171,7 @@ class TransferStudy:
     log: RunLog
 
     def is_done(self, run: Run) -> bool:
-        """Whether a run ended, and left what others need of it. A failed one is tried again.
-
-        Args:
-            run: one of `runs`.
-        """
+        """Whether `run` ended, and left what others need of it. A failed one is tried again."""
         outcome = self.log.outcome(run.key)
         if outcome is None or outcome["status"] == "failed":
             return False
@@ -161,8 +188,7 @@ class TransferStudy:
         if run.kind in ("fine_tuning", "control"):
             baseline = self.log.outcome(run.needs[-1])
             after_hardened = baseline is not None and bool(baseline.get("hardened"))
-        data = self.data[(run.target or run.source) or ""]
-        return Assignment(run, data, self.options, device, self.folder, follows_hardened=after_hardened)
+        return Assignment(run, self.data[run.dataset], self.options, device, self.folder, after_hardened)
 
 
 def prepare_study(
@@ -232,34 +258,28 @@ def run_study(
             leftover.unlink(missing_ok=True)
         failures: dict[str, str] = {}
         for description, kinds in STAGES.items():
-            _run_stage(study, kinds, description, devices, failures)
+            assigned: list[Assignment] = []
+            for run in study.runs:
+                if run.kind not in kinds or study.is_done(run):
+                    continue
+                if any(need in failures for need in run.needs):
+                    failures[run.key] = "it rests on a run that failed"
+                else:
+                    assigned.append(study.assignment(run, devices[len(assigned) % len(devices)]))
+            outcomes = map_ordered(
+                _attempt, assigned, workers=len(devices), description=description, name_of=lambda one: one.run.title
+            )
+            for assignment, outcome in zip(assigned, outcomes, strict=True):
+                study.log.append(outcome)
+                if outcome["status"] == "failed":
+                    failures[assignment.run.key] = outcome["error"]
+                else:
+                    for path in (assignment.checkpoint, second_checkpoint(assignment.checkpoint)):
+                        path.unlink(missing_ok=True)
         result = _result(study, failures)
         for name, gains in (("gains.csv", result.gains), ("controls.csv", result.controls)):
             write_gains(study.folder / name, (gain for gain in gains if include_not_converged or gain.status == OK))
     return result
-
-
-def _run_stage(
-    study: TransferStudy, kinds: Sequence[str], description: str, devices: Sequence[str], failures: dict[str, str]
-) -> None:
-    """Do the runs of some kinds; adds the reasons of those that failed to `failures`, by their keys."""
-    assigned: list[Assignment] = []
-    for run in study.runs:
-        if run.kind not in kinds or study.is_done(run):
-            continue
-        if any(need in failures for need in run.needs):
-            failures[run.key] = "it rests on a run that failed"
-        else:
-            assigned.append(study.assignment(run, devices[len(assigned) % len(devices)]))
-    outcomes = map_ordered(
-        _attempt, assigned, workers=len(devices), description=description, name_of=lambda one: one.run.title
-    )
-    for assignment, outcome in zip(assigned, outcomes, strict=True):
-        study.log.append(outcome)
-        if outcome["status"] == "failed":
-            failures[assignment.run.key] = outcome["error"]
-        else:
-            assignment.forget_state()
 
 
 def _attempt(assignment: Assignment) -> dict[str, Any]:
@@ -267,9 +287,7 @@ def _attempt(assignment: Assignment) -> dict[str, Any]:
         return perform(assignment)
     # One run that fails is no reason to end the others.
     except Exception as error:  # noqa: BLE001
-        run = assignment.run
-        names = {"run": run.key, "kind": run.kind, "source": run.source, "target": run.target, "seed": run.seed}
-        return {**names, "status": "failed", "error": str(error) or type(error).__name__}
+        return {**assignment.run.facts(), "status": "failed", "error": str(error) or type(error).__name__}
 
 
 def _result(study: TransferStudy, failures: Mapping[str, str]) -> TransferResult:
@@ -300,12 +318,11 @@ def _result(study: TransferStudy, failures: Mapping[str, str]) -> TransferResult
 
 def _store_anonymized(samples: SegmentationSamples, folder: Path) -> Path:
     """The directory of samples without the names of patients and cases, named by a fingerprint of the content."""
-    nameless = replace(
-        samples,
-        name="samples",
-        case_ids=_numbered("case", samples.case_ids),
-        patient_ids=_numbered("patient", samples.patient_ids),
-    )
+    numbered: list[tuple[str, ...]] = []
+    for what, names in (("case", samples.case_ids), ("patient", samples.patient_ids)):
+        place = {name: k for k, name in enumerate(dict.fromkeys(names))}
+        numbered.append(tuple(f"{what} {place[name]}" for name in names))
+    nameless = replace(samples, name="samples", case_ids=numbered[0], patient_ids=numbered[1])
     digest = hashlib.blake2b(digest_size=8)
     digest.update(repr((nameless.preprocessing, tuple(nameless.images.shape))).encode())
     digest.update(repr((nameless.case_ids, nameless.patient_ids)).encode())
@@ -320,11 +337,6 @@ def _store_anonymized(samples: SegmentationSamples, folder: Path) -> Path:
             # Another process was first, with the same content.
             SegmentationSamples.load(directory)
     return directory
-
-
-def _numbered(what: str, names: Sequence[str]) -> tuple[str, ...]:
-    place = {name: k for k, name in enumerate(dict.fromkeys(names))}
-    return tuple(f"{what} {place[name]}" for name in names)
 
 
 @contextmanager

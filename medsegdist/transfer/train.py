@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.engines import SupervisedTrainer
-from monai.handlers import StatsHandler, TensorBoardStatsHandler, ValidationHandler
+from monai.handlers import ValidationHandler
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, MissingDependencyError
+from medsegdist.errors import ConvergenceError, DataError, MedSegDistError
+from medsegdist.parallel import one_thread
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
-from medsegdist.transfer.checkpoint import load_state, save_state
 from medsegdist.transfer.evaluate import (
     KEY_METRIC,
     Bfloat16Inferer,
@@ -33,9 +33,8 @@ from medsegdist.transfer.evaluate import (
 )
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.plan import Recipe
+from medsegdist.transfer.run_files import load_state, save_state
 from medsegdist.transfer.splits import Split
-
-_LOGGER = "medsegdist.transfer"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +50,7 @@ class TrainingResult:
         history: (step, validation Dice, mean loss since the validation before) of each validation.
         notes: what a reader of the result should know, in sentences.
         converged: whether the validation Dice reached the floor of :func:`train_with_retry`.
-        hardened: whether it was trained with a :func:`hardened` recipe.
+        hardened: whether it was trained with a hardened recipe.
     """
 
     network: nn.Module
@@ -65,20 +64,8 @@ class TrainingResult:
     hardened: bool = False
 
 
-def hardened(recipe: Recipe) -> Recipe:
-    """The recipe with which a collapsed training is repeated.
-
-    Dice alone has hardly any gradient where a network marks nothing at all; cross-entropy has, and batches with more
-    foreground give it more to go by.
-
-    Args:
-        recipe: of the first training.
-    """
-    return replace(recipe, balanced=True, loss="dice_ce")
-
-
 def second_checkpoint(checkpoint: Path) -> Path:
-    """Where the training with a hardened recipe leaves its state.
+    """Where the training with a hardened recipe leaves its state, next to that of the first training.
 
     Args:
         checkpoint: of the first training.
@@ -118,7 +105,7 @@ def train_with_retry(
     if first is not None and first.dice >= floor:
         return first
     state = None if checkpoint is None else second_checkpoint(checkpoint)
-    second = train(samples, split, hardened(recipe), seed=seed, checkpoint=state, **options)
+    second = train(samples, split, recipe.hardened(), seed=seed, checkpoint=state, **options)
     return replace(second, converged=second.dice >= floor, hardened=True)
 
 
@@ -133,7 +120,6 @@ def train(
     checkpoint: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     title: str = "Training",
-    tensorboard: Path | None = None,
     make_network: Callable[[], nn.Module] | None = None,
 ) -> TrainingResult:
     """Train a network, and keep the weights of its best validation.
@@ -153,15 +139,13 @@ def train(
         identity: what else distinguishes this run, such as fingerprints of its data; kept in the checkpoint with the
             recipe, and compared when a run is resumed.
         title: what progress calls the run.
-        tensorboard: folder for TensorBoard's event files.
         make_network: makes a network with new weights, instead of the recipe's.
 
     Raises:
-        DataError: a part of the split is empty, a patch is larger than the grid, or the checkpoint is damaged or of
-            another run.
+        DataError: a part of the split is empty, or the checkpoint is damaged or of another run.
+        ValueError: a patch is larger than the grid.
         ConvergenceError: the loss is not finite.
         MedSegDistError: a CUDA device is asked for and there is none, or it cannot hold a batch of one sample.
-        MissingDependencyError: `tensorboard` is given, and TensorBoard is not installed.
     """
     target = check_device(device)
     for what, part in (("training", split.train), ("validation", split.validation)):
@@ -171,19 +155,8 @@ def train(
                 "add patients, or change the fractions of the split",
                 dataset=samples.name,
             )
-    patch, grid = recipe.patch_size, samples.grid
-    if patch is not None and (len(patch) != len(grid) or any(a > b for a, b in zip(patch, grid, strict=True))):
-        raise DataError(
-            f"expected samples of at least the patch_size {list(patch)}, found the grid {list(grid)}",
-            "choose a smaller patch_size",
-            dataset=samples.name,
-        )
-    if tensorboard is not None and find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
-        raise MissingDependencyError(
-            "expected TensorBoard, to write its event files, found none",
-            "install it with pip install tensorboard, or leave `tensorboard` out",
-        )
-    config = {"recipe": recipe.as_json(), "seed": seed, **(identity or {})}
+    recipe.check_grid(samples.grid)
+    config = {"recipe": recipe.model_dump(mode="json"), "seed": seed, **(identity or {})}
     state = None if checkpoint is None else load_state(checkpoint, config)
     batch_size = recipe.batch_size if state is None else state["batch_size"]
     make = make_network or (lambda: build_network(recipe.network, len(samples.grid)))
@@ -196,8 +169,7 @@ def train(
                     network.load_state_dict(dict(weights))
                 run = _Run(samples, split, recipe, seed, target, batch_size, network, state)
                 if checkpoint is not None:
-                    run.save_at_validations(checkpoint, config)
-                run.log(tensorboard)
+                    run.trainer.add_event_handler(Events.EPOCH_COMPLETED, run.save, checkpoint, config)
                 return run.result(title)
         except torch.cuda.OutOfMemoryError as error:
             if batch_size == 1:
@@ -259,7 +231,7 @@ class _Run:
         )
         self.trainer.logger = quiet_logger()
         self.trainer.state.iteration, self.trainer.state.epoch = self.start, self.start // recipe.validate_every
-        validating = replace(recipe, batch_size=batch_size)
+        validating = recipe.model_copy(update={"batch_size": batch_size})
         self.evaluator, _ = make_evaluator(network, samples, split.validation, validating, device)
         self.early_stop: EarlyStopping | None = None
         if recipe.patience is not None:
@@ -273,25 +245,6 @@ class _Run:
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._keep_best)
         if state is not None:
             self._restore(state)
-
-    def save_at_validations(self, path: Path, config: Mapping[str, Any]) -> None:
-        # MONAI's CheckpointSaver knows neither `config` nor the generators, and does not sync its file to the disk.
-        save = lambda: save_state(path, config, self._state())  # noqa: E731
-        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, save)
-
-    def log(self, tensorboard: Path | None) -> None:
-        """Attach MONAI's handlers: to the logger "medsegdist.transfer", if it takes INFO, and to TensorBoard."""
-        of_trainer: dict[str, Any] = {"output_transform": _loss_of}
-        of_evaluator: dict[str, Any] = {"global_epoch_transform": lambda _: self.trainer.state.epoch}
-        if logging.getLogger(_LOGGER).isEnabledFor(logging.INFO):
-            _stats(iteration_log=False, **of_trainer).attach(self.trainer)
-            _stats(iteration_log=False, **of_evaluator).attach(self.evaluator)
-        if tensorboard is not None:
-            folder = str(tensorboard)
-            TensorBoardStatsHandler(log_dir=folder, **of_trainer).attach(self.trainer)
-            TensorBoardStatsHandler(log_dir=folder, output_transform=lambda _: None, **of_evaluator).attach(
-                self.evaluator
-            )
 
     def result(self, title: str) -> TrainingResult:
         # ignite takes a run that has reached its end for one to begin again.
@@ -347,8 +300,9 @@ class _Run:
             self.dice, self.best_step = dice, step
             self.weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
-    def _state(self) -> dict[str, Any]:
-        return {
+    def save(self, _: Engine, path: Path, config: Mapping[str, Any]) -> None:
+        """Keep the state; MONAI's CheckpointSaver knows neither `config` nor generators, nor syncs its file."""
+        state = {
             "step": self.trainer.state.iteration,
             "stopped": bool(self.trainer.should_terminate),
             "batch_size": self.batch_size,
@@ -363,6 +317,7 @@ class _Run:
                 "cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             },
         }
+        save_state(path, config, state)
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
@@ -377,12 +332,33 @@ class _Run:
             torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
 
 
-def _stats(**options: Any) -> StatsHandler:
-    # MONAI takes the logger of a name away from its parents, and lets it print on standard output.
-    handler = StatsHandler(name=f"{_LOGGER}.monai", **options)
-    handler.logger = logging.getLogger(_LOGGER)
-    return handler
+TIMED_STEPS = 3
 
 
-def _loss_of(output: Mapping[str, Tensor]) -> float:
-    return output[CommonKeys.LOSS].item()
+def seconds_per_step(recipe: Recipe, grid: tuple[int, ...], device: torch.device | str = "cpu") -> float:
+    """Seconds of a training step on random samples, the median of three, without the first one.
+
+    Args:
+        recipe: of a run.
+        grid: of the samples.
+        device: where the run will be.
+
+    Raises:
+        MedSegDistError: the device is not there.
+    """
+    target = check_device(device)
+    with one_thread(), torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+        shape = (recipe.batch_size, 1, *(recipe.patch_size or grid))
+        images, masks = torch.randn(shape, device=target), (torch.rand(shape, device=target) > 0.5).float()
+        network, loss = build_network(recipe.network, len(grid)).to(target), make_loss(recipe.loss)
+        optimizer = torch.optim.Adam(network.parameters())
+        seconds = []
+        for _ in range(TIMED_STEPS + 1):
+            start = perf_counter()
+            optimizer.zero_grad()
+            loss(network(images), masks).backward()
+            optimizer.step()
+            if target.type == "cuda":
+                torch.cuda.synchronize(target)
+            seconds.append(perf_counter() - start)
+    return median(seconds[1:])

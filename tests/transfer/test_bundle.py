@@ -12,7 +12,7 @@ from monai.utils import optional_import
 
 from medsegdist.errors import DataError
 from medsegdist.transfer.bundle import BundleContent, export_bundle
-from medsegdist.transfer.checkpoint import save_weights
+from medsegdist.transfer.run_files import save_weights
 from medsegdist.transfer.train import train
 from tests.transfer.making import SMALL_DEEPLAB, TINY, disks, halves, quick
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from medsegdist.data.options import TransferOptions
 from medsegdist.errors import DataError
-from medsegdist.transfer.perform import perform
+from medsegdist.transfer.runs import perform
 from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
 from tests.transfer.making import disks
 from tests.transfer.studies import study
@@ -154,7 +154,7 @@ def test_a_study_of_two_tasks_on_the_same_images(tmp_path, monkeypatch):
         trained[options["identity"]["run"]] = split
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("medsegdist.transfer.perform.train_with_retry", watched)
+    monkeypatch.setattr("medsegdist.transfer.runs.train_with_retry", watched)
     for run in prepared.runs:
         if run.kind == "pretraining":
             with pytest.raises(KeyboardInterrupt):

@@ -10,9 +10,9 @@ from functools import partial
 import pytest
 
 from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, PreprocessingMismatchError
-from medsegdist.transfer import perform as performing
 from medsegdist.transfer import runs as grid
 from medsegdist.transfer.networks import build_network
+from medsegdist.transfer.runs import perform as really_perform
 from medsegdist.transfer.runs import run_study
 from medsegdist.transfer.train import train
 from tests.transfer.making import TINY, disks
@@ -85,7 +85,7 @@ def failing(name, error, seeds=(0, 1)):
     def perform(assignment):
         if assignment.run.source == name and assignment.run.kind == "pretraining" and assignment.run.seed in seeds:
             raise error
-        return performing.perform(assignment)
+        return really_perform(assignment)
 
     return perform
 
@@ -181,7 +181,7 @@ def test_a_device_without_memory_for_a_batch_gets_a_smaller_one_and_runs_jsonl_s
 
     monkeypatch.setattr("medsegdist.transfer.train.train", cramped)
     prepared = study(tmp_path, seeds=(0,), control=False)
-    monkeypatch.setattr("medsegdist.transfer.perform.save_weights", lambda *_: None)
+    monkeypatch.setattr("medsegdist.transfer.runs.save_weights", lambda *_: None)
     run_study(prepared)
     told = [line for line in lines(tmp_path) if line["kind"] in ("baseline", "pretraining")]
     assert len(told) == 5
@@ -220,7 +220,7 @@ def test_lost_weights_of_a_pretraining_are_made_again(tmp_path):
 @pytest.mark.parametrize("collapsed", ["other", "near"])
 def test_what_did_not_converge_is_listed_and_kept_out_of_the_gains(collapsed, tmp_path, monkeypatch):
     def perform(assignment):
-        outcome = performing.perform(assignment)
+        outcome = really_perform(assignment)
         run = assignment.run
         if (run.kind == "pretraining" and run.source == collapsed) or (
             run.kind == "baseline" and run.target == collapsed

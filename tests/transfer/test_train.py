@@ -5,20 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from medsegdist.data.options import Augmentation
-from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, MissingDependencyError
+from medsegdist.errors import ConvergenceError, DataError, MedSegDistError
 from medsegdist.transfer import train as training
-from medsegdist.transfer.checkpoint import load_network, load_weights, save_weights
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.networks import build_network
+from medsegdist.transfer.run_files import load_network, load_weights, save_weights
 from medsegdist.transfer.splits import Split
-from medsegdist.transfer.train import hardened, train, train_with_retry
+from medsegdist.transfer.train import train, train_with_retry
 from tests.transfer.interrupted_run import RECIPE
 from tests.transfer.making import SMALL_DEEPLAB, TINY, Counting, disks, equal_weights, halves, quick
 
@@ -267,7 +266,7 @@ def test_an_empty_part_of_a_split_is_an_error(part, split):
 @pytest.mark.parametrize("patch", [(64, 8), (8, 8, 8)])
 def test_a_patch_larger_than_the_samples_is_an_error(patch):
     samples = disks()
-    with pytest.raises(DataError, match=r"at least the patch_size \[.*\], found the grid \[32, 32\]; choose a smaller"):
+    with pytest.raises(ValueError, match=r"expected a patch within the grid \[32, 32\], found \["):
         train(samples, halves(samples), quick(patch_size=patch), seed=0)
 
 
@@ -276,33 +275,22 @@ def test_evaluating_nothing_is_an_error():
         evaluate(build_network(TINY, 2), disks(), [], quick())
 
 
-def test_tensorboard_that_is_not_installed_is_an_error(monkeypatch, tmp_path):
-    monkeypatch.setattr("medsegdist.transfer.train.find_spec", lambda name: None)
+def test_nothing_is_printed(capfd):
     samples = disks()
-    with pytest.raises(MissingDependencyError, match=r"expected TensorBoard, .* pip install tensorboard"):
-        train(samples, halves(samples), quick(), seed=0, tensorboard=tmp_path)
-
-
-def test_nothing_is_printed_and_the_logger_tells_on_request(capfd, caplog):
-    samples = disks()
-    quiet = train(samples, halves(samples), quick(), seed=0)
+    train(samples, halves(samples), quick(), seed=0)
     assert capfd.readouterr() == ("", "")
-    with caplog.at_level("INFO", "medsegdist.transfer"):
-        told = train(samples, halves(samples), quick(), seed=0)
-    assert "dice" in caplog.text
-    assert equal_weights(quiet.network, told.network)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 5}, "a multiple of validate_every, found 5 and 2"),
-        ({"batch_size": 0}, "batch_size >= 1, found 0"),
+        ({"steps": 5}, r"a multiple of validate_every \(2\), found 5"),
+        ({"batch_size": 0}, "batch_size"),
     ],
 )
 def test_recipes_that_mean_nothing_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        replace(quick(), **change)
+        quick(**change)
 
 
 def test_training_in_bfloat16_keeps_weights_and_loss_in_float32(monkeypatch):
@@ -366,7 +354,7 @@ def test_the_second_training_can_save_it(monkeypatch):
 
     monkeypatch.setattr(training, "train", collapses_with_dice)
     result = run(recipe)
-    assert seen == [recipe, hardened(recipe)]
+    assert seen == [recipe, recipe.hardened()]
     assert (result.converged, result.hardened) == (True, True)
     assert result.dice >= 0.3
 
@@ -378,9 +366,9 @@ def test_a_collapse_in_both_is_said():
 
 def test_a_hardened_recipe_samples_by_foreground_and_adds_cross_entropy():
     recipe = quick()
-    found = hardened(recipe)
+    found = recipe.hardened()
     assert (found.balanced, found.loss) == (True, "dice_ce")
-    differing = {name for name, value in recipe.as_json().items() if found.as_json()[name] != value}
+    differing = {name for name, value in recipe.model_dump().items() if found.model_dump()[name] != value}
     assert differing == {"balanced", "loss"}
 
 

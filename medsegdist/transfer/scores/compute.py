@@ -19,9 +19,9 @@ from medsegdist.distance.features import segment_features
 from medsegdist.files import atomic_write
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs
-from medsegdist.transfer.checkpoint import load_network
 from medsegdist.transfer.evaluate import Evaluation, overlap_counts
 from medsegdist.transfer.plan import IntensityScale
+from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferStudy
 from medsegdist.transfer.scores.embeddings import embed_datasets, task_distance, task_embedding
 from medsegdist.transfer.scores.transferability import (

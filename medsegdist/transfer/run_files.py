@@ -1,8 +1,9 @@
-"""Files of a training run: its state, to be resumed, and its weights."""
+"""Files of training runs: their log, their states, to be resumed, and their weights."""
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -21,6 +22,65 @@ from medsegdist.transfer.networks import build_network
 _STATE, _WEIGHTS = "medsegdist training state 1", "medsegdist weights 1"
 
 
+class RunLog:
+    """runs.jsonl: one line for each run that ended, appended and never changed.
+
+    A process that is killed while it writes leaves a torn line, which is cut off.
+
+    Args:
+        path: the file; made when the first run ends.
+
+    Raises:
+        DataError: a line that is not the last one is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._entries: dict[str, dict[str, Any]] = {}
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            with path.open("r+b") as file:
+                file.truncate(len(whole))
+                os.fsync(file.fileno())
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                entry = json.loads(line)
+                self._entries[entry["run"]] = entry
+            except (ValueError, TypeError, KeyError) as error:
+                raise DataError(
+                    f"{path}: line {number} is damaged; expected a JSON object with the key 'run'",
+                    "delete the line, and its run is repeated",
+                ) from error
+
+    def outcome(self, key: str) -> Mapping[str, Any] | None:
+        """The last that was written of the run with this `key`; None if it never ended."""
+        return self._entries.get(key)
+
+    def append(self, outcome: Mapping[str, Any]) -> None:
+        """Write how a run ended; it is on the disk when this returns.
+
+        Args:
+            outcome: values of JSON, among them "run", its key.
+
+        Raises:
+            OSError: the disk is full or not writable.
+        """
+        line = json.dumps(outcome, allow_nan=False) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            end = file.tell()
+            try:
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                # No half line stays behind on a full disk.
+                os.truncate(self.path, end)
+                raise
+        self._entries[outcome["run"]] = dict(outcome)
+
+
 def save_state(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     """Write the state of a run; the file is complete or the one before.
 
@@ -32,15 +92,11 @@ def save_state(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) 
     Raises:
         OSError: the disk is full or not writable; what was there stays.
     """
-    _write(path, {"format": _STATE, "config": _as_text(config), "state": dict(state)})
+    _write(path, format=_STATE, config=json.dumps(config, sort_keys=True), state=dict(state))
 
 
 def load_state(path: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The state of a run that was cut short; None if there is none.
-
-    Args:
-        path: where :func:`save_state` wrote it.
-        config: what the run is made from now.
 
     Raises:
         DataError: the file is damaged, or was left by a run with another configuration.
@@ -48,29 +104,21 @@ def load_state(path: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     content = _read(path, _STATE, "training state")
-    if content.get("config") != _as_text(config):
-        found = json.loads(content["config"])
-        differing = sorted(key for key in {*found, *config} if found.get(key) != _jsonable(config.get(key)))
+    found, wanted = json.loads(content["config"]), json.loads(json.dumps(config))
+    differing = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    if differing:
         raise DataError(
-            f"{path}: this checkpoint is of a run with another configuration ({', '.join(differing)} differ); delete "
-            "it to train again, or restore the configuration to resume."
+            f"{path}: this checkpoint is of a run with another configuration ({', '.join(differing)} differ)",
+            "delete it to train again, or restore the configuration to resume",
         )
     state: dict[str, Any] = content["state"]
     return state
 
 
 def save_weights(path: Path, network: nn.Module, options: NetworkOptions, dimensions: int) -> None:
-    """Write a network's weights with what they belong to.
-
-    Args:
-        path: where to.
-        network: made by `build_network(options, dimensions)`.
-        options: its architecture.
-        dimensions: 2 or 3.
-    """
+    """Write the weights of `build_network(options, dimensions)`, with these options."""
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    architecture = _as_text(options.model_dump(mode="json"))
-    _write(path, {"format": _WEIGHTS, "network": architecture, "dimensions": dimensions, "weights": weights})
+    _write(path, format=_WEIGHTS, network=options.model_dump_json(), dimensions=dimensions, weights=weights)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -99,7 +147,7 @@ def load_network(path: Path) -> nn.Module:
     return network
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write(path: Path, **content: Any) -> None:
     with atomic_write(path, binary=True) as file:
         torch.save(content, file)
 
@@ -122,11 +170,3 @@ def _read(path: Path, expected: str, what: str) -> dict[str, Any]:
 def _damaged(path: Path, what: str, why: object) -> DataError:
     said = str(why).splitlines()[0][:200] if str(why) else type(why).__name__
     return DataError(f"{path}: this file of {what} is damaged ({said}); delete it to train again.")
-
-
-def _as_text(config: Mapping[str, Any]) -> str:
-    return json.dumps(config, sort_keys=True)
-
-
-def _jsonable(value: Any) -> Any:
-    return json.loads(json.dumps(value))
