@@ -26,7 +26,7 @@ from tests.test_cli import write_dataset
 ROOT = Path(__file__).parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for pattern in ("README.md", "*/README.md", "medsegdist/*/README.md", "scripts/results/*/README.md")
+    for pattern in ("README.md", "[!.]*/README.md", "medsegdist/*/README.md", "scripts/results/*/README.md")
     for path in sorted(ROOT.glob(pattern))
 }
 """The READMEs by their places in the checkout."""
