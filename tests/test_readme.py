@@ -48,7 +48,6 @@ NOT_RUN = {
     "pip install .": "installs; tests/test_wheel.py builds and looks into the wheel",
     "medsegdist lidc export": "names the command; tests/data/test_lidc_dicom.py runs it",
     "python scripts/fetch.py lidc": "downloads",
-    "python scripts/fetch.py decathlon": "downloads",
     "scripts/test": "these tests themselves; tests/test_scripts.py runs it with another pytest",
     "medsegdist agreement": "names the command; the tests of the command run it",
     "medsegdist rank": "names the command; the tests of the command run it",
