@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.resampling import draw_patients, replicate_weights
+
+
+def resample_patients(samples: SegmentationSamples, replicates: int, seed: int) -> Tensor | None:
+    """Weights of the samples in replicates, drawn as for a table; row 0 holds the samples' own."""
+    times = draw_patients(samples.name, [samples.patient_ids], replicates, seed)
+    return times and replicate_weights(samples, times)
 
 
 def blobs(

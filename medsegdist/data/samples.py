@@ -262,6 +262,15 @@ class SegmentationSamples:
             weights=self.weights[index],
         )
 
+    def reweighted(self, weights: Tensor) -> SegmentationSamples:
+        """The samples under other weights; those of weight 0 are left out.
+
+        Args:
+            weights: (n,) float64, >= 0.
+        """
+        left = weights.nonzero()[:, 0]
+        return replace(self.take(left.tolist()), weights=weights[left].to(self.weights.device))
+
     def spread(self, k: int, *, seed: int = 0) -> SegmentationSamples:
         """At most `k` samples, spread evenly over the patients; the samples themselves if there are no more.
 

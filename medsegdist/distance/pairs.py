@@ -24,13 +24,13 @@ from medsegdist.data.samples import SegmentationSamples, spread_over_patients
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, ImagePair, pair_images
 from medsegdist.distance.metrics import MaskMetric
 from medsegdist.distance.resampling import (
+    FLOOR_REPLICATES,
     Bootstrap,
     ResampledSummary,
-    Resamples,
     draw_patients,
-    noise_floors,
     reflect,
     replicate_distances,
+    replicate_weights,
     summarize_resamples,
     summarize_weights,
 )
@@ -294,7 +294,8 @@ def _summarize(
     """What a method has to know of a class, whose patients are drawn so often."""
     one, _, distance, times = task
     samples = distance.subsample(one.samples)
-    return summarize_resamples(samples, distance.metric, None if times is None else Resamples.of(samples, times))
+    weights = None if times is None else replicate_weights(samples, times)
+    return summarize_resamples(samples, distance.metric, weights)
 
 
 def measure_costs(task: PairTask) -> dict[str, tuple[float, float]]:
@@ -380,10 +381,13 @@ def measure_noise(task: PairTask) -> dict[str, float]:
     """
     found: dict[str, Tensor] = {}
     for pair, weights in task.weights().items():
-        summaries = task.one[pair[0]].summaries
-        if any(summaries[method].resamples is None for method in weights):
+        summaries, images = task.one[pair[0]].summaries, task.images(*pair)
+        resamples = next(iter(summaries.values())).weights
+        if resamples is None:
             return {}
         methods = {method: task.methods[method] for method in weights}
-        for method, values in noise_floors(methods, task.images(*pair), summaries).items():
-            found[method] = found.get(method, torch.zeros(())) + weights[method] * values
+        costs = {method: task.mask_cost(method, *pair, images) for method in methods}
+        own = [(0, b) for b in range(min(1 + FLOOR_REPLICATES, len(resamples)))]
+        for method, values in replicate_distances(methods, images, costs, summaries, summaries, own).items():
+            found[method] = found.get(method, torch.zeros(())) + weights[method] * values[1:]
     return {method: statistics.median(values.tolist()) for method, values in found.items()}

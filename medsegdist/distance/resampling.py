@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,43 +47,6 @@ class Bootstrap:
             raise ValueError(f"expected a level between 0 and 1, found {self.level}.")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Resamples:
-    """Weights of a dataset's samples in many replicates.
-
-    Args:
-        weights: (1 + r, n) float64; row 0 holds the dataset's own weights, every other row those of one replicate, in
-            which a patient who was drawn twice counts twice and one who was not drawn counts nothing.
-    """
-
-    weights: Tensor
-
-    @classmethod
-    def of(cls, samples: SegmentationSamples, times: Mapping[str, NDArray[np.int64]]) -> Resamples:
-        """The replicates of a dataset.
-
-        Args:
-            samples: n samples.
-            times: from :func:`draw_patients`.
-        """
-        own = samples.weights.cpu()
-        drawn = np.stack([times[patient] for patient in samples.patient_ids], axis=1)
-        return cls(torch.cat([own[None], own * torch.from_numpy(drawn.astype(np.float64))]))
-
-    def __len__(self) -> int:
-        return len(self.weights)
-
-    def drawn(self, replicate: int) -> Tensor:
-        """(n',) indices of the samples that a replicate holds."""
-        return (self.weights[replicate] > 0).nonzero()[:, 0]
-
-    def samples(self, samples: SegmentationSamples, replicate: int) -> SegmentationSamples:
-        """The samples that a replicate holds, with their weights."""
-        drawn = self.drawn(replicate)
-        weights = self.weights[replicate][drawn].to(samples.weights.device)
-        return replace(samples.take(drawn.tolist()), weights=weights)
-
-
 def draw_patients(
     name: str, groups: Sequence[Iterable[str]], replicates: int, seed: int
 ) -> dict[str, NDArray[np.int64]] | None:
@@ -115,16 +78,20 @@ def draw_patients(
     return dict(zip(patients, times.T, strict=True))
 
 
-def resample_patients(samples: SegmentationSamples, replicates: int, seed: int) -> Resamples | None:
-    """The replicates of one dataset, see :func:`draw_patients`.
+def replicate_weights(samples: SegmentationSamples, times: Mapping[str, NDArray[np.int64]]) -> Tensor:
+    """Weights of the samples in the replicates of a dataset.
 
     Args:
         samples: n samples.
-        replicates: r >= 1.
-        seed: >= 0.
+        times: from :func:`draw_patients`.
+
+    Returns:
+        (1 + r, n) float64 on the CPU: row 0 holds the dataset's own weights, every other row those of one replicate, in
+        which a patient who was drawn twice counts twice and one who was not drawn counts nothing.
     """
-    times = draw_patients(samples.name, [samples.patient_ids], replicates, seed)
-    return None if times is None else Resamples.of(samples, times)
+    own = samples.weights.cpu()
+    drawn = np.stack([times[patient] for patient in samples.patient_ids], axis=1)
+    return torch.cat([own[None], own * torch.from_numpy(drawn.astype(np.float64))])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,27 +102,22 @@ class ResampledSummary:
         summary: of the dataset.
         replicates: (1 + r) summaries, the first of the dataset itself; None if d_Y of replicates is a choice of rows
             and columns, or if there are too few patients.
-        resamples: the replicates; None without a bootstrap, or if there are too few patients.
+        weights: (1 + r, n) of the samples, see :func:`replicate_weights`; None without a bootstrap, or if there are too
+            few patients.
     """
 
     summary: Any
     replicates: Sequence[Any] | None = None
-    resamples: Resamples | None = None
+    weights: Tensor | None = None
 
 
 def summarize_resamples(
-    samples: SegmentationSamples, metric: MaskMetric[Any], resamples: Resamples | None
+    samples: SegmentationSamples, metric: MaskMetric[Any], weights: Tensor | None
 ) -> ResampledSummary:
-    """The summary of a dataset, and of each of its replicates.
-
-    Args:
-        samples: the dataset.
-        metric: summarizes it.
-        resamples: its replicates; None for none.
-    """
+    """The summary of a dataset, and of each of its replicates, whose weights are (1 + r, n)."""
     summary = metric.summarize(samples)
-    replicates = None if resamples is None else summarize_weights(samples, metric, summary, resamples.weights)
-    return ResampledSummary(summary, replicates, resamples)
+    replicates = None if weights is None else summarize_weights(samples, metric, summary, weights)
+    return ResampledSummary(summary, replicates, weights)
 
 
 def summarize_weights(
@@ -174,8 +136,7 @@ def summarize_weights(
     """
     if isinstance(metric, ResamplingMetric):
         return metric.resample(samples, summary, weights)
-    resamples = Resamples(weights)
-    return [summary, *(metric.summarize(resamples.samples(samples, b)) for b in range(1, len(resamples)))]
+    return [summary, *(metric.summarize(samples.reweighted(row)) for row in weights[1:])]
 
 
 def replicate_distances(
@@ -184,8 +145,9 @@ def replicate_distances(
     mask_costs: Mapping[str, Tensor],
     sources: Mapping[str, ResampledSummary],
     targets: Mapping[str, ResampledSummary],
+    pairs: Sequence[tuple[int, int]] | None = None,
 ) -> dict[str, Tensor]:
-    """Distances of the replicates of two datasets, the b-th of one to the b-th of the other.
+    """Distances of the replicates of two datasets.
 
     Every transport starts from the dual potentials of the datasets as they are; nothing of the images is read again.
 
@@ -195,23 +157,24 @@ def replicate_distances(
         mask_costs: d_Y of the datasets as they are, by the name of the method.
         sources: by the name of the method; all hold the same replicates.
         targets: by the name of the method, with as many replicates.
+        pairs: numbers of a replicate of the source and one of the target, first (0, 0), the datasets as they are; by
+            default the b-th of one and the b-th of the other.
 
     Returns:
-        For each method (1 + r,) float64 distances, the first of the datasets as they are; empty if a dataset has too
-        few patients.
+        For each method (1 + r,) float64 distances of the pairs; empty if a dataset has too few patients.
     """
-    first, second = (next(iter(side.values())).resamples for side in (sources, targets))
+    first, second = (next(iter(side.values())).weights for side in (sources, targets))
     if first is None or second is None:
         return {}
     starts: dict[str, tuple[Tensor, Tensor]] = {}
     image_start: tuple[Tensor, Tensor] | None = None
     values: dict[str, list[float]] = {method: [] for method in distances}
-    for b in range(len(first)):
-        rows, columns = first.drawn(b), second.drawn(b)
+    for i, j in pairs or [(b, b) for b in range(len(first))]:
+        rows, columns = (weights.nonzero()[:, 0] for weights in (first[i], second[j]))
         part = ImagePair(
             images.image_cost[rows][:, columns],
-            first.weights[b][rows],
-            second.weights[b][columns],
+            first[i][rows],
+            second[j][columns],
             images.source,
             images.target,
             image_start and (image_start[0][rows], image_start[1][columns]),
@@ -221,51 +184,15 @@ def replicate_distances(
             if one is None or other is None:
                 mask_cost = mask_costs[method][rows][:, columns]
             else:
-                mask_cost = distance.metric.compare(one[b], other[b], part.image_cost)
+                mask_cost = distance.metric.compare(one[i], other[j], part.image_cost)
             start = starts.get(method)
             solved = distance.from_costs(part, mask_cost, start and (start[0][rows], start[1][columns]))
             values[method].append(solved.value)
-            if b == 0 and solved.transport is not None:
+            if i == j == 0 and solved.transport is not None:
                 starts[method] = solved.transport.source_potential, solved.transport.target_potential
-        if b == 0 and "transport" in vars(part):
+        if i == j == 0 and "transport" in vars(part):
             image_start = part.transport.source_potential, part.transport.target_potential
     return {method: torch.tensor(found, dtype=torch.float64) for method, found in values.items()}
-
-
-def noise_floors(
-    distances: Mapping[str, DatasetDistance], images: ImagePair, summaries: Mapping[str, ResampledSummary]
-) -> dict[str, Tensor]:
-    """Distances of a dataset to replicates of itself: what is below them is no distance between datasets.
-
-    Args:
-        distances: by the name of the method.
-        images: of the dataset with itself.
-        summaries: by the name of the method; all hold the same replicates.
-
-    Returns:
-        For each method (r',) float64, of at most 25 replicates; empty if there are too few patients.
-    """
-    resamples = next(iter(summaries.values())).resamples
-    if resamples is None:
-        return {}
-    own_costs = {
-        method: distance.metric.compare(summaries[method].summary, summaries[method].summary, images.image_cost)
-        for method, distance in distances.items()
-        if summaries[method].replicates is None
-    }
-    found: dict[str, list[float]] = {method: [] for method in distances}
-    for b in range(1, min(1 + FLOOR_REPLICATES, len(resamples))):
-        columns = resamples.drawn(b)
-        weights = images.source_weights, resamples.weights[b][columns]
-        part = ImagePair(images.image_cost[:, columns], *weights, images.source, f"a replicate of {images.target}")
-        for method, distance in distances.items():
-            replicates = summaries[method].replicates
-            if replicates is None:
-                mask_cost = own_costs[method][:, columns]
-            else:
-                mask_cost = distance.metric.compare(replicates[0], replicates[b], part.image_cost)
-            found[method].append(distance.from_costs(part, mask_cost).value)
-    return {method: torch.tensor(values, dtype=torch.float64) for method, values in found.items()}
 
 
 def reflect(value: float, replicates: Tensor) -> Tensor:

@@ -29,7 +29,6 @@ from medsegdist.report.record import (
     StudyRecord,
     TransferRecord,
 )
-from medsegdist.transfer.gains import UNDEFINED
 
 if TYPE_CHECKING:
     from medsegdist.transfer.runs import TransferResult
@@ -106,6 +105,8 @@ def describe_transfer(study: Study, targets: Sequence[str], result: TransferResu
         result: how it ended.
         device: what it was computed on.
     """
+    from medsegdist.transfer.gains import UNDEFINED
+
     taken = {*targets, *(source for target in targets for source in study.sources_of(target))}
     return TransferRecord(
         name=study.name,

@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 from medsegdist.files import atomic_write
 from medsegdist.report.figures import Figures, clustered, matrix_plot, ranking_plot, terms_plot
-from medsegdist.report.gain_sections import gain_section, transfer_section
 from medsegdist.report.mixture_figures import match_plot, matched_mixtures, segment_plot
 from medsegdist.report.record import StudyRecord, TransferRecord
 from medsegdist.report.results import Results
@@ -82,10 +81,14 @@ def render(run: Results) -> str:
         ],
         "thumbnails": run.thumbnails,
         "characteristics": _characteristics(run.record),
-        "transfer": transfer_section(run, figures),
-        "gains": gain_section(run, figures),
+        "transfer": None,
+        "gains": None,
         "facts": _how_computed(run),
     }
+    if run.trained:
+        from medsegdist.report.gain_sections import gain_section, transfer_section
+
+        context |= {"transfer": transfer_section(run, figures), "gains": gain_section(run, figures)}
     headings = {
         "answer": ("Answer", targets),
         "ranking": ("Ranking", targets),

@@ -22,13 +22,16 @@ from medsegdist.report.describe import describe
 from medsegdist.report.record import StudyRecord, Thumbnails, TransferRecord, read_json
 from medsegdist.report.thumbnails import draw_thumbnails
 from medsegdist.report.verdict import approximate, left_out_sentence
-from medsegdist.transfer.gains import DistanceRecord, Gain, read_distances, read_gains
 
 if TYPE_CHECKING:
     from medsegdist.transfer.agreement import Agreement
+    from medsegdist.transfer.gains import DistanceRecord, Gain
 
 NO_TABLE = DistanceTable(rows=())
 """Of a folder without rankings."""
+
+OF_TRAINING = {"gains.csv", "controls.csv", "transfer.json", "agreement.json", "agreement.csv"}
+"""What `transfer` and `agreement` leave in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,15 @@ class Results:
     @property
     def distances(self) -> tuple[DistanceRecord, ...]:
         """Every distance, ranked or not."""
+        from medsegdist.transfer.gains import DistanceRecord
+
         ranked = (DistanceRecord(row.source, row.target, row.distance, row.method) for row in self.table.rows)
         return (*ranked, *self.listed)
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is anything of training."""
+        return bool(self.gains or self.controls or self.transfer or self.agreements) or self.agreement is not None
 
     @property
     def approximate(self) -> str:
@@ -168,7 +178,7 @@ class Results:
         table, listed = _distances(folder / "distances.csv") if needed else (NO_TABLE, ())
         record = StudyRecord.load(folder / "study.json") if "study.json" in has else None
         training = _of_training(folder)
-        described = record or training["transfer"]
+        described = record or training.get("transfer")
         return cls(
             name=folder.resolve().name if described is None else described.name,
             table=table,
@@ -197,6 +207,8 @@ def _distances(path: Path) -> tuple[DistanceTable, tuple[DistanceRecord, ...]]:
         # One column of ours that is not plain is enough to expect all of them, so that a damaged table is refused.
         plain = {"source", "target", "method", "distance"}
         if not (set(COLUMNS) - plain) & set(columns) and {"source", "target", "distance"} <= set(columns):
+            from medsegdist.transfer.gains import read_distances
+
             return NO_TABLE, tuple(read_distances(path))
     return DistanceTable.load(path), ()
 
@@ -214,19 +226,21 @@ def _cells(path: Path, remedy: str) -> pd.DataFrame:
 
 def _of_training(folder: Path) -> dict[str, Any]:
     """What `transfer` and `agreement` left in a folder."""
-    has = {path.name for path in folder.iterdir()}
-    remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
-    agreements: tuple[Agreement, ...] = ()
-    if "agreement.json" in has:
-        from medsegdist.transfer.agreement import Agreement
+    has = {path.name for path in folder.iterdir()} & OF_TRAINING
+    if not has:
+        return {}
+    from medsegdist.transfer.agreement import Agreement
+    from medsegdist.transfer.gains import read_gains
 
-        agreements = read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
+    remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
     return {
         "gains": tuple(read_gains(folder / "gains.csv", rows_needed=False)) if "gains.csv" in has else (),
         "controls": tuple(read_gains(folder / "controls.csv", of_controls=True, rows_needed=False))
         if "controls.csv" in has
         else (),
         "transfer": TransferRecord.load(folder / "transfer.json") if "transfer.json" in has else None,
-        "agreements": agreements,
+        "agreements": read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
+        if "agreement.json" in has
+        else (),
         "agreement": _cells(folder / "agreement.csv", remedy) if "agreement.csv" in has else None,
     }

@@ -9,13 +9,11 @@ from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
 from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
 from medsegdist.distance.resampling import (
     Bootstrap,
-    noise_floors,
     replicate_distances,
-    resample_patients,
     summarize_resamples,
 )
 from medsegdist.distance.table import compare_all, rank_sources
-from tests.synthetic import blobs
+from tests.synthetic import blobs, resample_patients
 
 A = blobs("a", n=24, patients=12, center=(0.45, 0.4), seed=1)
 B = blobs("b", n=30, patients=15, center=(0.6, 0.55), radius=7, brightness=180, seed=2)
@@ -51,9 +49,9 @@ class MeanArea:
 @pytest.mark.parametrize("metric", [EuclideanMetric(), MeanArea(), GmmMetric(components=1, intensity=False)])
 def test_a_replicate_is_the_distance_of_the_resampled_datasets(metric):
     found, sides = replicates(metric, image_weight=0.5, mask_weight=2.0)
-    resamples = [side["it"].resamples for side in sides]
+    resamples = [side["it"].weights for side in sides]
     for b, value in enumerate(found["it"].tolist()):
-        drawn = [r.samples(one, b) for r, one in zip(resamples, (A, B), strict=True)]
+        drawn = [one.reweighted(r[b]) for r, one in zip(resamples, (A, B), strict=True)]
         assert value == pytest.approx(
             DatasetDistance(metric, image_weight=0.5, mask_weight=2.0)(*drawn).value, rel=1e-6
         )
@@ -76,7 +74,7 @@ def test_clusters_of_a_replicate_are_those_of_its_own_samples():
     _, sides = replicates(metric)
     for b in range(5):
         summary = sides[0]["it"].replicates[b]
-        drawn = sides[0]["it"].resamples.samples(A, b)
+        drawn = A.reweighted(sides[0]["it"].weights[b])
         assert summary.classes.shape == (len(drawn),)
         assert torch.allclose(summary.mass, drawn.mass)
         assert set(summary.classes.tolist()) == set(range(int(summary.classes.max()) + 1))
@@ -96,9 +94,12 @@ def test_nothing_is_read_or_compared_pixel_by_pixel_again(monkeypatch):
 def test_the_noise_floor_is_the_distance_to_the_own_resample():
     metric = EuclideanMetric()
     side = {"it": summarize_resamples(A, metric, resample_patients(A, 3, 0))}
-    found = noise_floors({"it": DatasetDistance(metric)}, pair_images(A, A), side)
-    expected = [DatasetDistance(metric)(A, side["it"].resamples.samples(A, b)).value for b in (1, 2, 3)]
-    assert found["it"].tolist() == pytest.approx(expected, rel=1e-9)
+    images = pair_images(A, A)
+    costs = {"it": metric.compare(side["it"].summary, side["it"].summary, images.image_cost)}
+    own = [(0, b) for b in range(4)]
+    found = replicate_distances({"it": DatasetDistance(metric)}, images, costs, side, side, own)
+    expected = [DatasetDistance(metric)(A, A.reweighted(side["it"].weights[b])).value for b in (1, 2, 3)]
+    assert found["it"][1:].tolist() == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_table_says_how_sure_it_is():

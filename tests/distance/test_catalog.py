@@ -7,9 +7,9 @@ import pytest
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PAPER_METHODS, OtddMetric, all_metrics
 from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all
-from medsegdist.distance.resampling import Bootstrap, resample_patients
+from medsegdist.distance.resampling import Bootstrap
 from tests.distance.test_laws import by_size
-from tests.synthetic import blobs
+from tests.synthetic import blobs, resample_patients
 
 
 def test_the_papers_five_come_first_and_every_metric_has_its_own_name():
@@ -34,7 +34,7 @@ def test_replicates_are_the_distances_of_resampled_datasets(metric):
     draws = [resample_patients(one, bootstrap.replicates, bootstrap.seed) for one in (a, b)]
     assert len(found.replicates) == 5
     for k, reflected in enumerate(found.replicates.tolist(), start=1):
-        alone = distance(draws[0].samples(a, k), draws[1].samples(b, k))
+        alone = distance(a.reweighted(draws[0][k]), b.reweighted(draws[1][k]))
         assert found.value - (reflected - found.value) == pytest.approx(alone.value, rel=1e-9)
 
 
@@ -45,6 +45,6 @@ def test_the_noise_floor_is_the_median_distance_to_a_resample(metric):
     prepared = prepare_all({"a": samples}, {"it": distance}, bootstrap, 1)["a"]
     found = measure_noise(PairTask("a", "a", prepared, prepared, {"it": distance}))["it"]
     draws = resample_patients(samples, bootstrap.replicates, bootstrap.seed)
-    alone = [distance(samples, draws.samples(samples, k)).value for k in range(1, len(draws))]
+    alone = [distance(samples, samples.reweighted(draws[k])).value for k in range(1, len(draws))]
     assert found == pytest.approx(statistics.median(alone), rel=1e-9)
     assert found > 0

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PixelsMetric, SlicedMetric, pixels, sliced
 from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all
-from medsegdist.distance.resampling import Bootstrap, resample_patients
-from tests.synthetic import blobs
+from medsegdist.distance.resampling import Bootstrap
+from tests.synthetic import blobs, resample_patients
 
 NOTHING = torch.ones(1, 1, dtype=torch.float64)
 A = blobs("a", n=12, patients=6, seed=1)
@@ -89,6 +89,6 @@ def test_the_noise_floor_is_of_all_there_is(name, monkeypatch):
     bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0)
     prepared = prepare_all({"a": A}, {"it": distance}, bootstrap, 1)["a"]
     draws = resample_patients(A, bootstrap.replicates, bootstrap.seed)
-    alone = [distance(A, draws.samples(A, k)).value for k in range(1, len(draws))]
+    alone = [distance(A, A.reweighted(draws[k])).value for k in range(1, len(draws))]
     found = measure_noise(PairTask("a", "a", prepared, prepared, {"it": distance}))["it"]
     assert found == pytest.approx(statistics.median(alone), rel=1e-9)

@@ -19,8 +19,7 @@ from medsegdist.distance.features import (
     segment_features,
 )
 from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
-from medsegdist.distance.resampling import resample_patients
-from tests.synthetic import blobs
+from tests.synthetic import blobs, resample_patients
 
 
 def test_columns_are_named_for_both_dimensions():
@@ -228,7 +227,7 @@ def test_a_refit_uses_the_same_features_weights_and_scale(scaling):
         scale=joint_scale([samples, other], names) if scaling == "joint" else None,
     )
     classes = options.classify(samples)
-    weights = resample_patients(samples, 4, seed=0).weights
+    weights = resample_patients(samples, 4, seed=0)
     found = options.reclassify(samples, classes, weights)
     assert torch.equal(found[0], classes)
     points = options._scaling_for(samples)(options._features_of(samples))

@@ -9,8 +9,7 @@ from medsegdist.distance.mixture.em import WeightedPoints, expectation, natural_
 from medsegdist.distance.mixture.fit import fit_mixture, refit_mixtures
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, count_by_sample, count_pixels
-from medsegdist.distance.resampling import resample_patients
-from tests.synthetic import blobs
+from tests.synthetic import blobs, resample_patients
 
 GRIDS = {"slices": (32, 40), "volumes": (10, 20, 24)}
 
@@ -34,7 +33,7 @@ def test_the_samples_add_up_to_the_histogram_of_the_dataset(grid, intensity, lim
 def test_one_component_is_the_mean_and_covariance_of_the_weighed_pixels():
     samples = blobs(seed=4)
     start = fit_mixture(count_pixels(samples, intensity=True), 1).mixture
-    weights = resample_patients(samples, 8, seed=0).weights
+    weights = resample_patients(samples, 8, seed=0)
     fitted = refit_mixtures(count_by_sample(samples, intensity=True, limit=10**6), weights, start)
     for row, mixture in zip(weights, fitted, strict=True):
         inside = samples.masks.nonzero().numpy()
@@ -66,10 +65,10 @@ def test_a_refit_is_the_fit_from_scratch_and_the_own_weights_change_nothing(inte
     samples = two_places()
     start = fit_mixture(count_pixels(samples, intensity=intensity), 2).mixture
     resamples = resample_patients(samples, 6, seed=0)
-    refitted = refit_mixtures(count_by_sample(samples, intensity=intensity), resamples.weights, start)
+    refitted = refit_mixtures(count_by_sample(samples, intensity=intensity), resamples, start)
     assert mixture_wasserstein(refitted[0], start) < 0.01
     for b, mixture in enumerate(refitted[1:], start=1):
-        anew = fit_mixture(count_pixels(resamples.samples(samples, b), intensity=intensity), 2).mixture
+        anew = fit_mixture(count_pixels(samples.reweighted(resamples[b]), intensity=intensity), 2).mixture
         assert mixture_wasserstein(mixture, anew) < 0.02 * mixture_wasserstein(start, mixture)
 
 

@@ -5,14 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from medsegdist.distance.resampling import resample_patients
-from tests.synthetic import blobs
+from tests.synthetic import blobs, resample_patients
 
 SAMPLES = blobs("a", n=12, patients=4)
 
 
 def test_row_0_is_the_dataset_and_every_other_row_draws_as_many_patients_as_there_are():
-    weights = resample_patients(SAMPLES, 50, seed=3).weights
+    weights = resample_patients(SAMPLES, 50, seed=3)
     assert torch.equal(weights[0], SAMPLES.weights)
     times = weights[1:] / SAMPLES.weights
     assert torch.allclose(times, times.round(), rtol=0, atol=1e-12)
@@ -25,7 +24,7 @@ def test_row_0_is_the_dataset_and_every_other_row_draws_as_many_patients_as_ther
 
 
 def test_draws_are_as_often_as_chance_has_it():
-    weights = resample_patients(SAMPLES, 20_000, seed=0).weights[1:] / SAMPLES.weights
+    weights = resample_patients(SAMPLES, 20_000, seed=0)[1:] / SAMPLES.weights
     assert (weights.mean(0) - 1).abs().max() < 0.03
     # A patient stays away with probability (3/4)^4.
     assert ((weights == 0).double().mean(0) - 0.75**4).abs().max() < 0.02
@@ -33,18 +32,18 @@ def test_draws_are_as_often_as_chance_has_it():
 
 def test_the_order_of_the_samples_does_not_matter_but_seed_and_name_do():
     order = [5, 3, 11, 0, 7, 1, 9, 2, 10, 4, 8, 6]
-    drawn = resample_patients(SAMPLES, 20, seed=1).weights
-    assert torch.equal(resample_patients(SAMPLES.take(order), 20, seed=1).weights, drawn[:, order])
-    assert not torch.equal(resample_patients(SAMPLES, 20, seed=2).weights, drawn)
-    assert not torch.equal(resample_patients(replace(SAMPLES, name="b"), 20, seed=1).weights, drawn)
+    drawn = resample_patients(SAMPLES, 20, seed=1)
+    assert torch.equal(resample_patients(SAMPLES.take(order), 20, seed=1), drawn[:, order])
+    assert not torch.equal(resample_patients(SAMPLES, 20, seed=2), drawn)
+    assert not torch.equal(resample_patients(replace(SAMPLES, name="b"), 20, seed=1), drawn)
 
 
 def test_a_replicate_holds_what_was_drawn():
     resamples = resample_patients(SAMPLES, 5, seed=0)
     for b in range(6):
-        held = resamples.samples(SAMPLES, b)
-        assert held.weights.sum().item() == pytest.approx(resamples.weights[b].sum().item(), rel=1e-12)
-        assert set(held.case_ids) == {SAMPLES.case_ids[k] for k in resamples.drawn(b).tolist()}
+        held = SAMPLES.reweighted(resamples[b])
+        assert held.weights.sum().item() == pytest.approx(resamples[b].sum().item(), rel=1e-12)
+        assert set(held.case_ids) == {SAMPLES.case_ids[k] for k in resamples[b].nonzero()[:, 0].tolist()}
 
 
 def test_one_patient_cannot_be_drawn_anew():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
@@ -18,7 +17,7 @@ from medsegdist.distance.mixture.choice import (
 )
 from medsegdist.distance.mixture.em import COVARIANCE_TYPES, CovarianceType
 from medsegdist.distance.mixture.fit import fit_mixture, refit_mixtures
-from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
+from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
 from medsegdist.distance.mixture.pixel_counts import SampleCounts, count_by_sample, count_pixels
 from medsegdist.errors import DataError
 from medsegdist.words import check_choice
@@ -133,4 +132,4 @@ class GmmMetric(MixtureOptions):
 
     def compare(self, source: GaussianMixture, target: GaussianMixture, image_cost: Tensor, /) -> Tensor:
         """(1, 1) MW2 in pixels (and intensity units), not squared."""
-        return torch.full((1, 1), mixture_wasserstein(source, target), dtype=torch.float64, device=image_cost.device)
+        return mixture_wassersteins([source], [target]).to(image_cost.device)

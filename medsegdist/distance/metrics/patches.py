@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import ClassVar, Literal
 
@@ -144,9 +144,7 @@ class PatchesMetric:
             if bool(masses.any()):
                 found.append(WeightedPatches(summary.drawn, masses))
             else:
-                left = (row > 0).nonzero()[:, 0]
-                others = replace(samples.take(left.tolist()), weights=row[left].to(samples.weights.device))
-                found.append(self.summarize(others))
+                found.append(self.summarize(samples.reweighted(row)))
         return found
 
     def compare(self, source: WeightedPatches, target: WeightedPatches, image_cost: Tensor, /) -> Tensor:

@@ -145,52 +145,27 @@ def squared_bures_wasserstein(
     return squared
 
 
-def squared_mixture_wasserstein(source: GaussianMixture, target: GaussianMixture) -> float:
-    """MW2 squared: the cheapest way to move one mixture's Gaussians onto the other's (the paper's Eq. 11).
+def mixture_wasserstein(source: GaussianMixture, target: GaussianMixture) -> float:
+    """MW2, not squared: the cheapest way to move one mixture's Gaussians onto the other's (the paper's Eq. 11, 12).
 
-    An upper bound of the squared 2-Wasserstein distance of the two densities, and a squared metric on mixtures
-    (Delon and Desolneux, 2020).
+    An upper bound of the 2-Wasserstein distance of the two densities, and a metric on mixtures (Delon and Desolneux,
+    2020).
 
     Args:
         source: k Gaussians in d dimensions.
         target: k' Gaussians in as many.
 
-    Raises:
-        ValueError: the dimensions differ.
-    """
-    return float(_squared_mixture_wassersteins([source], [target]))
-
-
-def mixture_wasserstein(source: GaussianMixture, target: GaussianMixture) -> float:
-    """MW2, not squared, in the unit of the points (the paper's Eq. 11, 12).
-
-    Args:
-        source: a mixture in d dimensions.
-        target: another in as many.
+    Returns:
+        In the unit of the points.
 
     Raises:
         ValueError: the dimensions differ.
     """
-    return float(squared_mixture_wasserstein(source, target) ** 0.5)
+    return float(mixture_wassersteins([source], [target]))
 
 
 def mixture_wassersteins(sources: Sequence[GaussianMixture], targets: Sequence[GaussianMixture]) -> Tensor:
-    """MW2, not squared, between every two mixtures.
-
-    Args:
-        sources: p mixtures in d dimensions.
-        targets: q mixtures in as many.
-
-    Returns:
-        (p, q) float64 CPU tensor in the unit of the points.
-
-    Raises:
-        ValueError: the dimensions differ.
-    """
-    return _squared_mixture_wassersteins(sources, targets).sqrt()
-
-
-def _squared_mixture_wassersteins(sources: Sequence[GaussianMixture], targets: Sequence[GaussianMixture]) -> Tensor:
+    """(p, q) float64 CPU tensor of :func:`mixture_wasserstein` between every two of p and q mixtures."""
     dimensions = [mixture.dimensions for mixture in (*sources, *targets)]
     if len(set(dimensions)) > 1:
         raise ValueError(f"expected mixtures of one dimension, found {min(dimensions)} and {max(dimensions)}.")
@@ -200,14 +175,12 @@ def _squared_mixture_wassersteins(sources: Sequence[GaussianMixture], targets: S
         for name in ("means", "covariances")
     )
     cost = squared_bures_wasserstein(means, covariances, other_means, other_covariances)
-    values = [
-        [
-            solve_transport(block, source.weights, target.weights).value
-            for block, target in zip(rows.split([len(target.weights) for target in targets], 1), targets, strict=True)
-        ]
-        for rows, source in zip(cost.split([len(source.weights) for source in sources]), sources, strict=True)
-    ]
-    return torch.tensor(values, dtype=torch.float64)
+    found = torch.empty(len(sources), len(targets), dtype=torch.float64)
+    sizes, other_sizes = ([len(mixture.weights) for mixture in mixtures] for mixtures in (sources, targets))
+    for i, rows in enumerate(cost.split(sizes)):
+        for j, block in enumerate(rows.split(other_sizes, 1)):
+            found[i, j] = solve_transport(block, sources[i].weights, targets[j].weights).value ** 0.5
+    return found
 
 
 def _square_roots(covariances: Tensor) -> Tensor:
