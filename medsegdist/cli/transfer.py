@@ -72,6 +72,9 @@ def transfer(
 
     Run it again after an interruption: finished runs are kept, and begun ones go on. Exit status 1 if a run failed.
     """
+    import joblib
+    import torch
+
     from medsegdist.data.study import load_study
     from medsegdist.parallel import dask_cluster
     from medsegdist.report.describe import describe_transfer
@@ -91,7 +94,9 @@ def transfer(
                 hint = did_you_mean(name, known)
                 raise MedSegDistError(f"expected --scores to be one of {', '.join(known)}, found '{name}'{hint}")
         study = _prepared(described, study_file, targets, out, cache)
-        devices = _devices(picked, workers, sum(not study.is_done(run) for run in study.runs))
+        devices = worker_devices(picked, workers, cuda_devices=torch.cuda.device_count(), cores=joblib.cpu_count())
+        # No more are needed than there are runs.
+        devices = devices[: max(1, sum(not study.is_done(run) for run in study.runs))]
         if dry_run:
             _show_plan(study, described, devices, as_json)
             return
@@ -139,15 +144,18 @@ def _prepared(described: Study, file: Path, targets: Sequence[str], out: Path, c
     )
 
 
-def _devices(device: str, workers: int | None, runs: int) -> tuple[str, ...]:
-    """Of each process that trains, of which no more are needed than there are runs."""
-    import joblib
-    import torch
+def worker_devices(device: str, workers: int | None, *, cuda_devices: int, cores: int) -> tuple[str, ...]:
+    """The device of each process that trains.
 
-    from medsegdist.transfer.evaluate import worker_devices
-
-    gpus, cores = torch.cuda.device_count(), joblib.cpu_count()
-    return worker_devices(device, workers, cuda_devices=gpus, cores=cores)[: max(1, runs)]
+    Args:
+        device: "cpu", "cuda:1" ... for that one alone; "cuda" for all CUDA devices in turn.
+        workers: how many processes; None is one for each core on the CPU, for each CUDA device with "cuda", else one.
+        cuda_devices: how many there are.
+        cores: of the CPU that may be used.
+    """
+    if device == "cuda" and cuda_devices > 1:
+        return tuple(f"cuda:{k % cuda_devices}" for k in range(workers or cuda_devices))
+    return (device,) * (workers or (cores if device == "cpu" else 1))
 
 
 def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], as_json: bool) -> None:
@@ -225,16 +233,17 @@ def _show(
     for target in targets:
         if any(one.target == target and one.gain_percent is not None for one in (*result.gains, *result.controls)):
             console.print(gain_table(target, result.gains, result.controls))
-    undefined = [one for one in result.gains if one.status == UNDEFINED]
-    if result.not_converged:
-        below = f"Not converged (validation Dice twice below {dice_floor:g}, the study's dice_floor), and left out:"
-        show(result.not_converged, below)
-    if undefined:
-        lines = (f"{one.source} -> {one.target}, seed {one.seed}" for one in undefined)
-        show(lines, "Without a gain, for the Dice from scratch is 0:")
-    if result.failed:
-        lines = (f"{title}: {reason}" for title, reason in result.failed)
-        show(lines, "Failed, and tried again by the next start:")
+    undefined = (one for one in result.gains if one.status == UNDEFINED)
+    below = f"Not converged (validation Dice twice below {dice_floor:g}, the study's dice_floor), and left out:"
+    for head, lines in {
+        below: list(result.not_converged),
+        "Without a gain, for the Dice from scratch is 0:": [
+            f"{one.source} -> {one.target}, seed {one.seed}" for one in undefined
+        ],
+        "Failed, and tried again by the next start:": [f"{title}: {reason}" for title, reason in result.failed],
+    }.items():
+        if lines:
+            show(lines, head)
     show(f"MONAI Bundle: {directory}" for directory in bundles.values())
     show(f"No MONAI Bundle for {name}: no source has a gain for it, so none is the best." for name in unwritten)
     show([f"All gains: {out / 'gains.csv'}"])

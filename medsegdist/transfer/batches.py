@@ -39,7 +39,8 @@ class NetworkInputs:
         self.images, self.masks = samples.images, samples.masks
         self.rows = torch.as_tensor(indices, dtype=torch.int64)
         self.scale, self.device = scale, device
-        if device.type == "cuda" and self._fits():
+        each = self.images[0].numel() * (self.images.element_size() + self.masks.element_size())
+        if device.type == "cuda" and len(indices) * each <= _MOST_OF_DEVICE * torch.cuda.mem_get_info(device)[0]:
             self.images, self.masks = self.images[self.rows].to(device), self.masks[self.rows].to(device)
             self.rows = torch.arange(len(self.rows))
 
@@ -57,11 +58,6 @@ class NetworkInputs:
         images = self.images[rows].to(self.device, non_blocking=True)
         masks = self.masks[rows].to(self.device, non_blocking=True)
         return images.sub_(self.scale.center).div_(self.scale.half_range)[:, None], masks[:, None].float()
-
-    def _fits(self) -> bool:
-        free, _ = torch.cuda.mem_get_info(self.device)
-        each = self.images[0].numel() * (self.images.element_size() + self.masks.element_size())
-        return len(self.rows) * each <= _MOST_OF_DEVICE * free
 
 
 class TrainingBatches:
@@ -162,11 +158,7 @@ def augmented(
 def affine_matrices(n: int, grid: tuple[int, ...], options: Augmentation, generator: torch.Generator) -> Tensor | None:
     """(n, d + 1, d + 1) maps from output to input in grid steps, about the center; None if nothing moves.
 
-    Args:
-        n: how many.
-        grid: (rows, columns) or (slices, rows, columns); only the last two axes are turned and mirrored.
-        options: how far.
-        generator: of all draws.
+    Only the last two axes of the grid, rows and columns, are turned and mirrored.
     """
     if not (options.flip or options.rotation or options.scaling or options.shift):
         return None

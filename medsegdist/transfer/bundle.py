@@ -15,7 +15,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from pydantic import BaseModel
 
 from medsegdist.data.study import Study
 from medsegdist.files import atomic_path
@@ -54,12 +53,6 @@ def export_bundle(weights: Path, recipe: Recipe, content: BundleContent, directo
     A bundle that is there already is replaced once the new one is complete. The weights are a plain state dict; no
     TorchScript.
 
-    Args:
-        weights: the file that a run left.
-        recipe: of that run.
-        content: what the bundle says.
-        directory: the bundle.
-
     Raises:
         DataError: there are no weights, or they are damaged.
         OSError: the disk is full or not writable.
@@ -80,7 +73,7 @@ def export_bundle(weights: Path, recipe: Recipe, content: BundleContent, directo
 def write_bundles(
     study: TransferStudy, result: TransferResult, described: Study, targets: Sequence[str], directory: Path
 ) -> dict[str, Path]:
-    """Writes the pre-training of each target's best source.
+    """Writes the pre-training of each target's best source, and returns the bundle of each target that has one.
 
     Args:
         study: whose runs have ended.
@@ -88,19 +81,15 @@ def write_bundles(
         described: the same study as its YAML says.
         targets: names.
         directory: where a folder for each target is written.
-
-    Returns:
-        The bundle of each target that has a best source.
     """
     written: dict[str, Path] = {}
     # Of all datasets, so that a name does not depend on which targets are asked for.
     names = bundle_names(dataset.name for dataset in described.datasets)
     for target in targets:
         run = best_pretraining(study, result.gains, target)
-        outcome = None if run is None else study.log.outcome(run.key)
-        if run is None or outcome is None:
+        if run is None:
             continue
-        source = described.dataset(run.source or "")
+        source = described.dataset(run.dataset)
         said = f"Pre-trained on {source.name} by medsegdist, to be fine-tuned on {target}."
         license_of_data = f" License of the training data, as its origin states it: {source.license}."
         content = BundleContent(
@@ -109,20 +98,15 @@ def write_bundles(
             modality=source.modality,
             grid=described.preprocessing.grid,
             preprocessing=described.preprocessing.model_dump(mode="json"),
-            dice=float(outcome["validation_dice"]),
+            dice=float((study.log.outcome(run.key) or {})["validation_dice"]),
         )
-        place = directory / names[target]
-        export_bundle(study.assignment(run).weights(run.key), run.recipe, content, place)
-        written[target] = place
+        written[target] = directory / names[target]
+        export_bundle(study.assignment(run).weights(run.key), run.recipe, content, written[target])
     return written
 
 
 def bundle_names(datasets: Iterable[str]) -> dict[str, str]:
-    """The name of each dataset's folder in OUT/bundles, by the dataset's name.
-
-    Args:
-        datasets: names.
-    """
+    """The name of each dataset's folder in OUT/bundles, by the dataset's name."""
     names = {name: re.sub(r"[^A-Za-z0-9._-]+", "_", name) for name in datasets}
     taken = Counter(folder.casefold() for folder in names.values())
     # A hash of the name itself, so that a folder does not depend on an order: a and A are one on many disks.
@@ -135,15 +119,7 @@ def bundle_names(datasets: Iterable[str]) -> dict[str, str]:
 def best_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str) -> Run | None:
     """The source with the greatest mean gain for a target, and of its seeds the one best validated on the source.
 
-    The seed is not chosen by gain: among few seeds, the greatest gain is mostly luck.
-
-    Args:
-        study: whose runs have ended.
-        gains: of these runs; those that are not "ok" do not count.
-        target: its name.
-
-    Returns:
-        The run, or None if no gain counts.
+    The seed is not chosen by gain: among few seeds, the greatest gain is mostly luck. None if no gain is "ok".
     """
     by_source: dict[str, list[float]] = {}
     for gain in gains:
@@ -152,13 +128,13 @@ def best_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str) -
     if not by_source:
         return None
     source = max(by_source, key=lambda name: fmean(by_source[name]))
-    ended = [
-        (float(outcome["validation_dice"]), run)
-        for run in study.runs
-        if run.kind == "pretraining" and run.source == source
-        if (outcome := study.log.outcome(run.key)) is not None and outcome["status"] == "done"
-    ]
-    return max(ended, key=lambda pair: pair[0])[1]
+    outcomes = {run: study.log.outcome(run.key) or {} for run in study.runs}
+    ended = {
+        run: outcome["validation_dice"]
+        for run, outcome in outcomes.items()
+        if (run.kind, run.source, outcome.get("status")) == ("pretraining", source, "done")
+    }
+    return max(ended, key=lambda run: ended[run])
 
 
 def _metadata(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
@@ -225,7 +201,11 @@ def _inference(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
         "datalist": "$[{'image': path} for path in sorted(glob.glob(@dataset_dir + '/' + @pattern))]",
         "network_def": {
             "_target_": "medsegdist.transfer.networks.build_network",
-            "options": _options(recipe.network),
+            # A bundle's expressions are evaluated: nothing of a study's free text is among these numbers and choices.
+            "options": {
+                "_target_": f"{type(recipe.network).__module__}.{type(recipe.network).__qualname__}",
+                **recipe.network.model_dump(mode="json"),
+            },
             "dimensions": len(content.grid),
         },
         "network": "$@network_def.to(@device)",
@@ -285,12 +265,6 @@ def _inference(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
         "initialize": [],
         "run": ["$@evaluator.run()"],
     }
-
-
-def _options(options: BaseModel) -> dict[str, Any]:
-    # A bundle's expressions are evaluated: nothing of a study's free text is among these numbers and choices.
-    kind = type(options)
-    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **options.model_dump(mode="json")}
 
 
 def _readme(content: BundleContent) -> str:

@@ -45,12 +45,7 @@ class Evaluation:
 
     @classmethod
     def of_counts(cls, counts: Tensor, case_ids: Sequence[str]) -> Evaluation:
-        """The Dice of samples whose points were counted.
-
-        Args:
-            counts: (n, 2) int64 points that are in prediction and reference, and the sum of both.
-            case_ids: (n,) the case of each sample.
-        """
+        """The Dice of samples with (n, 2) :func:`overlap_counts`, and the case of each."""
         place = {case: k for k, case in enumerate(dict.fromkeys(case_ids))}
         owners = torch.tensor([place[case] for case in case_ids])
         of_cases = dice_of_counts(torch.zeros(len(place), 2, dtype=torch.int64).index_add_(0, owners, counts))
@@ -75,11 +70,7 @@ def overlap_counts(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 def dice_of_counts(counts: Tensor) -> Tensor:
-    """(n,) float64 Dice; 1 where both sides are empty.
-
-    Args:
-        counts: (n, 2) int64 of :func:`overlap_counts`.
-    """
+    """(n,) float64 Dice of (n, 2) :func:`overlap_counts`; 1 where both sides are empty."""
     both, total = counts.double().unbind(1)
     return torch.where(total > 0, 2 * both / total.clamp(min=1), 1.0)
 
@@ -101,11 +92,7 @@ class CaseDice(Metric):
         self.counts = []
 
     def update(self, output: Any) -> None:
-        """Count a batch.
-
-        Args:
-            output: (b, 1, *grid) logits and masks.
-        """
+        """Count a batch of (b, 1, *grid) logits and masks."""
         self.counts.append(overlap_counts(*output))
 
     def evaluation(self) -> Evaluation:
@@ -143,7 +130,7 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
 ) -> Evaluation:
-    """The Dice of a network.
+    """The Dice of a network on samples of a dataset.
 
     Args:
         network: (b, 1, *grid) intensities to logits; it is moved to `device`.
@@ -172,22 +159,17 @@ def make_evaluator(
     recipe: Recipe,
     device: torch.device,
 ) -> tuple[SupervisedEvaluator, CaseDice]:
-    """An evaluator that can run many times, and its metric.
-
-    Args:
-        network: on `device` already.
-        samples: as for :func:`evaluate`.
-        indices: as for :func:`evaluate`.
-        recipe: as for :func:`evaluate`.
-        device: where to compute.
-    """
+    """An evaluator that can run many times, and its metric; the network is on `device` already."""
     dice = CaseDice([samples.case_ids[k] for k in indices])
     batches = _InOrder(NetworkInputs(samples, indices, recipe.scale, device), recipe.batch_size)
+    inferer: Inferer = SimpleInferer()
+    if recipe.patch_size is not None:
+        inferer = SlidingWindowInferer(recipe.patch_size, recipe.batch_size, recipe.overlap, mode="gaussian")
     evaluator = SupervisedEvaluator(
         device=device,
         val_data_loader=batches,
         network=network,
-        inferer=_inferer(recipe),
+        inferer=inferer,
         key_val_metric={KEY_METRIC: dice},
         amp=uses_amp(recipe, device),
         amp_kwargs={"dtype": torch.bfloat16},
@@ -198,12 +180,7 @@ def make_evaluator(
 
 
 def uses_amp(recipe: Recipe, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: on CUDA only.
-
-    Args:
-        recipe: of the run.
-        device: where it is computed.
-    """
+    """Whether to compute in bfloat16: on CUDA only."""
     return recipe.amp and device.type == "cuda"
 
 
@@ -211,14 +188,7 @@ class Bfloat16Inferer(SimpleInferer):
     """Runs a network in bfloat16 where that loses nothing that matters."""
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """(b, 1, *grid) logits of (b, 1, *grid) images on the network's device.
-
-        Args:
-            inputs: (b, 1, *grid) images.
-            network: what computes the logits.
-            *args: handed to the network.
-            **kwargs: handed to the network.
-        """
+        """(b, 1, *grid) logits of (b, 1, *grid) images on the network's device."""
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
             return network(inputs, *args, **kwargs)
 
@@ -228,12 +198,6 @@ def quiet_logger() -> logging.Logger:
     logger = logging.Logger("medsegdist.transfer")
     logger.addHandler(logging.NullHandler())
     return logger
-
-
-def _inferer(recipe: Recipe) -> Inferer:
-    if recipe.patch_size is None:
-        return SimpleInferer()
-    return SlidingWindowInferer(recipe.patch_size, recipe.batch_size, recipe.overlap, mode="gaussian")
 
 
 class _InOrder:
@@ -252,10 +216,7 @@ class _InOrder:
 
 
 def check_device(device: torch.device | str) -> torch.device:
-    """The device, if this machine has it.
-
-    Args:
-        device: "cpu", "cuda", "cuda:1" ...
+    """The device, such as "cpu" or "cuda:1", if this machine has it.
 
     Raises:
         MedSegDistError: it is no device, or this machine does not have it.
@@ -271,17 +232,3 @@ def check_device(device: torch.device | str) -> torch.device:
                 f"expected the CUDA device '{found}', found {count} CUDA devices on this machine; use the device 'cpu'."
             )
     return found
-
-
-def worker_devices(device: str, workers: int | None, *, cuda_devices: int, cores: int) -> tuple[str, ...]:
-    """The device of each process that trains.
-
-    Args:
-        device: "cpu", "cuda:1" ... for that one alone; "cuda" for all CUDA devices in turn.
-        workers: how many processes; None is one for each core on the CPU, for each CUDA device with "cuda", else one.
-        cuda_devices: how many there are.
-        cores: of the CPU that may be used.
-    """
-    if device == "cuda" and cuda_devices > 1:
-        return tuple(f"cuda:{k % cuda_devices}" for k in range(workers or cuda_devices))
-    return (device,) * (workers or (cores if device == "cpu" else 1))

@@ -101,10 +101,6 @@ class Gain:
 def relative_gain(dice: float, baseline: float) -> float:
     """Gain in percent of the Dice score without pre-training (the paper's Eq. 20).
 
-    Args:
-        dice: test Dice score of the target after pre-training and fine-tuning, 0 to 1.
-        baseline: that without pre-training.
-
     Raises:
         ValueError: the baseline is not above 0, so nothing can be gained relative to it.
 
@@ -120,9 +116,6 @@ def read_distances(path: str | Path) -> list[DistanceRecord]:
     """Distances from a CSV: `distances.csv`, or anybody's with the columns source, target and distance.
 
     A column `method` distinguishes several distances; all other columns are ignored.
-
-    Args:
-        path: the file, in UTF-8.
 
     Raises:
         DataError: the file is no such table; a cell is empty or no finite number; a row stands twice.
@@ -159,15 +152,7 @@ def read_gains(path: str | Path, *, of_controls: bool = False, rows_needed: bool
 
 
 def write_gains(path: Path, gains: Iterable[Gain]) -> None:
-    """Write a CSV with one row for each gain; it is complete, or what was there stays.
-
-    Args:
-        path: the file.
-        gains: in the order of their rows, each with both Dice scores.
-
-    Raises:
-        OSError: the disk is full or not writable.
-    """
+    """Write a CSV with one row for each gain, which has both Dice scores; it is complete, or what was there stays."""
     with atomic_write(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["source", "target", "seed", "dice", "dice_baseline", "gain_percent", "status"])
@@ -234,12 +219,7 @@ class MatchedPairs:
 def match_pairs(
     distances: Iterable[DistanceRecord], gains: Iterable[Gain], methods: Sequence[str] | None = None
 ) -> list[MatchedPairs]:
-    """Pairs of distance and gain by each method; the gains of several seeds become their mean.
-
-    Args:
-        distances: by one method or more.
-        gains: of one seed or more.
-        methods: which ones to take; None takes all, in the order of the distances.
+    """Pairs of distance and gain by each method, or some `methods`; the gains of several seeds become their mean.
 
     Raises:
         DataError: a method is unknown; distances and gains have no pair in common, or fewer than three; all distances

@@ -32,14 +32,9 @@ class Split:
 def split_source(
     name: str, patient_ids: Sequence[str], options: TransferOptions, seed: int, left_out: Collection[int] = ()
 ) -> Split:
-    """Training and validation patients of a source; nothing is tested on it.
+    """Training and validation patients of a source, from the patient of each sample; nothing is tested on it.
 
-    Args:
-        name: the dataset's name, for messages.
-        patient_ids: (n,) whom each sample shows.
-        options: `validation_fraction`.
-        seed: of the draw.
-        left_out: indices of samples whose patients are tested on in a target.
+    `left_out` are indices of samples whose patients are tested on in a target.
 
     Raises:
         DataError: there are fewer than two patients.
@@ -55,7 +50,7 @@ def split_source(
         )
     drawn = _shuffled(patients, seed)
     held_out = _share(options.validation_fraction, len(drawn))
-    return _by_patient(patient_ids, train=drawn[held_out:], validation=drawn[:held_out], test=())
+    return _by_patient(patient_ids, drawn[held_out:], drawn[:held_out])
 
 
 def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions, seed: int) -> Split:
@@ -63,12 +58,6 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
 
     The test patients are the same for all seeds. With `target_cases`, so many of the other patients are trained on,
     and validation keeps its proportion to them: a short sample is short in all that is labeled.
-
-    Args:
-        name: the dataset's name, for messages.
-        patient_ids: (n,) whom each sample shows.
-        options: fractions, `split_seed` and `target_cases`.
-        seed: of the draw of training and validation patients.
 
     Raises:
         DataError: there are fewer patients than these parts need.
@@ -98,12 +87,7 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
                 "lower target_cases or the fractions",
                 dataset=name,
             )
-    return _by_patient(
-        patient_ids,
-        train=rest[held_out : held_out + trained],
-        validation=rest[:held_out],
-        test=drawn[:tested],
-    )
+    return _by_patient(patient_ids, rest[held_out : held_out + trained], rest[:held_out], drawn[:tested])
 
 
 def _share(fraction: float, patients: int) -> int:
@@ -115,14 +99,9 @@ def _shuffled(patients: Sequence[str], seed: int) -> list[str]:
     return [patients[k] for k in np.random.default_rng(seed).permutation(len(patients))]
 
 
-def _by_patient(
-    patient_ids: Sequence[str], train: Collection[str], validation: Collection[str], test: Collection[str]
-) -> Split:
-    parts = []
-    for chosen in (train, validation, test):
-        members = set(chosen)
-        parts.append(tuple(k for k, patient in enumerate(patient_ids) if patient in members))
-    return Split(*parts)
+def _by_patient(patient_ids: Sequence[str], *parts: Sequence[str]) -> Split:
+    members = (frozenset(part) for part in parts)
+    return Split(*(tuple(k for k, patient in enumerate(patient_ids) if patient in some) for some in members))
 
 
 def seen_test_samples(
@@ -145,7 +124,10 @@ def seen_test_samples(
     Returns:
         Indices by source, in increasing order, of those sources that have any.
     """
-    digests = {name: [_digest(one, k) for k in range(len(one))] for name, one in samples.items()}
+    digests = {
+        name: [hashlib.blake2b(image.cpu().contiguous().numpy().data, digest_size=16).digest() for image in one.images]
+        for name, one in samples.items()
+    }
     left_out: dict[str, set[int]] = {}
     for target, rows in tested.items():
         of_target = set(digests[target])
@@ -158,7 +140,3 @@ def seen_test_samples(
             patients = names | {owners[k] for k, digest in enumerate(digests[source]) if digest in images}
             left_out.setdefault(source, set()).update(k for k, owner in enumerate(owners) if owner in patients)
     return {source: tuple(sorted(found)) for source, found in left_out.items() if found}
-
-
-def _digest(samples: SegmentationSamples, k: int) -> bytes:
-    return hashlib.blake2b(samples.images[k].cpu().contiguous().numpy().data, digest_size=16).digest()

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from medsegdist.cli.transfer import worker_devices
 from medsegdist.transfer import runs as grid
-from medsegdist.transfer.evaluate import worker_devices
 from medsegdist.transfer.gains import relative_gain
 from medsegdist.transfer.runs import run_study
 from tests.transfer.making import disks

@@ -25,7 +25,6 @@ from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferStudy
 from medsegdist.transfer.scores.embeddings import embed_datasets, task_distance, task_embedding
 from medsegdist.transfer.scores.transferability import (
-    LayerFeatures,
     cc_fv,
     data_shapley,
     gaussian_bhattacharyya,
@@ -83,7 +82,9 @@ def score_sources(study: TransferStudy, names: Sequence[str]) -> pd.DataFrame:
         if "task2vec" in names and networks:
             probe = next(iter(networks.values()))
             vectors = {name: _task_vector(probe, one, scale) for name, one in samples.items()}
-            rows += _guarded(pairs, "task2vec", partial(_task_distance, vectors))
+            for source, target in pairs:
+                distance = partial(task_distance, vectors[source], vectors[target])
+                rows += _guarded(source, target, "task2vec", distance)
     if "deep_sets" in names:
         rows += _deep_sets(pairs, samples)
     keys = ["source", "target", "method"]
@@ -130,12 +131,12 @@ def _scores_of_networks(
         scores: dict[str, Callable[[], float]] = {
             "logme": partial(log_maximum_evidence, rows_of_pixels, classes),
             "gbc": partial(gaussian_bhattacharyya, rows_of_pixels, classes),
-            "cc_fv": partial(cc_fv, [LayerFeatures(cases, rows_of_pixels)]),
+            "cc_fv": partial(cc_fv, cases, rows_of_pixels),
             "nce": partial(negative_conditional_entropy, (logits > 0).flatten(), (masks > 0).flatten()),
         }
         for name, score in scores.items():
             if name in names:
-                rows += _guarded([(source, target)], name, lambda *_, of=score: -of())
+                rows += _guarded(source, target, name, score)
     if "data_shapley" in names:
         cases_of_probed = [samples.case_ids[chosen[k]] for k in probed]
 
@@ -145,25 +146,21 @@ def _scores_of_networks(
             mean = torch.stack([probabilities[source] for source in sorted(sources)]).mean(0)
             return Evaluation.of_counts(overlap_counts(mean - 0.5, masks[probed]), cases_of_probed).dice
 
-        found = data_shapley(networks, worth)
-        rows += [(one.source, target, "data_shapley", -one.value) for one in found.values]
+        rows += [(source, target, "data_shapley", -value) for source, value in data_shapley(networks, worth).items()]
     return rows
 
 
-def _guarded(pairs: Sequence[tuple[str, str]], method: str, distance: Callable[[str, str], float]) -> list[_Row]:
-    """Rows of those pairs whose distance can be computed and is finite; the others are warned of."""
-    rows: list[_Row] = []
-    for source, target in pairs:
-        try:
-            found = distance(source, target)
-            if math.isfinite(found):
-                rows.append((source, target, method, found))
-                continue
-            why = f"it is {found}"
-        except ValueError as error:
-            why = str(error)
-        LOGGER.warning("No score %s of %s for %s: %s", method, source, target, why.rstrip("."))
-    return rows
+def _guarded(source: str, target: str, method: str, score: Callable[[], float]) -> list[_Row]:
+    """The row of a pair whose score can be computed and is finite; of another one it warns."""
+    try:
+        found = score()
+        if math.isfinite(found):
+            return [(source, target, method, -found if method in OF_NETWORKS else found)]
+        why = f"it is {found}"
+    except ValueError as error:
+        why = str(error).rstrip(".")
+    LOGGER.warning("No score %s of %s for %s: %s", method, source, target, why)
+    return []
 
 
 def _inputs(samples: SegmentationSamples, chosen: Sequence[int], scale: IntensityScale) -> tuple[Tensor, Tensor]:
@@ -226,10 +223,6 @@ def _task_vector(network: nn.Module, samples: SegmentationSamples, scale: Intens
         draw=lambda logits: torch.bernoulli(logits.sigmoid(), generator=generator),
         parameters=[key for key, parameter in probe.named_parameters() if id(parameter) not in own],
     )
-
-
-def _task_distance(vectors: Mapping[str, Tensor], one: str, other: str) -> float:
-    return task_distance(vectors[one], vectors[other])
 
 
 def _deep_sets(pairs: Sequence[tuple[str, str]], samples: Mapping[str, SegmentationSamples]) -> list[_Row]:

@@ -65,7 +65,13 @@ def task_embedding(
             one.requires_grad_(True)
         for images, labels in batches:
             for k in range(len(images)):
-                _add_squared_gradient(sums, probe, chosen, images[k : k + 1], labels[k : k + 1], loss, draw)
+                with torch.enable_grad():
+                    output = probe(images[k : k + 1])
+                    label = labels[k : k + 1] if draw is None else draw(output.detach())
+                    gradients = torch.autograd.grad(loss(output, label), chosen, allow_unused=True)
+                for total, gradient in zip(sums, gradients, strict=True):
+                    if gradient is not None:
+                        total += gradient.double().square()
                 count += 1
     finally:
         for module, training in modes.items():
@@ -74,7 +80,8 @@ def task_embedding(
             one.requires_grad_(before)
     if not count:
         raise ValueError("expected at least 1 example, found none.")
-    return torch.cat([_by_filter(total / count).cpu() for total in sums])
+    # Mean over all axes but the first one, which counts output channels.
+    return torch.cat([total.reshape(*total.shape[:1] or (1,), -1).mean(dim=1).cpu() / count for total in sums])
 
 
 def task_distance(one: Tensor, other: Tensor) -> float:
@@ -101,54 +108,18 @@ def task_distance(one: Tensor, other: Tensor) -> float:
     return max(0.0, 1 - float(cosine))
 
 
-def _add_squared_gradient(
-    sums: list[Tensor],
-    probe: nn.Module,
-    chosen: list[nn.Parameter],
-    image: Tensor,
-    label: Tensor,
-    loss: Loss,
-    draw: Draw | None,
-) -> None:
-    with torch.enable_grad():
-        output = probe(image)
-        value = loss(output, label if draw is None else draw(output.detach()))
-        gradients = torch.autograd.grad(value, chosen, allow_unused=True)
-    for total, gradient in zip(sums, gradients, strict=True):
-        if gradient is not None:
-            total += gradient.double().square()
-
-
-def _by_filter(information: Tensor) -> Tensor:
-    """Mean over all axes but the first one, which counts output channels."""
-    return information.reshape(len(information), -1).mean(dim=1) if information.ndim else information.reshape(1)
-
-
 FEWEST_SAMPLES = 4
 """Of a dataset: two halves, each of which is cut in two."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeepSetsOptions:
-    """How the embedding is made and trained.
+WIDTH, DIMENSIONS = 32, 8
+"""Hidden units of the embedding, and its dimensions."""
 
-    Args:
-        width: hidden units.
-        dimensions: of the embedding.
-        subset: samples of a subset; fewer where half a dataset has fewer.
-        steps: of Adam, each with two subsets of every dataset.
-        learning_rate: of Adam.
-        temperature: that cosines are divided by.
-        seed: of weights and subsets.
-    """
+SUBSET = 16
+"""Samples of a subset; fewer where half a dataset has fewer."""
 
-    width: int = 32
-    dimensions: int = 8
-    subset: int = 16
-    steps: int = 300
-    learning_rate: float = 1e-2
-    temperature: float = 0.1
-    seed: int = 0
+LEARNING_RATE, TEMPERATURE = 1e-2, 0.1
+"""Of Adam, and what cosines are divided by."""
 
 
 class DeepSetsEncoder(nn.Module):
@@ -157,15 +128,13 @@ class DeepSetsEncoder(nn.Module):
     Args:
         center: (d,) what is subtracted from the features.
         scale: (d,) what they are divided by.
-        options: width and dimensions.
     """
 
-    def __init__(self, center: Tensor, scale: Tensor, options: DeepSetsOptions) -> None:
+    def __init__(self, center: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.center, self.scale = nn.Buffer(center), nn.Buffer(scale)
-        width = options.width
-        self.phi = nn.Sequential(nn.Linear(len(center), width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-        self.rho = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, options.dimensions))
+        self.phi = nn.Sequential(nn.Linear(len(center), WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
+        self.rho = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, DIMENSIONS))
 
     def forward(self, samples: Tensor) -> Tensor:
         """Embeds sets.
@@ -182,23 +151,21 @@ class DeepSetsEncoder(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetEmbedding:
-    """A trained encoder, and what it is worth.
+    """How far apart a trained encoder finds datasets, and what it is worth.
 
     Args:
-        encoder: in evaluation mode.
         accuracy: how often a subset of samples that it was not trained on is nearest to another such subset of its own
             dataset, 0 to 1; chance is one over the number of datasets.
         names: of the datasets.
         distances: (k, k) float64, 1 - cosine between the embeddings of whole datasets, 0 to 2.
     """
 
-    encoder: DeepSetsEncoder
     accuracy: float
     names: tuple[str, ...]
     distances: Tensor
 
 
-def embed_datasets(datasets: Mapping[str, Array], options: DeepSetsOptions | None = None) -> DatasetEmbedding:
+def embed_datasets(datasets: Mapping[str, Array], *, steps: int = 300, seed: int = 0) -> DatasetEmbedding:
     """Trains an embedding to distinguish datasets by a subset of their samples, and measures how far apart they are.
 
     The objective is contrastive: of two disjoint subsets of every dataset, each has to be nearer to its counterpart
@@ -210,52 +177,13 @@ def embed_datasets(datasets: Mapping[str, Array], options: DeepSetsOptions | Non
     Args:
         datasets: at least two, each (n, d) features of its samples, n >= 4, such as segment features or what a
             network makes of images. Samples of one patient should be adjacent, so that few are in both halves.
-        options: by default a small network and 300 steps.
+        steps: of Adam, each with two subsets of every dataset.
+        seed: of weights and subsets.
 
     Raises:
         ValueError: there are fewer datasets or samples, or d differs.
     """
-    options = options or DeepSetsOptions()
     sets = {name: torch.from_numpy(as_features(one, f"features of '{name}'")).float() for name, one in datasets.items()}
-    _check(sets)
-    halves = [(one[: len(one) // 2], one[len(one) // 2 :]) for one in sets.values()]
-    training, held_out = [first for first, _ in halves], [second for _, second in halves]
-    everything = torch.cat(training)
-    deviation = everything.std(dim=0)
-    generator = torch.Generator().manual_seed(options.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        encoder = DeepSetsEncoder(everything.mean(dim=0), torch.where(deviation > 0, deviation, 1.0), options)
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=options.learning_rate)
-    identity = torch.arange(len(sets))
-    for _ in range(options.steps):
-        similarity = _similarity(encoder, training, options.subset, generator) / options.temperature
-        loss = cross_entropy(similarity, identity) + cross_entropy(similarity.T, identity)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    encoder.eval()
-    with torch.no_grad():
-        rounds = [
-            _similarity(encoder, held_out, options.subset, generator).argmax(dim=1) == identity for _ in range(20)
-        ]
-        embedded = torch.stack([encoder(one) for one in sets.values()]).double()
-    distances = (1 - embedded @ embedded.T).clamp_min(0).fill_diagonal_(0)
-    return DatasetEmbedding(encoder, float(torch.stack(rounds).double().mean()), tuple(sets), distances)
-
-
-def _similarity(encoder: DeepSetsEncoder, sets: Sequence[Tensor], size: int, generator: torch.Generator) -> Tensor:
-    """(k, k) cosines between one subset of each dataset and another, disjoint from it."""
-    firsts, seconds = [], []
-    for one in sets:
-        order = torch.randperm(len(one), generator=generator)
-        count = min(size, len(one) // 2)
-        firsts.append(encoder(one[order[:count]]))
-        seconds.append(encoder(one[order[count : 2 * count]]))
-    return torch.stack(firsts) @ torch.stack(seconds).T
-
-
-def _check(sets: Mapping[str, Tensor]) -> None:
     if len(sets) < 2:
         raise ValueError(f"expected at least 2 datasets, found {len(sets)}.")
     width = next(iter(sets.values())).shape[1]
@@ -265,3 +193,36 @@ def _check(sets: Mapping[str, Tensor]) -> None:
                 f"expected at least {FEWEST_SAMPLES} samples with {width} features of '{name}', found features of "
                 f"shape {tuple(one.shape)}."
             )
+    halves = [(one[: len(one) // 2], one[len(one) // 2 :]) for one in sets.values()]
+    training, held_out = [first for first, _ in halves], [second for _, second in halves]
+    everything = torch.cat(training)
+    deviation = everything.std(dim=0)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = DeepSetsEncoder(everything.mean(dim=0), torch.where(deviation > 0, deviation, 1.0))
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=LEARNING_RATE)
+    identity = torch.arange(len(sets))
+    for _ in range(steps):
+        similarity = _similarity(encoder, training, generator) / TEMPERATURE
+        loss = cross_entropy(similarity, identity) + cross_entropy(similarity.T, identity)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    encoder.eval()
+    with torch.no_grad():
+        rounds = [_similarity(encoder, held_out, generator).argmax(dim=1) == identity for _ in range(20)]
+        embedded = torch.stack([encoder(one) for one in sets.values()]).double()
+    distances = (1 - embedded @ embedded.T).clamp_min(0).fill_diagonal_(0)
+    return DatasetEmbedding(float(torch.stack(rounds).double().mean()), tuple(sets), distances)
+
+
+def _similarity(encoder: DeepSetsEncoder, sets: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    """(k, k) cosines between one subset of each dataset and another, disjoint from it."""
+    firsts, seconds = [], []
+    for one in sets:
+        order = torch.randperm(len(one), generator=generator)
+        count = min(SUBSET, len(one) // 2)
+        firsts.append(encoder(one[order[:count]]))
+        seconds.append(encoder(one[order[count : 2 * count]]))
+    return torch.stack(firsts) @ torch.stack(seconds).T

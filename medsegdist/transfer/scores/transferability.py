@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from itertools import permutations as all_orders
+from itertools import combinations, permutations
 
 import numpy as np
 import torch
@@ -35,15 +33,14 @@ def as_features(features: Array, what: str = "features") -> NDArray[np.float64]:
     array = _as_array(features).astype(np.float64)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"expected {what} of shape (n, channels), found {array.shape}.")
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"expected finite {what}, found NaN or infinite ones in {_bad_rows(array)} of {len(array)} rows."
-        )
+    bad = int((~np.isfinite(array)).any(axis=1).sum())
+    if bad:
+        raise ValueError(f"expected finite {what}, found NaN or infinite ones in {bad} of {len(array)} rows.")
     return array
 
 
 def as_labels(labels: Array, count: int) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """The classes, and for each row the index of its class.
+    """The classes, at least two, and for each of `count` rows of features the index of its class.
 
     Args:
         labels: (n,) class of each row of the features: foreground or not, or any number of classes.
@@ -52,31 +49,17 @@ def as_labels(labels: Array, count: int) -> tuple[NDArray[np.generic], NDArray[n
     Raises:
         ValueError: their number is not that of the features, or there is only one class.
     """
-    shape = _as_array(labels).shape
-    if shape != (count,):
-        raise ValueError(f"expected a label for each of {count} rows of features, found labels of shape {shape}.")
-    classes, index = as_classes(labels)
+    array = _as_array(labels)
+    if array.shape != (count,):
+        raise ValueError(f"expected a label for each of {count} rows of features, found labels of shape {array.shape}.")
+    classes, index = np.unique(array, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"expected labels of at least 2 classes, found only {classes.tolist()}.")
-    return classes, index
-
-
-def as_classes(labels: Array) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """The classes there are, and the index of each label's class.
-
-    Args:
-        labels: flattened, if they have more than one axis.
-    """
-    classes, index = np.unique(_as_array(labels).ravel(), return_inverse=True)
     return classes, index.astype(np.int64)
 
 
 def _as_array(values: Array) -> NDArray[np.generic]:
     return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-
-
-def _bad_rows(array: NDArray[np.float64]) -> int:
-    return int((~np.isfinite(array)).any(axis=1).sum())
 
 
 MOST_STEPS = 1000
@@ -120,11 +103,12 @@ def log_maximum_evidence(features: Array, labels: Array) -> float:
     return float(np.mean(evidences)) / len(rows)
 
 
+COMPONENTS = 64
 FLOOR = 1e-9
 """Added to the variances of every class, as a part of the mean variance of all rows: no class is infinitely sharp."""
 
 
-def gaussian_bhattacharyya(features: Array, labels: Array, *, components: int | None = 64) -> float:
+def gaussian_bhattacharyya(features: Array, labels: Array) -> float:
     """Minus the sum of the Bhattacharyya coefficients of every two classes: 0 where none overlap; more is better.
 
     A Gaussian of diagonal covariance stands for each class; exp(-D_B) is 1 for two equal ones, and every pair counts in
@@ -132,9 +116,8 @@ def gaussian_bhattacharyya(features: Array, labels: Array, *, components: int | 
     Mensink, "Transferability Estimation using Bhattacharyya Class Separability", CVPR 2022.
 
     Args:
-        features: (n, d) of pixels, regions or images.
+        features: (n, d) of pixels, regions or images; of more than 64 channels, their principal components count.
         labels: (n,) their classes, each of which needs two rows.
-        components: principal components to reduce the features to, where there are more; None takes them as they are.
 
     Raises:
         ValueError: features or labels are not what is expected, or a class has one row.
@@ -144,8 +127,8 @@ def gaussian_bhattacharyya(features: Array, labels: Array, *, components: int | 
     counts = np.bincount(index)
     if counts.min() < 2:
         raise ValueError(f"expected at least 2 rows of each class, found 1 of class {classes[counts.argmin()]}.")
-    if components is not None and rows.shape[1] > components:
-        rows = PCA(min(components, len(rows)), svd_solver="full").fit_transform(rows)
+    if rows.shape[1] > COMPONENTS:
+        rows = PCA(min(COMPONENTS, len(rows)), svd_solver="full").fit_transform(rows)
     floor = FLOOR * float(rows.var(axis=0).mean()) or FLOOR
     parts = [rows[index == k] for k in range(len(classes))]
     gaussians = [(part.mean(axis=0), part.var(axis=0, ddof=1) + floor) for part in parts]
@@ -174,8 +157,8 @@ def negative_conditional_entropy(source_labels: Array, target_labels: Array) -> 
     Raises:
         ValueError: their numbers differ, or there are none.
     """
-    _, source = as_classes(source_labels)
-    _, target = as_classes(target_labels)
+    labels = (_as_array(source_labels), _as_array(target_labels))
+    source, target = (np.unique(one.ravel(), return_inverse=True)[1] for one in labels)
     if len(source) != len(target) or not len(source):
         raise ValueError(f"expected both labels of the same pixels, found {len(source)} and {len(target)} of them.")
     joint = np.zeros((source.max() + 1, target.max() + 1))
@@ -187,19 +170,6 @@ def negative_conditional_entropy(source_labels: Array, target_labels: Array) -> 
 
 COINCIDENT = 1e-12
 """Features nearer to each other than this on the unit sphere have an infinite energy."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerFeatures:
-    """Features of one layer of a network on some cases.
-
-    Args:
-        foreground: for each case (n_k, channels): features of pixels of the foreground, at least two.
-        overall: (m, channels) features from everywhere, foreground and background, of all cases; at least two.
-    """
-
-    foreground: Sequence[Array]
-    overall: Array
 
 
 def class_consistency(foreground: Sequence[Array]) -> float:
@@ -235,126 +205,75 @@ def class_consistency(foreground: Sequence[Array]) -> float:
     return float(torch.cat([one.flatten() for one in distances]).mean())
 
 
-def feature_variety(features: Array, *, s: float = 1.0) -> float:
+def feature_variety(features: Array) -> float:
     """One over the hyperspherical energy of the features: large where their directions are spread over the sphere.
 
-    The energy is the mean over all pairs of features, scaled to length 1, of their distance to the power -s. (The
-    paper takes the sum, which differs by a factor while the number of features is the same.)
+    The energy is the mean over all pairs of features, scaled to length 1, of one over their distance. (The paper takes
+    the sum, which differs by a factor while the number of features is the same.)
 
     Args:
         features: (m, channels), m >= 2; a few hundred sampled pixels are enough.
-        s: > 0.
 
     Returns:
         No unit; 0 where two features have the same direction, or one is 0.
 
     Raises:
-        ValueError: there are fewer than two, or s is not above 0.
+        ValueError: there are fewer than two.
     """
     rows = as_features(features)
-    if len(rows) < 2 or not s > 0:
-        raise ValueError(f"expected at least 2 features and s > 0, found {len(rows)} and s = {s}.")
+    if len(rows) < 2:
+        raise ValueError(f"expected at least 2 features, found {len(rows)}.")
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not lengths.all():
         return 0.0
     distances = pdist(rows / lengths)
-    return 0.0 if distances.min() < COINCIDENT else float(1 / np.mean(distances**-s))
+    return 0.0 if distances.min() < COINCIDENT else float(1 / np.mean(1 / distances))
 
 
-def cc_fv(layers: Sequence[LayerFeatures], *, s: float = 1.0) -> float:
-    """Class consistency with feature variety: mean over layers of log(variety / consistency); more is better.
+def cc_fv(foreground: Sequence[Array], overall: Array) -> float:
+    """Class consistency with feature variety: log(variety / consistency) of a layer's features; more is better.
 
     Yang, Wei, He, Yang, Ye and Gu, "Pick the Best Pre-trained Model: Towards Transferability Estimation for Medical
-    Image Segmentation", MICCAI 2023. Of several foreground classes take the mean over them.
+    Image Segmentation", MICCAI 2023. Of several layers, or foreground classes, take the mean over them.
 
     Args:
-        layers: features of the layers of a network, which the paper takes from the decoder.
-        s: of :func:`feature_variety`.
+        foreground: for each case (n_k, channels): features of pixels of the foreground, at least two.
+        overall: (m, channels) features from everywhere, foreground and background, of all cases; at least two.
 
     Returns:
-        -inf where features of a layer coincide, inf where all cases have the same foreground features.
+        -inf where features coincide, inf where all cases have the same foreground features.
 
     Raises:
-        ValueError: there is no layer, or its features are not what is expected.
+        ValueError: the features are not what is expected.
     """
-    if not layers:
-        raise ValueError("expected features of at least 1 layer, found none.")
-    logs = []
-    for layer in layers:
-        variety, consistency = feature_variety(layer.overall, s=s), class_consistency(layer.foreground)
-        if variety == 0:
-            return -math.inf
-        logs.append(math.log(variety) - (math.log(consistency) if consistency > 0 else -math.inf))
-    return math.fsum(logs) / len(logs) if math.inf not in logs else math.inf
-
-
-Utility = Callable[[frozenset[str]], float]
-"""From a set of sources to what pre-training on all of them together is worth, such as a validation Dice score."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShapleyValue:
-    """What one source contributes.
-
-    Args:
-        source: its name.
-        value: its mean contribution over orders in which sources join, in the unit of the utility.
-        error: standard error of that mean over the orders that were drawn, without what truncation adds; 0 if all
-            orders were tried.
-    """
-
-    source: str
-    value: float
-    error: float
-
-
-@dataclass(frozen=True, slots=True)
-class ShapleyResult:
-    """The contributions of all sources.
-
-    Args:
-        values: one for each source, in the order given.
-        orders: in which sources joined, that were tried.
-        exact: these were all orders there are, and none was cut short.
-        utilities: how many sets had to be trained on; each is asked for once.
-        truncated: contributions that were taken for 0 without a look. Each is in fact at most twice the tolerance if
-            the utility stays within the tolerance of that of all sources from there on.
-    """
-
-    values: tuple[ShapleyValue, ...]
-    orders: int
-    exact: bool
-    utilities: int
-    truncated: int
+    variety, consistency = feature_variety(overall), class_consistency(foreground)
+    if variety == 0:
+        return -math.inf
+    return math.log(variety / consistency) if consistency > 0 else math.inf
 
 
 def data_shapley(
-    sources: Iterable[str], utility: Utility, *, orders: int = 200, tolerance: float = 0.0, seed: int = 0
-) -> ShapleyResult:
-    """Shapley values of sources by truncated Monte Carlo.
+    sources: Iterable[str], utility: Callable[[frozenset[str]], float], *, orders: int = 200, seed: int = 0
+) -> dict[str, float]:
+    """Shapley value of each source: the mean, over orders in which sources join, of what the utility rises by.
 
-    Sources join in a random order, and each is credited with what the utility rises by. Once the utility is within the
-    tolerance of that of all sources, those still to come get 0 (Ghorbani and Zou, "Data Shapley: Equitable Valuation of
-    Data for Machine Learning", ICML 2019, Algorithm 1). Where there are no more orders than asked for, all are tried.
-    Values sum to utility(all) - utility(none), up to the tolerance.
+    Ghorbani and Zou, "Data Shapley: Equitable Valuation of Data for Machine Learning", ICML 2019, without truncation.
+    Where there are no more orders than asked for, all are tried. Values sum to utility(all) - utility(none).
 
     Args:
         sources: names of the datasets.
-        utility: of any set of them, the empty one included; it is asked once for each set, and dear: a training.
+        utility: what any set of them is worth together, the empty one included; it is asked once for each set.
         orders: how many to draw at most.
-        tolerance: in the unit of the utility, >= 0; 0 cuts nothing short. The noise of the utility is a good choice.
         seed: of the orders.
 
     Raises:
-        ValueError: a source stands twice or there is none; `orders` < 1; the tolerance is negative; the utility is
-            NaN or infinite.
+        ValueError: a source stands twice or there is none; `orders` < 1; the utility is NaN or infinite.
     """
     names = list(sources)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"expected at least 1 source, each named once, found {names}.")
-    if orders < 1 or not tolerance >= 0:
-        raise ValueError(f"expected orders >= 1 and a tolerance >= 0, found {orders} and {tolerance}.")
-    complete = math.factorial(len(names)) <= orders
+    if orders < 1:
+        raise ValueError(f"expected orders >= 1, found {orders}.")
     known: dict[frozenset[str], float] = {}
 
     def worth(some: Sequence[str]) -> float:
@@ -365,35 +284,13 @@ def data_shapley(
                 raise ValueError(f"expected a finite utility of {{{', '.join(sorted(key))}}}, found {known[key]}.")
         return known[key]
 
-    tried = list(all_orders(names)) if complete else _drawn(names, orders, seed)
-    contributions = {name: np.zeros(len(tried)) for name in names}
-    best, nothing, truncated = worth(names), worth(()), 0
-    for row, order in enumerate(tried):
-        before = nothing
-        for k, name in enumerate(order):
-            if abs(best - before) < tolerance:
-                truncated += len(order) - k
-                break
-            after = worth(order[: k + 1])
-            contributions[name][row] = after - before
-            before = after
-    return ShapleyResult(
-        values=tuple(
-            ShapleyValue(name, float(found.mean()), _error(found, complete)) for name, found in contributions.items()
-        ),
-        orders=len(tried),
-        exact=complete and not truncated,
-        utilities=len(known),
-        truncated=truncated,
-    )
-
-
-def _drawn(names: Sequence[str], orders: int, seed: int) -> list[tuple[str, ...]]:
     rng = np.random.default_rng(seed)
-    return [tuple(names[k] for k in rng.permutation(len(names))) for _ in range(orders)]
-
-
-def _error(found: np.ndarray, complete: bool) -> float:
-    if complete:
-        return 0.0
-    return float(found.std(ddof=1)) / math.sqrt(len(found)) if len(found) > 1 else math.inf
+    if math.factorial(len(names)) <= orders:
+        tried = list(permutations(names))
+    else:
+        tried = [tuple(names[k] for k in rng.permutation(len(names))) for _ in range(orders)]
+    rises: dict[str, list[float]] = {name: [] for name in names}
+    for order in tried:
+        for k, name in enumerate(order):
+            rises[name].append(worth(order[: k + 1]) - worth(order[:k]))
+    return {name: float(np.mean(found)) for name, found in rises.items()}
