@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+import torch
 from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Orientation, Orientationd
-from monai.utils import convert_to_numpy
+from monai.utils import MetaKeys, SpaceKeys, TraceKeys, convert_to_numpy
+from numpy.typing import NDArray
 from torch import Tensor
 
 from medsegdist.errors import DataError
 
+from .conversion import as_plain_tensor, with_meta_of
+
 # Increasing slice index goes to Superior, row to Posterior, column to the patient's Left.
 _AXIAL = "SPL"
+_LPS_LABELS = (("R", "L"), ("A", "P"), ("I", "S"))
 
 
 class OrientAxial(Orientation):
@@ -45,8 +52,36 @@ class OrientAxial(Orientation):
         """
         if _is_image(data_array):
             return data_array
-        _check_affine(data_array)
-        return super().__call__(data_array, lazy=lazy)
+        if not isinstance(data_array, MetaTensor):
+            raise DataError(
+                f"expected a MetaTensor, whose affine says how the volume lies, found {type(data_array).__name__} of "
+                f"shape {tuple(data_array.shape)}",
+                "load it with MONAI's LoadImage, or make it a MetaTensor with an affine",
+            )
+        affine = convert_to_numpy(data_array.peek_pending_affine())  # type: ignore[no-untyped-call]
+        is_lps = SpaceKeys(data_array.meta.get(MetaKeys.SPACE, SpaceKeys.RAS)) == SpaceKeys.LPS
+        change = _to_axial(affine[:3, :3].astype(np.float64).tobytes(), tuple(data_array.shape[1:]), is_lps)
+        if change is None or not np.isfinite(affine).all():
+            problem = f"the affine of the volume is singular or not finite: {affine.tolist()}"
+            raise DataError(problem, "repair its header")
+        if (self.lazy if lazy is None else lazy) or data_array.has_pending_operations:
+            return super().__call__(data_array, lazy=lazy)
+        # What MONAI does, in a fifth of its time: it works the change out again for every volume.
+        flipped, order, to_input = change
+        values = as_plain_tensor(data_array)
+        values = values.flip(flipped) if flipped else values
+        result = with_meta_of(values.permute(order), data_array)
+        result.affine = torch.from_numpy(affine @ to_input)
+        if MetaKeys.PIXDIM in result.meta:
+            result.meta[MetaKeys.PIXDIM] = np.array(result.meta[MetaKeys.PIXDIM])
+            result.meta[MetaKeys.PIXDIM][1:4] = result.pixdim
+        if self.tracing:
+            operation = self.get_transform_info()
+            operation[TraceKeys.ORIG_SIZE] = tuple(data_array.shape[1:])
+            operation[TraceKeys.LAZY] = False
+            operation[TraceKeys.EXTRA_INFO] = {"original_affine": affine}
+            result.push_applied_operation(operation)
+        return result
 
     def inverse(self, data: Tensor) -> Tensor:
         """The volume in its original axis order.
@@ -75,16 +110,24 @@ def _is_image(img: Any) -> bool:
     return len(img.shape) == 3
 
 
-def _check_affine(img: Any) -> None:
-    if not isinstance(img, MetaTensor):
-        raise DataError(
-            f"expected a MetaTensor, whose affine says how the volume lies, found {type(img).__name__} of shape "
-            f"{tuple(img.shape)}",
-            "load it with MONAI's LoadImage, or make it a MetaTensor with an affine",
-        )
-    affine = convert_to_numpy(img.peek_pending_affine())  # type: ignore[no-untyped-call]
+@lru_cache(maxsize=64)  # an image and its mask have the same, and often all volumes of a dataset
+def _to_axial(
+    directions: bytes, shape: tuple[int, ...], is_lps: bool
+) -> tuple[tuple[int, ...], tuple[int, ...], NDArray[np.float64]] | None:
+    """Axes to flip and their new order, channels counted, and the (4, 4) affine from there to the input.
+
+    None if the directions, (3, 3) float64, are singular or not finite.
+    """
+    affine = np.eye(4)
+    affine[:3, :3] = np.frombuffer(directions).reshape(3, 3)
     if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 0:
-        raise DataError(f"the affine of the volume is singular or not finite: {affine.tolist()}", "repair its header")
+        return None
+    axes: Any = nib.orientations
+    wanted = axes.axcodes2ornt(_AXIAL, labels=_LPS_LABELS if is_lps else None)
+    change: NDArray[np.float64] = axes.ornt_transform(axes.io_orientation(affine), wanted)
+    flipped = tuple((np.flatnonzero(change[:, 1] == -1) + 1).tolist())
+    order = (0, *(np.argsort(change[:, 0]) + 1).tolist())
+    return flipped, order, axes.inv_ornt_aff(change, shape)
 
 
 OrientAxialD = OrientAxialDict = OrientAxiald
