@@ -80,16 +80,7 @@ class ClassOptions:
         )
 
     def reclassify(self, samples: SegmentationSamples, classes: Tensor, weights: Tensor) -> Tensor:
-        """Fake classes under other weights of the samples, see :func:`refit_classes`.
-
-        Args:
-            samples: n samples.
-            classes: (n,) `classify(samples)`.
-            weights: (r, n) float64 on the CPU; a sample of weight 0 is left out.
-
-        Returns:
-            (r, n) int64 CPU tensor; -1 for samples that are left out.
-        """
+        """(r, n) fake classes under other (r, n) weights of the samples, see :func:`refit_classes`."""
         return refit_classes(self._features_of(samples), classes, weights, scaling=self._scaling_for(samples))
 
     def _features_of(self, samples: SegmentationSamples) -> Tensor:
@@ -319,12 +310,7 @@ def class_distances(source: ClassedSamples, target: ClassedSamples, image_cost: 
 
 
 def drawn_classes(classes: Iterable[Tensor], weights: Tensor) -> list[ClassedSamples]:
-    """The samples that are left under each of many weights, with their classes.
-
-    Args:
-        classes: r times the (n,) int64 classes of all samples.
-        weights: (r, n) float64; a sample of weight 0 is left out.
-    """
+    """The samples that are left, with their classes, under each of (r, n) weights; a sample of weight 0 is left out."""
     found = []
     for of_sample, row in zip(classes, weights, strict=True):
         drawn = row > 0

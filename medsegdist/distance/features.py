@@ -199,10 +199,6 @@ def _features_of(
 def box_of(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
     """The smallest box around the foreground: tiny segments on large grids are the rule.
 
-    Args:
-        mask: (*grid) with foreground.
-        margin: pixels more on every side, as far as the grid goes.
-
     Raises:
         ValueError: the mask is empty.
     """
@@ -211,11 +207,7 @@ def box_of(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
 
 
 def region_boundary(region: Any) -> float:
-    """Perimeter of a region in pixel edges (Crofton's formula), or surface in voxel faces.
-
-    Args:
-        region: of scikit-image's regionprops.
-    """
+    """Perimeter of a region of scikit-image in pixel edges (Crofton's formula), or surface in voxel faces."""
     if region.image.ndim == 2:
         return float(region.perimeter_crofton)
     vertices, faces, *_ = marching_cubes(np.pad(region.image, 1).astype(np.float32), level=0.5)

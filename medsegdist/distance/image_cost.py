@@ -103,11 +103,6 @@ def segment_cost(source: sparse.csr_array, target: sparse.csr_array, *, block_by
 def embed_images(samples: SegmentationSamples, embedding: Embedding, *, batch_size: int = BATCH) -> Tensor:
     """The features of every image of a dataset.
 
-    Args:
-        samples: n samples; their images stay as they are, whatever the embedding does with its argument.
-        embedding: given (b, *grid) float32 images on the device of the samples, b <= batch_size, without gradients.
-        batch_size: images at once.
-
     Returns:
         (n, features) float32 or float64, as the embedding gave them, on the device of the samples.
 

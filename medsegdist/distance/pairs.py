@@ -79,13 +79,7 @@ def classes_of(samples: SegmentationSamples | MulticlassSamples) -> list[ClassSa
 
 
 def assign(sources: Sequence[str], targets: Sequence[str], costs: Tensor) -> dict[str, str]:
-    """The pairs of classes whose costs sum to the least, as source to target.
-
-    Args:
-        sources: (k,) names.
-        targets: (k',) names.
-        costs: (k, k') costs of every pair.
-    """
+    """The pairs of classes, as source to target, whose (k, k') costs sum to the least."""
     rows, columns = linear_sum_assignment(costs.numpy())
     return {sources[row]: targets[column] for row, column in zip(rows.tolist(), columns.tolist(), strict=True)}
 
@@ -299,11 +293,7 @@ def _summarize(
 
 
 def measure_costs(task: PairTask) -> dict[str, tuple[float, float]]:
-    """Means of d_X and d_Y**q of two datasets by each method, from which common scales are made.
-
-    Args:
-        task: the datasets and the methods.
-    """
+    """Means of d_X and d_Y**q of two datasets by each method, from which common scales are made."""
     found = {method: np.zeros(2) for method in task.methods}
     for pair, weights in task.weights().items():
         images = task.images(*pair)
@@ -314,11 +304,7 @@ def measure_costs(task: PairTask) -> dict[str, tuple[float, float]]:
 
 
 def compare_pair(task: PairTask) -> dict[str, Distance]:
-    """The distance of two datasets by methods that compare the same images: they share the image cost.
-
-    Args:
-        task: the datasets and the methods.
-    """
+    """The distance of two datasets by methods that compare the same images: they share the image cost."""
     found: dict[str, list[tuple[float, Distance]]] = {method: [] for method in task.methods}
     indices: dict[str, list[set[int]]] = {method: [set(), set()] for method in task.methods}
     for pair, weights in task.weights().items():
@@ -371,14 +357,7 @@ def _weighted_sum(
 
 
 def measure_noise(task: PairTask) -> dict[str, float]:
-    """The noise floor of a dataset by each method: its median distance to its own replicates.
-
-    Args:
-        task: the dataset twice, and the methods.
-
-    Returns:
-        Empty if the dataset has one patient only.
-    """
+    """The median distance of a dataset, in a task of it twice, to its own replicates; empty for one patient."""
     found: dict[str, Tensor] = {}
     for pair, weights in task.weights().items():
         summaries, images = task.one[pair[0]].summaries, task.images(*pair)

@@ -102,7 +102,7 @@ def test_each_sample_gives_as_many_patches_of_each_kind_and_they_carry_its_mass(
     drawn = draw_patches(samples, width=3, count=100, mix=MIX, label_weight=1.0, seed=0)
     assert len(drawn.patches) == 100
     assert sorted(drawn.distinct.tolist()) == list(range(5))
-    masses = drawn.masses(samples.weights)
+    masses = drawn.masses
     for k, number in enumerate(drawn.distinct.tolist()):
         own = drawn.owner == number
         label = (drawn.patches[own][:, 9 + 4] > 0).double()  # of the center
@@ -136,7 +136,7 @@ def test_kinds_that_a_sample_has_not_are_taken_over_by_the_others():
     dot = dots("dot", [[(4, 4)]], grid=(9, 9))  # no pixel of the segment but its boundary
     drawn = draw_patches(dot, width=3, count=12, mix=MIX, label_weight=1.0, seed=0)
     center = drawn.patches[:, 9 + 4] > 0
-    assert float(drawn.masses(dot.weights)[center].sum()) == pytest.approx(0.5 / 0.75, rel=1e-12)
+    assert float(drawn.masses[center].sum()) == pytest.approx(0.5 / 0.75, rel=1e-12)
     drawn = draw_patches(dot, width=3, count=12, mix=(0, 1, 0), label_weight=1.0, seed=0)
     assert bool((drawn.patches[:, 9 + 4] > 0).all()), "any pixel of the segment"
     everything = dots("all", [np.argwhere(np.ones((9, 9)))], grid=(9, 9))
@@ -180,8 +180,8 @@ def test_reweighted_samples_keep_their_patches():
     whole, part = metric.resample(samples, summary, weights)
     expected = distance(metric, replace(samples, weights=weights[0]), other)
     assert float(metric.compare(whole, theirs, NOTHING)) == pytest.approx(expected, rel=1e-9)
-    there = torch.isin(summary.drawn.owner, summary.drawn.distinct[[0, 2, 5]])
-    torch.testing.assert_close(part.nonzero()[0], summary.drawn.patches[there], rtol=0, atol=0)
+    there = torch.isin(summary.owner, summary.distinct[[0, 2, 5]])
+    torch.testing.assert_close(part.nonzero()[0], summary.patches[there], rtol=0, atol=0)
     assert float(part.masses.sum()) == pytest.approx(1, rel=1e-12)
 
 
@@ -189,7 +189,7 @@ def test_a_replicate_of_samples_that_gave_no_patch_is_drawn_from_again():
     samples = blobs(n=12, seed=4)
     metric = PatchesMetric(width=3, count=3)
     summary = metric.summarize(samples)
-    weights = (summary.drawn.distinct < 0).double()[None]
+    weights = (summary.distinct < 0).double()[None]
     (found,) = metric.resample(samples, summary, weights)
     assert float(found.masses.sum()) == pytest.approx(1, rel=1e-12)
     assert float(metric.compare(found, summary, NOTHING)) > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import ClassVar, Literal
 
@@ -30,44 +30,33 @@ _KINDS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalPatches:
-    """Patches that were drawn from a dataset, and what share of its sample each of them stands for.
+    """Patches that were drawn from a dataset, with their masses.
 
     Args:
         patches: (p, 2 * width**d) float64 image and label patches, scaled so that squared distances are means.
         owner: (p,) int64 which distinct sample each patch was drawn from.
         shares: (p,) float64 share of that sample; those of one sample sum to 1.
         distinct: (n,) int64 which distinct sample each sample is; -1 if no patch was drawn from it.
+        masses: (p,) float64, sum to 1; 0 for patches of samples that are left out.
     """
 
     patches: Tensor
     owner: Tensor
     shares: Tensor
     distinct: Tensor
+    masses: Tensor
 
-    def masses(self, weights: Tensor) -> Tensor:
-        """(p,) float64 masses of the patches under (n,) weights of the samples; all 0 if none of theirs is left."""
+    def reweighted(self, weights: Tensor) -> LocalPatches:
+        """The patches under (n,) weights of the samples; all masses are 0 if none of theirs is left."""
         used = self.distinct >= 0
         own = torch.bincount(self.distinct[used], weights.detach().cpu()[used], minlength=int(self.owner.max()) + 1)
         masses = own[self.owner] * self.shares
-        return masses / masses.sum().clamp(min=torch.finfo(torch.float64).tiny)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WeightedPatches:
-    """Local pairs with their masses.
-
-    Args:
-        drawn: p patches.
-        masses: (p,) float64, sum to 1; 0 for patches of samples that are left out.
-    """
-
-    drawn: LocalPatches
-    masses: Tensor
+        return replace(self, masses=masses / masses.sum().clamp(min=torch.finfo(torch.float64).tiny))
 
     def nonzero(self) -> tuple[Tensor, Tensor]:
         """Patches and masses of those that have a mass."""
         held = self.masses > 0
-        return self.drawn.patches[held], self.masses[held]
+        return self.patches[held], self.masses[held]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +78,8 @@ class PatchesMetric:
         count: patches a dataset at most, as many from every sample; at least one of every kind is taken from a sample,
             and if that is too many, samples are chosen in turn over the patients. Exact transport of 1,200 takes
             some tenths of a second a pair, and a third of that for every replicate of the bootstrap.
-        mix: shares of centers on the boundary of the segment, elsewhere in it, and outside.
+        mix: shares of centers on the boundary of the segment (a face or edge touches the background), elsewhere in it,
+            and outside.
         label_weight: 2 makes labels -1 and 1, which is the scale of z-scores.
         solver: "exact" transport; or "sliced", which takes any number of patches and measures far smaller numbers.
         power: q of the dataset distance.
@@ -122,32 +112,21 @@ class PatchesMetric:
         if self.solver not in ("exact", "sliced"):
             raise ValueError(f"expected the solver 'exact' or 'sliced', found '{self.solver}'.")
 
-    def summarize(self, samples: SegmentationSamples, /) -> WeightedPatches:
+    def summarize(self, samples: SegmentationSamples, /) -> LocalPatches:
         """Patches of the dataset, with their masses."""
-        drawn = draw_patches(
-            samples,
-            width=self.width,
-            count=self.count,
-            mix=self.mix,
-            label_weight=self.label_weight,
-            seed=self.seed,
+        return draw_patches(
+            samples, width=self.width, count=self.count, mix=self.mix, label_weight=self.label_weight, seed=self.seed
         )
-        return WeightedPatches(drawn, drawn.masses(samples.weights))
 
-    def resample(
-        self, samples: SegmentationSamples, summary: WeightedPatches, weights: Tensor, /
-    ) -> list[WeightedPatches]:
+    def resample(self, samples: SegmentationSamples, summary: LocalPatches, weights: Tensor, /) -> list[LocalPatches]:
         """The same patches under other weights of the samples; new ones only where none of theirs is left."""
-        found = []
-        for row in weights:
-            masses = summary.drawn.masses(row)
-            if bool(masses.any()):
-                found.append(WeightedPatches(summary.drawn, masses))
-            else:
-                found.append(self.summarize(samples.reweighted(row)))
-        return found
+        found = [summary.reweighted(row) for row in weights]
+        return [
+            one if bool(one.masses.any()) else self.summarize(samples.reweighted(row))
+            for one, row in zip(found, weights, strict=True)
+        ]
 
-    def compare(self, source: WeightedPatches, target: WeightedPatches, image_cost: Tensor, /) -> Tensor:
+    def compare(self, source: LocalPatches, target: LocalPatches, image_cost: Tensor, /) -> Tensor:
         """(1, 1) W2, not squared, in standard deviations of a patch."""
         (patches, masses), (other_patches, other_masses) = source.nonzero(), target.nonzero()
         if self.solver == "sliced":
@@ -162,22 +141,14 @@ class PatchesMetric:
 def draw_patches(
     samples: SegmentationSamples, *, width: int, count: int, mix: Sequence[float], label_weight: float, seed: int
 ) -> LocalPatches:
-    """Draws patches of a dataset, as many of every sample.
+    """Draws patches of a dataset, as many of every sample, with the options of :class:`PatchesMetric`.
 
     Which pixels of a sample become centers depends on the seed and the bytes of its image and mask, on nothing else:
     neither its place in the dataset nor its weight, and an equal sample of the same patient is the same sample, of
     twice the weight. Where there are more samples than patches, samples are chosen in turn over patients.
-    Nothing is drawn by weight; a patch carries the mass of its sample times the share of its kind.
-
-    Args:
-        samples: n samples; read one at a time.
-        width: odd edge of the patches in pixels.
-        count: about how many patches; at most.
-        mix: shares of the three kinds of centers: boundary (pixels of the segment that share a face with the
-            background), foreground (the rest of the segment), background. Where a sample has none of a kind, the
-            others take its share in proportion; where it has none of any wanted kind, any pixel of the segment will do.
-        label_weight: what label patches are multiplied by.
-        seed: of the choices, >= 0.
+    Nothing is drawn by weight; a patch carries the mass of its sample times the share of its kind. Where a sample has
+    no centers of a kind, the others take its share in proportion; where it has none of any wanted kind, any pixel of
+    the segment will do.
     """
     kinds = sum(share > 0 for share in mix)
     order, members = _distinct(samples, seed)
@@ -191,20 +162,17 @@ def draw_patches(
         k = members[key][0]
         image, mask = samples.images[k].cpu().numpy(), samples.masks[k].cpu().numpy()
         rng = np.random.default_rng([seed, *np.frombuffer(key[0], dtype=np.uint32)])
-        centers, of_sample = _centers(mask, quotas, mix, rng)
+        centers, share = _centers(mask, quotas, mix, rng)
         around = _around(centers, mask.shape, width)
         scale = around.shape[1] ** -0.5
         patches.append(
             np.concatenate([_zscored(image.reshape(-1)[around]), label_weight * mask.reshape(-1)[around]], 1) * scale
         )
         owners.append(np.full(len(centers), number))
-        shares.append(of_sample)
-    return LocalPatches(
-        patches=torch.from_numpy(np.concatenate(patches)),
-        owner=torch.from_numpy(np.concatenate(owners)),
-        shares=torch.from_numpy(np.concatenate(shares)),
-        distinct=distinct,
-    )
+        shares.append(share)
+    owner, share_of_sample = torch.from_numpy(np.concatenate(owners)), torch.from_numpy(np.concatenate(shares))
+    drawn = LocalPatches(torch.from_numpy(np.concatenate(patches)), owner, share_of_sample, distinct, share_of_sample)
+    return drawn.reweighted(samples.weights)
 
 
 _Key = tuple[bytes, str]

@@ -125,13 +125,7 @@ class PixelBins:
 
 
 def coarse_replicates(source: WeightedBins, target: WeightedBins, limit: int) -> tuple[WeightedBins, WeightedBins]:
-    """Replicates of two datasets in at most `limit` bins, for only their differences matter; other pairs as they are.
-
-    Args:
-        source: bins of one dataset.
-        target: bins of another one, or of the same.
-        limit: the most occupied bins.
-    """
+    """Replicates in at most `limit` bins, for only their differences matter; other pairs as they are."""
     if source.replicate and target.replicate and source.counted is not target.counted:
         return source.coarser(limit), target.coarser(limit)
     return source, target

@@ -71,17 +71,9 @@ class SlicedMetric:
 
 
 def slice_directions(dimensions: int, count: int, seed: int) -> np.ndarray:
-    """Random directions, the same for everything that is compared.
+    """(d, directions) float64 unit vectors, the same for everything compared; as many at least as asked for.
 
     They come in orthonormal bases, so that a shift by t has the mean square |t|^2 / d along them exactly.
-
-    Args:
-        dimensions: d.
-        count: how many at least; rounded up to whole bases if it is more than d.
-        seed: >= 0.
-
-    Returns:
-        (d, directions) float64 unit vectors.
     """
     rng = np.random.default_rng([seed, dimensions])
     bases = -(-count // dimensions)

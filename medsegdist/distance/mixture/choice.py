@@ -110,15 +110,7 @@ def elbow(values: Sequence[float]) -> int:
 def information_criterion(
     log_likelihood: float, components: int, dimensions: int, observations: float, covariance: CovarianceType = "full"
 ) -> float:
-    """BIC of a mixture, p log(n) - 2 n L; the smaller, the better.
-
-    Args:
-        log_likelihood: L, the mean over the observations.
-        components: k.
-        dimensions: d of the points.
-        observations: n >= 1.
-        covariance: the type of the covariances.
-    """
+    """BIC of a mixture, p log(n) - 2 n L, L being the mean of n observations; less is better."""
     penalty = free_parameters(components, dimensions, covariance) * math.log(observations)
     return penalty - 2 * observations * log_likelihood
 
@@ -156,16 +148,7 @@ def _silhouette_of(points: WeightedPoints, statistics: Tensor, search: Search) -
 
 
 def check_count(what: str, found: object, rules: Iterable[str] = ()) -> None:
-    """Refuses what is neither a number >= 1 nor the name of a rule that chooses one.
-
-    Args:
-        what: what is counted, in the singular.
-        found: the number, or the rule.
-        rules: the rules there are.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """Refuses, by ValueError, what is neither a number >= 1 nor the name of a rule that chooses one."""
     if isinstance(found, int) and not isinstance(found, bool):
         if found < 1:
             raise ValueError(f"expected at least 1 {what}, found {found}.")

@@ -158,12 +158,7 @@ def refinements(points: WeightedPoints) -> list[WeightedPoints]:
 
 
 def coarse_cells(points: WeightedPoints, least: int) -> WeightedPoints:
-    """The few cells that optima are searched on, on the CPU.
-
-    Args:
-        points: all of them.
-        least: how many cells are needed, if there are as many distinct points.
-    """
+    """The few cells on the CPU that optima are searched on; at least so many, if there are as many distinct points."""
     coarse = points.merged(COARSE_CELLS)
     if len(coarse) < least:  # few pixels, or an outlier so far off that all others share a box
         coarse = points.merged(len(points))

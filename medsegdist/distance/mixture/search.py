@@ -65,17 +65,7 @@ class Search:
 
 
 def search_mixtures(points: WeightedPoints, components: int, search: Search, rng: np.random.Generator) -> Tensor:
-    """The best local optima found on (few) points.
-
-    Args:
-        points: h points on the CPU.
-        components: k, at most h.
-        search: the effort.
-        rng: draws the places where new components are tried.
-
-    Returns:
-        (k, r, f) statistics of distinct optima, the best first.
-    """
+    """(k, r, f) statistics of the best distinct local optima found on h points of the CPU, the best first."""
     *_, found = grow_mixtures(points, components, search, rng)
     found, likelihood = converge(points, found, search)
     while components > 1:
@@ -91,17 +81,7 @@ def search_mixtures(points: WeightedPoints, components: int, search: Search, rng
 def grow_mixtures(
     points: WeightedPoints, components: int, search: Search, rng: np.random.Generator
 ) -> Iterator[Tensor]:
-    """The best mixtures of 1, 2, ... components, each grown from those before it, not yet converged.
-
-    Args:
-        points: h points on the CPU.
-        components: the most, at most h.
-        search: the effort.
-        rng: draws the places where new components are tried.
-
-    Returns:
-        For every number of components (k, r, f) statistics, the best first.
-    """
+    """The best mixtures of 1, 2, ... components, each (k, r, f) grown from those before it, not yet converged."""
     found, _ = _best(*_fit(points, points.total(), 1, search), search.width)
     yield found
     for _ in range(1, components):
