@@ -262,14 +262,14 @@ def test_pictures_keep_their_colors_in_one_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"spacing": (1, 1)}, "size in mm is unknown"), ({"dimensions": 3, "grid": (8, 8, 8)}, "compares volumes")],
+    [({"spacing": (1, 1)}, "size in mm is unknown"), ({"dimensions": 3, "grid": (8, 8, 8)}, "found 2D images")],
 )
 def test_pictures_have_no_size_in_mm_and_no_depth(tmp_path, changes, message):
     write_colors(tmp_path)
     manifest = DatasetManifest(name="polyps", modality="other", layout=NnunetLayout(root=tmp_path))
     preprocessing = Preprocessing(**{"grid": (8, 8)} | changes)
     for function in (make_dataset, load_samples):
-        with pytest.raises(ManifestError, match=f"dataset 'polyps' holds pictures.*{message}"):
+        with pytest.raises(ManifestError, match=f"dataset 'polyps': expected volumes.*{message}"):
             function(manifest, preprocessing)
 
 
