@@ -21,7 +21,7 @@ class MedSegDistError(Exception):
         problem: what was expected and what was found.
         remedy: what to do about it; empty if `problem` says it already.
         dataset: name of the dataset concerned; empty if there is none, or none is known yet.
-        case: name of the case concerned; empty likewise.
+        case: name of the case concerned; empty if there is none.
     """
 
     def __init__(self, problem: str = "", remedy: str = "", *, dataset: str = "", case: str = "") -> None:

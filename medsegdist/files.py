@@ -29,7 +29,7 @@ MAX_YAML_BYTES = 1 << 20
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A place beside `path` to write a file or folder to, which takes its name only when the block ends well.
+    """A temporary path next to `path` to write a file or folder to, which takes its name only when the block ends well.
 
     Args:
         path: where the file or folder will be; parents are made as needed. A file that is there stays until then; a

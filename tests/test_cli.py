@@ -206,6 +206,7 @@ def test_check_lists_every_problem_and_changes_nothing(study, tmp_path):
     [
         (["--target", "tarjet"], "study 'tiny': no dataset 'tarjet' among target, near, far; did you mean 'target'?"),
         (["--method", "gmm4d"], "expected a method among euclidean, gmm2d, gmm3d, fake_classes, fake_class_gmm"),
+        (["--method", "GMM-3d"], "found 'GMM-3d'; did you mean 'gmm3d'?"),
         (["--device", "cuda:9"], "expected a CUDA device|cuda:9"),
     ],
 )

@@ -6,16 +6,15 @@ import logging
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.cli.completion import METHODS, method_names
 from medsegdist.distance.metrics import all_metrics
 from tests.data.making import write_pictures
-from tests.test_cli import run
 from tests.test_cli import study as study
 
 
@@ -94,21 +93,6 @@ def test_the_shell_completes_methods(study):
     assert completed("distances", str(study), "--method", "pa") == ["patches"]
 
 
-def test_a_method_that_is_nearly_right_is_told(study, tmp_path):
-    result = run("rank", study, "--method", "GMM-3d", "--out", tmp_path / "out", status=2)
-    assert "found 'GMM-3d'; did you mean 'gmm3d'?" in result.stderr
-
-
-def test_a_target_that_is_nearly_right_is_told(study, tmp_path):
-    result = run("rank", study, "--target", "Traget", "--out", tmp_path / "out", status=2)
-    assert (
-        "expected a target among the datasets target, near, far, found 'Traget'; did you mean 'target'?"
-        in result.stderr
-    )
-    result = run("transfer", study, "--target", "taget", "--dry-run", status=2)
-    assert "did you mean 'target'?" in result.stderr
-
-
-def test_a_method_of_the_study_that_is_nearly_right_is_told(study):
-    study.write_text(yaml.safe_dump(yaml.safe_load(study.read_text()) | {"methods": ["eucledian"]}))
-    assert "did you mean 'euclidean'?" in run("check", study, status=2).stderr
+def test_the_version_is_shown():
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"medsegdist {version('medsegdist')}\n"
+    assert "Usage: medsegdist" in CliRunner().invoke(app, ["-h"], prog_name="medsegdist").stdout

@@ -51,7 +51,7 @@ class CheckFinite(Transform):
 
 
 class CheckSameSpace(Transform):
-    """Pass an array on if it lies on the same pixels as another one.
+    """Return an array if it is on the same grid as another one.
 
     Both must have the same spatial shape, and volumes the same affine: no corner of the two may be further apart than
     `tolerance` voxels. Orient both first, so that files which merely store their axes in another order agree. The

@@ -54,7 +54,7 @@ class OrientAxial(Orientation):
             return data_array
         if not isinstance(data_array, MetaTensor):
             raise DataError(
-                f"expected a MetaTensor, whose affine says how the volume lies, found {type(data_array).__name__} of "
+                f"expected a MetaTensor, whose affine gives its orientation, found {type(data_array).__name__} of "
                 f"shape {tuple(data_array.shape)}",
                 "load it with MONAI's LoadImage, or make it a MetaTensor with an affine",
             )

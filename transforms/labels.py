@@ -29,7 +29,7 @@ class BinarizeLabel(Transform):
     to check.
 
     Args:
-        foreground: label values that become 1, all others becoming 0; None takes the only value beside 0, whatever
+        foreground: label values that become 1, all others becoming 0; None takes the only value other than 0, whatever
             it is (1, 255, ...), and refuses a label map with more than one.
 
     Raises:
@@ -80,7 +80,7 @@ class BinarizeLabeld(OneByOned):
 
     Args:
         keys: label maps to binarize.
-        foreground: label values that become 1; None takes the only value beside 0.
+        foreground: label values that become 1; None takes the only value other than 0.
         allow_missing_keys: skip keys that an item lacks.
     """
 
@@ -179,7 +179,7 @@ def _as_whole(found: Tensor) -> Tensor:
     too_large = found.abs() >= exact
     if bool(too_large.any()):
         raise DataError(
-            f"expected label values between -{exact} and {exact}, which {kind.bits}-bit floats tell apart, "
+            f"expected label values between -{exact} and {exact}, which {kind.bits}-bit floats hold exactly, "
             f"found {_named(found[too_large])}",
             "renumber the labels",
         )
@@ -205,8 +205,8 @@ ClassMasksD = ClassMasksDict = ClassMasksd
 class NeutralizeSegment(InvertibleTransform):
     """Cut the segment S out of an image X: S = X - delta inside the mask, 0 outside it (paper Eq. 7, 8).
 
-    `delta` lies below every intensity of the segment, so S is positive inside the mask and a black pixel of the
-    segment is told from no pixel at all. MONAI's MaskIntensity leaves 0 for both, and writes -0.0.
+    `delta` is below every intensity of the segment, so S is positive inside the mask and a black pixel of the
+    segment is distinguished from no pixel at all. MONAI's MaskIntensity leaves 0 for both, and writes -0.0.
 
     The inverse gives the matrix of Eq. 7: X inside the mask and `delta` outside it. What the image showed outside
     the mask is lost.

@@ -47,7 +47,7 @@ def preprocessing_pipeline(
         dimensions: 2 for slices, 3 for volumes.
         grid: (rows, columns) or (slices, rows, columns).
         spacing: mm from one grid point to the next along each axis; None resizes to the grid.
-        foreground: label values that are foreground; None takes the only value beside 0.
+        foreground: label values that are foreground; None takes the only value other than 0.
         classes: label values of each class, which gets a channel of the label of its own; a slice is kept if any class
             is on it. In place of `foreground`.
         intensity: "window" gives [0, 255]; "hounsfield" keeps the values; "zscore" gives each sample mean 0 and

@@ -35,7 +35,7 @@ def rank(
         methods: a name or several; None takes the study's, else the paper's five.
         bootstrap: number of bootstrap replicates; 0 gives no intervals.
         device: cpu, cuda, cuda:1 ..., or auto.
-        seed: of all that is random.
+        seed: random seed.
         workers: processes; None chooses.
         report: whether to write report.html.
 

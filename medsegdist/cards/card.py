@@ -318,11 +318,16 @@ def read_card(path: str | Path) -> Card:
         path: a file that :func:`write_card` wrote, here or elsewhere.
 
     Raises:
-        DataError: it is too large, no JSON, or no card; every problem is listed with its place.
-        OSError: it cannot be read.
+        DataError: it cannot be read, is too large, no JSON, or no card; every problem is listed with its place.
     """
-    with Path(path).open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        found = f"none that can be read ({error.strerror})"
+        raise DataError(
+            f"{path}: expected a card here, found {found}", f"correct the path, or make it: {_MAKE}"
+        ) from error
     if len(content) > MAX_BYTES:
         raise DataError(f"{path}: expected a card of at most {MAX_BYTES:,} bytes, found a larger file", _REMEDY)
     try:
@@ -348,7 +353,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _rounded(values: Tensor) -> list[float]:
-    """Numbers in as few digits as tell float32 apart."""
+    """The shortest decimals that give the same float32."""
     return [float(str(value)) for value in values.numpy().astype(np.float32)]
 
 

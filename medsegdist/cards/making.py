@@ -23,12 +23,12 @@ from medsegdist.cards.card import (
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, with_options
 from medsegdist.distance.metrics.fake_classes import ClassMixtures
 from medsegdist.errors import DataError
 from medsegdist.parallel import one_thread
+from medsegdist.report.describe import characteristics
 
 MIN_PATIENTS = 10
 """Parts of a dataset with fewer patients are not shown by default."""
@@ -120,7 +120,7 @@ def summarize_samples(
         gmm3d=MixtureNumbers.of(metrics["gmm3d"].summarize(samples)),
         fake_classes=_fake_classes(samples, metrics["fake_class_gmm"].summarize(samples), projected, min_patients),
         segment_histogram=_segment_histogram(samples, min_patients),
-        characteristics=_characteristics(samples),
+        characteristics=tuple(CharacteristicNumbers(**dict(one)) for one in characteristics(samples, "intensity")),
         images=ImageNumbers.of(*gaussian_of(projected, samples.mass.cpu())),
     )
 
@@ -198,25 +198,10 @@ def _segment_histogram(samples: SegmentationSamples, min_patients: int) -> Segme
         pixels = torch.bincount(numbers[samples.masks[k].cpu()], minlength=cells)
         total += mass * pixels
         touched[patient] = touched.get(patient, torch.zeros(cells, dtype=torch.bool)) | (pixels > 0)
-    # Of what is shown only: what is missing to 1 would tell of the cells that are not.
+    # Of what is shown only: what is missing to 1 would give away the cells that are not.
     shown = torch.where(torch.stack(list(touched.values())).sum(0) >= min_patients, total, 0.0)
     shares = shown / shown.sum() if bool(shown.any()) else shown
     return SegmentHistogram(shape=shape, shares=tuple(round(share, 4) for share in shares.tolist()))
-
-
-def _characteristics(samples: SegmentationSamples) -> tuple[CharacteristicNumbers, ...]:
-    found = []
-    for one in characterize(samples).values:
-        known = math.isfinite(one.mean)
-        found.append(
-            CharacteristicNumbers(
-                name=one.name,
-                unit=one.unit,
-                mean=one.mean if known else None,
-                deviation=one.deviation if known else None,
-            )
-        )
-    return tuple(found)
 
 
 def _signs(seed: str, pixels: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,88 +36,63 @@ SIMULATED = "in whole or in part, as its card says"
 """What is said of a card that says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
-    """What all cards of a ranking must have in common.
+def settings_of(card: Card) -> dict[str, Any]:
+    """What all cards of a ranking must have in common, by its place in a study.
 
     Args:
-        fingerprint: of the preprocessing; the projection of the images follows from it and from the grid.
-        grid: (rows, columns) or (slices, rows, columns).
-        prepared: the preprocessing itself; None if it is not known.
-        fit: options of mixtures and fake classes.
+        card: of any dataset.
+    """
+    return _settings(card.prepared, card.preprocessing, card.grid, card.fit, card.seed)
+
+
+def settings_for(preprocessing: Preprocessing, distance: DistanceOptions, seed: int) -> dict[str, Any]:
+    """The settings of cards that are made with the options of a study.
+
+    Args:
+        preprocessing: the study's.
+        distance: the study's; what belongs to the formula does not matter.
         seed: of the fits and of the choice of samples.
     """
-
-    fingerprint: str
-    grid: tuple[int, ...]
-    prepared: Preprocessing | None
-    fit: DistanceOptions
-    seed: int
-
-    @classmethod
-    def of_card(cls, card: Card) -> Making:
-        """How a card was made.
-
-        Args:
-            card: of any dataset.
-        """
-        return cls(card.preprocessing, card.grid, card.prepared, card.fit, card.seed)
-
-    @classmethod
-    def of_options(cls, preprocessing: Preprocessing, distance: DistanceOptions, seed: int) -> Making:
-        """How cards are made with the options of a study.
-
-        Args:
-            preprocessing: the study's.
-            distance: the study's; what belongs to the formula does not matter.
-            seed: of the fits and of the choice of samples.
-        """
-        fit = DistanceOptions(**distance.of_masks())
-        return cls(preprocessing.fingerprint, preprocessing.grid, preprocessing, fit, seed)
+    fit = DistanceOptions(**distance.of_masks())
+    return _settings(preprocessing, preprocessing.fingerprint, preprocessing.grid, fit, seed)
 
 
-def differences(expected: Making, found: Making) -> list[str]:
-    """Every setting that differs, by its place in a study, with both values; empty if all are the same.
+def _settings(
+    prepared: Preprocessing | None, fingerprint: str, grid: tuple[int, ...], fit: DistanceOptions, seed: int
+) -> dict[str, Any]:
+    known: dict[str, Any] = {"grid": list(grid)}
+    if prepared is not None:
+        # A delta that is left out, and one that is given as it is anyway, are the same.
+        known = {**prepared.model_dump(mode="json"), "delta": prepared.effective_delta}
+    return {
+        **{f"preprocessing.{name}": value for name, value in known.items()},
+        "preprocessing": fingerprint,
+        **{f"distance.{name}": value for name, value in fit.model_dump(mode="json").items()},
+        "seed": seed,
+    }
+
+
+def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Every setting that both know and that differs, with both values; empty if all are the same.
 
     Args:
-        expected: how it should be.
-        found: how it is.
+        expected: settings as they should be.
+        found: settings as they are.
     """
-    return [
-        *_of_preprocessing(expected, found),
-        *_unequal("distance.", expected.fit.model_dump(mode="json"), found.fit.model_dump(mode="json")),
-        *_unequal("", {"seed": expected.seed}, {"seed": found.seed}),
-    ]
-
-
-def _of_preprocessing(expected: Making, found: Making) -> list[str]:
-    if expected.prepared is not None and found.prepared is not None:
-        unequal = _unequal("preprocessing.", _settings(expected.prepared), _settings(found.prepared))
-    else:
-        unequal = _unequal("preprocessing.", {"grid": list(expected.grid)}, {"grid": list(found.grid)})
-    if unequal or expected.fingerprint == found.fingerprint:
-        return unequal
-    if expected.prepared is not None and found.prepared is not None:
-        known = f"{expected.fingerprint} expected, {found.fingerprint} found"
-        return [f"preprocessing: the same settings by another version of medsegdist (fingerprints: {known})"]
-    return [f"preprocessing: expected the fingerprint {expected.fingerprint}, found {found.fingerprint}"]
-
-
-def _settings(preprocessing: Preprocessing) -> dict[str, Any]:
-    # A delta that is left out, and one that is given as it is anyway, are the same.
-    return {**preprocessing.model_dump(mode="json"), "delta": preprocessing.effective_delta}
-
-
-def _unequal(place: str, expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    return [
-        f"{place}{name}: expected {_shown(expected[name])}, found {_shown(found[name])}"
-        for name in expected
-        if expected[name] != found[name]
-    ]
-
-
-def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    unequal = [name for name in expected if name in found and expected[name] != found[name]]
+    if any(name.startswith("preprocessing.") for name in unequal):
+        unequal.remove("preprocessing")  # the fingerprint follows from the other settings
+    lines = []
+    for name in unequal:
+        both = ["none" if one[name] is None else str(one[name]) for one in (expected, found)]
+        if name != "preprocessing":
+            lines.append(f"{name}: expected {both[0]}, found {both[1]}")
+        elif all("preprocessing.intensity" in one for one in (expected, found)):
+            known = f"{both[0]} expected, {both[1]} found"
+            lines.append(f"preprocessing: the same settings by another version of medsegdist (fingerprints: {known})")
+        else:
+            lines.append(f"preprocessing: expected the fingerprint {both[0]}, found {both[1]}")
+    return lines
 
 
 def check_formula(distance: DistanceOptions) -> None:
@@ -144,13 +118,24 @@ def check_formula(distance: DistanceOptions) -> None:
         raise ManifestError(f"distance: {', '.join(wrong)} cannot be had of cards", "leave it out")
 
 
+def held_methods(card: Card) -> tuple[str, ...]:
+    """The methods among :data:`CARD_METHODS` that a card holds what is needed for.
+
+    Args:
+        card: of any dataset.
+    """
+    return CARD_METHODS if card.fake_classes is not None else CARD_METHODS[:2]
+
+
 def left_out(cards: Sequence[Card]) -> dict[str, tuple[str, ...]]:
-    """The methods that are not taken where none are asked for, each with the names of the cards that lack it.
+    """The methods that some cards lack, each with the names of these cards.
 
     Args:
         cards: of the datasets to be compared.
     """
-    lacking = {method: tuple(card.name for card in cards if not holds(card, method)) for method in CARD_METHODS}
+    lacking = {
+        method: tuple(card.name for card in cards if method not in held_methods(card)) for method in CARD_METHODS
+    }
     return {method: names for method, names in lacking.items() if names}
 
 
@@ -177,16 +162,6 @@ def available(cards: Sequence[Card], methods: Sequence[str] | None = None) -> li
     return [method for method in CARD_METHODS if method not in lacking and (methods is None or method in methods)]
 
 
-def holds(card: Card, method: str) -> bool:
-    """Whether a card holds what a method needs.
-
-    Args:
-        card: of any dataset.
-        method: one of :data:`CARD_METHODS`.
-    """
-    return method != "fake_class_gmm" or card.fake_classes is not None
-
-
 def rank_cards(
     target: Card,
     sources: Sequence[Card],
@@ -195,7 +170,7 @@ def rank_cards(
     image_weight: float = 1.0,
     mask_weight: float = 1.0,
 ) -> DistanceTable:
-    """The sources in order of their distance to one target, as far as their cards tell.
+    """The sources in order of their distance to one target, by their cards.
 
     The image term is the Wasserstein-2 distance of Gaussians of projected images (Gelbrich's formula), in the unit of
     d_X. It sees how means and spreads of the images differ. A coupling of single images sees also how far apart two
@@ -254,7 +229,7 @@ def rank_cards(
 
 
 def _check_alike(source: Card, target: Card) -> None:
-    found = differences(Making.of_card(target), Making.of_card(source))
+    found = differences(settings_of(target), settings_of(source))
     if found:
         raise PreprocessingMismatchError(
             f"the cards '{source.name}' and '{target.name}' were not made alike, so that their distance would measure "

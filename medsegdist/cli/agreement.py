@@ -41,23 +41,22 @@ def agreement(
         Path, typer.Option("--out", help="Folder for agreement.json, agreement.csv and report.html.", file_okay=False)
     ] = Path("out"),
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="Method to compare, repeatable. [default: all]")
+        list[str] | None, typer.Option("--method", help="Method to compare, repeatable.", show_default="all")
     ] = None,
     predict: Annotated[
         list[str] | None,
         typer.Option(
-            help="Distance of a new source, whose gain is to be predicted, repeatable; METHOD=DISTANCE if there are "
-            "several methods."
+            help="Distance of a new source to predict the gain of, repeatable; METHOD=DISTANCE for several methods."
         ),
     ] = None,
-    leave_out: Annotated[bool, typer.Option("--leave-out", help="Show the result without each source.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the permutations.", min=0)] = 0,
+    leave_out: Annotated[bool, typer.Option("--leave-out", help="Also show the result without each source.")] = False,
+    seed: Annotated[int, typer.Option(help="Random seed of the permutations.", min=0)] = 0,
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compares distances with what transfer learning gained: regression, ranks, regret, and what they rest on.
+    """Compare distances with the gains of transfer learning: regression, ranks, regret, and what they rest on.
 
-    Sources that have a distance and no gain yet get the gain to expect of them. A scores.csv next to GAINS.csv is
+    Sources that have a distance but no gain yet get an expected gain. A scores.csv next to GAINS.csv is
     compared in the same way, and a characteristics.csv next to DISTANCES.csv as the paper's Table 14 does.
     """
     from medsegdist.transfer.agreement import (
@@ -95,7 +94,7 @@ def agreement(
 
 
 def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list[float]]:
-    """Distances by method, from what stands on the command line."""
+    """Distances by method, from the command line."""
     found: dict[str, list[float]] = {}
     for text in texts:
         name, equals, number = text.rpartition("=")

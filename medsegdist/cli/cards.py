@@ -14,7 +14,7 @@ from rich.markup import escape
 from medsegdist.cli.console import missing_root_explained, reported_errors
 from medsegdist.cli.options import AsJson, NoReport, Out, Workers
 from medsegdist.cli.report import show
-from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
+from medsegdist.errors import ManifestError, PreprocessingMismatchError
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress, track
 
@@ -46,28 +46,27 @@ def make(
     ] = Path("cards"),
     min_patients: Annotated[
         int,
-        typer.Option(help="Smaller datasets are refused; what fewer patients share is not shown.", min=1),
+        typer.Option(help="Smaller datasets are refused; parts with fewer patients are left out.", min=1),
     ] = 10,
     cache: Cache = None,
     seed: Annotated[int, typer.Option(help="Random seed (clustering, mixture fits, subsampling), of all cards.")] = 0,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a card of a dataset: aggregates of at most 64 KiB, to be ranked where its images may not go.
+    """Write a card of a dataset: aggregates of at most 64 KiB, to be ranked where its images may not go.
 
-    Aggregates are no proof of privacy; README says what they may still tell.
+    Aggregates are no proof of privacy; the README says what they may still reveal.
     """
     from medsegdist.cards.card import write_card
-    from medsegdist.cards.ranking import CARD_METHODS, holds
+    from medsegdist.cards.ranking import held_methods
 
     with reported_errors():
         check_writable(out, folder=True)
         manifests, preparation = _described(file, like)
-        written: list[tuple[Path, int, list[str]]] = []
+        written: list[tuple[Path, int, tuple[str, ...]]] = []
         for card in _made(manifests, preparation, cache, workers, min_patients, seed):
             path = out / f"{card.name}.json"
-            held: list[str] = [method for method in CARD_METHODS if holds(card, method)]
-            written.append((path, write_card(card, path), held))
+            written.append((path, write_card(card, path), held_methods(card)))
     if as_json:
         rows = [{"card": str(path), "bytes": size, "methods": held} for path, size, held in written]
         typer.echo(json.dumps(rows, indent=2))
@@ -103,14 +102,25 @@ def rank(
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ranks sources for a target by their cards: approximately, and without intervals.
+    """Rank sources for a target by their cards: approximately, and without intervals.
 
     Datasets with images are summarized as the cards were; their own cards are not written.
     """
-    from medsegdist.cards.ranking import CARD_METHODS, available, check_formula, left_out, rank_cards, record_cards
+    from medsegdist.cards.card import read_card
+    from medsegdist.cards.ranking import (
+        CARD_METHODS,
+        available,
+        check_formula,
+        differences,
+        left_out,
+        rank_cards,
+        record_cards,
+        settings_for,
+        settings_of,
+    )
     from medsegdist.data.manifest import load_dataset
     from medsegdist.data.study import Preparation, load_preparation
-    from medsegdist.distance.table import DistanceTable
+    from medsegdist.distance.table import DistanceRow, DistanceTable
     from medsegdist.report.results import Results
 
     with reported_errors():
@@ -121,7 +131,7 @@ def rank(
                     f"--method: expected one that cards hold, {', '.join(CARD_METHODS)}, found {name}",
                     "rank datasets with images by `medsegdist rank`",
                 )
-        sent = {path: _read(path) for path in files if path.suffix.lower() == ".json"}
+        sent = {path: read_card(path) for path in files if path.suffix.lower() == ".json"}
         if not sent:
             raise ManifestError("expected at least one card, found datasets with images only", "use `medsegdist rank`")
         first = next(iter(sent.values()))
@@ -130,34 +140,36 @@ def rank(
         elif first.prepared is not None:
             preparation = Preparation(preprocessing=first.prepared, distance=first.fit)
         else:
-            raise ManifestError("expected a card that tells its preprocessing, found one that does not", "give --like")
-        check_formula(preparation.distance)
+            raise ManifestError("expected a card that states its preprocessing, found one that does not", "give --like")
+        distance = preparation.distance
+        check_formula(distance)
         seed = first.seed if seed is None else seed
-        _check_fit(sent, preparation, seed)
+        settings = settings_for(preparation.preprocessing, distance, seed)
+        for path, card in sent.items():
+            unequal = differences(settings, settings_of(card))
+            if unequal:
+                raise PreprocessingMismatchError(
+                    f"the card {path} does not fit: {'; '.join(unequal)}",
+                    "make it again with the same `--like` and `--seed`, or rank with the settings that all cards have",
+                    dataset=card.name,
+                )
         lacking = {} if method else left_out(list(sent.values()))
         methods = available(list(sent.values()), method or None)
         here = {path: load_dataset(path) for path in files if path not in sent}
-        manifests = list(here.values())
-        names = [*(card.name for card in sent.values()), *(one.name for one in manifests)]
+        manifests = {one.name: one for one in here.values()}
+        names = [*(card.name for card in sent.values()), *manifests]
         for name in target:
             if name not in names:
                 raise ManifestError(f"--target: expected one of {', '.join(names)}, found {name}")
-        _refuse_shared(manifests, preparation, target)
-        made = _made(list(here.items()), preparation, cache, workers, 1, seed, exact_counts=True)
-        by_name = {card.name: card for card in (*sent.values(), *made)}
-        weights = {
-            "image_weight": preparation.distance.image_weight,
-            "mask_weight": preparation.distance.mask_weight,
-        }
-        found = [by_name[name] for name in names]
-        tables = [
-            rank_cards(by_name[name], [card for card in found if card.name != name], methods=methods, **weights)
-            for name in target
-        ]
-        table = DistanceTable(rows=tuple(row for one in tables for row in one.rows))
-        described = {one.name: one for one in manifests}
-        name = preparation.name or "cards"
-        record = record_cards(name, found, table, distance=preparation.distance, here=described, left_out=lacking)
+        _refuse_shared(list(manifests.values()), preparation, target)
+        cards = [*sent.values(), *_made(list(here.items()), preparation, cache, workers, 1, seed, exact_counts=True)]
+        weights = {"image_weight": distance.image_weight, "mask_weight": distance.mask_weight}
+        rows: list[DistanceRow] = []
+        for wanted in (card for name in target for card in cards if card.name == name):
+            others = [card for card in cards if card is not wanted]
+            rows += rank_cards(wanted, others, methods=methods, **weights).rows
+        table, name = DistanceTable(tuple(rows)), preparation.name or "cards"
+        record = record_cards(name, cards, table, distance=distance, here=manifests, left_out=lacking)
         results = Results(name, table, record)
         results.save(out, report=not no_report)
         show(results, out, rankings=True, report=not no_report, as_json=as_json)
@@ -214,32 +226,6 @@ def _made(
                 )
                 made.append(card)
     return made
-
-
-def _read(path: Path) -> Card:
-    from medsegdist.cards.card import read_card
-
-    try:
-        return read_card(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: expected a card here, found none that can be read ({error.strerror})",
-            "correct the path, or make it: `medsegdist cards make DATASET.yaml --like STUDY.yaml -o DIR`",
-        ) from error
-
-
-def _check_fit(sent: dict[Path, Card], preparation: Preparation, seed: int) -> None:
-    from medsegdist.cards.ranking import Making, differences
-
-    expected = Making.of_options(preparation.preprocessing, preparation.distance, seed)
-    for path, card in sent.items():
-        found = differences(expected, Making.of_card(card))
-        if found:
-            raise PreprocessingMismatchError(
-                f"the card {path} does not fit: {'; '.join(found)}",
-                "make it again with the same `--like` and `--seed`, or rank with the settings that all cards have",
-                dataset=card.name,
-            )
 
 
 def _refuse_shared(manifests: Sequence[DatasetManifest], preparation: Preparation, targets: Sequence[str]) -> None:

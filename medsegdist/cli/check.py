@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from medsegdist.cli.console import reported_errors
+from medsegdist.cli.console import reported_errors, study_distances
 from medsegdist.cli.options import AsJson, StudyFile, Workers
-from medsegdist.cli.rank import study_distances
 from medsegdist.progress import show_progress
 from medsegdist.words import counted
 
@@ -20,18 +19,16 @@ def check(
     study_file: StudyFile,
     full: Annotated[
         bool,
-        typer.Option(
-            "--full", help="Read every voxel, not only headers and a mask of each dataset: slower, and finds all."
-        ),
+        typer.Option("--full", help="Read every voxel, not only headers and one mask of each dataset (slower)."),
     ] = False,
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Lists every problem of a study's datasets at once, and changes nothing.
+    """List every problem of a study's datasets at once, and changes nothing.
 
-    It reads all headers, and of each dataset masks until one holds foreground: the first, if labels are named rightly.
+    All headers are read, and masks of each dataset until one has foreground.
 
-    Exit status 1 if there is an error, 0 if there are only warnings, or nothing.
+    Exit status 1 if there is an error, else 0.
     """
     from medsegdist.data.check import check_study
     from medsegdist.data.problems import merge_similar
@@ -40,7 +37,7 @@ def check(
 
     with reported_errors():
         study = load_study(study_file)
-        study_distances(study, None, study_file, seed=0)
+        study_distances(study, study_file)
         with show_progress():
             problems = check_study(study, full=full, workers=workers)
     shown = merge_similar(problems)

@@ -11,11 +11,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from medsegdist.errors import DataError, MedSegDistError
-from medsegdist.words import printable
+from medsegdist.errors import DataError, ManifestError, MedSegDistError
+from medsegdist.words import printable, sentence
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest
+    from medsegdist.data.study import Study
+    from medsegdist.distance.dataset_distance import DatasetDistance
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def reported_errors() -> Iterator[None]:
         raise typer.Exit(2) from error
     # A prompt makes an Abort of Ctrl-C.
     except (KeyboardInterrupt, typer.Abort) as error:
-        _tell("Interrupted.", _notes(error))
+        _print_to_stderr("Interrupted.", _notes(error))
         raise typer.Exit(130) from error
 
 
@@ -38,7 +40,7 @@ def show_error(error: BaseException) -> None:
     Args:
         error: its message and its notes are shown.
     """
-    _tell("Error:", [_in_words(error), *_notes(error)])
+    _print_to_stderr("Error:", [_in_words(error), *_notes(error)])
 
 
 def _in_words(error: BaseException) -> str:
@@ -52,8 +54,8 @@ def _notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", []))
 
 
-def _tell(head: str, texts: list[str]) -> None:
-    # The texts tell of names, which Text takes for neither markup nor emoji.
+def _print_to_stderr(head: str, texts: list[str]) -> None:
+    # The texts hold names, which Text takes for neither markup nor emoji.
     lines = [printable(line) for text in texts for line in text.split("\n")]
     Console(stderr=True).print(Text.assemble((head, "bold red"), " ", "\n".join(lines)), soft_wrap=True)
 
@@ -73,3 +75,28 @@ def missing_root_explained(manifests: Sequence[DatasetManifest], file: Path) -> 
         if any(root is not None and not root.is_dir() for root in roots):
             error.add_note(f"`root` is in {file.absolute()}, or in the dataset's own file that it names.")
         raise
+
+
+def study_distances(
+    study: Study, file: Path, methods: Sequence[str] | None = None, seed: int = 0
+) -> dict[str, DatasetDistance]:
+    """The distances of a study by the name of the method; an error names the study's file.
+
+    Args:
+        study: says the methods and their options.
+        file: where it stands.
+        methods: names to take instead of the study's.
+        seed: of clustering, mixture fits and subsampling.
+    """
+    from medsegdist.distance.methods import choose_distances
+    from medsegdist.distance.metrics import PAPER_METHODS
+
+    chosen, file = methods or study.methods or PAPER_METHODS, file.absolute()
+    try:
+        return choose_distances(chosen, study.distance, delta=study.preprocessing.effective_delta, seed=seed)
+    except ManifestError as error:
+        if methods:
+            raise
+        raise ManifestError("\n".join(f"{file}: methods: {line}" for line in str(error).split("\n"))) from error
+    except ValueError as error:
+        raise ManifestError(sentence(f"{file}: distance: {error}")) from error

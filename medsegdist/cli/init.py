@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _Modality = Annotated[
-    str | None, typer.Option("--modality", help="Modality of all folders, such as CT. [default: what each says]")
+    str | None, typer.Option("--modality", help="Modality of all folders, such as CT.", show_default="what each says")
 ]
 _Foreground = Annotated[
     list[str] | None,
@@ -58,7 +58,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take what is proposed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the study that is there.")] = False,
 ) -> None:
-    """Looks at folders of images and masks, and writes a study about them.
+    """Write a study for folders of images and masks.
 
     On a terminal it asks for what no option says. The study explains each of its entries.
     """

@@ -23,7 +23,9 @@ Level = Annotated[int, typer.Option(min=1, max=5, help="1 highly unlikely ... 5 
 Exclusive = Annotated[
     Literal["patient", "slice", "none"], typer.Option(help="What this level may not share with the other ones.")
 ]
-MostPatients = Annotated[int | None, typer.Option(min=1, help="So many patients, drawn at random. [default: all]")]
+MostPatients = Annotated[
+    int | None, typer.Option(min=1, help="Number of patients, drawn at random.", show_default="all")
+]
 
 
 def subsets(
@@ -31,7 +33,7 @@ def subsets(
     min_readers: Annotated[int, typer.Option(help="Readers that must have outlined the nodule.", min=1, max=4)] = 3,
     as_json: AsJson = False,
 ) -> None:
-    """Nodules of LIDC-IDRI per malignancy level."""
+    """Count the nodules of LIDC-IDRI per malignancy level."""
     from medsegdist.data.layouts.lidc import malignancy_subsets, read_nodules
 
     with reported_errors():
@@ -62,7 +64,8 @@ def export_lidc(
     exclusive: Exclusive = "none",
     max_patients: MostPatients = None,
     dicom_root: Annotated[
-        Path | None, typer.Option(help="Take HU from the CT series here. [default: simulate them]", file_okay=False)
+        Path | None,
+        typer.Option(help="Take HU from the CT series here.", show_default="simulate them", file_okay=False),
     ] = None,
     slice_thickness_max: Annotated[
         float | None, typer.Option(help="Leave out scans with thicker slices, in mm.", min=0.01)
@@ -73,7 +76,7 @@ def export_lidc(
     workers: ReadingWorkers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a malignancy level of LIDC-IDRI as a Decathlon task.
+    """Write a malignancy level of LIDC-IDRI as a Decathlon task.
 
     Contours are the radiologists' own; intensities are simulated unless there is a --dicom-root.
     """

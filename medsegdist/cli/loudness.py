@@ -1,4 +1,4 @@
-"""How much the commands tell beside their results: `--verbose` and `--quiet`.
+"""How much the commands print apart from their results: `--verbose` and `--quiet`.
 
 Both set the level of the logger "medsegdist" while a command runs; progress bars ask it whether they are wanted.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -14,14 +15,28 @@ import typer
 LOGGER = logging.getLogger("medsegdist")
 
 
+def show_version(wanted: bool) -> None:
+    """Print the version and exit.
+
+    Args:
+        wanted: whether --version was given.
+    """
+    if wanted:
+        typer.echo(f"medsegdist {metadata.version('medsegdist')}")
+        raise typer.Exit
+
+
 def loudness(
     context: typer.Context,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Log each step with the time on standard error, in place of bars.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show errors and results only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show only errors and results.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=show_version)
+    ] = False,
 ) -> None:
-    """What all commands are told before their names."""
+    """Options of all commands, given before the name of a command."""
     if verbose and quiet:
         raise typer.BadParameter("expected --verbose or --quiet, found both; choose one.")
     before = LOGGER.level

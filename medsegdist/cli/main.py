@@ -1,4 +1,4 @@
-"""The command line: where the wings are put together."""
+"""The command line: all commands in one application."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from medsegdist.cli.report import report
 from medsegdist.cli.transfer import transfer
 
 app = typer.Typer(
-    help="Distances between binary medical segmentation datasets, to choose what to pre-train on.",
+    help="Distances between medical segmentation datasets, to choose a source for pre-training.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     callback=loudness,
 )
 app.command()(demo)

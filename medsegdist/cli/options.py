@@ -10,8 +10,12 @@ import typer
 from medsegdist.cli.completion import method_names
 from medsegdist.errors import MedSegDistError
 
-StudyFile = Annotated[Path, typer.Argument(help="Study YAML: datasets, targets, preprocessing.", metavar="STUDY.yaml")]
-Targets = Annotated[list[str] | None, typer.Option("--target", help="Target, repeatable.", show_default="the study's")]
+StudyFile = Annotated[
+    Path, typer.Argument(help="YAML file with datasets, targets and preprocessing.", metavar="STUDY.yaml")
+]
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", help="Name of a target dataset, repeatable.", show_default="the study's")
+]
 Methods = Annotated[
     list[str] | None,
     typer.Option(
@@ -23,11 +27,15 @@ Methods = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option("--cache", help="Folder for prepared samples.", show_default="OUT/samples", file_okay=False),
+    typer.Option(
+        "--cache", help="Folder of prepared samples, reused by later runs.", show_default="OUT/samples", file_okay=False
+    ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ..., or auto.")]
+Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
 Seed = Annotated[int, typer.Option(help="Random seed (clustering, mixture fits, subsampling, bootstrap).")]
-Out = Annotated[Path, typer.Option("--out", help="Folder for distances.csv and report.html.", file_okay=False)]
+Out = Annotated[
+    Path, typer.Option("--out", help="Folder for distances.csv, study.json and report.html.", file_okay=False)
+]
 REPLICATES = 200
 Replicates = Annotated[
     int,
@@ -41,33 +49,35 @@ Workers = Annotated[
     int | None,
     typer.Option(
         "--workers",
-        help="Processes that read files and compare datasets, one core each.",
+        help="Number of processes that read files and compare datasets.",
         show_default="one for each core where that saves time",
         min=1,
     ),
 ]
 TrainingWorkers = Annotated[
     int | None,
-    typer.Option("--workers", help="Processes that train.", show_default="one for each core, or each GPU", min=1),
+    typer.Option(
+        "--workers", help="Number of training processes.", show_default="one for each core, or each GPU", min=1
+    ),
 ]
 Dask = Annotated[
     str | None,
     typer.Option(
         "--dask",
-        help="Scheduler of a Dask cluster that works in the place of processes here, such as tcp://host:8786.",
+        help="Address of a Dask scheduler, such as tcp://host:8786; its workers replace local processes.",
         metavar="URL",
     ),
 ]
-NoReport = Annotated[bool, typer.Option("--no-report", help="Write no report.html.")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")]
 Thumbnails = Annotated[
     bool,
     typer.Option(
         "--thumbnails",
-        help="Show in the report which samples of the nearest sources match the target's: it then holds images of "
-        "patients, as thumbnails.json does.",
+        help="Show matched samples of the target and its nearest sources in the report. report.html and "
+        "thumbnails.json then contain images of patients.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output instead of tables.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 def pick_device(name: str) -> str:

@@ -28,14 +28,14 @@ def paper(
         Path | None,
         typer.Option(
             "--out",
-            help="Folder for paper.json and the paper's numbers as distances.csv and gains.csv. [default: nothing is "
-            "written]",
+            help="Folder for paper.json and the paper's numbers as distances.csv and gains.csv.",
+            show_default="nothing is written",
             file_okay=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recomputes the paper's Tables 12 and 13 from its Tables 5 to 11, and says what of them follows."""
+    """Recompute the paper's Tables 12 and 13 from its Tables 5 to 11."""
     from medsegdist.report.tables import certainty_table, choice_tables, rank_table, table_12, table_13, warning_lines
     from medsegdist.transfer.paper import recompute_paper, verdict
 
@@ -63,7 +63,7 @@ def paper(
 
 
 def _fields(one: PaperComparison) -> dict[str, Any]:
-    """What is printed and what is recomputed, without the parts that `medsegdist agreement` tells."""
+    """What is printed and what is recomputed, without the parts that `medsegdist agreement` shows."""
     recomputed = one.recomputed
     return {
         "method": one.method,

@@ -33,7 +33,8 @@ ReadingWorkers = Annotated[
     int | None,
     typer.Option(
         "--workers",
-        help="Processes that read and compress cases. [default: one for each core if that saves time]",
+        help="Processes that read and compress cases.",
+        show_default="one for each core where that saves time",
         min=1,
     ),
 ]
@@ -48,7 +49,7 @@ def prepare(
     workers: ReadingWorkers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes a dataset of any layout as a Decathlon task, which MONAI and nnU-Net read.
+    """Write a dataset of any layout as a Decathlon task, which MONAI and nnU-Net read.
 
     Run it again after an interruption: finished cases are not read again.
     """

@@ -28,13 +28,13 @@ def report(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The page. Default: DIR/report.html.", dir_okay=False)
+        Path | None, typer.Option("--out", help="File of the page.", show_default="DIR/report.html", dir_okay=False)
     ] = None,
 ) -> None:
-    """Writes what a run found as one HTML page, which needs no network.
+    """Write the results in a folder as one HTML page, which needs no network.
 
-    Reads whatever is there of distances.csv, comparisons.csv and study.json; gains.csv, controls.csv and transfer.json;
-    agreement.json and agreement.csv; and thumbnails.json, which rank --thumbnails writes.
+    The page shows what the folder holds of distances.csv, comparisons.csv, study.json, thumbnails.json, gains.csv,
+    controls.csv, transfer.json, agreement.json and agreement.csv.
     """
     from medsegdist.report.page import write_report
     from medsegdist.report.results import Results
@@ -54,7 +54,7 @@ def show(
     report: bool = True,
     as_json: bool = False,
 ) -> None:
-    """Shows distances that were saved.
+    """Show distances that were saved.
 
     Args:
         results: a ranking.
@@ -103,7 +103,7 @@ def show(
 
 
 def leave_report(out: Path, *, wanted: bool) -> None:
-    """Writes the report of what a folder holds, and says on standard error where it is, unless quiet.
+    """Write the report of a folder, and print its path on standard error unless quiet.
 
     Args:
         out: the folder.

@@ -52,10 +52,10 @@ def transfer(
     workers: TrainingWorkers = None,
     dask: Dask = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the runs and what they cost; train nothing.")
+        bool, typer.Option("--dry-run", help="Show the runs and their estimated time; train nothing.")
     ] = False,
     include_not_converged: Annotated[
-        bool, typer.Option("--include-not-converged", help="Also write gains of trainings that learned nothing.")
+        bool, typer.Option("--include-not-converged", help="Also write gains of runs that did not converge.")
     ] = False,
     bundle: Annotated[
         bool,
@@ -63,14 +63,14 @@ def transfer(
     ] = False,
     scores: Annotated[
         list[str] | None,
-        typer.Option(help="Score of the sources to write to scores.csv, too, repeatable. [default: the study's]"),
+        typer.Option(help="Score of the sources to write to scores.csv, repeatable.", show_default="the study's"),
     ] = None,
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
-    """Pre-trains on every source, fine-tunes on every target, and says what each source gained.
+    """Pre-train on every source, fine-tune on every target, and measure the gains.
 
-    Run it again after an interruption: finished runs are kept, and begun ones go on. Exit status 1 if a run failed.
+    Run it again after an interruption: finished runs are kept, others are resumed. Exit status 1 if a run failed.
     """
     import joblib
     import torch

@@ -39,8 +39,8 @@ class PreparedCase:
         patient_ids: (n,) patient of each sample.
         grid: of the samples, also of those with too little foreground; None if there are none at all.
         sizes: foreground pixels in each channel of the label, of each sample, also of those with too little.
-        labels: what its mask held before it was made binary; None where that was not recorded.
-        images: (n, *grid) float32; None where they are in the cache only.
+        labels: what its mask held before it was made binary; None if that was not recorded.
+        images: (n, *grid) float32; None if they are in the cache only.
         masks: (n, *grid) bool, or (n, classes, *grid), without the classes that have too little foreground.
         problem: why the case cannot be used.
         observed: what was observed of the item before it was transformed.

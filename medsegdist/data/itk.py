@@ -55,7 +55,9 @@ def read_itk(path: Path, *, header_only: bool = False) -> tuple[NDArray[np.gener
 
     voxels = _locate_voxels(path)
     if not voxels.file.is_file():
-        raise DataError(f"the file {voxels.file.name} with the voxels does not exist", "copy it beside the header")
+        raise DataError(
+            f"the file {voxels.file.name} with the voxels does not exist", "copy it to the folder of the header"
+        )
     reader = SimpleITK.ImageFileReader()
     # Without this ITK looks at the content and reads, say, a PNG by the name of a.nrrd.
     reader.SetImageIO("NrrdImageIO" if path.name.lower().endswith(".nrrd") else "MetaImageIO")
@@ -82,7 +84,7 @@ def read_itk(path: Path, *, header_only: bool = False) -> tuple[NDArray[np.gener
 
 
 def detached_data(path: Path) -> Path | None:
-    """The file beside `path` that holds its voxels; None if there is none, or none that would be read."""
+    """The file next to `path` that holds its voxels; None if there is none, or none that would be read."""
     if not path.name.lower().endswith(ITK_SUFFIXES):
         return None
     try:

@@ -42,7 +42,7 @@ Layout = Annotated[
 ]
 """Any layout; in YAML its key `kind` says which. `medsegdist init` proposes the first one that recognizes a folder."""
 
-# Masks are read as 32-bit floats, which tell no greater whole numbers apart.
+# Masks are read as 32-bit floats, which hold no greater whole numbers exactly.
 _LABELS_END = 2**24
 _NAME = re.compile(r"\w[\w .+()-]*")
 
@@ -189,7 +189,7 @@ class DatasetManifest(BaseModel):
 
         Args:
             preprocessing: how the study prepares its datasets.
-            cases: the dataset's cases where they are known; some layouts tell by them only what they hold.
+            cases: the dataset's cases where they are known; some layouts say only by them what they hold.
 
         Raises:
             ManifestError: Hounsfield units of something that has none; pictures where mm or volumes are asked for.

@@ -32,7 +32,7 @@ class MulticlassSamples:
         patient_ids: (n,) patient of each sample.
         weights: (n,) float64, positive; only their ratios matter.
         preprocessing: fingerprint of how the samples were made; datasets with different ones cannot be compared.
-        case_summary: which cases gave no sample; None where that is not known.
+        case_summary: which cases gave no sample; None if that is not known.
 
     Raises:
         DataError: shapes, types or weights are not as said, or a class has no name of its own.

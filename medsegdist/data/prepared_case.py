@@ -96,7 +96,7 @@ def case_tasks(dataset: ItemDataset) -> tuple[list[CaseTask], Path | None]:
         dataset: entries of its `data` with a path under "image" are looked at, and nothing is read.
 
     Returns:
-        The tasks, and the folder that the names are relative to; None where file names tell the cases apart.
+        The tasks, and the folder that the names are relative to; None if file names distinguish the cases.
     """
     entries = getattr(dataset, "data", dataset)
     entries = list(entries) if isinstance(entries, (list, tuple)) else []

@@ -76,7 +76,7 @@ def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
 
 
 def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
-    """The problem that an error tells of; the errors of other libraries get their type's name."""
+    """The problem that an error describes; the errors of other libraries get their type's name."""
     if isinstance(error, MedSegDistError):
         return Problem(dataset, case, error.problem.strip().rstrip("."), error.remedy.rstrip("."))
     return Problem(dataset, case, f"{type(error).__name__}: {str(error).strip().rstrip('.')}", _DEFAULT_REMEDY)

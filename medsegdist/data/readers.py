@@ -162,7 +162,7 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
     """
     _check_present(path)
     try:
-        # From memory and not by name: Pillow maps an uncompressed TIFF file, and garbles it if it lies on its side.
+        # From memory and not by name: Pillow maps an uncompressed TIFF file, and garbles a rotated one.
         with Image.open(path if header_only else io.BytesIO(path.read_bytes())) as picture:
             pages = getattr(picture, "n_frames", 1)
             if pages != 1:
@@ -292,7 +292,7 @@ def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
     tags = getattr(picture, "tag_v2", {})
     if tags.get(_SAMPLE_FORMAT, (1,))[0] == 2 and picture.mode == "L":
         raise DataError("expected pixels from 0 to 255, found 8 bits with a sign", "save the picture with 16 bits")
-    # Pillow inverts some of these and not others; and whether a mask's 1 or its black is meant, nobody can tell.
+    # Pillow inverts some of these and not others; and whether a mask's 1 or its black is meant, is not known.
     if tags.get(_PHOTOMETRIC, 1) == 0 and (is_mask or picture.mode not in ("1", "L")):
         raise DataError("expected 0 to be black, found a TIFF file in which 0 is white", "save it with 0 as black")
 

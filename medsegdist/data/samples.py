@@ -68,7 +68,7 @@ class SegmentationSamples:
         patient_ids: (n,) patient of each sample.
         weights: (n,) float64, positive; only their ratios matter.
         preprocessing: fingerprint of how the samples were made; datasets with different ones cannot be compared.
-        case_summary: which cases gave no sample; None where that is not known.
+        case_summary: which cases gave no sample; None if that is not known.
 
     Raises:
         DataError: shapes or types are not as said, or a weight is not positive and finite.
@@ -331,7 +331,7 @@ def _check_vacant(folder: Path) -> None:
 
 
 class _Stored(BaseModel):
-    """samples.json beside the arrays of stored samples."""
+    """samples.json next to the arrays of stored samples."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

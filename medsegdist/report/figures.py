@@ -351,32 +351,3 @@ def compact(values: Iterable[float]) -> dict[float, str]:
     decimals = 0 if most == 0 else max(0, 2 - math.floor(math.log10(most / scale)))
     decimals = next((n for n in range(decimals, decimals + 2) if least >= 0.5 * 10**-n), decimals + 2)
     return {value: f"{value / scale:.{decimals}f}{unit}" for value in found}
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A plot in its place on the page.
-
-    Args:
-        id: of the element that it is drawn in.
-        plot: what is drawn.
-    """
-
-    id: str
-    plot: Plot
-
-
-class Figures:
-    """Gives every plot the id of its place."""
-
-    def __init__(self) -> None:
-        self.all: list[Figure] = []
-
-    def add(self, plot: Plot) -> Figure:
-        """A new figure."""
-        self.all.append(Figure(f"figure-{len(self.all) + 1}", plot))
-        return self.all[-1]
-
-    def add_all(self, plots: Iterable[Plot]) -> list[Figure]:
-        """One figure after another."""
-        return [self.add(plot) for plot in plots]

@@ -12,7 +12,6 @@ import numpy as np
 from medsegdist.report.figures import (
     FRAME_HEIGHT,
     ROW_HEIGHT,
-    Figures,
     Plot,
     amount_axis,
     axis,
@@ -20,6 +19,7 @@ from medsegdist.report.figures import (
     label,
     layout,
 )
+from medsegdist.report.tables import grouped_warnings
 from medsegdist.report.verdict import amount
 from medsegdist.transfer.gains import UNDEFINED, Gain, TransferPair, all_pairs
 from medsegdist.words import counted
@@ -87,20 +87,17 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if len(known) == len(values) else None
 
 
-def transfer_section(run: Results, figures: Figures) -> dict[str, Any] | None:
+def transfer_section(run: Results) -> dict[str, Any] | None:
     """Gains, baselines and controls of each target, and what ended otherwise; None if nothing was trained.
 
     Args:
         run: with what training left in the folder.
-        figures: where figures are placed.
     """
     if not (run.gains or run.controls or run.transfer):
         return None
     record = run.transfer
     asked = record.targets if record else ()
-    targets = [
-        _target(run, name, figures) for name in dict.fromkeys((*asked, *targets_of((*run.gains, *run.controls))))
-    ]
+    targets = [_target(run, name) for name in dict.fromkeys((*asked, *targets_of((*run.gains, *run.controls))))]
     # Where gains.csv has the runs without a gain, it names them.
     named = any(one.gain_percent is None for one in run.gains)
     return {
@@ -113,29 +110,23 @@ def transfer_section(run: Results, figures: Figures) -> dict[str, Any] | None:
     }
 
 
-def gain_section(run: Results, figures: Figures) -> dict[str, Any] | None:
+def gain_section(run: Results) -> dict[str, Any] | None:
     """Gain against distance by each method; None if no pair has both and there is no agreement.
 
     Args:
         run: with distances and gains, or their agreement.
-        figures: where figures are placed.
     """
     methods = []
     for method, points in gain_points(run).items():
         fit = regress(points)
-        figure = figures.add(gain_plot(method, points, fit))
+        figure = gain_plot(method, points, fit)
         methods.append({"method": method, "fit": fit and fit[0], "n": len(points), "figure": figure})
     if not methods and run.agreement is None:
         return None
-    warnings: dict[str, list[str]] = {}
-    for one in run.agreements:
-        for text in one.warnings:
-            warnings.setdefault(text, []).append(one.method)
-    every = len(run.agreements)
     return {
         "methods": methods,
         "agreements": run.agreements,
-        "warnings": [("all methods" if len(of) == every > 1 else ", ".join(of), text) for text, of in warnings.items()],
+        "warnings": grouped_warnings(run.agreements),
         "table": run.agreement,
         "of_other_tables": of_other_tables(run),
         "left_out": left_out(run),
@@ -159,7 +150,7 @@ def left_out(run: Results) -> list[str]:
     return found
 
 
-def _target(run: Results, target: str, figures: Figures) -> dict[str, Any]:
+def _target(run: Results, target: str) -> dict[str, Any]:
     sources = sorted(summarize_gains(run.gains, target), key=lambda one: -one.gain)
     control = next(iter(summarize_gains(run.controls, target)), None)
     baselines = {
@@ -174,7 +165,7 @@ def _target(run: Results, target: str, figures: Figures) -> dict[str, Any]:
         "baseline_seeds": len(baselines),
         "sources": sources,
         "control": control,
-        "figure": figures.add(transfer_plot(target, sources, control)) if sources else None,
+        "figure": transfer_plot(target, sources, control) if sources else None,
     }
 
 

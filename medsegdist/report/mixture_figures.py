@@ -10,7 +10,7 @@ import numpy as np
 from medsegdist.distance.mixture.gaussian import GaussianMixture, squared_bures_wasserstein
 from medsegdist.distance.transport import solve_transport
 from medsegdist.report.figures import Plot, axis, label, layout
-from medsegdist.report.record import DatasetRecord, PlaneMixture, StudyRecord
+from medsegdist.report.record import DatasetRecord, PlaneMixture
 
 if TYPE_CHECKING:
     from medsegdist.report.results import Results
@@ -52,29 +52,28 @@ def segment_plot(dataset: DatasetRecord) -> Plot:
     return Plot(data, _plane((rows, columns)), alt, dataset.name)
 
 
-def match_plot(record: StudyRecord, matched: MatchedMixtures) -> Plot:
+def match_plot(matched: MatchedMixtures) -> Plot:
     """The mixtures of a target and its nearest source; lines as wide as the mass that goes along them (Fig. 8)."""
-    source, target = record.dataset(matched.source), record.dataset(matched.target)
-    assert source is not None  # both are known, or they had not been matched
-    assert target is not None
-    assert source.mixture is not None
-    assert target.mixture is not None
+    source, target = matched.source, matched.target
+    ours, theirs = source.mixture, target.mixture
+    assert ours is not None  # or they had not been matched
+    assert theirs is not None
     data = [
         {
             "type": "scatter",
             "mode": "lines",
-            "x": [source.mixture.means[i][1], target.mixture.means[j][1]],
-            "y": [source.mixture.means[i][0], target.mixture.means[j][0]],
+            "x": [ours.means[i][1], theirs.means[j][1]],
+            "y": [ours.means[i][0], theirs.means[j][0]],
             "line": {"color": "var(--neutral)", "width": 1 + 16 * mass},
             "hoverinfo": "skip",
         }
         for i, j, mass in matched.lines
     ]
-    data += _ellipses(source.mixture, "var(--second)", source.name)
-    data += _ellipses(target.mixture, "var(--accent)", target.name, dash="dash")
+    data += _ellipses(ours, "var(--second)", source.name)
+    data += _ellipses(theirs, "var(--accent)", target.name, dash="dash")
     said = "; ".join(
-        f"{mass:.0%} from row {source.mixture.means[i][0]:.0f}, column {source.mixture.means[i][1]:.0f} "
-        f"to row {target.mixture.means[j][0]:.0f}, column {target.mixture.means[j][1]:.0f}"
+        f"{mass:.0%} from row {ours.means[i][0]:.0f}, column {ours.means[i][1]:.0f} "
+        f"to row {theirs.means[j][0]:.0f}, column {theirs.means[j][1]:.0f}"
         for i, j, mass in matched.lines
     )
     alt = f"Mass moved from the mixture of {source.name} to that of {target.name}: {said}."
@@ -121,14 +120,14 @@ class MatchedMixtures:
     """A target's mixture and its nearest source's, with the coupling that MW2 is made of (the paper's Fig. 8).
 
     Args:
-        source: name of the source.
-        target: name of the target.
+        source: the source.
+        target: the target.
         lines: (i, j, mass) for Gaussian i of the source that goes to Gaussian j of the target, the most mass first.
         distance: MW2 in pixels.
     """
 
-    source: str
-    target: str
+    source: DatasetRecord
+    target: DatasetRecord
     lines: tuple[tuple[int, int, float], ...]
     distance: float
 
@@ -149,16 +148,11 @@ def ellipse(mixture: PlaneMixture, k: int, *, deviations: float = 2.0, points: i
     return np.asarray(np.array(mixture.means[k]) + (axes @ circle).T)
 
 
-def match(record: StudyRecord, source: str, target: str) -> MatchedMixtures | None:
-    """Two mixtures, matched; None if one of them is not known.
-
-    Raises:
-        DataError: the record describes no mixture.
-    """
-    found = [dataset and dataset.mixture for dataset in map(record.dataset, (source, target))]
-    if None in found:
+def match(source: DatasetRecord, target: DatasetRecord) -> MatchedMixtures | None:
+    """Two mixtures, matched; None if one of them is not known."""
+    if source.mixture is None or target.mixture is None:
         return None
-    one, other = (GaussianMixture.from_dict(mixture.model_dump()) for mixture in found if mixture)
+    one, other = (GaussianMixture.from_dict(mixture.model_dump()) for mixture in (source.mixture, target.mixture))
     cost = squared_bures_wasserstein(one.means, one.covariances, other.means, other.covariances)
     transport = solve_transport(cost, one.weights, other.weights)
     masses = transport.plan.tolist()
@@ -170,16 +164,10 @@ def match(record: StudyRecord, source: str, target: str) -> MatchedMixtures | No
 def matched_mixtures(run: Results) -> list[MatchedMixtures]:
     """Each target of the study with its nearest source by `gmm2d`."""
     record = run.record
-    if record is None or "gmm2d" not in run.table.methods:
+    if record is None:
         return []
-    targets = [target for target in record.targets if target in run.table.targets]
-    nearest = {
-        target: min(
-            (row for row in run.table.rows if (row.target, row.method) == (target, "gmm2d")),
-            key=lambda row: (row.rank, row.distance),
-            default=None,
-        )
-        for target in targets
-    }
-    found = [match(record, row.source, target) for target, row in nearest.items() if row is not None]
+    compared = {row.target for row in run.table.rows if row.method == "gmm2d"}
+    nearest = [(run.table.ranking(name, "gmm2d")[0].source, name) for name in record.targets if name in compared]
+    pairs = [tuple(map(record.dataset, names)) for names in nearest]
+    found = [match(source, target) for source, target in pairs if source is not None and target is not None]
     return [one for one in found if one is not None]

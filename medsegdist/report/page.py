@@ -14,7 +14,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from medsegdist.files import atomic_write
-from medsegdist.report.figures import Figures, clustered, matrix_plot, ranking_plot, terms_plot
+from medsegdist.report.figures import Plot, clustered, matrix_plot, ranking_plot, terms_plot
 from medsegdist.report.mixture_figures import match_plot, matched_mixtures, segment_plot
 from medsegdist.report.record import StudyRecord, TransferRecord
 from medsegdist.report.results import Results
@@ -39,6 +39,10 @@ SHOWN_TARGETS = 4
 """Targets whose figures are shown at once; those of the other ones are folded up."""
 
 
+Facts = list[tuple[str, list[tuple[str, str]]]]
+"""Headings with lines of (name, value)."""
+
+
 def write_report(run: Results, path: str | Path) -> Path:
     """Writes the report of a run as one HTML file, whole or not at all.
 
@@ -54,9 +58,10 @@ def write_report(run: Results, path: str | Path) -> Path:
 
 def render(run: Results) -> str:
     """The report of a run as HTML; what the run does not know is left out."""
-    figures = Figures()
+    from plotly.offline import get_plotlyjs
+
     table = run.table
-    targets = [_target(run, target, figures) for target in run.targets]
+    targets = [_target(run, target) for target in run.targets]
     context: dict[str, Any] = {
         "run": run,
         "record": run.record,
@@ -67,18 +72,14 @@ def render(run: Results) -> str:
         "has_intervals": any(row.low is not None for row in table.rows),
         "has_floor": any(row.noise_floor is not None for row in table.rows),
         "matrices": [
-            {"figure": figures.add(matrix_plot(table, method)), "frame": table.matrix(method), "method": method}
+            {"figure": matrix_plot(table, method), "frame": table.matrix(method), "method": method}
             for method in table.methods
         ],
         "all_pairs": any(clustered(matrix) is not matrix for matrix in map(table.matrix, table.methods)),
         "orientation": orientation(run.record),
         "simulation": simulation(run),
-        "segments": figures.add_all(segment_plot(dataset) for dataset in (run.record.datasets if run.record else ())),
-        "matches": [
-            {"figure": figures.add(match_plot(run.record, matched)), "matched": matched}
-            for matched in matched_mixtures(run)
-            if run.record is not None
-        ],
+        "segments": [segment_plot(dataset) for dataset in (run.record.datasets if run.record else ())],
+        "matches": [{"figure": match_plot(matched), "matched": matched} for matched in matched_mixtures(run)],
         "thumbnails": run.thumbnails,
         "characteristics": _characteristics(run.record),
         "transfer": None,
@@ -88,7 +89,7 @@ def render(run: Results) -> str:
     if run.trained:
         from medsegdist.report.gain_sections import gain_section, transfer_section
 
-        context |= {"transfer": transfer_section(run, figures), "gains": gain_section(run, figures)}
+        context |= {"transfer": transfer_section(run), "gains": gain_section(run)}
     headings = {
         "answer": ("Answer", targets),
         "ranking": ("Ranking", targets),
@@ -105,10 +106,17 @@ def render(run: Results) -> str:
     }
     context["sections"] = {name: heading for name, (heading, there) in headings.items() if there}
     assets = {name: _asset(name) for name in ("report.css", "report.js")}
-    plotly = _plotly()
-    data = htmlsafe_json_dumps({one.id: {"data": one.plot.data, "layout": one.plot.layout} for one in figures.all})
+    plotly = str(get_plotlyjs())
+    placed: dict[str, dict[str, Any]] = {}
+
+    def place(plot: Plot) -> str:
+        name = f"figure-{len(placed) + 1}"
+        placed[name] = {"data": plot.data, "layout": plot.layout}
+        return name
+
     # Scripts run by their hashes only, so that nothing that came with a table could ever run.
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in (plotly, assets["report.js"]))
+    digests = [hashlib.sha256(script.encode()).digest() for script in (plotly, assets["report.js"])]
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_asset),
         autoescape=True,
@@ -123,12 +131,13 @@ def render(run: Results) -> str:
         css=Markup(assets["report.css"]),
         js=Markup(assets["report.js"]),
         plotly=Markup(plotly),
-        figure_data=data,
+        place=place,
+        figure_data=lambda: htmlsafe_json_dumps(placed),
         script_hashes=Markup(hashes),
     )
 
 
-def _target(run: Results, target: str, figures: Figures) -> dict[str, Any]:
+def _target(run: Results, target: str) -> dict[str, Any]:
     """A target's answer, its figures, and its table: a row per source, a cell per method."""
     table = run.table
     methods = methods_of(table, target)
@@ -160,8 +169,8 @@ def _target(run: Results, target: str, figures: Figures) -> dict[str, Any]:
         "answer": answer,
         "methods": methods,
         "sources": sources,
-        "rankings": figures.add_all(ranking_plot(table, target, method) for method in methods),
-        "terms": figures.add_all(terms_plot(table, target, method) for method in methods),
+        "rankings": [ranking_plot(table, target, method) for method in methods],
+        "terms": [terms_plot(table, target, method) for method in methods],
     }
 
 
@@ -176,27 +185,30 @@ def _characteristics(record: StudyRecord | None) -> dict[str, Any]:
     }
 
 
-def _how_computed(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Headings with lines of (name, value): certificate or cards, preprocessing, methods, training, versions."""
-    return [*(_of_distances(run) if run.table.rows else []), *_of_training(run)]
+def _how_computed(run: Results) -> Facts:
+    """Certificate or cards, preprocessing, methods, training and versions; what is not known is left out."""
+    record, trained = run.record, run.transfer
+    facts: Facts = []
+    if run.table.rows:
+        facts += _of_cards(run) if run.approximate else _of_transport(run)
+    if run.table.rows and record is not None:
+        facts += [
+            ("Preprocessing", [*_plain(record.preprocessing), ("fingerprint", record.fingerprint)]),
+            ("Cases without a sample", _without_sample(record)),
+            *_settings(record),
+            ("Versions of the ranking" if record.cards else "Versions", _versions(record)),
+        ]
+    if trained is not None:
+        facts += [
+            ("Transfer learning", [("Runs that ended well", str(trained.done)), *_plain(trained.options)]),
+            ("Preprocessing", [] if record else _plain(trained.preprocessing)),
+            ("Versions of the training" if record else "Versions", _versions(trained)),
+        ]
+    known = [(heading, [line for line in lines if line[1]]) for heading, lines in facts]
+    return [(heading, lines) for heading, lines in known if lines]
 
 
-def _of_distances(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
-    first = _of_cards(run) if run.approximate else _of_transport(run)
-    record = run.record
-    if record is None:
-        return first
-    preprocessing = [*_plain(record.preprocessing), ("fingerprint", record.fingerprint)]
-    return [
-        *first,
-        ("Preprocessing", [line for line in preprocessing if line[1]]),
-        *_without_sample(record),
-        *_settings(record),
-        ("Versions of the ranking" if record.cards else "Versions", _versions(record)),
-    ]
-
-
-def _of_transport(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+def _of_transport(run: Results) -> Facts:
     gaps = [row.optimality_gap for row in run.table.rows if row.optimality_gap is not None]
     certificate = [("Largest optimality gap", f"{max(gaps):.1e}")]
     record = run.record
@@ -208,60 +220,45 @@ def _of_transport(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
         if method.optimality_gap is not None
     ]
     drawn = record.bootstrap
-    resampling = [("Bootstrap replicates", "none")]
+    resampling = [("Bootstrap replicates", "none" if drawn is None else str(drawn.replicates))]
     if drawn is not None:
-        resampling = [
-            ("Bootstrap replicates", str(drawn.replicates)),
-            ("Level of the intervals", f"{drawn.level:.0%}"),
-            ("Seed", str(drawn.seed)),
-        ]
+        resampling += [("Level of the intervals", f"{drawn.level:.0%}"), ("Seed", str(drawn.seed))]
     return [("Certificate", certificate), ("Uncertainty", resampling)]
 
 
-def _of_cards(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+def _of_cards(run: Results) -> Facts:
     record = run.record
     cards = record.cards if record else ()
     here = [dataset.name for dataset in record.datasets if dataset.name not in cards] if record else []
-    lines = [("Cards", ", ".join(cards)), ("Summarized alike", ", ".join(here))]
     missing = [(name, "none") for name in ("Certificate", "Intervals", "Noise floor")]
-    return [("Compared by cards", [*(line for line in lines if line[1]), *missing])]
-
-
-def _of_training(run: Results) -> list[tuple[str, list[tuple[str, str]]]]:
-    record = run.transfer
-    if record is None:
-        return []
-    found = [("Transfer learning", [("Runs that ended well", str(record.done)), *_plain(record.options)])]
-    if run.record is None:
-        found.append(("Preprocessing", _plain(record.preprocessing)))
-    return [*found, ("Versions of the training" if run.record else "Versions", _versions(record))]
+    lines = [("Cards", ", ".join(cards)), ("Summarized alike", ", ".join(here)), *missing]
+    return [("Compared by cards", lines)]
 
 
 def _versions(record: StudyRecord | TransferRecord) -> list[tuple[str, str]]:
-    return [*record.software.items(), *([("device", record.device)] if record.device else [])]
+    return [*record.software.items(), ("device", record.device)]
 
 
-def _without_sample(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
-    """How many cases of each dataset gave no sample, and why; nothing where all did."""
-    lines = [
+def _without_sample(record: StudyRecord) -> list[tuple[str, str]]:
+    """How many cases of each dataset gave no sample, and why."""
+    return [
         (
             f"{dataset.name}, {sum(dataset.without_sample.values())} of {dataset.cases}",
             "; ".join(f"{reason} ({count})" for reason, count in dataset.without_sample.items()),
         )
         for dataset in record.datasets
-        if dataset.cases and dataset.without_sample
+        if dataset.cases
     ]
-    return [("Cases without a sample", lines)] if lines else []
 
 
-def _settings(record: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+def _settings(record: StudyRecord) -> Facts:
     """What methods were set to; the formula once if it is the same for all."""
     formulas = [_plain(method.formula) for method in record.methods]
     alike = all(formula == formulas[0] for formula in formulas)
     found = [("Formula, for all methods", formulas[0])] if formulas and alike else []
     for method, formula in zip(record.methods, formulas, strict=True):
         found.append((f"Method {method.name}", [*([] if alike else formula), *_plain(method.options)]))
-    return [(heading, lines) for heading, lines in found if lines]
+    return found
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -285,13 +282,3 @@ def _clean(value: Any) -> Any:
 
 def _asset(name: str) -> str:
     return (files("medsegdist.report") / "assets" / name).read_text(encoding="utf-8").strip()
-
-
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
-
-
-def _sha256(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

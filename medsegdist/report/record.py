@@ -1,4 +1,4 @@
-"""What a run leaves beside its tables, so that a report can be written without the data.
+"""What a run saves next to its tables, so that a report can be written without the data.
 
 `study.json`, `transfer.json`, `agreement.json` and `thumbnails.json`, each read as what it is, or refused with the
 place that is wrong. None of them names a case or a patient.
@@ -14,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
-    NonNegativeInt,
     PositiveInt,
     SerializerFunctionWrapHandler,
     TypeAdapter,
@@ -31,11 +30,10 @@ from medsegdist.files import atomic_write
 T = TypeVar("T")
 
 MAX_BINS = 64
-"""Bins along an axis of a histogram at most: enough to see where segments lie, too coarse to see a patient."""
+"""Bins along an axis of a histogram at most: enough to see where segments are, too coarse to see a patient."""
 
 _Name = Annotated[str, Field(min_length=1)]
 _Row = Annotated[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], Field(min_length=1, max_length=MAX_BINS)]
-_Png = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
 
 
 class Part(BaseModel):
@@ -130,7 +128,7 @@ class DatasetRecord(Part):
     Args:
         name: as in the tables.
         modality: CT, MR or other.
-        samples: how many were read; of a card, as coarse as it tells.
+        samples: how many were read; of a card, as coarse as its count.
         patients: of how many patients.
         cases: how many cases were read; None if that is not known.
         without_sample: how many of them gave no sample, by the reason.
@@ -179,7 +177,7 @@ class StudyRecord(JsonFile):
     """How the distances of a study came about: what `study.json` holds.
 
     Args:
-        format: tells the file from others.
+        format: identifies the file.
         version: of the format.
         name: the study's name.
         description: what it is about.
@@ -230,7 +228,7 @@ class TransferRecord(JsonFile):
     """How the gains of a study came about.
 
     Args:
-        format: tells the file from others.
+        format: identifies the file.
         version: of the format.
         name: the study's name.
         description: what it is about.
@@ -263,54 +261,6 @@ class TransferRecord(JsonFile):
     done: int = 0
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
-
-
-class PairOfSamples(Part):
-    """Two samples that transport matched.
-
-    Args:
-        mass: that goes from one to the other; all pairs together have 1.
-        source: PNG of the source's sample in base64, its mask outlined.
-        target: the same of the target's.
-    """
-
-    mass: Annotated[float, Field(gt=0, le=1)]
-    source: _Png
-    target: _Png
-
-
-class MatchedDatasets(Part):
-    """The strongest pairs of a target and its nearest source.
-
-    Args:
-        source: name of the source.
-        target: name of the target.
-        methods: those that find it nearest and match these samples.
-        pairs: the most mass first.
-    """
-
-    source: str
-    target: str
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
-    pairs: Annotated[tuple[PairOfSamples, ...], Field(min_length=1)]
-
-
-class Thumbnails(JsonFile):
-    """All pictures of a report; they show patients, if the images do.
-
-    Args:
-        format: tells the file from others.
-        version: of the format.
-        matched: target by target.
-        left_out: pairs that were one too many for a page.
-    """
-
-    written_by: ClassVar[str] = "rank --thumbnails"
-
-    format: Literal["medsegdist thumbnails"] = "medsegdist thumbnails"
-    version: Literal[1] = 1
-    matched: tuple[MatchedDatasets, ...]
-    left_out: NonNegativeInt = 0
 
 
 def read_json(path: str | Path, kind: TypeAdapter[T], command: str) -> T:

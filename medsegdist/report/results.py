@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pydantic import TypeAdapter
 
+from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.dataset_distance import DatasetDistance
@@ -19,11 +20,11 @@ from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_text
 from medsegdist.report.describe import describe
-from medsegdist.report.record import StudyRecord, Thumbnails, TransferRecord, read_json
-from medsegdist.report.thumbnails import draw_thumbnails
+from medsegdist.report.record import StudyRecord, TransferRecord, read_json
 from medsegdist.report.verdict import approximate, left_out_sentence
 
 if TYPE_CHECKING:
+    from medsegdist.report.thumbnails import Thumbnails
     from medsegdist.transfer.agreement import Agreement
     from medsegdist.transfer.gains import DistanceRecord, Gain
 
@@ -111,7 +112,7 @@ class Results:
     def of(
         cls,
         study: Study,
-        samples: Sequence[SegmentationSamples],
+        samples: Sequence[SegmentationSamples | MulticlassSamples],
         distances: Mapping[str, DatasetDistance],
         table: DistanceTable,
         *,
@@ -128,9 +129,14 @@ class Results:
             bootstrap: how patients were resampled; None if they were not.
             thumbnails: whether to draw the samples that were matched.
         """
-        record = describe(study, samples, distances, table, bootstrap)
-        by_name = {one.name: one for one in samples}
-        drawn = draw_thumbnails(table, record.targets, table.matches, by_name) if thumbnails else None
+        # Of a dataset with classes, the page shows the foreground of all.
+        whole = [one.whole if isinstance(one, MulticlassSamples) else one for one in samples]
+        record = describe(study, whole, distances, table, bootstrap)
+        if not thumbnails:
+            return cls(study.name, table, record)
+        from medsegdist.report.thumbnails import draw_thumbnails
+
+        drawn = draw_thumbnails(table, record.targets, table.matches, {one.name: one for one in whole})
         return cls(study.name, table, record, drawn)
 
     def save(self, folder: str | Path, *, report: bool = True) -> None:
@@ -184,7 +190,7 @@ class Results:
             table=table,
             listed=listed,
             record=record,
-            thumbnails=Thumbnails.load(folder / "thumbnails.json") if "thumbnails.json" in has else None,
+            thumbnails=_read_thumbnails(folder / "thumbnails.json"),
             **training,
         )
 
@@ -222,6 +228,14 @@ def _cells(path: Path, remedy: str) -> pd.DataFrame:
         raise DataError(f"{path}: expected a CSV file, found an empty file", remedy) from error
     except (DataError, ValueError) as error:
         raise DataError(f"{path}: expected a CSV file in UTF-8, found something else ({error})", remedy) from error
+
+
+def _read_thumbnails(path: Path) -> Thumbnails | None:
+    if not path.exists():
+        return None
+    from medsegdist.report.thumbnails import Thumbnails
+
+    return Thumbnails.load(path)
 
 
 def _of_training(folder: Path) -> dict[str, Any]:

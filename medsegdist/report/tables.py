@@ -271,13 +271,18 @@ def prediction_table(agreements: Sequence[Agreement]) -> Table | None:
 
 def warning_lines(agreements: Sequence[Agreement]) -> Iterator[Text]:
     """A line for each warning, and the methods that it is of; names in it are taken for no markup."""
+    for warning, whose in grouped_warnings(agreements):
+        yield Text.assemble(("Warning:", "bold"), " ", printable(f"{whose}: {warning}"))
+
+
+def grouped_warnings(agreements: Sequence[Agreement]) -> list[tuple[str, str]]:
+    """Each warning once, with the methods that it is of, or "All methods"."""
     of_text: dict[str, list[str]] = {}
     for one in agreements:
         for warning in one.warnings:
             of_text.setdefault(warning, []).append(one.method)
-    for warning, methods in of_text.items():
-        whose = "All methods" if len(methods) == len(agreements) > 1 else ", ".join(methods)
-        yield Text.assemble(("Warning:", "bold"), " ", printable(f"{whose}: {warning}"))
+    every = len(agreements)
+    return [(text, "All methods" if len(of) == every > 1 else ", ".join(of)) for text, of in of_text.items()]
 
 
 def correlation_table(correlated: Sequence[CharacteristicAgreement]) -> Table:

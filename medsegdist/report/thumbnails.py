@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
+from pydantic import Field, NonNegativeInt
 from skimage.segmentation import find_boundaries
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import MatchedPair
-from medsegdist.report.record import MatchedDatasets, PairOfSamples, Thumbnails
+from medsegdist.report.record import JsonFile, Part
 from medsegdist.report.verdict import by_distance, methods_of
 
 SIDE = 128
@@ -29,8 +31,58 @@ MOST_PAIRS = 60
 SOURCE_COLOR, TARGET_COLOR = (230, 120, 0), (60, 160, 235)
 """Of outlines, light enough for dark images and for the eyes of color-blind readers."""
 
+_Png = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
+
 Matches = Mapping[tuple[str, str, str], tuple[MatchedPair, ...]]
 """The strongest pairs by the names of source, target and method."""
+
+
+class PairOfSamples(Part):
+    """Two samples that transport matched.
+
+    Args:
+        mass: that goes from one to the other; all pairs together have 1.
+        source: PNG of the source's sample in base64, its mask outlined.
+        target: the same of the target's.
+    """
+
+    mass: Annotated[float, Field(gt=0, le=1)]
+    source: _Png
+    target: _Png
+
+
+class MatchedDatasets(Part):
+    """The strongest pairs of a target and its nearest source.
+
+    Args:
+        source: name of the source.
+        target: name of the target.
+        methods: those that find it nearest and match these samples.
+        pairs: the most mass first.
+    """
+
+    source: str
+    target: str
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    pairs: Annotated[tuple[PairOfSamples, ...], Field(min_length=1)]
+
+
+class Thumbnails(JsonFile):
+    """All pictures of a report; they show patients, if the images do.
+
+    Args:
+        format: identifies the file.
+        version: of the format.
+        matched: target by target.
+        left_out: pairs that were one too many for a page.
+    """
+
+    written_by: ClassVar[str] = "rank --thumbnails"
+
+    format: Literal["medsegdist thumbnails"] = "medsegdist thumbnails"
+    version: Literal[1] = 1
+    matched: tuple[MatchedDatasets, ...]
+    left_out: NonNegativeInt = 0
 
 
 def draw_thumbnails(
@@ -101,7 +153,7 @@ def thumbnail(image: Tensor, mask: Tensor, color: tuple[int, int, int], side: in
     shrunk = Image.fromarray(grays.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     area = Image.fromarray(255 * mask.cpu().numpy().astype(np.uint8)).resize(size, Image.Resampling.BOX)
     outlined = np.asarray(shrunk).round().astype(np.uint8)
-    # Whatever a pixel holds of the mask counts, lest a small segment vanish, and the outline lies around it.
+    # A pixel with any part of the mask counts, so that no small segment is lost; the outline goes around it.
     outlined[find_boundaries(np.asarray(area) > 0, mode="outer")] = GRAYS
     picture = Image.fromarray(outlined)
     picture.putpalette([level for k in range(GRAYS) for level in [255 * k // (GRAYS - 1)] * 3] + list(color))

@@ -64,7 +64,7 @@ def headline(table: DistanceTable, target: str) -> str:
         )
         return f"No clear winner: {', '.join(most)} or {last}."
     if sure < methods:
-        return f"{nearest} seems nearest: {sure} of {counted(methods, 'method')} tell it from all others."
+        return f"{nearest} seems nearest: {sure} of {counted(methods, 'method')} distinguish it from all others."
     return f"{nearest} is the nearest source."
 
 
@@ -77,7 +77,7 @@ def told_apart(table: DistanceTable, target: str, nearest: str) -> int | None:
 
 
 def verdict(table: DistanceTable, target: str) -> str:
-    """Which source is nearest, by how many methods, and which ones cannot be told from it."""
+    """Which source is nearest, by how many methods, and which ones cannot be distinguished from it."""
     methods = len(methods_of(table, target))
     only = only_source(table, target)
     if only is not None:

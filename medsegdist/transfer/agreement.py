@@ -359,8 +359,8 @@ def correlate_characteristics(
 ) -> tuple[CharacteristicAgreement, ...]:
     """Rank correlations of differences between datasets with gains, one result for each characteristic.
 
-    A characteristic that fewer than three pairs have, or that is the same for all, is left out: it cannot tell sources
-    apart.
+    A characteristic that fewer than three pairs have, or that is the same for all, is left out: it distinguishes no
+    sources.
 
     Args:
         datasets: characteristics of sources and targets.

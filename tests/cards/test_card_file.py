@@ -134,8 +134,8 @@ def test_a_large_file_is_not_read_to_its_end(tmp_path) -> None:
         read_card(path)
 
 
-def test_a_missing_card_is_an_error_of_the_system(tmp_path) -> None:
-    with pytest.raises(FileNotFoundError):
+def test_a_missing_card_is_refused(tmp_path) -> None:
+    with pytest.raises(DataError, match=r"card\.json: expected a card here, found none that can be read"):
         read_card(tmp_path / "card.json")
 
 

@@ -14,7 +14,7 @@ from scipy.linalg import sqrtm
 from medsegdist import DatasetDistance, FakeClassGmmMetric, GmmMetric, SegmentationSamples, compare_all
 from medsegdist.cards.card import Card, read_card, write_card
 from medsegdist.cards.making import gaussian_of, project
-from medsegdist.cards.ranking import CARD_METHODS, Making, differences, rank_cards
+from medsegdist.cards.ranking import CARD_METHODS, differences, rank_cards, settings_of
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.errors import DataError, PreprocessingMismatchError
@@ -184,7 +184,7 @@ def prepared(one: Card, preprocessing: Preprocessing) -> Card:
 def test_exactly_the_setting_of_the_preprocessing_that_differs_is_named(setting: str) -> None:
     other = Preprocessing(**{"grid": (32, 40), setting: OTHERWISE[setting]})
     target, source = prepared(card("near"), PREPARED), prepared(card("far"), other)
-    found = differences(Making.of_card(target), Making.of_card(source))
+    found = differences(settings_of(target), settings_of(source))
     # Another rule for intensities shifts segments by another number, too.
     assert {line.partition(":")[0] for line in found} == {
         f"preprocessing.{name}" for name in ([setting, "delta"] if setting == "intensity" else [setting])

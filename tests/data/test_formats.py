@@ -282,7 +282,9 @@ def test_detached_voxels(tmp_path):
     os.utime(tmp_path / "a.raw", ns=(0, 1))
     assert source_stamp(str(path)) != before, "a cache must see that the voxels changed"
     (tmp_path / "a.raw").unlink()
-    with pytest.raises(DataError, match=r"the file a\.raw with the voxels does not exist; copy it beside the header"):
+    with pytest.raises(
+        DataError, match=r"the file a\.raw with the voxels does not exist; copy it to the folder of the header"
+    ):
         read_volume(path)
 
 

@@ -81,11 +81,11 @@ def singular(root):
 BAD = {
     "label that 32 bits confuse with another": (
         lambda r: write_volume(r / LABEL, labels().astype(np.int32) * (2**24 + 1)),
-        "expected label values between -16777216 and 16777216, which 32-bit floats tell apart, found 16777216; ren",
+        "expected label values between -16777216 and 16777216, which 32-bit floats hold exactly, found 16777216; ren",
     ),
     "largest label of 32 bits": (
         lambda r: write_volume(r / LABEL, labels().astype(np.int32) * (2**31 - 1)),
-        "which 32-bit floats tell apart, found 2147483648; renumber the labels",
+        "which 32-bit floats hold exactly, found 2147483648; renumber the labels",
     ),
     "label beyond all floats": (
         lambda r: write_volume(r / LABEL, labels() * 1e300),

@@ -112,7 +112,7 @@ def test_an_agreement_page_needs_neither_a_study_nor_the_tables(agreed):
     for value in (first["ranks"]["spearman"], first["ranks"]["kendall"]):
         assert f" {value:.2f} " in page.text
     assert f"{first['line']['p_intercept']:.3g}" in page.text
-    assert "(all methods)" in page.text
+    assert "(All methods)" in page.text
     assert "s5 → t: no run has a gain" in page.text
     assert "s5 → u: no run has a gain" in page.text
     assert "s4 → u: 1 of its runs" in page.text

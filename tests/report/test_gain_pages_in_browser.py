@@ -1,4 +1,4 @@
-"""Pages of transfer, agreement and matched samples in a headless Chromium, with names that want to be scripts."""
+"""Pages of transfer, agreement, matched samples and cards in a headless Chromium, some with names that are scripts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from medsegdist.report.page import write_report
 from medsegdist.report.results import Results
 from medsegdist.report.thumbnails import draw_thumbnails
+from medsegdist.report.verdict import approximate
 from tests.report.browsing import browser as browser
 from tests.report.browsing import column, undrawn, wait_until, with_width
+from tests.report.making_card_run import CARDS, of_cards
 from tests.report.making_run import samples_of, write_agreement, write_run, write_transfer
 from tests.report.test_gain_pages import DISTANCES, GAINS
 from tests.report.test_thumbnails import PAIRS
@@ -40,6 +42,7 @@ def pages(tmp_path_factory, compared_datasets):
         "transfer": (write_transfer(root / "transfer", source=HOSTILE), 2, 2, 0),
         "agreement": (write_agreement(root / "agreement", *hostile), 2, 0, 0),
         "samples": (pictures(root / "samples", compared_datasets), 2 * (3 + 3 + 1) + 3 + 1, 4, 4),
+        "cards": (write_run(root / "cards", *of_cards()), 3 * 3 + 3 + 1, 2, 0),
     }
     return {
         name: (write_report(Results.load(folder), folder / "report.html"), *counts)
@@ -47,7 +50,7 @@ def pages(tmp_path_factory, compared_datasets):
     }
 
 
-@pytest.mark.parametrize("name", ["transfer", "agreement", "samples"])
+@pytest.mark.parametrize("name", ["transfer", "agreement", "samples", "cards"])
 def test_a_page_is_drawn_sorted_safe_and_no_wider_than_the_window(browser, pages, name):
     from selenium.common.exceptions import NoAlertPresentException
 
@@ -63,7 +66,11 @@ def test_a_page_is_drawn_sorted_safe_and_no_wider_than_the_window(browser, pages
     with contextlib.suppress(NoAlertPresentException):
         raise AssertionError(browser.switch_to.alert.text)
     assert browser.execute_script("return document.scripts.length") == 3
-    assert HOSTILE in browser.execute_script("return document.body.textContent")
+    if name == "cards":
+        notice = browser.find_element("css selector", ".notice")
+        assert (notice.text, notice.is_displayed()) == (approximate(CARDS), True)
+    else:
+        assert HOSTILE in browser.execute_script("return document.body.textContent")
     shown = browser.execute_script("return [...document.images].map(i => i.complete && i.naturalWidth > 0)")
     assert shown == [True] * images
     sortable = browser.find_elements("css selector", "table.sortable")

@@ -131,7 +131,7 @@ def test_a_card_that_tells_of_no_cell_is_shown_by_its_mixture(tmp_path):
     run = Results.load(folder)
     assert [one.histogram.mass is None for one in run.record.datasets] == [False, True, False]
     page = Page(render(run))
-    assert "shares of what lies in the other cells. There is none in near." in page.text
+    assert "shares of the segments in the other cells. There is none in near." in page.text
     alts = [div["aria-label"] for div in page.of("div") if div.get("class") == "plot"]
     (alt,) = [one for one in alts if "No cell of it may be shown." in one]
     assert "The mixture has 2 Gaussians" in alt

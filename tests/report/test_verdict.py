@@ -134,7 +134,7 @@ def with_intervals(ties, patients=40):
     ("ties", "expected"),
     [
         ((1, 1, 1), "a is the nearest source."),
-        ((1, 2, 1), "a seems nearest: 2 of 3 methods tell it from all others."),
+        ((1, 2, 1), "a seems nearest: 2 of 3 methods distinguish it from all others."),
         ((2, 2, 3), "No clear winner: a or b."),
         ((3, 2, 3), "No clear winner: a, b or c."),
         ((5, 5, 5), "No clear winner: a, b, c or 2 more."),

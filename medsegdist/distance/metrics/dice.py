@@ -18,7 +18,7 @@ class DiceMetric:
     """d_Y(k, l) = 1 - Dice of two masks, or 1 - IoU: 0 for equal masks, 1 for disjoint ones.
 
     1 - IoU (Jaccard) is a metric. 1 - Dice is none: two masks may each be at 1/3 from their union and at 1 from each
-    other, which breaks the triangle inequality. Neither tells near from far once masks are disjoint, nor looks at
+    other, which breaks the triangle inequality. Neither depends on how far apart disjoint masks are, nor looks at
     intensities (the paper's Table 2). Numbers up to 1 are lost next to d_X, which is in the thousands for
     images of [0, 255], unless `DatasetDistance(mask_weight=...)` lifts them or `image_weight=0` leaves the images out.
 

@@ -1,0 +1,5 @@
+"""`python -m medsegdist`."""
+
+from medsegdist.cli import app
+
+app(prog_name="medsegdist")

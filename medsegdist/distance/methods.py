@@ -1,0 +1,64 @@
+"""Dataset distances by the names of their methods, with the options of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from medsegdist.data.multiclass import MulticlassSamples
+from medsegdist.data.options import DistanceOptions
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.metrics import METHODS, make_metric, with_options
+from medsegdist.errors import ManifestError
+from medsegdist.words import did_you_mean
+
+
+def choose_distances(
+    methods: Sequence[str], options: DistanceOptions | None = None, *, delta: float = -1.0, seed: int = 0
+) -> dict[str, DatasetDistance]:
+    """The dataset distances of some methods, by name.
+
+    Args:
+        methods: names among :data:`~medsegdist.distance.metrics.METHODS`.
+        options: of metrics and formula; those of the paper by default.
+        delta: value below every intensity, for metrics on neutralized segments (Eq. 7).
+        seed: of clustering, mixture fits and subsampling.
+
+    Raises:
+        ManifestError: a method is unknown; all such are named.
+        ValueError: a metric refuses an option.
+    """
+    unknown = [
+        f"expected a method among {', '.join(METHODS)}, found '{name}'{did_you_mean(name, METHODS) or '.'}"
+        for name in methods
+        if name not in METHODS
+    ]
+    if unknown:
+        raise ManifestError("\n".join(unknown))
+    options = options or DistanceOptions()
+    of_masks, of_formula = options.of_masks(), options.of_formula()
+    metrics = {name: with_options(make_metric(name, delta=delta, seed=seed), of_masks) for name in methods}
+    return {name: DatasetDistance(metric, seed=seed, **of_formula) for name, metric in metrics.items()}
+
+
+def with_joint_scale(
+    distances: Mapping[str, DatasetDistance],
+    datasets: Sequence[SegmentationSamples | MulticlassSamples],
+    features: Sequence[str] | None = None,
+) -> dict[str, DatasetDistance]:
+    """The same distances, with the features of fake classes on one scale for all datasets.
+
+    Args:
+        distances: by the name of the method.
+        datasets: those that are compared.
+        features: as for :func:`~medsegdist.distance.features.joint_scale`.
+    """
+    from medsegdist.distance.features import joint_scale
+    from medsegdist.distance.pairs import classes_of
+
+    scale = joint_scale([part.samples for one in datasets for part in classes_of(one)], features)
+    return {
+        name: replace(distance, metric=with_options(distance.metric, {"scale": scale}))
+        for name, distance in distances.items()
+    }
