@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 from medsegdist.cli import app
 from medsegdist.errors import ConvergenceError
 from medsegdist.transfer.bundle import bundle_names
-from medsegdist.transfer.runs import TransferResult
 
 RUNNER = CliRunner()
 
@@ -81,29 +80,6 @@ def test_a_study_is_planned_run_and_kept(study, tmp_path):
     plan = run(study, "--out", out, "--dry-run").stdout
     assert "Plan of small" in plan
     assert "Nothing is to do: every run has ended." in plan
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ((), ("cuda:0", "cuda:1")),
-        (("--workers", 3), ("cuda:0", "cuda:1", "cuda:0")),
-        (("--device", "cuda:1"), ("cuda:1",)),
-        (("--device", "cuda:0", "--workers", 2), ("cuda:0", "cuda:0")),
-    ],
-)
-def test_runs_are_spread_over_all_gpus_but_those_with_a_number(arguments, expected, study, tmp_path, monkeypatch):
-    seen = []
-
-    def run_study(prepared, *, devices, **_):
-        seen.append(devices)
-        return TransferResult((), (), (), (), 0)
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr("medsegdist.transfer.runs.run_study", run_study)
-    run(study, "--out", tmp_path, *arguments, "--no-report")
-    assert seen == [expected]
 
 
 def test_a_cluster_may_have_the_gpu_that_is_not_here(study, tmp_path):

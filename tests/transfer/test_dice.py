@@ -60,14 +60,6 @@ def test_the_batch_size_does_not_change_an_evaluation():
     assert (found[0].samples, len(found[0].case_dice)) == (6, 4)
 
 
-def test_windows_see_every_point_of_a_sample():
-    samples = disks(grid=(10, 14, 12), slices=1, patients=2)
-    # Pointwise, so that windows can make no difference.
-    network = torch.nn.Conv3d(1, 1, 1)
-    whole, windows = (evaluate(network, samples, [0, 1], quick(patch_size=size)) for size in (None, (8, 8, 8)))
-    assert whole.case_dice == pytest.approx(windows.case_dice)
-
-
 def test_evaluating_leaves_a_network_in_its_mode():
     network = build_network(UNetOptions(channels=(4, 8), dropout=0.5), 2).train()
     first, again = (evaluate(network, disks(), [0, 1], quick()) for _ in range(2))

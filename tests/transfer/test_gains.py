@@ -1,6 +1,5 @@
 """Distances and gains: read from CSV files, good and bad, and put together."""
 
-import math
 import statistics
 
 import pytest
@@ -41,13 +40,8 @@ def test_distances_of_others_need_three_columns_in_any_order(file):
 
 def test_a_byte_order_mark_and_names_that_pandas_takes_for_missing(tmp_path):
     path = tmp_path / "table.csv"
-    path.write_bytes("source,target,distance\nNA,None,1\nnull,nan,2\n".encode("utf-8-sig"))
-    assert [(one.source, one.target) for one in read_distances(path)] == [("NA", "None"), ("null", "nan")]
-
-
-def test_names_with_commas_and_quotes(file):
-    (found,) = read_distances(file('source,target,distance\n"liver, ""old""",lung,1'))
-    assert found.source == 'liver, "old"'
+    path.write_bytes('source,target,distance\nNA,None,1\nnull,"n, ""an""",2\n'.encode("utf-8-sig"))
+    assert [(one.source, one.target) for one in read_distances(path)] == [("NA", "None"), ("null", 'n, "an"')]
 
 
 def test_gains_by_percent_or_by_dice(file):
@@ -118,11 +112,6 @@ def test_bad_distances(file, text, message):
         read_distances(file(text))
 
 
-def test_a_file_that_is_not_there_is_an_oserror_with_its_name(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
-        read_gains(tmp_path / "gone.csv")
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -152,12 +141,6 @@ def test_a_gain_may_be_rounded_to_a_digit_and_no_more(file, gain, fits):
     else:
         with pytest.raises(DataError, match="expected a gain_percent of 20"):
             read_gains(path)
-
-
-def test_the_printed_rounding_of_a_gain_is_no_error(file):
-    (found,) = read_gains(file("source,target,dice,dice_baseline,gain_percent\na,b,0.9821,0.8164,20.3"))
-    assert found.gain_percent == 20.3
-    assert math.isclose(relative_gain(0.9821, 0.8164), 20.2964, rel_tol=1e-5)
 
 
 def distances(**of_source):
@@ -213,12 +196,6 @@ def test_no_overlap_shows_both_and_a_name_that_may_be_meant():
         match_pairs(distances(Liver=1, Spleen=2), gains(liver=1, spleen=2))
     with pytest.raises(DataError, match=r"Names must be equal in both files\."):
         match_pairs(distances(a=1, b=2), gains(x=1, y=2))
-
-
-def test_long_lists_are_cut():
-    many = {f"source{k}": float(k) for k in range(9)}
-    with pytest.raises(DataError, match=r"source4 -> t and 4 more\. Gains: "):
-        match_pairs(distances(**many), gains(x=1))
 
 
 def test_too_few_pairs_say_what_is_missing():

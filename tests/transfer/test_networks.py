@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from medsegdist.data.options import DeepLabOptions, UNetOptions
+from medsegdist.data.options import DeepLabOptions
 from medsegdist.transfer.networks import AtrousPyramid, DeepLabV3Plus, ResNetEncoder, build_network
 from tests.transfer.making import SMALL_DEEPLAB, TINY
 
@@ -50,12 +50,6 @@ def test_one_sample_can_be_trained_on(kind, norm):
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
-def test_a_volume_of_odd_size_can_be_trained_on():
-    network = build_network(SMALL_DEEPLAB, 3).train()
-    network(torch.randn(1, 1, 17, 33, 20)).square().mean().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
-
-
 def test_group_norm_trains_on_one_sample_whose_last_features_are_one_point():
     network = build_network(SMALL_DEEPLAB.model_copy(update={"norm": "group"}), 2).train()
     network(torch.randn(1, 1, 16, 16)).square().mean().backward()
@@ -89,15 +83,6 @@ def test_features_are_as_coarse_as_the_strides_say(stem, output, low):
     first, last = ResNetEncoder(options, 2).eval()(torch.randn(1, 1, 64, 96))
     assert first.shape[2:] == (64 // low, 96 // low)
     assert last.shape[2:] == (64 // output, 96 // output)
-
-
-@pytest.mark.parametrize("output", [16, 8])
-def test_features_of_volumes_are_as_coarse_too(output):
-    options = SMALL_DEEPLAB.model_copy(update={"output_stride": output})
-    first, last = ResNetEncoder(options, 3).eval()(torch.randn(1, 1, 32, 48, 64))
-    assert first.shape[2:] == (16, 24, 32)
-    assert last.shape[2:] == (32 // output, 48 // output, 64 // output)
-    assert DeepLabV3Plus(options, 3).eval()(torch.randn(1, 1, 20, 33, 17)).shape == (1, 1, 20, 33, 17)
 
 
 @pytest.mark.parametrize(("output", "rates"), [(16, (6, 12, 18)), (8, (12, 24, 36))])
@@ -163,12 +148,6 @@ def test_dropout_acts_in_training_only():
     image = torch.randn(1, 1, 32, 32)
     assert not torch.equal(network.train()(image), network(image))
     assert torch.equal(network.eval()(image), network(image))
-
-
-def test_padding_is_seen_by_no_one_where_nothing_is_padded():
-    network = build_network(UNetOptions(channels=(8, 16, 32)), 2).eval()
-    image = torch.randn(1, 1, 32, 24)
-    assert torch.equal(network(image), network.unet(image))
 
 
 def test_other_dimensions_are_refused():

@@ -56,13 +56,6 @@ def test_weighted_kendall_gives_the_nearest_and_the_best_their_weight(order):
     assert correlate_ranks(pairs_of(range(6), order)).weighted_kendall == pytest.approx(weighted_tau(range(6), order))
 
 
-def test_a_swap_among_the_best_costs_more_than_one_among_the_last():
-    top = correlate_ranks(pairs_of(range(5), [8, 9, 7, 6, 5]))
-    bottom = correlate_ranks(pairs_of(range(5), [9, 8, 7, 5, 6]))
-    assert top.kendall == bottom.kendall
-    assert bottom.weighted_kendall < top.weighted_kendall
-
-
 @pytest.mark.parametrize(
     "pairs", [pairs_of([1, 2], [2, 1]), pairs_of([1, 1, 1], [1, 2, 3]), pairs_of([1, 2, 3], [1] * 3)]
 )
@@ -80,26 +73,9 @@ def test_regret_by_target():
     assert (b.picked, b.regret, b.regret_percent, b.correlation) == (("source 3",), 6, None, None)
 
 
-def test_negative_transfer_costs_more_than_all_there_was_to_gain():
-    (found,) = agree_by_target(pairs_of([1, 2, 3], [-10, 20, 5]))
-    assert found.regret_percent == 150
-
-
-def test_where_the_best_gains_nothing_there_is_no_percentage():
-    (found,) = agree_by_target(pairs_of([1, 2], [-10, 0]))
-    assert (found.regret, found.regret_percent) == (10, None)
-
-
 def test_equally_near_sources_count_by_their_mean():
     (found,) = agree_by_target(pairs_of([1, 1, 3], [10, 20, 30]))
     assert (found.picked, found.picked_gain, found.picked_rank, found.regret) == (("source 0", "source 1"), 15, 3, 15)
-
-
-def test_the_order_of_the_rows_changes_nothing():
-    pairs = random_pairs(10, seed=2)
-    shuffled = [pairs[k] for k in np.random.default_rng(0).permutation(10)]
-    assert correlate_ranks(shuffled) == correlate_ranks(pairs)
-    assert agree_by_target(shuffled)[0].regret == agree_by_target(pairs)[0].regret
 
 
 @pytest.mark.parametrize("ranks", [False, True])

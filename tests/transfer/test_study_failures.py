@@ -115,14 +115,6 @@ def test_any_error_of_a_run_is_written_down(error, tmp_path, monkeypatch):
     assert result.failed[0][1] == str(error)
 
 
-def test_what_a_killed_process_was_writing_is_removed(tmp_path):
-    leftover = tmp_path / "runs" / ".0123456789abcdef.state.pt.77.partial"
-    prepared = study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2)
-    leftover.write_bytes(b"half")
-    run_study(prepared)
-    assert not leftover.exists()
-
-
 def test_a_message_names_the_dataset(tmp_path, monkeypatch):
     def diverging(*args, **options):
         return train(*args, **{**options, "make_network": Exploding})

@@ -77,16 +77,6 @@ def test_batches_do_not_matter_and_the_network_stays_as_it_was():
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_a_frozen_probe_can_be_looked_at_within_no_grad(logistic):
-    x, y = data(6)
-    expected = task_embedding(logistic, [(x, y)], binary_cross_entropy_with_logits)
-    logistic.requires_grad_(False)
-    with torch.no_grad():
-        found = task_embedding(logistic, [(x, y)], binary_cross_entropy_with_logits, parameters=["weight", "bias"])
-    torch.testing.assert_close(found, expected)
-    assert not logistic.weight.requires_grad
-
-
 def test_distances_of_embeddings_that_are_known():
     a, b = torch.tensor([1.0, 3.0]), torch.tensor([3.0, 1.0])
     assert task_distance(a, a) == pytest.approx(0, abs=1e-12)
@@ -141,12 +131,6 @@ def test_the_order_of_the_samples_and_their_repetition_change_nothing():
     torch.testing.assert_close(encoder()(samples[torch.randperm(20)]), found)
     torch.testing.assert_close(encoder()(torch.cat([samples, samples])), found)
     assert not torch.allclose(encoder()(samples + 1), found)
-
-
-def test_sets_can_be_stacked():
-    stacked = torch.randn(4, 10, 3)
-    network = encoder()
-    torch.testing.assert_close(network(stacked), torch.stack([network(one) for one in stacked]))
 
 
 def test_datasets_that_differ_are_told_apart_by_samples_not_seen():
