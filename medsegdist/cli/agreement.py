@@ -132,19 +132,15 @@ def _show(agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAg
             f"Reliability of the gains over {reliability.seeds} seeds: {reliability.reliability:.2f}; no predictor can "
             f"be expected to correlate with them by more than {reliability.ceiling:.2f}."
         )
-    for table in (
+    for part in (
         regression_table(agreements),
         rank_table(agreements),
         certainty_table(agreements),
         *choice_tables(agreements),
+        without_table(agreements) if leave_out else None,
+        prediction_table(agreements),
+        correlation_table(correlated) if correlated else None,
+        *warning_lines(agreements),
     ):
-        console.print(table)
-    if leave_out:
-        console.print(without_table(agreements))
-    predictions = prediction_table(agreements)
-    if predictions is not None:
-        console.print(predictions)
-    if correlated:
-        console.print(correlation_table(correlated))
-    for line in warning_lines(agreements):
-        console.print(line)
+        if part is not None:
+            console.print(part)

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from medsegdist.cli.console import reported_errors
 from medsegdist.cli.options import AsJson
-from medsegdist.files import check_writable
+from medsegdist.files import atomic_write, check_writable
 
 if TYPE_CHECKING:
     from medsegdist.transfer.paper import PaperComparison
@@ -45,7 +45,12 @@ def paper(
     if out is not None:
         with reported_errors():
             check_writable(out, folder=True)
-            _save(content, out)
+            texts = {
+                copy: (files("medsegdist.transfer") / name).read_text(encoding="utf-8") for name, copy in COPIED.items()
+            }
+            for name, text in {"paper.json": content + "\n", **texts}.items():
+                with atomic_write(out / name) as file:
+                    file.write(text)
     if as_json:
         typer.echo(content)
         return
@@ -77,14 +82,3 @@ def _fields(one: PaperComparison) -> dict[str, Any]:
         "regret": recomputed.regret,
         "warnings": list(recomputed.warnings),
     }
-
-
-def _save(content: str, out: Path) -> None:
-    from medsegdist.files import atomic_write
-
-    texts = {"paper.json": content + "\n"}
-    for name, copy in COPIED.items():
-        texts[copy] = (files("medsegdist.transfer") / name).read_text(encoding="utf-8")
-    for name, text in texts.items():
-        with atomic_write(out / name) as file:
-            file.write(text)

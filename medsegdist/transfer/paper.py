@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -62,10 +63,6 @@ def published_gains() -> list[Gain]:
         return read_gains(path)
 
 
-DIGITS = 3
-"""That the paper prints of each p-value."""
-
-
 @dataclass(frozen=True, slots=True)
 class PaperComparison:
     """What the paper prints of one method, and what its own distances and gains give.
@@ -92,7 +89,26 @@ class PaperComparison:
 
 def recompute_paper() -> tuple[PaperComparison, ...]:
     """Tables 12 and 13, as printed and recomputed, one entry for each method."""
-    return tuple(_compared(one) for one in measure_agreement(published_distances(), published_gains()))
+    found = []
+    for recomputed in measure_agreement(published_distances(), published_gains()):
+        published, line = PUBLISHED_FITS[recomputed.method], recomputed.line
+        printed = (published.slope, published.slope_low, published.slope_high)
+        same = all(map(math.isclose, (round(one, 5) for one in (line.slope, line.slope_low, line.slope_high)), printed))
+        # R^2 = t^2 / (t^2 + n - 2), and t is the slope over its standard error.
+        error = (published.slope_high - published.slope_low) / 2 / student.ppf((1 + LEVEL) / 2, line.n - 2)
+        squared = float(published.slope / error) ** 2
+        found.append(
+            PaperComparison(
+                method=recomputed.method,
+                published=published,
+                recomputed=recomputed,
+                p_const_reproduced=float(f"{line.p_intercept:.3g}") == published.p_const,
+                p_slope_reproduced=float(f"{line.p_slope:.3g}") == published.p_slope,
+                table_13_reproduced=same and round(line.r_squared, 2) == published.r_squared,
+                implied_r_squared=squared / (squared + line.n - 2),
+            )
+        )
+    return tuple(found)
 
 
 def verdict(comparisons: Sequence[PaperComparison]) -> str:
@@ -109,31 +125,3 @@ def verdict(comparisons: Sequence[PaperComparison]) -> str:
         f"that the paper prints give an R^2 of {recomputed} instead of {printed}. Nor does Table 13 agree with "
         f"itself: its slopes and intervals belong to an R^2 of {implied} in any line through {n} pairs."
     )
-
-
-def _compared(recomputed: Agreement) -> PaperComparison:
-    published, line = PUBLISHED_FITS[recomputed.method], recomputed.line
-    printed = (published.slope, published.slope_low, published.slope_high)
-    found = (line.slope, line.slope_low, line.slope_high)
-    same = all(round(one, 5) == other for one, other in zip(found, printed, strict=True))
-    return PaperComparison(
-        method=recomputed.method,
-        published=published,
-        recomputed=recomputed,
-        p_const_reproduced=_as_printed(line.p_intercept) == published.p_const,
-        p_slope_reproduced=_as_printed(line.p_slope) == published.p_slope,
-        table_13_reproduced=same and round(line.r_squared, 2) == published.r_squared,
-        implied_r_squared=_implied(published, line.n),
-    )
-
-
-def _as_printed(p_value: float) -> float:
-    return float(f"{p_value:.{DIGITS}g}")
-
-
-def _implied(published: PublishedFit, n: int) -> float:
-    """R^2 = t^2 / (t^2 + n - 2), and t is the slope over its standard error."""
-    freedom = n - 2
-    error = (published.slope_high - published.slope_low) / 2 / student.ppf((1 + LEVEL) / 2, freedom)
-    squared = (published.slope / error) ** 2
-    return float(squared / (squared + freedom))

@@ -58,14 +58,7 @@ class RunLog:
         return self._entries.get(key)
 
     def append(self, outcome: Mapping[str, Any]) -> None:
-        """Write how a run ended; it is on the disk when this returns.
-
-        Args:
-            outcome: values of JSON, among them "run", its key.
-
-        Raises:
-            OSError: the disk is full or not writable.
-        """
+        """Write how a run ended, with its key as "run"; it is on the disk when this returns."""
         line = json.dumps(outcome, allow_nan=False) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
@@ -82,16 +75,7 @@ class RunLog:
 
 
 def save_state(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-    """Write the state of a run; the file is complete or the one before.
-
-    Args:
-        path: where to.
-        config: all that the run is made from, as JSON has it.
-        state: tensors, numbers, strings and containers of them.
-
-    Raises:
-        OSError: the disk is full or not writable; what was there stays.
-    """
+    """Write the state of a run, and all that it is made from; the file is complete or the one before."""
     _write(path, format=_STATE, config=json.dumps(config, sort_keys=True), state=dict(state))
 
 
