@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import reported_errors
-from medsegdist.cli.loudness import LOGGER
+from medsegdist.cli.console import LOGGER, reported_errors
 from medsegdist.cli.options import AsJson, NoReport
 from medsegdist.cli.report import leave_report
 from medsegdist.errors import DataError

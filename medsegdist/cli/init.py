@@ -13,8 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import reported_errors, show_error
-from medsegdist.cli.loudness import is_quiet
+from medsegdist.cli.console import is_quiet, reported_errors, show_error
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import atomic_write, check_writable
 from medsegdist.progress import show_progress

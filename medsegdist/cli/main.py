@@ -7,10 +7,10 @@ import typer
 from medsegdist.cli.agreement import agreement
 from medsegdist.cli.cards import cards
 from medsegdist.cli.check import check
+from medsegdist.cli.console import loudness
 from medsegdist.cli.demo import demo
 from medsegdist.cli.init import init
 from medsegdist.cli.lidc import export_lidc, subsets
-from medsegdist.cli.loudness import loudness
 from medsegdist.cli.paper import paper
 from medsegdist.cli.prepare import prepare
 from medsegdist.cli.rank import distances, rank

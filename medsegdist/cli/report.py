@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import reported_errors
-from medsegdist.cli.loudness import LOGGER, bars_are_wanted
+from medsegdist.cli.console import LOGGER, bars_are_wanted, reported_errors
 from medsegdist.files import check_writable
 from medsegdist.words import printable
 
