@@ -242,32 +242,25 @@ def _warnings(one: Agreement) -> Iterator[str]:
 
 
 def _summary(one: Agreement) -> dict[str, Any]:
-    weakest = one.weakest
+    """What is None leaves its columns empty."""
+
+    def columns(part: object, *names: str, prefix: str = "") -> dict[str, Any]:
+        return {prefix + name: getattr(part, name, None) for name in names}
+
     return {
-        "method": one.method,
-        "n": one.line.n,
+        **columns(one, "method"),
+        **columns(one.line, "n"),
         "sources": len({pair.source for pair in one.pairs}),
         "targets": len(one.targets),
-        "slope": one.line.slope,
-        "slope_low": one.line.slope_low,
-        "slope_high": one.line.slope_high,
-        "intercept": one.line.intercept,
-        "r_squared": one.line.r_squared,
-        "p_intercept": one.line.p_intercept,
-        "p_slope": one.line.p_slope,
-        "spearman": one.ranks.spearman if one.ranks else None,
-        "kendall": one.ranks.kendall if one.ranks else None,
-        "weighted_kendall": one.ranks.weighted_kendall if one.ranks else None,
-        "reliability": one.reliability.reliability if one.reliability else None,
-        "ceiling": one.reliability.ceiling if one.reliability else None,
-        "regret": one.regret,
-        "regret_percent": one.regret_percent,
-        "fixed_effects_slope": one.fixed_effects.slope if one.fixed_effects else None,
-        "fixed_effects_p_slope": one.fixed_effects.p_slope if one.fixed_effects else None,
-        "p_within_targets": one.within_targets.p_slope if one.within_targets else None,
-        "p_whole_sources": one.whole_sources.p_slope if one.whole_sources else None,
-        "weakest_without": weakest.source if weakest else None,
-        "weakest_p_slope": weakest.line.p_slope if weakest and weakest.line else None,
+        **columns(one.line, "slope", "slope_low", "slope_high", "intercept", "r_squared", "p_intercept", "p_slope"),
+        **columns(one.ranks, "spearman", "kendall", "weighted_kendall"),
+        **columns(one.reliability, "reliability", "ceiling"),
+        **columns(one, "regret", "regret_percent"),
+        **columns(one.fixed_effects, "slope", "p_slope", prefix="fixed_effects_"),
+        "p_within_targets": getattr(one.within_targets, "p_slope", None),
+        "p_whole_sources": getattr(one.whole_sources, "p_slope", None),
+        "weakest_without": getattr(one.weakest, "source", None),
+        **columns(getattr(one.weakest, "line", None), "p_slope", prefix="weakest_"),
         "warnings": " ".join(one.warnings),
     }
 

@@ -264,9 +264,6 @@ class PaddedUNet(nn.Module):
         return logits
 
 
-__all__ = ["DeepLabV3Plus", "PaddedUNet", "build_network"]
-
-
 def build_network(options: DeepLabOptions | UNetOptions, dimensions: int) -> nn.Module:
     """A network with new weights, drawn from torch's global generator.
 

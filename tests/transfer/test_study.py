@@ -8,7 +8,6 @@ import pytest
 from medsegdist.cli.transfer import worker_devices
 from medsegdist.transfer import runs as grid
 from medsegdist.transfer.runs import run_study
-from tests.transfer.making import disks
 from tests.transfer.studies import datasets, lines, rows, study
 
 
@@ -147,16 +146,6 @@ def test_processes_on_several_devices_give_the_bytes_of_one_run_after_the_other(
 )
 def test_cuda_means_all_gpus_and_a_number_one_of_them(device, workers, count, expected):
     assert list(worker_devices(device, workers, cuda_devices=count, cores=4)) == expected
-
-
-def test_volumes_are_trained_by_patches(tmp_path):
-    samples = [
-        disks(name, patients=5, slices=1, grid=(10, 16, 12), bright=bright, seed=k)
-        for k, (name, bright) in enumerate({"near": 200.0, "far": 30.0, "other": 140.0}.items())
-    ]
-    result = run_study(study(tmp_path, samples, seeds=(0,), patch_size=(8, 8, 8)))
-    assert len(result.gains) == 4
-    assert all(0 < gain.dice <= 1 for gain in result.gains)
 
 
 def test_runs_share_the_recipe_that_their_baseline_needed(tmp_path):

@@ -17,7 +17,6 @@ from medsegdist.transfer.runs import run_study
 from medsegdist.transfer.train import train
 from tests.transfer.making import TINY, disks
 from tests.transfer.studies import TARGETS, datasets, lines, main, rows, study
-from tests.transfer.test_train import Exploding, Greedy
 
 
 @pytest.mark.slow
@@ -115,21 +114,6 @@ def test_any_error_of_a_run_is_written_down(error, tmp_path, monkeypatch):
     assert result.failed[0][1] == str(error)
 
 
-def test_a_message_names_the_dataset(tmp_path, monkeypatch):
-    def diverging(*args, **options):
-        return train(*args, **{**options, "make_network": Exploding})
-
-    monkeypatch.setattr("medsegdist.transfer.train.train", diverging)
-    result = run_study(study(tmp_path, seeds=(0,)))
-    reasons = {title: reason for title, reason in result.failed if "diverged" in reason}
-    assert set(reasons) == {
-        "baseline near, seed 0",
-        "baseline far, seed 0",
-        *(f"pretraining {name}, seed 0" for name in ("near", "far", "other")),
-    }
-    assert all(f"dataset '{title.split()[1].strip(',')}'" in reason for title, reason in reasons.items())
-
-
 def test_a_damaged_state_fails_its_run_only_and_says_what_to_delete(finished, tmp_path):
     prepared = study(tmp_path)
     run = next(run for run in prepared.runs if (run.kind, run.source) == ("pretraining", "other"))
@@ -165,21 +149,6 @@ def test_damaged_weights_fail_what_starts_from_them_and_say_what_to_delete(tmp_p
     weights.unlink()
     assert run_study(study(tmp_path, **changes)).failed == ()
     assert (tmp_path / "gains.csv").read_bytes() == before
-
-
-def test_a_device_without_memory_for_a_batch_gets_a_smaller_one_and_runs_jsonl_says_so(tmp_path, monkeypatch):
-    def cramped(*args, **options):
-        return train(*args, **{**options, "make_network": lambda: Greedy(2)})
-
-    monkeypatch.setattr("medsegdist.transfer.train.train", cramped)
-    prepared = study(tmp_path, seeds=(0,), control=False)
-    monkeypatch.setattr("medsegdist.transfer.runs.save_weights", lambda *_: None)
-    run_study(prepared)
-    told = [line for line in lines(tmp_path) if line["kind"] in ("baseline", "pretraining")]
-    assert len(told) == 5
-    for line in told:
-        assert (line["status"], line["batch_size"]) == ("done", 2)
-        assert line["notes"] == ["The batch size was lowered from 4 to 2: the device's memory did not hold more."]
 
 
 def test_two_processes_on_one_study_are_one_too_many(tmp_path, monkeypatch):
