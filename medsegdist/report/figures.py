@@ -81,6 +81,32 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
     }
 
 
+def scatter(
+    mode: str, x: Sequence[Any], y: Sequence[Any], hover: str | Sequence[str] | None = None, **more: Any
+) -> dict[str, Any]:
+    """A trace of points or lines.
+
+    Args:
+        mode: markers, lines or text.
+        x: coordinates, one for each point.
+        y: the same.
+        hover: what is shown under the pointer; None shows nothing.
+        **more: of Plotly's trace, added to it.
+    """
+    said = {"hoverinfo": "skip"} if hover is None else {"hoverinfo": "text", "hovertext": hover}
+    return {"type": "scatter", "mode": mode, "x": x, "y": y, **more, **said}
+
+
+def vertical_line(place: float, **line: Any) -> dict[str, Any]:
+    """A line over the whole height of a figure.
+
+    Args:
+        place: on the horizontal axis.
+        **line: of Plotly's line.
+    """
+    return {"type": "line", "x0": place, "x1": place, "yref": "paper", "y0": 0, "y1": 1, "line": line}
+
+
 def axis(**more: Any) -> dict[str, Any]:
     """An axis that stays where it is, with faint lines.
 
@@ -134,28 +160,13 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     first = [row.rank == 1 for row in rows]
     colors = ["var(--accent)" if nearest else "var(--neutral)" for nearest in first]
     data: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [row.low, row.high],
-            "y": [place, place],
-            "line": {"color": color, "width": 2},
-            "hoverinfo": "skip",
-        }
+        scatter("lines", [row.low, row.high], [place, place], line={"color": color, "width": 2})
         for place, (row, color) in enumerate(zip(rows, colors, strict=True))
         if row.low is not None and row.high is not None
     ]
-    data.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [row.distance for row in rows],
-            "y": list(range(len(rows))),
-            "marker": {"color": colors, "size": 9, "line": {"color": "var(--surface)", "width": 1.5}},
-            "hoverinfo": "text",
-            "hovertext": [_hover(row) for row in rows],
-        }
-    )
+    marker = {"color": colors, "size": 9, "line": {"color": "var(--surface)", "width": 1.5}}
+    hover, places = [_hover(row) for row in rows], list(range(len(rows)))
+    data.append(scatter("markers", [row.distance for row in rows], places, hover, marker=marker))
     shapes: list[dict[str, Any]] = [
         {
             "type": "rect",
@@ -172,8 +183,7 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     ]
     floor = rows[0].noise_floor
     if floor is not None:
-        line = {"color": "var(--ink-soft)", "width": 1.2, "dash": "dot"}
-        shapes.append({"type": "line", "x0": floor, "x1": floor, "yref": "paper", "y0": 0, "y1": 1, "line": line})
+        shapes.append(vertical_line(floor, color="var(--ink-soft)", width=1.2, dash="dot"))
     labels = [f"{rank_of(row)}  {label(row.source)}" for row in rows]
     said = "; ".join(f"{rank_of(row)} {row.source} at {_with_interval(row)}" for row in rows)
     floor_said = "" if floor is None else f" Noise floor {amount(floor)}."
@@ -294,17 +304,9 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
             for j, value in enumerate(row)
             if value is not None and (value - low <= MIDDLE * (high - low)) == near
         ]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "text",
-                "x": [j for _, j, _ in cells],
-                "y": [i for i, _, _ in cells],
-                "text": [written[value] for _, _, value in cells],
-                "textfont": {"size": 11, "color": color},
-                "hoverinfo": "skip",
-            }
-        )
+        columns_of, rows_of = [j for _, j, _ in cells], [i for i, _, _ in cells]
+        text = [written[value] for _, _, value in cells]
+        data.append(scatter("text", columns_of, rows_of, text=text, textfont={"size": 11, "color": color}))
     n = len(columns)
     ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": columns, "tickangle": -45 if n > 3 else 0}
     wrapped = {**ticks, "ticktext": [one.replace(" ", "<br>") for one in columns]} if n <= 3 else ticks

@@ -18,6 +18,8 @@ from medsegdist.report.figures import (
     dataset_axis,
     label,
     layout,
+    scatter,
+    vertical_line,
 )
 from medsegdist.report.tables import grouped_warnings
 from medsegdist.report.verdict import amount
@@ -259,40 +261,18 @@ def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGai
     """
     ranked = sorted(sources, key=lambda one: -one.gain)
     dots = [(gain, place) for place, one in enumerate(ranked) for gain in one.gains]
-    data: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [gain for gain, _ in dots],
-            "y": [place for _, place in dots],
-            "marker": {"color": "var(--neutral)", "size": 6, "opacity": 0.7},
-            "hoverinfo": "skip",
-        },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [one.gain for one in ranked],
-            "y": list(range(len(ranked))),
-            "marker": {"color": "var(--accent)", "size": 10, "line": {"color": "var(--surface)", "width": 1.5}},
-            "hoverinfo": "text",
-            "hovertext": [f"{label(one.source, None)}<br>{in_percent(one)}" for one in ranked],
-        },
+    seed = {"color": "var(--neutral)", "size": 6, "opacity": 0.7}
+    mean = {"color": "var(--accent)", "size": 10, "line": {"color": "var(--surface)", "width": 1.5}}
+    hover = [f"{label(one.source, None)}<br>{in_percent(one)}" for one in ranked]
+    data = [
+        scatter("markers", [gain for gain, _ in dots], [place for _, place in dots], marker=seed),
+        scatter("markers", [one.gain for one in ranked], list(range(len(ranked))), hover, marker=mean),
     ]
     lines = [(0.0, "var(--line-strong)", "solid")]
     if control is not None:
         lines.append((control.gain, "var(--second)", "dot"))
     shapes = [
-        {
-            "type": "line",
-            "x0": place,
-            "x1": place,
-            "yref": "paper",
-            "y0": 0,
-            "y1": 1,
-            "layer": "below",
-            "line": {"color": color, "width": 1.5, "dash": dash},
-        }
-        for place, color, dash in lines
+        {**vertical_line(place, color=color, width=1.5, dash=dash), "layer": "below"} for place, color, dash in lines
     ]
     # The lines belong to the axis, too.
     places = [*(gain for gain, _ in dots), *(place for place, *_ in lines)]
@@ -327,39 +307,25 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
     data: list[dict[str, Any]] = []
     if fit is not None:
         places, centers, low, high = (list(values) for values in zip(*fit[1], strict=True))
-        band = {"x": places + places[::-1], "y": low + high[::-1], "fill": "toself", "fillcolor": "var(--band)"}
-        quiet = {"type": "scatter", "mode": "lines", "hoverinfo": "skip", "showlegend": False}
-        data.append({**quiet, **band, "line": {"width": 0}})
-        data.append({**quiet, "x": places, "y": centers, "line": {"color": "var(--ink-soft)", "width": 1.5}})
+        band: dict[str, Any] = {"fill": "toself", "fillcolor": "var(--band)", "line": {"width": 0}, "showlegend": False}
+        data.append(scatter("lines", places + places[::-1], low + high[::-1], **band))
+        line = {"color": "var(--ink-soft)", "width": 1.5}
+        data.append(scatter("lines", places, centers, line=line, showlegend=False))
     for k, target in enumerate(dict.fromkeys(point.target for point in points)):
         symbol, color = SYMBOLS[k % len(SYMBOLS)], COLORS[k % len(COLORS)]
         of_target = [point for point in points if point.target == target]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label(target),
-                "showlegend": True,
-                "x": [point.distance for point in of_target],
-                "y": [point.gain for point in of_target],
-                "marker": {
-                    "symbol": symbol,
-                    "color": color,
-                    "size": 9,
-                    "line": {"color": "var(--surface)", "width": 1},
-                },
-                "hoverinfo": "text",
-                "hovertext": [
-                    f"{label(point.source, None)}<br>to {label(point.target, None)}<br>"
-                    f"distance {amount(point.distance)}, gain {point.gain:.1f}%"
-                    for point in of_target
-                ],
-            }
-        )
+        x, y = [point.distance for point in of_target], [point.gain for point in of_target]
+        marker = {"symbol": symbol, "color": color, "size": 9, "line": {"color": "var(--surface)", "width": 1}}
+        hover = [
+            f"{label(point.source, None)}<br>to {label(point.target, None)}<br>"
+            f"distance {amount(point.distance)}, gain {point.gain:.1f}%"
+            for point in of_target
+        ]
+        data.append(scatter("markers", x, y, hover, name=label(target), showlegend=True, marker=marker))
     fitted = ""
     if fit is not None:
-        line = fit[0]
-        fitted = f" Line: slope {line.slope:.3g}% per unit, R2 {line.r_squared:.2f}, p {line.p_slope:.2g}."
+        found = fit[0]
+        fitted = f" Line: slope {found.slope:.3g}% per unit, R2 {found.r_squared:.2f}, p {found.p_slope:.2g}."
     said = "; ".join(f"{p.source} to {p.target}: distance {amount(p.distance)}, gain {p.gain:.1f}%" for p in points)
     distance = {"text": "distance", "standoff": 6}
     zero = {"zeroline": True, "zerolinecolor": "var(--line-strong)"}

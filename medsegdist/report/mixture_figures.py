@@ -9,7 +9,7 @@ import numpy as np
 
 from medsegdist.distance.mixture.gaussian import GaussianMixture, squared_bures_wasserstein
 from medsegdist.distance.transport import solve_transport
-from medsegdist.report.figures import Plot, axis, label, layout
+from medsegdist.report.figures import Plot, axis, label, layout, scatter
 from medsegdist.report.record import DatasetRecord, PlaneMixture
 
 if TYPE_CHECKING:
@@ -59,14 +59,12 @@ def match_plot(matched: MatchedMixtures) -> Plot:
     assert ours is not None  # or they had not been matched
     assert theirs is not None
     data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [ours.means[i][1], theirs.means[j][1]],
-            "y": [ours.means[i][0], theirs.means[j][0]],
-            "line": {"color": "var(--neutral)", "width": 1 + 16 * mass},
-            "hoverinfo": "skip",
-        }
+        scatter(
+            "lines",
+            [ours.means[i][1], theirs.means[j][1]],
+            [ours.means[i][0], theirs.means[j][0]],
+            line={"color": "var(--neutral)", "width": 1 + 16 * mass},
+        )
         for i, j, mass in matched.lines
     ]
     data += _ellipses(ours, "var(--second)", source.name)
@@ -85,18 +83,10 @@ def _ellipses(mixture: PlaneMixture, color: str, name: str, dash: str = "solid")
     for k, weight in enumerate(mixture.weights):
         line = ellipse(mixture, k)
         row, column = mixture.means[k]
-        found.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": line[:, 1].round(3).tolist(),
-                "y": line[:, 0].round(3).tolist(),
-                "line": {"color": color, "width": 1.8, "dash": dash},
-                "hoveron": "points",
-                "hoverinfo": "text",
-                "hovertext": f"{label(name, None)}: {weight:.0%} of the mass<br>row {row:.0f}, column {column:.0f}",
-            }
-        )
+        x, y = line[:, 1].round(3).tolist(), line[:, 0].round(3).tolist()
+        hover = f"{label(name, None)}: {weight:.0%} of the mass<br>row {row:.0f}, column {column:.0f}"
+        stroke = {"color": color, "width": 1.8, "dash": dash}
+        found.append(scatter("lines", x, y, hover, line=stroke, hoveron="points"))
     return found
 
 
