@@ -54,8 +54,8 @@ def summarize_samples(
 ) -> Card:
     """The card of a dataset: what may be said of it if its images may not travel.
 
-    Aggregates are no proof of privacy. Whoever gets two cards of a dataset that differ in one patient can take one from
-    the other; a Gaussian of a mixture may describe the segment of one patient alone; the images in a known projection
+    Aggregates are no proof of privacy. From two cards of a dataset that differ in one patient, that patient's part can
+    be computed; a Gaussian of a mixture may describe the segment of one patient alone; the images in a known projection
     are 32 known sums of the pixels of their mean.
 
     Args:
