@@ -69,7 +69,7 @@ def fit_mixture(
     components: int = 5,
     *,
     seed: int = 0,
-    tolerance: float = 1e-9,
+    tolerance: float = 1e-11,
     max_iterations: int = 20001,
     covariance: CovarianceType = "full",
     search: Search | None = None,
