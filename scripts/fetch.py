@@ -13,7 +13,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from medsegdist.data.layouts._pylidc import open_database
+from medsegdist.data.layouts.lidc_slices import open_database
 from medsegdist.words import check_choice, listed
 
 

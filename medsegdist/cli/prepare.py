@@ -49,10 +49,7 @@ def prepare(
     workers: ReadingWorkers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a dataset of any layout as a Decathlon task, which MONAI and nnU-Net read.
-
-    Run it again after an interruption: finished cases are not read again.
-    """
+    """Write a dataset of any layout as a Decathlon task, which MONAI and nnU-Net read."""
     from medsegdist.data.manifest import load_dataset
 
     options = {"label": label, "overwrite": force, "pseudonyms": pseudonyms, "workers": workers}
@@ -76,12 +73,11 @@ def write_task(manifest: Callable[[], DatasetManifest], out: Path, as_json: bool
         with show_progress():
             task = export_task(described, out, **options)
     if as_json:
-        content = {"task": str(task.directory), "cases": task.cases, "resumed": task.resumed, "sheared": task.sheared}
+        content = {"task": str(task.directory), "cases": task.cases, "sheared": task.sheared}
         typer.echo(json.dumps(content, indent=2))
         return
-    resumed = f", {task.resumed} of them by an earlier run" if task.resumed else ""
     console = Console()
-    console.print(f"{counted(task.cases, 'case')} written{resumed}: {escape(str(task.directory))}", soft_wrap=True)
+    console.print(f"{counted(task.cases, 'case')} written: {escape(str(task.directory))}", soft_wrap=True)
     if task.sheared:
         console.print(
             f"Axes not at right angles, as of a tilted gantry, in {len(task.sheared)} of "

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import gzip
-import hashlib
 import json
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -19,33 +18,40 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import torch
 import yaml
+from monai.data.meta_tensor import MetaTensor
+from monai.data.utils import orientation_ras_lps
+from monai.transforms.compose import Compose
+from monai.transforms.spatial.array import Orientation
+from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_statistics import FOUND_LABELS, LabelStatistics, all_empty, holds_foreground
-from medsegdist.data.dataset import raw_dataset
+from medsegdist.data.case_statistics import FOUND_LABELS, LabelStatistics, RecordLabels, all_empty, holds_foreground
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, as_error, case_problem
-from medsegdist.errors import DataError, ManifestError, MedSegDistError
-from medsegdist.files import atomic_write
+from medsegdist.errors import DataError, ManifestError
+from medsegdist.files import atomic_path
 from medsegdist.parallel import map_ordered
-from medsegdist.words import counted
+from medsegdist.transforms import BinarizeLabeld, CheckFinited, CheckSameSpaced, OrientAxiald
 
 IMAGES, LABELS, UNLABELED = "imagesTr", "labelsTr", "imagesTs"
 LISTING, MANIFEST = "dataset.json", "dataset.yaml"
 
 # nnU-Net takes the number and the name apart at the only underscore.
 _TASK_NAME = re.compile(r"Task\d{2,3}_[A-Za-z0-9.-]*[A-Za-z0-9-]")
-# Room for a suffix and for the names of files that are being written.
-_LONGEST_NAME = 200
-# As the Decathlon's own tasks call them.
+_LONGEST_NAME = 200  # leaves room for a suffix
 _MODALITIES = {"CT": "CT", "MR": "MRI", "other": "other"}
 # How far from a right angle ITK takes two axes for perpendicular, as the cosine between them; found by trial.
 _RIGHT_ANGLE = 1e-4
 # nibabel's own level: the higher ones take several times longer for a few percent.
 _COMPRESSION = 1
+# The size of an axis is a 16-bit number in NIfTI-1.
+_LONGEST_AXIS = 32767
+# A row runs to the patient's left and a column to the back, as in an axial slice on a screen.
+_PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +61,13 @@ class ExportedTask:
     Args:
         directory: the folder.
         cases: how many it has.
-        resumed: how many of them an interrupted run had written before.
         sheared: names of cases in it whose axes are not at right angles, as of a tilted gantry. MONAI and nibabel read
             them; ITK does not, and so neither does nnU-Net by its default reader.
     """
 
     directory: Path
     cases: int
-    resumed: int
     sheared: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """What a case is called in a task, and its patient; None if that is no other than the case itself."""
-
-    case: str
-    patient: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +77,6 @@ class _Written:
     found: list[float]
     channels: int
     sheared: bool
-    resumed: bool
 
 
 def export_task(
@@ -100,7 +95,7 @@ def export_task(
     names patients if a patient is not a case. dataset.yaml is the manifest of the task.
 
     The same dataset gives the same bytes. The folder appears when it is complete; until then its files are in a hidden
-    folder with the same parent, and a run after an interruption writes those that are missing.
+    folder with the same parent.
 
     Args:
         manifest: which dataset.
@@ -116,41 +111,31 @@ def export_task(
         DataError: cases are bad (every one is listed), a wanted label is in no case, or all masks are empty.
         FileExistsError: `directory` holds something already.
         MedSegDistError: a worker was killed.
-        OSError: the disk is full or not writable.
+        OSError: the disk is full or not writable; nothing is left behind.
     """
     # Through a symbolic link to the true place: renaming would replace the link.
     directory = Path(directory).resolve()
     _check_request(manifest, directory, label)
     cases = manifest.cases()
-    names = _names_of(cases, manifest.name, pseudonyms=pseudonyms)
+    named = _named_cases(cases, manifest.name, pseudonyms=pseudonyms)
     _check_place(directory, overwrite=overwrite)
-    work = _work_folder(manifest, directory, names)
-    for folder in (IMAGES, LABELS, UNLABELED):
-        (work / folder).mkdir(parents=True, exist_ok=True)
-    try:
-        written = _write_cases(manifest, cases, names, work, workers)
-        sheared = tuple(name.case for name, one in zip(names, written, strict=True) if one.sheared)
+    with atomic_path(directory) as work:
+        for folder in (IMAGES, LABELS, UNLABELED):
+            (work / folder).mkdir(parents=True)
+        written = _write_cases(manifest, cases, named, work, workers)
+        sheared = tuple(case.id for case, one in zip(named, written, strict=True) if one.sheared)
         channels = written[0].channels
         provenance = _provenance(manifest, cases, sheared=sheared, pseudonyms=pseudonyms)
-        # dataset.json comes last: a task that has it has everything.
-        for file, text in (
-            (MANIFEST, _manifest_text(manifest, channels)),
-            (LISTING, _listing_text(manifest, names, provenance, label=label, channels=channels)),
-        ):
-            with atomic_write(work / file) as stream:
-                stream.write(text)
-        _publish(work, directory, len(cases), overwrite=overwrite)
-    except BaseException as error:
-        finished = len(list((work / LABELS).glob("*.nii.gz")))
-        if finished:
-            error.add_note(
-                f"{finished} of {counted(len(cases), 'case')} are finished and wait in {work}; run the same again to "
-                "go on, or delete that folder."
-            )
-        else:
-            shutil.rmtree(work, ignore_errors=True)
-        raise
-    return ExportedTask(directory, len(cases), sum(one.resumed for one in written), sheared)
+        listing = _listing(manifest, named, provenance, label=label, channels=channels)
+        (work / LISTING).write_text(json.dumps(listing, indent=2) + "\n", encoding="utf-8", newline="")
+        (work / MANIFEST).write_text(_manifest_text(manifest, channels), encoding="utf-8", newline="")
+        if directory.exists() and overwrite:
+            directory.rename(work.with_suffix(".replaced"))
+        elif directory.exists():
+            # It is empty, unless another process was first.
+            directory.rmdir()
+    _remove_left(directory)
+    return ExportedTask(directory, len(cases), sheared)
 
 
 def _check_request(manifest: DatasetManifest, directory: Path, label: str) -> None:
@@ -171,17 +156,26 @@ def _check_request(manifest: DatasetManifest, directory: Path, label: str) -> No
     manifest.check_one_foreground()
 
 
-def _names_of(cases: Sequence[Case], dataset: str, *, pseudonyms: bool) -> list[_Name]:
+def _named_cases(cases: Sequence[Case], dataset: str, *, pseudonyms: bool) -> list[Case]:
+    """The cases as the task calls them and their patients."""
     if pseudonyms:
-        number = {patient: k for k, patient in enumerate(dict.fromkeys(case.patient_id for case in cases), start=1)}
         several = any(case.patient_id != case.id for case in cases)
+        patients = dict.fromkeys(case.patient_id for case in cases) if several else ()
+        called = {patient: f"patient_{k:04d}" for k, patient in enumerate(patients, start=1)}
+        names = [f"case_{k:04d}" for k in range(1, len(cases) + 1)]
         return [
-            _Name(f"case_{k:04d}", f"patient_{number[case.patient_id]:04d}" if several else None)
-            for k, case in enumerate(cases, start=1)
+            replace(case, id=name, patient_id=called.get(case.patient_id, name))
+            for case, name in zip(cases, names, strict=True)
         ]
-    # Disks of macOS and Windows take a.nii.gz and A.nii.gz for one file.
+    # nnU-Net passes over files that start with . or _; disks of macOS and Windows take a.nii.gz and A.nii.gz for one.
     count = Counter(case.id.casefold() for case in cases)
-    unfit = [case.id for case in cases if not _fits_a_file(case.id) or count[case.id.casefold()] > 1]
+    unfit = [
+        name
+        for name in (case.id for case in cases)
+        if not (name[:1].isalnum() and name.isprintable() and "/" not in name)
+        or len(name.encode()) > _LONGEST_NAME
+        or count[name.casefold()] > 1
+    ]
     if unfit:
         raise DataError(
             "expected case ids that differ in more than case, start with a letter or digit and can name files, found "
@@ -189,13 +183,7 @@ def _names_of(cases: Sequence[Case], dataset: str, *, pseudonyms: bool) -> list[
             "rename these cases, or use pseudonyms",
             dataset=dataset,
         )
-    return [_Name(case.id, case.patient_id if case.patient_id != case.id else None) for case in cases]
-
-
-def _fits_a_file(case_id: str) -> bool:
-    # nnU-Net passes over files that start with . or _
-    fits = case_id[:1].isalnum() and case_id.isprintable() and "/" not in case_id
-    return fits and len(case_id.encode()) <= _LONGEST_NAME
+    return list(cases)
 
 
 def _check_place(directory: Path, *, overwrite: bool) -> None:
@@ -203,9 +191,7 @@ def _check_place(directory: Path, *, overwrite: bool) -> None:
         return
     is_task = (directory / LISTING).is_file()
     if is_task:
-        # Left by a process that was killed right after the new task took its place.
-        for replaced in directory.parent.glob(_hidden(directory, "replaced")):
-            shutil.rmtree(replaced, ignore_errors=True)
+        _remove_left(directory)
     if not overwrite or not is_task:
         problem = (
             f"expected a task to overwrite, but found no {LISTING} in it; choose another folder"
@@ -215,44 +201,20 @@ def _check_place(directory: Path, *, overwrite: bool) -> None:
         raise FileExistsError(errno.EEXIST, problem, directory)
 
 
-def _work_folder(manifest: DatasetManifest, directory: Path, names: Sequence[_Name]) -> Path:
-    """Hidden folder in which the task is made; another one for another dataset, foreground or naming."""
-    made_from = [version("medsegdist"), manifest.layout.model_dump(mode="json"), manifest.foreground]
-    content = json.dumps([*made_from, [name.case for name in names]], default=str)
-    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-    return directory.with_name(f".{directory.name}.{digest}.unfinished")
-
-
-def _hidden(directory: Path, what: str) -> str:
-    """A pattern for the hidden folders of this task, and not of one whose name begins alike."""
-    return f".{directory.name}.{'[0-9a-f]' * 8}.{what}"
-
-
-def _publish(work: Path, directory: Path, cases: int, *, overwrite: bool) -> None:
-    """Put the complete folder in its place, and remove what interrupted runs have left."""
-    _check_place(directory, overwrite=overwrite)
-    for partial_file in work.rglob("*.partial"):
-        partial_file.unlink()
-    if len(list((work / LABELS).iterdir())) != cases:
-        raise MedSegDistError(f"another process has moved files out of {work}; run the same again.")
-    replaced = work.with_suffix(".replaced")
-    if directory.exists():
-        directory.rename(replaced)
-    work.rename(directory)
-    for left in (replaced, *directory.parent.glob(_hidden(directory, "unfinished"))):
-        shutil.rmtree(left, ignore_errors=True)
+def _remove_left(directory: Path) -> None:
+    """Remove what runs that were killed have left of this task."""
+    for left in directory.parent.glob(f".{directory.name}.*"):
+        if re.fullmatch(r"\d+\.(partial|replaced)", left.name.removeprefix(f".{directory.name}.")):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_cases(
-    manifest: DatasetManifest, cases: Sequence[Case], names: Sequence[_Name], work: Path, workers: int | None
+    manifest: DatasetManifest, cases: Sequence[Case], named: Sequence[Case], work: Path, workers: int | None
 ) -> list[_Written]:
-    """Write the files of all cases that have none, and judge all of them together."""
-    from medsegdist.data.native import native_reader
-
-    write = partial(_write_case, manifest, native_reader(manifest), work)
+    """Write the files of all cases, and judge all of them together."""
     results = map_ordered(
-        write,
-        list(zip(cases, names, strict=True)),
+        partial(_write_case, manifest, work),
+        list(zip(cases, named, strict=True)),
         workers=workers,
         description=f"Writing {manifest.name}",
         name_of=lambda pair: f"case '{pair[0].id}'",
@@ -272,52 +234,103 @@ def _write_cases(
     if not whole and not problems and not any(holds_foreground(one.found, manifest.foreground) for one in written):
         whole = [all_empty(len(cases))]
     if len(channels) > 1:
-        named = ", ".join(f"{count} (case '{case}')" for count, case in sorted(channels.items()))
-        whole.append((f"expected as many channels in every image, found {named}", "choose one channel"))
+        shown = ", ".join(f"{count} (case '{case}')" for count, case in sorted(channels.items()))
+        whole.append((f"expected as many channels in every image, found {shown}", "choose one channel"))
     problems += [Problem(manifest.name, "", problem, remedy) for problem, remedy in whole]
     if problems:
         raise as_error(problems, manifest.name, len(cases))
     return written
 
 
-def _write_case(
-    manifest: DatasetManifest, read: Callable[[Case], dict[str, Any]], work: Path, pair: tuple[Case, _Name]
-) -> _Written | Problem:
-    from medsegdist.data.native import nifti_arrays
-
-    case, name = pair
-    image_file, label_file = (work / folder / f"{name.case}.nii.gz" for folder in (IMAGES, LABELS))
+def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) -> _Written | Problem:
+    case, named = pair
     try:
-        resumed = _is_newer(image_file, case) and _is_newer(label_file, case)
-        if resumed:
-            found = raw_dataset(manifest, [case], "masks")[0][FOUND_LABELS]
-        else:
-            item = read(case)
-            found = item[FOUND_LABELS]
-            image, label, affine = nifti_arrays(item, drawn=not _file_of(case.image))
-            _write_nifti(image_file, image, affine)
-            _write_nifti(label_file, label, affine)
-        header: Any = nib.load(image_file)
-        directions = header.affine[:3, :3] / np.linalg.norm(header.affine[:3, :3], axis=0)
+        item = _read_case(manifest, case)
+        image, label, affine = _nifti_arrays(item, drawn=not isinstance(case.image, (str, os.PathLike)))
+        _write_nifti(work / IMAGES / f"{named.id}.nii.gz", image, affine)
+        _write_nifti(work / LABELS / f"{named.id}.nii.gz", label, affine)
+        # As the file holds it, in 32 bits.
+        directions = affine[:3, :3].astype(np.float32).astype(np.float64)
+        directions /= np.linalg.norm(directions, axis=0)
         return _Written(
-            found=np.atleast_1d(np.asarray(found)).astype(float).tolist(),
-            channels=header.shape[3] if len(header.shape) == 4 else 1,
+            found=np.atleast_1d(np.asarray(item[FOUND_LABELS])).astype(float).tolist(),
+            channels=image.shape[3] if image.ndim == 4 else 1,
             sheared=bool(np.abs(directions.T @ directions - np.eye(3)).max() > _RIGHT_ANGLE),
-            resumed=resumed,
         )
     # Any transform may fail in any way, and one bad case must not hide the others.
     except Exception as error:  # noqa: BLE001
         return case_problem(error, manifest.name, case.id)
 
 
-def _is_newer(file: Path, case: Case) -> bool:
-    """Whether a file was written after the files that its case is read from."""
-    sources = [path for path in (_file_of(case.image), _file_of(case.label)) if path]
-    return file.exists() and all(path.stat().st_mtime_ns <= file.stat().st_mtime_ns for path in sources)
+def _read_case(manifest: DatasetManifest, case: Case) -> dict[Any, Any]:
+    """A case with every check that a study makes of a pair; the mask, of 0 and 1, is on the image's own voxels."""
+    item = RecordLabels(manifest.foreground)(manifest.layout.load(case.as_item()))
+    prepare = Compose(
+        [
+            OrientAxiald(("image", "label")),
+            CheckSameSpaced("image", reference_key="label"),
+            CheckFinited("image"),
+            BinarizeLabeld("label", manifest.foreground),
+        ]
+    )
+    prepared: Any = prepare(item)
+    mask = prepared["label"]
+    if item["image"].ndim == 4:
+        # A mask file may order its axes in another way than the image's; here it follows the image.
+        axes = nib.orientations.aff2axcodes(_ras_affine(item["image"]))  # type: ignore[no-untyped-call]
+        # labels=None: directions follow the tensor's own "space"; the codes are those of RAS.
+        mask = Orientation(axcodes="".join(axes), labels=None)(mask)
+    return {**item, "label": mask}
 
 
-def _file_of(source: object) -> Path | None:
-    return Path(source) if isinstance(source, (str, os.PathLike)) and Path(source).is_file() else None
+def _ras_affine(volume: MetaTensor) -> Any:
+    """(4, 4) float64: from voxel indices to mm in RAS+, which NIfTI demands."""
+    affine = volume.affine.double().cpu().numpy()
+    return orientation_ras_lps(affine) if volume.meta.get(MetaKeys.SPACE) == SpaceKeys.LPS else affine
+
+
+def _nifti_arrays(item: Mapping[str, Any], *, drawn: bool) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
+    """The arrays of a case; intensities, grid and orientation are the image's own.
+
+    A 2D image becomes a volume of one slice, columns first, that every reader shows as the image. The order of the axes
+    of an image that was `drawn`, and is in no file, is nobody's choice: slices go last, where nnU-Net expects them.
+
+    Returns:
+        The image (x, y, z), or (x, y, z, channels) of several channels: uint8, int16 or uint16 if that holds every
+        value, else float32; the mask (x, y, z), uint8 of 0 and 1; and the affine (4, 4), voxel indices to mm in RAS+.
+    """
+    image, label = (item[key].as_subclass(torch.Tensor).cpu().numpy() for key in ("image", "label"))
+    if len(label) != 1:
+        raise DataError(f"expected a mask of one channel, found {len(label)}; put the labels into one channel.")
+    if max(image.shape[1:]) > _LONGEST_AXIS:
+        raise DataError(
+            f"expected at most {_LONGEST_AXIS} pixels along each axis, which is what NIfTI can hold, "
+            f"found {image.shape[1:]}; crop or split the image."
+        )
+    if image.ndim == 3:
+        image, label = (array.swapaxes(1, 2)[..., None] for array in (image, label))
+        affine = _PICTURE_AFFINE
+    else:
+        affine = _ras_affine(item["image"])
+        axes = nib.orientations.aff2axcodes(affine)  # type: ignore[no-untyped-call]
+        if drawn and axes[0] in "SI":
+            image, label = (array.transpose(0, 3, 2, 1) for array in (image, label))
+            affine = affine[:, [2, 1, 0, 3]]
+    values = np.moveaxis(image, 0, -1)
+    return _narrowest(values[..., 0] if values.shape[-1] == 1 else values), label[0].astype(np.uint8), affine
+
+
+def _narrowest(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values as the smallest integers that hold them all, or as float32."""
+    low, high = values.min(), values.max()
+    for kind in (np.uint8, np.int16, np.uint16):
+        limits = np.iinfo(kind)
+        if limits.min <= low and high <= limits.max:
+            whole = values.astype(kind)
+            if np.array_equal(whole, values):
+                return whole
+            break
+    return values.astype(np.float32, copy=False)
 
 
 def _write_nifti(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64]) -> None:
@@ -325,39 +338,37 @@ def _write_nifti(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64]) 
     image.header.set_xyzt_units("mm")
     # gzip would note the time and the file's name.
     with (
-        atomic_write(path, binary=True) as file,
+        path.open("wb") as file,
         gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=file, mtime=0) as packed,
     ):
         image.to_stream(packed)
 
 
-def _listing_text(
-    manifest: DatasetManifest, names: Sequence[_Name], provenance: dict[str, Any], *, label: str, channels: int
-) -> str:
+def _listing(
+    manifest: DatasetManifest, named: Sequence[Case], provenance: dict[str, Any], *, label: str, channels: int
+) -> dict[str, Any]:
     """The content of dataset.json; no path of this machine is in it, nor the time."""
-    modality = _MODALITIES[manifest.modality]
     entries = [
-        {"image": f"./{IMAGES}/{name.case}.nii.gz", "label": f"./{LABELS}/{name.case}.nii.gz"}
-        | ({} if name.patient is None else {"patient_id": name.patient})
-        for name in names
+        {"image": f"./{IMAGES}/{case.id}.nii.gz", "label": f"./{LABELS}/{case.id}.nii.gz"}
+        | ({} if case.patient_id == case.id else {"patient_id": case.patient_id})
+        for case in named
     ]
     # nnU-Net and MONAI ask for all of these keys; nnU-Net demands imagesTs and "test" even of a task that has none.
-    listing = {
+    return {
         "name": manifest.name,
         "description": manifest.description,
         "reference": f"made by medsegdist from a dataset of layout '{manifest.layout.kind}'",
         "licence": manifest.license,
         "release": f"medsegdist {version('medsegdist')}",
         "tensorImageSize": "3D" if channels == 1 else "4D",
-        "modality": {str(channel): modality for channel in range(channels)},
+        "modality": {str(channel): _MODALITIES[manifest.modality] for channel in range(channels)},
         "labels": {"0": "background", "1": label},
-        "numTraining": len(names),
+        "numTraining": len(named),
         "numTest": 0,
         "provenance": provenance,
         "training": entries,
         "test": [],
     }
-    return json.dumps(listing, indent=2) + "\n"
 
 
 def _provenance(

@@ -11,7 +11,6 @@ import re
 import signal
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -29,12 +28,11 @@ from tests.data.making import (
     labels,
     pictures_manifest,
     task_manifest,
-    voxels,
     write_pictures,
     write_task,
     write_volume,
 )
-from tests.data.test_export import contents, lidc, listing_of, read_back, stopping, with_layout
+from tests.data.test_export import contents, lidc, listing_of, read_back, with_layout
 
 # --- Bytes, names and provenance -------------------------------------------------------------------------------------
 
@@ -192,7 +190,7 @@ def test_an_empty_folder_may_be_there(tmp_path, manifest):
 def test_a_task_is_replaced_when_asked(tmp_path, manifest):
     task = tmp_path / "Task07_A"
     export_task(task_manifest(write_task(tmp_path / "other", ("p9_x",))), task)
-    assert export_task(manifest, task, overwrite=True).resumed == 0
+    export_task(manifest, task, overwrite=True)
     export_task(manifest, tmp_path / "Task08_New")
     assert contents(task) == contents(tmp_path / "Task08_New")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "Task08_New", "other", "source"]
@@ -243,7 +241,7 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path, manifest):
 # --- Bad cases -------------------------------------------------------------------------------------------------------
 
 
-def test_all_bad_cases_are_listed_and_the_good_ones_are_not_written_twice(tmp_path, manifest):
+def test_all_bad_cases_are_listed_and_nothing_is_left(tmp_path, manifest):
     source, task = tmp_path / "source", tmp_path / "Task07_A"
     good = (source / "imagesTr" / "p1_b.nii.gz").read_bytes()
     (source / "imagesTr" / "p1_b.nii.gz").write_bytes(good[:-20])
@@ -253,14 +251,7 @@ def test_all_bad_cases_are_listed_and_the_good_ones_are_not_written_twice(tmp_pa
     head, *lines = str(caught.value).splitlines()
     assert head == "dataset 'tiny': 2 of 3 cases cannot be used:"
     assert [line.split(":")[0] for line in lines] == ["  case 'p1_b'", "  case 'p2_a'"]
-    assert "1 of 3 cases are finished and wait in" in caught.value.__notes__[0]
-    assert not task.exists()
-    (source / "imagesTr" / "p1_b.nii.gz").write_bytes(good)
-    write_volume(source / "labelsTr" / "p2_a.nii.gz", labels())
-    assert export_task(manifest, task).resumed == 1
-    export_task(manifest, tmp_path / "Task08_B")
-    assert contents(task) == contents(tmp_path / "Task08_B")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "Task08_B", "source"]
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 @pytest.mark.parametrize(
@@ -299,18 +290,6 @@ def test_a_manifest_that_cannot_be_right_is_no_bad_case(tmp_path, manifest):
         export_task(with_layout(manifest, load=lambda self, item, **_: fail(item)), tmp_path / "Task07_A")
 
 
-def test_a_label_that_only_a_resumed_case_has_is_remembered(tmp_path):
-    source = write_task(tmp_path / "source", values=(1,))
-    write_volume(source / "labelsTr" / "p1_a.nii.gz", labels(1, 2))
-    manifest = task_manifest(source, foreground=(1, 2))
-    good = (source / "imagesTr" / "p2_a.nii.gz").read_bytes()
-    (source / "imagesTr" / "p2_a.nii.gz").write_bytes(b"")
-    with pytest.raises(DataError, match="1 of 3 cases cannot be used"):
-        export_task(manifest, tmp_path / "Task07_A")
-    (source / "imagesTr" / "p2_a.nii.gz").write_bytes(good)
-    assert export_task(manifest, tmp_path / "Task07_A").resumed == 2
-
-
 def test_masks_that_mean_different_things(tmp_path, manifest):
     write_volume(tmp_path / "source" / "labelsTr" / "p1_b.nii.gz", labels(2))
     with pytest.raises(DataError, match=r"the same in every case, found 1 \(case 'p1_a'\), 2 \(case 'p1_b'\); name"):
@@ -322,24 +301,6 @@ def test_all_masks_empty(tmp_path, manifest):
         write_volume(path, np.zeros(SHAPE, np.uint8))
     with pytest.raises(DataError, match="all cases: all masks are empty, 3 cases read; check the masks"):
         export_task(manifest, tmp_path / "Task07_A")
-
-
-def test_a_case_whose_source_has_changed_is_written_again(tmp_path, manifest):
-    source, task = tmp_path / "source", tmp_path / "Task07_A"
-    with pytest.raises(KeyboardInterrupt):
-        export_task(stopping(manifest, at="p2_a"), task)
-    write_volume(source / "imagesTr" / "p1_a.nii.gz", voxels(77))
-    assert export_task(manifest, task).resumed == 1
-    np.testing.assert_array_equal(np.asanyarray(nib.load(task / "imagesTr" / "p1_a.nii.gz").dataobj), voxels(77))
-
-
-def test_another_foreground_does_not_go_on_with_the_masks_of_the_first(tmp_path):
-    manifest = task_manifest(write_task(tmp_path / "source", values=(1, 2)), foreground=(1,))
-    task = tmp_path / "Task07_A"
-    with pytest.raises(KeyboardInterrupt):
-        export_task(stopping(manifest, at="p2_a"), task)
-    assert export_task(manifest.model_copy(update={"foreground": (2,)}), task).resumed == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "source"]
 
 
 # --- Several processes -----------------------------------------------------------------------------------------------
@@ -372,7 +333,7 @@ def test_any_number_of_workers_writes_the_same_bytes(tmp_path, name):
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
-def test_all_bad_cases_are_listed_in_order_and_the_others_are_finished(tmp_path):
+def test_all_bad_cases_are_listed_in_order(tmp_path):
     root = write_task(tmp_path / "source", NAMES)
     (root / "imagesTr" / "p4_a.nii.gz").write_bytes(b"")
     write_volume(root / "labelsTr" / "p1_a.nii.gz", labels() * np.float32(0.5))
@@ -381,12 +342,11 @@ def test_all_bad_cases_are_listed_in_order_and_the_others_are_finished(tmp_path)
         with pytest.raises(DataError, match="2 of 6 cases cannot be used") as caught:
             export_task(task_manifest(root), tmp_path / str(workers) / "Task07_Tiny", workers=workers)
         messages.append(str(caught.value))
-        assert "4 of 6 cases are finished and wait in" in caught.value.__notes__[0]
     assert messages[0] == messages[1]
     assert messages[0].index("case 'p1_a'") < messages[0].index("case 'p4_a'")
 
 
-def test_a_killed_worker_is_told_and_what_is_finished_is_kept(tmp_path):
+def test_a_killed_worker_leaves_nothing(tmp_path):
     manifest = task_manifest(write_task(tmp_path / "source", NAMES))
     task = tmp_path / "Task07_Tiny"
     dying = with_dying_loader(manifest)
@@ -394,9 +354,6 @@ def test_a_killed_worker_is_told_and_what_is_finished_is_kept(tmp_path):
         export_task(dying, task, workers=2)
     assert not task.exists()
     assert not list(tmp_path.rglob("*.partial"))
-    export_task(manifest, task)
-    export_task(manifest, tmp_path / "Task08_Other")
-    assert contents(task) == contents(tmp_path / "Task08_Other")
 
 
 def with_dying_loader(manifest: DatasetManifest) -> DatasetManifest:

