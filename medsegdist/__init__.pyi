@@ -1,10 +1,9 @@
 """The public names; each is imported when it is first used."""
 
-from .data.collect import collect, load_samples
-from .data.collect_classes import collect_classes, load_class_samples
+from .data.class_samples import MulticlassSamples
+from .data.collect import collect, collect_classes, load_class_samples, load_samples
 from .data.dataset import make_dataset
 from .data.manifest import DatasetManifest, load_dataset
-from .data.multiclass import MulticlassSamples
 from .data.preprocessing import Preprocessing
 from .data.samples import SegmentationSamples
 from .data.study import Study, load_study

@@ -59,7 +59,7 @@ def test_without_pseudonyms_a_task_has_the_names_of_files_and_listings_and_none_
     assert all(naming(written(tasks), one) for one in asked)
 
 
-def write_scan(root: Path) -> tuple[str, int]:
+def write_scan(root: Path) -> tuple[str, str]:
     """The CT of LIDC-IDRI's shortest scan of malignancy 3, as if nobody had removed the patient's name from it."""
     layout = LidcLayout(malignancy=3)
     slices = {nodule.scan_id: nodule.slices for nodule in read_nodules()}
@@ -74,11 +74,11 @@ def write_scan(root: Path) -> tuple[str, int]:
         content.SeriesInstanceUID = series
         content.PatientComments, content.InstitutionName = PATIENT_NAME, PATIENT_ID
         write(root / series / f"{k}.dcm", content)
-    return case.patient_id, scan
+    return case.patient_id, case.id
 
 
-def test_an_export_of_lidc_takes_nothing_from_the_headers(tmp_path):
-    patient, _ = write_scan(tmp_path / "series")
+def test_an_export_of_lidc_takes_nothing_from_the_headers(tmp_path, monkeypatch):
+    patient, case_id = write_scan(tmp_path / "series")
     header = pydicom.dcmread(next((tmp_path / "series").rglob("*.dcm")))
     assert (header.PatientID, str(header.PatientName)) == (PATIENT_ID, PATIENT_NAME)
     tasks = tmp_path / "tasks"
@@ -86,9 +86,12 @@ def test_an_export_of_lidc_takes_nothing_from_the_headers(tmp_path):
     # All other scans are missing; their messages are no place for a header either.
     result = run("lidc", "export", *arguments, "--pseudonyms", status=2)
     assert_silent(result, *IN_HEADER)
-    files = written(tasks)
-    assert len([name for name in files if name.endswith(".nii.gz")]) == 2
-    assert naming(files, *IN_HEADER, patient) == []
-    result = run("lidc", "export", *arguments, status=2)
-    assert_silent(result, *IN_HEADER)
-    assert naming(written(tasks), *IN_HEADER) == []
+    assert not list(tasks.iterdir())
+    layout = LidcLayout(malignancy=3, images="dicom", dicom_root=tmp_path / "series")
+    one = next(case for case in layout.cases() if case.id == case_id)
+    monkeypatch.setattr(LidcLayout, "cases", lambda self: [one])
+    for names in (("--pseudonyms",), ("--force",)):
+        assert_silent(run("lidc", "export", *arguments, *names), *IN_HEADER)
+        files = written(tasks)
+        assert len([name for name in files if name.endswith(".nii.gz")]) == 2
+        assert naming(files, *IN_HEADER, *([patient] if names == ("--pseudonyms",) else [])) == []

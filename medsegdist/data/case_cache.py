@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -113,6 +113,12 @@ def cached_files(
 
 def source_stamp(source: object) -> object:
     """What changes when the content of an image's source changes; a description that is no file is its own stamp."""
+    if isinstance(source, Mapping):
+        return {key: source_stamp(part) for key, part in source.items()}
+    if isinstance(source, (list, tuple)):
+        return [source_stamp(part) for part in source]
+    if hasattr(source, "path"):
+        return [repr(source), source_stamp(source.path)]
     if not isinstance(source, (str, os.PathLike)):
         return source
     path = Path(source)

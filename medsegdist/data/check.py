@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_statistics import FOUND_LABELS, LabelStatistics, all_empty, holds_foreground
-from medsegdist.data.collect import inspect_cases
+from medsegdist.data.case_statistics import FOUND_LABELS, CaseStatistics, LabelStatistics, all_empty, holds_foreground
+from medsegdist.data.collect import plan_reading
 from medsegdist.data.dataset import raw_dataset
 from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.leakage import (
@@ -31,6 +32,7 @@ from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import Problem, case_problem, problem_of, shared_problem
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.parallel import map_ordered
 from medsegdist.progress import track
 
 # Of the pairs of neighbors in an image as a scanner or an editor left it, at most 0.13% leap over 7/8 of the range
@@ -190,9 +192,19 @@ def _look_for_foreground(manifest: DatasetManifest, cases: Sequence[Case]) -> li
 def _read_voxels(
     manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case], workers: int | None
 ) -> tuple[list[CaseFacts], list[Problem]]:
-    """What every voxel says, and the problems for which `collect` would refuse the dataset."""
-    observe = partial(_case_facts, foreground=manifest.label_values)
-    return inspect_cases(manifest, preprocessing, cases, observe, workers=workers)
+    """What every voxel says, and the problems for which `load_samples` would refuse the dataset."""
+    read, tasks = plan_reading(manifest, preprocessing, None, cases)
+    read = replace(read, observe=partial(_case_facts, foreground=manifest.label_values))
+    statistics = CaseStatistics(read.dataset, read.min_pixels, read.foreground, read.classes)
+    results = map_ordered(
+        read, tasks, workers=workers, description=f"Reading {manifest.name}", name_of=attrgetter("name")
+    )
+    facts = []
+    for task, case in zip(tasks, results, strict=True):
+        statistics.add(case, task.name)
+        if case.observed is not None:
+            facts.append(case.observed)
+    return facts, [*statistics.problems, *statistics.whole_dataset_problems()]
 
 
 def _case_facts(item: Mapping[Any, Any], foreground: tuple[int, ...] | None) -> CaseFacts | None:

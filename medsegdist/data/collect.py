@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -13,16 +12,16 @@ import numpy as np
 import torch
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_cache import PreparedCase, cached_files, load_case, save_case
-from medsegdist.data.case_statistics import FOUND_LABELS, CaseStatistics, Foreground
+from medsegdist.data.case_cache import cached_files, load_case
+from medsegdist.data.case_statistics import CaseStatistics
+from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.dataset import load_and_transform
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.multiclass import MulticlassSamples
-from medsegdist.data.prepared_case import CaseTask, ItemDataset, case_tasks, prepare_case
-from medsegdist.data.problems import Problem, SkippedCasesWarning, as_error, case_problem
+from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, case_tasks
+from medsegdist.data.problems import SkippedCasesWarning, as_error
 from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_over_patients
 from medsegdist.data.study import Study
-from medsegdist.errors import DataError
+from medsegdist.errors import DataError, ManifestError
 from medsegdist.parallel import map_ordered
 from medsegdist.words import counted
 
@@ -79,6 +78,48 @@ def collect(
     read = ReadCase(dataset.__getitem__, name, delta, min_pixels, folder=folder)
     fields = gather(read, tasks, max_samples, seed, on_bad_case, workers)
     return SegmentationSamples(name=name, preprocessing=preprocessing, **fields)
+
+
+def collect_classes(
+    dataset: ItemDataset,
+    classes: Sequence[str],
+    *,
+    name: str,
+    preprocessing: str = "unspecified",
+    delta: float | None = None,
+    min_pixels: int = 1,
+    max_samples: int | None = None,
+    seed: int = 0,
+    on_bad_case: OnBadCase = "raise",
+    workers: int | None = 1,
+) -> MulticlassSamples:
+    """Read a dataset whose masks have several classes once.
+
+    As :func:`~medsegdist.data.collect.collect`, but for items whose "label" is (classes, *grid) of 0 and 1, one channel
+    for each class.
+
+    Args:
+        dataset: the items; all samples must have one grid.
+        classes: names of the classes, in the order of the channels.
+        name: the dataset's name, for tables and messages.
+        preprocessing: as for `collect`.
+        delta: as for `collect`.
+        min_pixels: foreground pixels that each class of a sample needs; a smaller one is taken off the sample, and a
+            sample without any class is left out.
+        max_samples: the most samples to keep, whatever classes they show; None keeps all.
+        seed: as for `collect`.
+        on_bad_case: as for `collect`.
+        workers: as for `collect`.
+
+    Raises:
+        DataError: cases are bad (every one is listed), a class is in no sample, or no sample is left.
+        MedSegDistError: a worker was killed.
+        ValueError: an option is out of range.
+    """
+    tasks, folder = case_tasks(dataset)
+    read = ReadCase(dataset.__getitem__, name, delta, min_pixels, tuple(classes), folder=folder)
+    fields = gather(read, tasks, max_samples, seed, on_bad_case, workers)
+    return _of_classes(classes, name=name, preprocessing=preprocessing, **fields)
 
 
 @overload
@@ -143,110 +184,64 @@ def load_samples(
         manifests = [source]
     if preprocessing is None:
         raise ValueError("expected the preprocessing of the dataset, found none.")
-    samples: list[SegmentationSamples | MulticlassSamples] = []
-    for manifest in manifests:
-        read, tasks = plan_reading(manifest, preprocessing, cache)
-        fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
-        fields.update(name=manifest.name, preprocessing=preprocessing.fingerprint)
-        if read.classes is None:
-            samples.append(SegmentationSamples(**fields))
-        else:
-            of_classes = MulticlassSamples(classes=read.classes, **fields)
-            of_classes.check_classes()
-            samples.append(of_classes)
+    samples = [_load(manifest, preprocessing, cache, on_bad_case, workers) for manifest in manifests]
     return samples if isinstance(source, Study) else samples[0]
 
 
-def inspect_cases(
+def load_class_samples(
     manifest: DatasetManifest,
     preprocessing: Preprocessing,
-    cases: Sequence[Case],
-    observe: Callable[[Any], Any],
     *,
+    cache: Path | None = None,
+    on_bad_case: OnBadCase = "raise",
     workers: int | None = 1,
-) -> tuple[list[Any], list[Problem]]:
-    """Read every voxel of a dataset as :func:`load_samples` does, and keep no sample.
+) -> MulticlassSamples:
+    """The samples of a dataset with a mask for each of its classes, read from their files once.
+
+    A sample shows any of the classes. Each class of it needs the preprocessing's `min_pixels`; a smaller one is taken
+    off. `max_samples` and `max_per_case` count samples, whatever classes they show.
 
     Args:
-        manifest: which dataset.
-        preprocessing: how it would be prepared.
-        cases: its cases.
-        observe: called with the item of each case as it was read, with "found_labels"; None is not kept.
-        workers: processes that read cases, as for :func:`collect`.
+        manifest: which dataset; it has `classes`.
+        preprocessing: how to prepare it.
+        cache: as for `load_samples`.
+        on_bad_case: as for `load_samples`.
+        workers: as for `load_samples`.
 
-    Returns:
-        What was observed of the cases that could be read, and every problem for which `load_samples` would refuse them.
+    Raises:
+        ManifestError: the preprocessing has no meaning for this dataset, or it has no classes.
+        DataError: cases are bad (every one is listed), a class or one of its labels is in no case, or no sample is
+            left.
+        MedSegDistError: a worker was killed.
     """
-    read, tasks = plan_reading(manifest, preprocessing, None, cases)
-    read = replace(read, observe=observe)
-    statistics = CaseStatistics(read.dataset, read.min_pixels, read.foreground, read.classes)
-    observed = []
-    results = map_ordered(
-        read, tasks, workers=workers, description=f"Reading {manifest.name}", name_of=attrgetter("name")
-    )
-    for task, case in zip(tasks, results, strict=True):
-        statistics.add(case, task.name)
-        if case.observed is not None:
-            observed.append(case.observed)
-    return observed, [*statistics.problems, *statistics.whole_dataset_problems()]
+    if manifest.classes is None:
+        raise ManifestError(
+            "expected `classes`, found none",
+            "name the label values of each class, or load one foreground with load_samples",
+            dataset=manifest.name,
+        )
+    samples: MulticlassSamples = _load(manifest, preprocessing, cache, on_bad_case, workers)
+    return samples
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReadCase:
-    """Function that reads one case; whatever is wrong with it is in the result.
+def _load(
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    cache: Path | None,
+    on_bad_case: OnBadCase,
+    workers: int | None,
+) -> Any:
+    """Samples of one class or several, as the manifest has it."""
+    read, tasks = plan_reading(manifest, preprocessing, cache)
+    fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
+    fields.update(name=manifest.name, preprocessing=preprocessing.fingerprint)
+    return SegmentationSamples(**fields) if read.classes is None else _of_classes(read.classes, **fields)
 
-    Args:
-        load: from the key of a case to an item, or a list of items, with "image" and "label".
-        dataset: name of the dataset.
-        delta: what segments will be neutralized by; must lie below the segments' intensities. None: not checked.
-        min_pixels: foreground pixels that a sample needs, or each class of it.
-        classes: names of the classes, in the order of the label's channels; None for one foreground.
-        foreground: the label values that are foreground, where the dataset records labels.
-        folder: what names of files are relative to.
-        transform: from what `load` gives, with "found_labels", to samples; None takes it as it is.
-        observe: called with what `load` gives; the samples are then not given back.
-    """
 
-    load: Callable[[Any], Any]
-    dataset: str
-    delta: float | None = None
-    min_pixels: int = 1
-    classes: tuple[str, ...] | None = None
-    foreground: Foreground = None
-    folder: Path | None = None
-    transform: Callable[[Any], Any] | None = None
-    observe: Callable[[Any], Any] | None = None
-
-    def __call__(self, task: CaseTask) -> PreparedCase:
-        """Read one case.
-
-        Args:
-            task: which case.
-
-        Raises:
-            ManifestError: the layout cannot read what the manifest describes.
-            OSError: the machine is in trouble, as when its disk is full.
-        """
-        observed = None
-        classes = None if self.classes is None else len(self.classes)
-        try:
-            item = self.load(task.key)
-            labels = tuple(item[FOUND_LABELS]) if self.transform is not None else None
-            if self.observe is not None:
-                observed = self.observe(item)
-            if self.transform is not None:
-                item = self.transform(item)
-            case = prepare_case(item, task.name, self.folder, self.delta, self.min_pixels, classes)
-            case = replace(case, labels=labels)
-        # Any transform may fail in any way, and one bad case must not hide the others.
-        except Exception as error:  # noqa: BLE001
-            return PreparedCase(task.name, problem=case_problem(error, self.dataset, task.name), observed=observed)
-        if self.observe is not None:
-            return replace(case, images=None, masks=None, observed=observed)
-        if task.file is None:
-            return case
-        save_case(case, task.file)
-        return replace(case, images=None, masks=None)
+def _of_classes(classes: Sequence[str], **fields: Any) -> MulticlassSamples:
+    samples = MulticlassSamples(classes=tuple(classes), **fields)
+    samples.check_classes()
+    return samples
 
 
 def plan_reading(
@@ -256,12 +251,6 @@ def plan_reading(
     cases: Sequence[Case] | None = None,
 ) -> tuple[ReadCase, list[CaseTask]]:
     """What :func:`gather` needs to read a dataset from its files.
-
-    Args:
-        manifest: which dataset.
-        preprocessing: how to prepare it.
-        cache: folder of the cache; None keeps nothing.
-        cases: which cases; None takes all.
 
     Raises:
         ManifestError: the preprocessing has no meaning for this dataset.
@@ -293,14 +282,6 @@ def gather(
     workers: int | None,
 ) -> dict[str, Any]:
     """What the samples of a dataset are made of: all fields but its name, its preprocessing and its classes.
-
-    Args:
-        read: reads a case.
-        tasks: which cases; those that are cached are not read again.
-        max_samples: as for :func:`collect`.
-        seed: as for :func:`collect`.
-        on_bad_case: as for :func:`collect`.
-        workers: as for :func:`collect`.
 
     Raises:
         DataError: cases are bad (every one is listed), or no sample is left.

@@ -264,7 +264,8 @@ def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) 
 
 def _read_case(manifest: DatasetManifest, case: Case) -> dict[Any, Any]:
     """A case with every check that a study makes of a pair; the mask, of 0 and 1, is on the image's own voxels."""
-    item = RecordLabels(manifest.foreground)(manifest.layout.load(case.as_item()))
+    named: Any = case.as_item()
+    item = RecordLabels(manifest.foreground)(manifest.layout.load(named))
     prepare = Compose(
         [
             OrientAxiald(("image", "label")),

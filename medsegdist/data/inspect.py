@@ -87,22 +87,6 @@ class Inspection:
         return name if values in ("", name) else f"{values} ({name})"
 
 
-def locate(given: str, directory: Path | None = None) -> Path:
-    """The folder, or the datalist, that a path means.
-
-    Raises:
-        ManifestError: a variable in the path is not set.
-        DataError: there is none.
-    """
-    try:
-        path = expand_path(given, directory)
-    except ValueError as error:
-        raise ManifestError(sentence(f"{given}: {error}")) from error
-    if not path.is_file() and not path.is_dir():
-        raise DataError(f"the folder {path} does not exist", "name the folder that holds the images and their masks")
-    return path
-
-
 def recognize(path: Path) -> Recognized:
     """What a folder is: the first layout that fits it.
 
@@ -128,18 +112,19 @@ def recognize(path: Path) -> Recognized:
     raise DataError("\n".join([*lines, f"Found: {shown}"]), remedy)
 
 
-def inspect(given: str, directory: Path | None = None) -> Inspection:
-    """Recognize a folder and read a few of its cases.
-
-    Args:
-        given: the folder, or a datalist in it; may hold ${VARIABLES} and ~.
-        directory: what a relative path is relative to; None is the working directory.
+def inspect(given: str) -> Inspection:
+    """Recognize a folder, or the datalist in it, and read a few of its cases; `given` may hold ${VARIABLES} and ~.
 
     Raises:
         ManifestError: a variable in the path is not set.
         DataError: it is no dataset that is recognized, or its cases cannot be read.
     """
-    path = locate(given, directory)
+    try:
+        path = expand_path(given)
+    except ValueError as error:
+        raise ManifestError(sentence(f"{given}: {error}")) from error
+    if not path.is_file() and not path.is_dir():
+        raise DataError(f"the folder {path} does not exist", "name the folder that holds the images and their masks")
     found = recognize(path)
     layout, remarks = dict(found.layout), list(found.remarks)
     if found.segments:

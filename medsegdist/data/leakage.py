@@ -106,7 +106,7 @@ def _patient_of_header(case: Case) -> str:
     """The patient of a DICOM case: a public name, or else a digest that keeps nobody's name."""
     from medsegdist.data.dicom.headers import header_text
 
-    files = getattr(case.image, "paths", ()) or (case.label.path,)
+    files = case.image or (case.label.path,)
     patient = header_text(Path(files[0]), "PatientID")
     if not patient or _LIDC_PATIENT.fullmatch(patient):
         return patient
@@ -125,12 +125,11 @@ def list_files(cases: Sequence[Case]) -> list[CaseFacts]:
 
 def _series_of(case: Case) -> str:
     files = case.image.get("files") if isinstance(case.image, dict) else case.image
-    paths = getattr(files, "paths", ())
-    if not paths:
+    if not files or not isinstance(files, tuple):
         return ""
     from medsegdist.data.dicom.headers import header_text
 
-    series = header_text(Path(paths[0]), "SeriesInstanceUID")
+    series = header_text(Path(files[0]), "SeriesInstanceUID")
     return f"series {series}" if series else ""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medsegdist.data.case_cache import PreparedCase
-from medsegdist.data.case_statistics import grid_error
+from medsegdist.data.case_cache import PreparedCase, save_case
+from medsegdist.data.case_statistics import FOUND_LABELS, Foreground, grid_error
 from medsegdist.data.layouts.paths import without_suffix
+from medsegdist.data.problems import case_problem
 from medsegdist.errors import DataError
 from medsegdist.words import counted
 
@@ -40,6 +41,61 @@ class CaseTask:
     key: Any
     name: str
     file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadCase:
+    """Function that reads one case; whatever is wrong with it is in the result.
+
+    Args:
+        load: from the key of a case to an item, or a list of items, with "image" and "label".
+        dataset: name of the dataset.
+        delta: what segments will be neutralized by; must lie below the segments' intensities. None: not checked.
+        min_pixels: foreground pixels that a sample needs, or each class of it.
+        classes: names of the classes, in the order of the label's channels; None for one foreground.
+        foreground: the label values that are foreground, where the dataset records labels.
+        folder: what names of files are relative to.
+        transform: from what `load` gives, with "found_labels", to samples; None takes it as it is.
+        observe: called with what `load` gives; the samples are then not given back.
+    """
+
+    load: Callable[[Any], Any]
+    dataset: str
+    delta: float | None = None
+    min_pixels: int = 1
+    classes: tuple[str, ...] | None = None
+    foreground: Foreground = None
+    folder: Path | None = None
+    transform: Callable[[Any], Any] | None = None
+    observe: Callable[[Any], Any] | None = None
+
+    def __call__(self, task: CaseTask) -> PreparedCase:
+        """Read one case.
+
+        Raises:
+            ManifestError: the layout cannot read what the manifest describes.
+            OSError: the machine is in trouble, as when its disk is full.
+        """
+        observed = None
+        classes = None if self.classes is None else len(self.classes)
+        try:
+            item = self.load(task.key)
+            labels = tuple(item[FOUND_LABELS]) if self.transform is not None else None
+            if self.observe is not None:
+                observed = self.observe(item)
+            if self.transform is not None:
+                item = self.transform(item)
+            case = prepare_case(item, task.name, self.folder, self.delta, self.min_pixels, classes)
+            case = replace(case, labels=labels)
+        # Any transform may fail in any way, and one bad case must not hide the others.
+        except Exception as error:  # noqa: BLE001
+            return PreparedCase(task.name, problem=case_problem(error, self.dataset, task.name), observed=observed)
+        if self.observe is not None:
+            return replace(case, images=None, masks=None, observed=observed)
+        if task.file is None:
+            return case
+        save_case(case, task.file)
+        return replace(case, images=None, masks=None)
 
 
 def prepare_case(

@@ -7,7 +7,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,7 +50,7 @@ class Proposal:
     foreground: tuple[int, ...] | None
     window: tuple[float, float] | None
     statistics: Statistics
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str]
 
 
 def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[list[str]]:
@@ -71,11 +71,8 @@ def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[l
         if folder is None:
             meant = [k for k, one in enumerate(folders) if len(one.choices) > 1]
         else:
-            meant = [
-                k
-                for k, one in enumerate(folders)
-                if folder in (one.given, one.given.rstrip("/"), str(one.path), one.path.name)
-            ]
+            called = [(one.given, one.given.rstrip("/"), str(one.path), one.path.name) for one in folders]
+            meant = [k for k, known in enumerate(called) if folder in known]
         if folder is not None and not meant:
             names = [one.path.name for one in folders]
             raise ManifestError(
@@ -119,10 +116,9 @@ def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: 
         key = "foreground"
         wanted = tuple(inspection.labels) if names is None else names
         foreground = tuple(sorted({value for name in wanted for value in inspection.labels[name]}))
-        listed = bool(inspection.found.labels)
         if names is None:
             reason = _label_reason(inspection)
-        elif listed:
+        elif inspection.found.labels:
             reason = f"{', '.join(names)}, as asked for"
     elif names is None:
         segments = inspection.found.segments
@@ -134,17 +130,11 @@ def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: 
         statistics = read_statistics(*list_cases(layout, inspection.path)[:2], inspection.given)
     path, found = inspection.path, inspection.found
     title = re.sub(r"^(Task|Dataset)\d+_", "", found.name or (path.stem if path.is_file() else path.name))
-    proposal = Proposal(
-        inspection=inspection,
-        name=manifest_name(f"{title} {manifest_name(' '.join(names)) if names else ''}"),
-        modality="",
-        layout=layout,
-        foreground=foreground,
-        window=None,
-        statistics=statistics,
-        reasons={"modality": "", "window": "", key: reason},
-    )
-    return with_modality(proposal, modality) if modality else with_modality(proposal, *_modality_of(inspection))
+    name = manifest_name(f"{title} {manifest_name(' '.join(names)) if names else ''}")
+    named, said = (modality, "as you said") if modality else _modality_of(inspection)
+    window, why = window_of(named, statistics)
+    reasons = {"modality": said, "window": why, key: reason}
+    return Proposal(inspection, name, named, layout, foreground, window, statistics, reasons)
 
 
 def _names_of(inspection: Inspection, parts: Sequence[str]) -> list[str]:
@@ -190,10 +180,10 @@ def _modality_of(inspection: Inspection) -> tuple[str, str]:
     return "other", f"unknown (intensities from {seen.low:g} to {seen.high:g}); write CT or MR if it is"
 
 
-def with_modality(proposal: Proposal, modality: str, reason: str = "as you said") -> Proposal:
+def with_modality(proposal: Proposal, modality: str) -> Proposal:
     """The proposal with another modality, and the window that belongs to it."""
     window, why = window_of(modality, proposal.statistics)
-    reasons = {**proposal.reasons, "modality": reason, "window": why}
+    reasons = {**proposal.reasons, "modality": "as you said", "window": why}
     return replace(proposal, modality=modality, window=window, reasons=reasons)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -54,24 +54,20 @@ class CaseSummary:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SegmentationSamples:
-    """Images and binary masks of one dataset on a common grid, ready to be compared.
+class LabeledImages:
+    """Images of one dataset on a common grid, each with its masks: what samples of one class and of several share.
 
-    A grid is (rows, columns) for slices or (slices, rows, columns) for volumes. Use :meth:`from_arrays` for arrays
-    of one's own: it checks values too, where this constructor looks at shapes only (the arrays may be memory-mapped).
+    A grid is (rows, columns) for slices or (slices, rows, columns) for volumes.
 
     Args:
         name: the dataset's name, for tables and messages.
         images: (n, *grid) float32 intensities.
-        masks: (n, *grid) bool, True on the foreground.
+        masks: (n, ..., *grid) bool.
         case_ids: (n,) the case each sample was taken from.
         patient_ids: (n,) patient of each sample.
         weights: (n,) float64, positive; only their ratios matter.
         preprocessing: fingerprint of how the samples were made; datasets with different ones cannot be compared.
         case_summary: which cases gave no sample; None if that is not known.
-
-    Raises:
-        DataError: shapes or types are not as said, or a weight is not positive and finite.
     """
 
     name: str
@@ -82,6 +78,73 @@ class SegmentationSamples:
     weights: Tensor
     preprocessing: str
     case_summary: CaseSummary | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """(rows, columns) or (slices, rows, columns)."""
+        return tuple(self.images.shape[1:])
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Each patient once, in the order of their first samples."""
+        return tuple(dict.fromkeys(self.patient_ids))
+
+    @property
+    def mass(self) -> Tensor:
+        """(n,) float64 weights that sum to 1."""
+        return self.weights / self.weights.sum()
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same samples with their tensors on `device`."""
+        if self.images.device == torch.device(device):
+            return self
+        tensors = {name: getattr(self, name).to(device) for name in ("images", "masks", "weights")}
+        return replace(self, **tensors)
+
+    def take(self, indices: Sequence[int]) -> Self:
+        """The samples at `indices`, in that order."""
+        index = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
+        return replace(
+            self,
+            images=self.images[index],
+            masks=self.masks[index],
+            case_ids=tuple(self.case_ids[k] for k in indices),
+            patient_ids=tuple(self.patient_ids[k] for k in indices),
+            weights=self.weights[index],
+        )
+
+    def spread(self, k: int, *, seed: int = 0) -> Self:
+        """At most `k` samples, spread evenly over the patients; the samples themselves if there are no more.
+
+        Args:
+            k: the most samples, >= 1.
+            seed: seed of the choice, >= 0.
+
+        Raises:
+            ValueError: k is less than 1.
+        """
+        if len(self) <= k:
+            return self
+        return self.take(spread_over_patients(self.patient_ids, k, seed))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentationSamples(LabeledImages):
+    """Images and binary masks of one dataset on a common grid, ready to be compared.
+
+    Use :meth:`from_arrays` for arrays of one's own: it checks values too, where this constructor looks at shapes only
+    (the arrays may be memory-mapped).
+
+    Args:
+        masks: (n, *grid) bool, True on the foreground.
+
+    Raises:
+        DataError: shapes or types are not as said, or a weight is not positive and finite.
+    """
+
     # Where `load` mapped these samples from. What is made from them, as by dataclasses.replace, has none.
     _folder: Path | None = field(default=None, init=False, repr=False)
 
@@ -222,46 +285,6 @@ class SegmentationSamples:
             _check_vacant(folder)  # Another process may have been first.
             raise
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return (SegmentationSamples.load, (self._folder,)) if self._folder else object.__reduce_ex__(self, protocol)
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """(rows, columns) or (slices, rows, columns)."""
-        return tuple(self.images.shape[1:])
-
-    @property
-    def patients(self) -> tuple[str, ...]:
-        """Each patient once, in the order of their first samples."""
-        return tuple(dict.fromkeys(self.patient_ids))
-
-    @property
-    def mass(self) -> Tensor:
-        """(n,) float64 weights that sum to 1."""
-        return self.weights / self.weights.sum()
-
-    def to(self, device: torch.device | str) -> SegmentationSamples:
-        """The same samples with their tensors on `device`."""
-        if self.images.device == torch.device(device):
-            return self
-        tensors = {name: getattr(self, name).to(device) for name in ("images", "masks", "weights")}
-        return replace(self, **tensors)
-
-    def take(self, indices: Sequence[int]) -> SegmentationSamples:
-        """The samples at `indices`, in that order."""
-        index = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
-        return replace(
-            self,
-            images=self.images[index],
-            masks=self.masks[index],
-            case_ids=tuple(self.case_ids[k] for k in indices),
-            patient_ids=tuple(self.patient_ids[k] for k in indices),
-            weights=self.weights[index],
-        )
-
     def reweighted(self, weights: Tensor) -> SegmentationSamples:
         """The samples under other weights; those of weight 0 are left out.
 
@@ -271,19 +294,8 @@ class SegmentationSamples:
         left = weights.nonzero()[:, 0]
         return replace(self.take(left.tolist()), weights=weights[left].to(self.weights.device))
 
-    def spread(self, k: int, *, seed: int = 0) -> SegmentationSamples:
-        """At most `k` samples, spread evenly over the patients; the samples themselves if there are no more.
-
-        Args:
-            k: the most samples, >= 1.
-            seed: seed of the choice, >= 0.
-
-        Raises:
-            ValueError: k is less than 1.
-        """
-        if len(self) <= k:
-            return self
-        return self.take(spread_over_patients(self.patient_ids, k, seed))
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return (SegmentationSamples.load, (self._folder,)) if self._folder else object.__reduce_ex__(self, protocol)
 
 
 def spread_over_patients(patient_ids: Sequence[str], k: int, seed: int) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from medsegdist.data.multiclass import MulticlassSamples
+from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, pair_images
 from medsegdist.distance.pairs import PairTask, assign, prepare_all
 from medsegdist.errors import DataError

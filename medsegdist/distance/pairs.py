@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from medsegdist.data.multiclass import MulticlassSamples
+from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples, spread_over_patients
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, ImagePair, pair_images
 from medsegdist.distance.metrics import MaskMetric

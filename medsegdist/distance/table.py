@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from medsegdist.data.multiclass import MulticlassSamples
+from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, common_scales
 from medsegdist.distance.metrics import METHODS, GmmMetric, make_metric

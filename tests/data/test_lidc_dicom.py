@@ -147,7 +147,7 @@ def test_folders_named_by_the_series(root, tmp_path, name):
     folder = tmp_path / "deep" / name.format(series=series)
     shutil.copytree(root / patient / study / series, folder)
     (case,) = [case for case in cases_of(layout_of(tmp_path)) if case.image["scan"] == scan]
-    assert set(case.image["files"].paths) == {str(path) for path in folder.iterdir()}
+    assert set(case.image["files"]) == {str(path) for path in folder.iterdir()}
 
 
 def test_folders_of_patients_may_be_links(root, tmp_path):
@@ -155,7 +155,7 @@ def test_folders_of_patients_may_be_links(root, tmp_path):
         (tmp_path / patient).symlink_to(root / patient)
     found = [[case.image["files"] for case in cases_of(layout_of(place))] for place in (root, tmp_path)]
     assert None not in found[1]
-    assert [len(files.paths) for files in found[1]] == [len(files.paths) for files in found[0]]
+    assert [len(files) for files in found[1]] == [len(files) for files in found[0]]
 
 
 def test_a_consensus_of_all_readers_is_within_that_of_half(root):

@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from medsegdist.data.check import check_dataset
-from medsegdist.data.collect import load_samples
-from medsegdist.data.collect_classes import collect_classes, load_class_samples
+from medsegdist.data.class_samples import MulticlassSamples
+from medsegdist.data.collect import collect_classes, load_class_samples, load_samples
 from medsegdist.data.dataset import make_dataset
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.multiclass import MulticlassSamples
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import GmmMetric

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.data.inspect import locate, recognize
+from medsegdist.data.inspect import inspect, recognize
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.errors import DataError
 
@@ -123,7 +123,7 @@ def test_the_folder_of_several_tasks_is_told_to_name_one(tmp_path):
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(DataError, match=r"the folder .*nowhere does not exist; name the folder that holds"):
-        locate(str(tmp_path / "nowhere"))
+        inspect(str(tmp_path / "nowhere"))
 
 
 def test_a_file_that_is_no_list_is_told(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medsegdist.data.multiclass import MulticlassSamples
+from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance import dataset_distance
 from medsegdist.distance.dataset_distance import DatasetDistance
@@ -75,8 +75,8 @@ def test_one_class_is_the_binary_distance(distance):
     one, other = blobs("a", seed=1), blobs("b", seed=2, radius=7.0, center=LEFT)
     lesions = [
         MulticlassSamples(
-            each.name, ("lesion",), each.images, each.masks[:, None], each.case_ids, each.patient_ids, each.weights,
-            each.preprocessing,
+            each.name, each.images, each.masks[:, None], each.case_ids, each.patient_ids, each.weights,
+            each.preprocessing, classes=("lesion",),
         )
         for each in (one, other)
     ]  # fmt: skip
@@ -374,8 +374,8 @@ FEW = Bootstrap(replicates=5)
 
 def with_one_class(samples: SegmentationSamples, name: str = "lesion") -> MulticlassSamples:
     return MulticlassSamples(
-        samples.name, (name,), samples.images, samples.masks[:, None], samples.case_ids, samples.patient_ids,
-        samples.weights, samples.preprocessing,
+        samples.name, samples.images, samples.masks[:, None], samples.case_ids, samples.patient_ids,
+        samples.weights, samples.preprocessing, classes=(name,),
     )  # fmt: skip
 
 

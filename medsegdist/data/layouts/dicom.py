@@ -125,12 +125,12 @@ class DicomLayout(BaseModel):
         from medsegdist.data.dicom.drawings import read_segmentation, read_structure_set
         from medsegdist.data.dicom.series import as_tensor, read_series, read_series_grid, require_highdicom
 
-        files, drawing = item["image"], item["label"]
+        drawing = item["label"]
         if self.segmentation == "seg":
             require_highdicom()
         if drawing.problem:
             raise DataError(drawing.problem, drawing.remedy)
-        paths, path = [Path(name) for name in files.paths], Path(drawing.path)
+        paths, path = [Path(name) for name in item["image"]], Path(drawing.path)
         if header_only:
             grid = read_series_grid(paths)
             image = as_tensor(grid.shape, grid.affine)
@@ -204,12 +204,12 @@ class DicomLayout(BaseModel):
         return [number for number, name in drawing.names if wanted in (number, name)]
 
     def _case(self, drawing: Drawing, number: int, images: Sequence[Path], *wrong: str) -> Case:
-        from medsegdist.data.dicom.headers import DrawnSegment, SeriesFiles
+        from medsegdist.data.dicom.headers import DrawnSegment
 
         path = drawing.path.relative_to(self.root)
         case_id = "__".join(path.with_suffix("" if path.suffix.lower() == ".dcm" else path.suffix).parts)
-        label = DrawnSegment.of(drawing.path, self.segmentation, number, *wrong)
-        return Case(case_id, case_id, SeriesFiles.of(images), label)
+        label = DrawnSegment(str(drawing.path), number, *wrong)
+        return Case(case_id, case_id, tuple(map(str, images)), label)
 
 
 def _is_dicom(path: Path) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from medsegdist.data.dicom.headers import SeriesFiles, folders_under, header_text
+from medsegdist.data.dicom.headers import folders_under, header_text
 from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices, read_pixels
 from medsegdist.data.layouts.lidc import Nodule, read_nodules
 from medsegdist.data.phantom import AIR, CHEST, TALL, Part, Plane, axial_affine, generator, scan_ct, smooth_field, vary
@@ -88,7 +88,7 @@ class Votes:
         return np.asarray(self.counts / self.readers >= fraction)
 
 
-def find_series(root: Path, scans: Sequence[int]) -> dict[int, SeriesFiles]:
+def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """The files of the CT series of some scans; scans whose series is not there are left out.
 
     A folder holds a series if its name is or ends with the SeriesInstanceUID, or else if its first file says so.
@@ -108,14 +108,14 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, SeriesFiles]:
         ).fetchall()
     scan_of = {series: scan for scan, _, series in rows}
     patients = {patient for _, patient, _ in rows}
-    found: dict[int, SeriesFiles] = {}
+    found: dict[int, tuple[str, ...]] = {}
     for folder, folders, names in folders_under(root):
         folders[:] = [name for name in folders if name in patients or name[:10] != "LIDC-IDRI-"]
         files = [folder / name for name in names if name.lower().endswith(".dcm")]
         if files:
             scan = scan_of.get(_series_in(folder, files[0], scan_of))
             if scan is not None and scan not in found:
-                found[scan] = SeriesFiles.of(files)
+                found[scan] = tuple(map(str, files))
     return found
 
 
@@ -270,7 +270,7 @@ def _slices_of(item: Mapping[Any, Any]) -> tuple[list[Slice], NDArray[np.float64
         raise DataError(
             "its CT series is not under `dicom_root`", "download it (scripts/fetch.py does), or leave the case out"
         )
-    slices = ordered_slices([Path(path) for path in files.paths], one_per_position=True)
+    slices = ordered_slices([Path(path) for path in files], one_per_position=True)
     levels, found = read_levels(scan), np.array([part.level for part in slices])
     # The outlines count slices from the feet: one slice more or less would move them to other slices.
     if len(found) != len(levels) or np.abs(found - levels).max() > _SAME_LEVEL:

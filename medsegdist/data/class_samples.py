@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_over_patients
+from medsegdist.data.samples import LabeledImages, SegmentationSamples
 from medsegdist.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class MulticlassSamples:
+class MulticlassSamples(LabeledImages):
     """Images and one binary mask for each class, of one dataset on a common grid.
 
     Every class is a binary dataset of its own, one class against all others (Y_k in the paper's section 6.3): the
@@ -24,29 +24,14 @@ class MulticlassSamples:
     for label maps of one's own.
 
     Args:
-        name: the dataset's name, for tables and messages.
-        classes: (k,) names of the classes, all different.
-        images: (n, *grid) float32 intensities.
         masks: (n, k, *grid) bool, True on the class.
-        case_ids: (n,) the case each sample was taken from.
-        patient_ids: (n,) patient of each sample.
-        weights: (n,) float64, positive; only their ratios matter.
-        preprocessing: fingerprint of how the samples were made; datasets with different ones cannot be compared.
-        case_summary: which cases gave no sample; None if that is not known.
+        classes: (k,) names of the classes, all different.
 
     Raises:
         DataError: shapes, types or weights are not as said, or a class has no name of its own.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    images: Tensor
-    masks: Tensor
-    case_ids: tuple[str, ...]
-    patient_ids: tuple[str, ...]
-    weights: Tensor
-    preprocessing: str
-    case_summary: CaseSummary | None = None
+    classes: tuple[str, ...] = field(kw_only=True)
 
     def __post_init__(self) -> None:
         k, shape = len(self.classes), tuple(self.images.shape)
@@ -120,14 +105,6 @@ class MulticlassSamples:
         samples.check_classes()
         return samples
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """(rows, columns) or (slices, rows, columns)."""
-        return tuple(self.images.shape[1:])
-
     @cached_property
     def sizes(self) -> Tensor:
         """(n, k) int64 pixels of each class in each sample."""
@@ -136,8 +113,7 @@ class MulticlassSamples:
     @property
     def shares(self) -> dict[str, float]:
         """How much of the foreground is of each class: its share of all classes' pixels, samples by their weights."""
-        mass = self.weights / self.weights.sum()
-        pixels = [float(mass @ size) for size in self.sizes.to(torch.float64).T.contiguous()]
+        pixels = [float(self.mass @ size) for size in self.sizes.to(torch.float64).T.contiguous()]
         # fsum does not depend on the order of the classes.
         total = math.fsum(pixels)
         return {name: size / total for name, size in zip(self.classes, pixels, strict=True)}
@@ -179,37 +155,6 @@ class MulticlassSamples:
     def whole(self) -> SegmentationSamples:
         """All samples, with all classes as one foreground."""
         return replace(self._binary(self.name, self.masks.any(1)), case_summary=self.case_summary)
-
-    def to(self, device: torch.device | str) -> MulticlassSamples:
-        """The same samples with their tensors on `device`."""
-        tensors = {name: getattr(self, name).to(device) for name in ("images", "masks", "weights")}
-        return replace(self, **tensors)
-
-    def take(self, indices: Sequence[int]) -> MulticlassSamples:
-        """The samples at `indices`, in that order."""
-        index = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
-        return replace(
-            self,
-            images=self.images[index],
-            masks=self.masks[index],
-            case_ids=tuple(self.case_ids[k] for k in indices),
-            patient_ids=tuple(self.patient_ids[k] for k in indices),
-            weights=self.weights[index],
-        )
-
-    def spread(self, k: int, *, seed: int = 0) -> MulticlassSamples:
-        """At most `k` samples, spread evenly over the patients, as :meth:`SegmentationSamples.spread` does.
-
-        Args:
-            k: the most samples, >= 1.
-            seed: seed of the choice, >= 0.
-
-        Raises:
-            ValueError: k is less than 1.
-        """
-        if len(self) <= k:
-            return self
-        return self.take(spread_over_patients(self.patient_ids, k, seed))
 
     def _binary(self, name: str, masks: Tensor) -> SegmentationSamples:
         return SegmentationSamples(
