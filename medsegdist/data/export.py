@@ -46,8 +46,7 @@ _LONGEST_NAME = 200  # leaves room for a suffix
 _MODALITIES = {"CT": "CT", "MR": "MRI", "other": "other"}
 # How far from a right angle ITK takes two axes for perpendicular, as the cosine between them; found by trial.
 _RIGHT_ANGLE = 1e-4
-# nibabel's own level: the higher ones take several times longer for a few percent.
-_COMPRESSION = 1
+_COMPRESSION = 1  # nibabel's own; the higher ones take several times longer for a few percent
 # The size of an axis is a 16-bit number in NIfTI-1.
 _LONGEST_AXIS = 32767
 # A row runs to the patient's left and a column to the back, as in an axial slice on a screen.
@@ -264,8 +263,8 @@ def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) 
 
 def _read_case(manifest: DatasetManifest, case: Case) -> dict[Any, Any]:
     """A case with every check that a study makes of a pair; the mask, of 0 and 1, is on the image's own voxels."""
-    named: Any = case.as_item()
-    item = RecordLabels(manifest.foreground)(manifest.layout.load(named))
+    found: Any = case.as_item()
+    item = RecordLabels(manifest.foreground)(manifest.layout.load(found))
     prepare = Compose(
         [
             OrientAxiald(("image", "label")),
