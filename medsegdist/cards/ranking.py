@@ -81,7 +81,8 @@ def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[s
     """
     unequal = [name for name in expected if name in found and expected[name] != found[name]]
     if any(name.startswith("preprocessing.") for name in unequal):
-        unequal.remove("preprocessing")  # the fingerprint follows from the other settings
+        # The fingerprint follows from the other settings.
+        unequal = [name for name in unequal if name != "preprocessing"]
     lines = []
     for name in unequal:
         both = ["none" if one[name] is None else str(one[name]) for one in (expected, found)]

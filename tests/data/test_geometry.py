@@ -92,22 +92,18 @@ class ArrayLayout:
     def cases(self) -> list[Case]:
         return [Case(id="scan", patient_id="scan", image=IMAGE, label=MASK)]
 
-    def loader(self) -> Any:
+    def load(self, item: Any) -> Any:
         affine = np.diag([-1, -1, 1, 1]) @ index_to_lps()[:, [1, 2, 0, 3]]
-
-        def read(item):
-            return {
-                **item,
-                **{
-                    key: MetaTensor(
-                        torch.from_numpy(np.moveaxis(item[key], 0, -1)[None].astype(np.float32)),
-                        affine=torch.from_numpy(affine),
-                    )
-                    for key in ("image", "label")
-                },
-            }
-
-        return read
+        return {
+            **item,
+            **{
+                key: MetaTensor(
+                    torch.from_numpy(np.moveaxis(item[key], 0, -1)[None].astype(np.float32)),
+                    affine=torch.from_numpy(affine),
+                )
+                for key in ("image", "label")
+            },
+        }
 
 
 def write_dicom(root):
