@@ -351,7 +351,7 @@ def test_cases_without_a_sample_are_told_on_the_terminal_and_counted_in_the_repo
         result = run("rank", study, "--method", "euclidean", "--out", tmp_path / "out", "--workers", 1)
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("near: ")]
         assert line == "near: 1 of 3 cases has no sample: case1 (segment below min_pixels = 8)."
-        assert result.stderr.count("(not drawn for max_samples = 2).") == 2
+        assert "not drawn" not in result.stderr  # which is no fault of a case
         assert "no sample" not in result.stdout
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<h3>Cases without a sample</h3>" in page
