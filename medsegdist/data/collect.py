@@ -184,7 +184,11 @@ def load_samples(
         manifests = [source]
     if preprocessing is None:
         raise ValueError("expected the preprocessing of the dataset, found none.")
-    samples = [_load(manifest, preprocessing, cache, on_bad_case, workers) for manifest in manifests]
+    samples: list[Any] = []
+    for manifest in manifests:
+        read, tasks = plan_reading(manifest, preprocessing, cache)
+        fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
+        samples.append(_as_samples(read, fields, manifest, preprocessing))
     return samples if isinstance(source, Study) else samples[0]
 
 
@@ -220,20 +224,14 @@ def load_class_samples(
             "name the label values of each class, or load one foreground with load_samples",
             dataset=manifest.name,
         )
-    samples: MulticlassSamples = _load(manifest, preprocessing, cache, on_bad_case, workers)
+    read, tasks = plan_reading(manifest, preprocessing, cache)
+    fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
+    samples: MulticlassSamples = _as_samples(read, fields, manifest, preprocessing)
     return samples
 
 
-def _load(
-    manifest: DatasetManifest,
-    preprocessing: Preprocessing,
-    cache: Path | None,
-    on_bad_case: OnBadCase,
-    workers: int | None,
-) -> Any:
+def _as_samples(read: ReadCase, fields: dict[str, Any], manifest: DatasetManifest, preprocessing: Preprocessing) -> Any:
     """Samples of one class or several, as the manifest has it."""
-    read, tasks = plan_reading(manifest, preprocessing, cache)
-    fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
     fields.update(name=manifest.name, preprocessing=preprocessing.fingerprint)
     return SegmentationSamples(**fields) if read.classes is None else _of_classes(read.classes, **fields)
 
