@@ -101,8 +101,12 @@ class ResampleToGrid(Transform):
             resampled = self._image(each, steps, self._pad_value(each, volume=len(leading) == 1))
         resampled = resampled.to(torch.uint8 if self.is_mask else torch.float32)
         result = like(resampled.reshape(*leading, *self.grid), img)
-        if isinstance(result, MetaTensor):
-            result.affine = _grid_affine(result.affine, sizes, self.grid, steps, first=len(leading) - 1)
+        if affine is not None and isinstance(result, MetaTensor):
+            to_input = np.eye(len(affine))
+            for axis, (size, points, step) in enumerate(zip(sizes, self.grid, steps, strict=True), len(leading) - 1):
+                to_input[axis, axis] = step
+                to_input[axis, -1] = _edge(size, points, step) + 0.5 * step - 0.5
+            result.affine = affine.to(torch.float64) @ torch.from_numpy(to_input)
         return result
 
     def _pad_value(self, values: Tensor, *, volume: bool) -> Tensor | float:
@@ -220,11 +224,14 @@ def _positions(size: int, points: int, step: float) -> Tensor:
     shift by half a pixel would blur the image and, at exact halves, thicken the mask. The tie is broken a little off
     the half, lest spacings that differ in the last digit move image and mask apart.
     """
-    edge = math.ceil((size - points * step) / 2 - 0.501)
-    return edge + (torch.arange(points, dtype=torch.float64) + 0.5) * step - 0.5
+    return _edge(size, points, step) + (torch.arange(points, dtype=torch.float64) + 0.5) * step - 0.5
 
 
-@lru_cache(maxsize=64)  # the slices of a volume, and often all volumes of a dataset, have the same
+def _edge(size: int, points: int, step: float) -> int:
+    return math.ceil((size - points * step) / 2 - 0.501)
+
+
+@lru_cache(maxsize=128)  # the volumes of a dataset often share some sizes
 def _linear_weights(size: int, points: int, step: float) -> Tensor:
     """(points, size) float32 weights of a triangle as wide as two grid steps, or two pixels if those are wider."""
     support = max(step, 1.0)
@@ -235,7 +242,7 @@ def _linear_weights(size: int, points: int, step: float) -> Tensor:
     return (weights / torch.where(total > 0, total, 1.0)).to(torch.float32)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _area_weights(size: int, points: int, step: float) -> Tensor:
     """(points, size) float32, the part of each grid cell that each pixel covers; outside the image there is nothing."""
     centers = _positions(size, points, step)[:, None]
@@ -277,23 +284,12 @@ def _padded(values: Tensor, sizes: Sequence[int], steps: Sequence[float], pad_va
     return values
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _outside(size: int, points: int, step: float) -> Tensor | None:
     """(points,) which grid points lie outside the image; None if no point does."""
     positions = _positions(size, points, step)
     outside = (positions < -0.5) | (positions > size - 0.5)
     return outside if bool(outside.any()) else None
-
-
-def _grid_affine(
-    affine: Tensor, sizes: Sequence[int], grid: Sequence[int], steps: Sequence[float], *, first: int
-) -> Tensor:
-    """The affine of the grid, whose first axis is the input's axis `first`, from that of the input."""
-    to_input = torch.eye(len(affine), dtype=torch.float64)
-    for axis, (size, points, step) in enumerate(zip(sizes, grid, steps, strict=True), start=first):
-        to_input[axis, axis] = step
-        to_input[axis, -1] = _positions(size, points, step)[0]
-    return affine.to(torch.float64) @ to_input
 
 
 ResampleToGridD = ResampleToGridDict = ResampleToGridd

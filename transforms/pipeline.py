@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from monai.transforms import Compose, EnsureTyped, Transform
+from monai.transforms import Compose, Transform
 
 from .checks import CheckFinited, CheckSameSpaced
 from .geometry import OrientAxiald
@@ -31,7 +31,7 @@ def preprocessing_pipeline(
     seed: int = 0,
     image_key: str = "image",
     label_key: str = "label",
-    track_meta: bool = True,
+    split: bool = True,
 ) -> Compose:
     """The transforms from a loaded image and label map to samples on a common grid.
 
@@ -59,7 +59,7 @@ def preprocessing_pipeline(
         seed: seed of that choice.
         image_key: entry with the image.
         label_key: entry with the label map.
-        track_meta: whether samples are MetaTensors with an affine; plain tensors are made in less time.
+        split: whether slices are cut apart; else they stay in one item, (1, slices, *grid), with "slice_index".
 
     Raises:
         ValueError: an option is unknown or does not fit another.
@@ -77,8 +77,6 @@ def preprocessing_pipeline(
     own_window = window is None and intensity == "window"
 
     steps: list[Transform] = [OrientAxiald(both), CheckSameSpaced(image_key, reference_key=label_key)]
-    if not track_meta and spacing is None:
-        steps.append(EnsureTyped(both, track_meta=False))
     steps += [
         CheckFinited(image_key),
         BinarizeLabeld(label_key, foreground) if classes is None else ClassMasksd(label_key, classes),
@@ -94,6 +92,6 @@ def preprocessing_pipeline(
     steps.append(ResampleToGridd(both, grid, spacing, is_mask=(False, True), pad_value=pad_value))
     if intensity == "zscore":
         steps.append(StandardizeIntensityd(image_key, per_slice=dimensions == 2))
-    if dimensions == 2:
-        steps.append(SplitSlicesd(both, track_meta))
+    if dimensions == 2 and split:
+        steps.append(SplitSlicesd(both))
     return Compose(steps)

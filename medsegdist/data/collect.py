@@ -266,6 +266,7 @@ def plan_reading(
         None if manifest.classes is None else tuple(manifest.classes),
         manifest.classes or manifest.foreground,
         transform=transform,
+        sliced=preprocessing.dimensions == 2,
     )
     files = [None] * len(cases) if cache is None else cached_files(cache, manifest, preprocessing, cases)
     return read, [CaseTask(case.as_item(), case.id, file) for case, file in zip(cases, files, strict=True)]

@@ -39,7 +39,7 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
     from monai.transforms.compose import Compose
     from monai.transforms.utility.array import Lambda
 
-    pipeline = _pipeline(manifest, preprocessing, track_meta=True)
+    pipeline = _pipeline(manifest, preprocessing, split=True)
     # A plain function would be random to MONAI, and PersistentDataset would keep nothing.
     load = Lambda(manifest.layout.load)
     return Dataset([case.as_item() for case in cases], Compose([load, *pipeline.transforms]))
@@ -48,7 +48,7 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
 def load_and_transform(
     manifest: DatasetManifest, preprocessing: Preprocessing
 ) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """The two halves of what :func:`make_dataset` does to a case, for the samples without their metadata.
+    """The two halves of what :func:`make_dataset` does to a case, the slices of a volume in one item.
 
     Returns:
         From an item of the datalist to one with "image" and "label" as in the files, and "found_labels"; and from
@@ -57,7 +57,7 @@ def load_and_transform(
     from monai.transforms.compose import Compose
 
     load = Compose([manifest.layout.load, RecordLabels(manifest.label_values)])
-    return load, _pipeline(manifest, preprocessing, track_meta=False)
+    return load, _pipeline(manifest, preprocessing, split=False)
 
 
 def raw_dataset(manifest: DatasetManifest, cases: Sequence[Case], what: Literal["headers", "masks"]) -> Dataset:
@@ -92,7 +92,7 @@ def raw_dataset(manifest: DatasetManifest, cases: Sequence[Case], what: Literal[
     return Dataset([case.as_item() for case in cases], Compose(steps))
 
 
-def _pipeline(manifest: DatasetManifest, preprocessing: Preprocessing, *, track_meta: bool) -> Compose:
+def _pipeline(manifest: DatasetManifest, preprocessing: Preprocessing, *, split: bool) -> Compose:
     from medsegdist.transforms import preprocessing_pipeline
 
     window = manifest.window
@@ -109,6 +109,6 @@ def _pipeline(manifest: DatasetManifest, preprocessing: Preprocessing, *, track_
         percentiles=preprocessing.percentiles,
         max_slices=preprocessing.max_per_case,
         seed=preprocessing.seed,
-        track_meta=track_meta,
+        split=split,
     )
     return pipeline

@@ -56,6 +56,7 @@ class ReadCase:
         foreground: the label values that are foreground, where the dataset records labels.
         folder: what names of files are relative to.
         transform: from what `load` gives, with "found_labels", to samples; None takes it as it is.
+        sliced: whether a volume then stands for its slices, each a sample.
         observe: called with what `load` gives; the samples are then not given back.
     """
 
@@ -67,6 +68,7 @@ class ReadCase:
     foreground: Foreground = None
     folder: Path | None = None
     transform: Callable[[Any], Any] | None = None
+    sliced: bool = False
     observe: Callable[[Any], Any] | None = None
 
     def __call__(self, task: CaseTask) -> PreparedCase:
@@ -85,7 +87,7 @@ class ReadCase:
                 observed = self.observe(item)
             if self.transform is not None:
                 item = self.transform(item)
-            case = prepare_case(item, task.name, self.folder, self.delta, self.min_pixels, classes)
+            case = prepare_case(item, task.name, self.folder, self.delta, self.min_pixels, classes, sliced=self.sliced)
             case = replace(case, labels=labels)
         # Any transform may fail in any way, and one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
@@ -99,7 +101,14 @@ class ReadCase:
 
 
 def prepare_case(
-    item: Any, name: str, folder: Path | None, delta: float | None, min_pixels: int, classes: int | None
+    item: Any,
+    name: str,
+    folder: Path | None,
+    delta: float | None,
+    min_pixels: int,
+    classes: int | None,
+    *,
+    sliced: bool = False,
 ) -> PreparedCase:
     """The checked samples of one item of a dataset.
 
@@ -110,34 +119,39 @@ def prepare_case(
         delta: what segments will be neutralized by; must lie below the segments' intensities. None: not checked.
         min_pixels: foreground pixels that a sample needs, or each class of it.
         classes: how many channels the label has, one for each class; None for one foreground.
+        sliced: whether a volume stands for its slices, each a sample.
 
     Raises:
         DataError: the item is something else, or no distance can use it.
     """
     parts = list(item) if isinstance(item, (list, tuple)) else [item]
-    if not parts:
+    pairs = [_images_and_masks(part, classes, sliced) for part in parts]
+    ids: list[str] = []
+    patients: list[str] = []
+    for part, (image, _) in zip(parts, pairs, strict=True):
+        case_id = _case_id(part, name, folder)
+        if image.shape[1:] != pairs[0][0].shape[1:]:
+            raise grid_error(image.shape[1:], pairs[0][0].shape[1:], ids[0])
+        ids += [case_id] * len(image)
+        patients += [str(part.get("patient_id", case_id))] * len(image)
+    if not ids:
         return PreparedCase(name)
-    pairs = [_image_and_mask(part, classes) for part in parts]
-    ids = [_case_id(part, name, folder) for part in parts]
-    grid = pairs[0][0].shape
-    for image, _ in pairs:
-        if image.shape != grid:
-            raise grid_error(image.shape, grid, ids[0])
-    images, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-    channels: np.ndarray = masks.reshape(len(parts), -1, images[0].size)
-    foreground = np.logical_or.reduce(channels, axis=1)
-    _check_intensities(images.reshape(len(parts), -1), foreground, delta)
-    sizes = np.count_nonzero(channels, axis=2)
-    channels[sizes < min_pixels] = False
-    kept = np.flatnonzero((sizes >= min_pixels).any(1)).tolist()
+    images, masks = pairs[0] if len(pairs) == 1 else (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+    pixels: np.ndarray = masks.reshape(*masks.shape[:2], -1)
+    _check_intensities(images.reshape(len(ids), -1), pixels, delta)
+    sizes = np.count_nonzero(pixels, axis=2)
+    large = sizes >= min_pixels
+    kept = np.flatnonzero(large.any(1)).tolist()
+    masks = masks[kept]
+    masks[~large[kept]] = False
     return PreparedCase(
         name=ids[0],
         case_ids=tuple(ids[k] for k in kept),
-        patient_ids=tuple(str(parts[k].get("patient_id", ids[k])) for k in kept),
-        grid=tuple(grid),
+        patient_ids=tuple(patients[k] for k in kept),
+        grid=images.shape[1:],
         sizes=tuple(map(tuple, sizes.tolist())),
-        images=images[kept],
-        masks=masks[kept],
+        images=images if len(kept) == len(ids) else images[kept],
+        masks=masks[:, 0] if classes is None else masks,
     )
 
 
@@ -190,8 +204,8 @@ def _image_path(entry: object) -> Path | None:
     return Path(image) if isinstance(image, (str, Path)) else None
 
 
-def _image_and_mask(item: object, classes: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """(*grid) float32 and (*grid) or (classes, *grid) bool."""
+def _images_and_masks(item: object, classes: int | None, sliced: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(n, *grid) float32 and (n, channels, *grid) bool."""
     if not isinstance(item, Mapping) or "image" not in item or "label" not in item:
         found = f"the keys {sorted(map(str, item))}" if isinstance(item, Mapping) else type(item).__name__
         raise DataError(f'expected a dict with "image" and "label", found {found}', "rename or add the keys")
@@ -212,7 +226,10 @@ def _image_and_mask(item: object, classes: int | None) -> tuple[np.ndarray, np.n
         other = label[(label != 0) & (label != 1)]
         values = ", ".join(f"{value:g}" for value in torch.unique(other)[:5].tolist())
         raise DataError(f"expected a mask of 0 and 1, found {values}", "binarize the labels first")
-    return image[0].to(torch.float32).numpy(), (mask[0] if classes is None else mask).numpy()
+    if sliced and image.ndim == 4:
+        return image[0].to(torch.float32).numpy(), mask.numpy().swapaxes(0, 1)
+    # A dataset may give the same memory for every item.
+    return image.to(torch.float32, copy=True).numpy(), mask.numpy()[None]
 
 
 def _values(array: Any) -> Tensor:
@@ -234,7 +251,7 @@ def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | Non
             raise DataError("the image holds NaN or infinite values", "repair the image")
         if low == high:
             raise DataError(f"the image is constant, {low:g} everywhere", "check its window, and that it is not blank")
-        if delta is not None and low <= delta and mask.any() and (least := float(image[mask].min())) <= delta:
+        if delta is not None and low <= delta and mask.any() and (least := float(image[mask.any(0)].min())) <= delta:
             raise DataError(
                 f"expected intensities above delta = {delta:g} in the segment, found {least:g}",
                 "lower delta, or clip the intensities",

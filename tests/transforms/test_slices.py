@@ -60,11 +60,6 @@ def test_the_kept_slices_are_copies(axial_volume):
     assert result.untyped_storage().nbytes() == 7 * 9 * 4
 
 
-def test_slices_without_metadata_are_plain_tensors(make, axial_volume):
-    slices = SplitSlices(track_meta=False)(make(axial_volume[0][None]))
-    assert [type(one) for one in slices] == [torch.Tensor] * 5
-
-
 def test_an_empty_mask_gives_no_slices():
     empty = np.zeros((1, 3, 4, 5))
     assert ForegroundSlices()(empty, empty).shape == (1, 0, 4, 5)
