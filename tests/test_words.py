@@ -18,6 +18,7 @@ NEVER_ONE = {
     "len(datasets)",
     "min_patients",
     "looks.cases",
+    "len(image)",
     "len(images)",
     "shape[-1]",
     "cases[0].shape[1]",
