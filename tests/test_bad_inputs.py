@@ -76,13 +76,13 @@ TABLE = {
         "cards/test_card_file.py::what_is_no_card_is_refused",
     ],
     "disk full": [
-        "data/test_interrupted.py::a_full_disk",
+        "data/test_interrupted.py::an_export_that_ends_early_leaves_nothing",
         "data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it[disk full at each change]",
         "data/test_case_cache.py::a_run_that_ended_early_goes_on_with_what_is_there",
     ],
     "Ctrl-C": [
-        "data/test_interrupted.py::ctrl_c_at_the_terminal_says_what_is_kept",
-        "data/test_interrupted.py::finished_cases_are_kept_as_they_are",
+        "data/test_interrupted.py::an_export_that_ends_early_leaves_nothing",
+        "test_cli_resources.py::an_interrupted_comparison_leaves_the_samples_and_no_process",
     ],
     "kill -9 of collect": ["data/test_case_cache.py::runs_killed_at_any_moment_end_with_the_same_bytes"],
     "kill -9 of prepare": [
@@ -90,7 +90,7 @@ TABLE = {
     ],
     "kill -9 of a worker": [
         "data/test_workers.py::a_killed_worker_is_an_error",
-        "data/test_export_folder.py::a_killed_worker_is_told_and_what_is_finished_is_kept",
+        "data/test_export_folder.py::a_killed_worker_leaves_nothing",
     ],
     "two processes on one cache": ["data/test_case_cache.py::two_processes_on_one_cache_get_the_same"],
 }
