@@ -121,7 +121,7 @@ def compare(
     found = {}
     for (source, target), side_by_side in images.items():
         mask_cost = metric.compare(summaries[source], summaries[target], side_by_side.image_cost)
-        solved = distance.between(samples[source], samples[target], side_by_side, mask_cost)
+        solved = distance.from_costs(side_by_side, mask_cost)
         found[source, target] = solved.value, solved.mask_term
     return found
 

@@ -110,10 +110,11 @@ def compare(
     # Where all pairs are asked for, the study still says what is ranked for what.
     refuse_shared_images(study.model_copy(update={"targets": tuple(target or study.targets)}))
     resampling = Bootstrap(bootstrap, seed=seed) if bootstrap else None
-    with show_progress(), missing_root_explained(study.datasets, study_file):
-        samples = load_samples(study, cache=cache or out / "samples", workers=workers)
-    samples = [one.to(device) for one in samples]
+    # A scheduler that is missing is said before anything is read.
     with show_progress(), nullcontext() if dask is None else dask_cluster(dask):
+        with missing_root_explained(study.datasets, study_file):
+            samples = load_samples(study, cache=cache or out / "samples", workers=workers)
+        samples = [one.to(device) for one in samples]
         if study.distance.feature_scale == "joint":
             methods = with_joint_scale(methods, samples, study.distance.features)
         sources = study.sources or names
