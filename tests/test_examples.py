@@ -129,7 +129,7 @@ def test_ablation_compares_choices_on_phantoms(tmp_path, project_root):
     assert "Kendall tau" in shown
     assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
     table, again = tables
-    assert len(table) == 5 * 2
+    assert len(table) == 4 * 2
     default = table.groupby("family").first()
     assert (default["kendall_tau"] == 1).all()
     assert (default["change_percent"] == 0).all()
