@@ -28,7 +28,7 @@
   const folded = (place) => place.closest("details:not([open])") !== null;
 
   // One after the other, so that the page can be read and scrolled meanwhile, and always the one that is nearest to
-  // what is on the screen: whoever jumps to the end of a long page finds no empty boxes there.
+  // what is on the screen: a jump to the end of a long page finds no empty boxes there.
   const away = (place) => {
     const box = place.getBoundingClientRect();
     return Math.max(box.top - innerHeight, -box.bottom, 0);
