@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import re
@@ -17,8 +16,10 @@ import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_metadata
 from monai.bundle import run as run_bundle
+from typer.main import get_command
 
 from medsegdist.bundle import workflows
+from medsegdist.cli import app
 from tests.test_cli import run as run_command
 from tests.transfer.test_bundle import SPECIFIED
 
@@ -154,17 +155,19 @@ def test_a_device_that_is_not_there_is_refused(study, tmp_path, here, capfd):
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_configuration_names_every_argument_with_its_default(name):
+def test_a_configuration_names_options_of_the_command_with_its_defaults(name):
     parser = ConfigParser()
     parser.read_config(config_of(name))
     parser.parse()
-    keys = [key for key in parser.get() if key not in ("run", "_meta_")]
-    found = {key: parser.get_parsed_content(key) for key in keys}
-    signature = inspect.signature(getattr(workflows, name))
-    assert found == {key: parameter.default for key, parameter in signature.parameters.items()}
     called = parser.get_parsed_content("run::0", instantiate=False)
-    assert called.resolve_module_name() == f"medsegdist.bundle.workflows.{name}"
-    assert called.resolve_args() == found
+    assert called.resolve_module_name() == "medsegdist.bundle.workflows.run_command"
+    found = called.resolve_args()
+    assert (found.pop("command"), found.pop("study_file")) == (name, None)
+    defaults = {one.name: one.default for one in get_command(app).commands[name].params} | {"report": True}
+    assert {key: str(defaults[key]) for key in found} == {key: str(value) for key, value in found.items()}
+    assert set(parser.get()) - {"run", "_meta_"} == {"study_file", *found} - {"target", "method"} | (
+        {"targets", "methods"} if name == "rank" else {"targets"}
+    )
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

@@ -274,8 +274,8 @@ def test_without_methods_those_that_all_cards_hold_are_taken(place, rank, refuse
     [
         (None, "card.json: expected a card here, found none that can be read (No such file or directory)"),
         ("{", "card.json: expected the JSON of a card, found JSONDecodeError"),
-        ('{"training": []}', "card.json: expected a card, whose `format` is 'medsegdist card 1', found other JSON; "),
-        ('{"format": "medsegdist card 1"}', "card.json: name: "),
+        ('{"training": []}', "card.json: expected a card, whose `format` is 'medsegdist card 2', found other JSON; "),
+        ('{"format": "medsegdist card 2"}', "card.json: name: "),
     ],
 )
 def test_a_file_that_is_no_card_is_refused_and_how_cards_are_made_is_said(refused, tmp_path, text, message):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -29,6 +28,8 @@ from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
+from medsegdist.report.record import Characteristic, MixtureNumbers, Number, SegmentHistogram
+from medsegdist.words import check_choice
 
 DIMENSION = 32
 """Numbers that an image is projected to. The squared norm of one image is then met to about sqrt(2 / 32) = 25%."""
@@ -36,56 +37,19 @@ DIMENSION = 32
 MAX_BYTES = 2**16
 """A card is smaller than this, or is none."""
 
-FORMAT: Final = "medsegdist card 1"
+FORMAT: Final = "medsegdist card 2"
 """The version of cards that are written and read."""
 
 _MAKE = "`medsegdist cards make DATASET.yaml --like STUDY.yaml -o DIR`"
 _REMEDY = f"{_MAKE} makes one"
 
-# Squares and sums of them stay far from overflow; no intensity times the largest grid comes near.
-_Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
-_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-_Projected = Annotated[tuple[_Number, ...], Field(min_length=DIMENSION, max_length=DIMENSION)]
+_Projected = Annotated[tuple[Number, ...], Field(min_length=DIMENSION, max_length=DIMENSION)]
 # What rounding to float32 can do to the spectrum of a covariance, as a part of its largest eigenvalue.
 _ROUNDING = 1e-5
 
 
 class _Part(BaseModel):
-    # Parts are kept as they were checked; what is made of them is made once.
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MixtureNumbers(_Part):
-    """A Gaussian mixture of segment pixels, in float64, so that distances lose nothing.
-
-    Args:
-        weights: k of them, positive, summing to 1.
-        means: k times d, in pixels (and intensity units).
-        covariances: k times d times d, symmetric and positive semidefinite.
-    """
-
-    weights: Annotated[tuple[_Share, ...], Field(min_length=1, max_length=64)]
-    means: tuple[tuple[_Number, ...], ...]
-    covariances: tuple[tuple[tuple[_Number, ...], ...], ...]
-
-    @model_validator(mode="after")
-    def _check(self) -> MixtureNumbers:
-        _ = self.mixture
-        return self
-
-    @cached_property
-    def mixture(self) -> GaussianMixture:
-        """The mixture."""
-        return GaussianMixture.from_dict(dict(self))
-
-    @classmethod
-    def of(cls, mixture: GaussianMixture) -> MixtureNumbers:
-        """The numbers of a mixture.
-
-        Args:
-            mixture: in pixels (and intensity units).
-        """
-        return cls(**mixture.to_dict())
 
 
 class ImageNumbers(_Part):
@@ -97,7 +61,7 @@ class ImageNumbers(_Part):
     """
 
     mean: _Projected
-    covariance: Annotated[tuple[tuple[_Number, ...], ...], Field(min_length=DIMENSION, max_length=DIMENSION)]
+    covariance: Annotated[tuple[tuple[Number, ...], ...], Field(min_length=DIMENSION, max_length=DIMENSION)]
 
     @field_validator("covariance")
     @classmethod
@@ -135,56 +99,9 @@ class FakeClass(_Part):
         mixture: of its segment pixels.
     """
 
-    share: Annotated[_Share, Field(gt=0)]
+    share: Annotated[float, Field(gt=0, le=1)]
     image_mean: _Projected
     mixture: MixtureNumbers
-
-
-class SegmentHistogram(_Part):
-    """Where segments lie, on a coarse grid.
-
-    Args:
-        shape: cells along (slices,) rows and columns.
-        shares: of the segment pixels in each cell, in reading order; of those in cells that are shown. Cells that
-            fewer than `min_patients` patients touch read 0, as empty ones do.
-    """
-
-    shape: tuple[Annotated[PositiveInt, Field(le=16)], ...]
-    shares: tuple[_Share, ...]
-
-    @model_validator(mode="after")
-    def _check(self) -> SegmentHistogram:
-        if math.prod(self.shape) != len(self.shares):
-            raise ValueError(
-                f"expected {math.prod(self.shape)} shares of the cells {self.shape}, found {len(self.shares)}"
-            )
-        total = sum(self.shares)
-        if total > 0 and abs(total - 1) > 1e-4 * len(self.shares):
-            raise ValueError(f"expected shares that sum to 1, found {total:g}")
-        return self
-
-
-class CharacteristicNumbers(_Part):
-    """One of :data:`~medsegdist.distance.characteristics.CHARACTERISTICS`.
-
-    Args:
-        name: which one.
-        unit: of mean and deviation.
-        mean: over the samples, by their weights; None if no sample has one.
-        deviation: standard deviation over the samples.
-    """
-
-    name: str
-    unit: Annotated[str, Field(pattern=r"^[a-z]{0,20}$")]
-    mean: _Number | None
-    deviation: _Number | None
-
-    @field_validator("name")
-    @classmethod
-    def _check(cls, name: str) -> str:
-        if name not in CHARACTERISTICS:
-            raise ValueError(f"expected one of {', '.join(CHARACTERISTICS)}, found {name[:40]!r}")
-        return name
 
 
 class Card(_Part):
@@ -206,12 +123,13 @@ class Card(_Part):
         gmm2d: mixture over (slice,) row and column of all segment pixels.
         gmm3d: mixture with the intensity as well.
         fake_classes: None if one of them has fewer patients than `min_patients`.
-        segment_histogram: where segments lie.
-        characteristics: what they and the images look like.
+        segment_histogram: where segments lie, on a coarse grid; cells that fewer than `min_patients` patients touch
+            read 0, as empty ones do.
+        characteristics: what they and the images look like, intensities in "intensity".
         images: the projected images.
     """
 
-    format: Literal["medsegdist card 1"]
+    format: Literal["medsegdist card 2"]
     name: Annotated[str, Field(pattern=r"^\w[\w .+()-]*$", max_length=80)]
     modality: Literal["CT", "MR", "other"]
     simulated: bool
@@ -227,7 +145,7 @@ class Card(_Part):
     gmm3d: MixtureNumbers
     fake_classes: Annotated[tuple[FakeClass, ...], Field(min_length=1, max_length=32)] | None
     segment_histogram: SegmentHistogram
-    characteristics: Annotated[tuple[CharacteristicNumbers, ...], Field(max_length=len(CHARACTERISTICS))]
+    characteristics: Annotated[tuple[Characteristic, ...], Field(max_length=len(CHARACTERISTICS))]
     images: ImageNumbers
 
     @model_validator(mode="after")
@@ -240,9 +158,14 @@ class Card(_Part):
             raise ValueError(
                 f"fit: expected no {', '.join(self.fit.of_formula())}; they are chosen when cards are compared"
             )
+        for one in self.characteristics:
+            check_choice("the name of a characteristic", one.name, CHARACTERISTICS)
+        if self.segment_histogram.extent != self.grid[-2:]:
+            raise ValueError(
+                f"segment_histogram: expected the extent {list(self.grid[-2:])}, found "
+                f"{list(self.segment_histogram.extent)}"
+            )
         axes = len(self.grid)
-        if len(self.segment_histogram.shape) != axes:
-            raise ValueError(f"segment_histogram: expected {axes} axes, found {list(self.segment_histogram.shape)}")
         for place, numbers, dimensions in (
             ("gmm2d", self.gmm2d, axes),
             ("gmm3d", self.gmm3d, axes + 1),

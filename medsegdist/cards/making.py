@@ -10,16 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medsegdist.cards.card import (
-    DIMENSION,
-    FORMAT,
-    Card,
-    CharacteristicNumbers,
-    FakeClass,
-    ImageNumbers,
-    MixtureNumbers,
-    SegmentHistogram,
-)
+from medsegdist.cards.card import DIMENSION, FORMAT, Card, FakeClass, ImageNumbers
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
@@ -28,7 +19,8 @@ from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, with_opti
 from medsegdist.distance.metrics.fake_classes import ClassMixtures
 from medsegdist.errors import DataError
 from medsegdist.parallel import one_thread
-from medsegdist.report.describe import characteristics
+from medsegdist.report.describe import characteristics, segment_histogram
+from medsegdist.report.record import MixtureNumbers
 
 MIN_PATIENTS = 10
 """Parts of a dataset with fewer patients are not shown by default."""
@@ -119,8 +111,8 @@ def summarize_samples(
         gmm2d=MixtureNumbers.of(metrics["gmm2d"].summarize(samples)),
         gmm3d=MixtureNumbers.of(metrics["gmm3d"].summarize(samples)),
         fake_classes=_fake_classes(samples, metrics["fake_class_gmm"].summarize(samples), projected, min_patients),
-        segment_histogram=_segment_histogram(samples, min_patients),
-        characteristics=tuple(CharacteristicNumbers(**dict(one)) for one in characteristics(samples, "intensity")),
+        segment_histogram=segment_histogram(samples, CELLS, min_patients=min_patients),
+        characteristics=characteristics(samples, "intensity"),
         images=ImageNumbers.of(*gaussian_of(projected, samples.mass.cpu())),
     )
 
@@ -183,25 +175,6 @@ def _fake_classes(
         mean = mass[members] @ projected[members] / share
         found.append(FakeClass(share=float(share), image_mean=tuple(mean.tolist()), mixture=MixtureNumbers.of(mixture)))
     return tuple(found)
-
-
-def _segment_histogram(samples: SegmentationSamples, min_patients: int) -> SegmentHistogram:
-    shape = tuple(min(CELLS, size) for size in samples.grid)
-    cells = math.prod(shape)
-    numbers = torch.zeros(samples.grid, dtype=torch.int64)
-    for axis, (size, count) in enumerate(zip(samples.grid, shape, strict=True)):
-        along = torch.arange(size) * count // size
-        numbers = numbers * count + along.reshape([-1 if other == axis else 1 for other in range(len(shape))])
-    total = torch.zeros(cells, dtype=torch.float64)
-    touched: dict[str, Tensor] = {}
-    for k, (patient, mass) in enumerate(zip(samples.patient_ids, samples.mass.tolist(), strict=True)):
-        pixels = torch.bincount(numbers[samples.masks[k].cpu()], minlength=cells)
-        total += mass * pixels
-        touched[patient] = touched.get(patient, torch.zeros(cells, dtype=torch.bool)) | (pixels > 0)
-    # Of what is shown only: what is missing to 1 would give away the cells that are not.
-    shown = torch.where(torch.stack(list(touched.values())).sum(0) >= min_patients, total, 0.0)
-    shares = shown / shown.sum() if bool(shown.any()) else shown
-    return SegmentHistogram(shape=shape, shares=tuple(round(share, 4) for share in shares.tolist()))
 
 
 def _signs(seed: str, pixels: int) -> np.ndarray:

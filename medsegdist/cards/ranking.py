@@ -12,21 +12,15 @@ from medsegdist.cards.card import Card
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.study import Preparation
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, make_metric, with_options
-from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins, squared_bures_wasserstein
+from medsegdist.distance.mixture.gaussian import mixture_wassersteins, squared_bures_wasserstein
 from medsegdist.distance.resampling import Bootstrap, rank_with_ties
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
 from medsegdist.report.describe import UNITS, options_of, plane_mixture, versions
-from medsegdist.report.record import (
-    Characteristic,
-    DatasetRecord,
-    MethodRecord,
-    PlaneMixture,
-    SegmentHistogram,
-    StudyRecord,
-)
+from medsegdist.report.record import DatasetRecord, MethodRecord, StudyRecord
 from medsegdist.words import check_choice
 
 CARD_METHODS = ("gmm2d", "gmm3d", "fake_class_gmm")
@@ -45,16 +39,15 @@ def settings_of(card: Card) -> dict[str, Any]:
     return _settings(card.prepared, card.preprocessing, card.grid, card.fit, card.seed)
 
 
-def settings_for(preprocessing: Preprocessing, distance: DistanceOptions, seed: int) -> dict[str, Any]:
+def settings_for(preparation: Preparation, seed: int) -> dict[str, Any]:
     """The settings of cards that are made with the options of a study.
 
     Args:
-        preprocessing: the study's.
-        distance: the study's; what belongs to the formula does not matter.
+        preparation: the study's; what of its `distance` belongs to the formula does not matter.
         seed: of the fits and of the choice of samples.
     """
-    fit = DistanceOptions(**distance.of_masks())
-    return _settings(preprocessing, preprocessing.fingerprint, preprocessing.grid, fit, seed)
+    prepared, fit = preparation.preprocessing, DistanceOptions(**preparation.distance.of_masks())
+    return _settings(prepared, prepared.fingerprint, prepared.grid, fit, seed)
 
 
 def _settings(
@@ -119,25 +112,14 @@ def check_formula(distance: DistanceOptions) -> None:
         raise ManifestError(f"distance: {', '.join(wrong)} cannot be had of cards", "leave it out")
 
 
-def held_methods(card: Card) -> tuple[str, ...]:
-    """The methods among :data:`CARD_METHODS` that a card holds what is needed for.
-
-    Args:
-        card: of any dataset.
-    """
-    return CARD_METHODS if card.fake_classes is not None else CARD_METHODS[:2]
-
-
 def left_out(cards: Sequence[Card]) -> dict[str, tuple[str, ...]]:
     """The methods that some cards lack, each with the names of these cards.
 
     Args:
         cards: of the datasets to be compared.
     """
-    lacking = {
-        method: tuple(card.name for card in cards if method not in held_methods(card)) for method in CARD_METHODS
-    }
-    return {method: names for method, names in lacking.items() if names}
+    lacking = tuple(card.name for card in cards if card.fake_classes is None)
+    return {"fake_class_gmm": lacking} if lacking else {}
 
 
 def available(cards: Sequence[Card], methods: Sequence[str] | None = None) -> list[str]:
@@ -200,7 +182,13 @@ def rank_cards(
     if len(set(names)) < len(names):
         raise DataError(f"expected cards of different datasets, found the names {', '.join(names)}.")
     for source in sources:
-        _check_alike(source, target)
+        unequal = differences(settings_of(target), settings_of(source))
+        if unequal:
+            raise PreprocessingMismatchError(
+                f"the cards '{source.name}' and '{target.name}' were not made alike, so that their distance would "
+                f"measure how they were made ({'; '.join(unequal)})",
+                "make both with one `--like` and one `--seed`",
+            )
     rows: list[DistanceRow] = []
     for method in available(cards, methods):
         terms = {source.name: _terms(source, target, method, image_weight, mask_weight) for source in sources}
@@ -227,16 +215,6 @@ def rank_cards(
                 )
             )
     return DistanceTable(rows=tuple(rows))
-
-
-def _check_alike(source: Card, target: Card) -> None:
-    found = differences(settings_of(target), settings_of(source))
-    if found:
-        raise PreprocessingMismatchError(
-            f"the cards '{source.name}' and '{target.name}' were not made alike, so that their distance would measure "
-            f"how they were made ({'; '.join(found)})",
-            "make both with one `--like` and one `--seed`",
-        )
 
 
 def _terms(source: Card, target: Card, method: str, image_weight: float, mask_weight: float) -> tuple[float, float]:
@@ -272,7 +250,7 @@ def record_cards(
     *,
     distance: DistanceOptions,
     here: Mapping[str, DatasetManifest] | None = None,
-    left_out: Mapping[str, Sequence[str]] | None = None,
+    left_out: Mapping[str, tuple[str, ...]] | None = None,
 ) -> StudyRecord:
     """How distances of cards came about: what the cards hold, and nothing else.
 
@@ -307,53 +285,28 @@ def record_cards(
         device="cpu",
         software=versions(),
         cards=tuple(card.name for card in cards if card.name not in here),
-        left_out={method: tuple(names) for method, names in (left_out or {}).items()},
+        left_out=dict(left_out or {}),
     )
 
 
 def _record(card: Card, manifest: DatasetManifest | None, intensity_unit: str) -> DatasetRecord:
-    simulated = manifest.simulated if manifest is not None else ""
+    try:
+        mixture = plane_mixture(card.gmm2d.mixture)
+    except ValueError:
+        # Somebody else's covariance over slices, too: rounding that is little there may be much in their plane.
+        mixture = None
+    described = None if manifest is None else manifest.model_dump(include={"description", "license", "simulated"})
     return DatasetRecord(
+        **{"simulated": SIMULATED if card.simulated else ""} | (described or {}),
         name=card.name,
         modality=card.modality,
         samples=card.samples,
         patients=card.patients,
-        description="" if manifest is None else manifest.description,
-        license="" if manifest is None else manifest.license,
-        simulated=simulated or (SIMULATED if card.simulated else ""),
         oriented=None if manifest is None else manifest.is_oriented(),
-        histogram=card_histogram(card),
-        mixture=_mixture(card.gmm2d.mixture),
+        histogram=card.segment_histogram,
+        mixture=mixture,
         characteristics=tuple(
-            Characteristic(
-                name=one.name,
-                unit=intensity_unit if one.unit == "intensity" else one.unit,
-                mean=one.mean,
-                deviation=one.deviation,
-            )
+            one.model_copy(update={"unit": intensity_unit}) if one.unit == "intensity" else one
             for one in card.characteristics
         ),
     )
-
-
-def card_histogram(card: Card) -> SegmentHistogram:
-    """Where segments lie by the cells that a card shows, seen along the slices.
-
-    Args:
-        card: of any dataset.
-    """
-    shown = card.segment_histogram
-    rows, columns = card.grid[-2:]
-    cells = torch.tensor(shown.shares, dtype=torch.float64).reshape(-1, *shown.shape[-2:]).sum(0)
-    total = cells.sum()
-    # A card rounds its shares; here they sum to 1 again.
-    mass = tuple(map(tuple, (cells / total).tolist())) if total > 0 else None
-    return SegmentHistogram(extent=(rows, columns), mass=mass)
-
-
-def _mixture(mixture: GaussianMixture) -> PlaneMixture | None:
-    try:
-        return plane_mixture(mixture)
-    except ValueError:
-        # Somebody else's covariance over slices, too: rounding that is little there may be much in their plane.
-        return None

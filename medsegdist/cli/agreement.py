@@ -78,9 +78,9 @@ def agreement(
         agreements = measure_agreement(distances, gains, methods=method, predict=predictions, seed=seed)
         correlated: Sequence[CharacteristicAgreement] = ()
         if looks.exists():
-            datasets = read_characteristics(looks)
+            means = read_characteristics(looks)
             try:
-                correlated = correlate_characteristics(datasets, gains, seed=seed)
+                correlated = correlate_characteristics(means, gains, seed=seed)
             except DataError as error:
                 LOGGER.warning("%s says nothing of gains: %s", looks, error)
         save_agreement(agreements, out, correlated)

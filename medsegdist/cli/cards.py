@@ -58,15 +58,14 @@ def make(
     Aggregates are no proof of privacy; the README says what they may still reveal.
     """
     from medsegdist.cards.card import write_card
-    from medsegdist.cards.ranking import held_methods
+    from medsegdist.cards.ranking import available
 
     with reported_errors():
         check_writable(out, folder=True)
         manifests, preparation = _described(file, like)
-        written: list[tuple[Path, int, tuple[str, ...]]] = []
-        for card in _made(manifests, preparation, cache, workers, min_patients, seed):
-            path = out / f"{card.name}.json"
-            written.append((path, write_card(card, path), held_methods(card)))
+        made = _made(manifests, preparation, cache, workers, min_patients, seed)
+        paths = [out / f"{card.name}.json" for card in made]
+        written = [(path, write_card(card, path), available([card])) for path, card in zip(paths, made, strict=True)]
     if as_json:
         rows = [{"card": str(path), "bytes": size, "methods": held} for path, size, held in written]
         typer.echo(json.dumps(rows, indent=2))
@@ -106,29 +105,19 @@ def rank(
 
     Datasets with images are summarized as the cards were; their own cards are not written.
     """
+    from medsegdist.cards import ranking
     from medsegdist.cards.card import read_card
-    from medsegdist.cards.ranking import (
-        CARD_METHODS,
-        available,
-        check_formula,
-        differences,
-        left_out,
-        rank_cards,
-        record_cards,
-        settings_for,
-        settings_of,
-    )
     from medsegdist.data.manifest import load_dataset
     from medsegdist.data.study import Preparation, load_preparation
-    from medsegdist.distance.table import DistanceRow, DistanceTable
+    from medsegdist.distance.table import DistanceTable
     from medsegdist.report.results import Results
 
     with reported_errors():
         check_writable(out, folder=True)
         for name in method or ():
-            if name not in CARD_METHODS:
+            if name not in ranking.CARD_METHODS:
                 raise ManifestError(
-                    f"--method: expected one that cards hold, {', '.join(CARD_METHODS)}, found {name}",
+                    f"--method: expected one that cards hold, {', '.join(ranking.CARD_METHODS)}, found {name}",
                     "rank datasets with images by `medsegdist rank`",
                 )
         sent = {path: read_card(path) for path in files if path.suffix.lower() == ".json"}
@@ -142,19 +131,19 @@ def rank(
         else:
             raise ManifestError("expected a card that states its preprocessing, found one that does not", "give --like")
         distance = preparation.distance
-        check_formula(distance)
+        ranking.check_formula(distance)
         seed = first.seed if seed is None else seed
-        settings = settings_for(preparation.preprocessing, distance, seed)
+        settings = ranking.settings_for(preparation, seed)
         for path, card in sent.items():
-            unequal = differences(settings, settings_of(card))
+            unequal = ranking.differences(settings, ranking.settings_of(card))
             if unequal:
                 raise PreprocessingMismatchError(
                     f"the card {path} does not fit: {'; '.join(unequal)}",
                     "make it again with the same `--like` and `--seed`, or rank with the settings that all cards have",
                     dataset=card.name,
                 )
-        lacking = {} if method else left_out(list(sent.values()))
-        methods = available(list(sent.values()), method or None)
+        lacking = {} if method else ranking.left_out(list(sent.values()))
+        methods = ranking.available(list(sent.values()), method or None)
         here = {path: load_dataset(path) for path in files if path not in sent}
         manifests = {one.name: one for one in here.values()}
         names = [*(card.name for card in sent.values()), *manifests]
@@ -162,14 +151,17 @@ def rank(
             if name not in names:
                 raise ManifestError(f"--target: expected one of {', '.join(names)}, found {name}")
         _refuse_shared(list(manifests.values()), preparation, target)
-        cards = [*sent.values(), *_made(list(here.items()), preparation, cache, workers, 1, seed, exact_counts=True)]
+        made = _made(list(here.items()), preparation, cache, workers, 1, seed, exact_counts=True)
+        cards = [*sent.values(), *made]
         weights = {"image_weight": distance.image_weight, "mask_weight": distance.mask_weight}
-        rows: list[DistanceRow] = []
-        for wanted in (card for name in target for card in cards if card.name == name):
-            others = [card for card in cards if card is not wanted]
-            rows += rank_cards(wanted, others, methods=methods, **weights).rows
-        table, name = DistanceTable(tuple(rows)), preparation.name or "cards"
-        record = record_cards(name, cards, table, distance=distance, here=manifests, left_out=lacking)
+        ranked = [
+            ranking.rank_cards(card, [one for one in cards if one is not card], methods=methods, **weights)
+            for wanted in target
+            for card in cards
+            if card.name == wanted
+        ]
+        table, name = DistanceTable(tuple(row for one in ranked for row in one.rows)), preparation.name or "cards"
+        record = ranking.record_cards(name, cards, table, distance=distance, here=manifests, left_out=lacking)
         results = Results(name, table, record)
         results.save(out, report=not no_report)
         show(results, out, rankings=True, report=not no_report, as_json=as_json)

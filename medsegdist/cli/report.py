@@ -64,17 +64,14 @@ def show(
         as_json: prints JSON instead of tables.
     """
     from medsegdist.report.tables import distance_tables, ranking_table
-    from medsegdist.report.verdict import headline, mean_ranks, verdict
+    from medsegdist.report.verdict import Answer
 
     table, record = results.table, results.record
+    answers = [Answer.of(table, target) for target in table.targets]
     if as_json:
         by_target = {
-            target: {
-                "mean_ranks": mean_ranks(table, target),
-                "headline": headline(table, target),
-                "verdict": verdict(table, target),
-            }
-            for target in table.targets
+            one.target: {"mean_ranks": one.mean_ranks, "headline": one.headline, "verdict": one.verdict}
+            for one in answers
         }
         of_cards = {}
         if results.approximate and record is not None:
@@ -85,10 +82,10 @@ def show(
         console = Console()
         for rendered in distance_tables(table) if matrices else ():
             console.print(rendered)
-        for target in table.targets if rankings else ():
-            console.print(ranking_table(table, target))
-            console.print(f"[bold]{escape(headline(table, target))}[/bold]")
-            console.print(escape(verdict(table, target)), "\n")
+        for answer in answers if rankings else ():
+            console.print(ranking_table(table, answer.target))
+            console.print(f"[bold]{escape(answer.headline)}[/bold]")
+            console.print(escape(answer.verdict), "\n")
         if results.approximate:
             console.print(f"[bold]{escape(results.approximate)}[/bold]", "\n")
         if results.left_out:

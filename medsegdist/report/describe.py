@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
@@ -24,7 +25,7 @@ from medsegdist.report.record import (
     Characteristic,
     DatasetRecord,
     MethodRecord,
-    PlaneMixture,
+    MixtureNumbers,
     SegmentHistogram,
     StudyRecord,
     TransferRecord,
@@ -128,24 +129,34 @@ def describe_transfer(study: Study, targets: Sequence[str], result: TransferResu
     )
 
 
-def segment_histogram(samples: SegmentationSamples, bins: int = MAX_BINS) -> SegmentHistogram:
+def segment_histogram(samples: SegmentationSamples, bins: int = MAX_BINS, *, min_patients: int = 1) -> SegmentHistogram:
     """Where the segments of a dataset lie, seen along the slices, each pixel with the mass of its sample.
 
     Args:
         samples: of slices or volumes.
         bins: along each axis at most.
+        min_patients: cells that fewer patients touch read 0, like empty ones.
     """
-    total = torch.zeros(samples.grid[-2:], dtype=torch.float64)
-    for mask, mass in zip(samples.masks, samples.mass.tolist(), strict=True):
-        total += mass * mask.cpu().reshape(-1, *total.shape).sum(0)
-    for axis, size in enumerate(total.shape):
-        bin_of_line = torch.arange(size) * min(bins, size) // size
-        shape = [min(bins, size) if other == axis else length for other, length in enumerate(total.shape)]
-        total = torch.zeros(shape, dtype=torch.float64).index_add(axis, bin_of_line, total)
     rows, columns = samples.grid[-2:]
+    to_rows, to_columns = (_membership(size, min(bins, size)) for size in (rows, columns))
+    total = torch.zeros(len(to_rows), len(to_columns), dtype=torch.float64)
+    touched: dict[str, torch.Tensor] = {}
+    for patient, mask, mass in zip(samples.patient_ids, samples.masks, samples.mass.tolist(), strict=True):
+        cells = to_rows @ mask.cpu().reshape(-1, rows, columns).sum(0).double() @ to_columns.T
+        total += mass * cells
+        touched[patient] = (cells > 0) | touched.get(patient, torch.zeros(1, dtype=torch.bool))
+    # Of what is shown only: what is missing to 1 would give away the cells that are not.
+    shown = total * (torch.stack(list(touched.values())).sum(0) >= min_patients)
+    if not bool(shown.any()):
+        return SegmentHistogram(extent=(rows, columns), mass=None)
     # Four digits are more than a picture shows.
-    mass = [[float(f"{value:.4g}") for value in row] for row in (total / total.sum()).tolist()]
-    return SegmentHistogram(extent=(rows, columns), mass=tuple(map(tuple, mass)))
+    parts = [tuple(float(f"{value:.4g}") for value in row) for row in (shown / shown.sum()).tolist()]
+    return SegmentHistogram(extent=(rows, columns), mass=tuple(parts))
+
+
+def _membership(size: int, bins: int) -> torch.Tensor:
+    """(bins, size) float64: 1 where a bin holds a line of pixels."""
+    return functional.one_hot(torch.arange(size) * bins // size, bins).double().T
 
 
 def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> tuple[Characteristic, ...]:
@@ -166,7 +177,7 @@ def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> t
     )
 
 
-def plane_mixture(summary: object) -> PlaneMixture | None:
+def plane_mixture(summary: object) -> MixtureNumbers | None:
     """A mixture over ([slice,] row, column), seen along the slices; None for anything else.
 
     Args:
@@ -174,13 +185,8 @@ def plane_mixture(summary: object) -> PlaneMixture | None:
     """
     if not isinstance(summary, GaussianMixture):
         return None
-    return PlaneMixture.model_validate(
-        {
-            "weights": summary.weights.tolist(),
-            "means": summary.means[:, -2:].tolist(),
-            "covariances": summary.covariances[:, -2:, -2:].tolist(),
-        }
-    )
+    plane = GaussianMixture(summary.weights, summary.means[:, -2:], summary.covariances[:, -2:, -2:])
+    return MixtureNumbers.of(plane)
 
 
 def options_of(configured: object) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -14,7 +13,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from medsegdist.distance.table import DistanceRow, DistanceTable
-from medsegdist.report.verdict import amount, by_distance, rank_of
+from medsegdist.report.verdict import amount, rank_of
 from medsegdist.words import counted, printable
 
 LONGEST_LABEL = 22
@@ -40,7 +39,7 @@ class Plot:
     data: list[dict[str, Any]]
     layout: dict[str, Any]
     alt: str
-    caption: str = field(default="")
+    caption: str = ""
 
 
 def label(name: str, longest: int | None = LONGEST_LABEL) -> str:
@@ -156,7 +155,7 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
         target: name of a target.
         method: name of a method.
     """
-    rows = by_distance(table, target, method)
+    rows = table.ranking(target, method)
     first = [row.rank == 1 for row in rows]
     colors = ["var(--accent)" if nearest else "var(--neutral)" for nearest in first]
     data: list[dict[str, Any]] = [
@@ -167,19 +166,13 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     marker = {"color": colors, "size": 9, "line": {"color": "var(--surface)", "width": 1.5}}
     hover, places = [_hover(row) for row in rows], list(range(len(rows)))
     data.append(scatter("markers", [row.distance for row in rows], places, hover, marker=marker))
+    shared: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row.tied:
+            shared.setdefault(row.rank, []).append(place)
+    band = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "line": {"width": 0}, "layer": "below"}
     shapes: list[dict[str, Any]] = [
-        {
-            "type": "rect",
-            "xref": "paper",
-            "x0": 0,
-            "x1": 1,
-            "y0": start - 0.44,
-            "y1": end + 0.44,
-            "fillcolor": "var(--band)",
-            "line": {"width": 0},
-            "layer": "below",
-        }
-        for start, end in _groups(rows)
+        {**band, "y0": group[0] - 0.44, "y1": group[-1] + 0.44, "fillcolor": "var(--band)"} for group in shared.values()
     ]
     floor = rows[0].noise_floor
     if floor is not None:
@@ -208,7 +201,7 @@ def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
         target: name of a target.
         method: name of a method.
     """
-    rows = by_distance(table, target, method)
+    rows = table.ranking(target, method)
     places = list(range(len(rows)))
     data = [
         {
@@ -251,19 +244,7 @@ def _with_interval(row: DistanceRow) -> str:
     return f"{amount(row.distance)} ({amount(row.low)} to {amount(row.high)})"
 
 
-def _groups(rows: list[DistanceRow]) -> list[tuple[int, int]]:
-    """First and last place of the sources that share a rank, for every rank that is shared."""
-    places: dict[int, list[int]] = {}
-    for place, row in enumerate(rows):
-        if row.tied:
-            places.setdefault(row.rank, []).append(place)
-    return [(min(found), max(found)) for found in places.values() if len(found) > 1]
-
-
-MIDDLE = 0.4
-"""Where in a color scale text changes its color."""
-
-SCALE = [[0.0, "var(--scale-near)"], [MIDDLE, "var(--scale-middle)"], [1.0, "var(--scale-far)"]]
+SCALE = [[0.0, "var(--scale-near)"], [0.4, "var(--scale-middle)"], [1.0, "var(--scale-far)"]]
 
 MOST_WRITTEN = 5
 """Columns of a matrix at most whose cells hold their numbers."""
@@ -273,48 +254,38 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
     """All distances of a method; where all pairs are there, datasets that are near each other lie side by side."""
     matrix = clustered(table.matrix(method))
     rows, columns = ([label(str(name)) for name in names] for names in (matrix.index, matrix.columns))
-    values = [[None if pd.isna(value) else float(value) for value in row] for row in matrix.to_numpy()]
+    written = matrix.map(lambda value: "" if pd.isna(value) else amount(value))
     hover = [
         [
-            "" if value is None else f"{label(str(s), None)}<br>to {label(str(t), None)}<br>{amount(value)}"
-            for t, value in zip(matrix.columns, row, strict=True)
+            said and f"{label(str(source), None)}<br>to {label(str(target), None)}<br>{said}"
+            for target, said in cells.items()
         ]
-        for s, row in zip(matrix.index, values, strict=True)
+        for source, cells in written.iterrows()
     ]
-    found = [value for row in values for value in row if value is not None]
-    low, high = min(found), max(found)
-    written = compact(found)
-    data: list[dict[str, Any]] = [
-        {
-            "type": "heatmap",
-            "z": values,
-            "colorscale": SCALE,
-            "showscale": False,
-            "xgap": 1,
-            "ygap": 1,
-            "hoverinfo": "text",
-            "hovertext": hover,
-            "hoverongaps": False,
-        }
-    ]
-    for near, color in ((True, "var(--on-near)"), (False, "var(--on-far)")) if len(columns) <= MOST_WRITTEN else ():
-        cells = [
-            (i, j, value)
-            for i, row in enumerate(values)
-            for j, value in enumerate(row)
-            if value is not None and (value - low <= MIDDLE * (high - low)) == near
-        ]
-        columns_of, rows_of = [j for _, j, _ in cells], [i for i, _, _ in cells]
-        text = [written[value] for _, _, value in cells]
-        data.append(scatter("text", columns_of, rows_of, text=text, textfont={"size": 11, "color": color}))
     n = len(columns)
-    ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": columns, "tickangle": -45 if n > 3 else 0}
-    wrapped = {**ticks, "ticktext": [one.replace(" ", "<br>") for one in columns]} if n <= 3 else ticks
+    heat: dict[str, Any] = {
+        "type": "heatmap",
+        "z": [[None if pd.isna(value) else value for value in row] for row in matrix.to_numpy().tolist()],
+        "text": written.to_numpy().tolist(),
+        # Plotly writes light on dark cells, and dark on light ones.
+        "texttemplate": "%{text}" if n <= MOST_WRITTEN else "",
+        "textfont": {"size": 11},
+        "colorscale": SCALE,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hoverinfo": "text",
+        "hovertext": hover,
+        "hoverongaps": False,
+    }
+    ticktext, tickangle = ([one.replace(" ", "<br>") for one in columns], 0) if n <= 3 else (columns, -45)
+    ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": ticktext, "tickangle": tickangle}
+    low, high = float(np.nanmin(matrix)), float(np.nanmax(matrix))
     return Plot(
-        data,
+        [heat],
         layout(
             ROW_HEIGHT * len(rows) + 90,
-            xaxis=axis(showgrid=False, ticks="", side="bottom", **wrapped),
+            xaxis=axis(showgrid=False, ticks="", side="bottom", **ticks),
             yaxis=dataset_axis(rows),
         ),
         f"Distances by {method} between {counted(len(rows), 'source')} and {counted(n, 'target')}, from {amount(low)} "
@@ -336,20 +307,3 @@ def clustered(matrix: pd.DataFrame) -> pd.DataFrame:
     order = leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))
     ordered = [names[k] for k in order]
     return matrix.loc[ordered, ordered]
-
-
-def compact(values: Iterable[float]) -> dict[float, str]:
-    """Short labels of numbers in one unit and with as many decimals for all: 12.4k and 9.0k.
-
-    The largest has three digits; there are up to two decimals more where the smallest would read 0.
-
-    Args:
-        values: finite numbers.
-    """
-    found = list(values)
-    most = max(map(abs, found), default=0.0)
-    scale, unit = next(((limit, unit) for limit, unit in ((1e6, "M"), (1e3, "k")) if most >= limit), (1.0, ""))
-    least = min((abs(value) for value in found if value), default=scale) / scale
-    decimals = 0 if most == 0 else max(0, 2 - math.floor(math.log10(most / scale)))
-    decimals = next((n for n in range(decimals, decimals + 2) if least >= 0.5 * 10**-n), decimals + 2)
-    return {value: f"{value / scale:.{decimals}f}{unit}" for value in found}

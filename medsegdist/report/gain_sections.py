@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,70 +22,16 @@ from medsegdist.report.figures import (
 )
 from medsegdist.report.tables import grouped_warnings
 from medsegdist.report.verdict import amount
-from medsegdist.transfer.gains import UNDEFINED, Gain, TransferPair, all_pairs
+from medsegdist.transfer.gains import UNDEFINED, SourceGain, TransferPair, all_pairs, summarize_gains
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.report.results import Results
-    from medsegdist.transfer.regression import LinearFit
+    from medsegdist.transfer.regression import GainPrediction, LinearFit
 
 COLORS = ("var(--accent)", "var(--second)", "var(--third)")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon")
 """Of targets: nine of them look different, and neighbors by color and by shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceGain:
-    """What a source brought a target.
-
-    Args:
-        source: its name; empty for the control.
-        gains: of each seed, in percent.
-        dice: mean over the seeds; None if it is not known for all.
-        dice_baseline: mean over the seeds of that from scratch.
-    """
-
-    source: str
-    gains: tuple[float, ...]
-    dice: float | None
-    dice_baseline: float | None
-
-    @property
-    def gain(self) -> float:
-        """Mean over the seeds, in percent."""
-        return fmean(self.gains)
-
-    @property
-    def deviation(self) -> float | None:
-        """Standard deviation over the seeds, in percentage points; None for one seed."""
-        return stdev(self.gains) if len(self.gains) > 1 else None
-
-
-def summarize_gains(gains: Iterable[Gain], target: str) -> list[SourceGain]:
-    """The sources of one target in the order in which they come; runs without a gain are left out.
-
-    Args:
-        gains: of any targets.
-        target: its name.
-    """
-    by_source: dict[str, list[tuple[Gain, float]]] = {}
-    for one in gains:
-        if one.target == target and one.gain_percent is not None:
-            by_source.setdefault(one.source, []).append((one, one.gain_percent))
-    return [
-        SourceGain(
-            source=source,
-            gains=tuple(gain for _, gain in runs),
-            dice=_mean([run.dice for run, _ in runs]),
-            dice_baseline=_mean([run.dice_baseline for run, _ in runs]),
-        )
-        for source, runs in by_source.items()
-    ]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None
 
 
 def transfer_section(run: Results) -> dict[str, Any] | None:
@@ -99,7 +44,8 @@ def transfer_section(run: Results) -> dict[str, Any] | None:
         return None
     record = run.transfer
     asked = record.targets if record else ()
-    targets = [_target(run, name) for name in dict.fromkeys((*asked, *targets_of((*run.gains, *run.controls))))]
+    names = dict.fromkeys((*asked, *(one.target for one in (*run.gains, *run.controls))))
+    targets = [_target(run, name) for name in names]
     # Where gains.csv has the runs without a gain, it names them.
     named = any(one.gain_percent is None for one in run.gains)
     return {
@@ -193,62 +139,54 @@ def _seeds(found: SourceGain) -> str:
     return f" over {counted(len(found.gains), 'seed')}"
 
 
-def targets_of(gains: Iterable[Gain]) -> list[str]:
-    """The targets in the order in which they come."""
-    return list(dict.fromkeys(gain.target for gain in gains))
-
-
 FEWEST = 4
 """Pairs that a line with a band needs."""
 
+PLACES = 41
+"""Distances at which the band is drawn."""
 
-Band = list[tuple[float, float, float, float]]
-"""Distances, and a line with the ends of its 95% band at them."""
 
-
-def gain_points(run: Results) -> dict[str, list[TransferPair]]:
+def gain_points(run: Results) -> dict[str, tuple[TransferPair, ...]]:
     """All pairs that have a distance and a gain, by the methods that know any.
 
     They are those of `agreement.json` where it is there, since it says what was compared, and else what distances and
     gains of the folder have in common. Runs without a gain, such as collapsed ones, are in neither.
     """
-    if run.agreements:
-        return {one.method: list(one.pairs) for one in run.agreements}
-    return {method: list(pairs) for method, pairs in _pairs_here(run).items()}
+    return {one.method: one.pairs for one in run.agreements} or _pairs_here(run)
 
 
 def of_other_tables(run: Results) -> bool:
     """Whether `agreement.json` compared other distances or gains than those in its folder."""
-    here = {method: {(one.source, one.target): one for one in pairs} for method, pairs in _pairs_here(run).items()}
-    compared = gain_points(run) if run.agreements and here else {}
-    return any(
-        (other := here.get(method, {}).get((one.source, one.target))) is None
-        or not np.allclose((one.distance, one.gain), (other.distance, other.gain), rtol=1e-9, atol=0)
-        for method, pairs in compared.items()
-        for one in pairs
-    )
+    here = {(method, one.source, one.target): one for method, pairs in _pairs_here(run).items() for one in pairs}
+    if not here:
+        return False
+    for agreement in run.agreements:
+        for one in agreement.pairs:
+            other = here.get((agreement.method, one.source, one.target))
+            if other is None or not np.allclose((one.distance, one.gain), (other.distance, other.gain), 1e-9, 0):
+                return True
+    return False
 
 
 def _pairs_here(run: Results) -> dict[str, tuple[TransferPair, ...]]:
     return {one.method: one.pairs for one in all_pairs(run.distances, run.gains) if one.pairs}
 
 
-def regress(points: Sequence[TransferPair]) -> tuple[LinearFit, Band] | None:
-    """The regression of gain on distance (the paper's Fig. 9 to 13); None for too few pairs, or equal distances.
+def regress(points: Sequence[TransferPair]) -> tuple[LinearFit, list[GainPrediction]] | None:
+    """The regression of gain on distance (the paper's Fig. 9 to 13), and its line with the 95% band.
+
+    None for too few pairs, or equal distances.
 
     Args:
         points: at least 4 for a result.
     """
-    from medsegdist.transfer.regression import LEVEL, fit_line, least_squares
+    from medsegdist.transfer.regression import fit_line, predict_gain
 
     distances = np.array([point.distance for point in points])
     if len(points) < FEWEST or np.ptp(distances) <= 1e-9 * np.abs(distances).max():
         return None
-    result, unit = least_squares(points)
-    places = np.linspace(distances.min(), distances.max(), 41)
-    at = result.get_prediction(np.column_stack([np.ones(len(places)), places / unit]))
-    band = at.conf_int(alpha=1 - LEVEL)
-    return fit_line(points), list(zip(places.tolist(), at.predicted_mean.tolist(), *band.T.tolist(), strict=True))
+    places = np.linspace(distances.min(), distances.max(), PLACES)
+    return fit_line(points), [predict_gain(points, place) for place in places.tolist()]
 
 
 def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGain | None) -> Plot:
@@ -302,15 +240,17 @@ def in_percent(found: SourceGain) -> str:
     return f"{found.gain:+.1f}%" + ("" if found.deviation is None else f" ± {found.deviation:.1f}")
 
 
-def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit, Band] | None) -> Plot:
+def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit, list[GainPrediction]] | None) -> Plot:
     """Gain against distance, with the line and its 95% band (Fig. 9 to 13)."""
     data: list[dict[str, Any]] = []
     if fit is not None:
-        places, centers, low, high = (list(values) for values in zip(*fit[1], strict=True))
+        line, back = fit[1], fit[1][::-1]
+        around = [*((one.distance, one.mean_low) for one in line), *((one.distance, one.mean_high) for one in back)]
         band: dict[str, Any] = {"fill": "toself", "fillcolor": "var(--band)", "line": {"width": 0}, "showlegend": False}
-        data.append(scatter("lines", places + places[::-1], low + high[::-1], **band))
-        line = {"color": "var(--ink-soft)", "width": 1.5}
-        data.append(scatter("lines", places, centers, line=line, showlegend=False))
+        data.append(scatter("lines", [x for x, _ in around], [y for _, y in around], **band))
+        ink = {"color": "var(--ink-soft)", "width": 1.5}
+        places, centers = [one.distance for one in line], [one.gain for one in line]
+        data.append(scatter("lines", places, centers, line=ink, showlegend=False))
     for k, target in enumerate(dict.fromkeys(point.target for point in points)):
         symbol, color = SYMBOLS[k % len(SYMBOLS)], COLORS[k % len(COLORS)]
         of_target = [point for point in points if point.target == target]

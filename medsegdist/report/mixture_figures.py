@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medsegdist.distance.mixture.gaussian import GaussianMixture, squared_bures_wasserstein
+from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
 from medsegdist.distance.transport import solve_transport
 from medsegdist.report.figures import Plot, axis, label, layout, scatter
-from medsegdist.report.record import DatasetRecord, PlaneMixture
+from medsegdist.report.record import DatasetRecord, MixtureNumbers
 
 if TYPE_CHECKING:
     from medsegdist.report.results import Results
@@ -78,7 +78,7 @@ def match_plot(matched: MatchedMixtures) -> Plot:
     return Plot(data, _plane(target.histogram.extent, height=360), alt, f"{source.name} to {target.name}")
 
 
-def _ellipses(mixture: PlaneMixture, color: str, name: str, dash: str = "solid") -> list[dict[str, Any]]:
+def _ellipses(mixture: MixtureNumbers, color: str, name: str, dash: str = "solid") -> list[dict[str, Any]]:
     found = []
     for k, weight in enumerate(mixture.weights):
         line = ellipse(mixture, k)
@@ -122,7 +122,7 @@ class MatchedMixtures:
     distance: float
 
 
-def ellipse(mixture: PlaneMixture, k: int, *, deviations: float = 2.0, points: int = 49) -> np.ndarray:
+def ellipse(mixture: MixtureNumbers, k: int, *, deviations: float = 2.0, points: int = 49) -> np.ndarray:
     """A closed line around component k, (points, 2) of (row, column).
 
     Args:
@@ -142,7 +142,7 @@ def match(source: DatasetRecord, target: DatasetRecord) -> MatchedMixtures | Non
     """Two mixtures, matched; None if one of them is not known."""
     if source.mixture is None or target.mixture is None:
         return None
-    one, other = (GaussianMixture.from_dict(mixture.model_dump()) for mixture in (source.mixture, target.mixture))
+    one, other = source.mixture.mixture, target.mixture.mixture
     cost = squared_bures_wasserstein(one.means, one.covariances, other.means, other.covariances)
     transport = solve_transport(cost, one.weights, other.weights)
     masses = transport.plan.tolist()

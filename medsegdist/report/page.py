@@ -19,20 +19,7 @@ from medsegdist.report.mixture_figures import match_plot, matched_mixtures, segm
 from medsegdist.report.record import StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
-from medsegdist.report.verdict import (
-    amount,
-    basis,
-    headline,
-    mean_ranks,
-    methods_of,
-    nearest_sources,
-    only_source,
-    orientation,
-    rank_of,
-    simulation,
-    told_apart,
-    verdict,
-)
+from medsegdist.report.verdict import Answer, amount, basis, orientation, rank_of, simulation
 from medsegdist.words import printable
 
 SHOWN_TARGETS = 4
@@ -125,7 +112,7 @@ def render(run: Results) -> str:
         lstrip_blocks=True,
         finalize=_clean,
     )
-    environment.filters["amount"] = amount
+    environment.filters |= {"amount": amount, "rank": rank_of}
     return environment.get_template("report.html.jinja").render(
         **context,
         css=Markup(assets["report.css"]),
@@ -139,38 +126,17 @@ def render(run: Results) -> str:
 
 def _target(run: Results, target: str) -> dict[str, Any]:
     """A target's answer, its figures, and its table: a row per source, a cell per method."""
-    table = run.table
-    methods = methods_of(table, target)
-    nearest, votes = nearest_sources(table, target)[0]
-    answer = {
-        "target": target,
-        "headline": headline(table, target),
-        "verdict": verdict(table, target),
-        "basis": basis(run, target, nearest),
-        "nearest": nearest,
-        "alone": only_source(table, target) is not None,
-        "votes": votes,
-        "apart": told_apart(table, target, nearest),
-        "methods": len(methods),
-    }
+    table, answer = run.table, Answer.of(run.table, target)
     rows = {(row.source, row.method): row for row in table.rows if row.target == target}
-    sources = [
-        {
-            "name": source,
-            "mean_rank": mean_rank,
-            "cells": [
-                {"row": row, "rank": rank_of(row)} if (row := rows.get((source, method))) else None
-                for method in methods
-            ],
-        }
-        for source, mean_rank in mean_ranks(table, target).items()
-    ]
     return {
         "answer": answer,
-        "methods": methods,
-        "sources": sources,
-        "rankings": [ranking_plot(table, target, method) for method in methods],
-        "terms": [terms_plot(table, target, method) for method in methods],
+        "basis": basis(run, answer),
+        "sources": [
+            {"name": source, "mean_rank": mean_rank, "rows": [rows.get((source, one)) for one in answer.methods]}
+            for source, mean_rank in answer.mean_ranks.items()
+        ],
+        "rankings": [ranking_plot(table, target, method) for method in answer.methods],
+        "terms": [terms_plot(table, target, method) for method in answer.methods],
     }
 
 

@@ -6,6 +6,7 @@ place that is wrong. None of them names a case or a patient.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -15,10 +16,9 @@ from pydantic import (
     Field,
     FiniteFloat,
     PositiveInt,
-    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
-    model_serializer,
+    field_validator,
     model_validator,
 )
 
@@ -33,7 +33,11 @@ MAX_BINS = 64
 """Bins along an axis of a histogram at most: enough to see where segments are, too coarse to see a patient."""
 
 _Name = Annotated[str, Field(min_length=1)]
-_Row = Annotated[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], Field(min_length=1, max_length=MAX_BINS)]
+_Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+_Row = Annotated[tuple[_Share, ...], Field(min_length=1, max_length=MAX_BINS)]
+
+Number = Annotated[FiniteFloat, Field(ge=-1e18, le=1e18)]
+"""Squares and sums of such numbers stay far from overflow; no intensity times the largest grid comes near."""
 
 
 class Part(BaseModel):
@@ -75,35 +79,56 @@ class SegmentHistogram(Part):
             its cells that are shown, and None if it shows no cell.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     extent: tuple[PositiveInt, PositiveInt]
     mass: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MAX_BINS)] | None
 
-    @model_validator(mode="after")
-    def _check(self) -> SegmentHistogram:
-        if self.mass is not None and len({len(row) for row in self.mass}) != 1:
-            raise ValueError("expected rows of one length")
-        return self
+    @field_validator("mass")
+    @classmethod
+    def _check(cls, mass: tuple[tuple[float, ...], ...] | None) -> tuple[tuple[float, ...], ...] | None:
+        if mass is not None:
+            if len({len(row) for row in mass}) != 1:
+                raise ValueError("expected rows of one length")
+            total = sum(map(sum, mass))
+            if abs(total - 1) > 1e-2:  # they are rounded
+                raise ValueError(f"expected parts that sum to 1, found {total:g}")
+        return mass
 
 
-class PlaneMixture(Part):
-    """A Gaussian mixture over (row, column), in pixels.
+class MixtureNumbers(Part):
+    """A Gaussian mixture as JSON has it, in float64, so that distances lose nothing.
 
     Args:
-        weights: of k Gaussians.
-        means: k times (row, column).
-        covariances: k times 2 x 2.
+        weights: k of them, positive, summing to 1.
+        means: k times d, in pixels (and intensity units).
+        covariances: k times d times d, symmetric and positive semidefinite.
     """
 
-    weights: Annotated[tuple[Annotated[FiniteFloat, Field(gt=0)], ...], Field(min_length=1)]
-    means: tuple[tuple[FiniteFloat, FiniteFloat], ...]
-    covariances: tuple[tuple[tuple[FiniteFloat, FiniteFloat], tuple[FiniteFloat, FiniteFloat]], ...]
+    model_config = ConfigDict(extra="forbid")
+
+    weights: Annotated[tuple[_Share, ...], Field(min_length=1, max_length=64)]
+    means: tuple[tuple[Number, ...], ...]
+    covariances: tuple[tuple[tuple[Number, ...], ...], ...]
 
     @model_validator(mode="after")
-    def _check(self) -> PlaneMixture:
-        if not len(self.weights) == len(self.means) == len(self.covariances):
-            raise ValueError("expected as many weights as means and covariances")
-        GaussianMixture.from_dict(self.model_dump())
+    def _check(self) -> Self:
+        _ = self.mixture
         return self
+
+    @cached_property
+    def mixture(self) -> GaussianMixture:
+        """The mixture."""
+        return GaussianMixture.from_dict(dict(self))
+
+    @classmethod
+    def of(cls, mixture: GaussianMixture) -> Self:
+        """The numbers of a mixture.
+
+        Args:
+            mixture: in pixels (and intensity units).
+        """
+        return cls.model_validate(mixture.to_dict())
 
 
 class Characteristic(Part):
@@ -116,10 +141,12 @@ class Characteristic(Part):
         deviation: standard deviation over the samples.
     """
 
+    model_config = ConfigDict(extra="forbid")
+
     name: _Name
     unit: str = ""
-    mean: FiniteFloat | None
-    deviation: FiniteFloat | None
+    mean: Number | None
+    deviation: Number | None
 
 
 class DatasetRecord(Part):
@@ -138,7 +165,7 @@ class DatasetRecord(Part):
         oriented: whether rows run from anterior to posterior and columns from the patient's right to left: slices of
             CT or MR volumes do, pictures and radiographs need not; None if that is not known.
         histogram: where its segments lie.
-        mixture: the mixture of `gmm2d`; None if that was not computed.
+        mixture: the mixture of `gmm2d` over (row, column), in pixels; None if that was not computed.
         characteristics: what its segments are like.
     """
 
@@ -153,8 +180,15 @@ class DatasetRecord(Part):
     simulated: str = ""
     oriented: bool | None = None
     histogram: SegmentHistogram
-    mixture: PlaneMixture | None = None
+    mixture: MixtureNumbers | None = None
     characteristics: tuple[Characteristic, ...] = ()
+
+    @field_validator("mixture")
+    @classmethod
+    def _check(cls, found: MixtureNumbers | None) -> MixtureNumbers | None:
+        if found is not None and found.mixture.dimensions != 2:
+            raise ValueError(f"expected a mixture over 2 axes, found {found.mixture.dimensions}")
+        return found
 
 
 class MethodRecord(Part):
@@ -209,15 +243,6 @@ class StudyRecord(JsonFile):
     software: dict[str, str] = Field(default_factory=dict)
     cards: tuple[str, ...] = ()
     left_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-
-    @model_serializer(mode="wrap")
-    def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content: dict[str, Any] = handler(self)
-        # Without cards the file is the same to the byte as before there were any.
-        if not self.cards:
-            content.pop("cards", None)
-            content.pop("left_out", None)
-        return content
 
     def dataset(self, name: str) -> DatasetRecord | None:
         """The dataset called `name`; None if there is none."""

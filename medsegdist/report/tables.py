@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from medsegdist.report.verdict import amount, mean_ranks, methods_of, only_source, rank_of
+from medsegdist.report.verdict import Answer, amount, rank_of
 from medsegdist.words import printable
 
 if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
-    from medsegdist.distance.table import DistanceTable
-    from medsegdist.report.gain_sections import SourceGain
+    from medsegdist.distance.table import DistanceRow, DistanceTable
     from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
-    from medsegdist.transfer.gains import Gain
+    from medsegdist.transfer.gains import Gain, SourceGain
     from medsegdist.transfer.paper import PaperComparison
+    from medsegdist.transfer.ranks import TargetAgreement
 
 NAMES = {
     "euclidean": "Euclidean distance",
@@ -41,6 +40,11 @@ NAMED_COLUMNS = 5
 LEAST_NAME = 8
 """Characters that names of rows have at least, with many columns; they go on in the next line."""
 
+NOTHING = "-"
+"""Stands where a number is undefined."""
+
+FROM_SCRATCH = "from scratch, as many steps"
+
 
 def distance_tables(table: DistanceTable) -> list[Table]:
     """One table per method with a row per source and a column per target, as the paper's Tables 5 to 9.
@@ -55,58 +59,44 @@ def distance_tables(table: DistanceTable) -> list[Table]:
 
 def _named(table: DistanceTable, method: str) -> Table:
     matrix = table.matrix(method)
-    rich_table = Table("", title=_title(method), title_justify="left")
-    for target in matrix.columns:
-        rich_table.add_column(escape(target), justify="right")
-    for source, values in matrix.iterrows():
-        rich_table.add_row(escape(str(source)), *("-" if pd.isna(value) else f"{value:,.2f}" for value in values))
-    return rich_table
+    rows = ((str(source), *(_number(value, ",.2f") for value in values)) for source, values in matrix.iterrows())
+    return _table(TITLES.get(method, method), ["", *matrix.columns], rows, wrap=True)
 
 
 def _numbered(table: DistanceTable, method: str) -> Table:
     matrix = table.matrix(method)
     order = [*matrix.columns, *(source for source in matrix.index if source not in matrix.columns)]
     named = {name: f"{number} {name}" for number, name in enumerate(order, start=1)}
-    cells = matrix.map(lambda value: "-" if pd.isna(value) else amount(value).replace(",", ""))
+    cells = matrix.map(lambda value: NOTHING if pd.isna(value) else amount(value).replace(",", ""))
     widths = [max(map(len, cells[target])) + 1 for target in cells.columns]
-    room = max(LEAST_NAME, min(max(map(len, named.values())), 78 - sum(widths)))
-    rich_table = Table(title=_title(method), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
-    rich_table.add_column("", width=room)
-    for number in range(1, len(widths) + 1):
-        rich_table.add_column(str(number), justify="right", no_wrap=True)
-    for source in (name for name in order if name in cells.index):
-        rich_table.add_row(escape(named[source]), *cells.loc[source])
-    return rich_table
-
-
-def _title(method: str) -> str:
-    return TITLES.get(method, escape(method))
+    rows = ((named[source], *cells.loc[source]) for source in order if source in cells.index)
+    heads = ["", *map(str, range(1, len(widths) + 1))]
+    shown = _table(TITLES.get(method, method), heads, rows, wrap=True, collapse_padding=False, padding=0)
+    shown.columns[0].width = max(LEAST_NAME, min(max(map(len, named.values())), 78 - sum(widths)))
+    for column in shown.columns[1:]:
+        column.no_wrap = True
+    return shown
 
 
 def ranking_table(table: DistanceTable, target: str) -> Table:
     """The sources of one target in order of their mean rank, with rank and distance by every method."""
-    # Without a frame and with names over several lines, the paper's five methods fit a terminal of 80 columns.
-    which = "Nearest sources" if only_source(table, target) is None else "The only source"
-    rich_table = Table(
-        "Source",
-        "Mean\nrank",
-        title=f"{which} for {escape(target)}",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    ranks = mean_ranks(table, target)
+    answer = Answer.of(table, target)
     rows = {(row.source, row.method): row for row in table.rows if row.target == target}
-    for method in methods_of(table, target):
-        rich_table.add_column(escape(method.replace("_", "_\n")), justify="right")
-    for source, mean_rank in ranks.items():
-        cells = []
-        for method in methods_of(table, target):
-            row = rows.get((source, method))
-            cells.append(f"[bold]{rank_of(row)}[/bold] {amount(row.distance)}" if row else "-")
-        rich_table.add_row(escape(source), f"{mean_rank:.1f}", *cells)
-    return rich_table
+
+    def cell(row: DistanceRow | None) -> Text:
+        return Text.assemble((rank_of(row), "bold"), " ", amount(row.distance)) if row else Text(NOTHING)
+
+    # With names over several lines, the paper's five methods fit a terminal of 80 columns.
+    return _table(
+        f"{'The only source' if answer.alone else 'Nearest sources'} for {target}",
+        ["Source", "Mean\nrank", *(method.replace("_", "_\n") for method in answer.methods)],
+        (
+            (source, f"{mean_rank:.1f}", *(cell(rows.get((source, method))) for method in answer.methods))
+            for source, mean_rank in answer.mean_ranks.items()
+        ),
+        left=(0, 1),
+        wrap=True,
+    )
 
 
 def problem_table(problems: Iterable[Problem]) -> Table:
@@ -123,9 +113,6 @@ def problem_table(problems: Iterable[Problem]) -> Table:
     return rich_table
 
 
-FROM_SCRATCH = "from scratch, as many steps"
-
-
 def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> Table:
     """The sources of one target by their mean gain over seeds, greatest first, and the control below.
 
@@ -134,139 +121,123 @@ def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> 
         gains: of any targets; those that are not "ok" are left out.
         controls: in the same way.
     """
-    from medsegdist.report.gain_sections import summarize_gains
+    from medsegdist.transfer.gains import summarize_gains
 
-    table = Table(
-        "Source",
-        title=f"Transfer to {escape(target)}",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for column in ("Seeds", "Dice", "From scratch", "Gain (%)"):
-        table.add_column(column, justify="right")
-    ranked, of_control = (
-        sorted(summarize_gains((one for one in some if one.status == "ok"), target), key=lambda one: -one.gain)
-        for some in (gains, controls)
-    )
-    for found in ranked:
-        table.add_row(escape(found.source), *_gain_cells(found))
-    if of_control:
+    def row(name: str, found: SourceGain) -> tuple[str, ...]:
+        spread = "" if found.deviation is None else f" ± {found.deviation:.1f}"
+        dice = (_number(found.dice, ".3f"), _number(found.dice_baseline, ".3f"))
+        return name, str(len(found.gains)), *dice, f"{found.gain:+.1f}{spread}"
+
+    ranked = sorted(summarize_gains(gains, target), key=lambda one: -one.gain)
+    heads = ("Source", "Seeds", "Dice", "From scratch", "Gain (%)")
+    table = _table(f"Transfer to {target}", heads, (row(one.source, one) for one in ranked), wrap=True)
+    for control in summarize_gains(controls, target):
         table.add_section()
-        table.add_row(FROM_SCRATCH, *_gain_cells(of_control[0]))
+        table.add_row(*row(FROM_SCRATCH, control))
     return table
-
-
-def _gain_cells(found: SourceGain) -> list[str]:
-    spread = "" if found.deviation is None else f" ± {found.deviation:.1f}"
-    return [
-        str(len(found.gains)),
-        f"{found.dice:.3f}",
-        f"{found.dice_baseline:.3f}",
-        f"{found.gain:+.1f}{spread}",
-    ]
-
-
-NOTHING = "-"
-"""Stands where a number is undefined."""
 
 
 def regression_table(agreements: Sequence[Agreement]) -> Table:
     """The paper's regression of gain on distance, a row per method."""
-    table = _table("Gain = intercept + slope * distance", "Method", "n", "Slope", "95% interval", "R^2")
-    _add(table, "p of the\nintercept", "p of the\nslope")
-    for one in agreements:
-        line = one.line
-        interval = f"[{line.slope_low:#.2g}, {line.slope_high:#.2g}]"
-        p_values = (f"{line.p_intercept:.3g}", f"{line.p_slope:.3g}")
-        cells = (str(line.n), f"{line.slope:#.3g}", interval, f"{line.r_squared:.2f}", *p_values)
-        table.add_row(_name(one.method), *cells)
-    return table
+    heads = ("Method", "n", "Slope", "95% interval", "R^2", "p of the\nintercept", "p of the\nslope")
+    lines = ((one.method, one.line) for one in agreements)
+    rows = (
+        (
+            *(method, str(line.n), f"{line.slope:#.3g}", f"[{line.slope_low:#.2g}, {line.slope_high:#.2g}]"),
+            *(f"{line.r_squared:.2f}", f"{line.p_intercept:.3g}", f"{line.p_slope:.3g}"),
+        )
+        for method, line in lines
+    )
+    return _table("Gain = intercept + slope * distance", heads, rows)
 
 
 def rank_table(agreements: Sequence[Agreement]) -> Table:
     """Rank correlations, and the mean regret of choosing the nearest source, a row per method."""
-    heads = ("Spearman", "Kendall", "weighted\nKendall", "Regret,\npoints", "in % of\nthe best")
-    table = _table("Order, and what the nearest source costs", "Method", *heads)
-    for one in agreements:
-        correlations = [NOTHING] * 3
-        if one.ranks is not None:
-            found = (one.ranks.spearman, one.ranks.kendall, one.ranks.weighted_kendall)
-            correlations = [f"{value:.2f}" for value in found]
-        table.add_row(_name(one.method), *correlations, _number(one.regret, ".1f"), _number(one.regret_percent, ".0f"))
-    return table
+    heads = ("Method", "Spearman", "Kendall", "weighted\nKendall", "Regret,\npoints", "in % of\nthe best")
+    rows = (
+        (
+            one.method,
+            *(_number(getattr(one.ranks, name, None), ".2f") for name in ("spearman", "kendall", "weighted_kendall")),
+            _number(one.regret, ".1f"),
+            _number(one.regret_percent, ".0f"),
+        )
+        for one in agreements
+    )
+    return _table("Order, and what the nearest source costs", heads, rows)
 
 
 def certainty_table(agreements: Sequence[Agreement]) -> Table:
     """p-values that assume less than the regression's, and the one that is left without the weightiest source."""
-    heads = ("gains shuffled\nwithin targets", "whole sources\nshuffled", "intercept for\neach target")
-    table = _table("p of the slope", "Method", *heads, "without the source\nit rests on most")
-    for one in agreements:
+    heads = ("Method", "gains shuffled\nwithin targets", "whole sources\nshuffled", "intercept for\neach target")
+
+    def rest(one: Agreement) -> str:
         weakest = one.weakest
-        rest = f"{weakest.line.p_slope:.2g} ({weakest.source})" if weakest and weakest.line else NOTHING
-        table.add_row(
-            _name(one.method),
-            f"{one.within_targets.p_slope:.2g}" if one.within_targets else NOTHING,
-            f"{one.whole_sources.p_slope:.2g}" if one.whole_sources else NOTHING,
-            f"{one.fixed_effects.p_slope:.2g}" if one.fixed_effects else NOTHING,
-            _name(rest),
+        return f"{weakest.line.p_slope:.2g} ({weakest.source})" if weakest and weakest.line else NOTHING
+
+    rows = (
+        (
+            one.method,
+            *(
+                _number(getattr(test, "p_slope", None), ".2g")
+                for test in (one.within_targets, one.whole_sources, one.fixed_effects)
+            ),
+            rest(one),
         )
-    return table
+        for one in agreements
+    )
+    return _table("p of the slope", (*heads, "without the source\nit rests on most"), rows)
 
 
 def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
     """For each target the nearest source by each method, and what it gained."""
-    for target in dict.fromkeys(found.target for one in agreements for found in one.targets):
-        table = _table(f"Nearest source for {printable(target)}", "Method", "Nearest", "Gain, %", "Place", "Regret")
-        table.columns[1].justify = "left"
-        seen = []
-        for one in agreements:
-            for found in one.targets:
-                if found.target == target:
-                    place = f"{found.picked_rank} of {found.sources}"
-                    cells = (f"{found.picked_gain:.1f}", place, f"{found.regret:.1f}")
-                    table.add_row(_name(one.method), _name(", ".join(found.picked)), *cells)
-                    seen.append((found.best, f"{found.best_gain:.1f}", f"{found.chance_regret:.1f}"))
-        if len(set(seen)) == 1:
-            best, gain, chance = seen[0]
-            table.caption = Text(printable(f"Best: {best}, {gain} %. Regret of a source drawn at random: {chance}."))
-            table.caption_justify = "left"
-        yield table
+    by_target: dict[str, list[tuple[str, TargetAgreement]]] = {}
+    for one in agreements:
+        for found in one.targets:
+            by_target.setdefault(found.target, []).append((one.method, found))
+    for target, chosen in by_target.items():
+        rows = (
+            (
+                *(method, ", ".join(found.picked), f"{found.picked_gain:.1f}"),
+                *(f"{found.picked_rank} of {found.sources}", f"{found.regret:.1f}"),
+            )
+            for method, found in chosen
+        )
+        # The same by all methods, if they have the same sources.
+        known = {(found.best, f"{found.best_gain:.1f}", f"{found.chance_regret:.1f}") for _, found in chosen}
+        said = [
+            f"Best: {best}, {gain} %. Regret of a source drawn at random: {chance}." for best, gain, chance in known
+        ]
+        heads = ("Method", "Nearest", "Gain, %", "Place", "Regret")
+        caption = said[0] if len(said) == 1 else ""
+        yield _table(f"Nearest source for {target}", heads, rows, left=(0, 1), caption=caption)
 
 
 def without_table(agreements: Sequence[Agreement]) -> Table:
     """The result without each source: R^2, p of the slope and Spearman, a row per method and source."""
-    table = _table("Without one source", "Method", "Source", "R^2", "p slope", "Spearman")
-    table.columns[1].justify = "left"
-    for one in agreements:
-        for left in one.without_source:
-            table.add_row(
-                _name(one.method),
-                _name(left.source),
-                f"{left.line.r_squared:.2f}" if left.line else NOTHING,
-                f"{left.line.p_slope:.3g}" if left.line else NOTHING,
-                _number(left.spearman, ".2f"),
-            )
-    return table
+    rows = (
+        (
+            *(one.method, left.source, _number(getattr(left.line, "r_squared", None), ".2f")),
+            *(_number(getattr(left.line, "p_slope", None), ".3g"), _number(left.spearman, ".2f")),
+        )
+        for one in agreements
+        for left in one.without_source
+    )
+    return _table("Without one source", ("Method", "Source", "R^2", "p slope", "Spearman"), rows, left=(0, 1))
 
 
 def prediction_table(agreements: Sequence[Agreement]) -> Table | None:
     """Expected gains with their 95% prediction intervals; None if none were asked for."""
-    table = _table("Expected gain", "Method", "Source", "Target", "Distance", "Gain, % [95%]", "")
-    for column in (1, 2, 5):
-        table.columns[column].justify = "left"
-    for one in agreements:
-        for found in one.predictions:
-            beyond = f"beyond {found.seen_low:,.6g} to {found.seen_high:,.6g}" if found.extrapolated else ""
-            table.add_row(
-                _name(one.method),
-                _name(found.source or NOTHING),
-                _name(found.target or NOTHING),
-                f"{found.distance:,.6g}",
-                f"{found.gain:.1f} [{found.low:.1f}, {found.high:.1f}]",
-                beyond,
-            )
-    return table if table.row_count else None
+    heads = ("Method", "Source", "Target", "Distance", "Gain, % [95%]", "")
+    rows = [
+        (
+            *(one.method, found.source or NOTHING, found.target or NOTHING, f"{found.distance:,.6g}"),
+            f"{found.gain:.1f} [{found.low:.1f}, {found.high:.1f}]",
+            f"beyond {found.seen_low:,.6g} to {found.seen_high:,.6g}" if found.extrapolated else "",
+        )
+        for one in agreements
+        for found in one.predictions
+    ]
+    return _table("Expected gain", heads, rows, left=(0, 1, 2, 5)) if rows else None
 
 
 def warning_lines(agreements: Sequence[Agreement]) -> Iterator[Text]:
@@ -287,64 +258,75 @@ def grouped_warnings(agreements: Sequence[Agreement]) -> list[tuple[str, str]]:
 
 def correlation_table(correlated: Sequence[CharacteristicAgreement]) -> Table:
     """A row per characteristic: how the difference between source and target goes with gain."""
-    table = Table("Characteristic", title="Differences and gain", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("Pairs", "Difference", "p", "adjusted", "Direction"):
-        table.add_column(head, justify="right")
-    for one in correlated:
-        p_values = (_number(value, ".2g") for value in (one.p_difference, one.p_adjusted))
-        direction = NOTHING if math.isnan(one.direction) else f"{one.direction:.2f}"
-        table.add_row(one.characteristic, str(one.pairs), f"{one.difference:.2f}", *p_values, direction)
-    table.caption = (
-        "Difference: |source - target| against gain; below 0, sources like the target gained more. Direction: "
-        "source - target against gain. Spearman; p by shuffling within targets, adjusted for the number of rows."
+    rows = (
+        (
+            *(one.characteristic, str(one.pairs), _number(one.difference, ".2f"), _number(one.p_difference, ".2g")),
+            *(_number(one.p_adjusted, ".2g"), _number(one.direction, ".2f")),
+        )
+        for one in correlated
     )
-    table.caption_justify = "left"
-    return table
+    return _table(
+        "Differences and gain",
+        ("Characteristic", "Pairs", "Difference", "p", "adjusted", "Direction"),
+        rows,
+        caption="Difference: |source - target| against gain; below 0, sources like the target gained more. Direction: "
+        "source - target against gain. Spearman; p by shuffling within targets, adjusted for the number of rows.",
+    )
 
 
 def table_12(comparisons: Sequence[PaperComparison]) -> Table:
     """The p-values of the paper's Table 12, printed and recomputed."""
-    heads = ("Const,\nprinted", "recomputed", "Slope,\nprinted", "recomputed")
-    table = _table("Table 12: p-values of gain on distance", "Method", *heads)
+    rows = []
     for one in comparisons:
         line, printed = one.recomputed.line, one.published
-        cells = (printed.p_const, line.p_intercept, printed.p_slope, line.p_slope)
-        table.add_row(_name(one.method), *(f"{value:.3g}" for value in cells))
-    return table
+        p_values = (printed.p_const, line.p_intercept, printed.p_slope, line.p_slope)
+        rows.append((one.method, *(f"{value:.3g}" for value in p_values)))
+    heads = ("Method", "Const,\nprinted", "recomputed", "Slope,\nprinted", "recomputed")
+    return _table("Table 12: p-values of gain on distance", heads, rows)
 
 
 def table_13(comparisons: Sequence[PaperComparison]) -> Table:
     """Slopes, intervals and R^2 of the paper's Table 13, printed and recomputed, one below the other."""
-    table = _table("Table 13: slope, interval, R^2", "Method", "", "Slope", "95% interval", "R^2", "of the\ninterval")
-    table.columns[1].justify = "left"
+    rows = []
     for one in comparisons:
-        line, printed = one.recomputed.line, one.published
-        rows = (
-            ("printed", printed.slope, printed.slope_low, printed.slope_high, printed.r_squared, one.implied_r_squared),
-            ("recomputed", line.slope, line.slope_low, line.slope_high, line.r_squared, line.r_squared),
-        )
-        for what, slope, low, high, r_squared, implied in rows:
-            name = _name(one.method) if what == "printed" else ""
-            table.add_row(name, what, f"{slope:.5f}", f"[{low:.5f}, {high:.5f}]", f"{r_squared:.2f}", f"{implied:.2f}")
+        found, printed = one.recomputed.line, one.published
+        for name, what, line, implied in (
+            (one.method, "printed", printed, one.implied_r_squared),
+            ("", "recomputed", found, found.r_squared),
+        ):
+            interval = f"[{line.slope_low:.5f}, {line.slope_high:.5f}]"
+            rows.append((name, what, f"{line.slope:.5f}", interval, f"{line.r_squared:.2f}", f"{implied:.2f}"))
+    heads = ("Method", "", "Slope", "95% interval", "R^2", "of the\ninterval")
+    return _table("Table 13: slope, interval, R^2", heads, rows, left=(0, 1))
+
+
+def _table(
+    title: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    left: Sequence[int] = (0,),
+    wrap: bool = False,
+    caption: str = "",
+    **style: Any,
+) -> Table:
+    """A table without a frame, so that it fits a terminal of 80 columns; `left` columns are text, the others numbers.
+
+    Names are Text, in which nothing is taken for markup; those of the first column go over several lines to `wrap`.
+    """
+    table = Table(
+        title=Text(printable(title), no_wrap=True, overflow="ignore"),
+        caption=Text(printable(caption)) if caption else None,
+        title_justify="left",
+        caption_justify="left",
+        **{"box": SIMPLE_HEAD, "pad_edge": False, "collapse_padding": True, **style},
+    )
+    for k, head in enumerate(heads):
+        table.add_column(Text(head), justify="left" if k in left else "right", no_wrap=not k and not wrap)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
     return table
-
-
-def _table(title: str, *heads: str) -> Table:
-    # Without a frame, so that it fits a terminal of 80 columns.
-    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column(heads[0], no_wrap=True)
-    _add(table, *heads[1:])
-    return table
-
-
-def _add(table: Table, *heads: str) -> None:
-    for head in heads:
-        table.add_column(head, justify="right")
-
-
-def _name(name: str) -> Text:
-    return Text(printable(name))
 
 
 def _number(value: float | None, form: str) -> str:
-    return NOTHING if value is None else format(value, form)
+    return NOTHING if value is None or math.isnan(value) else format(value, form)

@@ -17,7 +17,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import MatchedPair
 from medsegdist.report.record import JsonFile, Part
-from medsegdist.report.verdict import by_distance, methods_of
+from medsegdist.report.verdict import methods_of
 
 SIDE = 128
 """Pixels of the longer side of a picture: enough to see what is matched."""
@@ -122,7 +122,7 @@ def _nearest(
     """Nearest sources with their pairs, and the methods that agree on both."""
     found: dict[tuple[str, tuple[MatchedPair, ...]], list[str]] = {}
     for method in methods_of(table, target):
-        source = by_distance(table, target, method)[0].source
+        source = table.ranking(target, method)[0].source
         found.setdefault((source, matches[source, target, method]), []).append(method)
     for (source, pairs), methods in found.items():
         if pairs:

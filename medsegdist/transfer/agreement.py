@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from scipy.stats import spearmanr
 from statsmodels.stats.multitest import multipletests
 
-from medsegdist.distance.characteristics import CHARACTERISTICS, Characteristic, DatasetCharacteristics
+from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_csv
 from medsegdist.transfer.gains import (
@@ -290,65 +290,54 @@ class CharacteristicAgreement:
 
 @dataclass(frozen=True)
 class CharacteristicRow:
-    """A row of `characteristics.csv`, which `medsegdist rank` writes.
+    """What counts in a row of `characteristics.csv`, which `medsegdist rank` writes.
 
     Args:
         dataset: its name.
-        samples: how many.
-        patients: how many.
         characteristic: its name.
         mean: over the samples; NaN if no sample has one.
-        deviation: standard deviation over the samples; NaN as above.
-        unit: of both.
     """
 
     dataset: str
-    samples: int
-    patients: int
     characteristic: str
     mean: Number
-    deviation: Number
-    unit: str | None = None
 
 
-def read_characteristics(path: str | Path) -> list[DatasetCharacteristics]:
-    """The datasets of a `characteristics.csv`.
+def read_characteristics(path: str | Path) -> pd.DataFrame:
+    """The means in a `characteristics.csv`: a row per dataset, a column per characteristic, NaN if no sample has one.
 
     Raises:
         DataError: it is no such table, or a dataset lacks a characteristic.
     """
-    by_dataset: dict[str, list[CharacteristicRow]] = {}
-    for row in read_csv(path, CharacteristicRow, key=("dataset", "characteristic")):
-        by_dataset.setdefault(row.dataset, []).append(row)
-    found = []
-    for name, rows in by_dataset.items():
-        known = {row.characteristic: row for row in rows}
-        missing = [one for one in CHARACTERISTICS if one not in known]
+    rows = pd.DataFrame(read_csv(path, CharacteristicRow, key=("dataset", "characteristic")))
+    for name, known in rows.groupby("dataset", sort=False)["characteristic"]:
+        missing = [one for one in CHARACTERISTICS if one not in known.tolist()]
         if missing:
             raise DataError(
-                f"{path}: expected the characteristics {listed(missing)} of '{name}', found {listed(list(known))}",
+                f"{path}: expected the characteristics {listed(missing)} of '{name}', found {listed(known.tolist())}",
                 "`medsegdist rank STUDY.yaml --out DIR` writes all of them",
             )
-        values = tuple(
-            Characteristic(k, known[k].unit or "", known[k].mean, known[k].deviation) for k in CHARACTERISTICS
-        )
-        found.append(DatasetCharacteristics(name, rows[0].samples, rows[0].patients, values))
-    return found
+    means = rows.pivot(index="dataset", columns="characteristic", values="mean")
+    return means.loc[rows["dataset"].unique(), list(CHARACTERISTICS)]
 
 
-def characteristic_distances(datasets: Sequence[DatasetCharacteristics]) -> list[DistanceRecord]:
-    """|source - target| of every characteristic, as distances whose method has the characteristic's name."""
+def characteristic_distances(means: pd.DataFrame) -> list[DistanceRecord]:
+    """|source - target| of every characteristic, as distances whose method has the characteristic's name.
+
+    Args:
+        means: a row per dataset, a column per characteristic.
+    """
     return [
-        DistanceRecord(source.dataset, target.dataset, abs(source[name].mean - target[name].mean), name)
-        for name in CHARACTERISTICS
-        for target in datasets
-        for source in datasets
-        if source.dataset != target.dataset and math.isfinite(source[name].mean - target[name].mean)
+        DistanceRecord(source, target, abs(of_dataset[source] - of_dataset[target]), str(name))
+        for name, of_dataset in means.items()
+        for target in means.index
+        for source in means.index
+        if source != target and math.isfinite(of_dataset[source] - of_dataset[target])
     ]
 
 
 def correlate_characteristics(
-    datasets: Sequence[DatasetCharacteristics], gains: Iterable[Gain], *, seed: int = 0
+    means: pd.DataFrame, gains: Iterable[Gain], *, seed: int = 0
 ) -> tuple[CharacteristicAgreement, ...]:
     """Rank correlations of differences between datasets with gains, one result for each characteristic.
 
@@ -356,7 +345,7 @@ def correlate_characteristics(
     sources.
 
     Args:
-        datasets: characteristics of sources and targets.
+        means: a row per dataset, sources and targets, and a column per characteristic.
         gains: of one seed or more.
         seed: of the permutations.
 
@@ -364,22 +353,19 @@ def correlate_characteristics(
         DataError: datasets and gains have fewer than three pairs in common, or all gains are equal, or all
             characteristics.
     """
-    records, runs = characteristic_distances(datasets), list(gains)
+    records, runs = characteristic_distances(means), list(gains)
     enough = [one for one in all_pairs(records, runs) if len(one.pairs) >= FEWEST_PAIRS]
     names = [one.method for one in enough if len({pair.distance for pair in one.pairs}) > 1]
     if enough and not names:
-        raise DataError(
-            f"expected characteristics that differ between datasets, found none in {len(datasets)} datasets."
-        )
+        raise DataError(f"expected characteristics that differ between datasets, found none in {len(means)} datasets.")
     found = match_pairs(records, runs, names)
     tests = [permutation_test(one.pairs, seed=seed) for one in found]
     known = [test.p_rank for test in tests if test is not None]
     holm = iter(multipletests(known, method="holm")[1].tolist() if known else [])
-    by_name = {one.dataset: one for one in datasets}
     results = []
     for one, test in zip(found, tests, strict=True):
         distance, gain = distances_and_gains(one.pairs)
-        signed = [by_name[pair.source][one.method].mean - by_name[pair.target][one.method].mean for pair in one.pairs]
+        signed = [means[one.method][pair.source] - means[one.method][pair.target] for pair in one.pairs]
         results.append(
             CharacteristicAgreement(
                 characteristic=one.method,

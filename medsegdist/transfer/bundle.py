@@ -11,14 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
 
 from medsegdist.data.study import Study
 from medsegdist.files import atomic_path
-from medsegdist.transfer.gains import Gain
+from medsegdist.transfer.gains import Gain, summarize_gains
 from medsegdist.transfer.plan import Recipe, Run
 from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferResult, TransferStudy
@@ -121,13 +120,10 @@ def best_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str) -
 
     The seed is not chosen by gain: among few seeds, the greatest gain is mostly luck. None if no gain is "ok".
     """
-    by_source: dict[str, list[float]] = {}
-    for gain in gains:
-        if gain.target == target and gain.gain_percent is not None:
-            by_source.setdefault(gain.source, []).append(gain.gain_percent)
-    if not by_source:
+    sources = summarize_gains(gains, target)
+    if not sources:
         return None
-    source = max(by_source, key=lambda name: fmean(by_source[name]))
+    source = max(sources, key=lambda one: one.gain).source
     outcomes = {run: study.log.outcome(run.key) or {} for run in study.runs}
     ended = {
         run: outcome["validation_dice"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -161,13 +161,14 @@ def make_evaluator(
 ) -> tuple[SupervisedEvaluator, CaseDice]:
     """An evaluator that can run many times, and its metric; the network is on `device` already."""
     dice = CaseDice([samples.case_ids[k] for k in indices])
-    batches = _InOrder(NetworkInputs(samples, indices, recipe.scale, device), recipe.batch_size)
+    inputs = NetworkInputs(samples, indices, recipe.scale, device)
     inferer: Inferer = SimpleInferer()
     if recipe.patch_size is not None:
         inferer = SlidingWindowInferer(recipe.patch_size, recipe.batch_size, recipe.overlap, mode="gaussian")
     evaluator = SupervisedEvaluator(
         device=device,
-        val_data_loader=batches,
+        val_data_loader=torch.arange(len(inputs)).split(recipe.batch_size),
+        prepare_batch=lambda positions, *_, **__: inputs.batch(positions),
         network=network,
         inferer=inferer,
         key_val_metric={KEY_METRIC: dice},
@@ -198,21 +199,6 @@ def quiet_logger() -> logging.Logger:
     logger = logging.Logger("medsegdist.transfer")
     logger.addHandler(logging.NullHandler())
     return logger
-
-
-class _InOrder:
-    """All samples once, in their order, a batch at a time."""
-
-    def __init__(self, inputs: NetworkInputs, batch_size: int) -> None:
-        self.inputs, self.batch_size = inputs, batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.inputs) // self.batch_size)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for positions in torch.arange(len(self.inputs)).split(self.batch_size):
-            images, masks = self.inputs.batch(positions)
-            yield {"image": images, "label": masks}
 
 
 def check_device(device: torch.device | str) -> torch.device:

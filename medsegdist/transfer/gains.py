@@ -162,6 +162,60 @@ def write_gains(path: Path, gains: Iterable[Gain]) -> None:
             writer.writerow([one.source, one.target, one.seed, *(f"{n:.6f}" for n in numbers), one.status])
 
 
+@dataclass(frozen=True, slots=True)
+class SourceGain:
+    """What a source brought a target.
+
+    Args:
+        source: its name; empty for the control.
+        gains: of each seed, in percent.
+        dice: mean over the seeds; None if it is not known for all.
+        dice_baseline: mean over the seeds of that from scratch.
+    """
+
+    source: str
+    gains: tuple[float, ...]
+    dice: float | None
+    dice_baseline: float | None
+
+    @property
+    def gain(self) -> float:
+        """Mean over the seeds, in percent."""
+        return fmean(self.gains)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over the seeds, in percentage points; None for one seed."""
+        return stdev(self.gains) if len(self.gains) > 1 else None
+
+
+def summarize_gains(gains: Iterable[Gain], target: str) -> list[SourceGain]:
+    """The sources of one target in the order in which they come; runs without a gain are left out.
+
+    Args:
+        gains: of any targets.
+        target: its name.
+    """
+    by_source: dict[str, list[tuple[Gain, float]]] = {}
+    for one in gains:
+        if one.target == target and one.gain_percent is not None:
+            by_source.setdefault(one.source, []).append((one, one.gain_percent))
+    return [
+        SourceGain(
+            source=source,
+            gains=tuple(gain for _, gain in runs),
+            dice=_mean([run.dice for run, _ in runs]),
+            dice_baseline=_mean([run.dice_baseline for run, _ in runs]),
+        )
+        for source, runs in by_source.items()
+    ]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
 @dataclass(frozen=True)
 class TransferPair:
     """A source and a target of which both the distance and the gain are known.

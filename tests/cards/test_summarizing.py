@@ -83,11 +83,13 @@ def test_the_histogram_holds_cells_of_enough_patients_only_and_hides_how_much_it
     def shown(min_patients: int) -> dict[tuple[int, int], float]:
         options = DistanceOptions(components=1)
         made = summarize_samples(samples, modality="CT", fit=options, min_patients=min_patients).segment_histogram
-        assert made.shape == (8, 8)
-        return {(k // 8, k % 8): share for k, share in enumerate(made.shares) if share}
+        assert made.extent == (16, 24)
+        assert (len(made.mass), len(made.mass[0])) == (8, 8)
+        return {(i, j): share for i, row in enumerate(made.mass) for j, share in enumerate(row) if share}
 
     pixels = 6 * 6 + 3 * 6 + 2
-    assert shown(1) == {(0, 0): round(36 / pixels, 4), (7, 7): round(18 / pixels, 4), (4, 4): round(2 / pixels, 4)}
+    first, second, third = (float(f"{count / pixels:.4g}") for count in (36, 18, 2))
+    assert shown(1) == {(0, 0): first, (7, 7): second, (4, 4): third}
     assert shown(2) == {(0, 0): round(36 / 54, 4), (7, 7): round(18 / 54, 4)}
     assert shown(3) == {(0, 0): 1.0}
 

@@ -15,7 +15,7 @@ import pytest
 from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.page import render, write_report
 from medsegdist.report.results import Results
-from medsegdist.report.verdict import verdict
+from medsegdist.report.verdict import Answer
 from tests.report.making_run import CENTERS, samples_of, write_run
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
@@ -86,8 +86,8 @@ def test_the_answer_comes_first_in_the_words_of_the_terminal(run_folder, html):
         "How it was computed",
         "What is simulated",
     ]
-    assert verdict(table, "target") in page.text
-    assert page.text.index(verdict(table, "target")) < page.text.index("Nearest source on top")
+    assert Answer.of(table, "target").verdict in page.text
+    assert page.text.index(Answer.of(table, "target").verdict) < page.text.index("Nearest source on top")
     # Of all pairs, only what the study asked for is answered.
     assert [one["aria-label"] for one in page.of("article")] == ["target"]
     assert "It rests on 12 samples of 4 patients of target, 2 sources and 2 methods" in page.text

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import numpy as np
 import pytest
 
-from medsegdist.cards.card import MixtureNumbers, SegmentHistogram
-from medsegdist.cards.ranking import card_histogram, record_cards
+from medsegdist.cards.ranking import record_cards
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.describe import segment_histogram
 from medsegdist.report.page import render
-from medsegdist.report.record import StudyRecord
+from medsegdist.report.record import MixtureNumbers, SegmentHistogram, StudyRecord
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import APPROXIMATE, approximate
 from tests.cards.making_cards import FIT, card, dataset, summarized
@@ -36,18 +34,6 @@ def page(folder):
     return Page(render(Results.load(folder)))
 
 
-def test_a_record_without_cards_does_not_speak_of_them_and_one_of_before_reads_on(tmp_path, compared_datasets):
-    _, record = compared_datasets
-    record.save(tmp_path / "study.json")
-    content = json.loads((tmp_path / "study.json").read_text())
-    fields = (
-        "format version name description targets methods datasets preprocessing fingerprint bootstrap device software"
-    )
-    assert list(content) == fields.split()
-    assert StudyRecord.load(tmp_path / "study.json").cards == ()
-    assert content == record.model_dump(mode="json")
-
-
 def test_the_record_survives_the_disk_and_holds_what_cards_hold(folder):
     _, record = of_cards()
     read = StudyRecord.load(folder / "study.json")
@@ -65,25 +51,12 @@ def test_the_record_survives_the_disk_and_holds_what_cards_hold(folder):
         ]
 
 
-@pytest.mark.parametrize("grid", [(32, 40), (6, 32, 40), (5, 12)])
-def test_cells_lie_where_segments_do_and_sum_to_one(grid):
-    """With every cell shown, those of the samples themselves by as many bins, which has its own tests."""
-    samples = blobs("cells", grid=grid, center=(0.5,) * len(grid), n=8, patients=4, radius=2.5, seed=4)
-    made = summarized(samples, min_patients=1)
-    found, expected = card_histogram(made), segment_histogram(samples, bins=8)
-    assert found.extent == expected.extent == grid[-2:]
-    assert np.array(found.mass).sum() == pytest.approx(1, rel=1e-12)
-    # A card rounds each of its cells to four digits, and so does the record of samples.
-    most = 1e-4 * (np.prod(made.segment_histogram.shape[:-2]) + 1)
-    np.testing.assert_allclose(found.mass, expected.mass, atol=most, rtol=0)
-
-
 def test_what_is_hidden_is_0_and_the_rest_sums_to_one():
     samples = dataset("target")
-    shown = np.array(card_histogram(summarized(samples, min_patients=8)).mass)
+    shown = np.array(summarized(samples, min_patients=8).segment_histogram.mass)
     everything = np.array(segment_histogram(samples, bins=8).mass)
     assert 0 < (shown > 0).sum() < (everything > 0).sum()
-    assert shown.sum() == pytest.approx(1, rel=1e-12)
+    assert shown.sum() == pytest.approx(1, abs=1e-3)
     assert not shown[everything == 0].any()
 
 
@@ -125,7 +98,7 @@ def test_all_is_there_that_cards_hold_and_nothing_is_claimed_that_they_do_not(pa
 
 
 def test_a_card_that_tells_of_no_cell_is_shown_by_its_mixture(tmp_path):
-    cells = SegmentHistogram(shape=(8, 8), shares=(0.0,) * 64)
+    cells = SegmentHistogram(extent=(32, 40), mass=None)
     table, record = of_cards([card("near").model_copy(update={"segment_histogram": cells})])
     folder = write_run(tmp_path / "cards", table, record)
     run = Results.load(folder)

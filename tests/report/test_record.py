@@ -94,6 +94,9 @@ def test_nothing_in_the_record_names_a_case_or_a_patient(tmp_path, compared_data
         assert not [one for one in (*samples.case_ids, *samples.patient_ids) if one in text]
 
 
+LINE = {"weights": [1.0], "means": [[0.0]], "covariances": [[[1.0]]]}
+
+
 def spoilt(record: StudyRecord, change) -> str:
     content = record.model_dump(mode="json")
     change(content)
@@ -108,9 +111,11 @@ def spoilt(record: StudyRecord, change) -> str:
         (lambda c: c.update(version=2), "found in version: Input should be 1"),
         (lambda c: c["datasets"][0]["histogram"].update(mass=[[0.1] * 65]), "should have at most 64 items"),
         (lambda c: c["datasets"][0]["histogram"].update(mass=[[0.1], [0.1, 0.2]]), "expected rows of one length"),
-        (lambda c: c["datasets"][0]["mixture"]["weights"].pop(), "expected as many weights as means"),
+        (lambda c: c["datasets"][0]["mixture"]["weights"].pop(), "found a broken one"),
         (lambda c: c["datasets"][0]["mixture"].update(weights=[0.9, 0.9]), "positive weights that sum to 1"),
         (lambda c: c["datasets"][0]["mixture"]["covariances"][0].reverse(), "found a broken one"),
+        (lambda c: c["datasets"][0]["histogram"].update(mass=[[0.5]]), "expected parts that sum to 1, found 0.5"),
+        (lambda c: c["datasets"][0].update(mixture=LINE), "found in datasets.0.mixture: .*over 2 axes, found 1"),
     ],
 )
 def test_a_broken_record_is_refused(tmp_path, compared_datasets, change, message):

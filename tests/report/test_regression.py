@@ -55,9 +55,10 @@ def test_the_line_is_that_of_numpy_and_lies_within_its_band(tmp_path):
     fit, band = regress(points)
     slope, intercept = np.polyfit([point.distance for point in points], [point.gain for point in points], 1)
     assert (fit.slope, fit.intercept) == pytest.approx((slope, intercept))
-    for place, center, low, high in band:
-        assert center == pytest.approx(intercept + slope * place)
-        assert low < center < high
+    assert (band[0].distance, band[-1].distance) == (10149.49, 58543.45)
+    for one in band:
+        assert one.gain == pytest.approx(intercept + slope * one.distance)
+        assert one.mean_low < one.gain < one.mean_high
     residuals = [point.gain - intercept - slope * point.distance for point in points]
     gains = [point.gain for point in points]
     assert fit.r_squared == pytest.approx(1 - np.var(residuals) / np.var(gains))

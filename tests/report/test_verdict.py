@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from medsegdist.distance.table import Comparison, DistanceTable
 from medsegdist.report.tables import ranking_table
-from medsegdist.report.verdict import headline, mean_ranks, nearest_sources, verdict
+from medsegdist.report.verdict import Answer
 from tests.report.test_tables import row, shown
 
 SURE = DistanceTable(
@@ -22,8 +22,8 @@ SURE = DistanceTable(
 
 
 def test_all_methods_agree():
-    assert verdict(SURE, "target") == "For target the nearest source is near, by every method (2 of 2)."
-    assert headline(SURE, "target") == "Nearest by 2 of 2 methods: near."
+    assert Answer.of(SURE, "target").verdict == "For target the nearest source is near, by every method (2 of 2)."
+    assert Answer.of(SURE, "target").headline == "Nearest by 2 of 2 methods: near."
 
 
 def test_methods_disagree():
@@ -35,8 +35,9 @@ def test_methods_disagree():
             row("b", "three", 4.0, 1),
         )
     )
-    assert verdict(table, "target") == (
-        "For target the methods do not agree on the nearest source: a (by 2 of 3), b (by 1 of 3)."
+    assert Answer.of(table, "target").verdict == (
+        "For target the nearest source is a, by its mean rank over 3 methods (1.3). "
+        "Single methods find nearest: a (by 2 of 3), b (by 1 of 3)."
     )
 
 
@@ -53,21 +54,21 @@ def test_what_cannot_be_told_apart_is_named_with_the_patients_that_it_rests_on()
             Comparison("target", "gmm3d", "LIDC 4", "liver", 1.0, 9),
         ),
     )
-    assert verdict(table, "target") == (
+    assert Answer.of(table, "target").verdict == (
         "For target the nearest source is LIDC 5, by the one method that was asked for. "
         "LIDC 5 cannot be told apart from LIDC 4, with 12 patients in the smallest of these datasets."
     )
-    assert headline(table, "target") == "No clear winner: LIDC 5 or LIDC 4."
-    assert list(mean_ranks(table, "target").items()) == [("LIDC 5", 1.0), ("LIDC 4", 1.0), ("liver", 3.0)]
+    assert Answer.of(table, "target").headline == "No clear winner: LIDC 5 or LIDC 4."
+    assert list(Answer.of(table, "target").mean_ranks.items()) == [("LIDC 5", 1.0), ("LIDC 4", 1.0), ("liver", 3.0)]
 
 
 @pytest.mark.parametrize("methods", [("one",), ("one", "two")])
 def test_one_source_is_not_ranked(methods):
     table = DistanceTable(rows=tuple(row("a", method, 1.0, 1) for method in methods))
-    assert verdict(table, "target") == (
+    assert Answer.of(table, "target").verdict == (
         "For target there is one source only, a, so nothing was ranked; its distances are shown."
     )
-    assert headline(table, "target") == "One source only: a."
+    assert Answer.of(table, "target").headline == "One source only: a."
     text = " ".join(shown(ranking_table(table, "target")).split())
     assert "The only source for target" in text
     assert "Nearest" not in text
@@ -84,36 +85,43 @@ def ranked(ranks):
     )
 
 
-def test_where_another_source_leads_the_table_the_verdict_says_why():
+def test_the_mean_rank_decides_and_the_verdict_says_what_single_methods_find():
     table = ranked({"a": (1, 1, 1, 4, 4), "b": (2, 2, 2, 1, 1), "c": (3, 3, 3, 2, 2), "d": (4, 4, 4, 3, 3)})
-    assert verdict(table, "target") == (
-        "For target the methods do not agree on the nearest source: a (by 3 of 5), b (by 2 of 5). "
-        "By mean rank over all methods, the order of the table, b comes first (1.6, a 2.2)."
+    answer = Answer.of(table, "target")
+    assert answer.verdict == (
+        "For target the nearest source is b, by its mean rank over 5 methods (1.6). "
+        "Single methods find nearest: a (by 3 of 5), b (by 2 of 5)."
     )
-    assert next(iter(mean_ranks(table, "target"))) == "b"
+    assert answer.headline == "Nearest by mean rank over 5 methods: b."
+    assert answer.mean_ranks == {"b": 1.6, "a": 2.2, "c": 2.6, "d": 3.6}
 
 
 @pytest.mark.parametrize(
-    "ranks",
+    ("ranks", "order"),
     [
-        {"a": (1, 1, 3), "b": (3, 2, 1), "c": (2, 3, 2)},
-        {"a": (1, 3), "b": (2, 1), "c": (3, 2)},  # equally many methods: the better mean rank counts
-        {"a": (1, 2), "b": (2, 1)},
+        ({"a": (1, 3), "b": (2, 1), "c": (3, 2)}, "bac"),
+        ({"b": (2, 2, 2), "a": (1, 1, 4), "c": (3, 3, 1), "d": (4, 4, 3)}, "abcd"),
     ],
 )
-def test_otherwise_the_nearest_source_leads_the_table(ranks):
-    table = ranked(ranks)
-    leader = next(iter(mean_ranks(table, "target")))
-    assert f"nearest source: {leader} (" in verdict(table, "target")
-    assert "mean rank" not in verdict(table, "target")
+def test_of_equal_mean_ranks_that_comes_first_which_more_methods_find_nearest(ranks, order):
+    assert "".join(Answer.of(ranked(ranks), "target").mean_ranks) == order
 
 
 @given(st.lists(st.permutations("abcd"), min_size=1, max_size=5))
-def test_the_verdict_names_the_leader_of_the_table_or_explains_it(orders):
+def test_table_headline_and_verdict_give_one_answer(orders):
     table = ranked({source: tuple(order.index(source) + 1 for order in orders) for source in "abcd"})
-    nearest = nearest_sources(table, "target")[0][0]
-    leader = next(iter(mean_ranks(table, "target")))
-    assert (leader != nearest) == (f"the order of the table, {leader} comes first" in verdict(table, "target"))
+    answer = Answer.of(table, "target")
+    leader = shown(ranking_table(table, "target")).split("─")[-1].split()[0]
+    assert answer.nearest == leader
+    assert f"nearest source is {leader}, by" in answer.verdict
+    assert answer.headline.endswith(f": {leader}.")
+
+
+def test_a_leader_that_no_method_finds_nearest_is_no_clear_winner():
+    table = ranked({"a": (1, 4, 4), "b": (2, 2, 2), "c": (4, 1, 3), "d": (3, 3, 1)})
+    pairs = [("b", other) for other in "acd"]
+    comparisons = tuple(Comparison("target", f"method {k}", *pair, 0.9, 9) for k in range(3) for pair in pairs)
+    assert Answer.of(replace(table, comparisons=comparisons), "target").headline == "No clear winner: b or d."
 
 
 def with_intervals(ties, patients=40):
@@ -141,15 +149,15 @@ def with_intervals(ties, patients=40):
     ],
 )
 def test_the_headline_says_how_clear_it_is(ties, expected):
-    assert headline(with_intervals(ties), "target") == expected
+    assert Answer.of(with_intervals(ties), "target").headline == expected
 
 
 def test_the_number_of_patients_is_that_of_the_smallest_dataset_concerned():
     said = " in the smallest of these datasets."
-    assert verdict(with_intervals((2, 2)), "target").endswith(
+    assert Answer.of(with_intervals((2, 2)), "target").verdict.endswith(
         f" a cannot be told apart from b (by 2 of 2), with 40 patients{said}"
     )
-    assert verdict(with_intervals((2, 3)), "target").endswith(
+    assert Answer.of(with_intervals((2, 3)), "target").verdict.endswith(
         f" a cannot be told apart from b (by 2 of 2), c (by 1 of 2), with 7 patients{said}"
     )
 
@@ -158,13 +166,13 @@ def test_a_source_of_one_patient_leaves_its_place_open():
     table = with_intervals((1, 1))
     rows = tuple(replace(one, low=None, high=None) if one.source in "bd" else one for one in table.rows)
     kept = tuple(one for one in table.comparisons if not {one.nearer, one.farther} & {"b", "d"})
-    said = verdict(DistanceTable(rows=rows, comparisons=kept), "target")
+    said = Answer.of(DistanceTable(rows=rows, comparisons=kept), "target").verdict
     assert said.endswith("b, d have one patient each, so how sure their places are remains open.")
     rows = tuple(replace(one, low=None, high=None) if one.source == "d" else one for one in table.rows)
-    said = verdict(replace(table, rows=rows), "target")
+    said = Answer.of(replace(table, rows=rows), "target").verdict
     assert said.endswith(" d has one patient, so how sure its place is remains open.")
 
 
 def test_an_unknown_target_is_refused():
     with pytest.raises(ValueError, match="found 'nobody'"):
-        verdict(SURE, "nobody")
+        Answer.of(SURE, "nobody")

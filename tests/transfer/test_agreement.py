@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from medsegdist.distance.characteristics import CHARACTERISTICS, Characteristic, DatasetCharacteristics
+from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.errors import DataError
 from medsegdist.transfer.agreement import (
     characteristic_distances,
@@ -177,17 +177,8 @@ GAINS = {"a": 20.0, "b": 15.0, "c": 9.0, "d": 3.0, "e": -5.0}
 
 def datasets(sizes=None, contrasts=None):
     """Datasets that differ in two characteristics only."""
-    sizes, contrasts = sizes or SIZES, contrasts or CONTRASTS
-    found = []
-    for name in sizes:
-        means = {
-            **dict.fromkeys(CHARACTERISTICS, 1.0),
-            "segment_size": sizes[name],
-            "segment_contrast": contrasts[name],
-        }
-        values = tuple(Characteristic(key, "", mean, 0.0) for key, mean in means.items())
-        found.append(DatasetCharacteristics(name, 3, 3, values))
-    return found
+    means = {**dict.fromkeys(CHARACTERISTICS, 1.0), "segment_size": sizes or SIZES}
+    return pd.DataFrame({**means, "segment_contrast": contrasts or CONTRASTS}, index=list(SIZES))
 
 
 def runs_of(gains=None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,7 @@ def task_embedding(
         loss: of one example, given with its first axis of length 1.
         draw: labels by the network's own belief, the Fisher information proper; with None the labels of the dataset
             are used, the "empirical" one, which vanishes where the network is always right.
-        parameters: names of those to look at, as in `named_parameters`; by default all that require a gradient.
+        parameters: names of those to look at, as in `named_parameters`; by default all.
 
     Returns:
         (k,) float64 on the CPU, one entry for each output channel of each parameter, in the order of the parameters.
@@ -47,8 +48,9 @@ def task_embedding(
     Raises:
         ValueError: there is no example or parameter, or a name is unknown.
     """
+    probe = deepcopy(probe).eval().requires_grad_(True)
     named = dict(probe.named_parameters())
-    names = [name for name, one in named.items() if one.requires_grad] if parameters is None else list(parameters)
+    names = list(named if parameters is None else parameters)
     unknown = [name for name in names if name not in named]
     if unknown or not names:
         raise ValueError(
@@ -56,28 +58,17 @@ def task_embedding(
         )
     chosen = [named[name] for name in names]
     sums = [torch.zeros(one.shape, dtype=torch.float64, device=one.device) for one in chosen]
-    modes = {module: module.training for module in probe.modules()}
-    wanted = [one.requires_grad for one in chosen]
     count = 0
-    try:
-        probe.eval()
-        for one in chosen:
-            one.requires_grad_(True)
-        for images, labels in batches:
-            for k in range(len(images)):
-                with torch.enable_grad():
-                    output = probe(images[k : k + 1])
-                    label = labels[k : k + 1] if draw is None else draw(output.detach())
-                    gradients = torch.autograd.grad(loss(output, label), chosen, allow_unused=True)
-                for total, gradient in zip(sums, gradients, strict=True):
-                    if gradient is not None:
-                        total += gradient.double().square()
-                count += 1
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for one, before in zip(chosen, wanted, strict=True):
-            one.requires_grad_(before)
+    for images, labels in batches:
+        for image, known in zip(images.split(1), labels.split(1), strict=True):
+            with torch.enable_grad():
+                output = probe(image)
+                label = known if draw is None else draw(output.detach())
+                gradients = torch.autograd.grad(loss(output, label), chosen, allow_unused=True)
+            for total, gradient in zip(sums, gradients, strict=True):
+                if gradient is not None:
+                    total += gradient.double().square()
+            count += 1
     if not count:
         raise ValueError("expected at least 1 example, found none.")
     # Mean over all axes but the first one, which counts output channels.
