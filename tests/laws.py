@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,30 @@ from medsegdist.distance.metrics import MaskMetric
 
 EXACT = 1e-9
 """Relative to the distance of two different datasets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Remembering:
+    """A metric that summarizes each dataset once: of most metrics that is what takes time."""
+
+    metric: MaskMetric[Any]
+    known: dict[int, tuple[SegmentationSamples, Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.metric.name
+
+    @property
+    def power(self) -> float:
+        return self.metric.power
+
+    def summarize(self, samples: SegmentationSamples, /) -> Any:
+        if id(samples) not in self.known:
+            self.known[id(samples)] = samples, self.metric.summarize(samples)
+        return self.known[id(samples)][1]
+
+    def compare(self, source: Any, target: Any, image_cost: torch.Tensor, /) -> torch.Tensor:
+        return self.metric.compare(source, target, image_cost)
 
 
 def check_mask_metric(
@@ -35,13 +59,13 @@ def check_mask_metric(
 
 def check_dataset_distance(distance: DatasetDistance, a: SegmentationSamples, b: SegmentationSamples) -> None:
     """The same for a metric within a distance that has options of its own."""
-    metric = distance.metric
     reference = distance(a, b)
+    again = replace(distance, metric=Remembering(distance.metric))
     for law in LAWS:
         try:
-            law(distance, a, b, reference.value)
+            law(again, a, b, reference.value)
         except AssertionError as error:
-            raise AssertionError(f"{metric.name} breaks the law '{law.__name__}': {error}") from error
+            raise AssertionError(f"{distance.metric.name} breaks the law '{law.__name__}': {error}") from error
 
 
 def is_finite_and_not_negative(distance: DatasetDistance, a: Any, b: Any, reference: float) -> None:
@@ -69,10 +93,10 @@ def is_symmetric(distance: DatasetDistance, a: Any, b: Any, reference: float) ->
 
 
 def ignores_the_order_of_samples(distance: DatasetDistance, a: Any, b: Any, reference: float) -> None:
-    for seed in range(3):
-        order = torch.randperm(len(a), generator=torch.Generator().manual_seed(seed)).tolist()
-        _equal(distance(a.take(order), b).value, reference)
-        _equal(distance(b, a.take(order)).value, reference)
+    for seed in range(2):
+        reordered = a.take(torch.randperm(len(a), generator=torch.Generator().manual_seed(seed)).tolist())
+        _equal(distance(reordered, b).value, reference)
+        _equal(distance(b, reordered).value, reference)
 
 
 def ignores_a_factor_of_all_weights(distance: DatasetDistance, a: Any, b: Any, reference: float) -> None:

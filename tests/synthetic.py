@@ -51,6 +51,23 @@ def blobs(
     )
 
 
+def two_places(
+    name: str = "two places", *, n: int = 12, grid: Sequence[int] = (14, 18), radius: float = 4.0, seed: int = 0
+) -> SegmentationSamples:
+    """Segments in two places, so that which two Gaussians are meant is beyond doubt, and a fit ends after few steps."""
+    parts = [
+        blobs(n=n // 2, grid=grid, center=[center] * len(grid), radius=radius, brightness=brightness, seed=seed + k)
+        for k, (center, brightness) in enumerate(((0.3, 90.0), (0.7, 180.0)))
+    ]
+    images, masks, weights = (
+        np.concatenate([getattr(part, field) for part in parts]) for field in ("images", "masks", "weights")
+    )
+    patients = [f"patient{k // 2}" for k in range(len(images))]
+    return SegmentationSamples.from_arrays(
+        name, images, masks, patient_ids=patients, weights=weights, preprocessing="synthetic"
+    )
+
+
 def dots(
     name: str,
     pixels: Sequence[Sequence[Sequence[int]]],

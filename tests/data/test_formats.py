@@ -220,45 +220,46 @@ def test_a_file_of_another_format_is_refused(tmp_path):
         read_volume(picture.rename(tmp_path / "a.nrrd"))
 
 
-def test_complex_intensities_are_refused(tmp_path):
-    nib.save(nib.Nifti1Image((voxels(0) * 1j).astype(np.complex64), np.eye(4)), tmp_path / "a.nii")
-    with pytest.raises(DataError, match="expected real intensities, found complex ones; save the magnitude"):
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        ((voxels(0) * 1j).astype(np.complex64), "real intensities, found complex ones; save the magnitude"),
+        (
+            np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]),
+            "one intensity for each voxel, found colors; save the volume in gray",
+        ),
+    ],
+    ids=["complex", "colors"],
+)
+def test_voxels_that_are_no_intensity_are_refused(tmp_path, array, message):
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(DataError, match=f"expected {message}"):
         read_volume(tmp_path / "a.nii")
 
 
-def test_a_volume_in_colors_is_refused(tmp_path):
-    colors = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
-    nib.save(nib.Nifti1Image(colors, np.eye(4)), tmp_path / "a.nii")
-    with pytest.raises(DataError, match="expected one intensity for each voxel, found colors; save the volume in gray"):
-        read_volume(tmp_path / "a.nii")
+OUTSIDE = [
+    (ending, old, new.format(name))
+    for ending, old, new in (
+        (".mha", "LOCAL", "{}"),
+        (".mhd", "a.raw", "{}"),
+        (".nrrd", "encoding: raw\n", "encoding: raw\ndata file: {}\n"),
+    )
+    for name in ("/etc/passwd", "../a.raw", "x/../../a.raw", "C:\\a.raw", "..\\a.raw")
+]
+# By a mark that ITK reads, too.
+OUTSIDE += [
+    (".mha", "ElementDataFile = LOCAL", "ElementDataFile : ../a.raw"),
+    (".nrrd", "encoding: raw\n", "content: x\rdata file: ../a.raw\nencoding: raw\n"),
+]
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../a.raw", "x/../../a.raw", "C:\\a.raw", "..\\a.raw"])
-@pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd"])
-def test_no_header_leads_out_of_its_folder(tmp_path, ending, name):
-    path = write_itk(tmp_path / "in" / f"a{ending}")
+@pytest.mark.parametrize(("ending", "old", "new"), OUTSIDE)
+def test_no_header_leads_out_of_its_folder(tmp_path, ending, old, new):
+    path = changed(write_itk(tmp_path / "in" / f"a{ending}"), old.encode(), new.encode())
     (tmp_path / "a.raw").write_bytes(voxels(0).tobytes())
-    if ending == ".nrrd":
-        changed(path, b"encoding: raw\n", f"encoding: raw\ndata file: {name}\n".encode())
-    else:
-        changed(path, b"LOCAL" if ending == ".mha" else b"a.raw", name.encode())
     with pytest.raises(DataError, match=r"expected voxels inside the folder of the header, found .*; save the volume"):
         read_volume(path)
     assert source_stamp(str(path))[0] == str(path)
-
-
-@pytest.mark.parametrize(
-    ("ending", "old", "new"),
-    [
-        (".mha", b"ElementDataFile = LOCAL", b"ElementDataFile : ../a.raw"),
-        (".nrrd", b"encoding: raw\n", b"content: x\rdata file: ../a.raw\nencoding: raw\n"),
-    ],
-)
-def test_no_header_leads_out_of_its_folder_by_a_mark_that_itk_reads_too(tmp_path, ending, old, new):
-    path = changed(write_itk(tmp_path / "in" / f"a{ending}"), old, new)
-    (tmp_path / "a.raw").write_bytes(voxels(0).tobytes())
-    with pytest.raises(DataError, match=r"expected voxels inside the folder of the header, found '\.\./a\.raw'"):
-        read_volume(path)
 
 
 def test_more_dimensions_than_any_image_has_are_refused(tmp_path):
@@ -322,7 +323,7 @@ REAL_NRRD = [
 
 @pytest.mark.realdata
 @pytest.mark.parametrize(("image", "label", "counts"), REAL_NRRD)
-def test_real_nrrd(data_root, image, label, counts):
+def test_real_nrrd_keeps_every_voxel_on_its_own_spacing(data_root, image, label, counts):
     folder = data_root / "pyradiomics_nrrd"
     volume, mask = read_volume(folder / f"{image}.nrrd"), read_volume(folder / f"{label}.nrrd")
     values, numbers = np.unique(mask[mask > 0], return_counts=True)
@@ -331,21 +332,10 @@ def test_real_nrrd(data_root, image, label, counts):
     header = sitk.ReadImage(str(folder / f"{image}.nrrd"))
     assert volume.shape[1:] == header.GetSize()
     np.testing.assert_allclose(volume.pixdim, header.GetSpacing())
-
-
-@pytest.mark.realdata
-@pytest.mark.parametrize(("image", "label", "counts"), REAL_NRRD)
-def test_real_nrrd_on_its_own_spacing_keeps_every_voxel(data_root, image, label, counts):
-    header = sitk.ReadImage(str(data_root / "pyradiomics_nrrd" / f"{image}.nrrd"))
-    layout = FolderLayout(
-        root=data_root / "pyradiomics_nrrd",
-        images=f"{image[:4]}*{image[5:]}.nrrd",
-        masks=f"{label[:4]}*{label[5:]}.nrrd",
-    )
+    layout = FolderLayout(root=folder, images=f"{image[:4]}*{image[5:]}.nrrd", masks=f"{label[:4]}*{label[5:]}.nrrd")
     manifest = DatasetManifest(name=image, modality="MR", layout=layout, foreground=tuple(counts))
-    columns, rows, slices = header.GetSize()
-    spacing = header.GetSpacing()
-    whole = Preprocessing(dimensions=3, grid=(slices, rows, columns), spacing=spacing[::-1], min_pixels=1)
+    own = {"grid": header.GetSize()[::-1], "spacing": header.GetSpacing()[::-1]}
+    whole = Preprocessing(dimensions=3, **own, min_pixels=1)
     dataset = make_dataset(manifest, whole)
     (entry,) = (entry for entry in dataset.data if entry["case_id"] == image[4])
     samples = collect([dataset.transform(entry)], name=image)

@@ -10,6 +10,7 @@ from medsegdist.distance.metrics import PAPER_METHODS, all_metrics
 from medsegdist.distance.mixture.fit import fit_mixture
 from medsegdist.distance.mixture.pixel_counts import PixelCounts
 from medsegdist.errors import DataError
+from tests.laws import Remembering
 
 GRIDS = {2: (24, 24), 3: (5, 24, 24)}
 
@@ -68,6 +69,10 @@ def plain_samples(grid):
     return SegmentationSamples.from_arrays("plain", noise(6, grid), masks, preprocessing="synthetic")
 
 
+PLAIN = {dimensions: plain_samples(grid) for dimensions, grid in GRIDS.items()}
+METRICS = {method: Remembering(all_metrics(delta=-1.0, seed=0)[method]) for method in PAPER_METHODS}
+
+
 DATASETS = (
     three_tiny_slices,
     three_tiny_slices_elsewhere,
@@ -89,8 +94,7 @@ TOO_FEW = {("three_tiny_slices", "gmm2d"): 3, ("the_same_pixel", "gmm2d"): 1}
 def test_a_number_or_what_is_too_little(make, dimensions, method):
     images, masks, patients = make(GRIDS[dimensions])
     samples = SegmentationSamples.from_arrays("odd", images, masks, patient_ids=patients, preprocessing="synthetic")
-    plain = plain_samples(GRIDS[dimensions])
-    distance = DatasetDistance(all_metrics(delta=-1.0, seed=0)[method])
+    plain, distance = PLAIN[dimensions], DatasetDistance(METRICS[method])
     few = TOO_FEW.get((make.__name__, method))
     if few is not None:
         advice = r"ask for fewer components .*, take another method, or leave the dataset out"

@@ -19,29 +19,38 @@ from medsegdist.distance.metrics import (
     paper_metrics,
 )
 from tests.laws import check_mask_metric
-from tests.synthetic import blobs
+from tests.synthetic import blobs, two_places
 
 GRIDS = {"slices": (32, 40), "volumes": (10, 20, 24)}
+SETS = {
+    name: (
+        blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1),
+        blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2),
+    )
+    for name, grid in GRIDS.items()
+}
+SMALL = {
+    "slices": (two_places("a", seed=1), two_places("b", n=14, radius=5.0, seed=7)),
+    "volumes": (
+        two_places("a", grid=(8, 10, 12), seed=1),
+        two_places("b", n=14, grid=(8, 10, 12), radius=5.0, seed=7),
+    ),
+}
 
 
-# Fits that creep to their optimum take their time.
-CREEPING = {("gmm2d", "volumes"), ("fake_class_gmm", "slices"), ("fake_class_gmm", "volumes")}
-PAPER_CASES = [
-    pytest.param(method, grid, marks=pytest.mark.slow if (method, grid) in CREEPING else ())
-    for method in PAPER_METHODS
-    for grid in GRIDS
-]
-
-
-@pytest.mark.parametrize(("method", "grid"), PAPER_CASES)
-def test_the_papers_methods_obey_the_laws(method, grid):
-    grid = GRIDS[grid]
-    a = blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1)
-    b = blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2)
+# Fits of segments that overlap creep to their optimum.
+@pytest.mark.parametrize(
+    "sets",
+    [*SMALL.values(), *(pytest.param(sets, marks=pytest.mark.slow) for sets in SETS.values())],
+    ids=[*SMALL, *(f"overlapping {name}" for name in SETS)],
+)
+@pytest.mark.parametrize("method", PAPER_METHODS)
+def test_the_papers_methods_obey_the_laws(method, sets):
     metric = paper_metrics()[method]
     if hasattr(metric, "components"):
-        metric = replace(metric, components=2)  # the laws do not depend on it, the time does
-    check_mask_metric(metric, a, b)
+        # The laws do not depend on it, the time does.
+        metric = replace(metric, components=1 if hasattr(metric, "classes") and sets in SMALL.values() else 2)
+    check_mask_metric(metric, *sets)
 
 
 @dataclass(frozen=True)
@@ -107,12 +116,10 @@ OF_MASKS_ALONE = [
 
 
 @pytest.mark.parametrize("image_weight", [0, 1], ids=["masks", "images and masks"])
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+@pytest.mark.parametrize("sets", SETS.values(), ids=SETS.keys())
 @pytest.mark.parametrize("metric", OF_MASKS_ALONE, ids=lambda metric: metric.name)
-def test_comparators_obey_the_laws(metric, grid, image_weight):
-    a = blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1)
-    b = blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2)
-    check_mask_metric(metric, a, b, image_weight=image_weight)
+def test_comparators_obey_the_laws(metric, sets, image_weight):
+    check_mask_metric(metric, *sets, image_weight=image_weight)
 
 
 OF_PIXELS_AND_PATCHES = {
@@ -128,9 +135,7 @@ OF_PIXELS_AND_PATCHES = {
 }
 
 
-@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+@pytest.mark.parametrize("sets", SETS.values(), ids=SETS.keys())
 @pytest.mark.parametrize("metric", OF_PIXELS_AND_PATCHES.values(), ids=OF_PIXELS_AND_PATCHES.keys())
-def test_the_distributions_of_pixels_and_patches_obey_the_laws(metric, grid):
-    a = blobs("a", grid=grid, n=10, center=[0.4] * len(grid), seed=1)
-    b = blobs("b", grid=grid, n=13, center=[0.6] * len(grid), radius=7, brightness=180, seed=2)
-    check_mask_metric(metric, a, b)
+def test_the_distributions_of_pixels_and_patches_obey_the_laws(metric, sets):
+    check_mask_metric(metric, *sets)

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.mixture.em import WeightedPoints, expectation, natural_parameters, run_em
 from medsegdist.distance.mixture.fit import fit_mixture, refit_mixtures
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, count_by_sample, count_pixels
-from tests.synthetic import blobs, resample_patients
+from tests.synthetic import blobs, resample_patients, two_places
 
 GRIDS = {"slices": (32, 40), "volumes": (10, 20, 24)}
 
@@ -46,23 +45,9 @@ def test_one_component_is_the_mean_and_covariance_of_the_weighed_pixels():
         assert np.allclose(mixture.covariances[0], np.cov(points.T, aweights=mass, bias=True), rtol=0.02, atol=0.1)
 
 
-def two_places():
-    """Segments in two places, so that which two Gaussians are meant is beyond doubt."""
-    parts = [
-        blobs(n=30, radius=3, center=center, brightness=brightness, seed=seed)
-        for center, brightness, seed in (((0.3, 0.3), 90, 5), ((0.7, 0.7), 180, 6))
-    ]
-    return SegmentationSamples.from_arrays(
-        "two places",
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.masks for part in parts]),
-        patient_ids=[f"patient{k // 2}" for k in range(60)],
-    )
-
-
 @pytest.mark.parametrize("intensity", [False, True])
 def test_a_refit_is_the_fit_from_scratch_and_the_own_weights_change_nothing(intensity):
-    samples = two_places()
+    samples = two_places(n=60, grid=(32, 40), radius=3, seed=5)
     start = fit_mixture(count_pixels(samples, intensity=intensity), 2).mixture
     resamples = resample_patients(samples, 6, seed=0)
     refitted = refit_mixtures(count_by_sample(samples, intensity=intensity), resamples, start)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from medsegdist.distance.resampling import draw_patients
 from tests.synthetic import blobs, resample_patients
 
 SAMPLES = blobs("a", n=12, patients=4)
@@ -48,3 +49,9 @@ def test_a_replicate_holds_what_was_drawn():
 
 def test_one_patient_cannot_be_drawn_anew():
     assert resample_patients(blobs("a", patients=1), 10, seed=0) is None
+
+
+def test_every_replicate_has_a_patient_of_every_class():
+    times = draw_patients("a", [["p", "q", "r", "s"], ["s"]], 200, seed=1)
+    assert times["s"].min() >= 1
+    assert {int(sum(times[patient][k] for patient in times)) for k in range(200)} == {4}
