@@ -46,7 +46,6 @@ NAMED_MODULES = (
     "medsegdist.distance.metrics.mask_metric",
     "medsegdist.transfer.networks",
     "medsegdist.transfer.scores.compute",
-    "medsegdist.transfer.scores.embeddings",
     "medsegdist.transfer.scores.transferability",
     "medsegdist.transfer.runs",
     "medsegdist.transfer.train",

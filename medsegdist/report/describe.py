@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,7 @@ from medsegdist.data.study import Study
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.mixture.gaussian import GaussianMixture
-from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import DistanceTable
-from medsegdist.progress import track
 from medsegdist.report.record import (
     MAX_BINS,
     Characteristic,
@@ -27,7 +25,6 @@ from medsegdist.report.record import (
     MethodRecord,
     MixtureNumbers,
     SegmentHistogram,
-    StudyRecord,
     TransferRecord,
 )
 
@@ -41,44 +38,16 @@ PACKAGES = ("medsegdist", "torch", "monai", "numpy", "scipy", "scikit-learn", "s
 """Whose versions may change a number."""
 
 
-def describe(
-    study: Study,
-    samples: Sequence[SegmentationSamples],
-    distances: Mapping[str, DatasetDistance],
-    table: DistanceTable,
-    bootstrap: Bootstrap | None,
-) -> StudyRecord:
-    """How distances came about, and what the datasets look like: counts and outlines, no pixel and no case.
-
-    Args:
-        study: describes the datasets.
-        samples: those that were compared, one of each dataset.
-        distances: how they were compared, by the name of the method.
-        table: the result.
-        bootstrap: how patients were resampled; None if they were not.
-    """
-    return StudyRecord(
-        name=study.name,
-        description=study.description,
-        targets=tuple(name for name in study.targets if name in table.targets) or table.targets,
-        methods=tuple(_method(method, distances[method], table) for method in table.methods),
-        datasets=tuple(_dataset(study, one, table) for one in track(samples, "Describing")),
-        preprocessing=study.preprocessing.model_dump(mode="json"),
-        fingerprint=study.preprocessing.fingerprint,
-        bootstrap=bootstrap,
-        device=str(samples[0].images.device),
-        software=versions(),
-    )
-
-
-def _method(name: str, distance: DatasetDistance, table: DistanceTable) -> MethodRecord:
+def describe_method(name: str, distance: DatasetDistance, table: DistanceTable) -> MethodRecord:
+    """How a method of a table was set, and the largest optimality gap of its transports."""
     gaps = [row.optimality_gap for row in table.rows if row.method == name and row.optimality_gap is not None]
     return MethodRecord(
         name=name, options=options_of(distance.metric), formula=options_of(distance), optimality_gap=max(gaps)
     )
 
 
-def _dataset(study: Study, samples: SegmentationSamples, table: DistanceTable) -> DatasetRecord:
+def describe_dataset(study: Study, samples: SegmentationSamples, table: DistanceTable) -> DatasetRecord:
+    """What a dataset of a study looks like: counts, outlines and the table's mixture, no pixel and no case."""
     manifest, cases = study.dataset(samples.name), samples.case_summary
     return DatasetRecord(
         name=manifest.name,

@@ -1,28 +1,32 @@
-"""Figures of distances as Plotly describes them: plain dictionaries, whose colors are the page's CSS variables."""
+"""Figures of distances and mixtures as Plotly describes them; their colors are the page's CSS variables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
 from medsegdist.distance.table import DistanceRow, DistanceTable
+from medsegdist.distance.transport import solve_transport
+from medsegdist.report.record import DatasetRecord, MixtureNumbers
 from medsegdist.report.verdict import amount, rank_of
 from medsegdist.words import counted, printable
+
+if TYPE_CHECKING:
+    from medsegdist.report.results import Results
 
 LONGEST_LABEL = 22
 """Characters of a name at an axis; the whole name is in the table and under the pointer."""
 
 ROW_HEIGHT, FRAME_HEIGHT = 25, 62
 """Pixels for each dataset, and for the axis."""
-
-NOTHING = "rgba(0,0,0,0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Plot:
 
     Args:
         data: traces.
-        layout: how they are shown.
+        layout: how they are shown, but for what all figures have in common, which the page's script adds.
         alt: what the figure says, in words.
         caption: its heading.
     """
@@ -43,121 +47,44 @@ class Plot:
 
 
 def label(name: str, longest: int | None = LONGEST_LABEL) -> str:
-    """A name as Plotly shows it as it is: Plotly takes some HTML in any text for markup.
-
-    Args:
-        name: of a dataset or method, from wherever.
-        longest: the most characters; None leaves the length.
-    """
+    """A name, cut to its longest, as Plotly shows it as it is: Plotly takes some HTML in any text for markup."""
     plain = printable(" ".join(name.split()))
     if longest is not None and len(plain) > longest:
         plain = f"{plain[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
     return escape(plain, quote=False)
 
 
-def layout(height: int, **more: Any) -> dict[str, Any]:
-    """What all figures have in common.
-
-    Args:
-        height: in CSS pixels.
-        **more: of Plotly's layout, added to it.
-    """
-    return {
-        "height": height,
-        "paper_bgcolor": NOTHING,
-        "plot_bgcolor": NOTHING,
-        "font": {"size": 12, "color": "var(--ink-soft)", "family": "var(--font)"},
-        "margin": {"l": 4, "r": 14, "t": 6, "b": 34},
-        "showlegend": False,
-        "dragmode": False,
-        "hovermode": "closest",
-        "hoverlabel": {
-            "bgcolor": "var(--surface)",
-            "bordercolor": "var(--line-strong)",
-            "font": {"color": "var(--ink)", "family": "var(--font)", "size": 12},
-        },
-        **more,
-    }
-
-
 def scatter(
     mode: str, x: Sequence[Any], y: Sequence[Any], hover: str | Sequence[str] | None = None, **more: Any
 ) -> dict[str, Any]:
-    """A trace of points or lines.
-
-    Args:
-        mode: markers, lines or text.
-        x: coordinates, one for each point.
-        y: the same.
-        hover: what is shown under the pointer; None shows nothing.
-        **more: of Plotly's trace, added to it.
-    """
+    """A trace of markers, lines or text at x and y, with `hover` under the pointer and `more` of Plotly's trace."""
     said = {"hoverinfo": "skip"} if hover is None else {"hoverinfo": "text", "hovertext": hover}
     return {"type": "scatter", "mode": mode, "x": x, "y": y, **more, **said}
 
 
 def vertical_line(place: float, **line: Any) -> dict[str, Any]:
-    """A line over the whole height of a figure.
-
-    Args:
-        place: on the horizontal axis.
-        **line: of Plotly's line.
-    """
+    """A `line` of Plotly's over the whole height of a figure, at a place on the horizontal axis."""
     return {"type": "line", "x0": place, "x1": place, "yref": "paper", "y0": 0, "y1": 1, "line": line}
 
 
-def axis(**more: Any) -> dict[str, Any]:
-    """An axis that stays where it is, with faint lines.
-
-    Args:
-        **more: of Plotly's axis, added to it.
-    """
-    return {
-        "fixedrange": True,
-        "zeroline": False,
-        "gridcolor": "var(--line)",
-        "linecolor": "var(--line-strong)",
-        "automargin": True,
-        **more,
-    }
-
-
-def amount_axis(amounts: Sequence[float], **more: Any) -> dict[str, Any]:
-    """An axis of distances, from 0.
-
-    Args:
-        amounts: the distances that it shows, at least one.
-        **more: of Plotly's axis, added to it.
-    """
+def amount_axis(amounts: Sequence[float]) -> dict[str, Any]:
+    """An axis from 0 that shows these distances."""
     # "s" writes 15k, but 0.5 as 500m.
     most = max(amounts)
-    tick_format = "~s" if most >= 10 else "~r"
-    return axis(range=[0, 1.05 * most or 1], nticks=5, tickformat=tick_format, tickangle=0) | more
+    return {"range": [0, 1.05 * most or 1], "nticks": 5, "tickformat": "~s" if most >= 10 else "~r", "tickangle": 0}
 
 
-def dataset_axis(labels: list[str], **more: Any) -> dict[str, Any]:
-    """A vertical axis with one dataset in each row, the first on top.
-
-    Args:
-        labels: of the datasets, by :func:`label`.
-        **more: of Plotly's axis, added to it.
-    """
+def dataset_axis(labels: Sequence[str]) -> dict[str, Any]:
+    """A vertical axis with one dataset in each row, the first on top."""
     n = len(labels)
-    ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": labels}
-    return axis(range=[n - 0.5, -0.5], showgrid=False, ticks="", ticklabelstandoff=6, **ticks, **more)
+    ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": labels, "ticks": "", "ticklabelstandoff": 6}
+    return {"range": [n - 0.5, -0.5], "showgrid": False, **ticks}
 
 
 def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
-    """A dot with its interval for every source, nearest on top; shared ranks lie on one band.
-
-    Args:
-        table: distances to the target by the method.
-        target: name of a target.
-        method: name of a method.
-    """
+    """A dot with its interval for every source, nearest on top; shared ranks lie on one band."""
     rows = table.ranking(target, method)
-    first = [row.rank == 1 for row in rows]
-    colors = ["var(--accent)" if nearest else "var(--neutral)" for nearest in first]
+    colors = ["var(--accent)" if row.rank == 1 else "var(--neutral)" for row in rows]
     data: list[dict[str, Any]] = [
         scatter("lines", [row.low, row.high], [place, place], line={"color": color, "width": 2})
         for place, (row, color) in enumerate(zip(rows, colors, strict=True))
@@ -182,25 +109,19 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     floor_said = "" if floor is None else f" Noise floor {amount(floor)}."
     return Plot(
         data,
-        layout(
-            ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
-            shapes=shapes,
-            xaxis=amount_axis([row.distance if row.high is None else row.high for row in rows]),
-            yaxis=dataset_axis(labels),
-        ),
+        {
+            "height": ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
+            "shapes": shapes,
+            "xaxis": amount_axis([row.distance if row.high is None else row.high for row in rows]),
+            "yaxis": dataset_axis(labels),
+        },
         f"Sources by their distance to {target}, method {method}, nearest first: {said}.{floor_said}",
         method,
     )
 
 
 def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
-    """Each distance as the bar of its two terms, nearest on top.
-
-    Args:
-        table: distances to the target by the method.
-        target: name of a target.
-        method: name of a method.
-    """
+    """Each distance as the bar of its two terms, nearest on top."""
     rows = table.ranking(target, method)
     places = list(range(len(rows)))
     data = [
@@ -222,12 +143,12 @@ def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
     said = "; ".join(f"{row.source} {amount(row.image_term)} and {amount(row.mask_term)}" for row in rows)
     return Plot(
         data,
-        layout(
-            ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
-            barmode="stack",
-            xaxis=amount_axis([row.distance for row in rows]),
-            yaxis=dataset_axis([label(row.source) for row in rows]),
-        ),
+        {
+            "height": ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
+            "barmode": "stack",
+            "xaxis": amount_axis([row.distance for row in rows]),
+            "yaxis": dataset_axis([label(row.source) for row in rows]),
+        },
         f"Image term and mask term of the distances to {target}, method {method}: {said}.",
         method,
     )
@@ -283,11 +204,11 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
     low, high = float(np.nanmin(matrix)), float(np.nanmax(matrix))
     return Plot(
         [heat],
-        layout(
-            ROW_HEIGHT * len(rows) + 90,
-            xaxis=axis(showgrid=False, ticks="", side="bottom", **ticks),
-            yaxis=dataset_axis(rows),
-        ),
+        {
+            "height": ROW_HEIGHT * len(rows) + 90,
+            "xaxis": {"showgrid": False, "ticks": "", "side": "bottom", **ticks},
+            "yaxis": dataset_axis(rows),
+        },
         f"Distances by {method} between {counted(len(rows), 'source')} and {counted(n, 'target')}, from {amount(low)} "
         f"to {amount(high)}; the numbers are in the table below.",
         method,
@@ -307,3 +228,151 @@ def clustered(matrix: pd.DataFrame) -> pd.DataFrame:
     order = leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))
     ordered = [names[k] for k in order]
     return matrix.loc[ordered, ordered]
+
+
+GRID_HEIGHT = 260
+MASS_SCALE = [[0.0, "var(--surface)"], [0.5, "var(--scale-middle)"], [1.0, "var(--scale-near)"]]
+
+
+def segment_plot(dataset: DatasetRecord) -> Plot:
+    """Where the segments of a dataset lie, with the ellipses of its mixture (Fig. 6, 7)."""
+    histogram = dataset.histogram
+    rows, columns = histogram.extent
+    data: list[dict[str, Any]] = []
+    said = " No cell of it may be shown."
+    if histogram.mass is not None:
+        shape = len(histogram.mass), len(histogram.mass[0])
+        data.append(
+            {
+                "type": "heatmap",
+                "z": [[value**0.5 for value in row] for row in histogram.mass],
+                "x0": columns / shape[1] / 2 - 0.5,
+                "dx": columns / shape[1],
+                "y0": rows / shape[0] / 2 - 0.5,
+                "dy": rows / shape[0],
+                "colorscale": MASS_SCALE,
+                "showscale": False,
+                "hoverinfo": "skip",
+            }
+        )
+        said = ""
+    if dataset.mixture is not None:
+        data += _ellipses(dataset.mixture, "var(--second)", dataset.name)
+        parts = [
+            f"{weight:.0%} around row {mean[0]:.0f}, column {mean[1]:.0f}"
+            for weight, mean in zip(dataset.mixture.weights, dataset.mixture.means, strict=True)
+        ]
+        said += f" The mixture has {len(parts)} Gaussians: {'; '.join(parts)}."
+    alt = f"Where the segments of {dataset.name} lie on the grid of {rows} by {columns} pixels.{said}"
+    return Plot(data, _plane((rows, columns)), alt, dataset.name)
+
+
+def match_plot(matched: MatchedMixtures) -> Plot:
+    """The mixtures of a target and its nearest source; lines as wide as the mass that goes along them (Fig. 8)."""
+    source, target = matched.source, matched.target
+    ours, theirs = source.mixture, target.mixture
+    assert ours is not None  # or they had not been matched
+    assert theirs is not None
+    data = [
+        scatter(
+            "lines",
+            [ours.means[i][1], theirs.means[j][1]],
+            [ours.means[i][0], theirs.means[j][0]],
+            line={"color": "var(--neutral)", "width": 1 + 16 * mass},
+        )
+        for i, j, mass in matched.lines
+    ]
+    data += _ellipses(ours, "var(--second)", source.name)
+    data += _ellipses(theirs, "var(--accent)", target.name, dash="dash")
+    said = "; ".join(
+        f"{mass:.0%} from row {ours.means[i][0]:.0f}, column {ours.means[i][1]:.0f} "
+        f"to row {theirs.means[j][0]:.0f}, column {theirs.means[j][1]:.0f}"
+        for i, j, mass in matched.lines
+    )
+    alt = f"Mass moved from the mixture of {source.name} to that of {target.name}: {said}."
+    return Plot(data, _plane(target.histogram.extent, height=360), alt, f"{source.name} to {target.name}")
+
+
+def _ellipses(mixture: MixtureNumbers, color: str, name: str, dash: str = "solid") -> list[dict[str, Any]]:
+    found = []
+    for k, weight in enumerate(mixture.weights):
+        line = ellipse(mixture, k)
+        row, column = mixture.means[k]
+        x, y = line[:, 1].round(3).tolist(), line[:, 0].round(3).tolist()
+        hover = f"{label(name, None)}: {weight:.0%} of the mass<br>row {row:.0f}, column {column:.0f}"
+        stroke = {"color": color, "width": 1.8, "dash": dash}
+        found.append(scatter("lines", x, y, hover, line=stroke, hoveron="points"))
+    return found
+
+
+def _plane(extent: tuple[int, int], height: int = GRID_HEIGHT) -> dict[str, Any]:
+    rows, columns = extent
+    frame = {"showgrid": False, "nticks": 4, "showline": True, "mirror": True, "constrain": "domain"}
+    return {
+        "height": height,
+        "xaxis": {"range": [-0.5, columns - 0.5], **frame},
+        "yaxis": {"range": [rows - 0.5, -0.5], "scaleanchor": "x", "scaleratio": 1, **frame},
+        "margin": {"l": 4, "r": 8, "t": 6, "b": 26},
+    }
+
+
+FAINTEST = 0.005
+"""Lines for less mass than this are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedMixtures:
+    """A target's mixture and its nearest source's, with the coupling that MW2 is made of (the paper's Fig. 8).
+
+    Args:
+        source: the source.
+        target: the target.
+        lines: (i, j, mass) for Gaussian i of the source that goes to Gaussian j of the target, the most mass first.
+        distance: MW2 in pixels.
+    """
+
+    source: DatasetRecord
+    target: DatasetRecord
+    lines: tuple[tuple[int, int, float], ...]
+    distance: float
+
+
+def ellipse(mixture: MixtureNumbers, k: int, *, deviations: float = 2.0, points: int = 49) -> np.ndarray:
+    """A closed line around component k, (points, 2) of (row, column).
+
+    Args:
+        mixture: in pixels.
+        k: number of the component.
+        deviations: how many standard deviations it is away from the mean.
+        points: how many the line has.
+    """
+    values, vectors = np.linalg.eigh(np.array(mixture.covariances[k]))
+    angles = np.linspace(0, 2 * np.pi, points)
+    circle = np.stack([np.cos(angles), np.sin(angles)])
+    axes = vectors * (deviations * np.sqrt(values.clip(min=0)))
+    return np.asarray(np.array(mixture.means[k]) + (axes @ circle).T)
+
+
+def match(source: DatasetRecord, target: DatasetRecord) -> MatchedMixtures | None:
+    """Two mixtures, matched; None if one of them is not known."""
+    if source.mixture is None or target.mixture is None:
+        return None
+    one, other = source.mixture.mixture, target.mixture.mixture
+    cost = squared_bures_wasserstein(one.means, one.covariances, other.means, other.covariances)
+    transport = solve_transport(cost, one.weights, other.weights)
+    masses = transport.plan.tolist()
+    lines = [(i, j, mass) for i, row in enumerate(masses) for j, mass in enumerate(row) if mass >= FAINTEST]
+    lines.sort(key=lambda line: -line[2])
+    return MatchedMixtures(source, target, tuple(lines), max(transport.value, 0.0) ** 0.5)
+
+
+def matched_mixtures(run: Results) -> list[MatchedMixtures]:
+    """Each target of the study with its nearest source by `gmm2d`."""
+    record = run.record
+    if record is None:
+        return []
+    compared = {row.target for row in run.table.rows if row.method == "gmm2d"}
+    nearest = [(run.table.ranking(name, "gmm2d")[0].source, name) for name in record.targets if name in compared]
+    pairs = [tuple(map(record.dataset, names)) for names in nearest]
+    found = [match(source, target) for source, target in pairs if source is not None and target is not None]
+    return [one for one in found if one is not None]

@@ -13,10 +13,8 @@ from medsegdist.report.figures import (
     ROW_HEIGHT,
     Plot,
     amount_axis,
-    axis,
     dataset_axis,
     label,
-    layout,
     scatter,
     vertical_line,
 )
@@ -219,17 +217,17 @@ def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGai
     controlled = "" if control is None else f" From scratch with as many steps {in_percent(control)}."
     return Plot(
         data,
-        layout(
-            ROW_HEIGHT * len(ranked) + FRAME_HEIGHT + 14,
-            shapes=shapes,
-            xaxis=axis(
-                range=[min(places) - margin, max(places) + margin],
-                nticks=6,
-                tickangle=0,
-                title={"text": "gain (%)", "standoff": 6},
-            ),
-            yaxis=dataset_axis([label(one.source) for one in ranked]),
-        ),
+        {
+            "height": ROW_HEIGHT * len(ranked) + FRAME_HEIGHT + 14,
+            "shapes": shapes,
+            "xaxis": {
+                "range": [min(places) - margin, max(places) + margin],
+                "nticks": 6,
+                "tickangle": 0,
+                "title": {"text": "gain (%)", "standoff": 6},
+            },
+            "yaxis": dataset_axis([label(one.source) for one in ranked]),
+        },
         f"What pre-training gained for {target}, greatest first: {said}.{controlled}",
         f"Gain for {target}",
     )
@@ -271,14 +269,14 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
     zero = {"zeroline": True, "zerolinecolor": "var(--line-strong)"}
     return Plot(
         data,
-        layout(
-            max(320, 260 + 20 * len({point.target for point in points})),
-            showlegend=True,
-            legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
-            xaxis=amount_axis([point.distance for point in points], title=distance, range=None),
-            yaxis=axis(nticks=6, title={"text": "gain (%)", "standoff": 6}, **zero),
-            margin={"l": 4, "r": 14, "t": 30, "b": 40},
-        ),
+        {
+            "height": max(320, 260 + 20 * len({point.target for point in points})),
+            "showlegend": True,
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+            "xaxis": amount_axis([point.distance for point in points]) | {"title": distance, "range": None},
+            "yaxis": {"nticks": 6, "title": {"text": "gain (%)", "standoff": 6}, **zero},
+            "margin": {"l": 4, "r": 14, "t": 30, "b": 40},
+        },
         f"Gain of transfer learning against distance by {method}.{fitted} {said}.",
         method,
     )

@@ -14,9 +14,17 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from medsegdist.files import atomic_write
-from medsegdist.report.figures import Plot, clustered, matrix_plot, ranking_plot, terms_plot
-from medsegdist.report.mixture_figures import match_plot, matched_mixtures, segment_plot
-from medsegdist.report.record import StudyRecord, TransferRecord
+from medsegdist.report.figures import (
+    Plot,
+    clustered,
+    match_plot,
+    matched_mixtures,
+    matrix_plot,
+    ranking_plot,
+    segment_plot,
+    terms_plot,
+)
+from medsegdist.report.record import DatasetRecord, StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
 from medsegdist.report.verdict import Answer, amount, basis, orientation, rank_of, simulation
@@ -158,10 +166,16 @@ def _how_computed(run: Results) -> Facts:
     if run.table.rows:
         facts += _of_cards(run) if run.approximate else _of_transport(run)
     if run.table.rows and record is not None:
+        formulas = [_plain(method.formula) for method in record.methods]
+        alike = all(formula == formulas[0] for formula in formulas)
         facts += [
             ("Preprocessing", [*_plain(record.preprocessing), ("fingerprint", record.fingerprint)]),
-            ("Cases without a sample", _without_sample(record)),
-            *_settings(record),
+            ("Cases without a sample", [_without_sample(dataset) for dataset in record.datasets if dataset.cases]),
+            ("Formula, for all methods", formulas[0] if formulas and alike else []),
+            *(
+                (f"Method {method.name}", [*([] if alike else formula), *_plain(method.options)])
+                for method, formula in zip(record.methods, formulas, strict=True)
+            ),
             ("Versions of the ranking" if record.cards else "Versions", _versions(record)),
         ]
     if trained is not None:
@@ -176,15 +190,11 @@ def _how_computed(run: Results) -> Facts:
 
 def _of_transport(run: Results) -> Facts:
     gaps = [row.optimality_gap for row in run.table.rows if row.optimality_gap is not None]
-    certificate = [("Largest optimality gap", f"{max(gaps):.1e}")]
-    record = run.record
+    certificate, record = [("Largest optimality gap", f"{max(gaps):.1e}")], run.record
     if record is None:
         return [("Certificate", certificate)]
-    certificate += [
-        (f"by {method.name}", f"{method.optimality_gap:.1e}")
-        for method in record.methods
-        if method.optimality_gap is not None
-    ]
+    of_methods = [(one.name, one.optimality_gap) for one in record.methods if one.optimality_gap is not None]
+    certificate += [(f"by {name}", f"{gap:.1e}") for name, gap in of_methods]
     drawn = record.bootstrap
     resampling = [("Bootstrap replicates", "none" if drawn is None else str(drawn.replicates))]
     if drawn is not None:
@@ -193,38 +203,20 @@ def _of_transport(run: Results) -> Facts:
 
 
 def _of_cards(run: Results) -> Facts:
-    record = run.record
-    cards = record.cards if record else ()
-    here = [dataset.name for dataset in record.datasets if dataset.name not in cards] if record else []
+    cards = run.record.cards if run.record else ()
+    here = [dataset.name for dataset in run.record.datasets if dataset.name not in cards] if run.record else []
     missing = [(name, "none") for name in ("Certificate", "Intervals", "Noise floor")]
-    lines = [("Cards", ", ".join(cards)), ("Summarized alike", ", ".join(here)), *missing]
-    return [("Compared by cards", lines)]
+    return [("Compared by cards", [("Cards", ", ".join(cards)), ("Summarized alike", ", ".join(here)), *missing])]
 
 
 def _versions(record: StudyRecord | TransferRecord) -> list[tuple[str, str]]:
     return [*record.software.items(), ("device", record.device)]
 
 
-def _without_sample(record: StudyRecord) -> list[tuple[str, str]]:
-    """How many cases of each dataset gave no sample, and why."""
-    return [
-        (
-            f"{dataset.name}, {sum(dataset.without_sample.values())} of {dataset.cases}",
-            "; ".join(f"{reason} ({count})" for reason, count in dataset.without_sample.items()),
-        )
-        for dataset in record.datasets
-        if dataset.cases
-    ]
-
-
-def _settings(record: StudyRecord) -> Facts:
-    """What methods were set to; the formula once if it is the same for all."""
-    formulas = [_plain(method.formula) for method in record.methods]
-    alike = all(formula == formulas[0] for formula in formulas)
-    found = [("Formula, for all methods", formulas[0])] if formulas and alike else []
-    for method, formula in zip(record.methods, formulas, strict=True):
-        found.append((f"Method {method.name}", [*([] if alike else formula), *_plain(method.options)]))
-    return found
+def _without_sample(dataset: DatasetRecord) -> tuple[str, str]:
+    """How many cases of a dataset gave no sample, and why."""
+    head = f"{dataset.name}, {sum(dataset.without_sample.values())} of {dataset.cases}"
+    return head, "; ".join(f"{reason} ({count})" for reason, count in dataset.without_sample.items())
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_text
-from medsegdist.report.describe import describe
+from medsegdist.progress import track
+from medsegdist.report.describe import describe_dataset, describe_method, versions
 from medsegdist.report.record import StudyRecord, TransferRecord, read_json
 from medsegdist.report.verdict import approximate, left_out_sentence
 
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 NO_TABLE = DistanceTable(rows=())
 """Of a folder without rankings."""
 
-OF_TRAINING = {"gains.csv", "controls.csv", "transfer.json", "agreement.json", "agreement.csv"}
+OF_TRAINING = {
+    "gains": "gains.csv",
+    "controls": "controls.csv",
+    "transfer": "transfer.json",
+    "agreements": "agreement.json",
+    "agreement": "agreement.csv",
+}
 """What `transfer` and `agreement` leave in a folder."""
 
 
@@ -119,7 +126,7 @@ class Results:
         bootstrap: Bootstrap | None = None,
         thumbnails: bool = False,
     ) -> Results:
-        """What a ranking found, as :func:`describe` says it.
+        """What a ranking found, how it came about, and what the datasets look like.
 
         Args:
             study: describes the datasets.
@@ -131,7 +138,18 @@ class Results:
         """
         # Of a dataset with classes, the page shows the foreground of all.
         whole = [one.whole if isinstance(one, MulticlassSamples) else one for one in samples]
-        record = describe(study, whole, distances, table, bootstrap)
+        record = StudyRecord(
+            name=study.name,
+            description=study.description,
+            targets=tuple(name for name in study.targets if name in table.targets) or table.targets,
+            methods=tuple(describe_method(method, distances[method], table) for method in table.methods),
+            datasets=tuple(describe_dataset(study, one, table) for one in track(whole, "Describing")),
+            preprocessing=study.preprocessing.model_dump(mode="json"),
+            fingerprint=study.preprocessing.fingerprint,
+            bootstrap=bootstrap,
+            device=str(samples[0].images.device),
+            software=versions(),
+        )
         if not thumbnails:
             return cls(study.name, table, record)
         from medsegdist.report.thumbnails import draw_thumbnails
@@ -240,21 +258,19 @@ def _read_thumbnails(path: Path) -> Thumbnails | None:
 
 def _of_training(folder: Path) -> dict[str, Any]:
     """What `transfer` and `agreement` left in a folder."""
-    has = {path.name for path in folder.iterdir()} & OF_TRAINING
-    if not has:
+    there = {name: folder / file for name, file in OF_TRAINING.items() if (folder / file).exists()}
+    if not there:
         return {}
     from medsegdist.transfer.agreement import Agreement
     from medsegdist.transfer.gains import read_gains
 
     remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
-    return {
-        "gains": tuple(read_gains(folder / "gains.csv", rows_needed=False)) if "gains.csv" in has else (),
-        "controls": tuple(read_gains(folder / "controls.csv", of_controls=True, rows_needed=False))
-        if "controls.csv" in has
-        else (),
-        "transfer": TransferRecord.load(folder / "transfer.json") if "transfer.json" in has else None,
-        "agreements": read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
-        if "agreement.json" in has
-        else (),
-        "agreement": _cells(folder / "agreement.csv", remedy) if "agreement.csv" in has else None,
+    agreements = TypeAdapter(tuple[Agreement, ...])
+    readers: dict[str, Callable[[Path], Any]] = {
+        "gains": lambda path: tuple(read_gains(path, rows_needed=False)),
+        "controls": lambda path: tuple(read_gains(path, of_controls=True, rows_needed=False)),
+        "transfer": TransferRecord.load,
+        "agreements": lambda path: read_json(path, agreements, "agreement"),
+        "agreement": lambda path: _cells(path, remedy),
     }
+    return {name: readers[name](path) for name, path in there.items()}

@@ -11,8 +11,8 @@ from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import DistanceTable, compare_all
-from medsegdist.report.describe import describe
 from medsegdist.report.record import StudyRecord, TransferRecord
+from medsegdist.report.results import Results
 from medsegdist.transfer.agreement import measure_agreement, save_agreement
 from medsegdist.transfer.gains import Gain, write_gains
 from tests.synthetic import blobs
@@ -46,7 +46,7 @@ def compared() -> tuple[DistanceTable, StudyRecord]:
     """All pairs, with intervals."""
     samples, bootstrap = samples_of(), Bootstrap(5)
     table = compare_all(samples, DISTANCES, bootstrap=bootstrap)
-    return table, describe(study_of(), samples, DISTANCES, table, bootstrap)
+    return table, Results.of(study_of(), samples, DISTANCES, table, bootstrap=bootstrap).record
 
 
 def write_run(directory: Path, table: DistanceTable, record: StudyRecord | None) -> Path:

@@ -11,9 +11,20 @@ import torch
 
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
 from medsegdist.distance.table import DistanceRow, DistanceTable
-from medsegdist.report.figures import clustered, label, matrix_plot, ranking_plot, terms_plot
+from medsegdist.report.figures import (
+    FAINTEST,
+    clustered,
+    ellipse,
+    label,
+    match,
+    match_plot,
+    matched_mixtures,
+    matrix_plot,
+    ranking_plot,
+    segment_plot,
+    terms_plot,
+)
 from medsegdist.report.gain_sections import gain_plot, gain_points, regress, transfer_plot
-from medsegdist.report.mixture_figures import FAINTEST, ellipse, match, match_plot, matched_mixtures, segment_plot
 from medsegdist.report.record import MixtureNumbers
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import amount

@@ -16,8 +16,23 @@
     return value;
   };
 
+  // What all figures have in common; axes stay where they are, and have faint lines.
+  const axis = {
+    fixedrange: true, zeroline: false, automargin: true, showline: true,
+    gridcolor: "var(--line)", linecolor: "var(--line-strong)",
+  };
+  const font = { size: 12, color: "var(--ink-soft)", family: "var(--font)" };
+  const template = { layout: {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font, xaxis: axis, yaxis: axis,
+    margin: { l: 4, r: 14, t: 6, b: 34 }, showlegend: false, dragmode: false, hovermode: "closest",
+    hoverlabel: {
+      bgcolor: "var(--surface)", bordercolor: "var(--line-strong)", font: { ...font, color: "var(--ink)" },
+    },
+  } };
+
   const draw = (place) => {
-    const figure = resolved(figures[place.id], getComputedStyle(root));
+    const { data, layout } = figures[place.id];
+    const figure = resolved({ data, layout: { template, ...layout } }, getComputedStyle(root));
     try {
       Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
     } finally {

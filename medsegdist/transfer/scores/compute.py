@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,13 +24,16 @@ from medsegdist.transfer.evaluate import Evaluation, overlap_counts
 from medsegdist.transfer.plan import IntensityScale
 from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferStudy
-from medsegdist.transfer.scores.embeddings import embed_datasets, task_distance, task_embedding
 from medsegdist.transfer.scores.transferability import (
+    Array,
+    as_features,
     cc_fv,
     data_shapley,
     gaussian_bhattacharyya,
     log_maximum_evidence,
     negative_conditional_entropy,
+    task_distance,
+    task_embedding,
 )
 from medsegdist.transfer.splits import split_target
 
@@ -236,3 +240,123 @@ def _deep_sets(pairs: Sequence[tuple[str, str]], samples: Mapping[str, Segmentat
         return []
     at = {name: k for k, name in enumerate(embedding.names)}
     return [(one, other, "deep_sets", float(embedding.distances[at[one], at[other]])) for one, other in pairs]
+
+
+FEWEST_SAMPLES = 4
+"""Of a dataset: two halves, each of which is cut in two."""
+
+
+WIDTH, DIMENSIONS = 32, 8
+"""Hidden units of the embedding, and its dimensions."""
+
+SUBSET = 16
+"""Samples of a subset; fewer where half a dataset has fewer."""
+
+LEARNING_RATE, TEMPERATURE = 1e-2, 0.1
+"""Of Adam, and what cosines are divided by."""
+
+
+class DeepSetsEncoder(nn.Module):
+    """rho(mean of phi(sample)): a set of samples in, one vector of length 1 out.
+
+    Args:
+        center: (d,) what is subtracted from the features.
+        scale: (d,) what they are divided by.
+    """
+
+    def __init__(self, center: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.center, self.scale = nn.Buffer(center), nn.Buffer(scale)
+        self.phi = nn.Sequential(nn.Linear(len(center), WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
+        self.rho = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, DIMENSIONS))
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Embeds sets.
+
+        Args:
+            samples: (..., n, d) sets of n samples.
+
+        Returns:
+            (..., dimensions) of length 1.
+        """
+        pooled = self.phi((samples - self.center) / self.scale).mean(dim=-2)
+        return functional.normalize(self.rho(pooled), dim=-1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetEmbedding:
+    """How far apart a trained encoder finds datasets, and what it is worth.
+
+    Args:
+        accuracy: how often a subset of samples that it was not trained on is nearest to another such subset of its own
+            dataset, 0 to 1; chance is one over the number of datasets.
+        names: of the datasets.
+        distances: (k, k) float64, 1 - cosine between the embeddings of whole datasets, 0 to 2.
+    """
+
+    accuracy: float
+    names: tuple[str, ...]
+    distances: Tensor
+
+
+def embed_datasets(datasets: Mapping[str, Array], *, steps: int = 300, seed: int = 0) -> DatasetEmbedding:
+    """Trains an embedding to distinguish datasets by a subset of their samples, and measures how far apart they are.
+
+    The objective is contrastive: of two disjoint subsets of every dataset, each has to be nearer to its counterpart
+    than to the subsets of all other datasets (cross entropy of cosines). That is a choice, for the paper states none;
+    it knows nothing of transfer. Half of each dataset trains, the other half measures the accuracy. Datasets that
+    differ at all are distinguished easily, however small the difference: distances saturate, and
+    say most where the accuracy is below 1.
+
+    Args:
+        datasets: at least two, each (n, d) features of its samples, n >= 4, such as segment features or what a
+            network makes of images. Samples of one patient should be adjacent, so that few are in both halves.
+        steps: of Adam, each with two subsets of every dataset.
+        seed: of weights and subsets.
+
+    Raises:
+        ValueError: there are fewer datasets or samples, or d differs.
+    """
+    sets = {name: torch.from_numpy(as_features(one, f"features of '{name}'")).float() for name, one in datasets.items()}
+    if len(sets) < 2:
+        raise ValueError(f"expected at least 2 datasets, found {len(sets)}.")
+    width = next(iter(sets.values())).shape[1]
+    for name, one in sets.items():
+        if len(one) < FEWEST_SAMPLES or one.shape[1] != width:
+            raise ValueError(
+                f"expected at least {FEWEST_SAMPLES} samples with {width} features of '{name}', found features of "
+                f"shape {tuple(one.shape)}."
+            )
+    halves = [(one[: len(one) // 2], one[len(one) // 2 :]) for one in sets.values()]
+    training, held_out = [first for first, _ in halves], [second for _, second in halves]
+    everything = torch.cat(training)
+    deviation = everything.std(dim=0)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        encoder = DeepSetsEncoder(everything.mean(dim=0), torch.where(deviation > 0, deviation, 1.0))
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=LEARNING_RATE)
+    identity = torch.arange(len(sets))
+    for _ in range(steps):
+        similarity = _similarity(encoder, training, generator) / TEMPERATURE
+        loss = functional.cross_entropy(similarity, identity) + functional.cross_entropy(similarity.T, identity)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    encoder.eval()
+    with torch.no_grad():
+        rounds = [_similarity(encoder, held_out, generator).argmax(dim=1) == identity for _ in range(20)]
+        embedded = torch.stack([encoder(one) for one in sets.values()]).double()
+    distances = (1 - embedded @ embedded.T).clamp_min(0).fill_diagonal_(0)
+    return DatasetEmbedding(float(torch.stack(rounds).double().mean()), tuple(sets), distances)
+
+
+def _similarity(encoder: DeepSetsEncoder, sets: Sequence[Tensor], generator: torch.Generator) -> Tensor:
+    """(k, k) cosines between one subset of each dataset and another, disjoint from it."""
+    firsts, seconds = [], []
+    for one in sets:
+        order = torch.randperm(len(one), generator=generator)
+        count = min(SUBSET, len(one) // 2)
+        firsts.append(encoder(one[order[:count]]))
+        seconds.append(encoder(one[order[count : 2 * count]]))
+    return torch.stack(firsts) @ torch.stack(seconds).T

@@ -8,12 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from medsegdist.transfer.scores.embeddings import (
-    DeepSetsEncoder,
-    embed_datasets,
-    task_distance,
-    task_embedding,
-)
+from medsegdist.transfer.scores.compute import DeepSetsEncoder, embed_datasets
+from medsegdist.transfer.scores.transferability import task_distance, task_embedding
 
 
 def data(n=200, d=3, seed=0):
