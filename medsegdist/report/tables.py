@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
     from medsegdist.data.problems import Problem
     from medsegdist.distance.table import DistanceRow, DistanceTable
     from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
-    from medsegdist.transfer.gains import Gain, SourceGain
+    from medsegdist.transfer.gains import Gain
     from medsegdist.transfer.paper import PaperComparison
-    from medsegdist.transfer.ranks import TargetAgreement
 
 NAMES = {
     "euclidean": "Euclidean distance",
@@ -59,7 +59,10 @@ def distance_tables(table: DistanceTable) -> list[Table]:
 
 def _named(table: DistanceTable, method: str) -> Table:
     matrix = table.matrix(method)
-    rows = ((str(source), *(_number(value, ",.2f") for value in values)) for source, values in matrix.iterrows())
+    rows = (
+        (str(source), *(NOTHING if pd.isna(value) else f"{value:,.2f}" for value in values))
+        for source, values in matrix.iterrows()
+    )
     return _table(TITLES.get(method, method), ["", *matrix.columns], rows, wrap=True)
 
 
@@ -123,121 +126,91 @@ def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> 
     """
     from medsegdist.transfer.gains import summarize_gains
 
-    def row(name: str, found: SourceGain) -> tuple[str, ...]:
-        spread = "" if found.deviation is None else f" ± {found.deviation:.1f}"
-        dice = (_number(found.dice, ".3f"), _number(found.dice_baseline, ".3f"))
-        return name, str(len(found.gains)), *dice, f"{found.gain:+.1f}{spread}"
-
     ranked = sorted(summarize_gains(gains, target), key=lambda one: -one.gain)
-    heads = ("Source", "Seeds", "Dice", "From scratch", "Gain (%)")
-    table = _table(f"Transfer to {target}", heads, (row(one.source, one) for one in ranked), wrap=True)
-    for control in summarize_gains(controls, target):
-        table.add_section()
-        table.add_row(*row(FROM_SCRATCH, control))
+    rows = [
+        (one, one.source or FROM_SCRATCH, len(one.gains), "" if one.deviation is None else f" ± {one.deviation:.1f}")
+        for one in (*ranked, *summarize_gains(controls, target))
+    ]
+    heads = "Source | Seeds | Dice | From scratch | Gain (%)"
+    cells = "{1} | {2} | {0.dice:.3f} | {0.dice_baseline:.3f} | {0.gain:+.1f}{3}"
+    table = _filled_table(f"Transfer to {target}", heads, cells, rows, wrap=True)
+    if ranked and len(rows) > len(ranked):
+        table.rows[len(ranked) - 1].end_section = True
     return table
 
 
 def regression_table(agreements: Sequence[Agreement]) -> Table:
     """The paper's regression of gain on distance, a row per method."""
-    heads = ("Method", "n", "Slope", "95% interval", "R^2", "p of the\nintercept", "p of the\nslope")
-    lines = ((one.method, one.line) for one in agreements)
-    rows = (
-        (
-            *(method, str(line.n), f"{line.slope:#.3g}", f"[{line.slope_low:#.2g}, {line.slope_high:#.2g}]"),
-            *(f"{line.r_squared:.2f}", f"{line.p_intercept:.3g}", f"{line.p_slope:.3g}"),
-        )
-        for method, line in lines
+    heads = "Method | n | Slope | 95% interval | R^2 | p of the\nintercept | p of the\nslope"
+    cells = (
+        "{0} | {1.n} | {1.slope:#.3g} | [{1.slope_low:#.2g}, {1.slope_high:#.2g}] | {1.r_squared:.2f} | "
+        "{1.p_intercept:.3g} | {1.p_slope:.3g}"
     )
-    return _table("Gain = intercept + slope * distance", heads, rows)
+    rows = ((one.method, one.line) for one in agreements)
+    return _filled_table("Gain = intercept + slope * distance", heads, cells, rows)
 
 
 def rank_table(agreements: Sequence[Agreement]) -> Table:
     """Rank correlations, and the mean regret of choosing the nearest source, a row per method."""
-    heads = ("Method", "Spearman", "Kendall", "weighted\nKendall", "Regret,\npoints", "in % of\nthe best")
-    rows = (
-        (
-            one.method,
-            *(_number(getattr(one.ranks, name, None), ".2f") for name in ("spearman", "kendall", "weighted_kendall")),
-            _number(one.regret, ".1f"),
-            _number(one.regret_percent, ".0f"),
-        )
-        for one in agreements
+    heads = "Method | Spearman | Kendall | weighted\nKendall | Regret,\npoints | in % of\nthe best"
+    cells = (
+        "{0.method} | {0.ranks.spearman:.2f} | {0.ranks.kendall:.2f} | {0.ranks.weighted_kendall:.2f} | "
+        "{0.regret:.1f} | {0.regret_percent:.0f}"
     )
-    return _table("Order, and what the nearest source costs", heads, rows)
+    return _filled_table("Order, and what the nearest source costs", heads, cells, ((one,) for one in agreements))
 
 
 def certainty_table(agreements: Sequence[Agreement]) -> Table:
     """p-values that assume less than the regression's, and the one that is left without the weightiest source."""
-    heads = ("Method", "gains shuffled\nwithin targets", "whole sources\nshuffled", "intercept for\neach target")
-
-    def rest(one: Agreement) -> str:
-        weakest = one.weakest
-        return f"{weakest.line.p_slope:.2g} ({weakest.source})" if weakest and weakest.line else NOTHING
-
-    rows = (
-        (
-            one.method,
-            *(
-                _number(getattr(test, "p_slope", None), ".2g")
-                for test in (one.within_targets, one.whole_sources, one.fixed_effects)
-            ),
-            rest(one),
-        )
-        for one in agreements
+    heads = (
+        "Method | gains shuffled\nwithin targets | whole sources\nshuffled | intercept for\neach target | "
+        "without the source\nit rests on most"
     )
-    return _table("p of the slope", (*heads, "without the source\nit rests on most"), rows)
+    cells = (
+        "{0.method} | {0.within_targets.p_slope:.2g} | {0.whole_sources.p_slope:.2g} | {0.fixed_effects.p_slope:.2g} | "
+        "{0.weakest.line.p_slope:.2g} ({0.weakest.source})"
+    )
+    return _filled_table("p of the slope", heads, cells, ((one,) for one in agreements))
 
 
 def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
     """For each target the nearest source by each method, and what it gained."""
-    by_target: dict[str, list[tuple[str, TargetAgreement]]] = {}
-    for one in agreements:
-        for found in one.targets:
-            by_target.setdefault(found.target, []).append((one.method, found))
-    for target, chosen in by_target.items():
-        rows = (
-            (
-                *(method, ", ".join(found.picked), f"{found.picked_gain:.1f}"),
-                *(f"{found.picked_rank} of {found.sources}", f"{found.regret:.1f}"),
-            )
-            for method, found in chosen
-        )
+    heads = "Method | Nearest | Gain, % | Place | Regret"
+    cells = "{0} | {2} | {1.picked_gain:.1f} | {1.picked_rank} of {1.sources} | {1.regret:.1f}"
+    best = "Best: {0.best}, {0.best_gain:.1f} %. Regret of a source drawn at random: {0.chance_regret:.1f}."
+    chosen = [(one.method, found, ", ".join(found.picked)) for one in agreements for found in one.targets]
+    for target in dict.fromkeys(found.target for _, found, _ in chosen):
+        rows = [row for row in chosen if row[1].target == target]
         # The same by all methods, if they have the same sources.
-        known = {(found.best, f"{found.best_gain:.1f}", f"{found.chance_regret:.1f}") for _, found in chosen}
-        said = [
-            f"Best: {best}, {gain} %. Regret of a source drawn at random: {chance}." for best, gain, chance in known
-        ]
-        heads = ("Method", "Nearest", "Gain, %", "Place", "Regret")
-        caption = said[0] if len(said) == 1 else ""
-        yield _table(f"Nearest source for {target}", heads, rows, left=(0, 1), caption=caption)
+        captions = {best.format(found) for _, found, _ in rows}
+        caption = captions.pop() if len(captions) == 1 else ""
+        yield _filled_table(f"Nearest source for {target}", heads, cells, rows, left=(0, 1), caption=caption)
 
 
 def without_table(agreements: Sequence[Agreement]) -> Table:
     """The result without each source: R^2, p of the slope and Spearman, a row per method and source."""
-    rows = (
-        (
-            *(one.method, left.source, _number(getattr(left.line, "r_squared", None), ".2f")),
-            *(_number(getattr(left.line, "p_slope", None), ".3g"), _number(left.spearman, ".2f")),
-        )
-        for one in agreements
-        for left in one.without_source
-    )
-    return _table("Without one source", ("Method", "Source", "R^2", "p slope", "Spearman"), rows, left=(0, 1))
+    heads = "Method | Source | R^2 | p slope | Spearman"
+    cells = "{0} | {1.source} | {1.line.r_squared:.2f} | {1.line.p_slope:.3g} | {1.spearman:.2f}"
+    rows = ((one.method, left) for one in agreements for left in one.without_source)
+    return _filled_table("Without one source", heads, cells, rows, left=(0, 1))
 
 
 def prediction_table(agreements: Sequence[Agreement]) -> Table | None:
     """Expected gains with their 95% prediction intervals; None if none were asked for."""
-    heads = ("Method", "Source", "Target", "Distance", "Gain, % [95%]", "")
+    heads = "Method | Source | Target | Distance | Gain, % [95%] | "
+    cells = "{0} | {2} | {3} | {1.distance:,.6g} | {1.gain:.1f} [{1.low:.1f}, {1.high:.1f}] | {4}"
     rows = [
         (
-            *(one.method, found.source or NOTHING, found.target or NOTHING, f"{found.distance:,.6g}"),
-            f"{found.gain:.1f} [{found.low:.1f}, {found.high:.1f}]",
+            one.method,
+            found,
+            found.source or NOTHING,
+            found.target or NOTHING,
             f"beyond {found.seen_low:,.6g} to {found.seen_high:,.6g}" if found.extrapolated else "",
         )
         for one in agreements
         for found in one.predictions
     ]
-    return _table("Expected gain", heads, rows, left=(0, 1, 2, 5)) if rows else None
+    return _filled_table("Expected gain", heads, cells, rows, left=(0, 1, 2, 5)) if rows else None
 
 
 def warning_lines(agreements: Sequence[Agreement]) -> Iterator[Text]:
@@ -258,46 +231,64 @@ def grouped_warnings(agreements: Sequence[Agreement]) -> list[tuple[str, str]]:
 
 def correlation_table(correlated: Sequence[CharacteristicAgreement]) -> Table:
     """A row per characteristic: how the difference between source and target goes with gain."""
-    rows = (
-        (
-            *(one.characteristic, str(one.pairs), _number(one.difference, ".2f"), _number(one.p_difference, ".2g")),
-            *(_number(one.p_adjusted, ".2g"), _number(one.direction, ".2f")),
-        )
-        for one in correlated
+    heads = "Characteristic | Pairs | Difference | p | adjusted | Direction"
+    cells = (
+        "{0.characteristic} | {0.pairs} | {0.difference:.2f} | {0.p_difference:.2g} | {0.p_adjusted:.2g} | "
+        "{0.direction:.2f}"
     )
-    return _table(
-        "Differences and gain",
-        ("Characteristic", "Pairs", "Difference", "p", "adjusted", "Direction"),
-        rows,
-        caption="Difference: |source - target| against gain; below 0, sources like the target gained more. Direction: "
-        "source - target against gain. Spearman; p by shuffling within targets, adjusted for the number of rows.",
+    caption = (
+        "Difference: |source - target| against gain; below 0, sources like the target gained more. Direction: "
+        "source - target against gain. Spearman; p by shuffling within targets, adjusted for the number of rows."
     )
+    return _filled_table("Differences and gain", heads, cells, ((one,) for one in correlated), caption=caption)
 
 
 def table_12(comparisons: Sequence[PaperComparison]) -> Table:
     """The p-values of the paper's Table 12, printed and recomputed."""
-    rows = []
-    for one in comparisons:
-        line, printed = one.recomputed.line, one.published
-        p_values = (printed.p_const, line.p_intercept, printed.p_slope, line.p_slope)
-        rows.append((one.method, *(f"{value:.3g}" for value in p_values)))
-    heads = ("Method", "Const,\nprinted", "recomputed", "Slope,\nprinted", "recomputed")
-    return _table("Table 12: p-values of gain on distance", heads, rows)
+    heads = "Method | Const,\nprinted | recomputed | Slope,\nprinted | recomputed"
+    cells = "{0} | {1.p_const:.3g} | {2.p_intercept:.3g} | {1.p_slope:.3g} | {2.p_slope:.3g}"
+    rows = ((one.method, one.published, one.recomputed.line) for one in comparisons)
+    return _filled_table("Table 12: p-values of gain on distance", heads, cells, rows)
 
 
 def table_13(comparisons: Sequence[PaperComparison]) -> Table:
     """Slopes, intervals and R^2 of the paper's Table 13, printed and recomputed, one below the other."""
-    rows = []
+    heads = "Method |  | Slope | 95% interval | R^2 | of the\ninterval"
+    cells = "{1} | {2} | {0.slope:.5f} | [{0.slope_low:.5f}, {0.slope_high:.5f}] | {0.r_squared:.2f} | {3:.2f}"
+    rows: list[tuple[Any, ...]] = []
     for one in comparisons:
-        found, printed = one.recomputed.line, one.published
-        for name, what, line, implied in (
-            (one.method, "printed", printed, one.implied_r_squared),
-            ("", "recomputed", found, found.r_squared),
-        ):
-            interval = f"[{line.slope_low:.5f}, {line.slope_high:.5f}]"
-            rows.append((name, what, f"{line.slope:.5f}", interval, f"{line.r_squared:.2f}", f"{implied:.2f}"))
-    heads = ("Method", "", "Slope", "95% interval", "R^2", "of the\ninterval")
-    return _table("Table 13: slope, interval, R^2", heads, rows, left=(0, 1))
+        line = one.recomputed.line
+        rows.append((one.published, one.method, "printed", one.implied_r_squared))
+        rows.append((line, "", "recomputed", line.r_squared))
+    return _filled_table("Table 13: slope, interval, R^2", heads, cells, rows, left=(0, 1))
+
+
+class _Filled(Formatter):
+    """Fills templates such as "{0.ranks.spearman:.2f}"; what is None on the way, or NaN, is a dash."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, int]:
+        number, *names = field_name.split(".")
+        value = args[int(number)]
+        for name in names:
+            value = None if value is None else getattr(value, name)
+        return value, int(number)
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        unknown = value is None or (isinstance(value, float) and math.isnan(value))
+        return NOTHING if unknown else str(super().format_field(value, format_spec))
+
+
+def _filled_table(title: str, heads: str, cells: str, rows: Iterable[tuple[Any, ...]], **options: Any) -> Table:
+    """A table by a line of its heads and a line of templates, which are filled with what a row is about."""
+
+    def filled(template: str, row: tuple[Any, ...]) -> str:
+        text = _Filled().format(template, *row)
+        # Where nothing of a cell is known, one dash says so.
+        return text if not text or any(map(str.isalnum, text)) else NOTHING
+
+    return _table(
+        title, heads.split(" | "), ([filled(one, row) for one in cells.split(" | ")] for row in rows), **options
+    )
 
 
 def _table(
@@ -326,7 +317,3 @@ def _table(
     for row in rows:
         table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
     return table
-
-
-def _number(value: float | None, form: str) -> str:
-    return NOTHING if value is None or math.isnan(value) else format(value, form)

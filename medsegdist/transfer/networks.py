@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import gcd
 from typing import Any
 
@@ -50,14 +52,11 @@ class DeepLabV3Plus(nn.Module):
         self.mode = _MODES[dimensions]
         self.encoder = ResNetEncoder(options, dimensions)
         low, high = self.encoder.channels
-        width, norm = options.aspp_channels, options.norm
+        width, layer = options.aspp_channels, partial(_layer, dimensions, options.norm)
         rates = options.atrous_rates or tuple(rate * 16 // options.output_stride for rate in (6, 12, 18))
-        self.pyramid = AtrousPyramid(high, width, rates, dimensions, norm, options.dropout)
-        self.low_level = _layer(low, _LOW_LEVEL_CHANNELS, 1, dimensions, norm)
-        self.decoder = nn.Sequential(
-            _layer(width + _LOW_LEVEL_CHANNELS, width, 3, dimensions, norm),
-            _layer(width, width, 3, dimensions, norm),
-        )
+        self.pyramid = AtrousPyramid(high, width, rates, dimensions, options.norm, options.dropout)
+        self.low_level = layer(low, _LOW_LEVEL_CHANNELS, 1)
+        self.decoder = nn.Sequential(layer(width + _LOW_LEVEL_CHANNELS, width, 3), layer(width, width, 3))
         self.classifier = Convolution(dimensions, width, 1, kernel_size=1, conv_only=True)
         self.apply(_initialize)
 
@@ -86,9 +85,9 @@ class ResNetEncoder(nn.Module):
 
     def __init__(self, options: DeepLabOptions, dimensions: int) -> None:
         super().__init__()
-        width, norm = options.width, options.norm
+        width, layer = options.width, partial(_layer, dimensions, options.norm)
         expansion = 4 if options.block == "bottleneck" else 1
-        stem: list[nn.Module] = [_layer(1, width, 7, dimensions, norm, strides=2)]
+        stem = [layer(1, width, 7, strides=2)]
         if options.stem_stride == 4:
             stem.append(Pool[Pool.MAX, dimensions](kernel_size=3, stride=2, padding=1))
         self.stem = nn.Sequential(*stem)
@@ -96,18 +95,16 @@ class ResNetEncoder(nn.Module):
         channels, stride, dilation = width, int(options.stem_stride), 1
         for level, depth in enumerate(options.depths):
             blocks = []
-            out = width * 2**level
             for index in range(depth):
-                step = 1
                 # The block that would have halved the grid keeps the dilation before it, as published.
-                dilation_here = dilation
+                step, dilation_here = 1, dilation
                 if level and not index:
                     if stride < options.output_stride:
                         step, stride = 2, stride * 2
                     else:
                         dilation *= 2
-                blocks.append(_Block(options.block, channels, out, step, dilation_here, dimensions, norm))
-                channels = out * expansion
+                blocks.append(_Block(layer, options.block, channels, width * 2**level, step, dilation_here))
+                channels = width * 2**level * expansion
             self.stages.append(nn.Sequential(*blocks))
         self.channels = (width * expansion, channels)
 
@@ -139,13 +136,14 @@ class AtrousPyramid(nn.Module):
         self, channels: int, out: int, rates: tuple[int, ...], dimensions: int, norm: str, dropout: float
     ) -> None:
         super().__init__()
-        self.branches = nn.ModuleList([_layer(channels, out, 1, dimensions, norm)])
-        self.branches.extend(_layer(channels, out, 3, dimensions, norm, dilation=rate) for rate in rates)
+        layer = partial(_layer, dimensions, norm)
+        self.branches = nn.ModuleList([layer(channels, out, 1)])
+        self.branches.extend(layer(channels, out, 3, dilation=rate) for rate in rates)
         # One grid point is left of the image: a batch of one would have no spread for batch or instance norm.
         self.pooled = nn.Sequential(
-            Pool[Pool.ADAPTIVEAVG, dimensions](1), _layer(channels, out, 1, dimensions, "group")
+            Pool[Pool.ADAPTIVEAVG, dimensions](1), _layer(dimensions, "group", channels, out, 1)
         )
-        self.project = _layer(out * (len(rates) + 2), out, 1, dimensions, norm, dropout=dropout)
+        self.project = layer(out * (len(rates) + 2), out, 1, dropout=dropout)
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, out, *grid) of (b, channels, *grid).
@@ -162,35 +160,35 @@ class _Block(nn.Module):
     """A residual block of a ResNet, whose 3x3 convolutions may be dilated."""
 
     def __init__(
-        self, kind: str, channels: int, width: int, strides: int, dilation: int, dimensions: int, norm: str
+        self, layer: Callable[..., nn.Module], kind: str, channels: int, width: int, strides: int, dilation: int
     ) -> None:
         super().__init__()
         if kind == "bottleneck":
             out = 4 * width
             self.body = nn.Sequential(
-                _layer(channels, width, 1, dimensions, norm),
-                _layer(width, width, 3, dimensions, norm, strides=strides, dilation=dilation),
-                _layer(width, out, 1, dimensions, norm, act=None),
+                layer(channels, width, 1),
+                layer(width, width, 3, strides=strides, dilation=dilation),
+                layer(width, out, 1, act=None),
             )
         else:
             out = width
             self.body = nn.Sequential(
-                _layer(channels, out, 3, dimensions, norm, strides=strides, dilation=dilation),
-                _layer(out, out, 3, dimensions, norm, dilation=dilation, act=None),
+                layer(channels, out, 3, strides=strides, dilation=dilation),
+                layer(out, out, 3, dilation=dilation, act=None),
             )
         same = channels == out and strides == 1
-        self.shortcut = nn.Identity() if same else _layer(channels, out, 1, dimensions, norm, strides=strides, act=None)
+        self.shortcut = nn.Identity() if same else layer(channels, out, 1, strides=strides, act=None)
 
     def forward(self, features: Tensor) -> Tensor:
         return functional.relu(self.body(features) + self.shortcut(features))
 
 
 def _layer(
+    dimensions: int,
+    norm: str,
     channels: int,
     out: int,
     kernel: int,
-    dimensions: int,
-    norm: str,
     *,
     strides: int = 1,
     dilation: int = 1,

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -234,12 +233,12 @@ def _deep_sets(pairs: Sequence[tuple[str, str]], samples: Mapping[str, Segmentat
         name: segment_features(one.masks, one.images, ["shape", "location", "texture"]) for name, one in samples.items()
     }
     try:
-        embedding = embed_datasets(features)
+        distances, _ = embed_datasets(features)
     except ValueError as error:
         LOGGER.warning("No score deep_sets: %s", error)
         return []
-    at = {name: k for k, name in enumerate(embedding.names)}
-    return [(one, other, "deep_sets", float(embedding.distances[at[one], at[other]])) for one, other in pairs]
+    at = {name: k for k, name in enumerate(samples)}
+    return [(one, other, "deep_sets", float(distances[at[one], at[other]])) for one, other in pairs]
 
 
 FEWEST_SAMPLES = 4
@@ -283,36 +282,25 @@ class DeepSetsEncoder(nn.Module):
         return functional.normalize(self.rho(pooled), dim=-1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DatasetEmbedding:
-    """How far apart a trained encoder finds datasets, and what it is worth.
-
-    Args:
-        accuracy: how often a subset of samples that it was not trained on is nearest to another such subset of its own
-            dataset, 0 to 1; chance is one over the number of datasets.
-        names: of the datasets.
-        distances: (k, k) float64, 1 - cosine between the embeddings of whole datasets, 0 to 2.
-    """
-
-    accuracy: float
-    names: tuple[str, ...]
-    distances: Tensor
-
-
-def embed_datasets(datasets: Mapping[str, Array], *, steps: int = 300, seed: int = 0) -> DatasetEmbedding:
+def embed_datasets(datasets: Mapping[str, Array], *, steps: int = 300, seed: int = 0) -> tuple[Tensor, float]:
     """Trains an embedding to distinguish datasets by a subset of their samples, and measures how far apart they are.
 
     The objective is contrastive: of two disjoint subsets of every dataset, each has to be nearer to its counterpart
     than to the subsets of all other datasets (cross entropy of cosines). That is a choice, for the paper states none;
     it knows nothing of transfer. Half of each dataset trains, the other half measures the accuracy. Datasets that
-    differ at all are distinguished easily, however small the difference: distances saturate, and
-    say most where the accuracy is below 1.
+    differ at all are distinguished easily, however small the difference: distances saturate, and say most where the
+    accuracy is below 1.
 
     Args:
         datasets: at least two, each (n, d) features of its samples, n >= 4, such as segment features or what a
             network makes of images. Samples of one patient should be adjacent, so that few are in both halves.
         steps: of Adam, each with two subsets of every dataset.
         seed: of weights and subsets.
+
+    Returns:
+        (k, k) float64, 1 - cosine between the embeddings of whole datasets, 0 to 2; and how often a subset of samples
+        that the encoder was not trained on is nearest to another such subset of its own dataset, 0 to 1 (chance is
+        1 / k).
 
     Raises:
         ValueError: there are fewer datasets or samples, or d differs.
@@ -348,7 +336,7 @@ def embed_datasets(datasets: Mapping[str, Array], *, steps: int = 300, seed: int
         rounds = [_similarity(encoder, held_out, generator).argmax(dim=1) == identity for _ in range(20)]
         embedded = torch.stack([encoder(one) for one in sets.values()]).double()
     distances = (1 - embedded @ embedded.T).clamp_min(0).fill_diagonal_(0)
-    return DatasetEmbedding(float(torch.stack(rounds).double().mean()), tuple(sets), distances)
+    return distances, float(torch.stack(rounds).double().mean())
 
 
 def _similarity(encoder: DeepSetsEncoder, sets: Sequence[Tensor], generator: torch.Generator) -> Tensor:
