@@ -66,6 +66,10 @@ class WeightedPoints:
     def __len__(self) -> int:
         return self.monomials.shape[1]
 
+    def to(self, device: str | torch.device) -> WeightedPoints:
+        """The same points on a device."""
+        return WeightedPoints(self.monomials.to(device), self.masses.to(device))
+
     def select(self, mixtures: Tensor) -> WeightedPoints:
         """The points with the masses of some of the mixtures, given by their numbers."""
         return self if self.masses.ndim == 1 else WeightedPoints(self.monomials, self.masses[mixtures])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,8 +22,9 @@ from medsegdist.distance.mixture.em import (
     run_em,
 )
 from medsegdist.distance.mixture.gaussian import GaussianMixture
+from medsegdist.distance.mixture.newton import run_em_newton
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, SampleCounts
-from medsegdist.distance.mixture.search import TOLERANCE, Search, search_mixtures
+from medsegdist.distance.mixture.search import Search, best_fit, improve_mixture, search_mixtures
 from medsegdist.errors import DataError
 from medsegdist.parallel import one_thread
 from medsegdist.words import check_choice, counted
@@ -34,10 +35,7 @@ COARSE_CELLS = 500
 FINER = 10
 """How many times as many cells each next level has, up to all points."""
 
-LEVEL_STEPS = 801
-"""E steps at most over the cells of a level."""
-
-FINALISTS = 3
+FINALISTS = 4
 """Optima of the search that are compared on the next level."""
 
 REFIT_STEPS, REFIT_TOLERANCE = 101, 1e-5
@@ -70,14 +68,13 @@ def fit_mixture(
     *,
     seed: int = 0,
     tolerance: float = 1e-11,
-    max_iterations: int = 20001,
+    max_iterations: int = 4001,
     covariance: CovarianceType = "full",
-    search: Search | None = None,
 ) -> MixtureFit:
     """The likeliest Gaussian mixture of weighted points, by expectation-maximization in float64.
 
-    The search for the best of many local optima works on a few cells, which is fast; the best ones are then followed
-    through finer cells to all points. Neither the order of the points nor a common factor of their masses matters.
+    The search for the best of many local optima works on a few cells, which is fast; the best ones are then improved on
+    finer cells and followed to all points. Neither the order of the points nor a common factor of their masses matters.
 
     Args:
         pixels: h points in d dimensions.
@@ -87,7 +84,6 @@ def fit_mixture(
             standard deviations of the points.
         max_iterations: E steps over all points.
         covariance: the type of the covariances.
-        search: the effort; by default enough for different seeds to find the same optimum.
 
     Raises:
         DataError: fewer distinct points than components, or points so far apart that no mixture can be computed.
@@ -96,7 +92,7 @@ def fit_mixture(
     if components < 1:
         raise ValueError(f"expected at least 1 component, found {components}.")
     check_choice("the type of covariance", covariance, COVARIANCE_TYPES)
-    search = replace(search or Search(), covariance=covariance)
+    search = Search(covariance=covariance)
     points, center, scale = pixels.standardized(isotropic=covariance == "spherical")
     coarse = coarse_cells(points, components)
     if len(coarse) < components:
@@ -107,7 +103,7 @@ def fit_mixture(
             "dataset out",
         )
     try:
-        best = _optimum(points, coarse, components, search, seed, tolerance, max_iterations)
+        best = _optimum(points, coarse, components, search, np.random.default_rng(seed), tolerance, max_iterations)
     # Numbers that squares overflow with make LAPACK give up, or no number of the likelihood.
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise _cannot_be_fitted(len(points), components) from error
@@ -126,17 +122,19 @@ def _optimum(
     coarse: WeightedPoints,
     components: int,
     search: Search,
-    seed: int,
+    rng: np.random.Generator,
     tolerance: float,
     max_iterations: int,
 ) -> Fits:
-    """The best optimum that the coarse cells show, followed to all points."""
+    """The best optimum that the coarse cells show, improved on the next finer ones and followed to all points."""
     with one_thread():
-        optima = search_mixtures(coarse, components, search, np.random.default_rng(seed))[:, :FINALISTS]
-    for finer in refinements(points) or [points]:
-        fits = run_em(finer, optima, LEVEL_STEPS, search.floor, TOLERANCE, search.covariance)
-        optima = fits.statistics[:, [int(fits.log_likelihood.argmax())]]
-    return run_em(points, optima, max_iterations, search.floor, tolerance, search.covariance)
+        optima = search_mixtures(coarse, components, search, rng)[:, :FINALISTS]
+        finer, *finest = refinements(points) or [points]
+        finer = finer.to("cpu")
+        optimum = improve_mixture(finer, best_fit(finer, optima, search), search, rng).statistics
+    for cells in finest:
+        optimum = best_fit(cells, optimum, search).statistics
+    return run_em_newton(points, optimum, max_iterations, search.floor, tolerance, search.covariance)
 
 
 def _cannot_be_fitted(points: int, components: int) -> DataError:
@@ -162,7 +160,7 @@ def coarse_cells(points: WeightedPoints, least: int) -> WeightedPoints:
     coarse = points.merged(COARSE_CELLS)
     if len(coarse) < least:  # few pixels, or an outlier so far off that all others share a box
         coarse = points.merged(len(points))
-    return WeightedPoints(coarse.monomials.cpu(), coarse.masses.cpu())
+    return coarse.to("cpu")
 
 
 def mixture_of(

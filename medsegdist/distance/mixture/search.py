@@ -4,13 +4,13 @@ EM stops at the optimum nearest to its start, and starts drawn by k-means++ miss
 times in ten: it often gives a component to one small dense clump that a k-means cell never isolates. So components are
 not guessed all at once. From the mixture of one component a beam of the best distinct mixtures grows by one component
 at a time, each new one tried in many places and sizes. Then single components are taken out and placed again until
-that no longer helps.
+that no longer helps, first on a few coarse cells, then on finer ones, where other optima may be the likeliest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from medsegdist.distance.mixture.em import (
     CovarianceType,
+    Fits,
     WeightedPoints,
     constrained,
     expectation,
@@ -26,6 +27,7 @@ from medsegdist.distance.mixture.em import (
     natural_parameters,
     run_em,
 )
+from medsegdist.distance.mixture.newton import run_em_newton
 
 SAME = 1e-4
 """Mixtures whose mean log-likelihoods differ by less count as one and the same before they have converged."""
@@ -33,6 +35,16 @@ SAME = 1e-4
 TOLERANCE = 1e-6
 """A mixture of the search has converged when no statistic (mass, mean or second moment, in standard deviations) changes
 by more in one step."""
+
+
+LIKELIER = 1e-5
+"""Mean log-likelihood by which a round of improvement must help for another to follow."""
+
+ROUNDS = 5
+"""Rounds of improvement at most."""
+
+FINALIST_STEPS = 201
+"""E steps at most of each mixture whose likelihoods are compared once they have converged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +64,20 @@ class Search:
         covariance: the type of the covariances.
     """
 
-    candidates: int = 400
-    candidate_steps: int = 12
-    restarts: int = 32
+    candidates: int = 150
+    candidate_steps: int = 8
+    restarts: int = 24
     short: int = 15
-    promising: int = 24
+    promising: int = 12
     warm_up: int = 31
-    width: int = 6
+    width: int = 4
     settle: int = 301
     floor: float = 1e-6
     covariance: CovarianceType = "full"
+
+
+FINER_SEARCH = Search(candidates=100, candidate_steps=6, restarts=30, short=15, promising=15, warm_up=21, width=6)
+"""The effort of a round of improvement on up to some thousand points."""
 
 
 def search_mixtures(points: WeightedPoints, components: int, search: Search, rng: np.random.Generator) -> Tensor:
@@ -87,6 +103,33 @@ def grow_mixtures(
     for _ in range(1, components):
         found = _grown(points, found, search, rng)
         yield found
+
+
+def improve_mixture(points: WeightedPoints, fit: Fits, search: Search, rng: np.random.Generator) -> Fits:
+    """The likeliest mixture found by taking out components of the best one and placing them again, as long as it helps.
+
+    Args:
+        points: h points on the CPU.
+        fit: the best mixture so far, converged on these points.
+        search: the effort on coarse cells; less is made here, where each step takes longer.
+        rng: of the places that are tried.
+    """
+    search = replace(FINER_SEARCH, floor=search.floor, covariance=search.covariance)
+    for _ in range(ROUNDS if len(fit.statistics) > 1 else 0):
+        tried = best_fit(points, _grown(points, _without_each(points, fit.statistics, search), search, rng), search)
+        if not bool(tried.log_likelihood > fit.log_likelihood + LIKELIER):
+            break
+        fit = tried
+    return fit
+
+
+def best_fit(points: WeightedPoints, statistics: Tensor, search: Search) -> Fits:
+    """The likeliest of the optima that (k, r, f) mixtures lead to."""
+    fits = [
+        run_em_newton(points, start, FINALIST_STEPS, search.floor, TOLERANCE, search.covariance)
+        for start in statistics.split(1, dim=1)
+    ]
+    return max(fits, key=lambda fit: float(fit.log_likelihood))
 
 
 def converge(points: WeightedPoints, statistics: Tensor, search: Search) -> tuple[Tensor, Tensor]:
