@@ -23,6 +23,8 @@ def run(project_root: Path, script: str, *arguments: object) -> str:
     return " ".join(re.sub("[│┃]", " ", done.stdout).split())
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_mixtures(project_root):
     shown = run(project_root, "bench_mixtures.py")
     gains = [float(gain) for gain in re.findall(r"log-likelihood (\S+)\)", shown)]
@@ -33,6 +35,7 @@ def test_mixtures(project_root):
     assert "scikit-learn" in shown
 
 
+@pytest.mark.slow
 def test_image_cost(project_root):
     shown = run(project_root, "bench_image_cost.py")
     difference, gap = re.findall(r"relative difference (\S+), gap (\S+)\)", shown)[0]
@@ -55,6 +58,7 @@ def test_methods(project_root, tmp_path):
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_trainer(project_root):
     shown = run(project_root, "bench_trainer.py")
     assert "small DeepLabV3+, a step" in shown

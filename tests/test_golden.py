@@ -30,9 +30,19 @@ COMPARATORS += ["pixels", "mmd", "sliced", "patches"]
 STUDIES = {"slices": PAPER + COMPARATORS, "volumes": PAPER, "volumes3d": PAPER, "lidc": ["gmm2d", "dice", "hausdorff"]}
 RANKINGS = [*STUDIES, "slices_normalized", "volumes_normalized"]
 FITTED = {"gmm2d", "gmm3d", "fake_class_gmm"}
+# What takes seconds; all the rest is run by continuous integration.
+QUICK = {
+    "slices": ["euclidean", "fake_classes", "dice", "jaccard", "hausdorff", "cosine", "angular", "fingerprint", "mmd"],
+    "volumes": ["euclidean", "fake_classes"],
+    "volumes3d": ["euclidean", "fake_classes"],
+    "lidc": ["gmm2d", "dice"],
+    "slices_normalized": ["euclidean", "fake_classes", "dice"],
+    "volumes_normalized": ["euclidean", "fake_classes"],
+}
 KEYS = {"distances": ["source", "target", "method"], "comparisons": ["target", "method", "nearer", "farther"]}
 FACTS = ["name", "modality", "samples", "patients", "cases", "mixture", "characteristics"]
 TASKS = ["spinal_cord", "livers"]
+SLOW = (pytest.mark.slow, pytest.mark.ci)
 
 
 def run(*arguments: object) -> str:
@@ -42,14 +52,18 @@ def run(*arguments: object) -> str:
     return result.stdout
 
 
-def rank(name: str, folder: Path, cache: Path) -> dict[str, pd.DataFrame]:
+def all_methods(name: str) -> list[str]:
+    return STUDIES[name.removesuffix("_normalized")]
+
+
+def rank(name: str, folder: Path, cache: Path, methods: list[str]) -> dict[str, pd.DataFrame]:
     """The two tables of a ranking."""
     base = name.removesuffix("_normalized")
     text = (GOLDEN / f"{base}.yaml").read_text()
     text += "distance: {normalize: true}\n" if name != base else ""
     (folder / "study.yaml").write_text(text)
-    methods = [word for method in STUDIES[base] for word in ("--method", method)]
-    run("rank", folder / "study.yaml", "--out", folder, "--cache", cache, "--bootstrap", 20, "--no-report", *methods)
+    chosen = [word for method in methods for word in ("--method", method)]
+    run("rank", folder / "study.yaml", "--out", folder, "--cache", cache, "--bootstrap", 20, "--no-report", *chosen)
     return {table: pd.read_csv(folder / f"{table}.csv") for table in KEYS}
 
 
@@ -113,10 +127,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("name", RANKINGS)
-def test_distances_and_comparisons(name, tmp_path, cache):
-    for table, found in rank(name, tmp_path, cache).items():
-        golden = pd.read_csv(GOLDEN / f"{name}_{table}.csv").set_index(KEYS[table])
+@pytest.mark.parametrize(
+    ("name", "methods"),
+    [
+        *(pytest.param(name, QUICK[name], id=f"{name}, quick methods") for name in RANKINGS),
+        *(pytest.param(name, all_methods(name), id=name, marks=SLOW) for name in RANKINGS),
+    ],
+)
+def test_distances_and_comparisons(name, methods, tmp_path, cache):
+    for table, found in rank(name, tmp_path, cache, methods).items():
+        golden = pd.read_csv(GOLDEN / f"{name}_{table}.csv")
+        golden = golden[golden["method"].isin(methods)].set_index(KEYS[table])
         found = found.set_index(KEYS[table])
         assert set(found.index) == set(golden.index)
         off = [
@@ -126,7 +147,7 @@ def test_distances_and_comparisons(name, tmp_path, cache):
             if not is_as_before(found.loc[key, column], value, column, key[KEYS[table].index("method")])
         ]
         assert off == []
-    if name == "volumes":
+    if name == "volumes" and methods == all_methods(name):
         check_close(study_facts(tmp_path), json.loads((GOLDEN / "volumes_study.json").read_text()), 1e-6)
 
 
@@ -152,7 +173,9 @@ def write_golden() -> None:
         folder = Path(name)
         for study in RANKINGS:
             (folder / study).mkdir()
-            for table, frame in rank(study, folder / study, folder / "samples").items():
+            for table, frame in rank(
+                study, folder / study, folder / "samples", all_methods(study)
+            ).items():
                 frame.to_csv(GOLDEN / f"{study}_{table}.csv", index=False)
         (GOLDEN / "volumes_study.json").write_text(json.dumps(study_facts(folder / "volumes"), indent=1) + "\n")
         for task in TASKS:

@@ -26,7 +26,7 @@ from tests.synthetic import blobs
 
 EUCLIDEAN = DatasetDistance(EuclideanMetric())
 GMM = DatasetDistance(GmmMetric(components=1, intensity=False))
-GMM3D = DatasetDistance(GmmMetric(components=2, intensity=True))
+GMM3D = DatasetDistance(GmmMetric(components=1, intensity=True))
 METHODS = pytest.mark.parametrize(
     "distance", [EUCLIDEAN, GMM, GMM3D, DatasetDistance(FakeClassMetric())], ids=lambda distance: distance.metric.name
 )
