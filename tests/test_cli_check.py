@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from tests.test_cli import run
+from tests.test_cli import change, run
 from tests.test_cli import study as study
 
 
@@ -19,8 +19,7 @@ def test_a_root_that_is_not_there_is_told_with_its_dataset_and_file(study, tmp_p
 
 @pytest.mark.parametrize("command", ["check", "rank", "distances"])
 def test_methods_of_a_study_that_do_not_exist_are_told_with_their_place(study, tmp_path, command):
-    content = yaml.safe_load(study.read_text())
-    study.write_text(yaml.safe_dump({**content, "methods": ["gmm3", "nope", "gmm2d"]}))
+    change(study, methods=["gmm3", "nope", "gmm2d"])
     more = () if command == "check" else ("--out", tmp_path / "out")
     told = run(command, study, *more, status=2).stderr
     assert f"Error: {study}: methods: expected a method among euclidean, gmm2d, gmm3d" in told

@@ -72,6 +72,7 @@ def is_alive(pid):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
 def test_an_interrupted_comparison_leaves_the_samples_and_no_process(study, tmp_path):
     cache, out = tmp_path / "cache", tmp_path / "out"

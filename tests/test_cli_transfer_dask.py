@@ -56,6 +56,7 @@ class Killer(threading.Thread):
                 time.sleep(0.005)
 
 
+@pytest.mark.ci
 def test_a_dask_worker_that_is_killed_in_the_middle_changes_no_gain(study, tmp_path, cluster):
     content = yaml.safe_load(study.read_text())
     # Long enough to be found at work.

@@ -30,7 +30,7 @@ COMPARATORS += ["pixels", "mmd", "sliced", "patches"]
 STUDIES = {"slices": PAPER + COMPARATORS, "volumes": PAPER, "volumes3d": PAPER, "lidc": ["gmm2d", "dice", "hausdorff"]}
 RANKINGS = [*STUDIES, "slices_normalized", "volumes_normalized"]
 FITTED = {"gmm2d", "gmm3d", "fake_class_gmm"}
-# What takes seconds; all the rest is run by continuous integration.
+# What takes seconds.
 QUICK = {
     "slices": ["euclidean", "fake_classes", "dice", "jaccard", "hausdorff", "cosine", "angular", "fingerprint", "mmd"],
     "volumes": ["euclidean", "fake_classes"],
@@ -42,7 +42,6 @@ QUICK = {
 KEYS = {"distances": ["source", "target", "method"], "comparisons": ["target", "method", "nearer", "farther"]}
 FACTS = ["name", "modality", "samples", "patients", "cases", "mixture", "characteristics"]
 TASKS = ["spinal_cord", "livers"]
-SLOW = (pytest.mark.slow, pytest.mark.ci)
 
 
 def run(*arguments: object) -> str:
@@ -54,6 +53,10 @@ def run(*arguments: object) -> str:
 
 def all_methods(name: str) -> list[str]:
     return STUDIES[name.removesuffix("_normalized")]
+
+
+def slow(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    return (pytest.mark.slow, pytest.mark.ci) if name in ("slices", "volumes", "lidc") else (pytest.mark.slow,)
 
 
 def rank(name: str, folder: Path, cache: Path, methods: list[str]) -> dict[str, pd.DataFrame]:
@@ -131,7 +134,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "methods"),
     [
         *(pytest.param(name, QUICK[name], id=f"{name}, quick methods") for name in RANKINGS),
-        *(pytest.param(name, all_methods(name), id=name, marks=SLOW) for name in RANKINGS),
+        *(pytest.param(name, all_methods(name), id=name, marks=slow(name)) for name in RANKINGS),
     ],
 )
 def test_distances_and_comparisons(name, methods, tmp_path, cache):
@@ -173,9 +176,7 @@ def write_golden() -> None:
         folder = Path(name)
         for study in RANKINGS:
             (folder / study).mkdir()
-            for table, frame in rank(
-                study, folder / study, folder / "samples", all_methods(study)
-            ).items():
+            for table, frame in rank(study, folder / study, folder / "samples", all_methods(study)).items():
                 frame.to_csv(GOLDEN / f"{study}_{table}.csv", index=False)
         (GOLDEN / "volumes_study.json").write_text(json.dumps(study_facts(folder / "volumes"), indent=1) + "\n")
         for task in TASKS:

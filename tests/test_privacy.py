@@ -54,13 +54,13 @@ def study(tmp_path, layouts):
         "datasets": datasets,
         "targets": ["headers"],
         "methods": ["euclidean", "gmm2d"],
+        "distance": {"components": 1},
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     return tmp_path / "study.yaml"
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-@pytest.mark.parametrize("command", ["rank", "distances"])
+@pytest.mark.parametrize(("command", "as_json"), [("rank", True), ("distances", False)])
 def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file_or_a_listing(
     study, tmp_path, command, as_json
 ):
@@ -124,6 +124,7 @@ def trainable(tmp_path):
         "datasets": [{"name": name, "modality": "CT", "layout": layout} for name, layout in layouts.items()],
         "targets": ["headers", "folders"],
         "methods": ["gmm2d"],
+        "distance": {"components": 1},
         "transfer": {
             "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
             "steps": 4,

@@ -27,6 +27,7 @@ def test_a_card_is_small_and_read_as_it_was_written(tmp_path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_the_most_that_rules_choose_by_default_fits_into_a_card(tmp_path) -> None:
     samples = blobs("some", n=40, grid=(10, 16, 16), center=(0.5, 0.5, 0.5), patients=40)
     options = DistanceOptions(components=10, classes=8)

@@ -36,7 +36,7 @@ EACH = "killed at each change"
     ("work", "how"),
     [
         ("prepare", EACH),
-        pytest.param("replace", EACH, marks=pytest.mark.slow),
+        pytest.param("replace", EACH, marks=(pytest.mark.slow, pytest.mark.ci)),
         pytest.param("prepare", "killed", marks=pytest.mark.slow),
         pytest.param("replace", "killed", marks=pytest.mark.slow),
         pytest.param("prepare", "disk full at each change", marks=pytest.mark.slow),

@@ -276,6 +276,7 @@ def test_real_hippocampus_in_two_classes(tmp_path, data_root):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.realdata
 def test_real_classes_of_two_halves_are_assigned_to_their_names(tmp_path, data_root):
     """Head and body of the hippocampus in two halves of the patients: the classes find each other without names."""

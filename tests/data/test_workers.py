@@ -99,12 +99,6 @@ def test_all_bad_cases_are_listed_in_order():
     assert messages[1] == messages[0]
 
 
-def test_a_killed_worker_is_an_error():
-    with pytest.raises(MedSegDistError, match="one of the worker processes was killed, most likely because memory"):
-        collected(Items(12, killed), 2)
-    assert len(collected(Items(12, killed), 1)) == 12
-
-
 def test_the_machines_trouble_comes_through():
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
         collected(Items(9, full_disk), 2, on_bad_case="skip")
@@ -137,3 +131,10 @@ def test_files_are_read_alike(tmp_path):
             load_samples(manifest, PREPROCESSING, workers=workers)
         messages.append(str(error.value))
     assert messages[0] == messages[1]
+
+
+# The last one: processes that are killed are started again.
+def test_a_killed_worker_is_an_error():
+    with pytest.raises(MedSegDistError, match="one of the worker processes was killed, most likely because memory"):
+        collected(Items(12, killed), 2)
+    assert len(collected(Items(12, killed), 1)) == 12

@@ -60,13 +60,14 @@ def test_a_replicate_is_the_distance_of_the_resampled_datasets(metric):
 @pytest.mark.parametrize("method", paper_metrics())
 def test_the_first_is_the_distance_itself_and_the_others_scatter_around_it(method):
     metric = paper_metrics()[method]
-    metric = replace(metric, components=2) if hasattr(metric, "components") else metric
-    found, _ = replicates(metric, bootstrap=Bootstrap(replicates=40))
+    if hasattr(metric, "components"):
+        metric = replace(metric, components=1 if hasattr(metric, "classes") else 2)
+    found, _ = replicates(metric, bootstrap=Bootstrap(replicates=20))
     value = DatasetDistance(metric)(A, B).value
     assert found["it"][0].item() == pytest.approx(value, rel=1e-3)
     assert (found["it"][1:] > 0.5 * value).all()
     assert (found["it"][1:] < 2 * value).all()
-    assert len(found["it"].unique()) == 41
+    assert len(found["it"].unique()) == 21
 
 
 def test_clusters_of_a_replicate_are_those_of_its_own_samples():

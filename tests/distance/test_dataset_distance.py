@@ -20,6 +20,7 @@ from medsegdist.distance.metrics import (
     paper_metrics,
 )
 from medsegdist.errors import DataError, PreprocessingMismatchError
+from tests.laws import Remembering
 from tests.synthetic import blobs
 
 A = blobs("a", n=14, center=(0.4, 0.4), seed=1)
@@ -46,9 +47,9 @@ def test_euclidean_is_equation_9():
 
 @pytest.mark.parametrize("intensity", [False, True])
 def test_gmm_is_equation_14_image_transport_plus_a_constant(intensity):
-    found = DatasetDistance(GmmMetric(components=3, intensity=intensity))(A, B)
+    metric = Remembering(GmmMetric(components=3, intensity=intensity))
+    found = DatasetDistance(metric)(A, B)
     assert found.image_term == pytest.approx(exact(image_cost(A, B), A, B), rel=1e-9)
-    metric = GmmMetric(components=3, intensity=intensity)
     mixtures = [metric.summarize(one) for one in (A, B)]
     squared = ot.gmm.gmm_ot_loss(
         *(m.means.numpy() for m in mixtures),
@@ -73,8 +74,8 @@ def test_fake_classes_is_equation_17_by_brute_force(p):
 
 
 def test_fake_class_gmm_with_one_class_is_gmm_unsquared():
-    one_class = DatasetDistance(FakeClassGmmMetric(classes=1))(A, B)
-    squared = DatasetDistance(GmmMetric())(A, B)
+    one_class = DatasetDistance(FakeClassGmmMetric(classes=1, components=2))(A, B)
+    squared = DatasetDistance(GmmMetric(components=2))(A, B)
     assert one_class.mask_term == pytest.approx(squared.mask_term**0.5, rel=1e-9)
     assert one_class.image_term == pytest.approx(squared.image_term, rel=1e-9)
 
@@ -86,7 +87,7 @@ def test_moving_all_masks_by_t_gives_gmm2d_t_squared():
     images = torch.zeros(6, 64, 64)
     still = replace(source, images=images, masks=masks)
     moved = replace(still, name="moved", masks=masks.roll((12, 5), dims=(1, 2)))
-    found = DatasetDistance(GmmMetric(intensity=False))(still, moved)
+    found = DatasetDistance(GmmMetric(components=2, intensity=False))(still, moved)
     assert found.mask_term == pytest.approx(12**2 + 5**2, rel=1e-9)
     assert found.image_term == 0
 

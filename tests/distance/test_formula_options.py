@@ -18,7 +18,7 @@ A = blobs("a", n=14, center=(0.4, 0.4), seed=1)
 B = blobs("b", n=11, center=(0.6, 0.55), radius=7, brightness=180, seed=2)
 C = blobs("c", n=9, center=(0.5, 0.3), radius=4, brightness=90, seed=3)
 PAIRS = [(A, B), (A, C), (B, C)]
-GMM = GmmMetric(components=2, intensity=False)
+GMM = GmmMetric(components=1, intensity=False)
 
 
 def flat(images):

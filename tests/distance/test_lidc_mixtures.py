@@ -31,6 +31,7 @@ def histograms():
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_gmm2d_of_all_20_ordered_pairs_is_the_same_from_two_seeds(histograms):
     first, second = (
         {level: fit_mixture(histograms[level], 5, seed=seed).mixture for level in LEVELS} for seed in (1, 2)

@@ -129,6 +129,7 @@ class Deadly:
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_dask_worker_that_is_killed_changes_nothing(datasets, cluster, tmp_path):
     methods = {"deadly": DatasetDistance(Deadly(tmp_path)), "euclidean": METHODS["euclidean"]}
     with dask_cluster(cluster.scheduler_address):
@@ -230,6 +231,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up as Linux lists them")
 def test_an_interrupt_ends_parent_and_workers(tmp_path):
     script = tmp_path / "script.py"

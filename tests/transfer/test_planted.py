@@ -55,6 +55,7 @@ def test_a_source_with_the_targets_task_helps_more_than_one_with_another(tmp_pat
         target_cases=2,
         augmentation=None,
         control=False,
+        seeds=(0, 1),
     )
     study = prepare_study(
         samples,

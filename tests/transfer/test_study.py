@@ -123,6 +123,7 @@ def test_one_changed_pixel_gives_new_keys_to_all_that_rests_on_it(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_processes_on_several_devices_give_the_bytes_of_one_run_after_the_other(finished, tmp_path):
     run_study(study(tmp_path), devices=("cpu:0", "cpu:1"))
     assert {line["device"] for line in lines(tmp_path)} == {"cpu:0", "cpu:1"}

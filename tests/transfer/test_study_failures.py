@@ -20,7 +20,7 @@ from tests.transfer.studies import TARGETS, datasets, lines, main, rows, study
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ci)])
 def test_a_killed_study_goes_on_to_the_same_gains(workers, tmp_path):
     whole = tmp_path / "whole"
     main(whole, 1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -18,7 +18,6 @@ from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.run_files import load_network, load_weights, save_weights
 from medsegdist.transfer.splits import Split
 from medsegdist.transfer.train import train, train_with_retry
-from tests.transfer.interrupted_run import RECIPE
 from tests.transfer.making import SMALL_DEEPLAB, TINY, Counting, disks, equal_weights, halves, quick
 
 
@@ -85,12 +84,25 @@ def test_a_seed_fixes_the_weights_and_no_other_seed_gives_them():
     assert not equal_weights(first, other)
 
 
+RECIPE = quick(augmentation=None, balanced=True, network=quick().network.model_copy(update={"dropout": 0.3}))
+
+
 @pytest.mark.parametrize("step", [1, 3, 5])
 def test_a_killed_run_goes_on_to_the_same_weights(step, tmp_path):
     checkpoint = tmp_path / "state.pt"
-    command = [sys.executable, "-m", "tests.transfer.interrupted_run", str(checkpoint), str(step)]
-    killed = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    def kill_after(started: int) -> None:
+        if started > step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def die() -> None:
+        make = lambda: Counting(kill_after, recipe=RECIPE)  # noqa: E731
+        train(disks(), halves(disks()), RECIPE, seed=5, checkpoint=checkpoint, make_network=make)
+
+    child = multiprocessing.get_context("fork").Process(target=die)
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
     # A checkpoint every two steps.
     assert checkpoint.exists() == (step > 1)
     samples, steps = disks(), []
