@@ -68,6 +68,12 @@ def check_dataset_distance(distance: DatasetDistance, a: SegmentationSamples, b:
             raise AssertionError(f"{distance.metric.name} breaks the law '{law.__name__}': {error}") from error
 
 
+def mask_distance(metric: MaskMetric[Any], a: SegmentationSamples, b: SegmentationSamples) -> float:
+    """d_Y of two datasets by a metric that gives one number for them."""
+    nothing = torch.zeros(1, 1, dtype=torch.float64)
+    return float(metric.compare(metric.summarize(a), metric.summarize(b), nothing))
+
+
 def is_finite_and_not_negative(distance: DatasetDistance, a: Any, b: Any, reference: float) -> None:
     found = distance(a, b)
     assert math.isfinite(found.value)

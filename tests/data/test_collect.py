@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-import warnings
 import weakref
 from collections import Counter
 from pathlib import Path
@@ -168,15 +167,10 @@ def with_bad_case(make) -> Dataset:
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_case_is_named(kind):
+def test_a_bad_case_is_named_and_can_be_skipped(kind):
     make, message = BAD[kind]
     with pytest.raises(DataError, match=rf"dataset 'tiny': 1 of 4 cases cannot be used:\n  case 'bad': .*{message}"):
         collected(with_bad_case(make))
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_a_bad_case_can_be_skipped(kind):
-    make, message = BAD[kind]
     with pytest.warns(SkippedCasesWarning, match=rf"'tiny': left out 1 bad case:\n  case 'bad': .*{message}"):
         samples = collected(with_bad_case(make), on_bad_case="skip")
     assert_equal(samples, collected([item(1), item(2), item(3)]))
@@ -293,12 +287,6 @@ def test_the_machines_trouble_is_no_bad_case(number, on_bad_case):
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         collected([item()], **options)
-
-
-def test_nothing_is_said_when_nothing_is_skipped():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        collected([item()], on_bad_case="skip")
 
 
 def test_cases_without_a_sample_are_known_with_the_reason():

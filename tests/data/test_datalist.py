@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 from medsegdist.data.collect import load_samples
 from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.datalist import DatalistLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import PREPROCESSING, labels, voxels, write_picture, write_volume
 
@@ -240,24 +239,6 @@ def test_pictures_have_no_size_in_mm(tmp_path):
     with pytest.raises(ManifestError, match=r"'polyps': .*, found 2D images, whose size in mm is unknown"):
         make_dataset(manifest, Preprocessing(grid=(8, 8), spacing=(1, 1)))
     assert len(load_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))) == 1
-
-
-def test_it_is_a_layout_of_manifests(tmp_path):
-    path = tmp_path / "d.yaml"
-    path.write_text("{name: d, modality: CT, layout: {kind: datalist, root: ., folds: [0, 1], patient_key: subject}}")
-    manifest = load_dataset(path)
-    assert manifest.layout == DatalistLayout(root=tmp_path, folds=(0, 1), patient_key="subject")
-    assert DatasetManifest.model_validate_json(manifest.model_dump_json()) == manifest
-    path.write_text("{name: d, modality: CT, layout: {kind: datalist, root: ., fold: 1}}")
-    with pytest.raises(ManifestError, match=r"layout\.fold: unknown key; did you mean 'folds'\?"):
-        load_dataset(path)
-
-
-def test_loader_can_be_sent_to_another_process(tmp_path):
-    layout = DatalistLayout(root=write_files(tmp_path))
-    item = layout.cases()[0].as_item()
-    sent = pickle.loads(pickle.dumps(layout.load))
-    np.testing.assert_array_equal(sent(item)["image"], layout.load(item)["image"])
 
 
 @pytest.mark.realdata

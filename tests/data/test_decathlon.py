@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import pickle
 
 import nibabel as nib
 import numpy as np
@@ -226,14 +225,6 @@ def test_a_damaged_byte_is_noticed(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.nii\.gz: the file cannot be read"):
         loaded(tmp_path)
-
-
-def test_loader_can_be_sent_to_another_process(tmp_path):
-    layout = DecathlonLayout(root=write_task(tmp_path))
-    item = layout.cases()[0].as_item()
-    sent = pickle.loads(pickle.dumps(layout.load))(item)
-    np.testing.assert_array_equal(sent["image"], layout.load(item)["image"])
-    assert item["image"].endswith("p1_a.nii.gz"), "the item given must not be changed"
 
 
 @pytest.mark.realdata

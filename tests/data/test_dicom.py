@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
 
 import numpy as np
@@ -270,13 +269,6 @@ def test_a_replaced_slice_gives_new_samples(tmp_path):
     after = load_samples(manifest, PREPROCESSING, cache=cache)
     assert len(list(cache.rglob("*.npz"))) == 2
     assert not np.array_equal(before.images, after.images)
-
-
-def test_loader_can_be_sent_to_another_process(tmp_path):
-    write_case(tmp_path, "a")
-    layout = layout_of(tmp_path)
-    loader, case = pickle.loads(pickle.dumps((layout.load, layout.cases()[0])))
-    np.testing.assert_array_equal(loader(case.as_item())["label"][0], BOX.T)
 
 
 def test_no_word_of_the_patient_gets_out(tmp_path, caplog, capsys):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import pickle
 import tempfile
 from itertools import permutations, product
 from pathlib import Path
@@ -295,6 +297,17 @@ DATASETS = {
     "phantom, with spacing": lambda root: phantom("lung_tumor", spacing_mm=(5.0, 7.3, 8.1)),
     "lidc": lidc,
 }
+
+
+@pytest.mark.parametrize("kind", DATASETS)
+def test_a_layout_can_be_sent_to_another_process_and_changes_no_item(tmp_path, kind):
+    layout = DATASETS[kind](tmp_path).layout
+    item = layout.cases()[0].as_item()
+    before = copy.deepcopy(item)
+    here, there = (one.load(item) for one in (layout, pickle.loads(pickle.dumps(layout))))
+    for key in ("image", "label"):
+        np.testing.assert_array_equal(there[key], here[key])
+    assert item == before
 
 
 @pytest.mark.parametrize("kind", DATASETS)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import textwrap
 
 import numpy as np
@@ -200,13 +199,6 @@ def test_a_folder_in_the_place_of_a_file_and_an_unknown_ending_are_refused(tmp_p
     (tmp_path / "a.png").mkdir()
     with pytest.raises(DataError, match=r"a\.png: the file is a folder.*b\.dcm: expected a file ending in \.nii\.gz"):
         png_layout(tmp_path).load({"image": tmp_path / "a.png", "label": tmp_path / "b.dcm"})
-
-
-def test_loader_can_be_sent_to_another_process(tmp_path):
-    layout = png_layout(write_pictures(tmp_path), color="red")
-    item = layout.cases()[0].as_item()
-    sent = pickle.loads(pickle.dumps(layout.load))
-    np.testing.assert_array_equal(sent(item)["image"], layout.load(item)["image"])
 
 
 @pytest.mark.realdata

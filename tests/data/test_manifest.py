@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
 from medsegdist.data.study import load_study
@@ -73,11 +75,14 @@ def test_classes_are_one_value_or_several(tmp_path):
         ("{kind: lidc, malignancy: 5}", LidcLayout),
         ("{kind: phantom, organ: liver}", PhantomLayout),
         ("{kind: folder, root: x, images: 'a/*.nii.gz', masks: 'b/*.nii.gz'}", FolderLayout),
+        ("{kind: datalist, root: x, folds: [0, 1], patient_key: subject}", DatalistLayout),
+        ("{kind: nnunet, root: x, channel: 1}", NnunetLayout),
     ],
 )
 def test_kind_chooses_the_layout(tmp_path, text, kind):
     dataset = load_dataset(lung_with(tmp_path, "{kind: decathlon, root: Task06_Lung}", text))
     assert isinstance(dataset.layout, kind)
+    assert DatasetManifest.model_validate_json(dataset.model_dump_json()) == dataset
 
 
 def test_root_takes_variables_and_home(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from medsegdist.data.collect import load_samples
 from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import PREPROCESSING, labels, voxels, write_listing, write_picture, write_volume
 from tests.data.test_collect import assert_equal
@@ -271,25 +270,6 @@ def test_pictures_have_no_size_in_mm_and_no_depth(tmp_path, changes, message):
     for function in (make_dataset, load_samples):
         with pytest.raises(ManifestError, match=f"dataset 'polyps': expected volumes.*{message}"):
             function(manifest, preprocessing)
-
-
-def test_it_is_a_layout_of_manifests(tmp_path):
-    write_raw(tmp_path)
-    path = tmp_path / "d.yaml"
-    path.write_text("{name: d, modality: MR, layout: {kind: nnunet, root: ., channel: 1}, foreground: [1]}")
-    manifest = load_dataset(path)
-    assert manifest.layout == NnunetLayout(root=tmp_path, channel=1)
-    assert DatasetManifest.model_validate_json(manifest.model_dump_json()) == manifest
-    path.write_text("{name: d, modality: MR, layout: {kind: nnunet, root: ., chanel: 1}}")
-    with pytest.raises(ManifestError, match=r"layout\.chanel: unknown key; did you mean 'channel'\?"):
-        load_dataset(path)
-
-
-def test_loader_can_be_sent_to_another_process(tmp_path):
-    layout = NnunetLayout(root=write_raw(tmp_path))
-    item = layout.cases()[0].as_item()
-    sent = pickle.loads(pickle.dumps(layout.load))
-    np.testing.assert_array_equal(sent(item)["image"], layout.load(item)["image"])
 
 
 @pytest.mark.realdata

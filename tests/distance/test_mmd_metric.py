@@ -12,13 +12,10 @@ from scipy.stats import energy_distance
 
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import MmdMetric
+from tests.laws import mask_distance
 from tests.synthetic import blobs, dots
 
 NOTHING = torch.zeros(1, 1, dtype=torch.float64)
-
-
-def distance(metric, a, b):
-    return float(metric.compare(metric.summarize(a), metric.summarize(b), NOTHING))
 
 
 def by_definition(a, b, scale):
@@ -39,7 +36,7 @@ def test_is_the_definition_pixel_by_pixel(grid, scale):
     a = blobs("a", grid=grid, n=3, radius=4, center=[0.4] * len(grid), seed=1)
     b = blobs("b", grid=grid, n=4, radius=4, center=[0.6] * len(grid), brightness=150, seed=2)
     a, b = (replace(one, images=one.images.round()) for one in (a, b))
-    found = distance(MmdMetric(intensity_scale=scale, max_bins=100_000), a, b)
+    found = mask_distance(MmdMetric(intensity_scale=scale, max_bins=100_000), a, b)
     # Of bins one pixel wide the mean is taken; with intensities of 0.1 pixels a bin holds ten levels.
     assert found == pytest.approx(by_definition(a, b, scale), rel=1e-9 if scale == 1 else 1e-2)
 
@@ -50,60 +47,20 @@ def test_scipy_agrees_on_a_line(n, m, seed):
     rng = np.random.default_rng(seed)
     one, other = (rng.choice(48, size=size, replace=False) for size in (n, m))
     a, b = (dots(name, [[(5, column) for column in columns]]) for name, columns in (("a", one), ("b", other)))
-    assert distance(MmdMetric(intensity=False), a, b) == pytest.approx(energy_distance(one, other), rel=1e-9, abs=1e-7)
+    assert mask_distance(MmdMetric(intensity=False), a, b) == pytest.approx(
+        energy_distance(one, other), rel=1e-9, abs=1e-7
+    )
 
 
 @pytest.mark.parametrize("shift", [1, 5, 20])
 def test_two_points_lie_at_the_root_of_twice_their_distance(shift):
     a, b = dots("a", [[(3, 4)]]), dots("b", [[(3, 4 + shift)]])
-    assert distance(MmdMetric(), a, b) == pytest.approx((2 * shift) ** 0.5, rel=1e-12)
+    assert mask_distance(MmdMetric(), a, b) == pytest.approx((2 * shift) ** 0.5, rel=1e-12)
     assert DatasetDistance(MmdMetric())(a, b).mask_term == pytest.approx(2 * shift, rel=1e-12)
-
-
-def test_a_blown_up_dataset_is_farther_by_the_root_of_the_factor():
-    rng = np.random.default_rng(0)
-    one, other = (np.unique(rng.integers(0, 12, size=(20, 2)), axis=0) for _ in range(2))
-    metric = MmdMetric(intensity=False)
-    small = distance(metric, dots("a", [one]), dots("b", [other]))
-    assert distance(metric, dots("a", [4 * one]), dots("b", [4 * other])) == pytest.approx(2 * small, rel=1e-9)
-
-
-def test_it_grows_with_a_growing_shift_and_with_brightness():
-    a = blobs("a", center=(0.3, 0.3), seed=1)
-    shifted = [replace(a, masks=a.masks.roll(s, -1), images=a.images.roll(s, -1)) for s in range(0, 16, 3)]
-    brighter = [replace(a, images=a.images + more) for more in range(0, 60, 12)]
-    for series in (shifted, brighter):
-        far = [distance(MmdMetric(max_bins=100_000), a, one) for one in series]
-        assert far[0] == 0
-        assert far == sorted(far)
-    assert distance(MmdMetric(intensity=False), a, brighter[-1]) == 0
 
 
 def test_few_bins_are_close_to_all_pixels():
     a, b = blobs("a", seed=1), blobs("b", center=(0.6, 0.6), seed=2)
     coarse, fine = (MmdMetric(intensity=False, max_bins=bins) for bins in (64, 100_000))
     assert len(coarse.summarize(a)) <= 64 < len(fine.summarize(a))
-    assert distance(coarse, a, b) == pytest.approx(distance(fine, a, b), rel=0.05)
-
-
-def test_reweighted_samples_are_counted_as_if_they_were_all_there_is():
-    samples, other = blobs(n=6, seed=4), blobs("b", seed=5)
-    metric = MmdMetric(intensity=False)
-    weights = torch.tensor([[1.0, 0, 3, 0, 0, 2], [0.0, 0, 0, 0, 5, 0]], dtype=torch.float64)
-    for row, found in zip(weights, metric.resample(samples, metric.summarize(samples), weights), strict=True):
-        there = row.nonzero()[:, 0]
-        expected = distance(metric, replace(samples.take(there.tolist()), weights=row[there]), other)
-        assert float(metric.compare(found, metric.summarize(other), NOTHING)) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"intensity_scale": 0.0}, "expected a finite intensity_scale > 0, found 0.0"),
-        ({"intensity_scale": float("inf")}, "expected a finite intensity_scale > 0, found inf"),
-        ({"max_bins": 3}, "expected max_bins of at least 16, found 3"),
-    ],
-)
-def test_bad_options_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        MmdMetric(**options)
+    assert mask_distance(coarse, a, b) == pytest.approx(mask_distance(fine, a, b), rel=0.05)

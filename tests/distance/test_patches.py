@@ -19,15 +19,12 @@ from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PatchesMetric
 from medsegdist.distance.metrics.patches import _quotas, draw_patches
 from medsegdist.distance.table import rank_sources
+from tests.laws import mask_distance
 from tests.synthetic import blobs, dots
 
 NOTHING = torch.zeros(1, 1, dtype=torch.float64)
 MIX = (0.5, 0.25, 0.25)
 ALL = 10**6
-
-
-def distance(metric, a, b):
-    return float(metric.compare(metric.summarize(a), metric.summarize(b), NOTHING))
 
 
 def every_patch(samples, width, label_weight, mix):
@@ -59,7 +56,7 @@ def test_with_every_pixel_a_center_it_is_transport_between_all_patches(grid, wid
     (x, u), (y, v) = (every_patch(samples, width, 1.5, MIX) for samples in (a, b))
     expected = ot.emd2(u[u > 0], v[v > 0], cdist(x[u > 0], y[v > 0], "sqeuclidean")) ** 0.5
     metric = PatchesMetric(width=width, count=ALL, label_weight=1.5, mix=MIX)
-    assert distance(metric, a, b) == pytest.approx(expected, rel=1e-6)
+    assert mask_distance(metric, a, b) == pytest.approx(expected, rel=1e-6)
     assert DatasetDistance(metric, image_weight=0)(a, b).value == pytest.approx(expected, rel=1e-6)
 
 
@@ -71,7 +68,7 @@ def test_of_labels_alone_it_is_a_closed_form():
     a, b = (SegmentationSamples.from_arrays(n, flat, m) for n, m in (("full", full), ("half", half)))
     for label_weight in (0.0, 1.0, 3.0):
         metric = PatchesMetric(width=1, count=ALL, label_weight=label_weight)
-        assert distance(metric, a, b) == pytest.approx(label_weight * 0.25**0.5, rel=1e-12)
+        assert mask_distance(metric, a, b) == pytest.approx(label_weight * 0.25**0.5, rel=1e-12)
 
 
 def test_it_does_not_see_where_things_lie_nor_how_bright_they_are():
@@ -81,9 +78,9 @@ def test_it_does_not_see_where_things_lie_nor_how_bright_they_are():
     elsewhere = replace(a, images=a.images.roll((5, 4), (1, 2)), masks=a.masks.roll((5, 4), (1, 2)))
     brighter = replace(a, images=3 * a.images + 50)
     other = blobs("b", n=2, grid=(24, 24), radius=3, seed=2)
-    assert distance(metric, a, elsewhere) < 1e-6
-    assert distance(metric, a, brighter) < 1e-5
-    assert distance(metric, a, other) > 0.1
+    assert mask_distance(metric, a, elsewhere) < 1e-6
+    assert mask_distance(metric, a, brighter) < 1e-5
+    assert mask_distance(metric, a, other) > 0.1
 
 
 def test_what_is_to_be_learned_at_an_edge_counts():
@@ -91,8 +88,8 @@ def test_what_is_to_be_learned_at_an_edge_counts():
     inverted = replace(a, images=255 - a.images)
     grown = [replace(a, masks=a.masks | a.masks.roll(k, 1) | a.masks.roll(-k, 1)) for k in (0, 2, 4)]
     metric = PatchesMetric(width=5, count=ALL)
-    assert distance(metric, a, inverted) > 0.5
-    found = [distance(metric, a, one) for one in grown]
+    assert mask_distance(metric, a, inverted) > 0.5
+    found = [mask_distance(metric, a, one) for one in grown]
     assert found[0] == 0
     assert found == sorted(found)
 
@@ -147,9 +144,9 @@ def test_kinds_that_a_sample_has_not_are_taken_over_by_the_others():
 def test_a_seed_decides_the_centers():
     a, b = blobs("a", seed=1), blobs("b", radius=8, seed=2)
     one, other = (PatchesMetric(width=5, count=120, seed=seed) for seed in (1, 2))
-    assert distance(one, a, b) == distance(one, a, b)
-    assert distance(one, a, b) != distance(other, a, b)
-    assert distance(one, a, b) == pytest.approx(distance(other, a, b), rel=0.2)
+    assert mask_distance(one, a, b) == mask_distance(one, a, b)
+    assert mask_distance(one, a, b) != mask_distance(other, a, b)
+    assert mask_distance(one, a, b) == pytest.approx(mask_distance(other, a, b), rel=0.2)
 
 
 def test_a_samples_centers_do_not_hang_on_its_company():
@@ -167,9 +164,9 @@ def test_a_samples_centers_do_not_hang_on_its_company():
 def test_the_sliced_solver_finds_the_same_order():
     a, near, far = blobs("a", seed=1), blobs("near", seed=2), blobs("far", radius=9, brightness=10, seed=3)
     exact, other = (PatchesMetric(width=5, count=120, solver=name) for name in ("exact", "sliced"))
-    assert distance(exact, a, near) < distance(exact, a, far)
-    assert distance(other, a, near) < distance(other, a, far)
-    assert distance(other, a, far) <= distance(exact, a, far)
+    assert mask_distance(exact, a, near) < mask_distance(exact, a, far)
+    assert mask_distance(other, a, near) < mask_distance(other, a, far)
+    assert mask_distance(other, a, far) <= mask_distance(exact, a, far)
 
 
 def test_reweighted_samples_keep_their_patches():
@@ -178,7 +175,7 @@ def test_reweighted_samples_keep_their_patches():
     summary, theirs = metric.summarize(samples), metric.summarize(other)
     weights = torch.tensor([[1.0, 5, 3, 2, 1, 2], [1.0, 0, 3, 0, 0, 2]], dtype=torch.float64)
     whole, part = metric.resample(samples, summary, weights)
-    expected = distance(metric, replace(samples, weights=weights[0]), other)
+    expected = mask_distance(metric, replace(samples, weights=weights[0]), other)
     assert float(metric.compare(whole, theirs, NOTHING)) == pytest.approx(expected, rel=1e-9)
     there = torch.isin(summary.owner, summary.distinct[[0, 2, 5]])
     torch.testing.assert_close(part.nonzero()[0], summary.patches[there], rtol=0, atol=0)

@@ -17,13 +17,10 @@ from medsegdist.distance.metrics import PixelsMetric
 from medsegdist.distance.metrics.pixels import bin_pixels
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError
+from tests.laws import mask_distance
 from tests.synthetic import blobs, dots
 
 NOTHING = torch.zeros(1, 1, dtype=torch.float64)
-
-
-def distance(metric, a, b):
-    return float(metric.compare(metric.summarize(a), metric.summarize(b), NOTHING))
 
 
 def some_pixels(n, seed, grid=(48, 48)):
@@ -37,7 +34,7 @@ def test_of_as_many_pixels_it_is_the_cheapest_assignment(n, seed):
     one, other = some_pixels(n, seed), some_pixels(n, seed + 1)
     cost = cdist(one, other, "sqeuclidean")
     expected = (cost[linear_sum_assignment(cost)].sum() / n) ** 0.5
-    assert distance(PixelsMetric(bin=1), dots("a", [one]), dots("b", [other])) == pytest.approx(expected, rel=1e-9)
+    assert mask_distance(PixelsMetric(bin=1), dots("a", [one]), dots("b", [other])) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("bin", [1, 4])
@@ -45,38 +42,20 @@ def test_of_as_many_pixels_it_is_the_cheapest_assignment(n, seed):
 def test_a_shift_costs_its_length(shift, bin):
     pixels = some_pixels(30, 3, grid=(20, 20))
     moved = dots("b", [pixels + shift])
-    found = distance(PixelsMetric(bin=bin), dots("a", [pixels]), moved)
+    found = mask_distance(PixelsMetric(bin=bin), dots("a", [pixels]), moved)
     assert found == pytest.approx(np.hypot(*shift), rel=1e-9)
-
-
-def test_a_blown_up_dataset_is_farther_by_the_factor():
-    one, other = some_pixels(25, 5, grid=(16, 16)), some_pixels(31, 6, grid=(16, 16))
-    metric = PixelsMetric(bin=1)
-    small = distance(metric, dots("a", [one]), dots("b", [other]))
-    assert distance(metric, dots("a", [3 * one]), dots("b", [3 * other])) == pytest.approx(3 * small, rel=1e-9)
 
 
 def test_two_points_with_intensities_lie_at_their_euclidean_distance():
     a, b = dots("a", [[(2, 3)]], intensities=[[100.0]]), dots("b", [[(4, 6)]], intensities=[[-6.5]])
-    assert distance(PixelsMetric(intensity=True), a, b) == pytest.approx((4 + 9 + 106.5**2) ** 0.5, rel=1e-12)
-    assert distance(PixelsMetric(), a, b) == pytest.approx(13**0.5, rel=1e-12)
+    assert mask_distance(PixelsMetric(intensity=True), a, b) == pytest.approx((4 + 9 + 106.5**2) ** 0.5, rel=1e-12)
+    assert mask_distance(PixelsMetric(), a, b) == pytest.approx(13**0.5, rel=1e-12)
     assert DatasetDistance(PixelsMetric())(a, b).mask_term == pytest.approx(13, rel=1e-12)
 
 
 def test_volumes_have_three_axes():
     a, b = dots("a", [[(1, 2, 3)]], grid=(6, 9, 9)), dots("b", [[(2, 4, 5)]], grid=(6, 9, 9))
-    assert distance(PixelsMetric(), a, b) == pytest.approx(3, rel=1e-12)
-
-
-def test_it_grows_with_a_growing_shift():
-    a = blobs("a", center=(0.3, 0.3), seed=1)
-    far = [distance(PixelsMetric(), a, moved(a, shift)) for shift in range(0, 16, 3)]
-    assert far[0] == 0
-    assert far == sorted(far)
-
-
-def moved(samples, shift):
-    return replace(samples, masks=samples.masks.roll(shift, -1), images=samples.images.roll(shift, -1))
+    assert mask_distance(PixelsMetric(), a, b) == pytest.approx(3, rel=1e-12)
 
 
 @pytest.mark.parametrize("bin", [2, 3, 5, 8])
@@ -95,7 +74,7 @@ def test_bins_are_wrong_by_no_more_than_their_error(bin, intensity):
     metric = PixelsMetric(intensity=intensity, bin=bin)
     error = metric.summarize(a).error + metric.summarize(b).error
     assert 0 < error <= 2 * bin * (2 + intensity) ** 0.5 / 2, "half a diagonal each"
-    assert abs(distance(metric, a, b) - true) <= error
+    assert abs(mask_distance(metric, a, b) - true) <= error
 
 
 def test_pixels_of_their_own_bins_have_no_error():
@@ -161,17 +140,6 @@ def test_empty_masks_and_bad_intensities_are_refused_with_their_case():
         bad = replace(samples, images=torch.full_like(samples.images, value))
         with pytest.raises(DataError, match=r"dataset 'a', case '0': .*" + re.escape(message)):
             PixelsMetric(intensity=True, bin=1).summarize(bad)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"bin": 0}, "expected a bin of at least 1 pixel, found 0"),
-    ],
-)
-def test_bad_options_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        PixelsMetric(**options)
 
 
 def test_a_key_keeps_the_order_of_the_bins():
