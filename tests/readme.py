@@ -180,7 +180,7 @@ def make_place(folder: Path) -> None:
         "seeds": [0],
         "dice_floor": 0,
     }
-    study = small_study(methods=["gmm2d"], distance={"components": 2, "classes": 2}, transfer=training)
+    study = small_study(methods=["gmm2d"], distance={"components": 1, "classes": 2}, transfer=training)
     (folder / "STUDY.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     (folder / "DATASET.yaml").write_text(yaml.safe_dump(phantom("Liver")), encoding="utf-8")
     (folder / "other.yaml").write_text(yaml.safe_dump(phantom("Spleen")), encoding="utf-8")

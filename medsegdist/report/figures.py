@@ -262,7 +262,7 @@ def segment_plot(dataset: DatasetRecord) -> Plot:
             f"{weight:.0%} around row {mean[0]:.0f}, column {mean[1]:.0f}"
             for weight, mean in zip(dataset.mixture.weights, dataset.mixture.means, strict=True)
         ]
-        said += f" The mixture has {len(parts)} Gaussians: {'; '.join(parts)}."
+        said += f" The mixture has {counted(len(parts), 'Gaussian')}: {'; '.join(parts)}."
     alt = f"Where the segments of {dataset.name} lie on the grid of {rows} by {columns} pixels.{said}"
     return Plot(data, _plane((rows, columns)), alt, dataset.name)
 

@@ -55,7 +55,7 @@ def put(content: Any, place: str, value: Any) -> Any:
         ("grid", [4, 32, 40], r"gmm2d: expected a mixture over 3 axes, found 2"),
         ("fit.components", 0, r"fit.components: expected a number >= 1 or one of bic"),
         ("fit.image_weight", 2.0, r"fit: expected no image_weight; they are chosen when cards are compared"),
-        ("gmm2d.weights", [0.9] * 2, r"gmm2d: .*positive weights that sum to 1"),
+        ("gmm2d.weights", [0.9], r"gmm2d: .*positive weights that sum to 1"),
         ("gmm2d.weights.0", -0.1, r"gmm2d.weights.0: expected a number greater than or equal to 0"),
         ("gmm2d.means.0.0", 1e300, r"gmm2d.means.0.0: expected a number less than or equal to 10{18}, found 1e\+300"),
         ("gmm2d.means.0", [1.0], r"gmm2d: .*broken one"),

@@ -21,9 +21,9 @@ from medsegdist.errors import DataError, PreprocessingMismatchError
 from tests.cards.making_cards import card, dataset, summarized
 
 FULL = {
-    "gmm2d": DatasetDistance(GmmMetric(components=2, intensity=False)),
-    "gmm3d": DatasetDistance(GmmMetric(components=2)),
-    "fake_class_gmm": DatasetDistance(FakeClassGmmMetric(components=2)),
+    "gmm2d": DatasetDistance(GmmMetric(components=1, intensity=False)),
+    "gmm3d": DatasetDistance(GmmMetric(components=1)),
+    "fake_class_gmm": DatasetDistance(FakeClassGmmMetric(components=1)),
 }
 
 
@@ -135,7 +135,7 @@ def test_the_image_term_is_that_of_gelbrich_and_below_any_coupling_of_the_projec
 def test_the_covariance_within_classes_follows_from_what_the_card_holds() -> None:
     samples = dataset("near")
     projected, mass = project(samples), samples.mass
-    classes = FakeClassGmmMetric(components=2).summarize(samples).classes
+    classes = FakeClassGmmMetric(components=1).summarize(samples).classes
     within = torch.zeros((32, 32), dtype=torch.float64)
     for c, mean in enumerate(card("near").class_means):
         away = projected[classes == c] - mean
@@ -207,8 +207,8 @@ def test_every_setting_of_the_preprocessing_counts() -> None:
     [
         ({"preprocessing": "other"}, r"\(preprocessing: expected the fingerprint synthetic, found other\); make both"),
         ({"grid": (40, 32)}, r"\(preprocessing.grid: expected \[32, 40\], found \[40, 32\]\); make both with one"),
-        ({"fit": DistanceOptions(components=3)}, r"\(distance.components: expected 2, found 3\); make both"),
-        ({"fit": DistanceOptions(components=2, features=("area",))}, r"features: expected none, found \['area'\]\);"),
+        ({"fit": DistanceOptions(components=3)}, r"\(distance.components: expected 1, found 3\); make both"),
+        ({"fit": DistanceOptions(components=1, features=("area",))}, r"features: expected none, found \['area'\]\);"),
         ({"seed": 5}, r"\(seed: expected 0, found 5\); make both with one `--like` and one `--seed`"),
     ],
 )
@@ -227,7 +227,7 @@ def test_equal_settings_of_another_version_are_named_so() -> None:
 
 
 def test_options_that_are_left_out_and_those_that_are_given_as_they_are_anyway_are_the_same() -> None:
-    given = DistanceOptions(components=2, covariance="full")
+    given = DistanceOptions(components=1, covariance="full")
     assert len(rank_cards(card("near"), [renamed(card("far"), fit=given)]).rows) == 3
     shifted = Preprocessing(grid=(32, 40), delta=-1)
     assert rank_cards(prepared(card("near"), PREPARED), [prepared(card("far"), shifted)]).rows

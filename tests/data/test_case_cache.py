@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from medsegdist.data import case_cache
 from medsegdist.data.case_cache import load_case, source_stamp
@@ -168,53 +169,51 @@ def test_a_folder_of_files_changes_with_each_of_them(tmp_path):
     assert source_stamp(str(tmp_path)) != before
 
 
-# A process that ends itself at its n-th change of the cache, or finds no room on the disk from there on.
-PROCESS = """
-import errno, os, signal, sys
-from pathlib import Path
-from medsegdist.data.collect import load_samples
-from tests.data.making import PREPROCESSING, task_manifest
-root, cache, n, how = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-left = [n]
-def hook(event, arguments):
-    if event not in ("open", "os.rename", "os.mkdir") or not str(arguments[0]).startswith(str(cache)):
-        return
-    if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
-        return
-    left[0] -= 1
-    if left[0] == 0 and how == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if left[0] <= 0 and how == "full":
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-sys.addaudithook(hook)
-if how == "wait":
-    print("ready", flush=True)
-    sys.stdin.readline()
-samples = load_samples(task_manifest(root), PREPROCESSING, cache=cache)
-print("sum", float(samples.images.double().sum()), flush=True)
-"""
+FORK = multiprocessing.get_context("fork")
 
 
-def started(project_root, root, cache, n: int, how: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", PROCESS, str(root), str(cache), str(n), how],
-        cwd=project_root,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def work(root, cache, said, n=0, how="", begin=None) -> None:
+    """Reads a dataset in a process that ends itself at its n-th change of the cache, or finds no room from there on."""
+    torch.set_num_threads(1)
+    left = n
+
+    def hook(event, arguments):
+        nonlocal left
+        if event not in ("open", "os.rename", "os.mkdir") or not str(arguments[0]).startswith(str(cache)):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        left -= 1
+        if left == 0 and how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if left <= 0 and how == "full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    sys.addaudithook(hook)
+    if begin is not None:
+        begin.wait()
+    try:
+        said.put(float(load_samples(task_manifest(root), PREPROCESSING, cache=cache).images.double().sum()))
+    except OSError as error:
+        said.put(str(error))
+
+
+def started(*arguments):
+    """A process that works, and what it says at its end."""
+    said = FORK.SimpleQueue()
+    process = FORK.Process(target=work, args=(*arguments[:2], said, *arguments[2:]))
+    process.start()
+    return process, said
 
 
 @pytest.mark.parametrize(("n", "how"), [(5, "kill"), (4, "full")])
-def test_a_run_that_ended_early_goes_on_with_what_is_there(tmp_path, project_root, reads, n, how):
+def test_a_run_that_ended_early_goes_on_with_what_is_there(tmp_path, reads, n, how):
     root = write_task(tmp_path / "task")
     expected = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "undisturbed")
-    process = started(project_root, root, tmp_path / "cache", n, how)
-    _, said = process.communicate()
-    assert process.returncode == (-signal.SIGKILL if how == "kill" else 1)
-    assert how == "kill" or os.strerror(errno.ENOSPC) in said
+    process, said = started(root, tmp_path / "cache", n, how)
+    process.join()
+    assert process.exitcode == (-signal.SIGKILL if how == "kill" else 0)
+    assert how == "kill" or os.strerror(errno.ENOSPC) in said.get()
     left = stored_bytes(tmp_path / "cache")
     assert len(left) < 3
     reads.clear()
@@ -223,34 +222,31 @@ def test_a_run_that_ended_early_goes_on_with_what_is_there(tmp_path, project_roo
     assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "undisturbed")
 
 
-@pytest.mark.slow
-@pytest.mark.ci
-def test_runs_killed_at_any_moment_end_with_the_same_bytes(tmp_path, project_root):
+def test_runs_killed_at_any_moment_end_with_the_same_bytes(tmp_path):
     root = write_task(tmp_path / "task", tuple(f"p{k}_a" for k in range(40)))
     begun = time.monotonic()
-    process = started(project_root, root, tmp_path / "undisturbed", 0, "run")
-    expected, _ = process.communicate()
+    process, expected = started(root, tmp_path / "undisturbed")
+    process.join()
     length = time.monotonic() - begun
     rng = random.Random(7)
     for _ in range(8):
-        process = started(project_root, root, tmp_path / "cache", 0, "run")
-        time.sleep(rng.uniform(0.5, 1) * length)
+        process, _ = started(root, tmp_path / "cache")
+        time.sleep(rng.uniform(0, 0.5) * length)
         process.kill()
-        process.communicate()
-    process = started(project_root, root, tmp_path / "cache", 0, "run")
-    assert process.communicate()[0] == expected
+        process.join()
+    process, found = started(root, tmp_path / "cache")
+    process.join()
+    assert found.get() == expected.get()
     assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "undisturbed")
 
 
-def test_two_processes_on_one_cache_get_the_same(tmp_path, project_root):
+def test_two_processes_on_one_cache_get_the_same(tmp_path):
     root = write_task(tmp_path / "task", tuple(f"p{k}_a" for k in range(12)))
-    processes = [started(project_root, root, tmp_path / "cache", 0, "wait") for _ in range(2)]
-    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outputs = [process.communicate()[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    begin = FORK.Barrier(2)
+    both = [started(root, tmp_path / "cache", 0, "", begin) for _ in range(2)]
+    for process, _ in both:
+        process.join()
+        assert process.exitcode == 0
     alone = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "alone")
-    assert outputs == [f"sum {float(alone.images.double().sum())}\n"] * 2
+    assert [said.get() for _, said in both] == [float(alone.images.double().sum())] * 2
     assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "alone")

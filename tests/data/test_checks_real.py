@@ -38,8 +38,8 @@ OTHER_PICTURES = [
 ]
 
 
-def pictures(data_root, name):
-    layout = FolderLayout(root=data_root / name, images="images/*.png", masks="masks/*.png")
+def pictures(data_root, name, part="*"):
+    layout = FolderLayout(root=data_root / name, images=f"images/{part}.png", masks=f"masks/{part}.png")
     in_ct = name in CT_PICTURES
     window = (0, 255) if in_ct else None
     modality = "CT" if in_ct else "other"
@@ -61,10 +61,16 @@ def volumes(data_root, name):
     return DatasetManifest(name=name, modality="MR", layout=layout, foreground=foreground)
 
 
+# A part of the larger sets, by the last digit of their names: reading all of them takes half a minute.
+PARTS = {"msd_liver_ct2d": "*5", "montgomery_lung_cxr2d": "*1_0", "nerve_us2d": "*5", "kits19_kidneytumor_ct2d": "*0"}
+
+
 @DEPTHS
 @pytest.mark.parametrize("name", [*CT_PICTURES, *OTHER_PICTURES])
 def test_nothing_is_wrong_with_real_pictures(data_root, name, full):
-    assert check_dataset(pictures(data_root, name), PREPROCESSING, full=full) == []
+    manifest = pictures(data_root, name, PARTS.get(name, "*") if full else "*")
+    assert manifest.layout.cases()
+    assert check_dataset(manifest, PREPROCESSING, full=full) == []
 
 
 @DEPTHS

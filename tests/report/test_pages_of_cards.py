@@ -41,7 +41,7 @@ def test_the_record_survives_the_disk_and_holds_what_cards_hold(folder):
     assert read.cards == CARDS
     assert read.bootstrap is None
     assert {method.optimality_gap for method in read.methods} == {None}
-    assert [method.options["components"] for method in read.methods[:2]] == [2, 2]
+    assert [method.options["components"] for method in read.methods[:2]] == [1, 1]
     for one in read.datasets:
         held = card(one.name)
         assert (one.samples, one.patients) == (held.samples, held.patients) == (20, 10)
@@ -107,7 +107,7 @@ def test_a_card_that_tells_of_no_cell_is_shown_by_its_mixture(tmp_path):
     assert "shares of the segments in the other cells. There is none in near." in page.text
     alts = [div["aria-label"] for div in page.of("div") if div.get("class") == "plot"]
     (alt,) = [one for one in alts if "No cell of it may be shown." in one]
-    assert "The mixture has 2 Gaussians" in alt
+    assert "The mixture has 1 Gaussian:" in alt
     assert alt.startswith("Where the segments of near lie")
 
 
