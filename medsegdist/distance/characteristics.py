@@ -38,34 +38,6 @@ class Characteristic:
     deviation: float
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetCharacteristics:
-    """The characteristics of one dataset.
-
-    Args:
-        dataset: its name.
-        samples: how many.
-        patients: how many.
-        values: one for each of :data:`CHARACTERISTICS`, in that order.
-    """
-
-    dataset: str
-    samples: int
-    patients: int
-    values: tuple[Characteristic, ...]
-
-    def __getitem__(self, name: str) -> Characteristic:
-        """The characteristic of this name.
-
-        Raises:
-            KeyError: there is none.
-        """
-        for value in self.values:
-            if value.name == name:
-                return value
-        raise KeyError(f"expected a characteristic among {', '.join(CHARACTERISTICS)}, found '{name}'.")
-
-
 def image_contrast(image: Image, mask: Mask) -> float:
     """Standard deviation of all intensities of the image (RMS contrast), in intensity units."""
     return float(image.std())
@@ -125,29 +97,32 @@ CHARACTERISTICS: Mapping[str, tuple[str, Callable[[Image, Mask], float]]] = {
 """Unit and function of each; the six rows of Table 14, of which contrast and texture have two numbers each."""
 
 
-def characterize(samples: SegmentationSamples) -> DatasetCharacteristics:
+def characterize(samples: SegmentationSamples) -> dict[str, Characteristic]:
     """Characteristics of a dataset, over its slices or volumes as they were prepared.
 
     Intensities and pixels are those after preprocessing: only datasets that were prepared alike can be compared.
 
     Args:
         samples: of one dataset.
+
+    Returns:
+        One for each of :data:`CHARACTERISTICS`, by its name and in that order.
     """
     images, masks = samples.images.cpu().numpy(), samples.masks.cpu().numpy()
-    found = np.array(
+    measured = np.array(
         [
             [measure(images[k].astype(np.float64), masks[k]) for _, measure in CHARACTERISTICS.values()]
             for k in range(len(samples))
         ]
     )
     mass = samples.mass.cpu().numpy()
-    values = []
-    for (name, (unit, _)), column in zip(CHARACTERISTICS.items(), found.T, strict=True):
+    found = {}
+    for (name, (unit, _)), column in zip(CHARACTERISTICS.items(), measured.T, strict=True):
         known = np.isfinite(column)
         mean = deviation = math.nan
         if known.any():
             mean = float(np.average(column[known], weights=mass[known]))
             deviation = math.sqrt(float(np.average((column[known] - mean) ** 2, weights=mass[known])))
         unit = "voxels" if unit == "pixels" and masks.ndim == 4 else unit
-        values.append(Characteristic(name, unit, mean, deviation))
-    return DatasetCharacteristics(samples.name, len(samples), len(samples.patients), tuple(values))
+        found[name] = Characteristic(name, unit, mean, deviation)
+    return found

@@ -142,7 +142,7 @@ def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> t
             mean=one.mean if math.isfinite(one.mean) else None,
             deviation=one.deviation if math.isfinite(one.deviation) else None,
         )
-        for one in characterize(samples).values
+        for one in characterize(samples).values()
     )
 
 

@@ -98,7 +98,7 @@ def test_the_histogram_holds_cells_of_enough_patients_only_and_hides_how_much_it
 def test_characteristics_are_those_of_the_dataset() -> None:
     expected = characterize(dataset("far"))
     assert [(one.name, one.mean, one.deviation) for one in card("far").characteristics] == [
-        (one.name, one.mean, one.deviation) for one in expected.values
+        (one.name, one.mean, one.deviation) for one in expected.values()
     ]
 
 

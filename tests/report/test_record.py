@@ -71,7 +71,7 @@ def test_every_pixel_falls_into_one_bin(size, bins):
 
 def test_characteristics_are_those_of_the_datasets_in_the_units_of_the_study():
     samples = blobs(n=4)
-    found, expected = characteristics(samples, "HU"), characterize(samples).values
+    found, expected = characteristics(samples, "HU"), characterize(samples).values()
     assert [(one.name, one.mean, one.deviation) for one in found] == [
         (one.name, one.mean, one.deviation) for one in expected
     ]
