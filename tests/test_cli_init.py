@@ -5,10 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import nibabel as nib
@@ -36,8 +32,7 @@ def folders(tmp_path):
 
 def init(target, *sources, out, more=(), status=0):
     named = [argument for source in sources for argument in ("--source", source)]
-    given = () if target is None else ("--target", target)
-    return run("init", "--yes", *given, *named, "--out", out, *more, status=status)
+    return run("init", "--target", target, *named, "--out", out, *more, status=status)
 
 
 def test_the_study_is_checked_and_ranked_as_it_is(folders, tmp_path):
@@ -96,7 +91,7 @@ def test_variables_are_kept(folders, tmp_path):
     study = tmp_path / "deep" / "study.yaml"
     result = CliRunner().invoke(
         app,
-        ["init", "--yes", "--target", named[0], "--source", named[1], "--out", str(study)],
+        ["init", "--target", named[0], "--source", named[1], "--out", str(study)],
         env={"PLANTED": str(tmp_path)},
     )
     assert result.exit_code == 0, result.output
@@ -117,7 +112,7 @@ def test_nothing_is_overwritten_but_by_force(folders, tmp_path):
     ("arguments", "message"),
     [
         (["--target", "nowhere"], "nowhere does not exist; name the folder that holds the images and their masks"),
-        (["--source", "target_ct"], "expected --target DIR and --source DIR, found no target"),
+        (["--source", "target_ct"], "Missing option '--target'"),
         (["--target", "target_ct", "--source", "empty"], "no layout was recognized. Looked for:"),
         (["--target", "target_ct", "--source", "./target_ct"], "expected each folder once, found './target_ct' twice"),
         (["--target", "target_ct", "--modality", "mr"], "expected --modality to be one of CT, MR, other"),
@@ -166,62 +161,6 @@ def test_a_disk_that_is_full_leaves_no_half_file(folders, tmp_path, monkeypatch)
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device", "study")))
     assert "No space left on device" in init(*folders, out=tmp_path / "new" / "study.yaml", status=2).stderr
     assert not list((tmp_path / "new").iterdir())
-
-
-def asked(monkeypatch, tmp_path, *answers):
-    monkeypatch.setattr(command, "_on_terminal", lambda: True)
-    arguments = ["init", "--out", str(tmp_path / "study.yaml")]
-    return CliRunner().invoke(app, arguments, input="".join(f"{answer}\n" for answer in answers))
-
-
-def test_on_a_terminal_it_asks_and_asks_again(folders, tmp_path, monkeypatch):
-    task = write_task(tmp_path / "Task01_Both", values=(1, 2))
-    wrong = tmp_path / "nowhere"
-    answers = [wrong, task, folders[0], "none", "3", "2", "of mine", "MRI", "MR", "", "", "40", "40 x 48"]
-    result = asked(monkeypatch, tmp_path, *answers)
-    assert result.exit_code == 0, result.output
-    assert "nowhere does not exist" in result.stderr
-    assert "found '3'" in result.stderr
-    assert "expected --modality to be one of CT, MR, other, found 'MRI'; did you mean 'MR'?" in result.stderr
-    assert "expected 2 sizes such as 32 x 32, found '40'" in result.stderr
-    study = load_study(tmp_path / "study.yaml")
-    assert [(one.name, one.modality) for one in study.datasets] == [("of mine", "MR"), ("target ct", "CT")]
-    assert study.datasets[0].foreground == (2,)
-    assert study.preprocessing.grid == (40, 48)
-
-
-def test_answers_that_end_leave_nothing(folders, tmp_path, monkeypatch):
-    result = asked(monkeypatch, tmp_path, folders[0], folders[1])
-    assert result.exit_code == 130
-    assert "Interrupted." in result.stderr
-    assert not (tmp_path / "study.yaml").exists()
-
-
-def test_ctrl_c_at_a_question_leaves_nothing(tmp_path):
-    import pty
-
-    parent, child = pty.openpty()
-    code = "from medsegdist.cli import app; app()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "init"],
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        cwd=tmp_path,
-        start_new_session=True,
-    )
-    os.close(child)
-    shown = b""
-    try:
-        while b"Folder of the target" not in shown:
-            shown += os.read(parent, 1000)
-        time.sleep(0.1)  # the prompt is shown before it is read from
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130, shown
-    finally:
-        process.kill()
-        os.close(parent)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.realdata

@@ -48,8 +48,8 @@ def test_quiet_shows_errors(study, tmp_path):
 
 def test_quiet_init_says_nothing_of_its_steps(tmp_path):
     folders = [str(write_pictures(tmp_path / name)) for name in ("a", "b")]
-    arguments = ["init", "--yes", "--target", folders[0], "--source", folders[1], "--out", str(tmp_path / "s.yaml")]
-    assert folders[1] in CliRunner().invoke(app, arguments).stderr
+    arguments = ["init", "--target", folders[0], "--source", folders[1], "--out", str(tmp_path / "s.yaml")]
+    assert f"Looking into {folders[1]}" in CliRunner().invoke(app, ["--verbose", *arguments]).stderr
     assert CliRunner().invoke(app, ["--quiet", *arguments, "--force"]).stderr == ""
 
 

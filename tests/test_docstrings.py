@@ -76,7 +76,7 @@ def everything() -> dict[str, Any]:
     things: dict[Any, str] = {}
     for some in (public_of(medsegdist), public_of(medsegdist.transforms), *map(defined_in, NAMED_MODULES)):
         for name, thing in some.items():
-            things.setdefault(thing, name)  # WindowIntensityD and WindowIntensityd are one
+            things.setdefault(thing, name)
     found = {}
     for thing, name in things.items():
         found[name] = thing

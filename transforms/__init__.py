@@ -2,106 +2,45 @@
 
 from __future__ import annotations
 
-from .checks import (
-    CheckFinite,
-    CheckFiniteD,
-    CheckFinited,
-    CheckFiniteDict,
-    CheckSameSpace,
-    CheckSameSpaceD,
-    CheckSameSpaced,
-    CheckSameSpaceDict,
-)
-from .geometry import OrientAxial, OrientAxialD, OrientAxiald, OrientAxialDict
-from .grid import ResampleToGrid, ResampleToGridD, ResampleToGridd, ResampleToGridDict
+from .checks import CheckFinite, CheckFinited, CheckSameSpace, CheckSameSpaced
+from .geometry import OrientAxial, OrientAxiald
+from .grid import ResampleToGrid, ResampleToGridd
 from .intensity import (
     PercentileWindowIntensity,
-    PercentileWindowIntensityD,
     PercentileWindowIntensityd,
-    PercentileWindowIntensityDict,
     StandardizeIntensity,
-    StandardizeIntensityD,
     StandardizeIntensityd,
-    StandardizeIntensityDict,
     WindowIntensity,
-    WindowIntensityD,
     WindowIntensityd,
-    WindowIntensityDict,
 )
-from .labels import (
-    BinarizeLabel,
-    BinarizeLabelD,
-    BinarizeLabeld,
-    BinarizeLabelDict,
-    ClassMasks,
-    ClassMasksD,
-    ClassMasksd,
-    ClassMasksDict,
-    NeutralizeSegment,
-    NeutralizeSegmentD,
-    NeutralizeSegmentd,
-    NeutralizeSegmentDict,
-)
+from .labels import BinarizeLabel, BinarizeLabeld, ClassMasks, ClassMasksd, NeutralizeSegment, NeutralizeSegmentd
 from .pipeline import preprocessing_pipeline
-from .slices import (
-    ForegroundSlices,
-    ForegroundSlicesD,
-    ForegroundSlicesd,
-    ForegroundSlicesDict,
-    SplitSlices,
-    SplitSlicesD,
-    SplitSlicesd,
-    SplitSlicesDict,
-)
+from .slices import ForegroundSlices, ForegroundSlicesd, SplitSlices, SplitSlicesd
 
 __all__ = [
     "BinarizeLabel",
-    "BinarizeLabelD",
-    "BinarizeLabelDict",
     "BinarizeLabeld",
     "CheckFinite",
-    "CheckFiniteD",
-    "CheckFiniteDict",
     "CheckFinited",
     "CheckSameSpace",
-    "CheckSameSpaceD",
-    "CheckSameSpaceDict",
     "CheckSameSpaced",
     "ClassMasks",
-    "ClassMasksD",
-    "ClassMasksDict",
     "ClassMasksd",
     "ForegroundSlices",
-    "ForegroundSlicesD",
-    "ForegroundSlicesDict",
     "ForegroundSlicesd",
     "NeutralizeSegment",
-    "NeutralizeSegmentD",
-    "NeutralizeSegmentDict",
     "NeutralizeSegmentd",
     "OrientAxial",
-    "OrientAxialD",
-    "OrientAxialDict",
     "OrientAxiald",
     "PercentileWindowIntensity",
-    "PercentileWindowIntensityD",
-    "PercentileWindowIntensityDict",
     "PercentileWindowIntensityd",
     "ResampleToGrid",
-    "ResampleToGridD",
-    "ResampleToGridDict",
     "ResampleToGridd",
     "SplitSlices",
-    "SplitSlicesD",
-    "SplitSlicesDict",
     "SplitSlicesd",
     "StandardizeIntensity",
-    "StandardizeIntensityD",
-    "StandardizeIntensityDict",
     "StandardizeIntensityd",
     "WindowIntensity",
-    "WindowIntensityD",
-    "WindowIntensityDict",
     "WindowIntensityd",
     "preprocessing_pipeline",
 ]

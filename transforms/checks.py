@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from itertools import product
 
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data.meta_tensor import MetaTensor
-from monai.transforms import MapTransform, Transform
+from monai.transforms import Transform
 from torch import Tensor
 
 from medsegdist.errors import DataError
 
-from .conversion import BACKEND, Array, as_plain_tensor, memory_order
+from .conversion import BACKEND, Array, OneByOned, as_plain_tensor, memory_order
 
 
 class CheckFinite(Transform):
@@ -102,8 +101,8 @@ class CheckSameSpace(Transform):
             )
 
 
-class CheckFinited(MapTransform):
-    """Dictionary version of :class:`CheckFinite`; its message names the key.
+class CheckFinited(OneByOned):
+    """Dictionary version of :class:`CheckFinite`.
 
     Args:
         keys: images to check.
@@ -113,29 +112,12 @@ class CheckFinited(MapTransform):
         DataError: when called, what :class:`CheckFinite` raises.
     """
 
-    backend = CheckFinite.backend
-
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.check = CheckFinite()
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The same entries.
-
-        Args:
-            data: item with (channels, *spatial) arrays under `keys`.
-        """
-        item = dict(data)
-        for key in self.key_iterator(item):
-            try:
-                self.check(item[key])
-            except DataError as error:
-                raise DataError(f"'{key}': {error.problem}", error.remedy) from None
-        return item
+        super().__init__(keys, CheckFinite(), allow_missing_keys)
 
 
-class CheckSameSpaced(MapTransform):
-    """Dictionary version of :class:`CheckSameSpace`; its message names both keys.
+class CheckSameSpaced(OneByOned):
+    """Dictionary version of :class:`CheckSameSpace`.
 
     Args:
         keys: images to check.
@@ -149,8 +131,6 @@ class CheckSameSpaced(MapTransform):
         KeyError: when called, the item has nothing under `reference_key`.
     """
 
-    backend = CheckSameSpace.backend
-
     def __init__(
         self,
         keys: KeysCollection,
@@ -158,25 +138,7 @@ class CheckSameSpaced(MapTransform):
         tolerance: float = 0.1,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.reference_key = reference_key
-        self.check = CheckSameSpace(tolerance)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The same entries.
-
-        Args:
-            data: item with (channels, *spatial) arrays under `keys` and `reference_key`.
-        """
-        item = dict(data)
-        if self.reference_key not in item:
-            raise KeyError(f"nothing under '{self.reference_key}'; the item has {sorted(map(str, item))}.")
-        for key in self.key_iterator(item):
-            try:
-                self.check(item[key], item[self.reference_key])
-            except DataError as error:
-                raise DataError(f"'{key}' and '{self.reference_key}': {error.problem}", error.remedy) from None
-        return item
+        super().__init__(keys, CheckSameSpace(tolerance), allow_missing_keys, reference_key)
 
 
 def _furthest_corner(affine: Tensor, other: Tensor, shape: tuple[int, ...]) -> float:
@@ -188,7 +150,3 @@ def _furthest_corner(affine: Tensor, other: Tensor, shape: tuple[int, ...]) -> f
 def _rounded(affine: Tensor) -> list[list[float]]:
     # Adding 0 makes -0 and 0 one.
     return [[round(value, 4) + 0.0 for value in row] for row in affine.tolist()[:3]]
-
-
-CheckFiniteD = CheckFiniteDict = CheckFinited
-CheckSameSpaceD = CheckSameSpaceDict = CheckSameSpaced

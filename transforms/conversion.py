@@ -12,18 +12,34 @@ from monai.transforms import MapTransform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
+from medsegdist.errors import DataError
+
 BACKEND = [TransformBackends.TORCH]  # arrays of numpy are taken and given back, the work is done by torch
 Array = TypeVar("Array", bound=NdarrayOrTensor)
 
 
 class OneByOned(MapTransform):
-    """Base of dictionary transforms that apply one array transform to each of their keys."""
+    """Base of dictionary transforms that apply one array transform to each of their keys; its errors name the keys.
+
+    Args:
+        keys: entries to transform.
+        transform: from an array, and the entry under `other_key` if there is one, to the new array.
+        allow_missing_keys: skip keys that an item lacks.
+        other_key: an entry that goes with each of them, such as their mask; None if there is none.
+    """
 
     backend = BACKEND
 
-    def __init__(self, keys: KeysCollection, transform: Callable[[Any], Any], allow_missing_keys: bool) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        transform: Callable[..., Any],
+        allow_missing_keys: bool,
+        other_key: Hashable | None = None,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.transform = transform
+        self.other_key = other_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The item with these entries transformed.
@@ -32,8 +48,15 @@ class OneByOned(MapTransform):
             data: item with (channels, *spatial) arrays under `keys`.
         """
         item = dict(data)
+        if self.other_key is not None and self.other_key not in item:
+            raise KeyError(f"nothing under '{self.other_key}'; the item has {sorted(map(str, item))}.")
+        others = () if self.other_key is None else (self.other_key,)
         for key in self.key_iterator(item):
-            item[key] = self.transform(item[key])
+            try:
+                item[key] = self.transform(item[key], *(item[other] for other in others))
+            except DataError as error:
+                names = " and ".join(f"'{name}'" for name in (key, *others))
+                raise DataError(f"{names}: {error.problem}", error.remedy) from None
         return item
 
 

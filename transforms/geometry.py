@@ -129,6 +129,3 @@ def _to_axial(directions: bytes, is_lps: bool) -> tuple[tuple[int, ...], tuple[i
     flipped = tuple((np.flatnonzero(change[:, 1] == -1) + 1).tolist())
     order = (0, *(np.argsort(change[:, 0]) + 1).tolist())
     return flipped, order, axes.inv_ornt_aff(change, (1, 1, 1))
-
-
-OrientAxialD = OrientAxialDict = OrientAxiald

@@ -290,6 +290,3 @@ def _outside(size: int, points: int, step: float) -> Tensor | None:
     positions = _positions(size, points, step)
     outside = (positions < -0.5) | (positions > size - 0.5)
     return outside if bool(outside.any()) else None
-
-
-ResampleToGridD = ResampleToGridDict = ResampleToGridd

@@ -228,8 +228,3 @@ class StandardizeIntensityd(OneByOned):
         self, keys: KeysCollection, limit: float = 5.0, per_slice: bool = False, allow_missing_keys: bool = False
     ) -> None:
         super().__init__(keys, StandardizeIntensity(limit, per_slice), allow_missing_keys)
-
-
-WindowIntensityD = WindowIntensityDict = WindowIntensityd
-PercentileWindowIntensityD = PercentileWindowIntensityDict = PercentileWindowIntensityd
-StandardizeIntensityD = StandardizeIntensityDict = StandardizeIntensityd

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.data.meta_tensor import MetaTensor
-from monai.transforms import InvertibleTransform, MapTransform, Transform
+from monai.transforms import Transform
 from torch import Tensor
 
 from medsegdist.errors import DataError
@@ -198,18 +197,11 @@ def _written(value: Tensor) -> str:
     return str(int(number)) if number == number.round() else str(number)
 
 
-BinarizeLabelD = BinarizeLabelDict = BinarizeLabeld
-ClassMasksD = ClassMasksDict = ClassMasksd
-
-
-class NeutralizeSegment(InvertibleTransform):
+class NeutralizeSegment(Transform):
     """Cut the segment S out of an image X: S = X - delta inside the mask, 0 outside it (paper Eq. 7, 8).
 
     `delta` is below every intensity of the segment, so S is positive inside the mask and a black pixel of the
     segment is distinguished from no pixel at all. MONAI's MaskIntensity leaves 0 for both, and writes -0.0.
-
-    The inverse gives the matrix of Eq. 7: X inside the mask and `delta` outside it. What the image showed outside
-    the mask is lost.
 
     Args:
         delta: the empty value, in the image's unit: -1 for intensities in [0, 255], -2048 for HU, -6 for standard
@@ -252,24 +244,10 @@ class NeutralizeSegment(InvertibleTransform):
                 f"{float(segment.min()):g}",
                 "choose a smaller delta",
             )
-        result = like(torch.where(inside, values - self.delta, 0.0), img)
-        if isinstance(result, MetaTensor):
-            self.push_transform(result, extra_info={"delta": self.delta})  # type: ignore[no-untyped-call]
-        return result
-
-    def inverse(self, data: Array) -> Array:
-        """The matrix of Eq. 7: the image inside the mask, `delta` outside it.
-
-        Args:
-            data: (channels, *spatial) what this transform returned.
-        """
-        result = like(as_floats(data) + self.delta, data)
-        if isinstance(result, MetaTensor):
-            self.pop_transform(result)
-        return result
+        return like(torch.where(inside, values - self.delta, 0.0), img)
 
 
-class NeutralizeSegmentd(MapTransform, InvertibleTransform):
+class NeutralizeSegmentd(OneByOned):
     """Dictionary version of :class:`NeutralizeSegment`.
 
     Args:
@@ -283,42 +261,7 @@ class NeutralizeSegmentd(MapTransform, InvertibleTransform):
         KeyError: when called, the item has nothing under `mask_key`.
     """
 
-    backend = NeutralizeSegment.backend
-
     def __init__(
-        self,
-        keys: KeysCollection,
-        mask_key: str = "label",
-        delta: float = -1.0,
-        allow_missing_keys: bool = False,
+        self, keys: KeysCollection, mask_key: str = "label", delta: float = -1.0, allow_missing_keys: bool = False
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.mask_key = mask_key
-        self.neutralize = NeutralizeSegment(delta)
-
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item with its images replaced by their segments.
-
-        Args:
-            data: item with (channels, *spatial) images under `keys`, and their mask.
-        """
-        item = dict(data)
-        if self.mask_key not in item:
-            raise KeyError(f"no mask under '{self.mask_key}'; the item has {sorted(map(str, item))}.")
-        for key in self.key_iterator(item):
-            item[key] = self.neutralize(item[key], item[self.mask_key])
-        return item
-
-    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with its images restored inside the mask, and `delta` outside it.
-
-        Args:
-            data: what this transform returned.
-        """
-        item = dict(data)
-        for key in self.key_iterator(item):
-            item[key] = self.neutralize.inverse(item[key])
-        return item
-
-
-NeutralizeSegmentD = NeutralizeSegmentDict = NeutralizeSegmentd
+        super().__init__(keys, NeutralizeSegment(delta), allow_missing_keys, mask_key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from monai.transforms import Compose, Transform
+from monai.transforms import Compose, EnsureTyped, Transform
 
 from .checks import CheckFinited, CheckSameSpaced
 from .geometry import OrientAxiald
@@ -59,7 +59,8 @@ def preprocessing_pipeline(
         seed: seed of that choice.
         image_key: entry with the image.
         label_key: entry with the label map.
-        split: whether slices are cut apart; else they stay in one item, (1, slices, *grid), with "slice_index".
+        split: whether slices are cut apart; else they stay in one item, (1, slices, *grid) plain tensors, with
+            "slice_index".
 
     Raises:
         ValueError: an option is unknown or does not fit another.
@@ -77,6 +78,9 @@ def preprocessing_pipeline(
     own_window = window is None and intensity == "window"
 
     steps: list[Transform] = [OrientAxiald(both), CheckSameSpaced(image_key, reference_key=label_key)]
+    # Slices that stay together need no metadata but for a spacing; copying it takes longer than small volumes do.
+    forget = [] if split else [EnsureTyped(both, track_meta=False)]
+    steps += forget if spacing is None else []
     steps += [
         CheckFinited(image_key),
         BinarizeLabeld(label_key, foreground) if classes is None else ClassMasksd(label_key, classes),
@@ -90,6 +94,7 @@ def preprocessing_pipeline(
     # Where an image is padded: black after a window, otherwise its own darkest value, which is air in a CT.
     pad_value = 0.0 if fixed_window or own_window else None
     steps.append(ResampleToGridd(both, grid, spacing, is_mask=(False, True), pad_value=pad_value))
+    steps += [] if spacing is None else forget
     if intensity == "zscore":
         steps.append(StandardizeIntensityd(image_key, per_slice=dimensions == 2))
     if dimensions == 2 and split:

@@ -225,7 +225,3 @@ def _as_slice(values: Any, volume: MetaTensor, index: int) -> Any:
 def _check_volume(values: NdarrayOrTensor) -> None:
     if values.ndim != 4:
         raise ValueError(f"expected a volume (channels, slices, rows, columns), found shape {tuple(values.shape)}.")
-
-
-ForegroundSlicesD = ForegroundSlicesDict = ForegroundSlicesd
-SplitSlicesD = SplitSlicesDict = SplitSlicesd

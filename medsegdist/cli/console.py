@@ -149,8 +149,3 @@ def loudness(
 def bars_are_wanted() -> bool:
     """Whether a command is neither quiet nor logs its steps."""
     return LOGGER.isEnabledFor(logging.WARNING) and not LOGGER.isEnabledFor(logging.INFO)
-
-
-def is_quiet() -> bool:
-    """Whether a command shows errors and results only."""
-    return not LOGGER.isEnabledFor(logging.WARNING)

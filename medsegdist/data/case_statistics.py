@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from medsegdist.data.case_cache import PreparedCase
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.errors import DataError
 from medsegdist.words import counted
@@ -21,6 +20,35 @@ Foreground = tuple[int, ...] | Mapping[str, tuple[int, ...]] | None
 """Label values that are foreground: some, those of each class, or None for the only one besides 0."""
 
 _MAX_OTHERS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedCase:
+    """The samples of one case, or what is wrong with it.
+
+    Args:
+        name: of the case.
+        case_ids: (n,) of the samples; an item of somebody else's dataset may hold several cases.
+        patient_ids: (n,) patient of each sample.
+        grid: of the samples, also of those with too little foreground; None if there are none at all.
+        sizes: foreground pixels in each channel of the label, of each sample, also of those with too little.
+        labels: what its mask held before it was made binary; None if that was not recorded.
+        images: (n, *grid) float32; None if they are in the cache only.
+        masks: (n, *grid) bool, or (n, classes, *grid), without the classes that have too little foreground.
+        problem: why the case cannot be used.
+        observed: what was observed of the item before it was transformed.
+    """
+
+    name: str
+    case_ids: tuple[str, ...] = ()
+    patient_ids: tuple[str, ...] = ()
+    grid: tuple[int, ...] | None = None
+    sizes: tuple[tuple[int, ...], ...] = ()
+    labels: tuple[float, ...] | None = None
+    images: np.ndarray | None = None
+    masks: np.ndarray | None = None
+    problem: Problem | None = None
+    observed: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_cache import cached_files, load_case
 from medsegdist.data.case_statistics import CaseStatistics
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.dataset import load_and_transform
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, case_tasks
+from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, cached_files, case_tasks, load_case
 from medsegdist.data.problems import SkippedCasesWarning, as_error
 from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_over_patients
 from medsegdist.data.study import Study

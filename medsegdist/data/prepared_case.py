@@ -1,23 +1,37 @@
-"""From one item of a dataset to checked samples, and what the items are called."""
+"""From one item of a dataset to checked samples, and their file in the cache: one a case, so that a killed run goes on.
+
+A file is a .npz without pickle; its checksums (CRC-32 of every array) are verified when it is read. Processes that
+share a cache need no locks: a file takes its name when it is complete, and equal names hold equal samples.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medsegdist.data.case_cache import PreparedCase, save_case
-from medsegdist.data.case_statistics import FOUND_LABELS, Foreground, grid_error
+from medsegdist.data.case_statistics import FOUND_LABELS, Foreground, PreparedCase, grid_error
+from medsegdist.data.itk import detached_data
 from medsegdist.data.layouts.paths import without_suffix
 from medsegdist.data.problems import case_problem
 from medsegdist.errors import DataError
+from medsegdist.files import atomic_write
 from medsegdist.words import counted
+
+if TYPE_CHECKING:
+    from medsegdist.data.case import Case
+    from medsegdist.data.manifest import DatasetManifest
+    from medsegdist.data.preprocessing import Preprocessing
 
 
 class ItemDataset(Protocol):
@@ -79,7 +93,6 @@ class ReadCase:
             OSError: the machine is in trouble, as when its disk is full.
         """
         observed = None
-        classes = None if self.classes is None else len(self.classes)
         try:
             item = self.load(task.key)
             labels = tuple(item[FOUND_LABELS]) if self.transform is not None else None
@@ -87,72 +100,77 @@ class ReadCase:
                 observed = self.observe(item)
             if self.transform is not None:
                 item = self.transform(item)
-            case = prepare_case(item, task.name, self.folder, self.delta, self.min_pixels, classes, sliced=self.sliced)
-            case = replace(case, labels=labels)
+            case = replace(self._prepare(item, task.name), labels=labels)
         # Any transform may fail in any way, and one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             return PreparedCase(task.name, problem=case_problem(error, self.dataset, task.name), observed=observed)
-        if self.observe is not None:
-            return replace(case, images=None, masks=None, observed=observed)
-        if task.file is None:
+        if task.file is None and self.observe is None:
             return case
-        save_case(case, task.file)
-        return replace(case, images=None, masks=None)
+        if task.file is not None:
+            save_case(case, task.file)
+        return replace(case, images=None, masks=None, observed=observed)
 
+    def _prepare(self, item: Any, name: str) -> PreparedCase:
+        """The checked samples of a transformed item, which may be a list of such items."""
+        parts = list(item) if isinstance(item, (list, tuple)) else [item]
+        pairs = [self._images_and_masks(part) for part in parts]
+        ids: list[str] = []
+        patients: list[str] = []
+        for part, (image, _) in zip(parts, pairs, strict=True):
+            case_id = _case_id(part, name, self.folder)
+            if image.shape[1:] != pairs[0][0].shape[1:]:
+                raise grid_error(image.shape[1:], pairs[0][0].shape[1:], ids[0])
+            ids += [case_id] * len(image)
+            patients += [str(part.get("patient_id", case_id))] * len(image)
+        if not ids:
+            return PreparedCase(name)
+        images, masks = pairs[0] if len(pairs) == 1 else (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+        pixels: np.ndarray = masks.reshape(*masks.shape[:2], -1)
+        _check_intensities(images.reshape(len(ids), -1), pixels, self.delta)
+        sizes = np.count_nonzero(pixels, axis=2)
+        large = sizes >= self.min_pixels
+        kept = np.flatnonzero(large.any(1)).tolist()
+        masks = masks[kept]
+        masks[~large[kept]] = False
+        return PreparedCase(
+            name=ids[0],
+            case_ids=tuple(ids[k] for k in kept),
+            patient_ids=tuple(patients[k] for k in kept),
+            grid=images.shape[1:],
+            sizes=tuple(map(tuple, sizes.tolist())),
+            images=images if len(kept) == len(ids) else images[kept],
+            masks=masks[:, 0] if self.classes is None else masks,
+        )
 
-def prepare_case(
-    item: Any,
-    name: str,
-    folder: Path | None,
-    delta: float | None,
-    min_pixels: int,
-    classes: int | None,
-    *,
-    sliced: bool = False,
-) -> PreparedCase:
-    """The checked samples of one item of a dataset.
-
-    Args:
-        item: dict with "image" (1, *grid) and "label" (1, *grid), or (classes, *grid), of 0 and 1; or a list of them.
-        name: of the case, where the item has no "case_id".
-        folder: what names of files are relative to, as :func:`case_tasks` gives it.
-        delta: what segments will be neutralized by; must lie below the segments' intensities. None: not checked.
-        min_pixels: foreground pixels that a sample needs, or each class of it.
-        classes: how many channels the label has, one for each class; None for one foreground.
-        sliced: whether a volume stands for its slices, each a sample.
-
-    Raises:
-        DataError: the item is something else, or no distance can use it.
-    """
-    parts = list(item) if isinstance(item, (list, tuple)) else [item]
-    pairs = [_images_and_masks(part, classes, sliced) for part in parts]
-    ids: list[str] = []
-    patients: list[str] = []
-    for part, (image, _) in zip(parts, pairs, strict=True):
-        case_id = _case_id(part, name, folder)
-        if image.shape[1:] != pairs[0][0].shape[1:]:
-            raise grid_error(image.shape[1:], pairs[0][0].shape[1:], ids[0])
-        ids += [case_id] * len(image)
-        patients += [str(part.get("patient_id", case_id))] * len(image)
-    if not ids:
-        return PreparedCase(name)
-    images, masks = pairs[0] if len(pairs) == 1 else (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
-    pixels: np.ndarray = masks.reshape(*masks.shape[:2], -1)
-    _check_intensities(images.reshape(len(ids), -1), pixels, delta)
-    sizes = np.count_nonzero(pixels, axis=2)
-    large = sizes >= min_pixels
-    kept = np.flatnonzero(large.any(1)).tolist()
-    masks = masks[kept]
-    masks[~large[kept]] = False
-    return PreparedCase(
-        name=ids[0],
-        case_ids=tuple(ids[k] for k in kept),
-        patient_ids=tuple(patients[k] for k in kept),
-        grid=images.shape[1:],
-        sizes=tuple(map(tuple, sizes.tolist())),
-        images=images if len(kept) == len(ids) else images[kept],
-        masks=masks[:, 0] if classes is None else masks,
-    )
+    def _images_and_masks(self, item: object) -> tuple[np.ndarray, np.ndarray]:
+        """(n, *grid) float32 and (n, channels, *grid) bool."""
+        if not isinstance(item, Mapping) or "image" not in item or "label" not in item:
+            found = f"the keys {sorted(map(str, item))}" if isinstance(item, Mapping) else type(item).__name__
+            raise DataError(f'expected a dict with "image" and "label", found {found}', "rename or add the keys")
+        image, label = _values(item["image"]), _values(item["label"])
+        if image.ndim not in (3, 4) or image.shape[0] != 1:
+            shape = tuple(image.shape)
+            raise DataError(
+                f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found {shape}",
+                "put the channel first and choose one",
+            )
+        if label.shape != (1 if self.classes is None else len(self.classes), *image.shape[1:]):
+            channels = ""
+            if self.classes is not None:
+                channels = f", expected {counted(len(self.classes), 'channel')}, one for each class"
+            raise DataError(
+                f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}",
+                "pair each image with the mask that was drawn on it",
+            )
+        mask = label.to(torch.bool)
+        if not torch.equal(mask.to(label.dtype), label):
+            other = label[(label != 0) & (label != 1)]
+            values = ", ".join(f"{value:g}" for value in torch.unique(other)[:5].tolist())
+            raise DataError(f"expected a mask of 0 and 1, found {values}", "binarize the labels first")
+        if self.sliced and image.ndim == 4:
+            return image[0].to(torch.float32).numpy(), mask.numpy().swapaxes(0, 1)
+        # A dataset may give the same memory for every item.
+        return image.to(torch.float32, copy=True).numpy(), mask.numpy()[None]
 
 
 def case_tasks(dataset: ItemDataset) -> tuple[list[CaseTask], Path | None]:
@@ -204,34 +222,6 @@ def _image_path(entry: object) -> Path | None:
     return Path(image) if isinstance(image, (str, Path)) else None
 
 
-def _images_and_masks(item: object, classes: int | None, sliced: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(n, *grid) float32 and (n, channels, *grid) bool."""
-    if not isinstance(item, Mapping) or "image" not in item or "label" not in item:
-        found = f"the keys {sorted(map(str, item))}" if isinstance(item, Mapping) else type(item).__name__
-        raise DataError(f'expected a dict with "image" and "label", found {found}', "rename or add the keys")
-    image, label = _values(item["image"]), _values(item["label"])
-    if image.ndim not in (3, 4) or image.shape[0] != 1:
-        raise DataError(
-            f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found {tuple(image.shape)}",
-            "put the channel first and choose one",
-        )
-    if label.shape != (1 if classes is None else classes, *image.shape[1:]):
-        channels = "" if classes is None else f", expected {counted(classes, 'channel')}, one for each class"
-        raise DataError(
-            f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}",
-            "pair each image with the mask that was drawn on it",
-        )
-    mask = label.to(torch.bool)
-    if not torch.equal(mask.to(label.dtype), label):
-        other = label[(label != 0) & (label != 1)]
-        values = ", ".join(f"{value:g}" for value in torch.unique(other)[:5].tolist())
-        raise DataError(f"expected a mask of 0 and 1, found {values}", "binarize the labels first")
-    if sliced and image.ndim == 4:
-        return image[0].to(torch.float32).numpy(), mask.numpy().swapaxes(0, 1)
-    # A dataset may give the same memory for every item.
-    return image.to(torch.float32, copy=True).numpy(), mask.numpy()[None]
-
-
 def _values(array: Any) -> Tensor:
     # A MetaTensor first of all becomes a plain tensor: every step of it copies its metadata.
     values = array.as_subclass(Tensor) if isinstance(array, Tensor) else torch.as_tensor(array)
@@ -246,13 +236,100 @@ def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | Non
     """
     # NaN and infinity show in the extremes.
     lows, highs = images.min(axis=1), images.max(axis=1)
-    for image, mask, low, high in zip(images, masks, lows.tolist(), highs.tolist(), strict=True):
-        if not np.isfinite([low, high]).all():
-            raise DataError("the image holds NaN or infinite values", "repair the image")
-        if low == high:
-            raise DataError(f"the image is constant, {low:g} everywhere", "check its window, and that it is not blank")
-        if delta is not None and low <= delta and mask.any() and (least := float(image[mask.any(0)].min())) <= delta:
+    if not np.isfinite([lows, highs]).all():
+        raise DataError("the image holds NaN or infinite values", "repair the image")
+    if (lows == highs).any():
+        low = lows[lows == highs][0]
+        raise DataError(f"the image is constant, {low:g} everywhere", "check its window, and that it is not blank")
+    if delta is None:
+        return
+    for k in np.flatnonzero(lows <= delta).tolist():
+        inside = images[k][masks[k].any(0)]
+        if inside.size and inside.min() <= delta:
             raise DataError(
-                f"expected intensities above delta = {delta:g} in the segment, found {least:g}",
+                f"expected intensities above delta = {delta:g} in the segment, found {inside.min():g}",
                 "lower delta, or clip the intensities",
             )
+
+
+_TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels")
+
+
+def save_case(case: PreparedCase, file: Path) -> None:
+    """Store a case without problems.
+
+    Raises:
+        OSError: the disk is full or not writable.
+    """
+    text = json.dumps({name: getattr(case, name) for name in _TEXTS})
+    empty = np.empty(0, dtype=np.float32)
+    with atomic_write(file, binary=True) as stream:
+        np.savez(
+            stream,
+            case=np.frombuffer(text.encode(), dtype=np.uint8),
+            images=empty if case.images is None else case.images,
+            masks=empty if case.masks is None else case.masks,
+        )
+
+
+def load_case(file: Path, *, pixels: bool) -> PreparedCase:
+    """A case of the cache.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            fields = json.loads(arrays["case"].tobytes())
+            case = PreparedCase(**{name: _as_tuples(fields[name]) for name in _TEXTS})
+            return replace(case, images=arrays["images"], masks=arrays["masks"]) if pixels else case
+    # A byte that has changed may make the archive fail in any way.
+    except Exception as error:
+        raise DataError(
+            f"the cached case {file} is damaged ({type(error).__name__}: {error})",
+            f"delete the folder {file.parent} and run again",
+        ) from error
+
+
+def cached_files(
+    cache: Path, manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case]
+) -> list[Path]:
+    """Where each case is cached: under a name that no other content of manifest, preprocessing or files gets."""
+    # Another version may prepare the same cases in another way. How many samples are drawn does not change a case.
+    settings = preprocessing.model_copy(update={"max_samples": 1}).fingerprint
+    content = [version("medsegdist"), manifest.model_dump(mode="json"), settings]
+    folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', manifest.name)}-{_digest(content)}"
+    return [
+        folder / f"{_digest([case.id, case.patient_id, source_stamp(case.image), source_stamp(case.label)])}.npz"
+        for case in cases
+    ]
+
+
+def source_stamp(source: object) -> object:
+    """What changes when the content of an image's source changes; a description that is no file is its own stamp."""
+    if isinstance(source, Mapping):
+        return {key: source_stamp(part) for key, part in source.items()}
+    if isinstance(source, (list, tuple)):
+        return [source_stamp(part) for part in source]
+    if hasattr(source, "path"):
+        return [repr(source), source_stamp(source.path)]
+    if not isinstance(source, (str, os.PathLike)):
+        return source
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return [str(path), [source_stamp(part) for part in sorted(path.iterdir())]]
+        status = path.stat()
+    except OSError:
+        return [str(path), None]
+    # An .mhd is a header only, and its voxels change without it.
+    data = detached_data(path)
+    return [str(path), status.st_size, status.st_mtime_ns, *([] if data is None else [source_stamp(data)])]
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()[:20]
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

@@ -180,13 +180,6 @@ def _modality_of(inspection: Inspection) -> tuple[str, str]:
     return "other", f"unknown (intensities from {seen.low:g} to {seen.high:g}); write CT or MR if it is"
 
 
-def with_modality(proposal: Proposal, modality: str) -> Proposal:
-    """The proposal with another modality, and the window that belongs to it."""
-    window, why = window_of(modality, proposal.statistics)
-    reasons = {**proposal.reasons, "modality": "as you said", "window": why}
-    return replace(proposal, modality=modality, window=window, reasons=reasons)
-
-
 def window_of(modality: str, statistics: Statistics) -> tuple[tuple[float, float] | None, str]:
     """The window that a dataset needs for itself, None for the study's rule, and why."""
     low, high, whole = statistics.low, statistics.high, statistics.whole

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from medsegdist.data import case_cache
-from medsegdist.data.case_cache import load_case, source_stamp
+from medsegdist.data import prepared_case
 from medsegdist.data.collect import ReadCase, load_samples
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.prepared_case import load_case, source_stamp
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
 from tests.data.making import PREPROCESSING, SHAPE, labels, task_manifest, write_task, write_volume
@@ -88,7 +88,7 @@ def test_what_has_changed_is_read_again(tmp_path, reads, change, read):
 def test_another_version_reads_again(tmp_path, monkeypatch, reads):
     manifest = task_manifest(write_task(tmp_path / "task"))
     load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
-    monkeypatch.setattr(case_cache, "version", lambda name: "99.0")
+    monkeypatch.setattr(prepared_case, "version", lambda name: "99.0")
     load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     assert len(reads) == 6
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from medsegdist.transforms import NeutralizeSegment, NeutralizeSegmentd
-from monai.data import MetaTensor
 from monai.transforms import Compose, MaskIntensity
 
 SHAPE = (1, 4, 5)
@@ -44,18 +43,6 @@ def test_zero_outside_and_positive_inside_and_nothing_is_modified(image, mask):
     np.testing.assert_array_equal(mask, mask_before)
 
 
-@given(hounsfield, masks)
-def test_the_inverse_is_equation_7(image, mask):
-    neutralize = NeutralizeSegment(-2048)
-    segment = neutralize(MetaTensor(image), mask)
-    before = segment.clone()
-    applied = len(segment.applied_operations)
-    restored = neutralize.inverse(segment)
-    np.testing.assert_array_equal(restored, np.where(mask == 1, image, -2048))
-    np.testing.assert_array_equal(segment, before)
-    assert len(segment.applied_operations) == applied == len(restored.applied_operations) + 1
-
-
 @given(real_numbers, masks, st.floats(0.001, 100))
 def test_distances_of_segments_do_not_depend_on_how_far_below_delta_is_where_masks_agree(image, mask, gap):
     """S - S' = X - X' inside a common mask: delta cancels (paper Eq. 8, 9)."""
@@ -67,21 +54,9 @@ def test_distances_of_segments_do_not_depend_on_how_far_below_delta_is_where_mas
     np.testing.assert_allclose(difference, expected, atol=5e-4)
 
 
-@given(real_numbers, masks)
-def test_the_inverse_of_any_floats_is_right_to_rounding(image, mask):
-    neutralize = NeutralizeSegment(-1001.5)
-    restored = neutralize.inverse(neutralize(image, mask))
-    np.testing.assert_allclose(restored[mask == 1], image[mask == 1], atol=2e-4)
-
-
-def test_compose_undoes_it(make):
+def test_the_images_of_an_item_share_their_mask(make):
     item = {"image": make(np.full((1, 2, 2), 9.0, np.float32)), "label": make(np.array([[[0, 1], [1, 1]]]))}
-    pipeline = Compose([NeutralizeSegmentd("image", delta=-3)])
-    result = pipeline(item)
-    assert result["image"].tolist() == [[[0, 12], [12, 12]]]
-    restored = pipeline.inverse(result)
-    assert restored["image"].tolist() == [[[-3, 9], [9, 9]]]
-    assert restored["image"].applied_operations == []
+    assert Compose([NeutralizeSegmentd("image", delta=-3)])(item)["image"].tolist() == [[[0, 12], [12, 12]]]
 
 
 def test_float64_stays_float64_and_integers_become_float32():
@@ -140,5 +115,5 @@ def test_delta_must_be_finite():
 
 
 def test_an_item_without_mask_is_refused():
-    with pytest.raises(KeyError, match=r"no mask under 'label'; the item has \['image'\]"):
+    with pytest.raises(KeyError, match=r"nothing under 'label'; the item has \['image'\]"):
         NeutralizeSegmentd("image")({"image": np.ones((1, 1, 2))})
