@@ -222,7 +222,7 @@ def _made(
 
 def _refuse_shared(manifests: Sequence[DatasetManifest], preparation: Preparation, targets: Sequence[str]) -> None:
     """Refuse a source here with images or patients of a target here; of cards nobody knows."""
-    from medsegdist.data.check import refuse_shared_images
+    from medsegdist.data.leakage import refuse_shared_images
     from medsegdist.data.study import Study
 
     here = tuple(name for name in targets if any(one.name == name for one in manifests))

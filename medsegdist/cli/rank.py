@@ -88,8 +88,8 @@ def compare(
     no_report: bool,
 ) -> Results:
     """Compute the distances of a study to its targets, or of all pairs if no target is given, and save them."""
-    from medsegdist.data.check import refuse_shared_images
     from medsegdist.data.collect import load_samples
+    from medsegdist.data.leakage import refuse_shared_images
     from medsegdist.data.study import load_study
     from medsegdist.distance.methods import with_joint_scale
     from medsegdist.distance.resampling import Bootstrap

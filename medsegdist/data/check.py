@@ -65,61 +65,22 @@ def check_study(study: Study, *, full: bool = False, workers: int | None = 1) ->
         The problems of each dataset, in the study's order, then those between datasets, equal ones once; empty if all
         is well.
     """
-    read = [_read(manifest, study.preprocessing, full=full, workers=workers) for manifest in study.datasets]
-    known = mark_files([facts for facts, _ in read if facts is not None])
-    doubled = {facts.manifest.name: doubled_images(facts) for facts in known}
-    problems = [
-        problem
-        for manifest, (_, found) in zip(study.datasets, read, strict=True)
-        for problem in (*found, *doubled.get(manifest.name, ()))
-    ]
-    return list(dict.fromkeys([*problems, *leaks(study, known)]))
+    checked = [check_dataset(one, study.preprocessing, full=full, workers=workers) for one in study.datasets]
+    problems = [problem for facts in checked for problem in facts.problems]
+    return list(dict.fromkeys([*problems, *leaks(study, mark_files(checked))]))
 
 
 def check_dataset(
     manifest: DatasetManifest, preprocessing: Preprocessing, *, full: bool = True, workers: int | None = 1
-) -> list[Problem]:
-    """All problems of one dataset.
-
-    Returns:
-        The problems of single cases in their order, then those of the dataset as a whole; empty if all is well.
-    """
-    facts, problems = _read(manifest, preprocessing, full=full, workers=workers)
-    doubled = [] if facts is None else doubled_images(*mark_files([facts]))
-    return list(dict.fromkeys([*problems, *doubled]))
-
-
-def refuse_shared_images(study: Study) -> None:
-    """Refuse a study with a source that holds images or patients of its target, unless the study allows it.
-
-    Files are compared by their bytes, and patients by their names; no image is read. Datasets that cannot be listed
-    are skipped, as reading them says why.
+) -> DatasetFacts:
+    """What is known of a dataset for itself, and its problems: those of single cases, then those of it as a whole.
 
     Args:
-        study: which study.
-
-    Raises:
-        DataError: a source and its target have images or patients in common; every such pair is named.
+        manifest: which dataset.
+        preprocessing: how the study prepares its datasets.
+        full: as for :func:`check_study`.
+        workers: as for :func:`check_study`.
     """
-    if study.shared_images == "allow":
-        return
-    known = []
-    for manifest in study.compared(study.targets):
-        try:
-            cases = manifest.layout.cases()
-            known.append(dataset_facts(manifest, cases, list_files(cases)))
-        except (DataError, ManifestError):
-            continue
-    shared = [problem for problem in leaks(study, mark_files(known)) if problem.severity == "error"]
-    if shared:
-        lines = [f"  dataset '{problem.dataset}', {problem}" for problem in shared]
-        raise DataError("\n".join([f"study '{study.name}': a source holds what its target holds:", *lines]))
-
-
-def _read(
-    manifest: DatasetManifest, preprocessing: Preprocessing, *, full: bool, workers: int | None
-) -> tuple[DatasetFacts | None, list[Problem]]:
-    """What is known of a dataset, None if it cannot be listed; and what is wrong with it for itself."""
     name = manifest.name
     unlisted: list[Problem] = []
     cases: list[Case] = []
@@ -131,7 +92,7 @@ def _read(
             cases = list(error.listed)
             unlisted = [Problem(name, one.case, one.problem, one.remedy) for one in error.unlisted]
         if unlisted and not cases:
-            return None, _with_totals(unlisted, unlisted, cases)
+            return DatasetFacts(manifest, problems=_with_totals(unlisted, unlisted, cases))
         manifest.check_fits(preprocessing, cases)
         if full:
             read, problems = _read_voxels(manifest, preprocessing, cases, workers)
@@ -139,17 +100,20 @@ def _read(
             read, problems = _read_headers(manifest, cases)
         known = {(problem.case, problem.problem) for problem in unlisted}
         problems += [one for one in patients_in_two_folds(manifest) if (one.case, one.problem) not in known]
-        facts = dataset_facts(manifest, cases, read)
+        (facts,) = mark_files([dataset_facts(manifest, cases, read)])
     except (DataError, ManifestError) as error:
-        return None, [*unlisted, problem_of(error, name, "")]
+        return DatasetFacts(manifest, problems=(*unlisted, problem_of(error, name, "")))
     problems += [*_intensity_problems(manifest, preprocessing, read), *spacing_outliers(name, read)]
-    return facts, _with_totals([*unlisted, *problems], unlisted, cases)
+    known_problems = _with_totals([*unlisted, *problems], unlisted, cases)
+    return replace(facts, problems=tuple(dict.fromkeys([*known_problems, *doubled_images(facts)])))
 
 
-def _with_totals(problems: Sequence[Problem], unlisted: Sequence[Problem], cases: Sequence[Case]) -> list[Problem]:
+def _with_totals(
+    problems: Sequence[Problem], unlisted: Sequence[Problem], cases: Sequence[Case]
+) -> tuple[Problem, ...]:
     """The problems of single cases with the number of all cases, those that cannot be listed among them."""
     names = {case.id for case in cases} | {problem.case for problem in unlisted if problem.case}
-    return [replace(problem, total=len(names)) if problem.case else problem for problem in problems]
+    return tuple(replace(problem, total=len(names)) if problem.case else problem for problem in problems)
 
 
 def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[list[CaseFacts], list[Problem]]:

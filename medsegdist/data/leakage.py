@@ -7,7 +7,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -68,12 +68,14 @@ class DatasetFacts:
         cases: those that could be read, in their order.
         patients: case -> patient, in words that mean the same patient in any dataset.
         likely: case -> patient, in words that another patient elsewhere may have, too.
+        problems: what is wrong with it for itself.
     """
 
     manifest: DatasetManifest
-    cases: tuple[CaseFacts, ...]
-    patients: dict[str, str]
-    likely: dict[str, str]
+    cases: tuple[CaseFacts, ...] = ()
+    patients: dict[str, str] = field(default_factory=dict)
+    likely: dict[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
 
 def dataset_facts(manifest: DatasetManifest, cases: Sequence[Case], facts: Iterable[CaseFacts]) -> DatasetFacts:
@@ -256,6 +258,33 @@ def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
     text = "the patient is in other folds as well" if taken is None else "the patient is also in a fold not taken"
     remedy = "put all cases of a patient into one fold"
     return problems + shared_problem(manifest.name, cut, total, text, remedy, "warning" if taken is None else "error")
+
+
+def refuse_shared_images(study: Study) -> None:
+    """Refuse a study with a source that holds images or patients of its target, unless the study allows it.
+
+    Files are compared by their bytes, and patients by their names; no image is read. Datasets that cannot be listed
+    are skipped, as reading them says why.
+
+    Args:
+        study: which study.
+
+    Raises:
+        DataError: a source and its target have images or patients in common; every such pair is named.
+    """
+    if study.shared_images == "allow":
+        return
+    known = []
+    for manifest in study.compared(study.targets):
+        try:
+            cases = manifest.layout.cases()
+            known.append(dataset_facts(manifest, cases, list_files(cases)))
+        except (DataError, ManifestError):
+            continue
+    shared = [problem for problem in leaks(study, mark_files(known)) if problem.severity == "error"]
+    if shared:
+        lines = [f"  dataset '{problem.dataset}', {problem}" for problem in shared]
+        raise DataError("\n".join([f"study '{study.name}': a source holds what its target holds:", *lines]))
 
 
 def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:

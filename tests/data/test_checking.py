@@ -110,9 +110,9 @@ def test_a_bad_case_is_one_clear_problem(tmp_path, kind):
     spoil, problem, remedy = BAD_CASES[kind]
     root = write_task(tmp_path / "task")
     manifest = task_manifest(root)
-    assert check_dataset(manifest, PREPROCESSING) == []
+    assert check_dataset(manifest, PREPROCESSING).problems == ()
     spoil(root)
-    (found,) = check_dataset(manifest, PREPROCESSING)
+    (found,) = check_dataset(manifest, PREPROCESSING).problems
     assert (found.dataset, found.case) == ("tiny", "p1_b")
     with pytest.raises(DataError, match=problem) as caught:
         load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
@@ -130,7 +130,7 @@ def test_every_problem_of_every_case_is_listed_and_nothing_changed(tmp_path):
     write_volume(root / "labelsTr" / "p2_a.nii.gz", with_value(labels(), 0.5))
     write_volume(root / "imagesTr" / "p4_a.nii.gz", with_value(voxels(1), np.nan))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    problems = check_dataset(task_manifest(root), PREPROCESSING)
+    problems = check_dataset(task_manifest(root), PREPROCESSING).problems
     assert [problem.case for problem in problems] == ["p0_a", "p2_a", "p4_a"]
     assert "does not exist" in problems[0].problem
     assert "cannot be read" in problems[0].problem
@@ -142,7 +142,7 @@ def test_every_problem_of_every_case_is_listed_and_nothing_changed(tmp_path):
 )
 def test_a_label_that_no_case_has(tmp_path, values, foreground, absent):
     manifest = task_manifest(write_task(tmp_path, values=values), foreground=foreground)
-    problems = check_dataset(manifest, PREPROCESSING)
+    problems = check_dataset(manifest, PREPROCESSING).problems
     told = "cases; correct `foreground` to labels that exist"
     if len(absent) == len(foreground):
         told = "masks, which hold 1 besides 0; write `foreground: [1]`"
@@ -156,14 +156,14 @@ def test_a_label_that_no_case_has(tmp_path, values, foreground, absent):
 def test_a_label_that_one_case_has_is_enough(tmp_path):
     root = write_task(tmp_path)
     write_volume(root / LABEL, labels(1, 2))
-    assert check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING) == []
+    assert check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING).problems == ()
     assert load_samples(task_manifest(root, foreground=(2,)), PREPROCESSING).patients == ("p1",)
 
 
 def test_a_label_that_a_broken_case_may_have_is_not_called_absent(tmp_path):
     root = write_task(tmp_path)
     truncate(root / IMAGE)
-    (problem,) = check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING)
+    (problem,) = check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING).problems
     assert problem.case == "p1_b"
 
 
@@ -172,7 +172,9 @@ def test_masks_that_mean_different_things_in_different_cases(tmp_path, dimension
     root = write_task(tmp_path)
     write_volume(root / LABEL, labels(2))
     grid = (10, 12) if dimensions == 2 else (4, 10, 12)
-    (problem,) = check_dataset(task_manifest(root), Preprocessing(grid=grid, dimensions=dimensions, min_pixels=1))
+    (problem,) = check_dataset(
+        task_manifest(root), Preprocessing(grid=grid, dimensions=dimensions, min_pixels=1)
+    ).problems
     assert str(problem) == (
         "all cases: expected masks of 0 and one other value, the same in every case, found 1 (case 'p1_a'), "
         "2 (case 'p1_b'); name the values that are foreground."
@@ -187,7 +189,7 @@ def test_all_masks_empty(tmp_path, foreground, dimensions):
         write_volume(path, np.zeros(SHAPE, np.uint8))
     grid = (10, 12) if dimensions == 2 else (4, 10, 12)
     preprocessing = Preprocessing(grid=grid, dimensions=dimensions, min_pixels=1)
-    (problem,) = check_dataset(task_manifest(root, foreground=foreground), preprocessing)
+    (problem,) = check_dataset(task_manifest(root, foreground=foreground), preprocessing).problems
     if foreground is None:
         assert str(problem).startswith("all cases: all masks are empty, 3 cases read; check the masks")
     else:
@@ -199,7 +201,7 @@ def test_one_empty_mask_is_a_warning(tmp_path, foreground):
     root = write_task(tmp_path)
     write_volume(root / LABEL, np.zeros(SHAPE, np.uint8))
     manifest = task_manifest(root, foreground=foreground)
-    (problem,) = check_dataset(manifest, PREPROCESSING)
+    (problem,) = check_dataset(manifest, PREPROCESSING).problems
     assert str(problem) == "case 'p1_b': the mask is empty; check the mask; the case gives no sample."
     assert problem.severity == "warning"
     assert set(load_samples(manifest, PREPROCESSING).case_ids) == {"p1_a", "p2_a"}
@@ -214,14 +216,14 @@ def test_one_pixel_on_one_slice_is_a_dataset(tmp_path):
     manifest = task_manifest(tmp_path).model_copy(
         update={"layout": task_manifest(tmp_path).layout.model_copy(update={"patient_pattern": None})}
     )
-    assert check_dataset(manifest, PREPROCESSING) == []
+    assert check_dataset(manifest, PREPROCESSING).problems == ()
     samples = load_samples(manifest, PREPROCESSING)
     assert samples.masks.nonzero().tolist() == [[0, 5, 4]]
 
 
 def test_segments_too_small_for_the_grid(tmp_path):
     preprocessing = Preprocessing(grid=(10, 12), min_pixels=10)
-    (problem,) = check_dataset(task_manifest(write_task(tmp_path)), preprocessing)
+    (problem,) = check_dataset(task_manifest(write_task(tmp_path)), preprocessing).problems
     assert str(problem) == (
         "all cases: no sample has min_pixels = 10 foreground pixels, the largest segment of 3 cases has 9; "
         "lower min_pixels, or take a finer grid."
@@ -233,21 +235,21 @@ def test_delta_inside_the_range_of_hounsfield_units(tmp_path):
     root = write_task(tmp_path)
     write_volume(root / IMAGE, voxels(1) - 2000)
     manifest = task_manifest(root, modality="CT")
-    problem, *warnings = check_dataset(manifest, preprocessing)
+    problem, *warnings = check_dataset(manifest, preprocessing).problems
     assert (problem.case, problem.severity) == ("p1_b", "error")
     assert {warning.severity for warning in warnings} == {"warning"}
     assert str(problem).startswith("case 'p1_b': expected intensities above delta = 0 in the segment, found -")
 
 
 def test_what_is_wrong_with_the_listing_is_a_problem_too(tmp_path):
-    (problem,) = check_dataset(task_manifest(tmp_path), PREPROCESSING)
+    (problem,) = check_dataset(task_manifest(tmp_path), PREPROCESSING).problems
     assert problem.case == ""
     assert "dataset.json does not exist" in problem.problem
     assert problem.remedy == "set `root` to the folder that holds dataset.json"
     write_listing(tmp_path, [{"image": "/a.nii.gz", "label": "b.nii.gz"}])
-    (problem,) = check_dataset(task_manifest(tmp_path), PREPROCESSING)
+    (problem,) = check_dataset(task_manifest(tmp_path), PREPROCESSING).problems
     assert "expected a path inside" in problem.problem
-    (problem,) = check_dataset(task_manifest(tmp_path), Preprocessing(grid=(8, 8), intensity="hounsfield"))
+    (problem,) = check_dataset(task_manifest(tmp_path), Preprocessing(grid=(8, 8), intensity="hounsfield")).problems
     assert "expected a CT in HU" in problem.problem
 
 
@@ -258,7 +260,7 @@ def test_a_mask_that_is_listed_as_its_own_image(tmp_path, full):
     entries = [{key: f"{folder}/{name}.nii.gz" for key, folder in FOLDERS.items()} for name in names]
     entries[1]["image"] = "./labelsTr/p1_b.nii.gz"
     write_listing(root, entries)
-    (problem,) = check_dataset(task_manifest(root), PREPROCESSING, full=full)
+    (problem,) = check_dataset(task_manifest(root), PREPROCESSING, full=full).problems
     told = f"expected an image and its mask, found one file as both, {root / LABEL}"
     assert (problem.case, problem.problem, problem.remedy) == ("p1_b", told, "correct the list")
 
@@ -267,7 +269,7 @@ def test_pictures_of_different_size_than_their_masks(tmp_path):
     root = write_pictures(tmp_path)
     write_picture(root / "masks" / "b.png", np.full((12, 10), 255, np.uint8))
     write_picture(root / "images" / "a.png", np.full((10, 12), 9, np.uint8))
-    problems = check_dataset(pictures_manifest(root), PREPROCESSING)
+    problems = check_dataset(pictures_manifest(root), PREPROCESSING).problems
     assert [problem.case for problem in problems] == ["a", "b"]
     assert "expected the same shape, found (10, 12) and (12, 10)" in problems[1].problem
 
@@ -283,12 +285,12 @@ def test_real_labels_that_do_not_exist(tmp_path, data_root):
     write_listing(tmp_path, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
     layout = task_manifest(tmp_path).layout.model_copy(update={"patient_pattern": None})
     manifest = task_manifest(tmp_path, layout=layout, foreground=(1, 2, 3))
-    (problem,) = check_dataset(manifest, Preprocessing(grid=(48, 48)))
+    (problem,) = check_dataset(manifest, Preprocessing(grid=(48, 48))).problems
     assert problem.problem == "label 3 is in none of the 2 cases"
     assert nib.load(source / "labelsTr" / names[0]).get_fdata().max() == 2
 
 
 def test_a_label_beyond_eight_bits_is_found_in_no_mask_of_eight_bits(tmp_path):
     # 257 is 1 modulo 256, which is what torch compares 8-bit labels with.
-    (problem,) = check_dataset(task_manifest(write_task(tmp_path), foreground=[257]), PREPROCESSING)
+    (problem,) = check_dataset(task_manifest(write_task(tmp_path), foreground=[257]), PREPROCESSING).problems
     assert problem.problem == "label 257 is in none of the 3 masks, which hold 1 besides 0"

@@ -111,7 +111,7 @@ def test_the_same_voxels_stored_in_another_way(tmp_path):
 def test_a_case_twice_in_a_dataset(tmp_path, full):
     root = write_task(tmp_path)
     copy_case(root, root, "p2_a")
-    (problem,) = check_dataset(task_manifest(root), PREPROCESSING, full=full)
+    (problem,) = check_dataset(task_manifest(root), PREPROCESSING, full=full).problems
     assert (problem.severity, problem.cases) == ("warning", ("p1_b", "p2_a"))
     assert str(problem) == (
         "case 'p1_b': its image is also that of 'p2_a'; keep one of them; or, if each has a mask of its own, "
@@ -205,12 +205,12 @@ def test_dicom_patients_and_series(tmp_path, full):
 
 def test_a_dicom_slice_is_missing(tmp_path):
     manifest = dicom_manifest(tmp_path, "target", "s1")
-    assert check_dataset(manifest, PREPROCESSING, full=False) == []
+    assert check_dataset(manifest, PREPROCESSING, full=False).problems == ()
     paths = [path for path in tmp_path.iterdir() if path.suffix == ".x"]
     levels = {path: float(pydicom.dcmread(path).ImagePositionPatient[2]) for path in paths}
     sorted(paths, key=levels.__getitem__)[1].unlink()
     for full in (False, True):
-        (problem,) = check_dataset(manifest, PREPROCESSING, full=full)
+        (problem,) = check_dataset(manifest, PREPROCESSING, full=full).problems
         assert problem.severity == "error"
         assert "mm apart, found gaps from 30 to 35, 35 to 37.5 mm" in problem.problem
 
@@ -239,10 +239,10 @@ def datalist(root, folds):
 def test_a_patient_in_two_folds(tmp_path, taken, severity, text):
     layout = datalist(tmp_path, [0, 0, 1]).model_copy(update={"folds": taken})
     manifest = DatasetManifest(name="list", modality="MR", layout=layout)
-    problems = check_dataset(manifest, PREPROCESSING, full=False)
+    problems = check_dataset(manifest, PREPROCESSING, full=False).problems
     assert [(p.severity, p.problem) for p in problems] == ([] if severity is None else [(severity, text)])
     whole = datalist(tmp_path, [0, 1, 0]).model_copy(update={"folds": taken})
-    assert check_dataset(manifest.model_copy(update={"layout": whole}), PREPROCESSING, full=False) == []
+    assert check_dataset(manifest.model_copy(update={"layout": whole}), PREPROCESSING, full=False).problems == ()
 
 
 def test_an_entry_of_a_fold_that_is_not_taken_is_a_warning(tmp_path):
@@ -250,7 +250,7 @@ def test_an_entry_of_a_fold_that_is_not_taken_is_a_warning(tmp_path):
     content = json.loads((tmp_path / "datalist.json").read_text())
     del content["training"][2]["label"]
     (tmp_path / "datalist.json").write_text(json.dumps(content))
-    (problem,) = check_dataset(DatasetManifest(name="list", modality="MR", layout=layout), PREPROCESSING)
+    (problem,) = check_dataset(DatasetManifest(name="list", modality="MR", layout=layout), PREPROCESSING).problems
     assert problem.severity == "warning"
     assert (problem.case, problem.problem) == ("entry 2", "expected the path of a mask under 'label', found null")
 
@@ -259,11 +259,11 @@ def test_an_entry_of_a_fold_that_is_not_taken_is_a_warning(tmp_path):
 def test_a_spacing_that_is_an_outlier(tmp_path, full):
     root = write_task(tmp_path, tuple(f"p{k}_a" for k in range(6)))
     manifest = task_manifest(root)
-    assert check_dataset(manifest, PREPROCESSING, full=full) == []
+    assert check_dataset(manifest, PREPROCESSING, full=full).problems == ()
     thick = AFFINE @ np.diag([1, 1, 5, 1])
     write_volume(root / "imagesTr" / "p3_a.nii.gz", voxels(3), thick)
     write_volume(root / "labelsTr" / "p3_a.nii.gz", labels(), thick)
-    (problem,) = check_dataset(manifest, PREPROCESSING, full=full)
+    (problem,) = check_dataset(manifest, PREPROCESSING, full=full).problems
     assert problem.severity == "warning"
     assert str(problem) == (
         "case 'p3_a': the spacing is an outlier: 10 mm from feet to head where the dataset's median is 2 mm; "
@@ -279,7 +279,7 @@ def test_a_wrapped_dataset_is_one_warning_for_all_cases(tmp_path):
         pixels = (smooth(-100, 300) + k) % 256 if name != "e" else smooth(0, 255)
         write_picture(root / "images" / f"{name}.png", pixels.astype(np.uint8))
         write_picture(root / "masks" / f"{name}.png", mask)
-    (problem,) = check_dataset(pictures_manifest(root), PREPROCESSING)
+    (problem,) = check_dataset(pictures_manifest(root), PREPROCESSING).problems
     assert (problem.severity, problem.cases) == ("warning", ("a", "b", "c", "d"))
     assert problem.problem == (
         "4 of 5 cases, 'a', 'b', 'c' and 1 more: neighboring voxels leap from one end of the range to the other, "
@@ -304,11 +304,11 @@ def test_a_ct_that_is_not_in_hounsfield_units(tmp_path, high, text, remedy):
     for k, name in enumerate(("p1_a", "p1_b", "p2_a")):
         write_volume(root / "imagesTr" / f"{name}.nii.gz", np.rint(voxels(k) * high / 479).astype(np.float32))
     windowed = Preprocessing(grid=(10, 12), min_pixels=1, ct_window=(-1000, 3000))
-    (problem,) = check_dataset(task_manifest(root, modality="CT"), windowed)
+    (problem,) = check_dataset(task_manifest(root, modality="CT"), windowed).problems
     assert (problem.severity, problem.remedy) == ("warning", remedy)
     assert problem.problem == f"3 of 3 cases, 'p1_a', 'p1_b', 'p2_a': {text}"
-    assert check_dataset(task_manifest(root, modality="CT", window=(0, high)), windowed) == []
-    assert check_dataset(task_manifest(root, modality="MR"), windowed) == []
+    assert check_dataset(task_manifest(root, modality="CT", window=(0, high)), windowed).problems == ()
+    assert check_dataset(task_manifest(root, modality="MR"), windowed).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_an_image_of_one_intensity(tmp_path, modality, window, value, shown):
     root = write_task(tmp_path)
     manifest = task_manifest(root, modality=modality, window=window)
     write_volume(root / "imagesTr" / "p1_b.nii.gz", np.full(SHAPE, value, np.int16))
-    problems = [one for one in check_dataset(manifest, PREPROCESSING) if one.severity == "error"]
+    problems = [one for one in check_dataset(manifest, PREPROCESSING).problems if one.severity == "error"]
     told = "expected an image with contrast" if shown is None else f"the image is constant, {shown} everywhere"
     assert [(one.case, one.problem.startswith(told)) for one in problems] == [("p1_b", True)]
 
@@ -331,8 +331,8 @@ def test_headers_alone_find_what_needs_no_voxel(tmp_path):
     (root / "labelsTr" / "p1_a.nii.gz").write_text("<html>")
     write_volume(root / "labelsTr" / "p2_a.nii.gz", labels()[..., :3])
     write_volume(root / "labelsTr" / "p3_a.nii.gz", labels(), AFFINE @ np.diag([1, 1, 2, 1]))
-    quick = check_dataset(task_manifest(root), PREPROCESSING, full=False)
-    assert quick == check_dataset(task_manifest(root), PREPROCESSING, full=True)
+    quick = check_dataset(task_manifest(root), PREPROCESSING, full=False).problems
+    assert quick == check_dataset(task_manifest(root), PREPROCESSING, full=True).problems
     assert [problem.case for problem in quick] == ["p0_a", "p1_a", "p2_a", "p3_a"]
 
 
@@ -340,8 +340,8 @@ def test_pictures_by_their_headers(tmp_path):
     root = write_pictures(tmp_path, ("a", "b", "c"))
     write_picture(root / "masks" / "a.png", np.full((12, 10), 255, np.uint8))
     (root / "images" / "b.png").write_text("<html>")
-    quick = check_dataset(pictures_manifest(root), PREPROCESSING, full=False)
-    assert quick == check_dataset(pictures_manifest(root), PREPROCESSING, full=True)
+    quick = check_dataset(pictures_manifest(root), PREPROCESSING, full=False).problems
+    assert quick == check_dataset(pictures_manifest(root), PREPROCESSING, full=True).problems
     assert [problem.case for problem in quick] == ["a", "b"]
 
 
@@ -350,8 +350,8 @@ def test_a_picture_on_its_side_has_the_size_that_is_shown(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.arange(120, dtype=np.uint8).reshape(12, 10)).save(root / "images" / "a.png", exif=exif)
-    assert check_dataset(pictures_manifest(root), PREPROCESSING, full=False) == []
-    assert check_dataset(pictures_manifest(root), PREPROCESSING, full=True) == []
+    assert check_dataset(pictures_manifest(root), PREPROCESSING, full=False).problems == ()
+    assert check_dataset(pictures_manifest(root), PREPROCESSING, full=True).problems == ()
 
 
 def test_a_listing_that_cannot_be_read_hides_no_other_dataset(tmp_path):

@@ -70,18 +70,18 @@ PARTS = {"msd_liver_ct2d": "*5", "montgomery_lung_cxr2d": "*1_0", "nerve_us2d": 
 def test_nothing_is_wrong_with_real_pictures(data_root, name, full):
     manifest = pictures(data_root, name, PARTS.get(name, "*") if full else "*")
     assert manifest.layout.cases()
-    assert check_dataset(manifest, PREPROCESSING, full=full) == []
+    assert check_dataset(manifest, PREPROCESSING, full=full).problems == ()
 
 
 @DEPTHS
 @pytest.mark.parametrize("name", ["Task04_Hippocampus", "la2018_heart_mr3d", "pyradiomics_nrrd"])
 def test_nothing_is_wrong_with_real_volumes(data_root, name, full):
-    assert check_dataset(volumes(data_root, name), PREPROCESSING, full=full) == []
+    assert check_dataset(volumes(data_root, name), PREPROCESSING, full=full).problems == ()
 
 
 @DEPTHS
 def test_one_real_image_with_two_masks(data_root, full):
-    (problem,) = check_dataset(volumes(data_root, "sct_spinalcord_mr3d"), PREPROCESSING, full=full)
+    (problem,) = check_dataset(volumes(data_root, "sct_spinalcord_mr3d"), PREPROCESSING, full=full).problems
     assert (problem.severity, problem.cases) == ("warning", ("t2s", "t2sgm"))
 
 
@@ -92,7 +92,7 @@ def test_real_dicom(tmp_path, data_root, full):
             shutil.copy(path, tmp_path)
     layout = DicomLayout(root=tmp_path, segmentation="rtstruct", roi="ROI-1")
     manifest = DatasetManifest(name="rt", modality="CT", layout=layout)
-    problems = check_dataset(manifest, PREPROCESSING, full=full)
+    problems = check_dataset(manifest, PREPROCESSING, full=full).problems
     assert [problem for problem in problems if problem.severity == "error"] == []
 
 
@@ -103,7 +103,7 @@ def test_a_real_ct_is_in_hounsfield_units(tmp_path, data_root, organ):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "ct.nii.gz").symlink_to(example / source)
     layout = FolderLayout(root=tmp_path, images="images/*.nii.gz", masks="masks/*.nii.gz")
-    assert check_dataset(DatasetManifest(name=organ, modality="CT", layout=layout), PREPROCESSING) == []
+    assert check_dataset(DatasetManifest(name=organ, modality="CT", layout=layout), PREPROCESSING).problems == ()
 
 
 @pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -154,6 +154,6 @@ def test_a_real_picture_saved_in_another_format_is_the_same_image(tmp_path, data
             picture.save(tmp_path / folder / "copy.png", compress_level=0)
     layout = FolderLayout(root=tmp_path, images="images/*.png", masks="masks/*.png")
     manifest = DatasetManifest(name="liver", modality="CT", window=(0, 255), layout=layout)
-    assert check_dataset(manifest, PREPROCESSING, full=False) == []
-    (problem,) = check_dataset(manifest, PREPROCESSING)
+    assert check_dataset(manifest, PREPROCESSING, full=False).problems == ()
+    (problem,) = check_dataset(manifest, PREPROCESSING).problems
     assert set(problem.cases) == {names[0], "copy"}

@@ -167,7 +167,7 @@ def test_images_that_are_not_there_are_told_by_the_case(tmp_path):
     write_case(tmp_path, "a")
     write_case(tmp_path, "b")
     shutil.rmtree(tmp_path / "b" / "ct")
-    (problem,) = check_dataset(manifest_of(tmp_path), PREPROCESSING)
+    (problem,) = check_dataset(manifest_of(tmp_path), PREPROCESSING).problems
     assert problem.case == "b__rt"
     assert problem.problem == "rt.dcm: the images that it refers to are not in the folder"
     assert problem.remedy == "add their series, or leave the case out"
@@ -285,7 +285,7 @@ def test_no_word_of_the_patient_gets_out(tmp_path, caplog, capsys):
         odd.PatientID = odd.PatientName = PATIENT_ID * 20 + "\\" + PATIENT_NAME
         write(root / "good" / "rt.dcm", odd)
     manifest = manifest_of(root)
-    problems = check_dataset(manifest, PREPROCESSING)
+    problems = check_dataset(manifest, PREPROCESSING).problems
     assert [problem.case for problem in problems] == ["absent__rt", "cut__rt", "damaged__rt", "gap__rt"]
     told = [str(problem) for problem in problems]
     with pytest.warns(SkippedCasesWarning) as warned:

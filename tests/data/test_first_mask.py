@@ -28,9 +28,9 @@ DEPTHS = pytest.mark.parametrize("full", [False, True])
 @DEPTHS
 def test_masks_of_0_and_255_whose_foreground_is_said_to_be_1(tmp_path, full):
     manifest = pictures_manifest(write_pictures(tmp_path), foreground=(1,))
-    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING, full=full)] == [ABSENT]
+    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING, full=full).problems] == [ABSENT]
     right = pictures_manifest(tmp_path, foreground=(255,))
-    assert check_dataset(right, PREPROCESSING, full=full) == []
+    assert check_dataset(right, PREPROCESSING, full=full).problems == ()
 
 
 def test_whoever_reads_the_masks_says_the_same(tmp_path):
@@ -47,7 +47,7 @@ def test_whoever_reads_the_masks_says_the_same(tmp_path):
 @DEPTHS
 def test_volumes_and_several_other_labels(tmp_path, full):
     manifest = task_manifest(write_task(tmp_path, values=(1, 2)), foreground=(3, 4))
-    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING, full=full)] == [
+    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING, full=full).problems] == [
         f"all cases: label {label} is in none of the 3 masks, which hold 1, 2 besides 0; "
         "write those that are meant, as `foreground: [1]`."
         for label in (3, 4)
@@ -57,7 +57,7 @@ def test_volumes_and_several_other_labels(tmp_path, full):
 @DEPTHS
 def test_classes_by_labels_that_no_mask_holds(tmp_path, full):
     manifest = task_manifest(write_task(tmp_path, values=(2,)), classes={"a": (3,)})
-    (problem,) = check_dataset(manifest, PREPROCESSING, full=full)
+    (problem,) = check_dataset(manifest, PREPROCESSING, full=full).problems
     assert str(problem) == (
         "all cases: label 3 of class 'a' is in none of the 3 masks, which hold 2 besides 0; "
         "correct `classes` to labels that exist."
@@ -78,7 +78,7 @@ def test_masks_are_read_until_one_holds_foreground(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "read_pair", watched)
     layout = task_manifest(root).layout.model_copy(update={"patient_pattern": None})
     manifest = task_manifest(root, foreground=(2,), layout=layout)
-    assert check_dataset(manifest, PREPROCESSING, full=False) == []
+    assert check_dataset(manifest, PREPROCESSING, full=False).problems == ()
     assert seen == ["a", "b", "c"]
 
 
@@ -87,7 +87,7 @@ def test_masks_that_are_all_empty(tmp_path, foreground):
     root = write_pictures(tmp_path)
     for name in "ab":
         write_picture(root / "masks" / f"{name}.png", np.zeros((10, 12), dtype=np.uint8))
-    (problem,) = check_dataset(pictures_manifest(root, foreground=foreground), PREPROCESSING, full=False)
+    (problem,) = check_dataset(pictures_manifest(root, foreground=foreground), PREPROCESSING, full=False).problems
     assert str(problem) == (
         "all cases: all masks are empty, 2 cases read; check the masks, and which labels are foreground."
         if foreground is None
@@ -97,7 +97,7 @@ def test_masks_that_are_all_empty(tmp_path, foreground):
 
 def test_masks_of_several_labels_without_foreground(tmp_path):
     manifest = task_manifest(write_task(tmp_path, values=(1, 2)))
-    problems = check_dataset(manifest, PREPROCESSING, full=False)
+    problems = check_dataset(manifest, PREPROCESSING, full=False).problems
     assert [problem.case for problem in problems] == ["p1_a", "p1_b", "p2_a"]
     assert {problem.problem for problem in problems} == {"expected a mask of 0 and one other value, found 0, 1, 2"}
 
@@ -106,6 +106,6 @@ def test_a_damaged_first_mask_is_told_and_the_next_one_read(tmp_path):
     root = write_pictures(tmp_path, ("a", "b", "c"))
     path = root / "masks" / "a.png"
     path.write_bytes(path.read_bytes()[:-30])
-    (problem,) = check_dataset(pictures_manifest(root), PREPROCESSING, full=False)
+    (problem,) = check_dataset(pictures_manifest(root), PREPROCESSING, full=False).problems
     assert problem.case == "a"
     assert problem.problem.startswith(f"label {path}: the file cannot be read")

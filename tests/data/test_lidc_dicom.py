@@ -221,7 +221,7 @@ def test_of_doubled_slices_the_lower_number_counts(root, tmp_path):
 
 def test_series_that_are_not_there_are_told_case_by_case(root):
     manifest = DatasetManifest(name="LIDC", modality="CT", layout=layout_of(root, max_patients=12))
-    problems = check_dataset(manifest, Preprocessing(grid=(64, 64), min_pixels=1))
+    problems = check_dataset(manifest, Preprocessing(grid=(64, 64), min_pixels=1)).problems
     cases = manifest.layout.cases()
     absent = [case.id for case in cases if case.image["files"] is None]
     assert [problem.case for problem in problems] == absent

@@ -109,7 +109,7 @@ def test_labels_that_no_case_has_are_named_with_their_class(tmp_path):
         f"all cases: label {label} of class '{name}' is in none of the 4 cases; correct `classes` to labels that exist."
         for label, name in ((5, "liver"), (4, "spleen"))
     ]
-    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING)] == expected
+    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING).problems] == expected
     with pytest.raises(DataError) as caught:
         load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     assert str(caught.value).splitlines()[1:] == [f"  {line}" for line in expected]
@@ -126,14 +126,14 @@ def test_a_class_whose_segments_are_too_small_is_named(tmp_path):
         "1; lower min_pixels, or take a finer grid."
     )
     preprocessing = Preprocessing(grid=(10, 12), min_pixels=4)
-    assert [str(problem) for problem in check_dataset(manifest, preprocessing)] == [expected]
+    assert [str(problem) for problem in check_dataset(manifest, preprocessing).problems] == [expected]
     with pytest.raises(DataError, match="class 'lesion': no sample has min_pixels = 4"):
         load_class_samples(manifest, preprocessing)
 
 
 def test_a_good_dataset_has_no_problem(manifest):
-    assert check_dataset(manifest, PREPROCESSING) == []
-    assert check_dataset(manifest, PREPROCESSING, full=False) == []
+    assert check_dataset(manifest, PREPROCESSING).problems == ()
+    assert check_dataset(manifest, PREPROCESSING, full=False).problems == ()
 
 
 def test_a_class_that_falls_to_the_limit_of_samples_is_named(manifest):
@@ -272,7 +272,7 @@ def half(root: Path, source: Path, name: str, chosen: slice, classes: dict[str, 
 def test_real_hippocampus_in_two_classes(tmp_path, data_root):
     manifest = half(tmp_path, data_root / "Task04_Hippocampus", "hippocampus", slice(6))
     assert_each_class_is_its_binary_dataset(manifest, Preprocessing(grid=(48, 32), max_samples=10_000))
-    assert check_dataset(manifest, Preprocessing(grid=(48, 32))) == []
+    assert check_dataset(manifest, Preprocessing(grid=(48, 32))).problems == ()
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def manifest_of(layout):
 
 
 def found_in(manifest, *, full):
-    problems = check_dataset(manifest, PREPROCESSING, full=full)
+    problems = check_dataset(manifest, PREPROCESSING, full=full).problems
     assert {problem.severity for problem in problems} == {"error"}
     return [(problem.case, problem.problem, problem.remedy, problem.total) for problem in problems]
 
@@ -65,7 +65,7 @@ def test_a_pattern_that_fits_no_file_is_told_once(tmp_path, full, key, other):
     write_pictures(tmp_path)
     manifest = pictures_manifest(tmp_path)
     layout = manifest.layout.model_copy(update={key: f"{key}/*.jpg"})
-    (problem,) = check_dataset(manifest.model_copy(update={"layout": layout}), PREPROCESSING, full=full)
+    (problem,) = check_dataset(manifest.model_copy(update={"layout": layout}), PREPROCESSING, full=full).problems
     assert str(problem) == (
         f"all cases: {tmp_path} holds 2 files '{other}/*.png' but none '{key}/*.jpg'; correct the pattern "
         f"`{key}`, or add the files."
@@ -135,7 +135,7 @@ def test_nnunet_files_that_do_not_agree(tmp_path, full):
     (tmp_path / "imagesTr" / "a_0001.nii.gz").unlink()
     (tmp_path / "labelsTr" / "b.nii.gz").unlink()
     write_volume(tmp_path / "labelsTr" / "d.nii.gz", labels()[:, :, :3])
-    problems = check_dataset(manifest_of(NnunetLayout(root=tmp_path)), PREPROCESSING, full=full)
+    problems = check_dataset(manifest_of(NnunetLayout(root=tmp_path)), PREPROCESSING, full=full).problems
     assert [(problem.case, problem.problem) for problem in problems if problem.case != "d"] == [
         ("a", "missing channel files a_0001.nii.gz"),
         ("b", "image without label: expected labelsTr/b.nii.gz"),
@@ -159,17 +159,17 @@ def test_shapes_are_those_that_nibabel_shows(tmp_path):
     turned = nib.Nifti1Image(np.asarray(image.dataobj).swapaxes(0, 1), image.affine[:, [1, 0, 2, 3]])
     nib.save(turned, path)
     manifest = manifest_of(DecathlonLayout(root=root))
-    assert check_dataset(manifest, PREPROCESSING) == []
+    assert check_dataset(manifest, PREPROCESSING).problems == ()
     # Turned without its affine it is.
     write_volume(path, labels().swapaxes(0, 1))
     for full in (False, True):
-        (problem,) = check_dataset(manifest, PREPROCESSING, full=full)
+        (problem,) = check_dataset(manifest, PREPROCESSING, full=full).problems
         shapes = [nib.load(root / folder / "p1_b.nii.gz").shape for folder in ("imagesTr", "labelsTr")]
         assert f"expected the same shape, found {shapes[0]} and {shapes[1]}" in problem.problem
     # And so is one of equal numbers along other axes.
     write_volume(root / "imagesTr" / "p1_b.nii.gz", voxels(0).swapaxes(0, 1))
     nib.save(nib.Nifti1Image(labels().swapaxes(0, 1), image.affine[:, [1, 0, 2, 3]]), path)
-    (problem,) = check_dataset(manifest, PREPROCESSING)
+    (problem,) = check_dataset(manifest, PREPROCESSING).problems
     assert "found (10, 12, 4) and (10, 12, 4), which lie along other axes of the patient" in problem.problem
 
 
@@ -177,5 +177,5 @@ def test_problems_of_all_cases_have_their_number(tmp_path):
     write_pictures(tmp_path, tuple("abcdef"))
     for name in "abc":
         (tmp_path / "masks" / f"{name}.png").write_bytes(b"no picture")
-    found = check_dataset(pictures_manifest(tmp_path), PREPROCESSING, full=False)
+    found = check_dataset(pictures_manifest(tmp_path), PREPROCESSING, full=False).problems
     assert Counter(problem.total for problem in found) == {6: 3}
