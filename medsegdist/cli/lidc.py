@@ -13,7 +13,7 @@ from rich.table import Table
 
 from medsegdist.cli.console import reported_errors
 from medsegdist.cli.options import AsJson
-from medsegdist.cli.prepare import Force, Out, Pseudonyms, ReadingWorkers, write_task
+from medsegdist.cli.prepare import Out, Pseudonyms, ReadingWorkers, write_task
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest
@@ -71,7 +71,6 @@ def export_lidc(
         float | None, typer.Option(help="Leave out scans with thicker slices, in mm.", min=0.01)
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the patients drawn, and of all that is simulated.", min=0)] = 0,
-    force: Force = False,
     pseudonyms: Pseudonyms = False,
     workers: ReadingWorkers = None,
     as_json: AsJson = False,
@@ -102,5 +101,5 @@ def export_lidc(
         layout = {**content["layout"], **chosen}
         return DatasetManifest.model_validate({**content, "layout": layout, "simulated": simulated})
 
-    options = {"label": "nodule", "overwrite": force, "pseudonyms": pseudonyms, "workers": workers}
+    options = {"label": "nodule", "pseudonyms": pseudonyms, "workers": workers}
     write_task(manifest, out, as_json, **options)

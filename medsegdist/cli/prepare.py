@@ -24,7 +24,6 @@ DatasetFile = Annotated[
     Path, typer.Argument(help="Dataset YAML: name, modality, layout, foreground.", metavar="DATASET.yaml")
 ]
 Out = Annotated[Path, typer.Option("--out", help="New folder, named like Task11_LungNodules.", file_okay=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace the task that is there, once the new one is complete.")]
 Pseudonyms = Annotated[
     bool,
     typer.Option("--pseudonyms", help="Name files case_0001, ... and patients patient_0001, ... instead of their ids."),
@@ -44,7 +43,6 @@ def prepare(
     dataset_file: DatasetFile,
     out: Out,
     label: Annotated[str, typer.Option(help="What the masks show, for dataset.json.")] = "foreground",
-    force: Force = False,
     pseudonyms: Pseudonyms = False,
     workers: ReadingWorkers = None,
     as_json: AsJson = False,
@@ -52,7 +50,7 @@ def prepare(
     """Write a dataset of any layout as a Decathlon task, which MONAI and nnU-Net read."""
     from medsegdist.data.manifest import load_dataset
 
-    options = {"label": label, "overwrite": force, "pseudonyms": pseudonyms, "workers": workers}
+    options = {"label": label, "pseudonyms": pseudonyms, "workers": workers}
     write_task(lambda: load_dataset(dataset_file), out, as_json, **options)
 
 

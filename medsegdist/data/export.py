@@ -83,7 +83,6 @@ def export_task(
     directory: str | Path,
     *,
     label: str = "foreground",
-    overwrite: bool = False,
     pseudonyms: bool = False,
     workers: int | None = 1,
 ) -> ExportedTask:
@@ -100,13 +99,11 @@ def export_task(
         manifest: which dataset.
         directory: new or empty folder to write, named like Task11_LungNodules.
         label: what the foreground shows, for dataset.json.
-        overwrite: replace the task that is in `directory`, once the new one is complete.
         pseudonyms: call cases and patients case_0001 and patient_0001 on, in their order, instead of by their ids.
         workers: processes that read and compress cases, as for :func:`~medsegdist.parallel.map_ordered`.
 
     Raises:
-        ManifestError: the folder's name or `label` cannot be used, the folder holds the dataset itself, or the dataset
-            has classes.
+        ManifestError: the folder's name or `label` cannot be used, or the dataset has classes.
         DataError: cases are bad (every one is listed), a wanted label is in no case, or all masks are empty.
         FileExistsError: `directory` holds something already.
         MedSegDistError: a worker was killed.
@@ -117,7 +114,8 @@ def export_task(
     _check_request(manifest, directory, label)
     cases = manifest.cases()
     named = _named_cases(cases, manifest.name, pseudonyms=pseudonyms)
-    _check_place(directory, overwrite=overwrite)
+    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        raise FileExistsError(errno.EEXIST, "expected a new or empty folder; choose another, or remove it", directory)
     with atomic_path(directory) as work:
         for folder in (IMAGES, LABELS, UNLABELED):
             (work / folder).mkdir(parents=True)
@@ -128,12 +126,13 @@ def export_task(
         listing = _listing(manifest, named, provenance, label=label, channels=channels)
         (work / LISTING).write_text(json.dumps(listing, indent=2) + "\n", encoding="utf-8", newline="")
         (work / MANIFEST).write_text(_manifest_text(manifest, channels), encoding="utf-8", newline="")
-        if directory.exists() and overwrite:
-            directory.rename(work.with_suffix(".replaced"))
-        elif directory.exists():
+        if directory.exists():
             # It is empty, unless another process was first.
             directory.rmdir()
-    _remove_left(directory)
+    # What runs that were killed have left of this task.
+    for left in directory.parent.glob(f".{directory.name}.*.partial"):
+        if left.name.removeprefix(f".{directory.name}.").removesuffix(".partial").isdigit():
+            shutil.rmtree(left, ignore_errors=True)
     return ExportedTask(directory, len(cases), sheared)
 
 
@@ -145,13 +144,6 @@ def _check_request(manifest: DatasetManifest, directory: Path, label: str) -> No
         )
     if not label.strip() or label == "background":
         raise ManifestError(f"expected a name for the foreground, found '{label}'; name what the masks show.")
-    for _, value in manifest.layout:
-        if isinstance(value, Path) and (value.resolve() == directory or directory in value.resolve().parents):
-            raise ManifestError(
-                f"the dataset is in {directory} itself, where the task is to be written",
-                "choose another folder",
-                dataset=manifest.name,
-            )
     manifest.check_one_foreground()
 
 
@@ -183,28 +175,6 @@ def _named_cases(cases: Sequence[Case], dataset: str, *, pseudonyms: bool) -> li
             dataset=dataset,
         )
     return list(cases)
-
-
-def _check_place(directory: Path, *, overwrite: bool) -> None:
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
-        return
-    is_task = (directory / LISTING).is_file()
-    if is_task:
-        _remove_left(directory)
-    if not overwrite or not is_task:
-        problem = (
-            f"expected a task to overwrite, but found no {LISTING} in it; choose another folder"
-            if overwrite
-            else "expected a new or empty folder; choose another, or allow this task to be overwritten (--force)"
-        )
-        raise FileExistsError(errno.EEXIST, problem, directory)
-
-
-def _remove_left(directory: Path) -> None:
-    """Remove what runs that were killed have left of this task."""
-    for left in directory.parent.glob(f".{directory.name}.*"):
-        if re.fullmatch(r"\d+\.(partial|replaced)", left.name.removeprefix(f".{directory.name}.")):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_cases(

@@ -1,6 +1,6 @@
 """Runs one piece of work many times over, ends it at every file operation, and lets the next run complete it.
 
-A script, `python -m tests.data.interruptions WORK HOW FOLDER`, because it forks and hooks into the interpreter.
+A script, `python -m tests.data.interruptions HOW FOLDER`, because it forks and hooks into the interpreter.
 """
 
 from __future__ import annotations
@@ -28,14 +28,7 @@ CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
 
 def prepare(source: Path, place: Path) -> None:
-    export_task(load_dataset(source / "new.yaml"), place / TASK)
-
-
-def replace(source: Path, place: Path) -> None:
-    export_task(load_dataset(source / "new.yaml"), place / TASK, overwrite=True)
-
-
-WORK: dict[str, Callable[[Path, Path], None]] = {"prepare": prepare, "replace": replace}
+    export_task(load_dataset(source / "dataset.yaml"), place / TASK)
 
 
 class Hook:
@@ -138,33 +131,27 @@ def interrupted(
 
 
 def main() -> None:
-    work, how, folder = WORK[sys.argv[1]], sys.argv[2], Path(sys.argv[3])
+    how, folder = sys.argv[1], Path(sys.argv[2])
     # A child that is forked off has one thread.
     torch.set_num_threads(1)
     source, place, undisturbed = folder / "source", folder / "place", folder / "undisturbed"
-    old: dict[str, bytes] = {}
-    if work is replace:
-        export_task(load_dataset(source / "old.yaml"), folder / "old" / TASK)
-        old = visible(folder / "old")
-        shutil.copytree(folder / "old", undisturbed)
-    work(source, undisturbed)
+    prepare(source, undisturbed)
     expected = visible(undisturbed)
     assert len(expected) >= 3
 
     def fresh() -> None:
         shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(folder / "old", place) if old else place.mkdir()
+        place.mkdir()
 
     ended, whole = 0, 0
-    for killed in interrupted(how, lambda: work(source, place), place, fresh, Hook()):
+    for killed in interrupted(how, lambda: prepare(source, place), place, fresh, Hook()):
         ended += killed
         found = visible(place)
-        # Between two renamings a task that is being replaced is in hiding; nobody ever sees a part of one.
-        assert found in ({}, old, expected), sorted(found)
+        assert found in ({}, expected), sorted(found)
         whole += found == expected
-        # A task that is complete is in the way of another one, which puts in order what is left all the same.
+        # A task that is complete is in the way of another one.
         with suppress(FileExistsError):
-            work(source, place)
+            prepare(source, place)
         now = visible(place)
         assert now == expected, [name for name in {*now, *expected} if now.get(name) != expected.get(name)]
         # Nor is anything hidden left, but what another process could be working on.
