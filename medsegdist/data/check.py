@@ -25,7 +25,6 @@ from medsegdist.data.leakage import (
     leaks,
     list_files,
     mark_files,
-    patients_in_two_folds,
     voxel_mark,
 )
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
@@ -98,8 +97,6 @@ def check_dataset(
             read, problems = _read_voxels(manifest, preprocessing, cases, workers)
         else:
             read, problems = _read_headers(manifest, cases)
-        known = {(problem.case, problem.problem) for problem in unlisted}
-        problems += [one for one in patients_in_two_folds(manifest) if (one.case, one.problem) not in known]
         (facts,) = mark_files([dataset_facts(manifest, cases, read)])
     except (DataError, ManifestError) as error:
         return DatasetFacts(manifest, problems=(*unlisted, problem_of(error, name, "")))

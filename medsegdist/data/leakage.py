@@ -1,4 +1,4 @@
-"""The same image or patient twice: in one dataset, in a target and its source, or in two folds of a datalist."""
+"""The same image or patient twice: in one dataset, or in a target and its source."""
 
 from __future__ import annotations
 
@@ -17,19 +17,16 @@ from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
 from medsegdist.data.itk import detached_data
-from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.lidc import LidcLayout
-from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.problems import Problem, Severity, problem_of, shared_problem
+from medsegdist.data.problems import Problem, Severity
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted, listed
 
 _NAMED = 3
-_SAMPLE_BYTES = 1 << 16
 # The public names of a public collection, which its DICOM headers and tasks made of it have as well.
 _LIDC_PATIENT = re.compile(r"LIDC-IDRI-\d{4}")
 
@@ -138,7 +135,7 @@ def _series_of(case: Case) -> str:
 def mark_files(datasets: Sequence[DatasetFacts]) -> list[DatasetFacts]:
     """The facts, with an `image` that is the same for files of the same bytes.
 
-    A file is read only as far as others resemble it: by its size, by a piece in its middle, and then as a whole.
+    A file is read only if another one has its size.
     """
     marks = file_marks(case.file for facts in datasets for case in facts.cases if case.file)
     return [
@@ -151,7 +148,7 @@ def file_marks(paths: Iterable[str]) -> dict[str, str]:
     """A text for each file that is the same for files of the same bytes; a header stands for the file of its voxels."""
     real = {path: os.path.realpath(detached_data(Path(path)) or path) for path in dict.fromkeys(paths)}
     groups: list[list[str]] = [sorted(set(real.values()))]
-    for look in (lambda path: Path(path).stat().st_size, _middle, _digest):
+    for look in (lambda path: Path(path).stat().st_size, _digest):
         groups = [group for found in groups for group in (_split(found, look) if len(found) > 1 else [found])]
     first = {path: group[0] for group in groups for path in group}
     return {path: f"file {first[file]}" for path, file in real.items()}
@@ -166,12 +163,6 @@ def _split(paths: Sequence[str], look: Callable[[str], object]) -> list[list[str
             # A problem of its own when the case is read.
             groups[path].append(path)
     return list(groups.values())
-
-
-def _middle(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        file.seek(max(Path(path).stat().st_size - _SAMPLE_BYTES, 0) // 2)
-        return file.read(_SAMPLE_BYTES)
 
 
 def _digest(path: str) -> bytes:
@@ -221,43 +212,6 @@ def doubled_images(facts: DatasetFacts) -> list[Problem]:
         for same in by_image.values()
         if len(same) > 1
     ]
-
-
-def patients_in_two_folds(manifest: DatasetManifest) -> list[Problem]:
-    """Patients whose cases are in several folds of a datalist.
-
-    An error if the dataset takes some folds only, as the others then hold its patients; otherwise a warning. What is
-    wrong with entries of other folds is a warning as well: the dataset does not need them.
-    """
-    layout = manifest.layout
-    if not isinstance(layout, DatalistLayout):
-        return []
-    problems = []
-    try:
-        every = layout.cases_with_folds()
-    except PartialListingError as error:
-        every = list(error.listed)
-        # Without `folds` the dataset needs all entries, and what is wrong with them is a problem already.
-        if layout.folds is not None:
-            problems = [Problem(manifest.name, one.case, one.problem, one.remedy, "warning") for one in error.unlisted]
-    except (DataError, ManifestError) as error:
-        return [replace(problem_of(error, manifest.name, ""), severity="warning")]
-    cases_of: dict[str, list[tuple[Case, int]]] = defaultdict(list)
-    for case, fold in every:
-        if fold is not None:
-            cases_of[case.patient_id].append((case, fold))
-    taken = layout.folds
-    cut = [
-        case.id
-        for cases in cases_of.values()
-        if len({fold for _, fold in cases}) > 1
-        for case, fold in cases
-        if taken is None or (fold in taken and any(other not in taken for _, other in cases))
-    ]
-    total = sum(1 for cases in cases_of.values() for _, fold in cases if taken is None or fold in taken)
-    text = "the patient is in other folds as well" if taken is None else "the patient is also in a fold not taken"
-    remedy = "put all cases of a patient into one fold"
-    return problems + shared_problem(manifest.name, cut, total, text, remedy, "warning" if taken is None else "error")
 
 
 def refuse_shared_images(study: Study) -> None:

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from medsegdist.data.check import check_dataset, check_study
-from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
@@ -213,46 +212,6 @@ def test_a_dicom_slice_is_missing(tmp_path):
         (problem,) = check_dataset(manifest, PREPROCESSING, full=full).problems
         assert problem.severity == "error"
         assert "mm apart, found gaps from 30 to 35, 35 to 37.5 mm" in problem.problem
-
-
-def datalist(root, folds):
-    for k in range(len(folds)):
-        write_volume(root / f"i{k}.nii.gz", voxels(k))
-        write_volume(root / f"m{k}.nii.gz", labels())
-    patients = ["p", "q", "p"]
-    entries = [
-        {"image": f"i{k}.nii.gz", "label": f"m{k}.nii.gz", "patient": patients[k], "fold": fold}
-        for k, fold in enumerate(folds)
-    ]
-    (root / "datalist.json").write_text(json.dumps({"training": entries}))
-    return DatalistLayout(root=root, patient_key="patient")
-
-
-@pytest.mark.parametrize(
-    ("taken", "severity", "text"),
-    [
-        (None, "warning", "2 of 3 cases, 'i0', 'i2': the patient is in other folds as well"),
-        ((0, 1), None, None),
-        ((0,), "error", "the patient is also in a fold not taken"),
-    ],
-)
-def test_a_patient_in_two_folds(tmp_path, taken, severity, text):
-    layout = datalist(tmp_path, [0, 0, 1]).model_copy(update={"folds": taken})
-    manifest = DatasetManifest(name="list", modality="MR", layout=layout)
-    problems = check_dataset(manifest, PREPROCESSING, full=False).problems
-    assert [(p.severity, p.problem) for p in problems] == ([] if severity is None else [(severity, text)])
-    whole = datalist(tmp_path, [0, 1, 0]).model_copy(update={"folds": taken})
-    assert check_dataset(manifest.model_copy(update={"layout": whole}), PREPROCESSING, full=False).problems == ()
-
-
-def test_an_entry_of_a_fold_that_is_not_taken_is_a_warning(tmp_path):
-    layout = datalist(tmp_path, [0, 0, 1]).model_copy(update={"folds": (0,)})
-    content = json.loads((tmp_path / "datalist.json").read_text())
-    del content["training"][2]["label"]
-    (tmp_path / "datalist.json").write_text(json.dumps(content))
-    (problem,) = check_dataset(DatasetManifest(name="list", modality="MR", layout=layout), PREPROCESSING).problems
-    assert problem.severity == "warning"
-    assert (problem.case, problem.problem) == ("entry 2", "expected the path of a mask under 'label', found null")
 
 
 @DEPTHS

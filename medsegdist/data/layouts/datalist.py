@@ -91,22 +91,25 @@ class DatalistLayout(FileLayout):
             PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
             ManifestError: a path in it is absolute or leaves the folder, or `file` cannot be a file.
         """
-        cases, unlisted = self._cases(self.folds)
+        listing = self._listing()
+        read, unlisted = read_entries(listing, self._entries(listing), self._files)
+        images = list(dict.fromkeys(image for image, _, _ in read))
+        ids = dict(zip(images, self._ids(images), strict=True))
+        found = [
+            (ids[image], str(image), str(label), entry[self.patient_key] if self.patient_key is not None else None)
+            for image, label, entry in read
+        ]
+        # One name twice: the same file, or a.nii and a.nii.gz in one folder.
+        cases, wrong = build_cases(found, self.patient_pattern)
+        unlisted += wrong
+        if len({_is_list(entry[self.image_key]) for _, _, entry in read}) > 1:
+            # All images of a dataset are loaded as the one or as the other.
+            cases = []
+            unlisted.append(DataError("some images are one file and some are lists of files", "write all in one way"))
+        # Before other processes load cases: the answer travels with the layout.
+        _ = self._lists_channels
         if unlisted:
-            raise PartialListingError(str(self._listing()), unlisted, [case for case, _ in cases])
-        return [case for case, _ in cases]
-
-    def cases_with_folds(self) -> list[tuple[Case, int | None]]:
-        """The labeled cases of all folds, each with its own; None if its entry names none.
-
-        Raises:
-            DataError: as for :meth:`cases`.
-            PartialListingError: as for :meth:`cases`; what could be listed has its folds.
-            ManifestError: as for :meth:`cases`.
-        """
-        cases, unlisted = self._cases(None)
-        if unlisted:
-            raise PartialListingError(str(self._listing()), unlisted, cases)
+            raise PartialListingError(str(listing), unlisted, cases)
         return cases
 
     @classmethod
@@ -128,32 +131,8 @@ class DatalistLayout(FileLayout):
     @cached_property
     def _lists_channels(self) -> bool:
         """Whether the images are lists of files; cached, as loading a case would read the list again."""
-        entries = [entry for _, entry in self._entries(self._listing(), self.folds) if isinstance(entry, dict)]
+        entries = [entry for _, entry in self._entries(self._listing()) if isinstance(entry, dict)]
         return any(_is_list(entry.get(self.image_key)) for entry in entries)
-
-    def _cases(self, folds: tuple[int, ...] | None) -> tuple[list[tuple[Case, int | None]], list[DataError]]:
-        """The cases of some folds, each with its own, and what is wrong with the other entries."""
-        listing = self._listing()
-        read, unlisted = read_entries(listing, self._entries(listing, folds), self._files)
-        images = list(dict.fromkeys(image for image, _, _ in read))
-        ids = dict(zip(images, self._ids(images), strict=True))
-        found = [
-            (ids[image], str(image), str(label), entry[self.patient_key] if self.patient_key is not None else None)
-            for image, label, entry in read
-        ]
-        # One name twice: the same file, or a.nii and a.nii.gz in one folder.
-        cases, wrong = build_cases(found, self.patient_pattern)
-        unlisted += wrong
-        fold_of: dict[str, Any] = {}
-        for image, _, entry in read:
-            fold_of.setdefault(ids[image], entry.get("fold"))
-        if len({_is_list(entry[self.image_key]) for _, _, entry in read}) > 1:
-            # All images of a dataset are loaded as the one or as the other.
-            cases = []
-            unlisted.append(DataError("some images are one file and some are lists of files", "write all in one way"))
-        # Before other processes load cases: the answer travels with the layout.
-        _ = self._lists_channels
-        return [(case, fold_of[case.id] if _is_fold(fold_of[case.id]) else None) for case in cases], unlisted
 
     def _listing(self) -> Path:
         try:
@@ -164,7 +143,7 @@ class DatalistLayout(FileLayout):
             raise ManifestError(f"expected the name of a JSON file, found {ascii(self.file)[:200]}", "correct `file`")
         return listing
 
-    def _entries(self, listing: Path, wanted: tuple[int, ...] | None) -> list[tuple[int, Any]]:
+    def _entries(self, listing: Path) -> list[tuple[int, Any]]:
         """The entries of the section and the folds, with their places in the section."""
         content = read_listing(listing, "set `root` and `file` to where the datalist is")
         if not isinstance(content, dict):
@@ -178,24 +157,26 @@ class DatalistLayout(FileLayout):
                 f"set `section` to one of its lists: {', '.join(lists)[:500] or 'it has none'}",
             )
         entries = list(enumerate(section))
-        if wanted is None:
+        if self.folds is None:
             return entries
         folds: list[Any] = [entry.get("fold") if isinstance(entry, dict) else None for entry in section]
-        without = [str(index) for index, fold in enumerate(folds) if not _is_fold(fold)]
+        without = [
+            str(index) for index, fold in enumerate(folds) if not isinstance(fold, int) or isinstance(fold, bool)
+        ]
         if without:
             raise DataError(
                 f"{listing}: these entries of '{self.section}' have no whole number as their 'fold': "
                 f"{', '.join(without)}",
                 "add it, or leave `folds` out",
             )
-        absent = sorted(set(wanted) - set(folds))
+        absent = sorted(set(self.folds) - set(folds))
         if absent:
             raise DataError(
                 f"{listing}: no entry of '{self.section}' is in fold {', '.join(map(str, absent))}, found the folds "
                 f"{', '.join(map(str, sorted(set(folds))))[:500]}",
                 "correct `folds`",
             )
-        return [(index, entry) for index, entry in entries if folds[index] in wanted]
+        return [(index, entry) for index, entry in entries if folds[index] in self.folds]
 
     def _files(self, entry: Any) -> tuple[Path, Path]:
         if not isinstance(entry, dict) or self.image_key not in entry:
@@ -226,10 +207,6 @@ class DatalistLayout(FileLayout):
 
 def _is_list(image: Any) -> bool:
     return isinstance(image, list) and bool(image) and all(isinstance(file, str) for file in image)
-
-
-def _is_fold(fold: Any) -> bool:
-    return isinstance(fold, int) and not isinstance(fold, bool)
 
 
 def _recognize_file(path: Path) -> Recognized | None:
