@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import stat
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -190,12 +191,15 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
 
 def _check_present(path: Path) -> None:
     """Refuse a path that is no file with content: reading a pipe would wait for ever."""
-    if not path.exists():
-        raise DataError("the file does not exist", "restore it, or take the case out of the listing")
-    if not path.is_dir() and not path.is_file():
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError("the file does not exist", "restore it, or take the case out of the listing") from None
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if not is_folder and not stat.S_ISREG(status.st_mode):
         raise DataError("the file is a pipe or a device", "put a regular file in its place")
-    if path.is_dir() or path.stat().st_size == 0:
-        raise DataError(f"the file is {'a folder' if path.is_dir() else 'empty'}", "copy or download it again")
+    if is_folder or status.st_size == 0:
+        raise DataError(f"the file is {'a folder' if is_folder else 'empty'}", "copy or download it again")
 
 
 def _damaged(error: Exception) -> DataError:

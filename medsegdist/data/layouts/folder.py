@@ -6,9 +6,9 @@ import glob
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
@@ -29,7 +29,8 @@ from medsegdist.words import counted, listed, printable
 
 _SUFFIXES = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
 # Of the search for patterns: an archive that is named by mistake is not searched for minutes.
-_DEPTH, _MOST_FILES, _MOST_CANDIDATES = 4, 200_000, 400
+_DEPTH, _MOST_FILES, _MOST_PATTERNS = 4, 200_000, 20
+_SEPARATOR = r"[_\-. ]"
 _IMAGE_WORDS = ("image", "images", "img", "imgs", "im", "ct", "mr", "mri", "t1", "t2", "flair", "scan", "volume", "vol")
 _MASK_WORDS = ("mask", "masks", "seg", "segmentation", "label", "labels", "gt", "groundtruth", "manual", "roi")
 _MASK_FOLDERS = re.compile(r"(mask|label|seg|annotation|annot|gt|ground.?truth|manual)", re.IGNORECASE)
@@ -182,17 +183,27 @@ class _Pairing:
 
 
 def _best_pairing(files: Sequence[str]) -> _Pairing | None:
+    """The patterns that leave no file alone and pair most; of those, near folders and words of images come first."""
+    found = _patterns(files)
+    largest = sorted(found, key=lambda pattern: -len(found[pattern]))
+    masks = [pattern for pattern in largest if _means_masks(pattern)][:_MOST_PATTERNS]
+    images = [pattern for pattern in largest if not _means_masks(pattern)][:_MOST_PATTERNS]
     tried = []
-    for images, masks in dict.fromkeys(islice(_candidates(files), _MOST_CANDIDATES)):
-        if images != masks:
-            of_masks = _keys(files, masks)
-            taken = set(of_masks.values())
-            of_images = {key: path for key, path in _keys(files, images).items() if path not in taken}
-            pairs, alone = of_images.keys() & of_masks.keys(), of_images.keys() ^ of_masks.keys()
-            tried.append(_Pairing(images, masks, len(pairs), len(alone)))
+    for of_masks, of_images in product(masks, images):
+        taken = set(found[of_masks].values())
+        keys = {key for key, path in found[of_images].items() if path not in taken}
+        pairs, alone = keys & found[of_masks].keys(), keys ^ found[of_masks].keys()
+        tried.append(_Pairing(of_images, of_masks, len(pairs), len(alone)))
     return max(
         (one for one in tried if one.pairs),
-        key=lambda one: (one.alone == 0, one.pairs, -one.alone, -len(one.images + one.masks)),
+        key=lambda one: (
+            one.alone == 0,
+            one.pairs,
+            -one.alone,
+            -len(set(one.images.split("/")[:-1]) ^ set(one.masks.split("/")[:-1])),
+            bool(_IMAGE_FOLDERS.search(one.images)),
+            -len(one.images + one.masks),
+        ),
         default=None,
     )
 
@@ -226,89 +237,44 @@ def _files_under(folder: Path) -> list[str]:
     return found
 
 
-def _keys(files: Iterable[str], pattern: str) -> dict[str, str]:
-    whole = _expression(pattern)
-    return {match.group(1): path for path in files if (match := whole.fullmatch(path))}
+def _patterns(files: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Patterns that the names suggest, and the files that fit each, by the part that its * stands for.
 
-
-def _candidates(files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Patterns of images and of masks that the names suggest."""
-    by_folder: dict[str, list[str]] = defaultdict(list)
+    The * stands for a whole name, for a name but its first or last word, or for a folder of each case. Such a word is
+    one that means images or masks, nnU-Net's channel 0, or what all names of a folder begin with.
+    """
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in files:
-        place, _, name = path.rpartition("/")
-        by_folder[f"{place}/" if place else ""].append(name)
-    yield from _folder_per_case(files)
-    for place, names in by_folder.items():
+        place, slash, name = path.rpartition("/")
+        ending = name[-len(next(suffix for suffix in _SUFFIXES if name.lower().endswith(suffix))) :]
+        groups[place + slash, ending].append(name.removesuffix(ending))
+        top, slash, below = path.partition("/")
+        if slash and "*" not in below:
+            found[f"*/{below}"][top] = path
+    words = {*_IMAGE_WORDS, *_MASK_WORDS, "0000"}
+    for (place, ending), stems in groups.items():
         if "*" in place:
             continue
-        yield from _within(place, names, names)
-        parent, _, last = place.rstrip("/").rpartition("/")
-        if not _MASK_FOLDERS.search(last):
-            continue
-        near = [
-            one for one in by_folder if one != place and parent in (one.rstrip("/").rpartition("/")[0], one.rstrip("/"))
-        ]
-        for other in sorted(near, key=lambda one: not _IMAGE_FOLDERS.search(one.rstrip("/").rpartition("/")[2])):
-            yield from _within(other, by_folder[other], names, place)
+        first_words = {re.split(_SEPARATOR, stem)[0] for stem in stems}
+        for stem in stems:
+            path, parts = f"{place}{stem}{ending}", re.split(_SEPARATOR, stem)
+            first, last = parts[0], parts[-1]
+            found[f"{place}*{ending}"][stem] = path
+            if (key := stem[: -len(last) - 1]) and last.casefold() in words:
+                found[f"{place}*{stem[len(key) :]}{ending}"][key] = path
+            if (
+                (key := stem[len(first) + 1 :])
+                and "*" not in first
+                and (first.casefold() in words or len(first_words) == 1)
+            ):
+                found[f"{place}{stem[: -len(key)]}*{ending}"][key] = path
+    return found
 
 
-def _folder_per_case(files: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Patterns such as */image.nii.gz and */mask.nii.gz."""
-    below = dict.fromkeys(path.partition("/")[2] for path in files if "/" in path)
-    words_of = {tail: set(re.split(r"[^a-z0-9]+", tail.casefold())) for tail in below}
-    masks = [tail for tail in below if words_of[tail].intersection(_MASK_WORDS)]
-    for mask in masks[:50]:
-        for image in below:
-            if image not in masks and words_of[image].intersection(_IMAGE_WORDS):
-                yield f"*/{image}", f"*/{mask}"
-
-
-def _within(
-    place: str, images: Sequence[str], masks: Sequence[str], mask_place: str | None = None
-) -> Iterator[tuple[str, str]]:
-    """Patterns for the files of one folder, or of two."""
-    one_folder = mask_place is None
-    mask_place = place if mask_place is None else mask_place
-    for image_ending in _endings(images):
-        for mask_ending in _endings(masks):
-            for mask in _affixes(masks, _MASK_WORDS, mask_ending):
-                for image in _affixes(images, _IMAGE_WORDS, image_ending):
-                    if not one_folder or mask != "*":
-                        yield f"{place}{image}{image_ending}", f"{mask_place}{mask}{mask_ending}"
-            if not one_folder:
-                yield (
-                    f"{place}{_common(images, image_ending)}*{image_ending}",
-                    f"{mask_place}{_common(masks, mask_ending)}*{mask_ending}",
-                )
-
-
-def _endings(names: Iterable[str]) -> list[str]:
-    """The endings of these names as they are written, .nii.gz as one."""
-    return list(
-        dict.fromkeys(
-            name[-len(suffix) :]
-            for name in names
-            for suffix in [next(suffix for suffix in _SUFFIXES if name.lower().endswith(suffix))]
-        )
-    )
-
-
-def _affixes(names: Sequence[str], words: Sequence[str], ending: str) -> list[str]:
-    """Patterns of what names begin or end with around a case's own name: words, or nnU-Net's channel 0."""
-    found = {"*": True}
-    for stem in (name.removesuffix(ending) for name in names if name.endswith(ending)):
-        parts = re.split(r"[_\-. ]", stem)
-        if len(parts) < 2:
-            continue
-        if parts[-1].casefold() in words or parts[-1] == "0000":
-            found[f"*{stem[-len(parts[-1]) - 1 :]}"] = True
-        if parts[0].casefold() in words:
-            found[f"{stem[: len(parts[0]) + 1]}*"] = True
-    return list(found)
-
-
-def _common(names: Sequence[str], ending: str) -> str:
-    """What all names begin with up to a separator, such as "volume-" of volume-0 and volume-1."""
-    # Character by character is what is meant.
-    shared = os.path.commonprefix([name for name in names if name.endswith(ending)])  # noqa: RUF071
-    return shared[: max(shared.rfind(separator) for separator in "_-. ") + 1].replace("*", "")
+def _means_masks(pattern: str) -> bool:
+    folder, _, name = pattern.rpartition("/")
+    words = set(re.split(r"[^a-z0-9]+", name.casefold()))
+    if words.intersection(_MASK_WORDS) or words.intersection(_IMAGE_WORDS):
+        return bool(words.intersection(_MASK_WORDS))
+    return "*" not in folder and _MASK_FOLDERS.search(folder.rpartition("/")[2]) is not None
