@@ -9,13 +9,20 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from monai.transforms import Compose
 from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_statistics import FOUND_LABELS, CaseStatistics, LabelStatistics, all_empty, holds_foreground
+from medsegdist.data.case_statistics import (
+    FOUND_LABELS,
+    CaseStatistics,
+    LabelStatistics,
+    RecordLabels,
+    all_empty,
+    holds_foreground,
+)
 from medsegdist.data.collect import plan_reading
-from medsegdist.data.dataset import raw_dataset
 from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.leakage import (
     CaseFacts,
@@ -33,6 +40,7 @@ from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.parallel import map_ordered
 from medsegdist.progress import track
+from medsegdist.transforms import BinarizeLabeld, CheckSameSpaced, ClassMasksd, OrientAxiald
 
 # Of the pairs of neighbors in an image as a scanner or an editor left it, at most 0.13% leap over 7/8 of the range
 # (1,594 real CT, X-ray, ultrasound, endoscopy, fundus and microscopy pictures, 260 MR volumes). Of real CT and MR
@@ -117,11 +125,13 @@ def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[lis
     """What headers and the first masks say; nothing for a layout that draws its images."""
     if getattr(manifest.layout, "simulates", ""):
         return [], []
-    dataset = raw_dataset(manifest, cases, "headers")
+    load = partial(manifest.layout.load, header_only=True)
+    read_header = Compose([load, OrientAxiald(("image", "label")), CheckSameSpaced("image", reference_key="label")])
     facts, problems = [], []
-    for index, case in enumerate(track(cases, f"Checking {manifest.name}")):
+    for case in track(cases, f"Checking {manifest.name}"):
         try:
-            facts += [replace(one, spacing=_spacing(dataset[index]["image"])) for one in list_files([case])]
+            item: Any = read_header(case.as_item())
+            facts += [replace(one, spacing=_spacing(item["image"])) for one in list_files([case])]
         # One bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
@@ -131,12 +141,19 @@ def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[lis
 
 def _look_for_foreground(manifest: DatasetManifest, cases: Sequence[Case]) -> list[Problem]:
     """Read masks until one holds foreground: the first one, unless a label is named that is rare or nowhere."""
-    dataset = raw_dataset(manifest, cases, "masks")
+    load = partial(manifest.layout.load, keys=("label",))
+    binarize = (
+        BinarizeLabeld("label", manifest.foreground)
+        if manifest.classes is None
+        else ClassMasksd("label", tuple(manifest.classes.values()))
+    )
+    read_mask = Compose([load, RecordLabels(manifest.label_values), binarize])
     tally = LabelStatistics(manifest.classes or manifest.foreground)
     problems = []
-    for index, case in enumerate(cases):
+    for case in cases:
         try:
-            found = dataset[index][FOUND_LABELS]
+            item: Any = read_mask(case.as_item())
+            found = item[FOUND_LABELS]
         # One bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from medsegdist.data.case import Case
 from medsegdist.data.case_statistics import RecordLabels
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 
@@ -58,38 +56,6 @@ def load_and_transform(
 
     load = Compose([manifest.layout.load, RecordLabels(manifest.label_values)])
     return load, _pipeline(manifest, preprocessing, split=False)
-
-
-def raw_dataset(manifest: DatasetManifest, cases: Sequence[Case], what: Literal["headers", "masks"]) -> Dataset:
-    """A MONAI dataset of cases on their own grids, with the checks of :func:`make_dataset` that apply.
-
-    Args:
-        manifest: the dataset they belong to.
-        cases: which cases.
-        what: what is read. "headers": "image" and "label" on the meta device, (channel, *spatial) with the axes of
-            :class:`~medsegdist.transforms.OrientAxial`. "masks": "label" (1, *spatial), or (classes, *spatial), of 0
-            and 1, and "found_labels".
-
-    Returns:
-        A dataset whose items also have "case_id" and "patient_id".
-    """
-    from monai.data.dataset import Dataset
-    from monai.transforms.compose import Compose
-
-    from medsegdist.transforms import BinarizeLabeld, CheckSameSpaced, ClassMasksd, OrientAxiald
-
-    steps: list[Any]
-    if what == "headers":
-        read = partial(manifest.layout.load, header_only=True)
-        steps = [read, OrientAxiald(("image", "label")), CheckSameSpaced("image", reference_key="label")]
-    else:
-        binarize = (
-            BinarizeLabeld("label", manifest.foreground)
-            if manifest.classes is None
-            else ClassMasksd("label", tuple(manifest.classes.values()))
-        )
-        steps = [partial(manifest.layout.load, keys=("label",)), RecordLabels(manifest.label_values), binarize]
-    return Dataset([case.as_item() for case in cases], Compose(steps))
 
 
 def _pipeline(manifest: DatasetManifest, preprocessing: Preprocessing, *, split: bool) -> Compose:
