@@ -22,6 +22,6 @@ class Case:
     image: Any
     label: Any
 
-    def as_item(self) -> dict[str, Any]:
+    def as_item(self) -> dict[Any, Any]:
         """The case as an item of a MONAI datalist: image, label, case_id, patient_id."""
         return {"image": self.image, "label": self.label, "case_id": self.id, "patient_id": self.patient_id}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,6 @@ import torch
 from medsegdist.data.problems import Problem, problem_of
 from medsegdist.errors import DataError
 from medsegdist.words import counted
-
-FOUND_LABELS = "found_labels"
-"""Entry of an item that says which label values its mask held before it was made binary."""
 
 Foreground = tuple[int, ...] | Mapping[str, tuple[int, ...]] | None
 """Label values that are foreground: some, those of each class, or None for the only one besides 0."""
@@ -51,32 +48,26 @@ class PreparedCase:
     observed: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class RecordLabels:
-    """Transform that adds "found_labels" to an item: which of the wanted label values its mask holds.
+def find_labels(label: Any, foreground: Foreground) -> tuple[float, ...]:
+    """Which of the label values that are foreground a mask holds.
 
-    Args:
-        foreground: the wanted values; None records the value farthest from 0, which is the only one besides 0 if the
-            mask is as it should be.
+    Returns:
+        A number for each of them, not 0 if the mask holds it; then, if it holds none of them, others that it holds.
+        Where there are none to look for, the mask's value farthest from 0, which is the only one besides 0 if the mask
+        is as it should be.
     """
-
-    foreground: tuple[int, ...] | None
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with "found_labels": what :meth:`LabelStatistics.add` takes."""
-        label = torch.as_tensor(data["label"]).as_subclass(torch.Tensor)
-        if self.foreground is None:
-            smallest, largest = (float(one) for one in torch.aminmax(label)) if label.numel() else (0.0, 0.0)
-            return {**data, FOUND_LABELS: [largest if largest >= -smallest else smallest]}
-        held = [_holds(label, value) for value in self.foreground]
-        others = [] if any(held) else torch.unique(label[label != 0])[:_MAX_OTHERS].tolist()
-        return {**data, FOUND_LABELS: [*map(float, held), *map(float, others)]}
+    stored = torch.as_tensor(label).as_subclass(torch.Tensor)
+    if foreground is None:
+        smallest, largest = (float(one) for one in torch.aminmax(stored)) if stored.numel() else (0.0, 0.0)
+        return (largest if largest >= -smallest else smallest,)
+    held = [float(_holds(stored, value)) for value in _values(foreground)]
+    others = [] if any(held) else torch.unique(stored[stored != 0])[:_MAX_OTHERS].tolist()
+    return (*held, *map(float, others))
 
 
-def holds_foreground(found: Any, foreground: Foreground) -> bool:
-    """Whether a mask holds any foreground."""
-    wanted = None if foreground is None else len(_values(foreground))
-    return bool((np.atleast_1d(np.asarray(found))[:wanted] != 0).any())
+def holds_foreground(found: Sequence[float], foreground: Foreground) -> bool:
+    """Whether a mask in which :func:`find_labels` found this holds any foreground."""
+    return any(found if foreground is None else found[: len(_values(foreground))])
 
 
 def all_empty(cases: int) -> tuple[str, str]:
@@ -100,22 +91,15 @@ class LabelStatistics:
         self._other_values: dict[float, str] = {}
         self._unwanted: set[float] = set()
 
-    def add(self, found: Any, case_id: str) -> None:
-        """Add one mask.
-
-        Args:
-            found: a number for each wanted value, not 0 if the mask holds it, then, if it holds none of them, the
-                others that it holds; or the mask's value farthest from 0 where none was asked for.
-            case_id: whose mask it is.
-        """
-        values = np.atleast_1d(np.asarray(found))
+    def add(self, found: Sequence[float], case_id: str) -> None:
+        """Add what :func:`find_labels` found in one mask."""
         if self._foreground is None:
-            for value in values[values != 0].tolist():
+            for value in filter(None, found):
                 self._other_values.setdefault(value, case_id)
         else:
             count = len(self._foreground)
-            self._found |= {label for label, here in zip(self._foreground, values[:count], strict=True) if here}
-            self._unwanted.update(values[count:].tolist())
+            self._found |= {label for label, here in zip(self._foreground, found[:count], strict=True) if here}
+            self._unwanted.update(found[count:])
 
     def problems(self, cases: int, *, complete: bool) -> list[tuple[str, str]]:
         """What is wrong, and what to do.

@@ -14,14 +14,7 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_statistics import (
-    FOUND_LABELS,
-    CaseStatistics,
-    LabelStatistics,
-    RecordLabels,
-    all_empty,
-    holds_foreground,
-)
+from medsegdist.data.case_statistics import CaseStatistics, LabelStatistics, all_empty, find_labels, holds_foreground
 from medsegdist.data.collect import plan_reading
 from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.leakage import (
@@ -147,13 +140,13 @@ def _look_for_foreground(manifest: DatasetManifest, cases: Sequence[Case]) -> li
         if manifest.classes is None
         else ClassMasksd("label", tuple(manifest.classes.values()))
     )
-    read_mask = Compose([load, RecordLabels(manifest.label_values), binarize])
     tally = LabelStatistics(manifest.classes or manifest.foreground)
     problems = []
     for case in cases:
         try:
-            item: Any = read_mask(case.as_item())
-            found = item[FOUND_LABELS]
+            item: Any = load(case.as_item())
+            found = find_labels(item["label"], manifest.label_values)
+            binarize(item)
         # One bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
@@ -185,7 +178,9 @@ def _read_voxels(
     return facts, [*statistics.problems, *statistics.whole_dataset_problems()]
 
 
-def _case_facts(item: Mapping[Any, Any], foreground: tuple[int, ...] | None) -> CaseFacts | None:
+def _case_facts(
+    item: Mapping[Any, Any], labels: tuple[float, ...], foreground: tuple[int, ...] | None
+) -> CaseFacts | None:
     image = np.asarray(item["image"][0])
     if not image.size or not np.isfinite([image.min(), image.max()]).all():
         # An error of its own.
@@ -198,7 +193,7 @@ def _case_facts(item: Mapping[Any, Any], foreground: tuple[int, ...] | None) -> 
         low=float(image.min()),
         high=float(image.max()),
         wrapped=looks_wrapped(image),
-        empty=not holds_foreground(item[FOUND_LABELS], foreground),
+        empty=not holds_foreground(labels, foreground),
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from medsegdist.data.case import Case
 from medsegdist.data.case_statistics import CaseStatistics
 from medsegdist.data.class_samples import MulticlassSamples
-from medsegdist.data.dataset import load_and_transform
+from medsegdist.data.dataset import make_transform
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, cached_files, case_tasks, load_case
 from medsegdist.data.problems import SkippedCasesWarning, as_error
@@ -256,15 +256,14 @@ def plan_reading(
     manifest.check_fits(preprocessing)
     cases = manifest.cases() if cases is None else cases
     manifest.check_fits(preprocessing, cases)
-    load, transform = load_and_transform(manifest, preprocessing)
     read = ReadCase(
-        load,
+        manifest.layout.load,
         manifest.name,
         preprocessing.effective_delta,
         preprocessing.min_pixels,
         None if manifest.classes is None else tuple(manifest.classes),
         manifest.classes or manifest.foreground,
-        transform=transform,
+        transform=make_transform(manifest, preprocessing, split=False),
         sliced=preprocessing.dimensions == 2,
     )
     files = [None] * len(cases) if cache is None else cached_files(cache, manifest, preprocessing, cases)

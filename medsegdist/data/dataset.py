@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from medsegdist.data.case_statistics import RecordLabels
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 
 if TYPE_CHECKING:
@@ -37,28 +35,14 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
     from monai.transforms.compose import Compose
     from monai.transforms.utility.array import Lambda
 
-    pipeline = _pipeline(manifest, preprocessing, split=True)
+    pipeline = make_transform(manifest, preprocessing, split=True)
     # A plain function would be random to MONAI, and PersistentDataset would keep nothing.
     load = Lambda(manifest.layout.load)
     return Dataset([case.as_item() for case in cases], Compose([load, *pipeline.transforms]))
 
 
-def load_and_transform(
-    manifest: DatasetManifest, preprocessing: Preprocessing
-) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """The two halves of what :func:`make_dataset` does to a case, the slices of a volume in one item.
-
-    Returns:
-        From an item of the datalist to one with "image" and "label" as in the files, and "found_labels"; and from
-        there to the samples.
-    """
-    from monai.transforms.compose import Compose
-
-    load = Compose([manifest.layout.load, RecordLabels(manifest.label_values)])
-    return load, _pipeline(manifest, preprocessing, split=False)
-
-
-def _pipeline(manifest: DatasetManifest, preprocessing: Preprocessing, *, split: bool) -> Compose:
+def make_transform(manifest: DatasetManifest, preprocessing: Preprocessing, *, split: bool) -> Compose:
+    """What :func:`make_dataset` does to a case that is loaded; without `split` its slices stay in one item."""
     from medsegdist.transforms import preprocessing_pipeline
 
     window = manifest.window

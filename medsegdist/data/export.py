@@ -28,7 +28,7 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_statistics import FOUND_LABELS, LabelStatistics, RecordLabels, all_empty, holds_foreground
+from medsegdist.data.case_statistics import LabelStatistics, all_empty, find_labels, holds_foreground
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, as_error, case_problem
@@ -71,9 +71,9 @@ class ExportedTask:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What is known of a case whose files are written; `found` is what LabelStatistics takes."""
+    """What is known of a case whose files are written; `found` is what find_labels gives."""
 
-    found: list[float]
+    found: tuple[float, ...]
     channels: int
     sheared: bool
 
@@ -214,7 +214,9 @@ def _write_cases(
 def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) -> _Written | Problem:
     case, named = pair
     try:
-        item = _read_case(manifest, case)
+        loaded: Any = manifest.layout.load(case.as_item())
+        found = find_labels(loaded["label"], manifest.foreground)
+        item = _with_mask(loaded, manifest)
         image, label, affine = _nifti_arrays(item, drawn=not isinstance(case.image, (str, os.PathLike)))
         _write_nifti(work / IMAGES / f"{named.id}.nii.gz", image, affine)
         _write_nifti(work / LABELS / f"{named.id}.nii.gz", label, affine)
@@ -222,7 +224,7 @@ def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) 
         directions = affine[:3, :3].astype(np.float32).astype(np.float64)
         directions /= np.linalg.norm(directions, axis=0)
         return _Written(
-            found=np.atleast_1d(np.asarray(item[FOUND_LABELS])).astype(float).tolist(),
+            found=found,
             channels=image.shape[3] if image.ndim == 4 else 1,
             sheared=bool(np.abs(directions.T @ directions - np.eye(3)).max() > _RIGHT_ANGLE),
         )
@@ -231,10 +233,8 @@ def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) 
         return case_problem(error, manifest.name, case.id)
 
 
-def _read_case(manifest: DatasetManifest, case: Case) -> dict[Any, Any]:
+def _with_mask(item: Any, manifest: DatasetManifest) -> dict[Any, Any]:
     """A case with every check that a study makes of a pair; the mask, of 0 and 1, is on the image's own voxels."""
-    found: Any = case.as_item()
-    item = RecordLabels(manifest.foreground)(manifest.layout.load(found))
     prepare = Compose(
         [
             OrientAxiald(("image", "label")),

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medsegdist.data.case_statistics import FOUND_LABELS, Foreground, PreparedCase, grid_error
+from medsegdist.data.case_statistics import Foreground, PreparedCase, find_labels, grid_error
 from medsegdist.data.itk import detached_data
 from medsegdist.data.layouts.paths import without_suffix
 from medsegdist.data.problems import case_problem
@@ -67,11 +67,11 @@ class ReadCase:
         delta: what segments will be neutralized by; must lie below the segments' intensities. None: not checked.
         min_pixels: foreground pixels that a sample needs, or each class of it.
         classes: names of the classes, in the order of the label's channels; None for one foreground.
-        foreground: the label values that are foreground, where the dataset records labels.
+        foreground: the label values that are foreground, which are looked for before `transform`.
         folder: what names of files are relative to.
-        transform: from what `load` gives, with "found_labels", to samples; None takes it as it is.
+        transform: from what `load` gives to samples; None takes it as it is.
         sliced: whether a volume then stands for its slices, each a sample.
-        observe: called with what `load` gives; the samples are then not given back.
+        observe: called with what `load` gives and with the labels found; the samples are then not given back.
     """
 
     load: Callable[[Any], Any]
@@ -83,7 +83,7 @@ class ReadCase:
     folder: Path | None = None
     transform: Callable[[Any], Any] | None = None
     sliced: bool = False
-    observe: Callable[[Any], Any] | None = None
+    observe: Callable[[Any, tuple[float, ...]], Any] | None = None
 
     def __call__(self, task: CaseTask) -> PreparedCase:
         """Read one case.
@@ -92,13 +92,12 @@ class ReadCase:
             ManifestError: the layout cannot read what the manifest describes.
             OSError: the machine is in trouble, as when its disk is full.
         """
-        observed = None
+        labels = observed = None
         try:
             item = self.load(task.key)
-            labels = tuple(item[FOUND_LABELS]) if self.transform is not None else None
-            if self.observe is not None:
-                observed = self.observe(item)
             if self.transform is not None:
+                labels = find_labels(item["label"], self.foreground)
+                observed = None if self.observe is None else self.observe(item, labels)
                 item = self.transform(item)
             case = replace(self._prepare(item, task.name), labels=labels)
         # Any transform may fail in any way, and one bad case must not hide the others.

@@ -44,7 +44,6 @@ def test_items_are_lists_of_slices_of_known_cases(tmp_path):
     for part in item:
         assert part["image"].shape == part["label"].shape == (1, 10, 12)
         assert part["image"].dtype == torch.float32
-        assert "found_labels" not in part
 
 
 def test_a_data_loader_can_batch_the_items(tmp_path):
