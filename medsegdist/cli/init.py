@@ -113,7 +113,7 @@ def _check_proposals(proposals: Sequence[Proposal], dimensions: int) -> None:
             f"expected a target and a source, found one dataset, {proposals[0].name}",
             "name another folder by --source, or make a dataset of each label by --foreground each",
         )
-    pictures = [one.name for one in proposals if one.statistics.pictures]
+    pictures = [one.name for one in proposals if one.inspection.statistics.pictures]
     if dimensions == 3 and pictures:
         raise ManifestError(
             f"expected volumes for --dimensions 3, found pictures in {', '.join(pictures)}", "leave --dimensions out"

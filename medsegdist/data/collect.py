@@ -263,7 +263,7 @@ def plan_reading(
         preprocessing.min_pixels,
         None if manifest.classes is None else tuple(manifest.classes),
         manifest.classes or manifest.foreground,
-        transform=make_transform(manifest, preprocessing, split=False),
+        steps=tuple(make_transform(manifest, preprocessing, split=False).transforms),
         sliced=preprocessing.dimensions == 2,
     )
     files = [None] * len(cases) if cache is None else cached_files(cache, manifest, preprocessing, cases)
@@ -293,6 +293,9 @@ def gather(
     # Of each sample: the place of its case, its own place there, its case and patient.
     found: list[tuple[int, int, str, str]] = []
     pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of those that are not in the cache
+    # As many samples as cases are copied to where they will be, so that the memory of one case serves the next one.
+    room = min(max_samples or len(tasks), len(tasks))
+    images = masks = np.empty(0)
     is_cached = [task.file is not None and task.file.is_file() for task in tasks]
     to_read = [task for task, cached in zip(tasks, is_cached, strict=True) if not cached]
     results = map_ordered(read, to_read, workers=workers, description=description, name_of=attrgetter("name"))
@@ -303,9 +306,14 @@ def gather(
         if not statistics.add(case, task.name) or (statistics.problems and on_bad_case == "raise"):
             continue
         for k, ids in enumerate(zip(case.case_ids, case.patient_ids, strict=True)):
-            if case.images is not None and case.masks is not None:
-                pixels[len(found)] = case.images[k], case.masks[k]
+            row = len(found)
             found.append((index, k, *ids))
+            if case.images is not None and case.masks is not None:
+                if not len(images):
+                    images, masks = _empty(room, statistics.grid, read.classes)
+                if row < room:
+                    images[row], masks[row] = case.images[k], case.masks[k]
+                pixels[row] = (images[row], masks[row]) if row < room else (case.images[k], case.masks[k])
         if max_samples is not None and len(pixels) > 2 * max_samples:
             # A sample that falls out now would not come back: those that follow only push others back.
             kept = spread_over_patients([patient for *_, patient in found], max_samples, seed)
@@ -318,11 +326,13 @@ def gather(
     if not found:
         raise DataError(f"no sample is left of {counted(len(tasks), 'case')}.", dataset=name)
     rows = spread_over_patients([patient for *_, patient in found], max_samples or len(found), seed)
-    shape = len(rows), *statistics.grid
-    images = np.empty(shape, dtype=np.float32)
-    masks = np.empty(shape if read.classes is None else (shape[0], len(read.classes), *shape[1:]), dtype=bool)
+    if len(images) < len(rows):
+        images, masks = _empty(len(rows), statistics.grid, read.classes)
     for k, (image, mask) in enumerate(_pixels(pixels, [found[row] for row in rows], rows, tasks)):
-        images[k], masks[k] = image, mask
+        # Samples only move to the front, so that none is overwritten before it has moved.
+        if rows[k] != k or image.base is not images:
+            images[k], masks[k] = image, mask
+    images, masks = images[: len(rows)], masks[: len(rows)]
     summary = _summary(statistics, names, {names[found[row][0]] for row in rows})
     _warn_of_skipped(name, summary.skipped)
     return {
@@ -333,6 +343,11 @@ def gather(
         "weights": torch.ones(len(rows), dtype=torch.float64),
         "case_summary": summary,
     }
+
+
+def _empty(n: int, grid: tuple[int, ...], classes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
+    shape = (n, *grid) if classes is None else (n, len(classes), *grid)
+    return np.empty((n, *grid), dtype=np.float32), np.empty(shape, dtype=bool)
 
 
 def _pixels(

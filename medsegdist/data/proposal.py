@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from medsegdist.data.inspect import Inspection, Statistics, list_cases, read_statistics, segment_key
+from medsegdist.data.inspect import Inspection, Statistics, segment_key
 from medsegdist.data.layouts.listing import modality_of
 from medsegdist.data.layouts.paths import expand_path
 from medsegdist.data.study import Study
@@ -39,7 +39,6 @@ class Proposal:
         layout: the keys of its `layout`, without `root`.
         foreground: label values; None for DICOM.
         window: (low, high) of its own intensities; None for the study's rule.
-        statistics: of a few of its cases.
         reasons: key of the manifest -> why it is proposed, in a short line.
     """
 
@@ -49,7 +48,6 @@ class Proposal:
     layout: dict[str, Any]
     foreground: tuple[int, ...] | None
     window: tuple[float, float] | None
-    statistics: Statistics
     reasons: dict[str, str]
 
 
@@ -100,7 +98,6 @@ def propose(inspection: Inspection, labels: str = "all", modality: str | None = 
 
     Raises:
         ManifestError: the folder has no such label.
-        DataError: the cases of another DICOM segment cannot be read.
     """
     if labels == "each" and inspection.choices:
         return [_propose_one(inspection, [name], modality) for name in inspection.choices]
@@ -110,7 +107,7 @@ def propose(inspection: Inspection, labels: str = "all", modality: str | None = 
 
 def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: str | None) -> Proposal:
     names = None if parts is None else _names_of(inspection, parts)
-    layout, statistics = dict(inspection.layout), inspection.statistics
+    layout = dict(inspection.layout)
     foreground, key, reason = None, "segment", "as asked for"
     if layout["kind"] != "dicom":
         key = "foreground"
@@ -127,14 +124,13 @@ def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: 
             reason = f"the most frequent of {', '.join(segments)}"
     elif names[0] != layout[segment_key(layout)]:
         layout[segment_key(layout)] = names[0]
-        statistics = read_statistics(*list_cases(layout, inspection.path)[:2], inspection.given)
     path, found = inspection.path, inspection.found
     title = re.sub(r"^(Task|Dataset)\d+_", "", found.name or (path.stem if path.is_file() else path.name))
     name = manifest_name(f"{title} {manifest_name(' '.join(names)) if names else ''}")
     named, said = (modality, "as you said") if modality else _modality_of(inspection)
-    window, why = window_of(named, statistics)
+    window, why = window_of(named, inspection.statistics)
     reasons = {"modality": said, "window": why, key: reason}
-    return Proposal(inspection, name, named, layout, foreground, window, statistics, reasons)
+    return Proposal(inspection, name, named, layout, foreground, window, reasons)
 
 
 def _names_of(inspection: Inspection, parts: Sequence[str]) -> list[str]:

@@ -281,7 +281,7 @@ def test_an_image_of_one_intensity(tmp_path, modality, window, value, shown):
     write_volume(root / "imagesTr" / "p1_b.nii.gz", np.full(SHAPE, value, np.int16))
     problems = [one for one in check_dataset(manifest, PREPROCESSING).problems if one.severity == "error"]
     told = "expected an image with contrast" if shown is None else f"the image is constant, {shown} everywhere"
-    assert [(one.case, one.problem.startswith(told)) for one in problems] == [("p1_b", True)]
+    assert [(one.case, told in one.problem) for one in problems] == [("p1_b", True)]
 
 
 def test_headers_alone_find_what_needs_no_voxel(tmp_path):
