@@ -229,7 +229,7 @@ def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
             header: Any = of_kind.from_fileobj(io.BytesIO(content))
             voxels: Any = np.broadcast_to(np.uint8(0), header.get_data_shape())
             if not header_only:
-                voxels = ArrayProxy(io.BytesIO(content), header)  # type: ignore[no-untyped-call]
+                voxels = ArrayProxy(io.BytesIO(content), header, mmap=False)  # type: ignore[no-untyped-call]
                 # Before memory is asked for: a damaged header may claim more voxels than any memory holds.
                 expected = math.prod(voxels.shape) * voxels.dtype.itemsize
                 found = max(len(content) - int(voxels.offset), 0)
