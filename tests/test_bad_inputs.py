@@ -86,7 +86,7 @@ TABLE = {
     ],
     "kill -9 of collect": ["data/test_case_cache.py::runs_killed_at_any_moment_end_with_the_same_bytes"],
     "kill -9 of prepare": [
-        'data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it["prepare", "killed"]'
+        'data/test_interrupted.py::no_run_leaves_half_a_result_and_the_next_one_completes_it["killed"]'
     ],
     "kill -9 of a worker": [
         "data/test_workers.py::a_killed_worker_is_an_error",

@@ -202,7 +202,7 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path, manifest):
         (
             (1, 2),
             None,
-            "3 of 3 cases, 'p1_a', 'p1_b', 'p2_a': expected a mask of 0 and one other value, found 0, 1, 2; name the",
+            "3 of 3 cases, 'p1_a', 'p1_b', 'p2_a': 'label': expected a mask of 0 and one other value, found 0, 1, 2",
         ),
         ((1,), (1, 3), "all cases: label 3 is in none of the 3 cases; correct `foreground`"),
     ],
