@@ -191,10 +191,9 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
 
 def _check_present(path: Path) -> None:
     """Refuse a path that is no file with content: reading a pipe would wait for ever."""
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise DataError("the file does not exist", "restore it, or take the case out of the listing") from None
+    if not path.exists():
+        raise DataError("the file does not exist", "restore it, or take the case out of the listing")
+    status = path.stat()
     is_folder = stat.S_ISDIR(status.st_mode)
     if not is_folder and not stat.S_ISREG(status.st_mode):
         raise DataError("the file is a pipe or a device", "put a regular file in its place")

@@ -99,7 +99,8 @@ def test_masks_of_several_labels_without_foreground(tmp_path):
     manifest = task_manifest(write_task(tmp_path, values=(1, 2)))
     problems = check_dataset(manifest, PREPROCESSING, full=False).problems
     assert [problem.case for problem in problems] == ["p1_a", "p1_b", "p2_a"]
-    assert {problem.problem for problem in problems} == {"expected a mask of 0 and one other value, found 0, 1, 2"}
+    told = "'label': expected a mask of 0 and one other value, found 0, 1, 2"
+    assert {problem.problem for problem in problems} == {told}
 
 
 def test_a_damaged_first_mask_is_told_and_the_next_one_read(tmp_path):
