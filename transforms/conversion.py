@@ -21,11 +21,7 @@ Array = TypeVar("Array", bound=NdarrayOrTensor)
 class OneByOned(MapTransform):
     """Base of dictionary transforms that apply one array transform to each of their keys; its errors name the keys.
 
-    Args:
-        keys: entries to transform.
-        transform: from an array, and the entry under `other_key` if there is one, to the new array.
-        allow_missing_keys: skip keys that an item lacks.
-        other_key: an entry that goes with each of them, such as their mask; None if there is none.
+    The array transform takes an entry, and the one under `other_key` if there is one, such as their mask.
     """
 
     backend = BACKEND
