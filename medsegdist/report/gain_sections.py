@@ -97,7 +97,7 @@ def left_out(run: Results) -> list[str]:
 
 
 def _target(run: Results, target: str) -> dict[str, Any]:
-    sources = sorted(summarize_gains(run.gains, target), key=lambda one: -one.gain)
+    sources = summarize_gains(run.gains, target)
     control = next(iter(summarize_gains(run.controls, target)), None)
     baselines = {
         one.seed: one.dice_baseline
@@ -192,17 +192,16 @@ def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGai
 
     Args:
         target: its name.
-        sources: in any order.
+        sources: greatest gain first.
         control: from scratch with as many steps; None if there was none.
     """
-    ranked = sorted(sources, key=lambda one: -one.gain)
-    dots = [(gain, place) for place, one in enumerate(ranked) for gain in one.gains]
+    dots = [(gain, place) for place, one in enumerate(sources) for gain in one.gains]
     seed = {"color": "var(--neutral)", "size": 6, "opacity": 0.7}
     mean = {"color": "var(--accent)", "size": 10, "line": {"color": "var(--surface)", "width": 1.5}}
-    hover = [f"{label(one.source, None)}<br>{in_percent(one)}" for one in ranked]
+    hover = [f"{label(one.source, None)}<br>{in_percent(one)}" for one in sources]
     data = [
         scatter("markers", [gain for gain, _ in dots], [place for _, place in dots], marker=seed),
-        scatter("markers", [one.gain for one in ranked], list(range(len(ranked))), hover, marker=mean),
+        scatter("markers", [one.gain for one in sources], list(range(len(sources))), hover, marker=mean),
     ]
     lines = [(0.0, "var(--line-strong)", "solid")]
     if control is not None:
@@ -213,12 +212,12 @@ def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGai
     # The lines belong to the axis, too.
     places = [*(gain for gain, _ in dots), *(place for place, *_ in lines)]
     margin = 0.06 * (max(places) - min(places)) or 1.0
-    said = "; ".join(f"{one.source} {in_percent(one)}" for one in ranked)
+    said = "; ".join(f"{one.source} {in_percent(one)}" for one in sources)
     controlled = "" if control is None else f" From scratch with as many steps {in_percent(control)}."
     return Plot(
         data,
         {
-            "height": ROW_HEIGHT * len(ranked) + FRAME_HEIGHT + 14,
+            "height": ROW_HEIGHT * len(sources) + FRAME_HEIGHT + 14,
             "shapes": shapes,
             "xaxis": {
                 "range": [min(places) - margin, max(places) + margin],
@@ -226,7 +225,7 @@ def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGai
                 "tickangle": 0,
                 "title": {"text": "gain (%)", "standoff": 6},
             },
-            "yaxis": dataset_axis([label(one.source) for one in ranked]),
+            "yaxis": dataset_axis([label(one.source) for one in sources]),
         },
         f"What pre-training gained for {target}, greatest first: {said}.{controlled}",
         f"Gain for {target}",

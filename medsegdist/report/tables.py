@@ -126,7 +126,7 @@ def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> 
     """
     from medsegdist.transfer.gains import summarize_gains
 
-    ranked = sorted(summarize_gains(gains, target), key=lambda one: -one.gain)
+    ranked = summarize_gains(gains, target)
     rows = [
         (one, one.source or FROM_SCRATCH, len(one.gains), "" if one.deviation is None else f" ± {one.deviation:.1f}")
         for one in (*ranked, *summarize_gains(controls, target))

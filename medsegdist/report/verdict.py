@@ -142,8 +142,8 @@ class Answer:
         if self.apart == 0:
             # A source that few methods find as near is no candidate, unless there is no better one.
             rivals = [source for source, count in self.alike.items() if 2 * count >= methods]
-            rivals = rivals or [source for source in (*self.alike, *self.votes) if source != self.nearest][:1]
-            shown = [self.nearest, *rivals]
+            others = [one for one in (*self.alike, *self.votes, *self.mean_ranks) if one != self.nearest]
+            shown = [self.nearest, *(rivals or others[:1])]
             if len(shown) > MOST_NAMED:
                 shown = [*shown[:MOST_NAMED], f"{len(shown) - MOST_NAMED} more"]
             return f"No clear winner: {', '.join(shown[:-1])} or {shown[-1]}."

@@ -123,7 +123,7 @@ def best_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str) -
     sources = summarize_gains(gains, target)
     if not sources:
         return None
-    source = max(sources, key=lambda one: one.gain).source
+    source = sources[0].source
     outcomes = {run: study.log.outcome(run.key) or {} for run in study.runs}
     ended = {
         run: outcome["validation_dice"]

@@ -190,7 +190,7 @@ class SourceGain:
 
 
 def summarize_gains(gains: Iterable[Gain], target: str) -> list[SourceGain]:
-    """The sources of one target in the order in which they come; runs without a gain are left out.
+    """The sources of one target, the greatest mean gain first; runs without a gain are left out.
 
     Args:
         gains: of any targets.
@@ -200,7 +200,7 @@ def summarize_gains(gains: Iterable[Gain], target: str) -> list[SourceGain]:
     for one in gains:
         if one.target == target and one.gain_percent is not None:
             by_source.setdefault(one.source, []).append((one, one.gain_percent))
-    return [
+    found = (
         SourceGain(
             source=source,
             gains=tuple(gain for _, gain in runs),
@@ -208,7 +208,8 @@ def summarize_gains(gains: Iterable[Gain], target: str) -> list[SourceGain]:
             dice_baseline=_mean([run.dice_baseline for run, _ in runs]),
         )
         for source, runs in by_source.items()
-    ]
+    )
+    return sorted(found, key=lambda one: -one.gain)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -93,7 +93,7 @@ def test_nine_targets_look_different():
 
 
 def test_gains_are_drawn_greatest_first_with_every_seed_and_the_control():
-    sources = [SourceGain("a", (-4.0, -6.0), 0.47, 0.5), SourceGain("b", (12.0, 8.0), 0.55, 0.5)]
+    sources = [SourceGain("b", (12.0, 8.0), 0.55, 0.5), SourceGain("a", (-4.0, -6.0), 0.47, 0.5)]
     plot = transfer_plot("t", sources, SourceGain("", (3.0,), 0.51, 0.5))
     seeds, means = plot.data
     assert sorted(zip(seeds["x"], seeds["y"], strict=True)) == [(-6.0, 1), (-4.0, 1), (8.0, 0), (12.0, 0)]

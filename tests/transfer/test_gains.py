@@ -15,6 +15,7 @@ from medsegdist.transfer.gains import (
     read_distances,
     read_gains,
     relative_gain,
+    summarize_gains,
     write_gains,
 )
 from tests.transfer.making_pairs import write_csv
@@ -216,3 +217,10 @@ def test_constants_are_refused():
         match_pairs(distances(a=1, b=1, c=1), gains(a=1, b=2, c=3))
     with pytest.raises(DataError, match=r"method 'm': expected gains that differ, found 3 times 2"):
         match_pairs(distances(a=1, b=2, c=3), gains(a=2, b=2, c=2))
+
+
+def test_sources_come_by_their_mean_gain_and_runs_without_one_do_not():
+    runs = [Gain(s, "t", k, gain_percent=g) for s, k, g in (("a", 0, 1.0), ("b", 0, 9.0), ("a", 1, 5.0), ("c", 0, 4.0))]
+    found = summarize_gains([*runs, Gain("d", "t", status=NOT_CONVERGED)], "t")
+    assert [(one.source, one.gains, one.gain) for one in found] == [("b", (9,), 9), ("c", (4,), 4), ("a", (1, 5), 3)]
+    assert [one.deviation for one in found] == [None, None, pytest.approx(8**0.5)]
