@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
+from tests.synthetic import TRAINING
 from tests.test_cli import write_dataset
 
 ROOT = Path(__file__).parents[1]
@@ -172,15 +173,7 @@ def small_study(**more: Any) -> dict[str, Any]:
 
 def make_place(folder: Path) -> None:
     """Fill the current folder, `folder`, with what README's placeholders name."""
-    training = {
-        "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
-        "steps": 4,
-        "validate_every": 2,
-        "batch_size": 4,
-        "seeds": [0],
-        "dice_floor": 0,
-    }
-    study = small_study(methods=["gmm2d"], distance={"components": 1, "classes": 2}, transfer=training)
+    study = small_study(methods=["gmm2d"], distance={"components": 1, "classes": 2}, transfer=TRAINING)
     (folder / "STUDY.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     (folder / "DATASET.yaml").write_text(yaml.safe_dump(phantom("Liver")), encoding="utf-8")
     (folder / "other.yaml").write_text(yaml.safe_dump(phantom("Spleen")), encoding="utf-8")

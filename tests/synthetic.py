@@ -1,8 +1,9 @@
-"""Small datasets whose geometry is known."""
+"""Small datasets whose geometry is known, and small studies of phantoms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -85,3 +86,29 @@ def dots(
         if intensities is not None:
             images[k][places] = intensities[k]
     return SegmentationSamples.from_arrays(name, images, masks, weights=weights, preprocessing="synthetic")
+
+
+TRAINING: dict[str, Any] = {
+    "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
+    "steps": 4,
+    "validate_every": 2,
+    "batch_size": 4,
+    "seeds": [0],
+    "dice_floor": 0,
+}
+"""The `transfer:` of a study that is trained in seconds."""
+
+
+def phantom_study(organs: Mapping[str, str], *, patients: int = 4, slices: int = 2, **parts: Any) -> dict[str, Any]:
+    """A study of simulated organs by the names of their datasets, of which the first is the target."""
+    datasets = [
+        {
+            "name": name,
+            "modality": "CT",
+            "layout": {"kind": "phantom", "organ": organ, "patients": patients, "slices": slices},
+        }
+        for name, organ in organs.items()
+    ]
+    first = next(iter(organs))
+    preprocessing = {"grid": [32, 32], "min_pixels": 1}
+    return {"name": "small", "preprocessing": preprocessing, "datasets": datasets, "targets": [first], **parts}

@@ -20,6 +20,7 @@ from typer.main import get_command
 
 from medsegdist.bundle import workflows
 from medsegdist.cli import app
+from tests.synthetic import TRAINING, phantom_study
 from tests.test_cli import run as run_command
 from tests.transfer.test_bundle import SPECIFIED
 
@@ -33,26 +34,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.fixture
 def study(tmp_path):
     """Three phantoms, small enough to be trained in seconds."""
-    datasets = [
-        {"name": name, "modality": "CT", "layout": {"kind": "phantom", "organ": organ, "patients": 4, "slices": 2}}
-        # A name of digits is a number to MONAI's command line.
-        for name, organ in (("liver", "liver"), ("the spleen", "spleen"), ("7", "lung_tumor"))
-    ]
-    content = {
-        "name": "small",
-        "preprocessing": {"grid": [32, 32], "min_pixels": 1},
-        "datasets": datasets,
-        "targets": ["liver"],
-        "distance": {"components": 1},
-        "transfer": {
-            "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
-            "steps": 2,
-            "validate_every": 2,
-            "batch_size": 4,
-            "seeds": [0],
-            "dice_floor": 0,
-        },
-    }
+    # A name of digits is a number to MONAI's command line.
+    organs = {"liver": "liver", "the spleen": "spleen", "7": "lung_tumor"}
+    content = phantom_study(organs, distance={"components": 1}, transfer=TRAINING | {"steps": 2})
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(content))
     return path

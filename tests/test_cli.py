@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from medsegdist.cli import app
 from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.distance.table import COLUMNS
+from tests.synthetic import phantom_study
 
 
 def write_dataset(root, center, *, cases=3, seed=0):
@@ -347,11 +348,7 @@ def test_cases_without_a_sample_are_told_on_the_terminal_and_counted_in_the_repo
 
 
 def test_a_phantom_is_simulated_without_a_word_of_the_study(tmp_path):
-    layout = {"kind": "phantom", "patients": 2, "slices": 1, "size": [64, 64]}
-    datasets = [
-        {"name": organ, "modality": "CT", "layout": {**layout, "organ": organ}} for organ in ("liver", "spleen")
-    ]
-    content = {"name": "tiny", "preprocessing": {"grid": [24, 20]}, "datasets": datasets, "targets": ["liver"]}
+    content = phantom_study({"liver": "liver", "spleen": "spleen"}, patients=2, slices=1)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     shown = run("rank", tmp_path / "study.yaml", "--method", "euclidean", "--out", tmp_path / "out").stdout
     assert "Simulated here:\n  liver: everything\n  spleen: everything" in shown

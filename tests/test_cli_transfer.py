@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from medsegdist.cli import app
 from medsegdist.errors import ConvergenceError
 from medsegdist.transfer.bundle import bundle_names
+from tests.synthetic import TRAINING, phantom_study
 
 RUNNER = CliRunner()
 
@@ -18,28 +19,8 @@ RUNNER = CliRunner()
 @pytest.fixture
 def study(tmp_path):
     """A study of three phantoms, small enough to be trained in seconds."""
-    datasets = [
-        {
-            "name": organ,
-            "modality": "CT",
-            "layout": {"kind": "phantom", "organ": organ, "patients": 4, "slices": 2},
-        }
-        for organ in ("liver", "spleen", "lung_tumor")
-    ]
-    content = {
-        "name": "small",
-        "preprocessing": {"grid": [32, 32], "min_pixels": 1},
-        "datasets": datasets,
-        "targets": ["liver"],
-        "transfer": {
-            "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
-            "steps": 4,
-            "validate_every": 2,
-            "batch_size": 4,
-            "seeds": [0, 1],
-            "dice_floor": 0,
-        },
-    }
+    organs = {organ: organ for organ in ("liver", "spleen", "lung_tumor")}
+    content = phantom_study(organs, transfer=TRAINING | {"seeds": [0, 1]})
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(content))
     return path

@@ -6,6 +6,7 @@ import json
 import warnings
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +17,7 @@ import yaml
 from medsegdist import DatasetDistance, DiceMetric, GmmMetric, load_samples, load_study, rank_sources
 from medsegdist.data.manifest import load_dataset
 from tests.data.making import AFFINE, write_pictures, write_volume
+from tests.synthetic import phantom_study
 
 
 @pytest.fixture
@@ -85,15 +87,15 @@ def test_monai_workflow_ranks_the_near_source_first(target_and_sources, run):
     assert 0 < near < far
 
 
+def write_phantoms(folder: Path, organs: tuple[str, ...], patients: int = 3, **parts: Any) -> Path:
+    study = folder / "study.yaml"
+    study.write_text(yaml.safe_dump(phantom_study({organ: organ for organ in organs}, patients=patients, **parts)))
+    return study
+
+
 def test_a_configuration_of_monai_gives_the_distances_it_describes(tmp_path, run, project_root):
     organs = ("liver", "spleen", "prostate")
-    datasets = [
-        {"name": organ, "modality": "CT", "layout": {"kind": "phantom", "organ": organ, "patients": 3, "slices": 2}}
-        for organ in organs
-    ]
-    content = {"name": "tiny", "preprocessing": {"grid": [32, 32], "min_pixels": 1}, "datasets": datasets}
-    study = tmp_path / "study.yaml"
-    study.write_text(yaml.safe_dump(content | {"targets": ["liver"]}))
+    study = write_phantoms(tmp_path, organs)
     changes = (f"study_file={study}", "target=liver", "sources=[spleen, prostate]")
     arguments = (project_root / "scripts" / "distances.yaml", *changes, "distances::gmm3d::metric::components=2")
     shown = run("monai_config", *arguments)
@@ -114,13 +116,7 @@ def test_a_configuration_of_monai_gives_the_distances_it_describes(tmp_path, run
 
 
 def test_ablation_compares_choices_on_phantoms(tmp_path, run):
-    organs = ("liver", "spleen", "prostate")
-    datasets = [
-        {"name": organ, "modality": "CT", "layout": {"kind": "phantom", "organ": organ, "patients": 3, "slices": 2}}
-        for organ in organs
-    ]
-    study = {"name": "tiny", "preprocessing": {"grid": [32, 32]}, "datasets": datasets, "targets": ["liver"]}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    write_phantoms(tmp_path, ("liver", "spleen", "prostate"))
     out = tmp_path / "out"
     shown = run("ablation", tmp_path / "study.yaml", "--out", out, "--quick")
     assert "Kendall tau" in shown
@@ -137,18 +133,11 @@ def test_ablation_compares_choices_on_phantoms(tmp_path, run):
 @pytest.mark.parametrize("image_weight", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_card_agreement_is_full_where_only_masks_count(tmp_path, run, image_weight):
     organs = ("liver", "spleen", "prostate", "tuberculoma")
-    datasets = [
-        {"name": organ, "modality": "CT", "layout": {"kind": "phantom", "organ": organ, "patients": 4, "slices": 2}}
-        for organ in organs
-    ]
-    study = {
-        "name": "tiny",
+    parts = {
         "preprocessing": {"grid": [40, 40], "min_pixels": 1},
-        "datasets": datasets,
-        "targets": ["liver"],
+        "distance": {"image_weight": image_weight, "components": 1},
     }
-    study["distance"] = {"image_weight": image_weight, "components": 1}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    write_phantoms(tmp_path, organs, patients=4, **parts)
     out = tmp_path / "out"
     arguments = (tmp_path / "study.yaml", "--out", out, "--workers", 1, "--all-targets")
     shown = run("card_agreement", *arguments)

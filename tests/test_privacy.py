@@ -36,6 +36,7 @@ from tests.planted_patients import (
     write_named_folders,
     written,
 )
+from tests.synthetic import TRAINING
 from tests.test_cli import run
 from tests.transfer.making_pairs import write_csv
 
@@ -125,14 +126,7 @@ def trainable(tmp_path):
         "targets": ["headers", "folders"],
         "methods": ["gmm2d"],
         "distance": {"components": 1},
-        "transfer": {
-            "network": {"kind": "unet", "channels": [8, 16], "residual_units": 1},
-            "steps": 4,
-            "validate_every": 2,
-            "batch_size": 4,
-            "seeds": [0],
-            "dice_floor": 0,
-        },
+        "transfer": TRAINING,
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
     return tmp_path / "study.yaml"
