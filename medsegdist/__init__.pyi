@@ -27,9 +27,9 @@ from .distance.metrics import (
 )
 from .distance.mixture.fit import fit_mixture
 from .distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
-from .distance.multiclass import ClassMatching, MulticlassDistance, match_classes, multiclass_distance
+from .distance.pairs import multiclass_distance
 from .distance.resampling import Bootstrap
-from .distance.table import DistanceTable, compare_all, rank_sources
+from .distance.table import DistanceTable, compare_all
 from .distance.transport import Transport, solve_transport
 from .errors import (
     ConvergenceError,
@@ -48,7 +48,6 @@ __version__: str
 __all__ = [
     "Agreement",
     "Bootstrap",
-    "ClassMatching",
     "ConvergenceError",
     "CosineMetric",
     "DataError",
@@ -70,7 +69,6 @@ __all__ = [
     "MedSegDistError",
     "MissingDependencyError",
     "MmdMetric",
-    "MulticlassDistance",
     "MulticlassSamples",
     "OtddMetric",
     "PatchesMetric",
@@ -93,11 +91,9 @@ __all__ = [
     "load_samples",
     "load_study",
     "make_dataset",
-    "match_classes",
     "measure_agreement",
     "mixture_wasserstein",
     "multiclass_distance",
     "predict_gain",
-    "rank_sources",
     "solve_transport",
 ]

@@ -55,8 +55,9 @@ def map_ordered(
             process was killed.
     """
     import joblib
+    from joblib.parallel import get_active_backend
 
-    on_cluster = _is_on_cluster()
+    on_cluster = hasattr(get_active_backend()[0], "client")
     count = min(joblib.cpu_count(), MAX_DEFAULT_WORKERS) if workers is None else workers
     spent = 0.0
     with step(description, len(items)) as advance:
@@ -72,8 +73,7 @@ def map_ordered(
                         del result
                 return
             begun = perf_counter()
-            with one_thread(), _naming(name_of, item):
-                result = function(item)
+            result = _run(function, item, name_of)
             spent += perf_counter() - begun
             yield result
             advance()
@@ -108,26 +108,14 @@ def _in_workers(
 
 
 def _run(function: Callable[[T], R], item: T, name_of: Callable[[T], str]) -> R:
-    with one_thread(), _naming(name_of, item):
-        return function(item)
-
-
-@contextmanager
-def _naming(name_of: Callable[[T], str], item: T) -> Iterator[None]:
-    """Puts what was done into words where an error is not ours: not every error survives the way between processes."""
     try:
-        yield
+        with one_thread():
+            return function(item)
     except (MedSegDistError, OSError, MemoryError, KeyboardInterrupt):
         raise
+    # In words, with what was done: not every error survives the way between processes.
     except Exception as error:
         raise MedSegDistError(f"{name_of(item)}: {type(error).__name__}: {error}") from error
-
-
-def _is_on_cluster() -> bool:
-    from joblib.parallel import get_active_backend
-
-    backend, _ = get_active_backend()
-    return hasattr(backend, "client")
 
 
 def _cluster_backend() -> Any:

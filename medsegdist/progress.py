@@ -25,6 +25,11 @@ LOGGER = logging.getLogger("medsegdist")
 _shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
 
 
+def bars_are_wanted() -> bool:
+    """Whether a command is neither quiet nor logs its steps."""
+    return LOGGER.isEnabledFor(logging.WARNING) and not LOGGER.isEnabledFor(logging.INFO)
+
+
 @contextmanager
 def show_progress() -> Iterator[None]:
     """Show what is tracked inside this block, on standard error.
@@ -37,7 +42,7 @@ def show_progress() -> Iterator[None]:
 
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    wanted = console.is_terminal and LOGGER.isEnabledFor(logging.WARNING) and not LOGGER.isEnabledFor(logging.INFO)
+    wanted = console.is_terminal and bars_are_wanted()
     with Progress(*columns, console=console, transient=True, disable=not wanted) as progress:
         token = _shown.set(progress)
         try:

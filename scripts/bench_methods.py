@@ -15,11 +15,11 @@ from _bench import lesions, machine, one_thread, seconds_of, show
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics import paper_metrics
+from medsegdist.distance.metrics import PAPER_METHODS, make_metric
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import compare_all
 
-METHODS = {name: DatasetDistance(metric) for name, metric in paper_metrics().items()}
+METHODS = {name: DatasetDistance(make_metric(name)) for name in PAPER_METHODS}
 FACTORS = {"samples": (1, 2, 4), "pixels": (1, 2, 4), "datasets": (1, 2)}
 Growth = dict[str, list[tuple[float, float]]]
 

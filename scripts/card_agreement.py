@@ -24,7 +24,7 @@ from scipy.stats import kendalltau
 from medsegdist import DatasetDistance, DistanceTable, compare_all, load_samples, load_study
 from medsegdist.cards.making import summarize_samples
 from medsegdist.cards.ranking import CARD_METHODS, rank_cards
-from medsegdist.distance.metrics import paper_metrics, with_options
+from medsegdist.distance.metrics import make_metric, with_options
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     targets = [one.name for one in samples] if options.all_targets else list(study.targets)
     weights = {"image_weight": study.distance.image_weight, "mask_weight": study.distance.mask_weight}
-    metrics, masks = paper_metrics(), study.distance.of_masks()
-    distances = {method: DatasetDistance(with_options(metrics[method], masks), **weights) for method in CARD_METHODS}
+    masks = study.distance.of_masks()
+    metrics = {method: with_options(make_metric(method), masks) for method in CARD_METHODS}
+    distances = {method: DatasetDistance(metric, **weights) for method, metric in metrics.items()}
     full = compare_all(samples, distances, targets=targets, sources=study.sources, workers=options.workers)
     cards = {
         one.name: summarize_samples(

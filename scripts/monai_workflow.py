@@ -17,7 +17,7 @@ from medsegdist.transforms import preprocessing_pipeline
 from monai.data import CacheDataset, Dataset, load_decathlon_datalist
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
-from medsegdist import DatasetDistance, EuclideanMetric, GmmMetric, collect, rank_sources
+from medsegdist import DatasetDistance, EuclideanMetric, GmmMetric, collect, compare_all
 
 KEYS = ("image", "label")
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sources.append(collect(Dataset(entries, transform), name=file.stem, preprocessing=made, delta=-1))
 
     distances = {"euclidean": DatasetDistance(EuclideanMetric()), "gmm2d": DatasetDistance(GmmMetric(intensity=False))}
-    table = rank_sources(target, sources, distances)
+    table = compare_all([target, *sources], distances, targets=[target.name])
     for method in table.methods:
         print(f"{method}, nearest first:")
         for row in table.ranking(target.name, method):

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from medsegdist import DatasetDistance, DiceMetric, GmmMetric, load_samples, load_study, rank_sources
+from medsegdist import DatasetDistance, DiceMetric, GmmMetric, compare_all, load_samples, load_study
 from medsegdist.data.manifest import load_dataset
 from tests.data.making import AFFINE, write_pictures, write_volume
 from tests.synthetic import phantom_study
@@ -110,7 +110,7 @@ def test_a_configuration_of_monai_gives_the_distances_it_describes(tmp_path, run
         "gmm3d": DatasetDistance(GmmMetric(components=2, intensity=True)),
         "masks_alone": DatasetDistance(DiceMetric(), image_weight=0),
     }
-    table = rank_sources(liver, sources, built)
+    table = compare_all([liver, *sources], built, targets=[liver.name])
     expected = [f"  {row.source}: {row.distance:.4g}" for method in built for row in table.ranking("liver", method)]
     assert [line for line in shown.splitlines() if line[0] == " "] == expected
 

@@ -13,10 +13,11 @@ from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.study import Preparation
+from medsegdist.distance.dataset_distance import Distance
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, make_metric, with_options
 from medsegdist.distance.mixture.gaussian import mixture_wassersteins, squared_bures_wasserstein
-from medsegdist.distance.resampling import Bootstrap, rank_with_ties
-from medsegdist.distance.table import DistanceRow, DistanceTable
+from medsegdist.distance.resampling import Bootstrap
+from medsegdist.distance.table import DistanceRow, DistanceTable, rank_rows
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
 from medsegdist.report.describe import UNITS, options_of, plane_mixture, versions
@@ -191,29 +192,12 @@ def rank_cards(
             )
     rows: list[DistanceRow] = []
     for method in available(cards, methods):
-        terms = {source.name: _terms(source, target, method, image_weight, mask_weight) for source in sources}
-        ranks = rank_with_ties({name: sum(found) for name, found in terms.items()}, {}, Bootstrap().level)
+        found = []
         for source in sources:
-            image_term, mask_term = terms[source.name]
-            rank, tied = ranks[source.name]
-            rows.append(
-                DistanceRow(
-                    source=source.name,
-                    target=target.name,
-                    method=method,
-                    distance=image_term + mask_term,
-                    image_term=image_term,
-                    mask_term=mask_term,
-                    low=None,
-                    high=None,
-                    noise_floor=None,
-                    rank=rank,
-                    tied=tied,
-                    n_source=source.samples,
-                    n_target=target.samples,
-                    optimality_gap=None,
-                )
-            )
+            terms = _terms(source, target, method, image_weight, mask_weight)
+            sizes = source.samples, target.samples
+            found.append(Distance(source.name, target.name, method, sum(terms), *terms, *sizes, optimality_gap=None))
+        rows += rank_rows(found, method, None, Bootstrap().level)
     return DistanceTable(rows=tuple(rows))
 
 

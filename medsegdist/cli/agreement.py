@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from medsegdist.cli.console import LOGGER, reported_errors
+from medsegdist.cli.console import reported_errors, say
 from medsegdist.cli.options import AsJson, NoReport
 from medsegdist.cli.report import leave_report
 from medsegdist.errors import DataError
 from medsegdist.files import check_writable
+from medsegdist.progress import LOGGER
 
 if TYPE_CHECKING:
     from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
@@ -88,7 +88,7 @@ def agreement(
             typer.echo(to_json(agreements))
         else:
             _show(agreements, correlated, leave_out)
-            Console().print(f"All numbers: {escape(str(out / 'agreement.json'))}", soft_wrap=True)
+            say(f"All numbers: {out / 'agreement.json'}")
         leave_report(out, wanted=not no_report)
 
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from medsegdist.cli.console import missing_root_explained, reported_errors
+from medsegdist.cli.console import missing_root_explained, reported_errors, say
 from medsegdist.cli.options import AsJson, NoReport, Out, Workers
 from medsegdist.cli.report import show
 from medsegdist.errors import ManifestError, PreprocessingMismatchError
@@ -70,11 +68,10 @@ def make(
         rows = [{"card": str(path), "bytes": size, "methods": held} for path, size, held in written]
         typer.echo(json.dumps(rows, indent=2))
         return
-    console = Console()
     for path, size, held in written:
-        console.print(f"{escape(str(path))}: {size:,} bytes, for {', '.join(held)}.", soft_wrap=True)
+        say(f"{path}: {size:,} bytes, for {', '.join(held)}.")
         if "fake_class_gmm" not in held:
-            console.print(f"fake_class_gmm is left out: a fake class has fewer than {min_patients} patients.")
+            say(f"fake_class_gmm is left out: a fake class has fewer than {min_patients} patients.")
 
 
 @cards.command()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from medsegdist.cli.console import reported_errors, study_distances
+from medsegdist.cli.console import reported_errors, say, study_distances
 from medsegdist.cli.options import AsJson, StudyFile, Workers
 from medsegdist.progress import show_progress
 from medsegdist.words import counted
@@ -46,11 +46,10 @@ def check(
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     elif problems:
-        console = Console()
-        console.print(problem_table(shown))
-        console.print(f"Errors: {errors}, warnings: {len(shown) - errors}, in {read}.")
+        Console().print(problem_table(shown))
+        say(f"Errors: {errors}, warnings: {len(shown) - errors}, in {read}.")
     else:
-        Console().print(f"No problem found in {read}.")
+        say(f"No problem found in {read}.")
     if not (full or as_json or errors):
-        Console().print("--full reads every voxel.")
+        say("--full reads every voxel.")
     raise typer.Exit(1 if errors else 0)

@@ -18,14 +18,13 @@ from rich.console import Console
 from rich.text import Text
 
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
+from medsegdist.progress import LOGGER
 from medsegdist.words import printable, sentence
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest
     from medsegdist.data.study import Study
     from medsegdist.distance.dataset_distance import DatasetDistance
-
-LOGGER = logging.getLogger("medsegdist")
 
 
 @contextmanager
@@ -38,34 +37,35 @@ def reported_errors() -> Iterator[None]:
         raise typer.Exit(2) from error
     # A prompt makes an Abort of Ctrl-C.
     except (KeyboardInterrupt, typer.Abort) as error:
-        _print_to_stderr("Interrupted.", _notes(error))
+        show_error(error, "Interrupted.")
         raise typer.Exit(130) from error
 
 
-def show_error(error: BaseException) -> None:
+def show_error(error: BaseException, head: str = "Error:") -> None:
     """What went wrong, in words, on standard error.
 
     Args:
         error: its message and its notes are shown.
+        head: stands before them.
     """
-    _print_to_stderr("Error:", [_in_words(error), *_notes(error)])
-
-
-def _in_words(error: BaseException) -> str:
-    """The message; without the number and the quotes that an OSError adds to its own."""
+    text = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+        # An OSError adds a number and quotes to its own.
+        text = f"{error.filename}: {error.strerror}"
+    lines = "\n".join(filter(None, [text, *getattr(error, "__notes__", [])])).split("\n")
+    # The lines hold names, which Text takes for neither markup nor emoji.
+    shown = Text.assemble((head, "bold red"), " ", "\n".join(map(printable, lines)))
+    Console(stderr=True).print(shown, soft_wrap=True)
 
 
-def _notes(error: BaseException) -> list[str]:
-    return list(getattr(error, "__notes__", []))
+def say(text: str, *, stderr: bool = False) -> None:
+    """Print text with names of the user's in it: as it is, and without a break.
 
-
-def _print_to_stderr(head: str, texts: list[str]) -> None:
-    # The texts hold names, which Text takes for neither markup nor emoji.
-    lines = [printable(line) for text in texts for line in text.split("\n")]
-    Console(stderr=True).print(Text.assemble((head, "bold red"), " ", "\n".join(lines)), soft_wrap=True)
+    Args:
+        text: no markup.
+        stderr: prints on standard error.
+    """
+    Console(stderr=stderr).print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -144,8 +144,3 @@ def loudness(
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         LOGGER.addHandler(handler)
         context.call_on_close(lambda: LOGGER.removeHandler(handler))
-
-
-def bars_are_wanted() -> bool:
-    """Whether a command is neither quiet nor logs its steps."""
-    return LOGGER.isEnabledFor(logging.WARNING) and not LOGGER.isEnabledFor(logging.INFO)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import reported_errors
+from medsegdist.cli.console import reported_errors, say
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import atomic_write, check_writable
 from medsegdist.progress import show_progress
@@ -137,6 +137,5 @@ def _show(proposals: Sequence[Proposal], targets: Sequence[str], out: Path) -> N
             for key, reason in one.reasons.items()
         ]
         for line in (*lines, *one.inspection.remarks):
-            console.print(escape(printable(f"  {line}")), soft_wrap=True)
-    console.print(f"Written: {escape(str(out))}. Next:", soft_wrap=True)
-    console.print(f"  medsegdist check {escape(str(out))}\n  medsegdist rank {escape(str(out))}", soft_wrap=True)
+            say(printable(f"  {line}"))
+    say(f"Written: {out}. Next:\n  medsegdist check {out}\n  medsegdist rank {out}")

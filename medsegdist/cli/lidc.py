@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from medsegdist.cli.console import reported_errors
-from medsegdist.cli.options import AsJson
-from medsegdist.cli.prepare import Out, Pseudonyms, ReadingWorkers, write_task
-
-if TYPE_CHECKING:
-    from medsegdist.data.manifest import DatasetManifest
+from medsegdist.cli.options import AsJson, Workers
+from medsegdist.cli.prepare import Out, Pseudonyms, write_task
+from medsegdist.files import check_writable
 
 Rule = Literal["median_high", "median_low", "mean", "mode"]
 Level = Annotated[int, typer.Option(min=1, max=5, help="1 highly unlikely ... 5 highly suspicious.")]
@@ -72,20 +70,21 @@ def export_lidc(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the patients drawn, and of all that is simulated.", min=0)] = 0,
     pseudonyms: Pseudonyms = False,
-    workers: ReadingWorkers = None,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a malignancy level of LIDC-IDRI as a Decathlon task.
 
     Contours are the radiologists' own; intensities are simulated unless there is a --dicom-root.
     """
+    from medsegdist.data.manifest import DatasetManifest, load_dataset
 
-    def manifest() -> DatasetManifest:
-        from medsegdist.data.manifest import DatasetManifest, load_dataset
-
+    options = {"label": "nodule", "pseudonyms": pseudonyms, "workers": workers}
+    with reported_errors():
+        check_writable(out, folder=True)
         with as_file(files("medsegdist.data_manifests") / f"lidc_{malignancy}.yaml") as file:
-            shipped = load_dataset(file)
-        chosen = {
+            content = load_dataset(file).model_dump()
+        content["layout"] |= {
             "rule": rule,
             "min_readers": min_readers,
             "consensus": consensus,
@@ -96,10 +95,6 @@ def export_lidc(
             "slice_thickness_max": slice_thickness_max,
             "seed": seed,
         }
-        content = shipped.model_dump()
-        simulated = shipped.simulated if dicom_root is None else ""
-        layout = {**content["layout"], **chosen}
-        return DatasetManifest.model_validate({**content, "layout": layout, "simulated": simulated})
-
-    options = {"label": "nodule", "pseudonyms": pseudonyms, "workers": workers}
-    write_task(manifest, out, as_json, **options)
+        if dicom_root is not None:
+            content["simulated"] = ""
+        write_task(DatasetManifest.model_validate(content), out, as_json, **options)

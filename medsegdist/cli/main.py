@@ -8,12 +8,11 @@ from medsegdist.cli.agreement import agreement
 from medsegdist.cli.cards import cards
 from medsegdist.cli.check import check
 from medsegdist.cli.console import loudness
-from medsegdist.cli.demo import demo
 from medsegdist.cli.init import init
 from medsegdist.cli.lidc import export_lidc, subsets
 from medsegdist.cli.paper import paper
 from medsegdist.cli.prepare import prepare
-from medsegdist.cli.rank import distances, rank
+from medsegdist.cli.rank import demo, distances, rank
 from medsegdist.cli.report import report
 from medsegdist.cli.transfer import transfer
 
@@ -24,12 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     callback=loudness,
 )
-app.command()(demo)
-app.command()(rank)
-app.command()(distances)
-app.command()(check)
-app.command()(transfer)
-for command in (report, agreement, paper, prepare, init):
+for command in (demo, rank, distances, check, transfer, report, agreement, paper, prepare, init):
     app.command()(command)
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
 lidc.command()(subsets)

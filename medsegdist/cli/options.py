@@ -1,13 +1,16 @@
 """Options that several commands share."""
 
-from __future__ import annotations
+# Annotations are evaluated here, and not kept as text: commands of other files have them, too.
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from medsegdist.cli.completion import method_names
 from medsegdist.errors import MedSegDistError
 
 StudyFile = Annotated[
@@ -16,15 +19,6 @@ StudyFile = Annotated[
 Targets = Annotated[
     list[str] | None, typer.Option("--target", help="Name of a target dataset, repeatable.", show_default="the study's")
 ]
-Methods = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--method",
-        help="Method to compute, repeatable.",
-        show_default="the study's, else the paper's five",
-        autocompletion=method_names,
-    ),
-]
 Cache = Annotated[
     Path | None,
     typer.Option(
@@ -32,32 +26,16 @@ Cache = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
-Seed = Annotated[int, typer.Option(help="Random seed (clustering, mixture fits, subsampling, bootstrap).")]
 Out = Annotated[
     Path, typer.Option("--out", help="Folder for distances.csv, study.json and report.html.", file_okay=False)
-]
-REPLICATES = 200
-Replicates = Annotated[
-    int,
-    typer.Option(
-        "--bootstrap",
-        help="Number of bootstrap replicates (patients resampled with replacement); 0 disables confidence intervals.",
-        min=0,
-    ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
         "--workers",
-        help="Number of processes that read files and compare datasets.",
+        help="Number of processes.",
         show_default="one for each core where that saves time",
         min=1,
-    ),
-]
-TrainingWorkers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers", help="Number of training processes.", show_default="one for each core, or each GPU", min=1
     ),
 ]
 Dask = Annotated[
@@ -69,15 +47,74 @@ Dask = Annotated[
     ),
 ]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")]
-Thumbnails = Annotated[
-    bool,
-    typer.Option(
-        "--thumbnails",
-        help="Show matched samples of the target and its nearest sources in the report. report.html and "
-        "thumbnails.json then contain images of patients.",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@dataclass(frozen=True)
+class RankOptions:
+    """What `rank`, `distances` and `demo` can be asked for."""
+
+    out: Out = Path("out")
+    cache: Cache = None
+    device: Device = "auto"
+    seed: Annotated[int, typer.Option(help="Random seed (clustering, mixture fits, subsampling, bootstrap).")] = 0
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            help="Number of bootstrap replicates (patients resampled with replacement); 0 disables confidence "
+            "intervals.",
+            min=0,
+        ),
+    ] = 200
+    workers: Workers = None
+    dask: Dask = None
+    thumbnails: Annotated[
+        bool,
+        typer.Option(
+            "--thumbnails",
+            help="Show matched samples of the target and its nearest sources in the report. report.html and "
+            "thumbnails.json then contain images of patients.",
+        ),
+    ] = False
+    no_report: NoReport = False
+    as_json: AsJson = False
+
+
+def takes(kind: type[Any], **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command have the fields of a dataclass as options, and take them as one argument, `options`.
+
+    Args:
+        kind: the dataclass.
+        **defaults: of fields, in place of its own.
+    """
+    fields = [one.replace(default=defaults.get(name, one.default)) for name, one in _parameters(kind)]
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = [one for name, one in _parameters(function) if name != "options"]
+
+        @wraps(function)
+        def command(**given: Any) -> None:
+            function(options=kind(**{one.name: given.pop(one.name) for one in fields}), **given)
+
+        command.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter]]:
+    return list(inspect.signature(function, eval_str=True).parameters.items())
+
+
+def method_names(incomplete: str) -> list[str]:
+    """The methods that begin like this, for the Tab key.
+
+    Args:
+        incomplete: what has been typed.
+    """
+    from medsegdist.distance.metrics.mask_metric import METHODS
+
+    return [name for name in METHODS if name.startswith(incomplete)]
 
 
 def pick_device(name: str) -> str:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from medsegdist.cli.console import reported_errors
+from medsegdist.cli.console import reported_errors, say
 from medsegdist.cli.options import AsJson
 from medsegdist.files import atomic_write, check_writable
 
@@ -64,7 +63,7 @@ def paper(
     for line in warning_lines(recomputed):
         console.print(line)
     if out is not None:
-        console.print(f"All numbers: {escape(str(out / 'paper.json'))}", soft_wrap=True)
+        say(f"All numbers: {out / 'paper.json'}")
 
 
 def _fields(one: PaperComparison) -> dict[str, Any]:

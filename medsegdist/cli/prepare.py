@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from medsegdist.cli.console import reported_errors
-from medsegdist.cli.options import AsJson
+from medsegdist.cli.console import reported_errors, say
+from medsegdist.cli.options import AsJson, Workers
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
 from medsegdist.words import counted
@@ -28,15 +25,6 @@ Pseudonyms = Annotated[
     bool,
     typer.Option("--pseudonyms", help="Name files case_0001, ... and patients patient_0001, ... instead of their ids."),
 ]
-ReadingWorkers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        help="Processes that read and compress cases.",
-        show_default="one for each core where that saves time",
-        min=1,
-    ),
-]
 
 
 def prepare(
@@ -44,43 +32,40 @@ def prepare(
     out: Out,
     label: Annotated[str, typer.Option(help="What the masks show, for dataset.json.")] = "foreground",
     pseudonyms: Pseudonyms = False,
-    workers: ReadingWorkers = None,
+    workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a dataset of any layout as a Decathlon task, which MONAI and nnU-Net read."""
     from medsegdist.data.manifest import load_dataset
 
     options = {"label": label, "pseudonyms": pseudonyms, "workers": workers}
-    write_task(lambda: load_dataset(dataset_file), out, as_json, **options)
+    with reported_errors():
+        check_writable(out, folder=True)
+        write_task(load_dataset(dataset_file), out, as_json, **options)
 
 
-def write_task(manifest: Callable[[], DatasetManifest], out: Path, as_json: bool, **options: Any) -> None:
+def write_task(manifest: DatasetManifest, out: Path, as_json: bool, **options: Any) -> None:
     """Write a dataset as a task, and say where it is.
 
     Args:
-        manifest: describes the dataset; its errors are reported as those of the export.
+        manifest: describes the dataset.
         out: where to.
         as_json: prints JSON.
         **options: of :func:`~medsegdist.data.export.export_task`.
     """
     from medsegdist.data.export import export_task
 
-    with reported_errors():
-        check_writable(out, folder=True)
-        described = manifest()
-        with show_progress():
-            task = export_task(described, out, **options)
+    with show_progress():
+        task = export_task(manifest, out, **options)
     if as_json:
         content = {"task": str(task.directory), "cases": task.cases, "sheared": task.sheared}
         typer.echo(json.dumps(content, indent=2))
         return
-    console = Console()
-    console.print(f"{counted(task.cases, 'case')} written: {escape(str(task.directory))}", soft_wrap=True)
+    say(f"{counted(task.cases, 'case')} written: {task.directory}")
     if task.sheared:
-        console.print(
+        say(
             f"Axes not at right angles, as of a tilted gantry, in {len(task.sheared)} of "
-            f"{counted(task.cases, 'case')}, such as "
-            f"'{escape(task.sheared[0])}': MONAI reads them; ITK, and nnU-Net by its default reader, does not.",
-            soft_wrap=True,
+            f"{counted(task.cases, 'case')}, such as '{task.sheared[0]}': MONAI reads them; ITK, and nnU-Net by its "
+            "default reader, does not."
         )
-    console.print(f"Name {escape(str(task.directory / 'dataset.yaml'))} in a study to use it.", soft_wrap=True)
+    say(f"Name {task.directory / 'dataset.yaml'} in a study to use it.")

@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import LOGGER, bars_are_wanted, reported_errors
+from medsegdist.cli.console import reported_errors, say
 from medsegdist.files import check_writable
+from medsegdist.progress import LOGGER, bars_are_wanted
 from medsegdist.words import printable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def report(
     with reported_errors():
         check_writable(directory / "report.html" if out is None else out)
         page = write_report(Results.load(directory), directory / "report.html" if out is None else out)
-    Console().print(f"Report: {escape(str(page))}", soft_wrap=True)
+    say(f"Report: {page}")
 
 
 def show(
@@ -93,7 +94,7 @@ def show(
         if results.simulated:
             lines = (escape(f"{name}: {words}") for name, words in results.simulated.items())
             console.print("Simulated here:", *lines, sep="\n  ")
-        console.print(f"All distances: {escape(str(out / 'distances.csv'))}", soft_wrap=True)
+        say(f"All distances: {out / 'distances.csv'}")
     if report:
         _announce(out / "report.html")
 
@@ -118,4 +119,4 @@ def leave_report(out: Path, *, wanted: bool) -> None:
 def _announce(page: Path) -> None:
     LOGGER.info("Report: %s", printable(str(page)))
     if bars_are_wanted():
-        Console(stderr=True).print(f"Report: {escape(str(page))}", soft_wrap=True)
+        say(f"Report: {page}", stderr=True)

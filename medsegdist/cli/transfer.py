@@ -25,7 +25,6 @@ from medsegdist.cli.options import (
     NoReport,
     StudyFile,
     Targets,
-    TrainingWorkers,
     pick_device,
 )
 from medsegdist.cli.report import leave_report
@@ -49,7 +48,10 @@ def transfer(
     ] = Path("out"),
     cache: Cache = None,
     device: Device = "auto",
-    workers: TrainingWorkers = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Number of training processes.", show_default="one for each core, or each GPU", min=1),
+    ] = None,
     dask: Dask = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the runs and their estimated time; train nothing.")

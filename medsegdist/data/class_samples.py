@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,11 +57,7 @@ class MulticlassSamples(LabeledImages):
         images: np.ndarray | Tensor,
         labels: np.ndarray | Tensor,
         classes: Mapping[str, int | Sequence[int]],
-        *,
-        case_ids: Sequence[str] | None = None,
-        patient_ids: Sequence[str] | None = None,
-        weights: np.ndarray | Tensor | Sequence[float] | None = None,
-        preprocessing: str = "unspecified",
+        **options: Any,
     ) -> MulticlassSamples:
         """Samples from label maps, with every value checked.
 
@@ -69,10 +66,8 @@ class MulticlassSamples(LabeledImages):
             images: (n, *grid) of any real dtype; converted to float32.
             labels: (n, *grid) label values.
             classes: label values of each class, by its name; all other values are background.
-            case_ids: (n,) names; by default the index.
-            patient_ids: (n,) names; by default the case ids.
-            weights: (n,) positive numbers; by default all equal.
-            preprocessing: fingerprint of how the arrays were made.
+            **options: as for :meth:`SegmentationSamples.from_arrays`: `case_ids`, `patient_ids`, `weights` and
+                `preprocessing`.
 
         Raises:
             DataError: shapes differ, an intensity is NaN or infinite, a sample shows no class, or a class is in no
@@ -83,25 +78,9 @@ class MulticlassSamples(LabeledImages):
         masks = [torch.isin(label_maps, wanted.to(label_maps.dtype)) for wanted in values]
         if not masks:
             raise DataError("expected label values of at least one class, found none.", dataset=name)
-        whole = SegmentationSamples.from_arrays(
-            name,
-            images,
-            torch.stack(masks).any(0),
-            case_ids=case_ids,
-            patient_ids=patient_ids,
-            weights=weights,
-            preprocessing=preprocessing,
-        )
-        samples = cls(
-            name=name,
-            classes=tuple(classes),
-            images=whole.images,
-            masks=torch.stack(masks, dim=1),
-            case_ids=whole.case_ids,
-            patient_ids=whole.patient_ids,
-            weights=whole.weights,
-            preprocessing=preprocessing,
-        )
+        whole = SegmentationSamples.from_arrays(name, images, torch.stack(masks).any(0), **options)
+        shared = (whole.case_ids, whole.patient_ids, whole.weights, whole.preprocessing)
+        samples = cls(name, whole.images, torch.stack(masks, dim=1), *shared, classes=tuple(classes))
         samples.check_classes()
         return samples
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -31,8 +31,6 @@ REFERENCES = 20
 """Sets without clusters that the gap statistic compares with."""
 
 Points = NDArray[np.float64]
-Scaling = Callable[[Tensor], Tensor]
-"""(n, d) features -> (n, d) points, between which distances have a meaning."""
 
 
 @dataclass(frozen=True)
@@ -70,30 +68,26 @@ class ClassOptions:
     def classify(self, samples: SegmentationSamples) -> Tensor:
         """(n,) int64 CPU tensor: the fake class of every sample."""
         return fake_classes(
-            self._features_of(samples),
+            self.points(samples),
             samples.weights,
             classes=self.classes,
             seed=self.seed,
             max_classes=self.max_classes,
             observations=effective_patients(samples),
-            scaling=self._scaling_for(samples),
         )
 
     def reclassify(self, samples: SegmentationSamples, classes: Tensor, weights: Tensor) -> Tensor:
         """(r, n) fake classes under other (r, n) weights of the samples, see :func:`refit_classes`."""
-        return refit_classes(self._features_of(samples), classes, weights, scaling=self._scaling_for(samples))
+        return refit_classes(self.points(samples), classes, weights)
 
-    def _features_of(self, samples: SegmentationSamples) -> Tensor:
-        return segment_features(samples.masks, samples.images, self.features)
-
-    def _scaling_for(self, samples: SegmentationSamples) -> Scaling:
-        dimensions = len(samples.grid)
-        columns = feature_names(dimensions, self.features)
-        factors = feature_factors(dimensions, self.features, self.feature_weights)
-        scale = self.scale
-        if scale is None:
-            return lambda features: unit_scaled(features) * factors
-        return lambda features: scale.scaled(features, columns) * factors
+    def points(self, samples: SegmentationSamples) -> Tensor:
+        """(n, d) float64 CPU tensor: the features of every sample, scaled and weighted."""
+        features, dimensions = segment_features(samples.masks, samples.images, self.features), len(samples.grid)
+        if self.scale is None:
+            scaled = unit_scaled(features)
+        else:
+            scaled = self.scale.scaled(features, feature_names(dimensions, self.features))
+        return scaled * feature_factors(dimensions, self.features, self.feature_weights)
 
 
 def unit_scaled(features: Tensor) -> Tensor:
@@ -103,36 +97,33 @@ def unit_scaled(features: Tensor) -> Tensor:
 
 
 def fake_classes(
-    features: Tensor,
+    points: Tensor,
     weights: Tensor,
     *,
     classes: int | ClassRule = 3,
     seed: int = 0,
     max_classes: int = 8,
     observations: float | None = None,
-    scaling: Scaling = unit_scaled,
 ) -> Tensor:
-    """The fake class of every sample: k-means++ on features scaled to [0, 1] (the paper's Eq. 15).
+    """The fake class of every sample: k-means++ on scaled features (the paper's Eq. 15).
 
     Equal samples are merged and sorted first, so that the order of the samples and a common factor of the weights
     change nothing. There are no more classes than distinct samples, and no empty ones.
 
     Args:
-        features: (n, d) float64, as :func:`medsegdist.distance.features.segment_features` makes them.
+        points: (n, d) float64, features between which distances have a meaning, as :func:`unit_scaled` makes them.
         weights: (n,) float64, positive.
         classes: largest number of classes, or the rule that chooses it.
         seed: of the starts.
         max_classes: the most that a rule may choose.
         observations: how many independent ones there are, for the rule `bic`; None takes Kish's effective number of
             distinct samples.
-        scaling: another one than that to [0, 1].
 
     Returns:
         (n,) int64 CPU tensor of classes 0, 1, ..., ordered by the position of their centers.
     """
     check_count("class", classes, CLASS_RULES)
-    scaled = scaling(features).cpu().numpy()
-    distinct, membership = np.unique(scaled, axis=0, return_inverse=True)
+    distinct, membership = np.unique(points.cpu().numpy(), axis=0, return_inverse=True)
     mass = np.bincount(membership, weights=(weights / weights.sum()).cpu().numpy()).astype(np.float64)
     if not isinstance(classes, int):
         observations = 1 / float(np.square(mass).sum()) if observations is None else observations
@@ -146,22 +137,19 @@ def fake_classes(
     return torch.from_numpy(rank[names[membership]]).to(torch.int64)
 
 
-def refit_classes(features: Tensor, classes: Tensor, weights: Tensor, *, scaling: Scaling = unit_scaled) -> Tensor:
+def refit_classes(points: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
     """The fake classes under other weights of the samples: k-means from the centers of the given classes.
 
-    Features stay scaled as they are by all samples.
-
     Args:
-        features: (n, d) float64.
+        points: (n, d) float64, scaled as they are for all samples.
         classes: (n,) int64, the classes of all samples.
         weights: (r, n) float64 on the CPU; a sample of weight 0 is left out.
-        scaling: that of the given classes.
 
     Returns:
         (r, n) int64 CPU tensor: the class that each sample's class has moved to, -1 for samples that are left out. A
         class may have lost all its samples.
     """
-    points, mass = scaling(features).cpu(), weights.unsqueeze(-1)
+    points, mass = points.cpu(), weights.unsqueeze(-1)
     member = torch.nn.functional.one_hot(classes.cpu()).double()
     centers = (member.T @ points / member.sum(0).unsqueeze(-1)).expand(len(weights), -1, -1)
     found = classes.cpu().expand(len(weights), -1)
@@ -175,12 +163,6 @@ def refit_classes(features: Tensor, classes: Tensor, weights: Tensor, *, scaling
             break
         found = nearest
     return torch.where(weights > 0, found, -1)
-
-
-def renumbered(classes: Tensor) -> Tensor:
-    """(n,) int64 classes with the numbers 0, 1, ... of those that occur, in their order."""
-    numbers: Tensor = torch.unique(classes, return_inverse=True)[1]
-    return numbers
 
 
 def choose_classes(
@@ -280,10 +262,6 @@ class ClassedSamples:
     classes: Tensor
     mass: Tensor
 
-    def members(self) -> list[Tensor]:
-        """For each class the indices of its samples."""
-        return [(self.classes == c).nonzero()[:, 0] for c in range(int(self.classes.max()) + 1)]
-
 
 def class_distances(source: ClassedSamples, target: ClassedSamples, image_cost: Tensor, p: float) -> Tensor:
     """W_p between the images of the classes of every source and target sample (the paper's Eq. 4, 16).
@@ -299,7 +277,9 @@ def class_distances(source: ClassedSamples, target: ClassedSamples, image_cost: 
     Returns:
         (n, m) float64 in the unit of the image cost, constant within a pair of classes.
     """
-    source_members, target_members = source.members(), target.members()
+    source_members, target_members = (
+        [(side.classes == c).nonzero()[:, 0] for c in range(int(side.classes.max()) + 1)] for side in (source, target)
+    )
     between = image_cost.new_zeros((len(source_members), len(target_members)))
     for i, rows in enumerate(source_members):
         for j, columns in enumerate(target_members):
@@ -314,5 +294,7 @@ def drawn_classes(classes: Iterable[Tensor], weights: Tensor) -> list[ClassedSam
     found = []
     for of_sample, row in zip(classes, weights, strict=True):
         drawn = row > 0
-        found.append(ClassedSamples(classes=renumbered(of_sample[drawn]), mass=row[drawn] / row.sum()))
+        found.append(
+            ClassedSamples(classes=torch.unique(of_sample[drawn], return_inverse=True)[1], mass=row[drawn] / row.sum())
+        )
     return found

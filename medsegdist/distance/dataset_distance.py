@@ -55,6 +55,23 @@ def common_scales(means: Sequence[tuple[float, float]]) -> Scales:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ClassPart:
+    """The part that one class has in a distance between datasets with several.
+
+    Args:
+        source_class: its name in the source.
+        target_class: its name in the target.
+        weight: w_k; those of all parts sum to 1.
+        distance: that of the class.
+    """
+
+    source_class: str
+    target_class: str
+    weight: float
+    distance: Distance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Distance:
     """How far apart two datasets are, and what that consists of.
 
@@ -69,7 +86,7 @@ class Distance:
             unit if the power is 2.
         n_source: samples of the source that were compared.
         n_target: samples of the target that were compared.
-        optimality_gap: how far, relatively, the transport can be from its optimum at most.
+        optimality_gap: how far, relatively, the transport can be from its optimum at most; None for cards.
         transport: the optimal coupling pi of the samples, with its certificate; None in a table, which does not keep
             matrices of this size.
         power: the q that d_Y was raised to: 2 says that the mask term is a squared distance.
@@ -78,6 +95,7 @@ class Distance:
             bootstrap, or if one dataset has a single patient.
         matches: the pairs of samples that the transport matches most strongly, numbered as in the two datasets; only
             in a table.
+        parts: those of the classes that a sum over classes consists of, one if the datasets have none.
     """
 
     source: str
@@ -88,21 +106,22 @@ class Distance:
     mask_term: float
     n_source: int
     n_target: int
-    optimality_gap: float
+    optimality_gap: float | None
     transport: Transport | None = None
     power: float = 1.0
     scales: Scales | None = None
     replicates: Tensor | None = None
     matches: tuple[MatchedPair, ...] = ()
+    parts: tuple[ClassPart, ...] = ()
 
     def seen_from(self, source: str) -> Distance:
-        """The same distance with the dataset of this name as the source; the transport is left out.
+        """The same distance with the dataset of this name as the source; transport and parts are left out.
 
         Args:
             source: name of one of the two datasets.
         """
         if source == self.source:
-            return replace(self, transport=None)
+            return replace(self, transport=None, parts=())
         return replace(
             self,
             source=self.target,
@@ -110,6 +129,7 @@ class Distance:
             n_source=self.n_target,
             n_target=self.n_source,
             transport=None,
+            parts=(),
             matches=tuple(MatchedPair(one.target, one.source, one.mass) for one in self.matches),
         )
 
@@ -293,7 +313,8 @@ class DatasetDistance:
             if constant and not 0 <= float(mask_cost) < math.inf:
                 raise DataError(f"expected a finite mask distance >= 0, found {float(mask_cost)}; look at the images.")
             powered = mask_cost if self.metric.power == 1 else mask_cost**self.metric.power
-            scales = self._scales_of(images, mask_cost)
+            scales = self.scales if self.normalize else Scales(1.0, 1.0)
+            scales = scales or common_scales([self.mean_costs(images, mask_cost)])
             image_weight, mask_weight = self.image_weight / scales.image, self.mask_weight / scales.mask
             if self.p > 1:
                 cost, image_share, mask_share = self._mixed_cost(
@@ -353,11 +374,3 @@ class DatasetDistance:
         together = image_share + mask_share
         known = torch.where(largest > 0, together, 1.0)
         return largest * together ** (1 / self.p), image_share / known, mask_share / known
-
-    def _scales_of(self, images: ImagePair, mask_cost: Tensor) -> Scales:
-        """The scales of a pair; 1 without normalization."""
-        if not self.normalize:
-            return Scales(1.0, 1.0)
-        if self.scales is not None:
-            return self.scales
-        return common_scales([self.mean_costs(images, mask_cost)])

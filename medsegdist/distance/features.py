@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 from skimage.measure import label, marching_cubes, mesh_surface_area, regionprops
 from torch import Tensor
 
@@ -163,8 +164,23 @@ def segment_features(masks: Tensor, images: Tensor | None = None, features: Sequ
         raise ValueError(f"expected images for the features {', '.join(textures)}, found none.")
     rows = []
     for k, mask in enumerate(masks.cpu().numpy()):
-        image = images[k].cpu().numpy().astype(np.float64) if textures and images is not None else None
-        rows.append(_features_of(mask, image, chosen))
+        box = box_of(mask)
+        regions = regionprops(label(mask[box]))
+        areas = np.array([region.area for region in regions])
+        corner = np.array([side.start for side in box])
+        measures: dict[str, Any] = {
+            "regions": len(regions),
+            "area": areas.mean(),
+            "centroid": np.array(regions[int(areas.argmax())].centroid) + corner,
+        }
+        if "perimeter" in chosen:
+            measures["perimeter"] = np.mean([region_boundary(region) for region in regions])
+        if textures and images is not None:
+            # One pixel more, for the differences at the border of a segment.
+            around = box_of(mask, margin=1)
+            image = images[k].cpu().numpy().astype(np.float64)[around]
+            measures |= {feature: TEXTURES[feature](image, mask[around]) for feature in textures}
+        rows.append(np.hstack([measures[feature] for feature in chosen]).astype(np.float64))
     return torch.from_numpy(np.stack(rows))
 
 
@@ -175,35 +191,16 @@ def _columns(feature: str, dimensions: int) -> tuple[str, ...]:
     return (sizes[feature][dimensions - 2],) if feature in sizes else (feature,)
 
 
-def _features_of(
-    mask: NDArray[np.bool_], image: NDArray[np.float64] | None, chosen: Sequence[str]
-) -> NDArray[np.float64]:
-    box = box_of(mask)
-    corner = np.array([side.start for side in box])
-    regions = regionprops(label(mask[box]))
-    areas = np.array([region.area for region in regions])
-    measures: dict[str, Callable[[], Any]] = {
-        "regions": lambda: len(regions),
-        "area": areas.mean,
-        "perimeter": lambda: np.mean([region_boundary(region) for region in regions]),
-        "centroid": lambda: np.array(regions[int(areas.argmax())].centroid) + corner,
-    }
-    found = [measures[feature]() for feature in chosen if feature in measures]
-    if image is not None:
-        # One pixel more, for the differences at the border of a segment.
-        around = box_of(mask, margin=1)
-        found += [TEXTURES[feature](image[around], mask[around]) for feature in chosen if feature in TEXTURES]
-    return np.hstack(found).astype(np.float64)
-
-
 def box_of(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
     """The smallest box around the foreground: tiny segments on large grids are the rule.
 
     Raises:
         ValueError: the mask is empty.
     """
-    ends = [_first_and_last(mask, axis) for axis in range(mask.ndim)]
-    return tuple(slice(max(first - margin, 0), last + 1 + margin) for first, last in ends)
+    if not mask.any():
+        raise ValueError("expected a mask with foreground, found an empty one; samples always have a segment.")
+    (box,) = find_objects(mask.astype(np.uint8))
+    return tuple(slice(max(side.start - margin, 0), side.stop + margin) for side in box)
 
 
 def region_boundary(region: Any) -> float:
@@ -212,13 +209,6 @@ def region_boundary(region: Any) -> float:
         return float(region.perimeter_crofton)
     vertices, faces, *_ = marching_cubes(np.pad(region.image, 1).astype(np.float32), level=0.5)
     return float(mesh_surface_area(vertices, faces))
-
-
-def _first_and_last(mask: NDArray[np.bool_], axis: int) -> tuple[int, int]:
-    occupied = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-    if len(occupied) == 0:
-        raise ValueError("expected a mask with foreground, found an empty one; samples always have a segment.")
-    return int(occupied[0]), int(occupied[-1])
 
 
 @dataclass(frozen=True, slots=True)

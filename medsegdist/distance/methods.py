@@ -55,7 +55,7 @@ def with_joint_scale(
         features: as for :func:`~medsegdist.distance.features.joint_scale`.
     """
     from medsegdist.distance.features import joint_scale
-    from medsegdist.distance.pairs import classes_of
+    from medsegdist.distance.multiclass import classes_of
 
     scale = joint_scale([part.samples for one in datasets for part in classes_of(one)], features)
     return {

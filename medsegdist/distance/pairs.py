@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from medsegdist.data.class_samples import MulticlassSamples
-from medsegdist.data.samples import SegmentationSamples, spread_over_patients
-from medsegdist.distance.dataset_distance import DatasetDistance, Distance, ImagePair, pair_images
-from medsegdist.distance.metrics import MaskMetric
+from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.dataset_distance import ClassPart, DatasetDistance, Distance, ImagePair, pair_images
+from medsegdist.distance.multiclass import ClassSamples, DirectMetric, class_weights, classes_of, pair_classes
 from medsegdist.distance.resampling import (
     FLOOR_REPLICATES,
     Bootstrap,
@@ -32,132 +30,16 @@ from medsegdist.distance.resampling import (
     replicate_distances,
     replicate_weights,
     summarize_resamples,
-    summarize_weights,
 )
 from medsegdist.distance.transport import MatchedPair, solve_transport, strongest_pairs
 from medsegdist.parallel import map_ordered
+from medsegdist.words import check_choice
+
+Extension = Literal["decomposition", "direct"]
+"""How a binary distance is extended to several classes."""
 
 STRONGEST = 3
 """Matched pairs of samples that are kept of each two datasets and method."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassSamples:
-    """One class of a dataset as a binary dataset.
-
-    Args:
-        name: of the class; empty for the foreground of a dataset without classes.
-        samples: those that show it.
-        share: of the foreground pixels of its dataset.
-        index: (n,) their numbers in the dataset.
-    """
-
-    name: str
-    samples: SegmentationSamples
-    share: float
-    index: Sequence[int]
-
-    def compared(self, distance: DatasetDistance) -> list[int]:
-        """The numbers in the dataset of the samples that a distance compares."""
-        chosen = spread_over_patients(self.samples.patient_ids, distance.max_samples, distance.seed)
-        return [self.index[k] for k in chosen]
-
-
-def classes_of(samples: SegmentationSamples | MulticlassSamples) -> list[ClassSamples]:
-    """The classes of a dataset; a dataset without classes has one.
-
-    Args:
-        samples: the dataset.
-
-    Raises:
-        DataError: a class is in no sample.
-    """
-    if not isinstance(samples, MulticlassSamples):
-        return [ClassSamples("", samples, 1.0, range(len(samples)))]
-    binary, shares = samples.by_class, samples.shares
-    return [ClassSamples(name, binary[name], shares[name], samples.shown(name).tolist()) for name in samples.classes]
-
-
-def assign(sources: Sequence[str], targets: Sequence[str], costs: Tensor) -> dict[str, str]:
-    """The pairs of classes, as source to target, whose (k, k') costs sum to the least."""
-    rows, columns = linear_sum_assignment(costs.numpy())
-    return {sources[row]: targets[column] for row, column in zip(rows.tolist(), columns.tolist(), strict=True)}
-
-
-def pair_classes(
-    sources: Sequence[str], targets: Sequence[str], cost: Callable[[str, str], float]
-) -> list[tuple[str, str]]:
-    """Classes of two datasets in pairs: those of one name, or, if they share none, those whose costs sum to the least.
-
-    Args:
-        sources: names of the classes of one dataset.
-        targets: names of the classes of the other.
-        cost: of a source class and a target class; called only if the datasets have no name in common.
-    """
-    common = [name for name in sources if name in targets]
-    if common:
-        return [(name, name) for name in common]
-    costs = torch.tensor([[cost(one, other) for other in targets] for one in sources], dtype=torch.float64)
-    return list(assign(sources, targets, costs).items())
-
-
-@dataclass(frozen=True)
-class DirectMetric:
-    """The direct extension as a mask metric of datasets with classes: d_Y**q = sum_k w_k MW2(g_k, g'_k)**q.
-
-    w_k is the class's share of the foreground pixels, the mean of both datasets; classes are matched as by
-    :func:`pair_classes`. A summary holds the share and the metric's summary of each class, by its name.
-
-    Args:
-        metric: with one number for a whole dataset, such as :class:`~medsegdist.distance.metrics.GmmMetric`.
-    """
-
-    metric: MaskMetric[Any]
-
-    @property
-    def name(self) -> str:
-        """That of the metric."""
-        return self.metric.name
-
-    @property
-    def power(self) -> float:
-        """That of the metric."""
-        return self.metric.power
-
-    def summarize(self, samples: SegmentationSamples | MulticlassSamples, /) -> Mapping[str, tuple[float, Any]]:
-        """The share and the summary of each class."""
-        return {one.name: (one.share, self.metric.summarize(one.samples)) for one in classes_of(samples)}
-
-    def resample(
-        self,
-        samples: SegmentationSamples | MulticlassSamples,
-        summary: Mapping[str, tuple[float, Any]],
-        weights: Tensor,
-        /,
-    ) -> Sequence[Mapping[str, tuple[float, Any]]]:
-        """Summaries under other weights of the samples; the shares stay."""
-        found: list[dict[str, tuple[float, Any]]] = [{} for _ in weights]
-        for one in classes_of(samples):
-            share, own = summary[one.name]
-            replicates = summarize_weights(one.samples, self.metric, own, weights[:, list(one.index)])
-            for known, replicate in zip(found, replicates or (), strict=True):
-                known[one.name] = (share, replicate)
-        return found
-
-    def compare(
-        self, source: Mapping[str, tuple[float, Any]], target: Mapping[str, tuple[float, Any]], image_cost: Tensor, /
-    ) -> Tensor:
-        """(1, 1) d_Y of the matched classes together."""
-
-        def powered(one: str, other: str) -> Tensor:
-            return self.metric.compare(source[one][1], target[other][1], image_cost) ** self.power
-
-        pairs = pair_classes(list(source), list(target), lambda one, other: float(powered(one, other)))
-        shares = [(source[one][0] + target[other][0]) / 2 for one, other in pairs]
-        total = math.fsum(shares)
-        parts = [share / total * powered(*pair) for pair, share in zip(pairs, shares, strict=True)]
-        together: Tensor = torch.stack(parts).sum(0) ** (1 / self.power)
-        return together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,13 +47,13 @@ class PreparedClass:
     """A class of a dataset, or the only foreground it has, as methods that compare the same images compare it.
 
     Args:
-        samples: all that show it; which ones are compared follows from the methods' `max_samples` and `seed`.
-        summaries: of those that are compared, and of their replicates, by the name of the method. Methods that compare
-            this dataset by other classes are left out.
-        features: what d_X compares of those, if that is not pixels.
+        part: the class, with the samples that are compared.
+        summaries: of these samples, and of their replicates, by the name of the method. Methods that compare this
+            dataset by other classes are left out.
+        features: what d_X compares of the samples, if that is not pixels.
     """
 
-    samples: ClassSamples
+    part: ClassSamples
     summaries: Mapping[str, ResampledSummary]
     features: Tensor | None = None
 
@@ -186,6 +68,7 @@ class PairTask:
         one: classes of the source by their names.
         other: classes of the target by their names.
         methods: by their names.
+        given_weights: of the classes, as for :func:`~medsegdist.distance.multiclass.class_weights`.
     """
 
     source: str
@@ -193,13 +76,15 @@ class PairTask:
     one: Mapping[str, PreparedClass]
     other: Mapping[str, PreparedClass]
     methods: Mapping[str, DatasetDistance]
+    given_weights: Mapping[str, float] | None = None
+
+    def __str__(self) -> str:
+        return f"the distance of '{self.source}' and '{self.target}'"
 
     def images(self, one: str, other: str) -> ImagePair:
         """The images of a class of the source and a class of the target side by side."""
-        first = next(iter(self.methods.values()))
         a, b = self.one[one], self.other[other]
-        compared = first.subsample(a.samples.samples), first.subsample(b.samples.samples)
-        return pair_images(*compared, a.features, b.features)
+        return pair_images(a.part.samples, b.part.samples, a.features, b.features)
 
     def mask_cost(self, method: str, one: str, other: str, images: ImagePair) -> Tensor:
         """d_Y of the samples of two classes."""
@@ -218,12 +103,14 @@ class PairTask:
         """The pairs of classes that are compared, and how much each counts by each method; together that is 1."""
         found: dict[tuple[str, str], dict[str, float]] = {}
         for method in self.methods:
-            names = [[name for name, one in side.items() if method in one.summaries] for side in (self.one, self.other)]
-            pairs = pair_classes(names[0], names[1], partial(self.mask_distance, method))
-            shares = [(self.one[a].samples.share + self.other[b].samples.share) / 2 for a, b in pairs]
-            total = math.fsum(shares)
-            for pair, share in zip(pairs, shares, strict=True):
-                found.setdefault(pair, {})[method] = share / total
+            sources, targets = (
+                {name: one.part.share for name, one in side.items() if method in one.summaries}
+                for side in (self.one, self.other)
+            )
+            pairs = pair_classes(list(sources), list(targets), partial(self.mask_distance, method))
+            weights = class_weights(pairs, sources, targets, self.given_weights)
+            for pair, weight in zip(pairs, weights, strict=True):
+                found.setdefault(pair, {})[method] = weight
         return found
 
 
@@ -249,47 +136,33 @@ def prepare_all(
     compared: dict[tuple[str, str], tuple[ClassSamples, Sequence[str]]] = {}
     tasks = []
     for name, samples in datasets.items():
-        classes = classes_of(samples)
-        groups = [[samples.patient_ids[k] for k in one.compared(first)] for one in classes]
-        if isinstance(samples, MulticlassSamples):
-            compared |= {(name, one.name): (one, [m for m in methods if m not in direct]) for one in classes}
-            if direct:
-                # All images at once; the metric takes the masks apart.
-                whole = ClassSamples("", cast(SegmentationSamples, samples), 1.0, range(len(samples)))
-                compared[name, ""] = whole, direct
-                chosen = set(whole.compared(first))
-                groups += [[samples.patient_ids[k] for k in one.index if k in chosen] for one in classes]
-        else:
-            compared[name, ""] = classes[0], list(methods)
+        several = isinstance(samples, MulticlassSamples)
+        parts = [one.subsample(first) for one in classes_of(samples)]
+        groups: list[Sequence[str]] = [one.samples.patient_ids for one in parts]
+        apart: Sequence[str] = [method for method in methods if not (several and method in direct)]
+        by_class = [(one, apart) for one in parts]
+        if several and direct:
+            # All images at once; the metric takes the masks apart.
+            whole = ClassSamples("", cast(SegmentationSamples, samples), 1.0, range(len(samples))).subsample(first)
+            groups += [one.samples.patient_ids for one in classes_of(whole.samples)]
+            by_class.append((whole, direct))
         times = None if bootstrap is None else draw_patients(samples.name, groups, bootstrap.replicates, bootstrap.seed)
-        tasks += [
-            (part, method, replace(methods[method], embedding=None), times)
-            for (dataset, _), (part, by) in compared.items()
-            if dataset == name
-            for method in by
-        ]
+        for one, by in by_class:
+            compared[name, one.name] = one, by
+            weights = None if times is None else replicate_weights(one.samples, times)
+            tasks += [(one.samples, methods[method].metric, weights) for method in by]
     found = map_ordered(
-        _summarize,
+        lambda task: summarize_resamples(*task),
         tasks,
         workers=workers,
         description="Summarizing",
-        name_of=lambda task: f"{task[1]} of '{task[0].samples.name}'",
+        name_of=lambda task: f"{task[1].name} of '{task[0].name}'",
     )
     prepared: dict[str, dict[str, PreparedClass]] = {name: {} for name in datasets}
-    for (name, class_name), (part, by) in compared.items():
-        features = None if first.embedding is None else first.embed(first.subsample(part.samples))
-        prepared[name][class_name] = PreparedClass(part, {method: next(found) for method in by}, features)
+    for (name, class_name), (one, by) in compared.items():
+        summaries = {method: next(found) for method in by}
+        prepared[name][class_name] = PreparedClass(one, summaries, first.embed(one.samples))
     return prepared
-
-
-def _summarize(
-    task: tuple[ClassSamples, str, DatasetDistance, Mapping[str, NDArray[np.int64]] | None],
-) -> ResampledSummary:
-    """What a method has to know of a class, whose patients are drawn so often."""
-    one, _, distance, times = task
-    samples = distance.subsample(one.samples)
-    weights = None if times is None else replicate_weights(samples, times)
-    return summarize_resamples(samples, distance.metric, weights)
 
 
 def measure_costs(task: PairTask) -> dict[str, tuple[float, float]]:
@@ -305,12 +178,12 @@ def measure_costs(task: PairTask) -> dict[str, tuple[float, float]]:
 
 def compare_pair(task: PairTask) -> dict[str, Distance]:
     """The distance of two datasets by methods that compare the same images: they share the image cost."""
-    found: dict[str, list[tuple[float, Distance]]] = {method: [] for method in task.methods}
-    indices: dict[str, list[set[int]]] = {method: [set(), set()] for method in task.methods}
+    parts: dict[str, list[ClassPart]] = {method: [] for method in task.methods}
+    compared: dict[str, list[set[int]]] = {method: [set(), set()] for method in task.methods}
     for pair, weights in task.weights().items():
         one, other = task.one[pair[0]], task.other[pair[1]]
         methods = {method: task.methods[method] for method in weights}
-        places = [side.samples.compared(next(iter(methods.values()))) for side in (one, other)]
+        places = one.part.index, other.part.index
         images = task.images(*pair)
         mask_costs, solved = {}, {}
         for method, distance in methods.items():
@@ -324,26 +197,23 @@ def compare_pair(task: PairTask) -> dict[str, Distance]:
         replicates = replicate_distances(methods, images, mask_costs, one.summaries, other.summaries)
         for method, part in solved.items():
             drawn = reflect(part.value, replicates[method]) if replicates else None
-            found[method].append((weights[method], replace(part, replicates=drawn)))
-            for side, place in zip(indices[method], places, strict=True):
+            parts[method].append(ClassPart(*pair, weights[method], replace(part, replicates=drawn)))
+            for side, place in zip(compared[method], places, strict=True):
                 side.update(place)
     return {
-        method: _weighted_sum(parts, task.source, task.target, *(len(side) for side in indices[method]))
-        for method, parts in found.items()
+        method: _weighted_sum(of_method, task.source, task.target, *map(len, compared[method]))
+        for method, of_method in parts.items()
     }
 
 
-def _weighted_sum(
-    parts: Sequence[tuple[float, Distance]], source: str, target: str, n_source: int, n_target: int
-) -> Distance:
+def _weighted_sum(parts: Sequence[ClassPart], source: str, target: str, n_source: int, n_target: int) -> Distance:
     """The distance of two datasets from those of their classes; matches are those of the class that counts most."""
-    _, largest = max(parts, key=lambda part: part[0])
-    image_term, mask_term = (
-        math.fsum(weight * getattr(one, term) for weight, one in parts) for term in ("image_term", "mask_term")
-    )
-    replicates = [weight * one.replicates for weight, one in parts if one.replicates is not None]
+    # fsum does not depend on the order of the classes.
+    image_term = math.fsum(part.weight * part.distance.image_term for part in parts)
+    mask_term = math.fsum(part.weight * part.distance.mask_term for part in parts)
+    replicates = [part.weight * part.distance.replicates for part in parts if part.distance.replicates is not None]
     return replace(
-        largest,
+        max(parts, key=lambda part: part.weight).distance,
         source=source,
         target=target,
         value=image_term + mask_term,
@@ -351,8 +221,9 @@ def _weighted_sum(
         mask_term=mask_term,
         n_source=n_source,
         n_target=n_target,
-        optimality_gap=max(one.optimality_gap for _, one in parts),
+        optimality_gap=max(part.distance.optimality_gap or 0.0 for part in parts),
         replicates=torch.stack(replicates).sum(0) if len(replicates) == len(parts) else None,
+        parts=tuple(parts),
     )
 
 
@@ -370,3 +241,50 @@ def measure_noise(task: PairTask) -> dict[str, float]:
         for method, values in replicate_distances(methods, images, costs, summaries, summaries, own).items():
             found[method] = found.get(method, torch.zeros(())) + weights[method] * values[1:]
     return {method: statistics.median(values.tolist()) for method, values in found.items()}
+
+
+def multiclass_distance(
+    source: MulticlassSamples,
+    target: MulticlassSamples,
+    distance: DatasetDistance,
+    *,
+    weights: Mapping[str, float] | None = None,
+    extension: Extension = "decomposition",
+) -> Distance:
+    """d_multi(A, B) = sum over classes k of w_k d(A^k, B^k).
+
+    Classes of one name are compared, or, if the datasets share no name, those whose mask distances sum to the least. A
+    class without a counterpart takes no part.
+
+    The paper has two extensions. They differ in the images only. "decomposition" computes the binary distance of each
+    class as it is, with the images that show the class. "direct" is for a metric with one number for a whole dataset,
+    above all the mixtures of :class:`~medsegdist.distance.metrics.GmmMetric`: one mixture for each class, sum_k w_k
+    MW2(g_k, g'_k)**q, and one transport of all images. If every sample shows every class, both are the same; if a class
+    is rare, the decomposition gives the images that show it more weight.
+
+    Args:
+        source: one dataset.
+        target: the other, prepared alike.
+        distance: the binary distance to extend. Its `max_samples` limits the samples of each class in
+            "decomposition", and all samples in "direct".
+        weights: w_k, a number >= 0 for each class of the target that has a counterpart, in any scale. None takes the
+            class's share of the foreground pixels, the mean of both datasets, so that neither their sizes nor their
+            order matter.
+        extension: "decomposition" or "direct".
+
+    Returns:
+        The distance; in a decomposition its `parts` are those of the classes.
+
+    Raises:
+        PreprocessingMismatchError: they were not prepared alike.
+        DataError: a class is in no sample, or cannot be summarized by the metric.
+        ValueError: weights are negative, not finite, all 0 or missing, or the extension is unknown or does not fit the
+            metric.
+    """
+    check_choice("the extension", extension, get_args(Extension))
+    if extension == "direct":
+        return replace(distance, metric=DirectMetric(distance.metric, weights))(source, target)  # type: ignore[arg-type]
+    methods = {distance.metric.name: distance}
+    sides = prepare_all({"source": source, "target": target}, methods, None, 1)
+    task = PairTask(source.name, target.name, sides["source"], sides["target"], methods, weights)
+    return compare_pair(task)[distance.metric.name]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, common_scales
 from medsegdist.distance.metrics import METHODS, GmmMetric, make_metric
+from medsegdist.distance.multiclass import DirectMetric
 from medsegdist.distance.pairs import (
-    DirectMetric,
     PairTask,
-    PreparedClass,
     compare_pair,
     measure_costs,
     measure_noise,
@@ -246,38 +245,47 @@ def compare_all(
     pairs = [pair for pair in combinations(by_name, 2) if frozenset(pair) in wanted]
     compared = {name: samples for name, samples in by_name.items() if any(name in pair for pair in pairs)}
     if any(isinstance(samples, MulticlassSamples) for samples in datasets):
-        distances = {method: _by_class(distance) for method, distance in distances.items()}
+        # Mixtures have one for each class; all other metrics take the classes apart.
+        distances = {
+            method: replace(one, metric=DirectMetric(one.metric)) if isinstance(one.metric, GmmMetric) else one
+            for method, one in distances.items()
+        }
 
     summaries: dict[tuple[str, str], Any] = {}
     found: dict[tuple[frozenset[str], str], Distance] = {}
     floors: dict[tuple[str, str], float] = {}
-    for methods in _sharing(distances):
+    # Methods that compare the same samples by the same embedding share image costs.
+    groups: dict[tuple[int, int, int], dict[str, DatasetDistance]] = {}
+    for method, distance in distances.items():
+        groups.setdefault((distance.max_samples, distance.seed, id(distance.embedding)), {})[method] = distance
+    for methods in groups.values():
         prepared = prepare_all(compared, methods, bootstrap, workers)
-        summaries |= {(name, method): _summary(prepared[name], method) for name in compared for method in methods}
+        for name, method in product(compared, methods):
+            own = {k: one.summaries[method].summary for k, one in prepared[name].items() if method in one.summaries}
+            # By the names of the classes if these were taken apart.
+            summaries[name, method] = own.get("", own)
         # An embedding stays here, with its network: only what it makes of the images is sent to workers.
         methods = {method: replace(distance, embedding=None) for method, distance in methods.items()}
         tasks = [PairTask(one, other, prepared[one], prepared[other], methods) for one, other in pairs]
         unscaled = {method: one for method, one in methods.items() if one.normalize and one.scales is None}
         if unscaled and tasks:
             work = [replace(task, methods=unscaled) for task in tasks]
-            means = list(map_ordered(measure_costs, work, workers=workers, description="Scaling", name_of=_name_pair))
+            means = list(map_ordered(measure_costs, work, workers=workers, description="Scaling"))
             for method, distance in unscaled.items():
                 methods[method] = replace(distance, scales=common_scales([one[method] for one in means]))
             tasks = [replace(task, methods=methods) for task in tasks]
-        solved = map_ordered(compare_pair, tasks, workers=workers, description="Comparing", name_of=_name_pair)
+        solved = map_ordered(compare_pair, tasks, workers=workers, description="Comparing")
         for pair, by_method in zip(pairs, solved, strict=True):
             found |= {(frozenset(pair), method): distance for method, distance in by_method.items()}
         if bootstrap is not None:
-            own = [
+            tasks = [
                 PairTask(name, name, prepared[name], prepared[name], methods) for name in targets if name in compared
             ]
-            noise = map_ordered(
-                measure_noise, own, workers=workers, description="Measuring noise floors", name_of=_name_pair
-            )
-            for task, floor in zip(own, noise, strict=True):
+            noise = map_ordered(measure_noise, tasks, workers=workers, description="Measuring noise floors")
+            for task, floor in zip(tasks, noise, strict=True):
                 floors |= {(task.source, method): value for method, value in floor.items()}
 
-    level = Bootstrap().level if bootstrap is None else bootstrap.level
+    level = (bootstrap or Bootstrap()).level
     rows: list[DistanceRow] = []
     comparisons: list[Comparison] = []
     matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
@@ -288,67 +296,21 @@ def compare_all(
         }
         for target in targets:
             seen = [found[frozenset((s, target)), method].seen_from(s) for s in sources if s != target]
-            rows += _rows(seen, method, floors.get((target, method)), level)
+            rows += rank_rows(seen, method, floors.get((target, method)), level)
             comparisons += _comparisons(seen, method, patients)
             matches |= {(one.source, target, method): one.matches for one in seen}
     return DistanceTable(tuple(rows), tuple(comparisons), summaries, matches)
 
 
-def rank_sources(
-    target: SegmentationSamples | MulticlassSamples,
-    sources: Iterable[SegmentationSamples | MulticlassSamples],
-    distances: Mapping[str, DatasetDistance] | Sequence[str],
-    *,
-    bootstrap: Bootstrap | None = None,
-    workers: int | None = 1,
-) -> DistanceTable:
-    """The sources in order of their distance to one target, by every method.
+def rank_rows(seen: Sequence[Distance], method: str, noise_floor: float | None, level: float) -> Iterator[DistanceRow]:
+    """The rows of all sources of one target by one method.
 
     Args:
-        target: the dataset to train on in the end.
-        sources: the datasets that could be pre-trained on.
-        distances: as for :func:`compare_all`.
-        bootstrap: as for :func:`compare_all`.
-        workers: as for :func:`compare_all`.
-
-    Raises:
-        MedSegDistError: a summary or a pair could not be computed.
-        ValueError: a name stands twice.
-        PreprocessingMismatchError: two datasets were not prepared alike.
+        seen: the distances, the target being the same.
+        method: its name in the table.
+        noise_floor: the target's.
+        level: of the intervals, and of the ranks that are shared.
     """
-    sources = list(sources)
-    names = [samples.name for samples in sources]
-    return compare_all(
-        [target, *sources], distances, targets=[target.name], sources=names, bootstrap=bootstrap, workers=workers
-    )
-
-
-def _sharing(distances: Mapping[str, DatasetDistance]) -> list[dict[str, DatasetDistance]]:
-    """The methods in groups that compare the same samples by the same embedding."""
-    groups: dict[tuple[int, int, int], dict[str, DatasetDistance]] = {}
-    for method, distance in distances.items():
-        groups.setdefault((distance.max_samples, distance.seed, id(distance.embedding)), {})[method] = distance
-    return list(groups.values())
-
-
-def _by_class(distance: DatasetDistance) -> DatasetDistance:
-    """The distance for datasets with classes: mixtures have one for each class, all other metrics take them apart."""
-    return (
-        replace(distance, metric=DirectMetric(distance.metric)) if isinstance(distance.metric, GmmMetric) else distance
-    )
-
-
-def _summary(classes: Mapping[str, PreparedClass], method: str) -> Any:
-    """What a method made of a dataset; by the names of its classes if they were taken apart."""
-    found = {name: one.summaries[method].summary for name, one in classes.items() if method in one.summaries}
-    return found.get("", found)
-
-
-def _name_pair(task: PairTask) -> str:
-    return f"the distance of '{task.source}' and '{task.target}'"
-
-
-def _rows(seen: Sequence[Distance], method: str, noise_floor: float | None, level: float) -> Iterator[DistanceRow]:
     ranks = rank_with_ties({one.source: one.value for one in seen}, {one.source: one.replicates for one in seen}, level)
     for one in seen:
         low, high = interval(one.replicates, level)

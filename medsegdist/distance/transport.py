@@ -89,7 +89,9 @@ def solve_transport(
     source = _masses(source_weights, matrix.shape[0], "source")
     target = _masses(target_weights, matrix.shape[1], "target")
 
-    unit = _unit(float(matrix.max()))
+    largest = float(matrix.max())
+    # The simplex takes what is below 1e-15 or so for 0. A power of 2 rounds nothing.
+    unit = 1.0 if largest == 0 or SMALL <= largest <= LARGE else 2.0 ** math.floor(math.log2(largest))
     scaled = matrix if unit == 1 else matrix / unit
     initial = None if start is None else tuple(side.detach().cpu().double().numpy() / unit for side in start)
     try:
@@ -113,7 +115,7 @@ def solve_transport(
         source_potential=torch.from_numpy(source_potential).to(cost.device),
         target_potential=torch.from_numpy(target_potential).to(cost.device),
         dual_value=float(source @ source_potential + target @ target_potential),
-        scale=float(matrix.max()),
+        scale=largest,
     )
     if transport.optimality_gap > UNCERTAIN:
         raise ConvergenceError(
@@ -162,11 +164,6 @@ def strongest_pairs(plan: Tensor, cost: Tensor, most: int) -> tuple[MatchedPair,
         if all(source != one.source and target != one.target for one in found):
             found.append(MatchedPair(source, target, mass))
     return tuple(found)
-
-
-def _unit(largest: float) -> float:
-    """What costs are divided by, for the simplex takes what is below 1e-15 or so for 0; a power of 2 rounds nothing."""
-    return 1.0 if largest == 0 or SMALL <= largest <= LARGE else 2.0 ** math.floor(math.log2(largest))
 
 
 def _least_differences(matrix: np.ndarray, potential: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import GmmMetric
-from medsegdist.distance.multiclass import match_classes, multiclass_distance
+from medsegdist.distance.pairs import multiclass_distance
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import PREPROCESSING, labels, task_manifest, write_listing, write_task, write_volume
 from tests.data.test_collect import assert_equal
@@ -289,15 +290,24 @@ def test_real_classes_of_two_halves_are_assigned_to_their_names(tmp_path, data_r
     )
     for metric in (GmmMetric(components=2, intensity=False), GmmMetric(components=1, intensity=True)):
         distance = DatasetDistance(metric)
-        by_name, assigned = (match_classes(one, other, by, distance=distance) for by in ("name", "assignment"))
-        assert by_name.pairs == assigned.pairs == (("anterior", "anterior"), ("posterior", "posterior"))
+        masks = replace(distance, image_weight=0)
+        near, far = (
+            [
+                masks(one.by_class[k], other.by_class[m]).value
+                for k in one.classes
+                for m in other.classes
+                if (k == m) == same
+            ]
+            for same in (True, False)
+        )
         # The same class of other patients is nearer than the other class.
-        assert assigned.costs.diagonal().max() < assigned.costs.fill_diagonal_(torch.inf).min()
+        assert max(near) < min(far)
         named = multiclass_distance(one, other, distance)
-        unnamed = multiclass_distance(one, turned, distance, match="assignment")
-        assert unnamed.matching.pairs == (("anterior", "head"), ("posterior", "body and tail"))
+        unnamed = multiclass_distance(one, turned, distance)
+        pairs = [(part.source_class, part.target_class) for part in unnamed.parts]
+        assert pairs == [("anterior", "head"), ("posterior", "body and tail")]
         assert unnamed.value == named.value
-        for weights in ("frequency", "uniform"):
+        for weights in (None, {"anterior": 1, "posterior": 1}):
             direct = multiclass_distance(one, other, distance, weights=weights, extension="direct")
             separate = multiclass_distance(one, other, distance, weights=weights)
             # Every volume shows both.

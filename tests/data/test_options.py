@@ -13,7 +13,14 @@ from medsegdist.data.study import load_study
 from medsegdist.distance.classes import CLASS_RULES
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.features import FEATURE_GROUPS, FEATURES
-from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric, GmmMetric, paper_metrics, with_options
+from medsegdist.distance.metrics import (
+    PAPER_METHODS,
+    FakeClassGmmMetric,
+    FakeClassMetric,
+    GmmMetric,
+    make_metric,
+    with_options,
+)
 from medsegdist.distance.mixture.choice import COMPONENT_RULES
 from medsegdist.distance.mixture.em import COVARIANCE_TYPES
 from medsegdist.errors import ManifestError
@@ -66,8 +73,8 @@ def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
     }
     options = load_study(study(tmp_path, "distance", given)).distance
     assert options.of_formula() == {"p": 2, "normalize": True}
-    metrics = {name: with_options(metric, options.of_masks()) for name, metric in paper_metrics().items()}
-    assert metrics["euclidean"] == paper_metrics()["euclidean"]
+    metrics = {name: with_options(make_metric(name), options.of_masks()) for name in PAPER_METHODS}
+    assert metrics["euclidean"] == make_metric("euclidean")
     assert (metrics["gmm2d"].components, metrics["gmm2d"].covariance, metrics["gmm2d"].intensity) == (
         "bic",
         "diag",

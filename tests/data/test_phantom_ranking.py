@@ -8,7 +8,7 @@ from monai.transforms import Compose
 from medsegdist.data.collect import collect
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics import paper_metrics
+from medsegdist.distance.metrics import PAPER_METHODS, make_metric
 
 ORGANS = ("liver", "spleen", "prostate", "lung_tumor", "tuberculoma")
 
@@ -25,10 +25,10 @@ def samples():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", paper_metrics())
+@pytest.mark.parametrize("method", PAPER_METHODS)
 @pytest.mark.parametrize("target", ["lung_tumor", "tuberculoma"])
 def test_mr_of_the_pelvis_is_farthest_from_lung_lesions_and_the_other_lung_lesions_are_nearest(samples, method, target):
-    metric = DatasetDistance(paper_metrics()[method])
+    metric = DatasetDistance(make_metric(method))
     found = {organ: metric(samples[organ], samples[target]) for organ in ORGANS if organ != target}
     (sibling,) = {"lung_tumor", "tuberculoma"} - {target}
     by_image = sorted(found, key=lambda organ: found[organ].image_term)

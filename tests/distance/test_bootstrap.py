@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
-from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
+from medsegdist.distance.metrics import PAPER_METHODS, EuclideanMetric, FakeClassMetric, GmmMetric, make_metric
 from medsegdist.distance.resampling import (
     Bootstrap,
     replicate_distances,
     summarize_resamples,
 )
-from medsegdist.distance.table import compare_all, rank_sources
+from medsegdist.distance.table import compare_all
 from tests.synthetic import blobs, resample_patients
 
 A = blobs("a", n=24, patients=12, center=(0.45, 0.4), seed=1)
@@ -57,9 +57,9 @@ def test_a_replicate_is_the_distance_of_the_resampled_datasets(metric):
         )
 
 
-@pytest.mark.parametrize("method", paper_metrics())
+@pytest.mark.parametrize("method", PAPER_METHODS)
 def test_the_first_is_the_distance_itself_and_the_others_scatter_around_it(method):
-    metric = paper_metrics()[method]
+    metric = make_metric(method)
     if hasattr(metric, "components"):
         metric = replace(metric, components=1 if hasattr(metric, "classes") else 2)
     found, _ = replicates(metric, bootstrap=Bootstrap(replicates=20))
@@ -108,7 +108,7 @@ def test_a_table_says_how_sure_it_is():
     twin = blobs("twin", n=24, patients=12, center=(0.45, 0.4), seed=8)
     near = blobs("near", n=24, patients=12, center=(0.45, 0.4), seed=9)
     methods = {"gmm2d": DatasetDistance(GmmMetric(components=2, intensity=False))}
-    table = rank_sources(A, [far, twin, near], methods, bootstrap=Bootstrap(replicates=60))
+    table = compare_all([A, far, twin, near], methods, targets=[A.name], bootstrap=Bootstrap(replicates=60))
     rows = {row.source: row for row in table.rows}
     assert rows["far"].rank == 3
     assert not rows["far"].tied
@@ -127,7 +127,7 @@ def test_a_table_says_how_sure_it_is():
 def test_a_table_is_the_same_on_cuda():
     methods = {
         name: DatasetDistance(replace(metric, components=2) if hasattr(metric, "components") else metric)
-        for name, metric in {**paper_metrics(), "mean_area": MeanArea()}.items()
+        for name, metric in {**{name: make_metric(name) for name in PAPER_METHODS}, "mean_area": MeanArea()}.items()
     }
     tables = [compare_all([A.to(device), B.to(device)], methods, bootstrap=FEW) for device in ("cpu", "cuda")]
     for cpu, cuda in zip(*(table.rows for table in tables), strict=True):
@@ -155,11 +155,11 @@ def test_a_table_with_its_uncertainty_survives_the_disk(tmp_path):
 def test_comparisons_lie_beside_the_distances_and_old_ones_go(tmp_path):
     c = blobs("c", n=12, patients=6, seed=7)
     methods = {"euclidean": DatasetDistance(EuclideanMetric())}
-    rank_sources(A, [B, c], methods, bootstrap=FEW).save(tmp_path / "distances.csv")
+    compare_all([A, B, c], methods, targets=[A.name], bootstrap=FEW).save(tmp_path / "distances.csv")
     header, line = (tmp_path / "comparisons.csv").read_text().splitlines()
     assert header == "target,method,nearer,farther,probability,patients"
     assert line.startswith("a,euclidean,c,b,")
-    rank_sources(A, [B, c], methods).save(tmp_path / "distances.csv")
+    compare_all([A, B, c], methods, targets=[A.name]).save(tmp_path / "distances.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["distances.csv"]
 
 

@@ -7,7 +7,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
 from medsegdist.distance.resampling import Bootstrap
-from medsegdist.distance.table import rank_sources
+from medsegdist.distance.table import compare_all
 
 METHODS = {
     "gmm3d": DatasetDistance(GmmMetric(components=2), max_samples=4000),
@@ -49,7 +49,7 @@ def test_95_percent_intervals_cover_the_distance_of_the_populations():
     plain = dict.fromkeys(METHODS, 0)
     for study in range(STUDIES):
         a, b = two_populations(patients=PATIENTS, slices=SLICES, seed=2 * study)
-        table = rank_sources(a, [b], METHODS, bootstrap=Bootstrap(seed=study))
+        table = compare_all([a, b], METHODS, targets=[a.name], bootstrap=Bootstrap(seed=study))
         for row in table.rows:
             covered[row.method] += row.low <= true[row.method] <= row.high
             # The interval turned around, as percentiles of the replicates would have it.

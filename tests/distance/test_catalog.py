@@ -5,7 +5,8 @@ import statistics
 import pytest
 
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics import PAPER_METHODS, OtddMetric, all_metrics
+from medsegdist.distance.metrics import METHODS as CATALOG
+from medsegdist.distance.metrics import PAPER_METHODS, OtddMetric, make_metric
 from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all
 from medsegdist.distance.resampling import Bootstrap
 from tests.distance.test_laws import by_size
@@ -13,7 +14,7 @@ from tests.synthetic import blobs, resample_patients
 
 
 def test_the_papers_five_come_first_and_every_metric_has_its_own_name():
-    metrics = all_metrics(delta=-7, seed=3)
+    metrics = {name: make_metric(name, delta=-7, seed=3) for name in CATALOG}
     assert tuple(metrics)[:5] == PAPER_METHODS
     assert {name: metric.name for name, metric in metrics.items()} == {name: name for name in metrics}
     for metric in metrics.values():
@@ -22,7 +23,7 @@ def test_the_papers_five_come_first_and_every_metric_has_its_own_name():
 
 
 METHODS = ["dice", "jaccard", "hausdorff", "hausdorff95", "cosine", "angular", "fingerprint"]
-METRICS = [*(all_metrics()[name] for name in METHODS), OtddMetric(by_size)]
+METRICS = [*(make_metric(name) for name in METHODS), OtddMetric(by_size)]
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -6,8 +6,17 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from medsegdist.distance.classes import CLASS_RULES, fake_classes, refit_classes, renumbered
+from medsegdist.distance import classes as clustering
+from medsegdist.distance.classes import CLASS_RULES, unit_scaled
 from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
+
+
+def fake_classes(features, weights, **options):
+    return clustering.fake_classes(unit_scaled(features), weights, **options)
+
+
+def refit_classes(features, classes, weights):
+    return clustering.refit_classes(unit_scaled(features), classes, weights)
 
 
 def three_groups(n=90, seed=0):
@@ -87,7 +96,6 @@ def test_a_class_of_which_nothing_is_drawn_is_gone():
     weights = torch.tensor([[1.0, 1.0, 0.0, 2.0, 1.0]], dtype=torch.float64)
     found = refit_classes(features.double(), classes, weights)
     assert found.tolist() == [[0, 0, -1, 2, 2]]
-    assert renumbered(found[0][weights[0] > 0]).tolist() == [0, 0, 1, 1]
 
 
 def groups(k, n=120, seed=0):

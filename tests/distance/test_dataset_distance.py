@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from medsegdist.distance.classes import fake_classes
+from medsegdist.distance.classes import fake_classes, unit_scaled
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.features import segment_features
 from medsegdist.distance.metrics import (
@@ -17,7 +17,7 @@ from medsegdist.distance.metrics import (
     FakeClassMetric,
     GmmMetric,
     OtddMetric,
-    paper_metrics,
+    make_metric,
 )
 from medsegdist.errors import DataError, PreprocessingMismatchError
 from tests.laws import Remembering
@@ -62,7 +62,7 @@ def test_gmm_is_equation_14_image_transport_plus_a_constant(intensity):
 @pytest.mark.parametrize("p", [1.0, 2.0])
 def test_fake_classes_is_equation_17_by_brute_force(p):
     cost = image_cost(A, B)
-    classes = [fake_classes(segment_features(one.masks), one.weights).numpy() for one in (A, B)]
+    classes = [fake_classes(unit_scaled(segment_features(one.masks)), one.weights).numpy() for one in (A, B)]
     label_cost = np.zeros_like(cost)
     for i in np.unique(classes[0]):
         for j in np.unique(classes[1]):
@@ -135,7 +135,7 @@ def test_one_sample_and_one_pixel_are_enough_for_fake_classes(method):
     masks = torch.zeros(1, 32, 40, dtype=torch.bool)
     masks[0, 3, 3] = True
     tiny = replace(A.take([0]), name="tiny", masks=masks)
-    found = DatasetDistance(paper_metrics()[method])(tiny, B)
+    found = DatasetDistance(make_metric(method))(tiny, B)
     assert found.value > 0
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from scipy.stats import entropy
 
-from medsegdist.distance.classes import ClassOptions, fake_classes
+from medsegdist.distance.classes import ClassOptions, fake_classes, unit_scaled
 from medsegdist.distance.features import (
     FEATURES,
     FeatureScale,
@@ -175,7 +175,9 @@ def test_weights_are_factors_of_scaled_features():
     assert torch.equal(
         ClassOptions(feature_weights={"shape": 3, "location": 3}).classify(samples), ClassOptions().classify(samples)
     )
-    assert torch.equal(ClassOptions().classify(samples), fake_classes(segment_features(samples.masks), samples.weights))
+    assert torch.equal(
+        ClassOptions().classify(samples), fake_classes(unit_scaled(segment_features(samples.masks)), samples.weights)
+    )
 
 
 @pytest.mark.parametrize(("heavy", "expected"), [("area", [0, 0, 1, 1]), ("centroid", [0, 1, 0, 1])])
@@ -211,10 +213,9 @@ def test_features_weigh_otherwise_on_a_joint_scale():
     joint = replace(options, scale=joint_scale([a, b], ["area", "centroid"]))
     # The rows of one dataset are a small part of the rows of both.
     columns = feature_names(2, options.features)
-    features = options._features_of(a)
     rows = columns.index("largest_row")
-    assert float(joint._scaling_for(a)(features)[:, rows].amax()) < 0.5
-    assert float(options._scaling_for(a)(features)[:, rows].amax()) == 1
+    assert float(joint.points(a)[:, rows].amax()) < 0.5
+    assert float(options.points(a)[:, rows].amax()) == 1
 
 
 @pytest.mark.parametrize("scaling", ["dataset", "joint"])
@@ -230,7 +231,7 @@ def test_a_refit_uses_the_same_features_weights_and_scale(scaling):
     weights = resample_patients(samples, 4, seed=0)
     found = options.reclassify(samples, classes, weights)
     assert torch.equal(found[0], classes)
-    points = options._scaling_for(samples)(options._features_of(samples))
+    points = options.points(samples)
     for row, of_replicate in zip(weights, found, strict=True):
         there = row > 0
         held, mass = points[there], row[there]

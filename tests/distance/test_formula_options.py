@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from medsegdist.distance.dataset_distance import DatasetDistance, Scales, common_scales
-from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric, paper_metrics
+from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric, make_metric
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import compare_all
 from tests.synthetic import blobs
@@ -109,7 +109,7 @@ def test_a_table_has_one_scale_the_median_of_its_pairs(p):
 
 @pytest.mark.parametrize("method", ["euclidean", "gmm2d", "fake_classes"])  # in the others pixels meet intensities
 def test_normalized_distances_do_not_know_the_unit_of_intensities(method):
-    metric = paper_metrics()[method]
+    metric = make_metric(method)
     metric = replace(metric, components=2) if hasattr(metric, "components") else metric
     tables = []
     for factor in (1.0, 8.0):

@@ -17,8 +17,8 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance import dataset_distance
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import EuclideanMetric, FakeClassMetric, GmmMetric
-from medsegdist.distance.multiclass import match_classes, multiclass_distance
-from medsegdist.distance.pairs import DirectMetric
+from medsegdist.distance.multiclass import DirectMetric
+from medsegdist.distance.pairs import multiclass_distance
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import compare_all
 from medsegdist.errors import DataError, PreprocessingMismatchError
@@ -82,7 +82,7 @@ def test_one_class_is_the_binary_distance(distance):
     one, other = blobs("a", seed=1), blobs("b", seed=2, radius=7.0, center=LEFT)
     lesions = [with_one_class(each) for each in (one, other)]
     binary = distance(one, other)
-    for weights in ("frequency", "uniform", {"lesion": 0.3}):
+    for weights in (None, {"lesion": 0.3}):
         found = multiclass_distance(*lesions, distance, weights=weights)
         assert (found.value, found.image_term, found.mask_term) == (binary.value, binary.image_term, binary.mask_term)
 
@@ -110,10 +110,6 @@ def test_an_embedding_is_that_of_the_binary_distances(distance, a, b):
     for part in found.parts:
         binary = embedded(a.by_class[part.source_class], b.by_class[part.target_class])
         assert (part.distance.image_term, part.distance.mask_term) == (binary.image_term, binary.mask_term)
-    alone = replace(embedded, image_weight=0)
-    costs = match_classes(a, b, "assignment", distance=embedded).costs
-    for (row, one), (column, other) in itertools.product(enumerate(a.classes), enumerate(b.classes)):
-        assert float(costs[row, column]) == pytest.approx(alone(a.by_class[one], b.by_class[other]).value, rel=1e-12)
 
 
 def test_the_direct_extension_embeds_all_images_once(a, b):
@@ -130,74 +126,76 @@ def test_the_direct_extension_embeds_all_images_once(a, b):
     assert found.mask_term == multiclass_distance(a, b, GMM, extension="direct").mask_term
 
 
+def numbered(samples: MulticlassSamples) -> MulticlassSamples:
+    """The same classes under names that no other dataset has."""
+    return renamed(samples, {name: f"{name} 2" for name in samples.classes})
+
+
+def pairs_of(distance) -> tuple[tuple[str, str], ...]:
+    return tuple((part.source_class, part.target_class) for part in distance.parts)
+
+
 @METHODS
-@pytest.mark.parametrize("match", ["name", "assignment"])
-def test_it_vanishes_on_itself_and_is_symmetric(distance, match, a, b):
-    there, back = (multiclass_distance(*pair, distance, match=match) for pair in ((a, b), (b, a)))
+@pytest.mark.parametrize("rename", [lambda samples: samples, numbered], ids=["names", "assignment"])
+def test_it_vanishes_on_itself_and_is_symmetric(distance, rename, a, b):
+    there, back = (multiclass_distance(*pair, distance) for pair in ((a, rename(b)), (rename(b), a)))
     assert there.value > 0
     assert back.value == pytest.approx(there.value, rel=1e-9)
-    assert {(t, s) for s, t in back.matching.pairs} == set(there.matching.pairs)
-    itself = multiclass_distance(a, a, distance, match=match)
+    assert {(t, s) for s, t in pairs_of(back)} == set(pairs_of(there))
+    itself = multiclass_distance(a, rename(a), distance)
     assert itself.value <= 1e-9 * there.value
-    assert itself.matching.pairs == tuple((name, name) for name in a.classes)
+    assert pairs_of(itself) == tuple(zip(a.classes, rename(a).classes, strict=True))
     weights = {"liver": 1.0, "kidney": 2.0, "spleen": 3.0}
     there, back = (multiclass_distance(*pair, distance, weights=weights) for pair in ((a, b), (b, a)))
     assert back.value == pytest.approx(there.value, rel=1e-9)
 
 
-@pytest.mark.parametrize("match", ["name", "assignment"])
+@pytest.mark.parametrize("rename", [lambda samples: samples, numbered], ids=["names", "assignment"])
 @pytest.mark.parametrize("extension", ["decomposition", "direct"])
-def test_the_order_of_classes_does_not_matter(match, extension, a, b):
-    expected = multiclass_distance(a, b, GMM, match=match, extension=extension)
+def test_the_order_of_classes_does_not_matter(rename, extension, a, b):
+    expected = multiclass_distance(a, rename(b), GMM, extension=extension)
     for order in itertools.permutations(range(3)):
-        found = multiclass_distance(reordered(a, order), b, GMM, match=match, extension=extension)
+        found = multiclass_distance(reordered(a, order), rename(b), GMM, extension=extension)
         assert found.value == expected.value
-        assert set(found.matching.pairs) == set(expected.matching.pairs)
+        assert set(pairs_of(found)) == set(pairs_of(expected))
 
 
 @METHODS
 def test_names_do_not_matter_to_an_assignment(distance, a, b):
-    expected = multiclass_distance(a, b, distance, match="assignment")
-    names = {"liver": "spleen", "spleen": "kidney", "kidney": "x"}
-    found = multiclass_distance(a, renamed(b, names), distance, match="assignment")
+    expected = multiclass_distance(a, numbered(b), distance)
+    names = {"liver": "x", "spleen": "y", "kidney": "z"}
+    found = multiclass_distance(a, renamed(b, names), distance)
     assert found.value == expected.value
-    assert found.matching.pairs == tuple((one, names[other]) for one, other in expected.matching.pairs)
-    assert multiclass_distance(a, renamed(b, names), distance, match=dict(found.matching.pairs)).value == found.value
+    assert pairs_of(found) == tuple((one, names[other.removesuffix(" 2")]) for one, other in pairs_of(expected))
 
 
 @pytest.mark.parametrize("distance", [EUCLIDEAN, GMM], ids=lambda distance: distance.metric.name)
 def test_organs_at_the_same_places_are_assigned_to_each_other(distance, a, b):
-    names = {"liver": "spleen", "spleen": "kidney", "kidney": "liver"}
-    found = multiclass_distance(a, renamed(b, names), distance, match="assignment")
-    assert found.matching.pairs == tuple((name, names[name]) for name in a.classes)
-    assert multiclass_distance(a, renamed(b, names), distance).value > found.value
+    found = multiclass_distance(a, numbered(b), distance)
+    assert pairs_of(found) == tuple((name, f"{name} 2") for name in a.classes)
+    assert found.value == multiclass_distance(a, b, distance).value
+    swapped = renamed(b, {"liver": "spleen", "spleen": "kidney", "kidney": "liver"})
+    assert multiclass_distance(a, swapped, distance).value > found.value
 
 
-def test_an_assignment_is_the_cheapest_of_all(a):
+def test_an_assignment_is_the_cheapest_of_all_by_the_mask_distances_alone(a):
     b = organs("b", seed=5, n=8, one=RIGHT, two=(0.5, 0.35), three=LEFT, four=MIDDLE)
-    for pair in ((a, b), (b, a)):
-        found = match_classes(*pair, "assignment", distance=GMM)
-        few, many = sorted(found.costs.shape)
-        costs = found.costs if found.costs.shape[0] == few else found.costs.T
-        least = min(
-            sum(float(costs[row, column]) for row, column in enumerate(columns))
-            for columns in itertools.permutations(range(many), few)
-        )
-        chosen = sum(float(found.costs[pair[0].classes.index(s), pair[1].classes.index(t)]) for s, t in found.pairs)
-        assert chosen == pytest.approx(least, rel=1e-12)
-    assert {(s, t) for s, t in found.pairs} == {("one", "spleen"), ("three", "liver"), ("four", "kidney")}
-    assert (found.unmatched_source, found.unmatched_target) == (("two",), ())
+    masks = replace(GMM, image_weight=0)
+    costs = {(s, t): masks(a.by_class[s], b.by_class[t]).value for s in a.classes for t in b.classes}
+    orders = itertools.permutations(b.classes, 3)
+    least = min(orders, key=lambda order: sum(costs[pair] for pair in zip(a.classes, order, strict=True)))
+    there, back = (multiclass_distance(*pair, GMM) for pair in ((a, b), (b, a)))
+    assert pairs_of(there) == tuple(zip(a.classes, least, strict=True))
+    assert {(t, s) for s, t in pairs_of(back)} == set(pairs_of(there))
+    assert dict(pairs_of(there)) == {"spleen": "one", "liver": "three", "kidney": "four"}
 
 
-def test_classes_without_counterpart_are_left_out_and_told(a):
+def test_classes_without_counterpart_are_left_out(a):
     b = organs("b", seed=11, liver=LEFT, kidney=MIDDLE, lung=RIGHT)
     found = multiclass_distance(a, b, GMM)
-    assert found.matching.pairs == (("liver", "liver"), ("kidney", "kidney"))
-    assert (found.matching.unmatched_source, found.matching.unmatched_target) == (("spleen",), ("lung",))
-    assert found.unmatched_share == pytest.approx((a.shares["spleen"] + b.shares["lung"]) / 2)
+    assert pairs_of(found) == (("liver", "liver"), ("kidney", "kidney"))
     assert math.fsum(part.weight for part in found.parts) == pytest.approx(1)
-    assert multiclass_distance(a, a, GMM).unmatched_share == 0
-    only_liver = multiclass_distance(a, b, GMM, match={"liver": "liver"})
+    only_liver = multiclass_distance(a, b, GMM, weights={"liver": 1, "kidney": 0})
     assert only_liver.value == GMM(a.by_class["liver"], b.by_class["liver"]).value
 
 
@@ -233,7 +231,7 @@ def test_only_the_ratios_of_weights_matter(a, b, weights, factor):
     assert min(values) * (1 - 1e-12) <= found.value <= max(values) * (1 + 1e-12)
 
 
-@pytest.mark.parametrize("weights", ["frequency", "uniform"])
+@pytest.mark.parametrize("weights", [None, {"liver": 1, "kidney": 1, "spleen": 1}], ids=["frequency", "uniform"])
 def test_direct_is_one_transport_of_images_and_a_mixture_for_each_class(weights, a, b, monkeypatch):
     solved = []
     solve = dataset_distance.solve_transport
@@ -252,12 +250,14 @@ def test_direct_is_one_transport_of_images_and_a_mixture_for_each_class(weights,
 
 def test_where_every_sample_shows_every_class_both_extensions_are_one(a, b):
     everywhere = [each.take((each.sizes > 0).all(1).nonzero()[:, 0].tolist()) for each in (a, b)]
-    for distance in (GMM, replace(GMM, max_samples=4)):
+    # Shares are those of the samples that are compared together, so that a limit changes them.
+    for distance, weights in ((GMM, None), (replace(GMM, max_samples=4), {"liver": 1, "kidney": 2, "spleen": 3})):
         direct, separate = (
-            multiclass_distance(*everywhere, distance, extension=name) for name in ("direct", "decomposition")
+            multiclass_distance(*everywhere, distance, weights=weights, extension=name)
+            for name in ("direct", "decomposition")
         )
         assert (direct.image_term, direct.mask_term) == (separate.image_term, separate.mask_term)
-    counts = {(part.distance.n_source, part.distance.n_target) for part in (*direct.parts, *separate.parts)}
+    counts = {(one.n_source, one.n_target) for one in (direct, *(part.distance for part in separate.parts))}
     assert counts == {(4, 4)}, "the limit of the second distance"
 
 
@@ -283,32 +283,12 @@ def test_direct_needs_one_number_for_a_dataset(distance, a, b):
             r"weight for each of .*liver, kidney, spleen, found none for 'spleen'",
         ),
         ({"weights": {"liver": 1, "kidney": 1, "spleen": 1, "lung": 1}}, r"found one for 'lung', which it has not"),
-        ({"weights": "equal"}, r"weights 'frequency', 'uniform' or a mapping, found 'equal'"),
-        ({"match": "nearest"}, r"matched by 'name', 'assignment' or a mapping, found 'nearest'"),
-        ({"match": {"lung": "liver"}}, r"found 'lung', but 'a' has liver, kidney, spleen"),
-        ({"match": {"liver": "lung"}}, r"found 'lung', but 'b' has liver, kidney, spleen"),
-        ({"match": {"liver": "liver", "kidney": "liver"}}, r"each class of 'b' at most once in the mapping, found"),
-        ({"extension": "mixture"}, r"expected an extension among .*'decomposition', 'direct'.*found 'mixture'"),
+        ({"extension": "mixture"}, r"expected the extension to be one of decomposition, direct, found 'mixture'"),
     ],
 )
 def test_options_that_mean_nothing(a, b, options, message):
     with pytest.raises(ValueError, match=message):
         multiclass_distance(a, b, EUCLIDEAN, **options)
-
-
-def test_nothing_in_common(a, b):
-    other = renamed(b, {name: f"{name} 2" for name in b.classes})
-    with pytest.raises(
-        DataError, match=r"classes in common, found liver, kidney, spleen and liver 2, .*by match=\"assignment\""
-    ):
-        multiclass_distance(a, other, GMM)
-    with pytest.raises(DataError, match="classes in common"):
-        multiclass_distance(a, other, GMM, match={})
-
-
-def test_an_assignment_needs_a_distance(a, b):
-    with pytest.raises(ValueError, match="expected a distance to assign classes by, found None"):
-        match_classes(a, b, "assignment")
 
 
 def test_a_class_that_no_compared_sample_shows(a, b):
@@ -332,8 +312,7 @@ def test_a_class_that_cannot_be_summarized_is_named(a, b):
 def test_it_is_the_same_on_cuda(a, b):
     for extension in ("decomposition", "direct"):
         on_cpu, on_cuda = (
-            multiclass_distance(a.to(device), b.to(device), GMM, match="assignment", extension=extension)
-            for device in ("cpu", "cuda")
+            multiclass_distance(a.to(device), b.to(device), GMM, extension=extension) for device in ("cpu", "cuda")
         )
         assert on_cuda.value == pytest.approx(on_cpu.value, rel=1e-6)
 
@@ -391,7 +370,7 @@ def test_datasets_without_a_common_name_are_assigned_and_a_binary_one_takes_the_
     alone = blobs("alone", center=(0.7, 0.5), seed=30)
     table = compare_all([a, others, alone], {"gmm2d": GMM, "euclidean": EUCLIDEAN})
     for method, extension in (("gmm2d", "direct"), ("euclidean", "decomposition")):
-        expected = multiclass_distance(a, others, TABLE[method], match="assignment", extension=extension)
+        expected = multiclass_distance(a, others, TABLE[method], extension=extension)
         assert table.matrix(method).loc["a", others.name] == pytest.approx(expected.value, rel=1e-9)
     kidney = EUCLIDEAN(a.by_class["kidney"], alone).value
     assert table.matrix("euclidean").loc["a", "alone"] == pytest.approx(kidney, rel=1e-9)

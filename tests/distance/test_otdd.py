@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from medsegdist.distance.classes import class_distances, fake_classes
+from medsegdist.distance.classes import class_distances, fake_classes, unit_scaled
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.features import segment_features
 from medsegdist.distance.metrics import FakeClassMetric, OtddMetric
@@ -65,7 +65,9 @@ def test_one_class_for_all_makes_d_y_the_transport_of_the_images():
 
 
 def test_fake_classes_given_as_classes_are_fake_classes():
-    metric = OtddMetric(lambda samples: fake_classes(segment_features(samples.masks), samples.weights).tolist())
+    metric = OtddMetric(
+        lambda samples: fake_classes(unit_scaled(segment_features(samples.masks)), samples.weights).tolist()
+    )
     assert DatasetDistance(metric)(A, B).value == DatasetDistance(FakeClassMetric())(A, B).value
 
 

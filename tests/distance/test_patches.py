@@ -18,7 +18,7 @@ from medsegdist.data.study import load_study
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PatchesMetric
 from medsegdist.distance.metrics.patches import _quotas, draw_patches
-from medsegdist.distance.table import rank_sources
+from medsegdist.distance.table import compare_all
 from tests.laws import mask_distance
 from tests.synthetic import blobs, dots
 
@@ -219,5 +219,7 @@ def test_the_other_hippocampus_sets_are_nearest_to_the_anterior_one(project_root
     target, *sources = (load_samples(manifest, study.preprocessing) for manifest in study.datasets)
     for image_weight in (0.0, 1.0):
         distances = {"patches": DatasetDistance(PatchesMetric(), image_weight=image_weight)}
-        ranking = rank_sources(target, sources, distances).ranking("hippocampus anterior", "patches")
+        ranking = compare_all([target, *sources], distances, targets=[target.name]).ranking(
+            "hippocampus anterior", "patches"
+        )
         assert {row.source for row in ranking[:2]} == {"hippocampus posterior", "hippocampus whole"}

@@ -1,5 +1,7 @@
 """Histograms of segment pixels against the pixels themselves, collected one by one."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -50,11 +52,13 @@ def test_holds_the_mass_of_every_pixel(grid, intensity):
     assert float(histogram.masses.sum()) == pytest.approx(1, rel=1e-14)
 
 
-@given(width=st.floats(0.7, 500), seed=st.integers(0, 100))
-def test_means_are_exact_and_places_keep_their_mass_however_wide_the_bins(width, seed):
+@given(levels=st.integers(1, 300), seed=st.integers(0, 100))
+def test_means_are_exact_and_places_keep_their_mass_however_wide_the_bins(levels, seed):
     samples = make_samples(seed=seed)
     points, masses = all_pixels(samples, intensity=True)
-    histogram = count_pixels(samples, intensity=True, intensity_bin=width)
+    width = np.ptp(points[:, 2]) / levels
+    with mock.patch.object(pixel_counts, "LEVELS", levels):
+        histogram = count_pixels(samples, intensity=True)
     np.testing.assert_allclose(histogram.masses @ histogram.points, masses @ points, rtol=1e-12)
     flat = as_dictionary(histogram.points[:, :2], histogram.masses)
     assert flat == pytest.approx(as_dictionary(points[:, :2], masses), rel=1e-12)
@@ -68,7 +72,7 @@ def test_means_are_exact_and_places_keep_their_mass_however_wide_the_bins(width,
 
 def test_brighter_images_have_the_same_histogram_further_up():
     plain, brighter = make_samples(), make_samples(offset=1000.0)
-    one, other = (count_pixels(s, intensity=True, intensity_bin=10.0) for s in (plain, brighter))
+    one, other = (count_pixels(s, intensity=True) for s in (plain, brighter))
     torch.testing.assert_close(one.points + torch.tensor([0.0, 0.0, 1000.0]), other.points, rtol=0, atol=1e-9)
     torch.testing.assert_close(one.masses, other.masses, rtol=1e-12, atol=0)
 
@@ -102,15 +106,6 @@ def test_constant_intensities_are_one_level_without_rounding():
     assert set(histogram.points[:, 2].tolist()) == {float(np.float32(0.1))}
 
 
-def test_counting_in_parts_changes_nothing(monkeypatch):
-    samples = make_samples(grid=(3, 5, 4))
-    expected = count_pixels(samples, intensity=True)
-    monkeypatch.setattr(pixel_counts, "COUNTED_AT_ONCE", 700)  # two places at a time
-    found = count_pixels(samples, intensity=True)
-    assert torch.equal(found.points, expected.points)
-    torch.testing.assert_close(found.masses, expected.masses, rtol=1e-14, atol=0)
-
-
 def test_one_pixel_is_one_point():
     mask = np.zeros((1, 4, 5), dtype=bool)
     mask[0, 2, 3] = True
@@ -137,17 +132,6 @@ def test_an_empty_mask_names_dataset_and_case(intensity):
 def test_no_chosen_sample_is_an_error():
     with pytest.raises(DataError, match=r"dataset 'toy': expected at least 1 sample"):
         count_pixels(make_samples(), intensity=False, sample_index=[])
-
-
-@pytest.mark.parametrize("width", [0.0, -1.0, float("nan")])
-def test_bins_without_width_are_refused(width):
-    with pytest.raises(ValueError, match="expected an intensity_bin > 0, found"):
-        count_pixels(make_samples(), intensity=True, intensity_bin=width)
-
-
-def test_too_many_bins_are_refused():
-    with pytest.raises(ValueError, match=r"dataset 'toy' into at most 16777216 bins, found 1e-06; choose a wider one"):
-        count_pixels(make_samples(), intensity=True, intensity_bin=1e-6)
 
 
 @pytest.mark.parametrize(

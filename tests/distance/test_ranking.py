@@ -9,8 +9,8 @@ import torch
 
 from medsegdist.distance import dataset_distance
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics import DiceMetric, EuclideanMetric, GmmMetric, paper_metrics
-from medsegdist.distance.table import COLUMNS, DistanceTable, compare_all, rank_sources
+from medsegdist.distance.metrics import PAPER_METHODS, DiceMetric, EuclideanMetric, GmmMetric, make_metric
+from medsegdist.distance.table import COLUMNS, DistanceTable, compare_all
 from medsegdist.errors import DataError
 from tests.synthetic import blobs
 
@@ -20,8 +20,12 @@ FAR = blobs("far", center=(0.25, 0.3), radius=8, brightness=220, seed=3)
 # One component: how many there are makes no difference here but to the time.
 METHODS = {
     name: DatasetDistance(replace(metric, components=1) if hasattr(metric, "components") else metric)
-    for name, metric in paper_metrics().items()
+    for name, metric in ((name, make_metric(name)) for name in PAPER_METHODS)
 }
+
+
+def rank_sources(target, sources, distances):
+    return compare_all([target, *sources], distances, targets=[target.name])
 
 
 def test_the_near_source_comes_first_by_every_method():

@@ -24,7 +24,7 @@ from medsegdist.distance.metrics import (
 )
 from medsegdist.distance.pairs import PairTask, compare_pair, prepare_all
 from medsegdist.distance.resampling import Bootstrap
-from medsegdist.distance.table import compare_all, rank_sources
+from medsegdist.distance.table import compare_all
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.parallel import dask_cluster
 from tests.synthetic import blobs
@@ -174,7 +174,7 @@ class Broken:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_names_its_datasets(datasets, workers):
     with pytest.raises(MedSegDistError, match=r"^the distance of 'stored' and 'far': ArithmeticError: out of range$"):
-        rank_sources(datasets[1], datasets[2:], {"broken": DatasetDistance(Broken())}, workers=workers)
+        compare_all(datasets[1:], {"broken": DatasetDistance(Broken())}, targets=[datasets[1].name], workers=workers)
     methods = {"euclidean": DatasetDistance(EuclideanMetric(delta=150))}
     with pytest.raises(DataError, match=r"dataset 'stored', case 'case0': .* above delta = 150"):
         compare_all(datasets[1:], methods, workers=workers)

@@ -10,9 +10,7 @@ from .mask_metric import METHODS as METHODS
 from .mask_metric import PAPER_METHODS as PAPER_METHODS
 from .mask_metric import MaskMetric as MaskMetric
 from .mask_metric import ResamplingMetric as ResamplingMetric
-from .mask_metric import all_metrics as all_metrics
 from .mask_metric import make_metric as make_metric
-from .mask_metric import paper_metrics as paper_metrics
 from .mask_metric import with_options as with_options
 from .otdd import OtddMetric as OtddMetric
 from .patches import PatchesMetric as PatchesMetric

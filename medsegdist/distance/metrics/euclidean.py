@@ -106,19 +106,15 @@ def neutralized_segments(samples: SegmentationSamples, delta: float) -> sparse.c
     Raises:
         DataError: an intensity is not above delta.
     """
-    values, pixels = [], []
-    for image, mask, case_id in zip(samples.images, samples.masks, samples.case_ids, strict=True):
-        inside = mask.reshape(-1).nonzero()[:, 0]
-        segment = image.reshape(-1)[inside].cpu().numpy().astype(np.float64) - delta
-        if (segment <= 0).any():
-            raise DataError(
-                f"expected intensities above delta = {delta:g}, found {segment.min() + delta:g}",
-                "choose a delta below the whole range (Eq. 7)",
-                dataset=samples.name,
-                case=case_id,
-            )
-        values.append(segment)
-        pixels.append(inside.cpu().numpy())
-    ends = np.cumsum([0, *(len(segment) for segment in values)])
-    shape = (len(samples), int(np.prod(samples.grid)))
-    return sparse.csr_array((np.concatenate(values), np.concatenate(pixels), ends), shape=shape)
+    masks = samples.masks.flatten(1)
+    values = samples.images.flatten(1)[masks].cpu().numpy().astype(np.float64) - delta
+    rows, pixels = (one.cpu().numpy() for one in masks.nonzero(as_tuple=True))
+    if (values <= 0).any():
+        k = rows[np.argmax(values <= 0)]
+        raise DataError(
+            f"expected intensities above delta = {delta:g}, found {values[rows == k].min() + delta:g}",
+            "choose a delta below the whole range (Eq. 7)",
+            dataset=samples.name,
+            case=samples.case_ids[k],
+        )
+    return sparse.csr_array((values, (rows, pixels)), shape=tuple(masks.shape))

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.classes import ClassedSamples, ClassOptions, class_distances, drawn_classes, renumbered
+from medsegdist.distance.classes import ClassedSamples, ClassOptions, class_distances, drawn_classes
 from medsegdist.distance.metrics.gmm import MixtureOptions
 from medsegdist.distance.mixture.fit import refit_mixtures
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
@@ -118,7 +119,7 @@ class FakeClassGmmMetric(ClassOptions, MixtureOptions):
             for b, mixture in zip(held.tolist(), refitted, strict=True):
                 mixtures[b][c] = mixture
         return [
-            ClassMixtures(renumbered(of_sample[row > 0]), tuple(found.values()))
+            ClassMixtures(torch.unique(of_sample[row > 0], return_inverse=True)[1], tuple(found.values()))
             for of_sample, row, found in zip(classes, weights, mixtures, strict=True)
         ]
 

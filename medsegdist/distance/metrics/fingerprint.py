@@ -9,12 +9,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.measure import label
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.features import AXES
+from medsegdist.distance.features import AXES, box_of
 
 PERCENTILES = (5, 50, 95)
 """Of the intensities inside and outside the segment."""
@@ -80,8 +79,7 @@ class FingerprintMetric:
 
 def _geometry(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Size, number of regions and extent along each axis, in doublings."""
-    (box,) = ndimage.find_objects(mask.astype(np.uint8))
-    inside = mask[box]
+    inside = mask[box_of(mask)]
     return np.log2([np.count_nonzero(inside), label(inside, return_num=True)[1], *inside.shape])
 
 

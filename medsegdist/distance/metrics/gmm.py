@@ -35,7 +35,6 @@ class MixtureOptions:
             "tied".
         intensity: True fits (row, column, intensity), the paper's GMM 3D; False (row, column), its GMM 2D. Volumes
             have the slice before the row.
-        intensity_bin: width of the intensity bins the pixels are counted in; None takes 1/256 of their span.
         seed: of the starts of the fit.
 
     Raises:
@@ -46,7 +45,6 @@ class MixtureOptions:
     max_components: int = 10
     covariance: CovarianceType = "full"
     intensity: bool = True
-    intensity_bin: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,9 +65,7 @@ class MixtureOptions:
         Raises:
             DataError: fewer distinct pixels than components, or no mixture can be computed.
         """
-        pixels = count_pixels(
-            samples, intensity=self.intensity, intensity_bin=self.intensity_bin, sample_index=sample_index
-        )
+        pixels = count_pixels(samples, intensity=self.intensity, sample_index=sample_index)
         components = component_count(
             pixels,
             self.components,
@@ -88,12 +84,7 @@ class MixtureOptions:
 
     def count_by_sample(self, samples: SegmentationSamples) -> SampleCounts:
         """The foreground pixels of every sample in cells, for :func:`refit_mixtures`."""
-        return count_by_sample(
-            samples,
-            intensity=self.intensity,
-            intensity_bin=self.intensity_bin,
-            isotropic=self.covariance == "spherical",
-        )
+        return count_by_sample(samples, intensity=self.intensity, isotropic=self.covariance == "spherical")
 
 
 @dataclass(frozen=True)

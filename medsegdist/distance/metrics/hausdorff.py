@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,6 @@ from scipy import ndimage
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.image_cost import BLOCK_BYTES
-
-PIXELS_AT_ONCE = BLOCK_BYTES // 24
-"""Surface pixels that are looked up in one pass, which bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +63,7 @@ class HausdorffMetric:
 
     def summarize(self, samples: SegmentationSamples, /) -> Surfaces:
         """The surface pixels of every mask."""
-        pixels = [np.flatnonzero(_surface(mask)) for mask in samples.masks.cpu().numpy()]
+        pixels = [np.flatnonzero(mask & ~ndimage.binary_erosion(mask)) for mask in samples.masks.cpu().numpy()]
         ends = np.cumsum([0, *(len(surface) for surface in pixels)])
         return Surfaces(np.concatenate(pixels), ends, samples.grid)
 
@@ -82,48 +77,29 @@ class HausdorffMetric:
         return torch.from_numpy(np.maximum(there, back.T)).to(image_cost.device)
 
 
-def _surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.asarray(mask & ~ndimage.binary_erosion(mask))
-
-
 def _directed(source: Surfaces, target: Surfaces, percentile: float) -> NDArray[np.float64]:
     """(n, m) percentiles of the distances from the pixels of source surfaces to the nearest one of target surfaces.
 
-    One distance transform per target serves all sources: the pixels of as many as a block takes are looked up in it at
-    once, so that besides the result only one grid and one block of pixels are in memory.
+    One distance transform per target serves all sources.
     """
     found = np.empty((len(source), len(target)))
-    blocks = list(_blocks(source.ends, PIXELS_AT_ONCE))
     for k in range(len(target)):
         elsewhere = np.ones(int(np.prod(target.grid)), dtype=bool)
         elsewhere[target.pixels[target.ends[k] : target.ends[k + 1]]] = False
         distance = ndimage.distance_transform_edt(elsewhere.reshape(target.grid)).reshape(-1)
-        for block in blocks:
-            found[block, k] = _percentiles(source, block, distance, percentile)
+        found[:, k] = _percentiles(source, distance, percentile)
     return found
 
 
-def _blocks(ends: NDArray[np.int64], limit: int) -> Iterator[slice]:
-    """Runs of samples with at most `limit` pixels together, or of one that has more."""
-    start = 0
-    while start < len(ends) - 1:
-        stop = max(start + 1, int(np.searchsorted(ends, ends[start] + limit, side="right")) - 1)
-        yield slice(start, stop)
-        start = stop
-
-
-def _percentiles(
-    source: Surfaces, block: slice, distance: NDArray[np.float64], percentile: float
-) -> NDArray[np.float64]:
-    """For each sample of a block the percentile of a field of distances over its surface."""
-    ends = source.ends[block.start : block.stop + 1]
-    sizes, starts = np.diff(ends), ends[:-1] - ends[0]
+def _percentiles(source: Surfaces, distance: NDArray[np.float64], percentile: float) -> NDArray[np.float64]:
+    """For each sample the percentile of a field of distances over its surface."""
+    sizes, starts = np.diff(source.ends), source.ends[:-1]
     position = (sizes - 1) * (percentile / 100)
     below = np.floor(position).astype(np.int64)
     above = np.minimum(below + 1, sizes - 1)
     # Squared distances on a grid are whole, so that sample and squared distance fit one integer, and one sort
     # puts every sample's distances in order.
-    keys = np.rint(distance[source.pixels[ends[0] : ends[-1]]] ** 2).astype(np.int64)
+    keys = np.rint(distance[source.pixels] ** 2).astype(np.int64)
     keys += np.repeat(np.arange(len(sizes), dtype=np.int64) << 32, sizes)
     keys.sort()
     low, high = (np.sqrt(keys[starts + rank] & 0xFFFFFFFF) for rank in (below, above))

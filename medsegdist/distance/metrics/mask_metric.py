@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from torch import Tensor
+if TYPE_CHECKING:  # The command line needs the names of methods, and no torch, where the Tab key is pressed.
+    from torch import Tensor
 
-from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.data.samples import SegmentationSamples
 
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "euclidean": ("EuclideanMetric", {}),
@@ -133,23 +134,3 @@ def make_metric(method: str, *, delta: float = -1.0, seed: int = 0) -> MaskMetri
     kind, options = METHODS[method]
     metric = getattr(import_module("medsegdist.distance.metrics"), kind)(**options)
     return with_options(metric, {"delta": delta, "seed": seed})
-
-
-def all_metrics(*, delta: float = -1.0, seed: int = 0) -> dict[str, MaskMetric[Any]]:
-    """The mask metrics of all methods, see :func:`make_metric`.
-
-    Args:
-        delta: value below every intensity.
-        seed: of all that is random.
-    """
-    return {method: make_metric(method, delta=delta, seed=seed) for method in METHODS}
-
-
-def paper_metrics(*, delta: float = -1.0, seed: int = 0) -> dict[str, MaskMetric[Any]]:
-    """The mask metrics of the paper's methods, see :func:`make_metric`.
-
-    Args:
-        delta: value below every intensity.
-        seed: of all that is random.
-    """
-    return {method: make_metric(method, delta=delta, seed=seed) for method in PAPER_METHODS}

@@ -6,15 +6,15 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import binary_erosion
 from torch import Tensor
 
-from medsegdist.data.samples import SegmentationSamples
+from medsegdist.data.samples import SegmentationSamples, spread_over_patients
 from medsegdist.distance.image_cost import image_cost as euclidean_distances
 from medsegdist.distance.metrics.sliced import slice_directions, sliced_wasserstein
 from medsegdist.distance.transport import solve_transport
@@ -152,7 +152,7 @@ def draw_patches(
     """
     kinds = sum(share > 0 for share in mix)
     order, members = _distinct(samples, seed)
-    chosen = _in_turn([samples.patient_ids[members[key][0]] for key in order], max(1, count // kinds))
+    chosen = spread_over_patients([patient for _, patient in order], max(1, count // kinds), seed)
     quotas = _quotas(max(count // len(chosen), kinds), mix)
     patches, owners, shares = [], [], []
     distinct = torch.full((len(samples),), -1, dtype=torch.int64)
@@ -163,11 +163,8 @@ def draw_patches(
         image, mask = samples.images[k].cpu().numpy(), samples.masks[k].cpu().numpy()
         rng = np.random.default_rng([seed, *np.frombuffer(key[0], dtype=np.uint32)])
         centers, share = _centers(mask, quotas, mix, rng)
-        around = _around(centers, mask.shape, width)
-        scale = around.shape[1] ** -0.5
-        patches.append(
-            np.concatenate([_zscored(image.reshape(-1)[around]), label_weight * mask.reshape(-1)[around]], 1) * scale
-        )
+        sides = [_zscored(_around(image, centers, width)), label_weight * _around(mask, centers, width)]
+        patches.append(np.concatenate(sides, 1) * sides[0].shape[1] ** -0.5)
         owners.append(np.full(len(centers), number))
         shares.append(share)
     owner, share_of_sample = torch.from_numpy(np.concatenate(owners)), torch.from_numpy(np.concatenate(shares))
@@ -187,16 +184,6 @@ def _distinct(samples: SegmentationSamples, seed: int) -> tuple[list[_Key], dict
         content.update(np.ascontiguousarray(samples.images[k].cpu().numpy()).data)
         members.setdefault((content.digest(), patient), []).append(k)
     return sorted(members), members
-
-
-def _in_turn(patients: Sequence[str], limit: int) -> list[int]:
-    """At most `limit` places: the first sample of every patient, then the second of those who have one, and so on."""
-    seen: dict[str, int] = {}
-    turns = []
-    for place, patient in enumerate(patients):
-        seen[patient] = seen.get(patient, -1) + 1
-        turns.append((seen[patient], place))
-    return sorted(place for _, place in sorted(turns)[:limit])
 
 
 def _quotas(count: int, mix: Sequence[float]) -> list[int]:
@@ -230,17 +217,10 @@ def _centers(
     return np.concatenate(centers), total / total.sum()
 
 
-def _around(centers: np.ndarray, grid: tuple[int, ...], width: int) -> np.ndarray:
-    """(p, width**d) flat indices of the pixels around each center; beyond the border the image is reflected."""
-    steps = np.arange(width) - width // 2
-    axes = []
-    for axis, (place, size) in enumerate(zip(np.unravel_index(centers, grid), grid, strict=True)):
-        period = max(2 * (size - 1), 1)
-        folded = np.abs((place[:, None] + steps) % period)
-        inside = np.minimum(folded, period - folded) if size > 1 else np.zeros_like(folded)
-        axes.append(inside.reshape(len(centers), *(width if other == axis else 1 for other in range(len(grid)))))
-    flat = reduce(lambda index, pair: index * pair[1] + pair[0], zip(axes, grid, strict=True), 0)
-    return np.asarray(flat).reshape(len(centers), -1)
+def _around(image: np.ndarray, centers: np.ndarray, width: int) -> np.ndarray:
+    """(p, width**d) pixels around each of (p,) flat indices; beyond the border the image is reflected."""
+    windows = sliding_window_view(np.pad(image, width // 2, mode="reflect"), (width,) * image.ndim)
+    return windows[np.unravel_index(centers, image.shape)].reshape(len(centers), -1)
 
 
 def _zscored(patches: np.ndarray) -> np.ndarray:

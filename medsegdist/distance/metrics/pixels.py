@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from scipy.spatial.distance import cdist
@@ -25,8 +25,8 @@ MAX_BINS = 4096
 COMMON_BINS = 1024
 """Occupied bins at most if no width is asked for: a quarter of a second a pair."""
 
-LEVELS = 2**32
-"""Intensity levels that a key has room for, half of them below 0."""
+MAX_LEVEL = 2**31
+"""Bins that an intensity may be from 0."""
 
 COARSE_BINS = 512
 """Occupied bins at most of bootstrap replicates, of which only the differences count."""
@@ -206,33 +206,28 @@ class MmdMetric:
     It grows with |shift| where segments are apart, with its square where they overlap.
 
     Args:
-        intensity: True measures (row, column, intensity); False (row, column). Volumes have the slice before the row.
-        intensity_scale: how many pixels one unit of intensity counts for; 1 as in `gmm3d`, less for raw HU.
+        intensity: True measures (row, column, intensity), one unit of intensity counting as one pixel; False (row,
+            column). Volumes have the slice before the row.
         max_bins: pixels are counted in the finest bins of 1, 2, 3, 4, 6, 8 ... pixels that leave a dataset at most this
             many, each at the mean of its pixels; time and memory grow with its square.
         power: q of the dataset distance; 2 is the energy distance, in pixels.
 
     Raises:
-        ValueError: `intensity_scale` is not above 0, or `max_bins` is less than 16.
+        ValueError: `max_bins` is less than 16.
     """
 
     name: ClassVar[str] = "mmd"
     intensity: bool = True
-    intensity_scale: float = 1.0
     max_bins: int = 1024
     power: float = 2.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.intensity_scale < math.inf:
-            raise ValueError(f"expected a finite intensity_scale > 0, found {self.intensity_scale}.")
         if self.max_bins < 16:
             raise ValueError(f"expected max_bins of at least 16, found {self.max_bins}.")
 
     def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
         """The occupied bins of the dataset."""
-        return bin_pixels(
-            samples, intensity=self.intensity, limit=self.max_bins, intensity_scale=self.intensity_scale
-        ).reweighted(samples.weights)
+        return bin_pixels(samples, intensity=self.intensity, limit=self.max_bins).reweighted(samples.weights)
 
     def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
         """The bins of the dataset under other weights of its samples."""
@@ -259,92 +254,54 @@ def bin_pixels(
     intensity: bool,
     width: int | None = None,
     limit: int | None = None,
-    intensity_scale: float = 1.0,
 ) -> PixelBins:
     """The foreground pixels of every sample, counted in cubic bins.
 
     The lattice starts at pixel 0 and intensity 0 for every dataset, so that equal pixels share a bin.
 
     Args:
-        samples: n samples; read one at a time, once per width that is tried.
+        samples: n samples.
         intensity: whether the intensity is the last coordinate, after (slice,) row and column.
-        width: edge of the bins in pixels, and in scaled units of intensity; None takes the finest of 1, 2, 3, 4, 6,
+        width: edge of the bins in pixels, and in units of intensity; None takes the finest of 1, 2, 3, 4, 6,
             8, 12 ... that leaves at most `limit` occupied bins.
         limit: the most occupied bins if no width is given, >= 16.
-        intensity_scale: how many pixels one unit of intensity counts for.
 
     Raises:
         DataError: a mask is empty, or an intensity inside a mask is NaN, infinite or too large to be counted.
     """
+    points, owner = _foreground(samples, intensity)
     powers = chain.from_iterable((2**i, 3 * 2 ** (i - 1)) for i in count(1))
-    widths = chain([1], powers) if width is None else chain([width])
-    most = limit if width is None else None
-    tried = ((edge, _count(samples, intensity, intensity_scale, edge, most)) for edge in widths)
-    width, (keys, rows) = next((edge, counted) for edge, counted in tried if counted is not None)
-    ends = np.cumsum([0, *(len(row_keys) for row_keys, _ in rows)])
-    columns = np.concatenate([np.searchsorted(keys, row_keys) for row_keys, _ in rows])
-    data = np.concatenate([moments for _, moments in rows])
-    shape = (len(samples), len(keys))
+    for edge in chain([1], powers) if width is None else [width]:
+        place = np.floor(points / edge)
+        farthest = int(np.abs(place[:, -1]).argmax())
+        if abs(place[farthest, -1]) > MAX_LEVEL:
+            raise DataError(
+                f"expected intensities within {MAX_LEVEL} bins of 0, found {abs(place[farthest, -1]):.3g}",
+                "rescale the intensities",
+                dataset=samples.name,
+                case=samples.case_ids[owner[farthest]],
+            )
+        groups = pd.DataFrame(place.astype(np.int64)).groupby(list(range(place.shape[1])))
+        if width is not None or limit is None or groups.ngroups <= limit:
+            break
+    offsets = points - place * edge
+    cells = owner, groups.ngroup().to_numpy()
     return PixelBins(
-        index=_index_of(keys, samples.grid, intensity, width),
+        index=np.array(groups.size().index.to_list()),
         moments=tuple(
-            sparse.csr_array((np.ascontiguousarray(column), columns, ends), shape=shape) for column in data.T
+            sparse.csr_array((moment, cells), shape=(len(samples), groups.ngroups))
+            for moment in (np.ones(len(points)), *offsets.T, (offsets**2).sum(1))
         ),
-        width=width,
+        width=edge,
     )
 
 
-def _count(
-    samples: SegmentationSamples, intensity: bool, intensity_scale: float, width: int, limit: int | None
-) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]] | None:
-    """Keys of all occupied bins, and for every sample its keys and moments; None as soon as there are too many bins."""
-    keys = np.zeros(0, dtype=np.int64)
-    rows = []
+def _foreground(samples: SegmentationSamples, intensity: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(p, d) float64 foreground pixels of all samples, and (p,) numbers of the samples."""
     for k in range(len(samples)):
-        points = _points(samples, k, intensity, intensity_scale)
-        index = np.floor(points / width)
-        row_keys, inverse = np.unique(_keys_of(index, samples, k, intensity, width), return_inverse=True)
-        offsets = points - index * width
-        moments = [np.ones(len(points)), *offsets.T, (offsets**2).sum(1)]
-        rows.append((row_keys, np.stack([np.bincount(inverse, moment) for moment in moments], 1)))
-        keys = np.union1d(keys, row_keys)
-        if limit is not None and len(keys) > limit:
-            return None
-    return keys, rows
-
-
-def _points(samples: SegmentationSamples, k: int, intensity: bool, intensity_scale: float) -> np.ndarray:
-    """(pixels, d) float64 foreground pixels of a sample."""
-    require_segment(samples, k)
-    points = samples.masks[k].nonzero().cpu().numpy().astype(np.float64)
-    if not intensity:
-        return points
-    values = segment_intensities(samples, k).cpu().numpy() * intensity_scale
-    return np.concatenate([points, values[:, None]], axis=1)
-
-
-def _keys_of(index: np.ndarray, samples: SegmentationSamples, k: int, intensity: bool, width: int) -> np.ndarray:
-    """One int64 for each bin; they sort like the bins in reading order."""
-    axes = len(samples.grid)
-    key = np.asarray(np.ravel_multi_index(tuple(index[:, :axes].astype(np.int64).T), _shape(samples.grid, width)))
-    if not intensity:
-        return key
-    level = index[:, -1] + LEVELS // 2
-    if level.min() < 0 or level.max() >= LEVELS:
-        raise DataError(
-            f"expected intensities within {LEVELS // 2} bins of 0, found {np.abs(index[:, -1]).max():.3g}",
-            "rescale the intensities",
-            dataset=samples.name,
-            case=samples.case_ids[k],
-        )
-    return np.asarray(key * LEVELS + level.astype(np.int64))
-
-
-def _index_of(keys: np.ndarray, grid: tuple[int, ...], intensity: bool, width: int) -> np.ndarray:
-    place = keys // LEVELS if intensity else keys
-    index = np.unravel_index(place, _shape(grid, width))
-    return np.stack([*index, keys % LEVELS - LEVELS // 2] if intensity else index, 1)
-
-
-def _shape(grid: tuple[int, ...], width: int) -> tuple[int, ...]:
-    return tuple(-(-size // width) for size in grid)
+        require_segment(samples, k)
+    owner, *axes = (axis.cpu().numpy() for axis in samples.masks.nonzero(as_tuple=True))
+    if intensity:
+        values = torch.cat([segment_intensities(samples, k) for k in range(len(samples))])
+        axes.append(values.cpu().numpy())
+    return np.stack(axes, 1).astype(np.float64), owner

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.mixture.em import CovarianceType, WeightedPoints, free_parameters, maximization, run_em
+from medsegdist.distance.mixture.em import CovarianceType, free_parameters, maximization, run_em
 from medsegdist.distance.mixture.fit import coarse_cells
 from medsegdist.distance.mixture.pixel_counts import PixelCounts
 from medsegdist.distance.mixture.search import TOLERANCE, Search, converge, grow_mixtures
@@ -72,7 +72,9 @@ def component_count(
         grown = grow_mixtures(coarse, min(most, len(coarse)), search, np.random.default_rng(seed))
         mixtures = [converge(coarse, found, search)[0][:, :1] for found in grown]
         if components == "silhouette":
-            return int(np.argmax([_silhouette_of(coarse, mixture, search) for mixture in mixtures])) + 1
+            parameters = (maximization(coarse, one, search.floor, search.covariance)[:, 0] for one in mixtures)
+            labels = [(of_one @ coarse.monomials).argmax(0) for of_one in parameters]
+            return int(np.argmax([silhouette(coarse.centers, coarse.masses, one) for one in labels])) + 1
         likelihoods = [
             float(run_em(points, mixture, STEPS, search.floor, TOLERANCE, covariance).log_likelihood)
             for mixture in mixtures
@@ -140,11 +142,6 @@ def silhouette(points: Tensor, masses: Tensor, labels: Tensor) -> float:
     widest = torch.maximum(inside, outside)
     values = torch.where(alone | (widest == 0), 0.0, (outside - inside) / torch.where(widest > 0, widest, 1.0))
     return float(values @ masses / masses.sum())
-
-
-def _silhouette_of(points: WeightedPoints, statistics: Tensor, search: Search) -> float:
-    parameters = maximization(points, statistics, search.floor, search.covariance)[:, 0]
-    return silhouette(points.centers, points.masses, (parameters @ points.monomials).argmax(0))
 
 
 def check_count(what: str, found: object, rules: Iterable[str] = ()) -> None:

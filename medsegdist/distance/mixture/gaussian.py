@@ -93,10 +93,6 @@ class GaussianMixture:
         """
         return float(self.log_density(pixels.points) @ pixels.masses)
 
-    def to(self, device: torch.device | str) -> GaussianMixture:
-        """The same mixture with its tensors on `device`."""
-        return GaussianMixture(self.weights.to(device), self.means.to(device), self.covariances.to(device))
-
     def to_dict(self) -> dict[str, Any]:
         """The mixture in plain lists, to be written as JSON without any loss."""
         return {name: getattr(self, name).tolist() for name in _FIELDS}
