@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from monai.config import KeysCollection, NdarrayOrTensor
+from monai.config import KeysCollection
 from monai.transforms import NormalizeIntensity, Transform
 from torch import Tensor
 
@@ -87,17 +87,6 @@ class PercentileWindowIntensity(Transform):
         Returns:
             The same kind of array, float32, in [0, 255].
         """
-        return self.of(img)(img)
-
-    def of(self, img: NdarrayOrTensor) -> WindowIntensity:
-        """The window that the image's own percentiles are.
-
-        Args:
-            img: (channels, *spatial), any real dtype.
-
-        Raises:
-            ValueError: both percentiles have the same value.
-        """
         values = as_plain_tensor(img)
         values = values if values.dtype in _KEPT else as_floats(img)
         stored = values.permute(memory_order(values))
@@ -111,7 +100,7 @@ class PercentileWindowIntensity(Transform):
                 f"{self.upper:g} (smallest {smallest:g}, largest {largest:g})",
                 "leave this image out, or widen the percentiles",
             )
-        return WindowIntensity(low, high)
+        return WindowIntensity(low, high)(img)
 
 
 class StandardizeIntensity(Transform):

@@ -253,7 +253,6 @@ def plan_reading(
         ManifestError: the preprocessing has no meaning for this dataset.
         DataError: the dataset's files are not as described.
     """
-    manifest.check_fits(preprocessing)
     cases = manifest.cases() if cases is None else cases
     manifest.check_fits(preprocessing, cases)
     read = ReadCase(
@@ -334,7 +333,10 @@ def gather(
             images[k], masks[k] = image, mask
     images, masks = images[: len(rows)], masks[: len(rows)]
     summary = _summary(statistics, names, {names[found[row][0]] for row in rows})
-    _warn_of_skipped(name, summary.skipped)
+    if summary.skipped:
+        lines = "\n".join(f"  {problem}" for problem in summary.skipped)
+        text = f"dataset '{name}': left out {counted(len(summary.skipped), 'bad case')}:\n{lines}"
+        warnings.warn(text, SkippedCasesWarning, stacklevel=3)
     return {
         "images": torch.from_numpy(images),
         "masks": torch.from_numpy(masks),
@@ -384,10 +386,3 @@ def _check_options(min_pixels: int, max_samples: int | None, on_bad_case: str, w
         raise ValueError(f"expected on_bad_case to be 'raise' or 'skip', found '{on_bad_case}'.")
     if workers is not None and workers < 1:
         raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")
-
-
-def _warn_of_skipped(name: str, skipped: Sequence[str]) -> None:
-    if skipped:
-        lines = "\n".join(f"  {problem}" for problem in skipped)
-        text = f"dataset '{name}': left out {counted(len(skipped), 'bad case')}:\n{lines}"
-        warnings.warn(text, SkippedCasesWarning, stacklevel=4)

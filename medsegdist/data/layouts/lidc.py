@@ -91,10 +91,6 @@ class Nodule:
         votes = zip(self.outlined_slices, self.peak_votes, strict=True)
         return [k for k, most in votes if most / self.readers >= fraction]
 
-    def level(self, rule: MalignancyRule = "median_high") -> int | None:
-        """Malignancy 1..5 by the rule of :func:`malignancy_subsets`; None if the rule does not decide."""
-        return malignancy_level(self.malignancy, rule)
-
 
 def malignancy_level(ratings: Sequence[int], rule: MalignancyRule = "median_high") -> int | None:
     """One malignancy level from the ratings of several readers; None if the rule does not decide.
@@ -145,7 +141,7 @@ def malignancy_subsets(
     """
     subsets: dict[int, list[Nodule]] = {level: [] for level in range(1, 6)}
     for nodule in nodules:
-        level = nodule.level(rule)
+        level = malignancy_level(nodule.malignancy, rule)
         if nodule.readers >= min_readers and level is not None:
             subsets[level].append(nodule)
     return subsets
