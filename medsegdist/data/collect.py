@@ -253,6 +253,7 @@ def plan_reading(
         ManifestError: the preprocessing has no meaning for this dataset.
         DataError: the dataset's files are not as described.
     """
+    manifest.check_fits(preprocessing)
     cases = manifest.cases() if cases is None else cases
     manifest.check_fits(preprocessing, cases)
     read = ReadCase(

@@ -28,6 +28,7 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
         ManifestError: the preprocessing has no meaning for this dataset.
         DataError: the dataset's files are not as described.
     """
+    manifest.check_fits(preprocessing)
     cases = manifest.cases()
     manifest.check_fits(preprocessing, cases)
     from monai.data.dataset import Dataset
