@@ -293,8 +293,9 @@ def gather(
     # Of each sample: the place of its case, its own place there, its case and patient.
     found: list[tuple[int, int, str, str]] = []
     pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of those that are not in the cache
-    # As many samples as cases are copied to where they will be, so that the memory of one case serves the next one.
-    room = min(max_samples or len(tasks), len(tasks))
+    # The first samples are copied to where they will be, so that the memory of one case serves the next one.
+    room = max_samples or len(tasks)
+    room = room if read.sliced else min(room, len(tasks))
     images = masks = np.empty(0)
     is_cached = [task.file is not None and task.file.is_file() for task in tasks]
     to_read = [task for task, cached in zip(tasks, is_cached, strict=True) if not cached]
@@ -317,7 +318,9 @@ def gather(
         if max_samples is not None and len(pixels) > 2 * max_samples:
             # A sample that falls out now would not come back: those that follow only push others back.
             kept = spread_over_patients([patient for *_, patient in found], max_samples, seed)
-            pixels = {row: (pixels[row][0].copy(), pixels[row][1].copy()) for row in kept}
+            pixels = {
+                row: pixels[row] if row < room else (_alone(pixels[row][0]), _alone(pixels[row][1])) for row in kept
+            }
     for _ in results:  # ends what is shown of the progress
         pass
     problems = statistics.whole_dataset_problems()
@@ -351,6 +354,11 @@ def gather(
 def _empty(n: int, grid: tuple[int, ...], classes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
     shape = (n, *grid) if classes is None else (n, len(classes), *grid)
     return np.empty((n, *grid), dtype=np.float32), np.empty(shape, dtype=bool)
+
+
+def _alone(array: np.ndarray) -> np.ndarray:
+    """The array in memory of its own, and no longer in that of a whole case."""
+    return array if array.base is None else array.copy()
 
 
 def _pixels(
