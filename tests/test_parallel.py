@@ -46,11 +46,6 @@ def test_an_error_of_ours_keeps_its_fields_and_another_is_named_with_its_item(wo
         list(map_ordered(fail, [0, 1], workers=workers, name_of=lambda k: f"item {k}"))
 
 
-def test_a_killed_worker_is_said():
-    with pytest.raises(MedSegDistError, match="was killed, most likely because memory ran out; let fewer work"):
-        list(map_ordered(lambda k: os._exit(9) if k == 1 else k, range(4), workers=2))
-
-
 def test_a_caller_may_stop_early():
     results = map_ordered(lambda k: k, range(1000), workers=2)
     assert next(results) == 0
@@ -84,3 +79,9 @@ def test_the_bar_of_a_step_goes_with_it_also_if_it_is_left_in_the_middle():
             assert [task.description for task in shown.tasks] == ["outer", f"inner {k}"]
             inner.close()
         assert shown.tasks == []
+
+
+# The last one: processes that are killed are started again.
+def test_a_killed_worker_is_said():
+    with pytest.raises(MedSegDistError, match="was killed, most likely because memory ran out; let fewer work"):
+        list(map_ordered(lambda k: os._exit(9) if k == 1 else k, range(4), workers=2))
