@@ -75,24 +75,6 @@ def test_any_number_of_workers_gives_the_same_samples():
     assert_equal(two, one)
 
 
-def test_all_bad_cases_are_listed_in_order():
-    messages = []
-    for workers in (1, 2):
-        with pytest.raises(DataError) as caught:
-            collected(Items(9, with_bad_ones), workers)
-        messages.append(str(caught.value))
-    assert [line.split(":")[0].strip() for line in messages[0].splitlines()] == [
-        "dataset 'tiny'", "case '2'", "case '5'", "case '7'"
-    ]  # fmt: skip
-    assert messages[1] == messages[0]
-
-
-def test_the_machines_trouble_comes_through():
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
-        collected(Items(9, full_disk), 2, on_bad_case="skip")
-    assert caught.value.errno == errno.ENOSPC
-
-
 def entry_to_item(entry: dict) -> dict:
     return item(entry["k"])
 
@@ -109,6 +91,18 @@ def test_every_monai_dataset_gives_the_same(tmp_path):
         assert_equal(collected(dataset, 2), expected)
 
 
+def test_all_bad_cases_are_listed_in_order():
+    messages = []
+    for workers in (1, 2):
+        with pytest.raises(DataError) as caught:
+            collected(Items(9, with_bad_ones), workers)
+        messages.append(str(caught.value))
+    assert [line.split(":")[0].strip() for line in messages[0].splitlines()] == [
+        "dataset 'tiny'", "case '2'", "case '5'", "case '7'"
+    ]  # fmt: skip
+    assert messages[1] == messages[0]
+
+
 def test_files_are_read_alike(tmp_path):
     manifest = task_manifest(write_task(tmp_path / "task"))
     assert_equal(load_samples(manifest, PREPROCESSING, workers=2), load_samples(manifest, PREPROCESSING))
@@ -121,7 +115,13 @@ def test_files_are_read_alike(tmp_path):
     assert messages[0] == messages[1]
 
 
-# The last one: processes that are killed are started again.
+# Errors come last: they end the processes, which are then started again.
+def test_the_machines_trouble_comes_through():
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
+        collected(Items(9, full_disk), 2, on_bad_case="skip")
+    assert caught.value.errno == errno.ENOSPC
+
+
 def test_a_killed_worker_is_an_error():
     with pytest.raises(MedSegDistError, match="one of the worker processes was killed, most likely because memory"):
         collected(Items(12, killed), 2)
