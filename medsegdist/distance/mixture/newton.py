@@ -161,4 +161,5 @@ def _statistics_by_parameters(points: WeightedPoints, parameters: Tensor) -> Ten
         weighted = shares * masses
         own += weighted @ monomials.T
         crossed += weighted @ shares.T
-    return (torch.block_diag(*own.view(k, f, f)) - crossed).cpu()
+    own_blocks: Tensor = torch.block_diag(*own.view(k, f, f))
+    return (own_blocks - crossed).cpu()
