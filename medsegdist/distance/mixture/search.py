@@ -76,7 +76,7 @@ class Search:
     covariance: CovarianceType = "full"
 
 
-FINER_SEARCH = Search(candidates=100, candidate_steps=6, restarts=30, short=15, promising=15, warm_up=21, width=6)
+FINER_SEARCH = Search(candidates=60, candidate_steps=6, restarts=20, short=9, promising=10, warm_up=15, width=4)
 """The effort of a round of improvement on up to some thousand points."""
 
 
