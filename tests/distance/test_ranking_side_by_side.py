@@ -254,6 +254,7 @@ def test_an_interrupt_ends_parent_and_workers(tmp_path):
     finally:
         if parent.poll() is None:
             os.killpg(parent.pid, signal.SIGKILL)
+        parent.stdout.close()
     assert parent.returncode != 0
     for _ in range(100):
         if not any(Path(f"/proc/{worker}").exists() for worker in workers):
