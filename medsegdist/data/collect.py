@@ -294,8 +294,7 @@ def gather(
     found: list[tuple[int, int, str, str]] = []
     pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of those that are not in the cache
     # The first samples are copied to where they will be, so that the memory of one case serves the next one.
-    room = max_samples or len(tasks)
-    room = room if read.sliced else min(room, len(tasks))
+    room = min(max_samples or len(tasks), (8 if read.sliced else 1) * len(tasks))
     images = masks = np.empty(0)
     is_cached = [task.file is not None and task.file.is_file() for task in tasks]
     to_read = [task for task, cached in zip(tasks, is_cached, strict=True) if not cached]
