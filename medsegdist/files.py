@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import math
 import os
 import shutil
@@ -11,20 +12,30 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
 from medsegdist.words import did_you_mean
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 R = TypeVar("R")
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""A full disk, and a quota that is used up."""
 
 MAX_TEXT_BYTES = 1 << 28
 """Larger text files are refused before they are read."""
 
 MAX_YAML_BYTES = 1 << 20
 """Larger YAML files are refused; every value of one is held several times while it is checked."""
+
+_MOST_VALUES = 200_000
+# Some file systems cannot do it; what is wrong with a disk is another error.
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -42,8 +53,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        # Nobody asked for the name of the partial file.
-        if error.filename is not None and os.fspath(error.filename) == os.fspath(partial):
+        # numpy says of a full disk how much it wrote, and no more.
+        if error.errno is None and "written" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path)) from error
+        # Nobody asked for the name of the partial file, and a full disk is without a name.
+        named = None if error.filename is None else Path(os.fsdecode(error.filename))
+        if named == partial or (named is not None and partial in named.parents) or error.errno in NO_ROOM:
             error.filename, error.filename2 = os.fspath(path), None
         raise
     finally:
@@ -65,8 +80,45 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO[Any]]
     text: dict[str, Any] = {} if binary else {"encoding": "utf-8", "newline": ""}
     with atomic_path(path) as partial, partial.open("wb" if binary else "w", **text) as file:
         yield file
-        file.flush()
+        sync(file)
+
+
+def sync(file: IO[Any]) -> None:
+    """Put what was written to a file on the disk, where the file system can do that.
+
+    Args:
+        file: open for writing.
+
+    Raises:
+        OSError: the disk is full or damaged.
+    """
+    file.flush()
+    try:
         os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def write_csv(path: str | Path, frame: pd.DataFrame, *, float_format: str) -> None:
+    """Write a table as CSV, whole or not at all, every text a :func:`plain_cell`.
+
+    Args:
+        path: of the CSV; an existing one is replaced.
+        frame: without its index.
+        float_format: of numbers, as in "%.10g".
+    """
+    with atomic_write(path) as file:
+        frame.map(plain_cell).to_csv(file, index=False, float_format=float_format)
+
+
+def plain_cell(cell: object) -> object:
+    """A cell of a CSV that no spreadsheet takes for a formula: what begins as one gets a `'` before.
+
+    Args:
+        cell: a text, or anything else, which stays what it is.
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def check_writable(path: str | Path, *, folder: bool = False) -> None:
@@ -95,8 +147,30 @@ def check_writable(path: str | Path, *, folder: bool = False) -> None:
         ) from error
 
 
+def read_bytes(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
+    """The content of a regular file of bounded size.
+
+    Args:
+        path: the file.
+        max_bytes: the largest size that is read.
+
+    Raises:
+        DataError: it is no regular file, or is too large.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    size = path.stat().st_size  # raises FileNotFoundError
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise DataError(f"{path}: expected a file, found {kind}", "name a regular file")
+    if size > max_bytes:
+        raise DataError(f"{path}: expected at most {max_bytes} bytes of text, found {size}", "name a smaller file")
+    with path.open("rb") as file:
+        return file.read(max_bytes)
+
+
 def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """The text of a regular file of bounded size.
+    """The text of a regular file of bounded size, its lines ended by LF.
 
     Args:
         path: the file.
@@ -107,17 +181,11 @@ def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX
         DataError: it is no regular file, is too large, or is no such text.
         OSError: it cannot be read.
     """
-    path = Path(path)
-    size = path.stat().st_size  # raises FileNotFoundError
-    if not path.is_file():
-        kind = "a folder" if path.is_dir() else "something else"
-        raise DataError(f"{path}: expected a file, found {kind}", "name a regular file")
-    if size > max_bytes:
-        raise DataError(f"{path}: expected at most {max_bytes} bytes of text, found {size}", "name a smaller file")
     try:
-        return path.read_text(encoding=encoding)
+        text = read_bytes(path, max_bytes=max_bytes).decode(encoding)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected text in UTF-8, found something else ({error})") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -157,18 +225,29 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 class _StrictLoader(yaml.SafeLoader):
     """PyYAML's safe loader, with what :func:`read_yaml` refuses."""
 
-    anchored = 0
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.anchored = self.values = 0
+        self.sizes: dict[str, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         is_alias = isinstance(event, yaml.AliasEvent)
+        problem = ""
         if is_alias and self.anchored:
             problem = f"the alias *{event.anchor} is part of what another alias stands for; write it out"
-            raise yaml.constructor.ConstructorError(None, None, problem, event.start_mark)
-        here = int(not is_alias and event.anchor is not None)
+        here, before = int(not is_alias and event.anchor is not None), self.values
         self.anchored += here
-        node = super().compose_node(parent, index)
+        node = None if problem else super().compose_node(parent, index)
         self.anchored -= here
+        # What an alias stands for counts each time, as it is checked each time.
+        self.values += self.sizes.get(event.anchor, 1) if is_alias else 1
+        if self.values > _MOST_VALUES:
+            problem = f"expected at most {_MOST_VALUES} values, found more; write fewer"
+        if problem:
+            raise yaml.constructor.ConstructorError(None, None, problem, event.start_mark)
+        if here:
+            self.sizes[event.anchor] = self.values - before
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:

@@ -27,7 +27,7 @@ from medsegdist.data.validation import explain
 from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write
+from medsegdist.files import atomic_write, read_bytes
 from medsegdist.report.record import Characteristic, MixtureNumbers, Number, SegmentHistogram
 from medsegdist.words import check_choice
 
@@ -244,15 +244,14 @@ def read_card(path: str | Path) -> Card:
         DataError: it cannot be read, is too large, no JSON, or no card; every problem is listed with its place.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_bytes(path, max_bytes=MAX_BYTES)
     except OSError as error:
         found = f"none that can be read ({error.strerror})"
         raise DataError(
             f"{path}: expected a card here, found {found}", f"correct the path, or make it: {_MAKE}"
         ) from error
-    if len(content) > MAX_BYTES:
-        raise DataError(f"{path}: expected a card of at most {MAX_BYTES:,} bytes, found a larger file", _REMEDY)
+    except DataError as error:
+        raise DataError(f"expected a card; {error.problem}", _REMEDY) from error
     try:
         # Numbers are not read: some of them take JSON's reader long, or are none for other readers.
         parsed = json.loads(content, object_pairs_hook=_distinct, parse_int=str, parse_float=str)

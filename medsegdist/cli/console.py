@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
+from medsegdist.files import NO_ROOM
 from medsegdist.progress import LOGGER
 from medsegdist.words import printable, sentence
 
@@ -32,7 +33,7 @@ def reported_errors() -> Iterator[None]:
     """What went wrong, in words, on standard error; exit status 2, or 130 after Ctrl-C."""
     try:
         yield
-    except (MedSegDistError, OSError) as error:
+    except (MedSegDistError, OSError, MemoryError) as error:
         show_error(error)
         raise typer.Exit(2) from error
     # A prompt makes an Abort of Ctrl-C.
@@ -52,6 +53,12 @@ def show_error(error: BaseException, head: str = "Error:") -> None:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         # An OSError adds a number and quotes to its own.
         text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        text = f"{text}; make room there, or choose another folder."
+    if isinstance(error, MemoryError):
+        text = (
+            f"expected room in memory, found too little ({error}); use fewer workers, or leave out the largest files."
+        )
     lines = "\n".join(filter(None, [text, *getattr(error, "__notes__", [])])).split("\n")
     # The lines hold names, which Text takes for neither markup nor emoji.
     shown = Text.assemble((head, "bold red"), " ", "\n".join(map(printable, lines)))

@@ -284,7 +284,19 @@ def load_case(file: Path, *, pixels: bool) -> PreparedCase:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             fields = json.loads(arrays["case"].tobytes())
             case = PreparedCase(**{name: _as_tuples(fields[name]) for name in _TEXTS})
-            return replace(case, images=arrays["images"], masks=arrays["masks"]) if pixels else case
+            if not pixels:
+                return case
+            images, masks = arrays["images"], arrays["masks"]
+            samples = len(case.case_ids)
+            # Bools of other bytes are neither true nor false to the programs that compute with them.
+            if samples and (
+                (images.dtype, masks.dtype) != (np.float32, np.bool_)
+                or not images.shape[1:] == case.grid == masks.shape[-images.ndim + 1 :]
+                or not len(images) == len(masks) == samples
+                or masks.view(np.uint8).max(initial=0) > 1
+            ):
+                raise ValueError("expected images and masks of 0 and 1, one for each sample")
+            return replace(case, images=images, masks=masks)
     # A byte that has changed may make the archive fail in any way.
     except Exception as error:
         raise DataError(

@@ -12,7 +12,7 @@ import stat
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -27,7 +27,8 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from medsegdist.data.itk import read_itk
+from medsegdist.data.inflate import inflate
+from medsegdist.data.itk import MOST_VOXELS, read_itk
 from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
 from medsegdist.data.problems import is_machine_trouble
 from medsegdist.errors import DataError
@@ -35,8 +36,12 @@ from medsegdist.words import counted
 
 # Units of NIfTI by their code; 0 is unknown, which nearly always means mm, and 2 is mm.
 _OTHER_UNITS = {1: "m", 3: "micron"}
+# Bytes after the last voxel that are not looked at.
+_MARGIN = 1 << 20
 _KEPT_TYPES = (np.uint8, np.int8, np.int16)
-_UNREADABLE_VOLUME = (OSError, EOFError, ValueError, TypeError, zlib.error, ImageFileError, HeaderDataError)
+_UNREADABLE_VOLUME = (
+    *(OSError, EOFError, ValueError, TypeError, OverflowError, zlib.error, ImageFileError, HeaderDataError),
+)
 # A picture that claims more pixels than any memory holds is refused by Pillow with an error of its own.
 _UNREADABLE_PICTURE = (OSError, EOFError, ValueError, Image.DecompressionBombError)
 # ITU-R BT.601, the weights that Pillow and most viewers use.
@@ -212,25 +217,24 @@ def _damaged(error: Exception) -> DataError:
 
 def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
     """The voxels (x, y, z[, channels]), possibly read only when they are sliced, and the affine (RAS+)."""
-    if header_only:
-        with path.open("rb") as file:
-            compressed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if compressed else path.open("rb") as file:
-            content = file.read(nib.nifti2.Nifti2Header.sizeof_hdr)
-    else:
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            # All of it: nibabel would stop after the last voxel, before the checksum, and pass a damaged file.
-            content = _inflate(content)
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if compressed else path.open("rb") as file:
+        content = file.read(nib.nifti2.Nifti2Header.sizeof_hdr)
     for kind in (nib.nifti1.Nifti1Header, nib.nifti2.Nifti2Header):
         of_kind: Any = kind
         if of_kind.may_contain_header(content[: kind.sizeof_hdr]):
-            header: Any = of_kind.from_fileobj(io.BytesIO(content))
-            voxels: Any = np.broadcast_to(np.uint8(0), header.get_data_shape())
+            # Without the extensions, which hold no voxels and may be of any size.
+            header: Any = of_kind.from_fileobj(io.BytesIO(content[: kind.sizeof_hdr]))
+            shape = header.get_data_shape()
+            if math.prod(shape) > MOST_VOXELS:
+                raise ValueError(f"at most {MOST_VOXELS} voxels expected, found more")
+            voxels: Any = np.broadcast_to(np.uint8(0), shape)
             if not header_only:
+                expected = math.prod(shape) * header.get_data_dtype().itemsize
+                content = _read_content(path, compressed, int(header.get_data_offset()) + expected)
                 voxels = ArrayProxy(io.BytesIO(content), header, mmap=False)  # type: ignore[no-untyped-call]
-                # Before memory is asked for: a damaged header may claim more voxels than any memory holds.
-                expected = math.prod(voxels.shape) * voxels.dtype.itemsize
+                # Before memory is asked for: a damaged header may claim more voxels than the file holds.
                 found = max(len(content) - int(voxels.offset), 0)
                 if expected > found:
                     raise ValueError(f"{expected} bytes of voxels expected, {found} found")
@@ -242,15 +246,13 @@ def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
     raise ValueError("not a NIfTI file")
 
 
-def _inflate(content: bytes) -> bytes:
-    """All of a gzip file, its checksum compared; by isal if it is installed, twice as fast."""
-    try:
-        from isal import igzip
-
-        return cast(bytes, igzip.decompress(content))
-    # Not installed, or damaged: the words are the same with isal and without.
-    except Exception:  # noqa: BLE001
-        return gzip.decompress(content)
+def _read_content(path: Path, compressed: bool, stated: int) -> bytes:
+    """A file as far as its header says that it goes, and a little further: what some programs add is passed over."""
+    most = max(stated, 0) + _MARGIN
+    with path.open("rb") as file:
+        content = file.read(min(path.stat().st_size, most + most // 64))
+    # All of it: nibabel would stop after the last voxel, before the checksum, and pass a damaged file.
+    return inflate(content, most) if compressed else content
 
 
 def _spatial_and_channels(shape: tuple[int, ...], is_mask: bool) -> tuple[int, ...]:

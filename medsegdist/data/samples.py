@@ -17,6 +17,9 @@ from medsegdist.errors import DataError
 from medsegdist.files import atomic_path
 from medsegdist.words import counted, listed, printable
 
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-100, 1e100
+"""Squares of other weights, or their sums, are infinite or vanish."""
+
 
 @dataclass(frozen=True, slots=True)
 class CaseSummary:
@@ -167,6 +170,10 @@ class SegmentationSamples(LabeledImages):
                 raise self._error(f"{shape[0]} samples but {len(values)} {what}.")
         if not bool(torch.isfinite(self.weights).all() and (self.weights > 0).all()):
             raise self._error("every weight must be positive and finite.")
+        if not SMALLEST_WEIGHT <= float(self.weights.min()) <= float(self.weights.max()) <= LARGEST_WEIGHT:
+            raise self._error(
+                f"expected weights between {SMALLEST_WEIGHT:g} and {LARGEST_WEIGHT:g}, found others; ratios matter."
+            )
 
     def _error(self, problem: str) -> DataError:
         return DataError(problem, dataset=self.name)

@@ -33,6 +33,8 @@ _WORDS = {
     "valid number": "number",
     "valid boolean": "true or false",
 }
+# What is no file of ours has thousands of wrong keys.
+_MOST_LINES = 20
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
 _SHOWN.maxlist = _SHOWN.maxdict = _SHOWN.maxtuple = 8
@@ -68,7 +70,9 @@ def explain(
         skip: places whose problems are left out.
     """
     details = [one for one in error.errors() if one["loc"] not in skip and not _follows(one)]
-    return [_line(one, model, file, content) for one in details]
+    lines = [_line(one, model, file, content) for one in details[:_MOST_LINES]]
+    rest = len(details) - _MOST_LINES
+    return [*lines, f"{file}: and {counted(rest, 'more problem')}."] if rest > 0 else lines
 
 
 def _follows(details: ErrorDetails) -> bool:
@@ -151,7 +155,7 @@ def _place(loc: Sequence[str | int], model: type[BaseModel], content: object) ->
         except (LookupError, TypeError):
             content = None
         name = content.get("name") if isinstance(part, int) and isinstance(content, Mapping) else None
-        places.append(f"{part} ({_shown(name)})" if isinstance(name, str) and name else str(part))
+        places.append(f"{part} ({_shown(name)})" if isinstance(name, str) and name else str(part)[:80])
         if isinstance(part, str):
             holder = candidates[0] if candidates else None
             field = holder.model_fields.get(part) if holder else None

@@ -25,7 +25,7 @@ from medsegdist.distance.pairs import (
 from medsegdist.distance.resampling import Bootstrap, interval, probability_nearer, rank_with_ties
 from medsegdist.distance.transport import MatchedPair
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write, read_csv
+from medsegdist.files import read_csv, write_csv
 from medsegdist.parallel import map_ordered
 from medsegdist.words import check_choice
 
@@ -163,14 +163,11 @@ class DistanceTable:
         Args:
             path: of the CSV, usually `distances.csv`; an existing one is replaced.
         """
-        with atomic_write(path) as file:
-            self.to_frame().to_csv(file, index=False, float_format="%.17g")
+        write_csv(path, self.to_frame(), float_format="%.17g")
         orders = Path(path).with_name("comparisons.csv")
         orders.unlink(missing_ok=True)  # an older one would belong to other distances
         if self.comparisons:
-            with atomic_write(orders) as file:
-                frame = pd.DataFrame([asdict(one) for one in self.comparisons])
-                frame.to_csv(file, index=False, float_format="%.4g")
+            write_csv(orders, pd.DataFrame([asdict(one) for one in self.comparisons]), float_format="%.4g")
 
     @classmethod
     def load(cls, path: str | Path) -> DistanceTable:

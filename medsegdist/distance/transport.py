@@ -10,6 +10,7 @@ import ot
 import torch
 from torch import Tensor
 
+from medsegdist.data.samples import LARGEST_WEIGHT, SMALLEST_WEIGHT
 from medsegdist.errors import ConvergenceError, DataError
 
 MAX_ITERATIONS = 100_000_000
@@ -105,6 +106,14 @@ def solve_transport(
             f"optimal transport between {len(source)} and {len(target)} points stopped before its optimum "
             f"(network simplex, {max_iterations} iterations: {failure}); raise max_iterations or lower max_samples."
         )
+    off = max(float(np.abs(plan.sum(axis) - masses).sum()) for axis, masses in ((1, source), (0, target)))
+    # So written, NaN is an error, too.
+    if not (off <= UNCERTAIN and plan.min() >= 0):
+        raise ConvergenceError(
+            f"optimal transport between {len(source)} and {len(target)} points came back with a plan that is none: "
+            f"expected masses >= 0 with the weights as their sums, found {off:.1e} of the mass elsewhere or lost, and "
+            f"a least mass of {plan.min():.1e}; report it, with the version of POT (ot.__version__)."
+        )
     # The c-transform lifts the potentials to exactly feasible ones, so that the dual value bounds rigorously.
     del scaled
     target_potential = _least_differences(matrix.T, unit * np.asarray(log["u"]))
@@ -117,6 +126,12 @@ def solve_transport(
         dual_value=float(source @ source_potential + target @ target_potential),
         scale=largest,
     )
+    below = (transport.dual_value - transport.value) / (largest or 1.0)
+    if not below <= UNCERTAIN:
+        raise ConvergenceError(
+            f"optimal transport between {len(source)} and {len(target)} points gave the value {transport.value:.6g}, "
+            f"which is below its own lower bound {transport.dual_value:.6g}; look for outliers in the images."
+        )
     if transport.optimality_gap > UNCERTAIN:
         raise ConvergenceError(
             f"optimal transport between {len(source)} and {len(target)} points may lie, relatively, "
@@ -178,4 +193,6 @@ def _masses(weights: Tensor, expected: int, side: str) -> np.ndarray:
         raise DataError(f"expected {expected} {side} weights, one per row or column of the cost, found {masses.shape}.")
     if not np.isfinite(masses).all() or (masses <= 0).any():
         raise DataError(f"expected positive finite {side} weights, found zero, negative, NaN or infinite ones.")
+    if not SMALLEST_WEIGHT <= masses.min() <= masses.max() <= LARGEST_WEIGHT:
+        raise DataError(f"expected {side} weights between {SMALLEST_WEIGHT:g} and {LARGEST_WEIGHT:g}, found others.")
     return np.asarray(masses / masses.sum())

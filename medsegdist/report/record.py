@@ -25,7 +25,7 @@ from pydantic import (
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write
+from medsegdist.files import atomic_write, read_bytes
 
 T = TypeVar("T")
 
@@ -300,7 +300,7 @@ def read_json(path: str | Path, kind: TypeAdapter[T], command: str) -> T:
         DataError: it holds something else.
     """
     try:
-        return kind.validate_json(Path(path).read_bytes())
+        return kind.validate_json(read_bytes(path))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

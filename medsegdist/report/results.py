@@ -18,7 +18,7 @@ from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write, read_text
+from medsegdist.files import read_text, write_csv
 from medsegdist.progress import track
 from medsegdist.report.describe import describe_dataset, describe_method, versions
 from medsegdist.report.record import StudyRecord, TransferRecord, read_json
@@ -174,8 +174,7 @@ class Results:
             if content is not None:
                 content.save(folder / name)
         if self.record is not None:
-            with atomic_write(folder / "characteristics.csv") as file:
-                _characteristics_frame(self.record).to_csv(file, index=False, float_format="%.17g")
+            write_csv(folder / "characteristics.csv", _characteristics_frame(self.record), float_format="%.17g")
         if report:
             from medsegdist.report.page import write_report
 

@@ -19,7 +19,7 @@ from statsmodels.stats.multitest import multipletests
 
 from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write, read_csv
+from medsegdist.files import atomic_write, read_csv, write_csv
 from medsegdist.transfer.gains import (
     FEWEST_PAIRS,
     DistanceRecord,
@@ -175,8 +175,7 @@ def save_agreement(
     if characteristics:
         frames["characteristic_agreement.csv"] = pd.DataFrame([asdict(one) for one in characteristics])
     for name, frame in frames.items():
-        with atomic_write(Path(directory) / name) as file:
-            frame.to_csv(file, index=False, float_format="%.10g")
+        write_csv(Path(directory) / name, frame, float_format="%.10g")
 
 
 def _agreement(

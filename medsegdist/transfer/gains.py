@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write, read_csv
+from medsegdist.files import atomic_write, plain_cell, read_csv
 from medsegdist.words import listed
 
 OK, NOT_CONVERGED, UNDEFINED = "ok", "not_converged", "undefined"
@@ -159,7 +159,9 @@ def write_gains(path: Path, gains: Iterable[Gain]) -> None:
         for one in gains:
             dice, baseline = one.dice or 0.0, one.dice_baseline or 0.0
             numbers = (dice, baseline, relative_gain(dice, baseline) if baseline else math.nan)
-            writer.writerow([one.source, one.target, one.seed, *(f"{n:.6f}" for n in numbers), one.status])
+            writer.writerow(
+                [plain_cell(one.source), plain_cell(one.target), one.seed, *(f"{n:.6f}" for n in numbers), one.status]
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,39 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from torch import Tensor, nn
 
 from medsegdist.data.options import NetworkOptions
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write
+from medsegdist.files import atomic_write, read_bytes, sync
 from medsegdist.transfer.networks import build_network
 
 _STATE, _WEIGHTS = "medsegdist training state 1", "medsegdist weights 1"
+
+
+class _Outcome(BaseModel):
+    """What others need of a line of runs.jsonl."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    run: str
+    kind: Literal["baseline", "pretraining", "fine_tuning", "control"]
+    status: Literal["done", "not_converged", "failed"]
+    dice: Annotated[float, Field(ge=0, le=1)] | None = None
+    validation_dice: Annotated[float, Field(ge=0, le=1)] | None = None
+    hardened: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_score(self) -> _Outcome:
+        # A pre-training has no test cases.
+        score = self.validation_dice if self.kind == "pretraining" else self.dice
+        if score is None and self.status != "failed":
+            raise ValueError("the Dice score is missing")
+        return self
 
 
 class RunLog:
@@ -37,21 +58,22 @@ class RunLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._entries: dict[str, dict[str, Any]] = {}
-        content = path.read_bytes() if path.exists() else b""
+        content = read_bytes(path) if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             with path.open("r+b") as file:
                 file.truncate(len(whole))
-                os.fsync(file.fileno())
+                sync(file)
         for number, line in enumerate(whole.splitlines(), start=1):
             try:
+                _Outcome.model_validate_json(line)
                 entry = json.loads(line)
-                self._entries[entry["run"]] = entry
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(
-                    f"{path}: line {number} is damaged; expected a JSON object with the key 'run'",
+                    f"{path}: line {number} is damaged; expected how a run ended, as `transfer` writes it",
                     "delete the line, and its run is repeated",
                 ) from error
+            self._entries[entry["run"]] = entry
 
     def outcome(self, key: str) -> Mapping[str, Any] | None:
         """The last that was written of the run with this `key`; None if it never ended."""
@@ -66,10 +88,11 @@ class RunLog:
             try:
                 file.write(line.encode())
                 file.flush()
-                os.fsync(file.fileno())
-            except OSError:
+                sync(file)
+            except OSError as error:
                 # No half line stays behind on a full disk.
                 os.truncate(self.path, end)
+                error.filename = os.fspath(self.path)
                 raise
         self._entries[outcome["run"]] = dict(outcome)
 
@@ -153,4 +176,7 @@ def _read(path: Path, expected: str, what: str) -> dict[str, Any]:
 
 def _damaged(path: Path, what: str, why: object) -> DataError:
     said = str(why).splitlines()[0][:200] if str(why) else type(why).__name__
+    if isinstance(why, pickle.UnpicklingError):
+        # torch advises to run what the file holds.
+        said = "it holds other objects than tensors and plain values, which are not loaded"
     return DataError(f"{path}: this file of {what} is damaged ({said}); delete it to train again.")

@@ -110,8 +110,12 @@ BAD = {
     "mask in colors": (lambda r: write_volume(r / LABEL, colors()), "found colors; save the volume in gray"),
     "no voxels": (without_voxels, "expected a volume with voxels, found shape (12, 0, 4); save it again"),
     "more voxels than bytes": (
+        lambda r: overwrite(r / IMAGE, DIM, struct.pack("<4h", 3, 1000, 1000, 1000)),
+        "(ValueError: 4000000000 bytes of voxels expected, 1920 found); copy or download it again",
+    ),
+    "more voxels than any memory": (
         lambda r: overwrite(r / IMAGE, DIM, struct.pack("<4h", 3, 32000, 32000, 32000)),
-        "(ValueError: 131072000000000 bytes of voxels expected, 1920 found); copy or download it again",
+        "(ValueError: at most 2147483648 voxels expected, found more); copy or download it again",
     ),
     "voxels that begin behind the end": (
         lambda r: overwrite(r / IMAGE, OFFSET, struct.pack("<f", 1e9)),
@@ -240,8 +244,9 @@ def failing(number):
 @pytest.mark.parametrize("make", [write_task, write_pictures])
 def test_a_file_that_may_not_be_read_is_a_bad_case(tmp_path, monkeypatch, make):
     manifest = {write_task: task_manifest, write_pictures: pictures_manifest}[make](make(tmp_path))
-    monkeypatch.setattr(Path, "read_bytes", failing(errno.EACCES))
     dataset = make_dataset(manifest, PREPROCESSING)
+    for name in ("read_bytes", "open"):
+        monkeypatch.setattr(Path, name, failing(errno.EACCES))
     told = r"image .*: the file may not be read \(permission denied\); change its permissions \| label .*: the file may"
     with pytest.raises(DataError, match=told):
         collect(dataset, name="tiny")
@@ -251,8 +256,9 @@ def test_a_file_that_may_not_be_read_is_a_bad_case(tmp_path, monkeypatch, make):
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
 def test_the_machines_trouble_skips_no_case(tmp_path, monkeypatch, make, number):
     manifest = {write_task: task_manifest, write_pictures: pictures_manifest}[make](make(tmp_path))
-    monkeypatch.setattr(Path, "read_bytes", failing(number))
     dataset = make_dataset(manifest, PREPROCESSING)
+    for name in ("read_bytes", "open"):
+        monkeypatch.setattr(Path, name, failing(number))
     with pytest.raises(OSError, match=os.strerror(number)) as caught:
         collect(dataset, name="tiny", on_bad_case="skip")
     assert caught.value.errno == number

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,13 @@ _MOST_NAMED = 20
 _CT = {"ct", "cta", "cect", "cbct"}
 _MR = {"mr", "mri", "t1", "t2", "t1w", "t2w", "t1ce", "t1gd", "t1gdw", "flair", "adc", "dwi", "lge"}
 _OTHER = {"us", "ultrasound", "cxr", "dx", "cr", "xray", "rgb", "endoscopy", "microscopy", "fundus", "oct", "pet", "pt"}
+_MOST_SECONDS = 10
+_SEARCH = """
+import json, re, sys
+pattern, names = json.load(sys.stdin)
+found = (re.search(pattern, name) for name in names)
+print(json.dumps([match and match.group(1) for match in found]))
+"""
 _NUMBER = re.compile(r"-?[0-9]{1,8}")
 
 
@@ -161,19 +170,54 @@ def build_cases(
     """
     cases: dict[str, Case] = {}
     twice, unknown = {}, []
+    found = list(found)
+    matched = {} if pattern is None else find_patients(pattern, [name for name, *_ in found])
     for name, image, label, patient in found:
         if name in cases:
             twice[name] = DataError("the image is listed more than once", "list each once", case=name)
             continue
         if pattern is not None:
-            match = re.search(pattern, name)
-            patient = match.group(1) if match else None
+            patient = matched[name]
             if not patient:
                 problem = f"patient_pattern '{pattern}' finds no patient in the case's name"
                 remedy = "correct the pattern, or leave it out to make every case a patient of its own"
                 unknown.append(DataError(problem, remedy, case=name))
         cases[name] = Case(name, name if patient in (None, "") else str(patient), image, label)
     return list(cases.values()), [*twice.values(), *unknown]
+
+
+def find_patients(pattern: str, names: Sequence[str]) -> dict[str, str | None]:
+    """The patient that a pattern finds in each name; None or empty where it finds none.
+
+    Some patterns of a few characters take longer than anybody can wait. Those that may are searched for in another
+    process, which can be ended.
+
+    Args:
+        pattern: regular expression with one group.
+        names: of cases.
+
+    Raises:
+        ManifestError: it takes longer than ten seconds.
+    """
+    # One repeat takes at most the square of a name's length.
+    if len(re.findall(r"[*+{|]|\(\?P=|\\[1-9]", pattern)) < 2 and "|" not in pattern:
+        return {name: match.group(1) if (match := re.search(pattern, name)) else None for name in names}
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _SEARCH],
+            input=json.dumps([pattern, list(names)]),
+            capture_output=True,
+            check=True,
+            encoding="ascii",
+            timeout=_MOST_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise ManifestError(
+            f"expected a patient_pattern that is found within {_MOST_SECONDS} seconds in "
+            f"{counted(len(names), 'name')}, found one that takes longer",
+            "write it without a repeat within a repeat, as in (a+)+",
+        ) from None
+    return dict(zip(names, json.loads(answer.stdout), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

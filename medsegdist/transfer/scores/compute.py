@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.features import segment_features
-from medsegdist.files import atomic_write
+from medsegdist.files import write_csv
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs
 from medsegdist.transfer.evaluate import Evaluation, overlap_counts
@@ -103,8 +103,7 @@ def save_scores(table: pd.DataFrame, path: Path) -> None:
         table: of :func:`score_sources`.
         path: the file.
     """
-    with atomic_write(path) as file:
-        table.to_csv(file, index=False, float_format="%.10g")
+    write_csv(path, table, float_format="%.10g")
 
 
 def _scores_of_networks(
