@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from monai.transforms import Compose
-from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
@@ -34,6 +33,7 @@ from medsegdist.errors import DataError, ManifestError
 from medsegdist.parallel import map_ordered
 from medsegdist.progress import track
 from medsegdist.transforms import BinarizeLabeld, CheckSameSpaced, ClassMasksd, OrientAxiald
+from medsegdist.transforms.geometry import closest_axes
 
 # Of the pairs of neighbors in an image as a scanner or an editor left it, at most 0.13% leap over 7/8 of the range
 # (1,594 real CT, X-ray, ultrasound, endoscopy, fundus and microscopy pictures, 260 MR volumes). Of real CT and MR
@@ -211,7 +211,7 @@ def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float] | None
     if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 0:
         return None
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    axes = io_orientation(affine)[:, 0]  # type: ignore[no-untyped-call]
+    axes = closest_axes(affine)[:, 0]
     left, back, head = (float(lengths[np.flatnonzero(axes == axis)[0]]) for axis in range(3))
     return left, back, head
 

@@ -23,7 +23,6 @@ import yaml
 from monai.data.meta_tensor import MetaTensor
 from monai.data.utils import orientation_ras_lps
 from monai.transforms.compose import Compose
-from monai.transforms.spatial.array import Orientation
 from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 
@@ -36,6 +35,7 @@ from medsegdist.errors import DataError, ManifestError
 from medsegdist.files import atomic_path
 from medsegdist.parallel import map_ordered
 from medsegdist.transforms import BinarizeLabeld, CheckFinited, CheckSameSpaced, OrientAxiald
+from medsegdist.transforms.geometry import closest_axes
 
 IMAGES, LABELS, UNLABELED = "imagesTr", "labelsTr", "imagesTs"
 LISTING, MANIFEST = "dataset.json", "dataset.yaml"
@@ -247,9 +247,9 @@ def _with_mask(item: Any, manifest: DatasetManifest) -> dict[Any, Any]:
     mask = prepared["label"]
     if item["image"].ndim == 4:
         # A mask file may order its axes in another way than the image's; here it follows the image.
-        axes = nib.orientations.aff2axcodes(_ras_affine(item["image"]))  # type: ignore[no-untyped-call]
-        # labels=None: directions follow the tensor's own "space"; the codes are those of RAS.
-        mask = Orientation(axcodes="".join(axes), labels=None)(mask)
+        axes: Any = nib.orientations
+        change = axes.ornt_transform(*(closest_axes(_ras_affine(one)) for one in (mask, item["image"])))
+        mask = torch.from_numpy(axes.apply_orientation(mask[0].numpy(), change)[None].copy())
     return {**item, "label": mask}
 
 
@@ -282,8 +282,7 @@ def _nifti_arrays(item: Mapping[str, Any], *, drawn: bool) -> tuple[NDArray[Any]
         affine = _PICTURE_AFFINE
     else:
         affine = _ras_affine(item["image"])
-        axes = nib.orientations.aff2axcodes(affine)  # type: ignore[no-untyped-call]
-        if drawn and axes[0] in "SI":
+        if drawn and closest_axes(affine)[0, 0] == 2:
             image, label = (array.transpose(0, 3, 2, 1) for array in (image, label))
             affine = affine[:, [2, 1, 0, 3]]
     values = np.moveaxis(image, 0, -1)

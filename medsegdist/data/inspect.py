@@ -163,7 +163,8 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
         DataError: none of them can be read, or no mask holds label values; the problem is that of the first one.
     """
     import numpy as np
-    from nibabel.orientations import io_orientation
+
+    from medsegdist.transforms.geometry import closest_axes
 
     pictures = any(is_picture(case.image) for case in cases)
     count = min(len(cases), _PICTURES_READ if pictures else _VOLUMES_READ)
@@ -184,7 +185,7 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
             continue
         image, shape = np.asarray(item["image"]), tuple(item["image"].shape[1:])
         if len(shape) == 3:
-            axes = io_orientation(item["image"].affine.numpy())[:, 0].tolist()  # type: ignore[no-untyped-call]
+            axes = closest_axes(item["image"].affine.numpy())[:, 0].tolist()
             shape = tuple(shape[axes.index(axis)] for axis in (2, 1, 0))
         sizes.append(shape)
         lows.append(float(np.nanmin(image)))

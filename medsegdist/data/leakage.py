@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
@@ -24,6 +24,7 @@ from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, Severity
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.transforms.geometry import closest_axes
 from medsegdist.words import counted, listed
 
 _NAMED = 3
@@ -185,7 +186,7 @@ def voxel_mark(image: NDArray[np.floating], affine: NDArray[np.float64] | None) 
     if image.min() == image.max():
         return ""
     if affine is not None:
-        stored, axial = io_orientation(affine), axcodes2ornt(("S", "P", "L"))  # type: ignore[no-untyped-call]
+        stored, axial = closest_axes(affine), axcodes2ornt(("S", "P", "L"))  # type: ignore[no-untyped-call]
         image = apply_orientation(image, ornt_transform(stored, axial))  # type: ignore[no-untyped-call]
     shape = tuple(size for size in image.shape if size > 1)
     # Adding 0 makes -0 and 0 one.

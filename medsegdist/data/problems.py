@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
@@ -61,6 +65,34 @@ def root_cause(error: BaseException) -> BaseException:
 def is_machine_trouble(error: BaseException) -> bool:
     """Whether the error is the machine's (no memory, disk full) and no case is to blame."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
+
+
+def check_present(path: Path) -> None:
+    """Refuse a path that is no file with content: reading a pipe would wait for ever."""
+    if not path.exists():
+        if "\\" in str(path) and os.sep == "/":
+            raise DataError("the file does not exist; \\ in its path is no separator here", "write / in the listing")
+        # A Mac writes an accent as a character of its own (NFD), all others as part of the letter (NFC).
+        forms = [unicodedata.normalize(form, str(path)) for form in ("NFC", "NFD")]
+        if not str(path).isascii() and any(map(os.path.exists, forms)):
+            problem = "the file does not exist, but one whose name looks the same and has its accents in another form"
+            raise DataError(problem, "write the name in the listing as the disk has it (Unicode NFC or NFD)")
+        raise DataError("the file does not exist", "restore it, or take the case out of the listing")
+    status = path.stat()
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if not is_folder and not stat.S_ISREG(status.st_mode):
+        raise DataError("the file is a pipe or a device", "put a regular file in its place")
+    if is_folder or status.st_size == 0:
+        raise DataError(f"the file is {'a folder' if is_folder else 'empty'}", "copy or download it again")
+
+
+def damaged_file(error: Exception) -> DataError:
+    """That a file cannot be read, and why; the machine's trouble, for which no file is to blame, is raised again."""
+    if is_machine_trouble(error):
+        raise error
+    if isinstance(error, PermissionError):
+        return DataError("the file may not be read (permission denied)", "change its permissions")
+    return DataError(f"the file cannot be read ({type(error).__name__}: {error})", "copy or download it again")
 
 
 def case_problem(error: BaseException, dataset: str, case: str) -> Problem:

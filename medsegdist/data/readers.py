@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import stat
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -22,16 +21,16 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 from monai.utils.misc import ImageMetaKey
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from medsegdist.data.inflate import inflate
 from medsegdist.data.itk import MOST_VOXELS, read_itk
 from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
-from medsegdist.data.problems import is_machine_trouble
+from medsegdist.data.pictures import read_picture
+from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
+from medsegdist.transforms.geometry import closest_axes
 from medsegdist.words import counted
 
 # Units of NIfTI by their code; 0 is unknown, which nearly always means mm, and 2 is mm.
@@ -42,17 +41,6 @@ _KEPT_TYPES = (np.uint8, np.int8, np.int16)
 _UNREADABLE_VOLUME = (
     *(OSError, EOFError, ValueError, TypeError, OverflowError, zlib.error, ImageFileError, HeaderDataError),
 )
-# A picture that claims more pixels than any memory holds is refused by Pillow with an error of its own.
-_UNREADABLE_PICTURE = (OSError, EOFError, ValueError, Image.DecompressionBombError)
-# ITU-R BT.601, the weights that Pillow and most viewers use.
-_COLOR_WEIGHTS: dict[str, tuple[float, float, float]] = {
-    "luminance": (0.299, 0.587, 0.114),
-    "red": (1.0, 0.0, 0.0),
-    "green": (0.0, 1.0, 0.0),
-    "blue": (0.0, 0.0, 1.0),
-}
-# Tags of TIFF and EXIF, and the orientations whose rows are stored as columns.
-_PHOTOMETRIC, _SAMPLE_FORMAT, _ORIENTATION, _ON_THEIR_SIDE = 262, 339, 0x0112, (5, 6, 7, 8)
 
 
 def read_pair(
@@ -125,7 +113,7 @@ def read_volume(
         DataError: the file is missing, empty, truncated or of another format, is in colors or in another unit than mm,
             or has other channels than expected.
     """
-    _check_present(path)
+    check_present(path)
     try:
         if path.name.lower().endswith(ITK_SUFFIXES):
             stored, affine = read_itk(path, header_only=header_only)
@@ -144,7 +132,7 @@ def read_volume(
     except DataError:
         raise
     except _UNREADABLE_VOLUME as error:
-        raise _damaged(error) from error
+        raise damaged_file(error) from error
     if len(shape) == 3 and channel is not None:
         raise DataError(f"expected a volume with channels, found shape {stored.shape}", "leave `channel` out")
     return MetaTensor(
@@ -152,67 +140,6 @@ def read_volume(
         affine=torch.as_tensor(np.array(affine, dtype=np.float64)),
         meta={MetaKeys.SPACE: SpaceKeys.RAS.value},
     )
-
-
-def read_picture(path: Path, color: Color | None, *, header_only: bool = False) -> MetaTensor:
-    """A 2D image as a (1, rows, columns) float32 tensor, row 0 on top, as a viewer shows it.
-
-    Args:
-        path: a PNG, JPEG, BMP or TIFF file.
-        color: how RGB becomes one channel; None for masks, where a palette's indices are the labels and colors are
-            an error unless they are gray.
-        header_only: whether the size alone is read; the tensor is then on the meta device.
-
-    Raises:
-        DataError: the file is missing, damaged or no picture, has several pages, or is a mask in colors.
-    """
-    _check_present(path)
-    try:
-        # From memory and not by name: Pillow maps an uncompressed TIFF file, and garbles a rotated one.
-        with Image.open(path if header_only else io.BytesIO(path.read_bytes())) as picture:
-            pages = getattr(picture, "n_frames", 1)
-            if pages != 1:
-                remedy = "save each page as a file of its own, or a volume as NIfTI"
-                raise DataError(f"expected one picture, found {pages} pages", remedy)
-            _check_pixels(picture, is_mask=color is None)
-            if header_only:
-                size = picture.size[::-1]
-                size = size[::-1] if picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else size
-                return MetaTensor(torch.empty((1, *size), device="meta"))
-            # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
-            picture.load()
-            shown = ImageOps.exif_transpose(picture)
-            if shown.mode == "CMYK" or (shown.mode == "P" and color is not None):
-                shown = shown.convert("RGB")
-            pixels = np.asarray(shown).astype(np.float32)
-    except DataError:
-        raise
-    except UnidentifiedImageError as error:
-        raise _damaged(UnidentifiedImageError("no picture of a kind that Pillow reads")) from error
-    except _UNREADABLE_PICTURE as error:
-        raise _damaged(error) from error
-    return MetaTensor(torch.from_numpy(_one_channel(pixels, color)[None]))
-
-
-def _check_present(path: Path) -> None:
-    """Refuse a path that is no file with content: reading a pipe would wait for ever."""
-    if not path.exists():
-        raise DataError("the file does not exist", "restore it, or take the case out of the listing")
-    status = path.stat()
-    is_folder = stat.S_ISDIR(status.st_mode)
-    if not is_folder and not stat.S_ISREG(status.st_mode):
-        raise DataError("the file is a pipe or a device", "put a regular file in its place")
-    if is_folder or status.st_size == 0:
-        raise DataError(f"the file is {'a folder' if is_folder else 'empty'}", "copy or download it again")
-
-
-def _damaged(error: Exception) -> DataError:
-    """That a file cannot be read, and why; the machine's trouble, for which no file is to blame, is raised again."""
-    if is_machine_trouble(error):
-        raise error
-    if isinstance(error, PermissionError):
-        return DataError("the file may not be read (permission denied)", "change its permissions")
-    return DataError(f"the file cannot be read ({type(error).__name__}: {error})", "copy or download it again")
 
 
 def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
@@ -289,31 +216,6 @@ def _in_working_type(stored: Any) -> NDArray[Any]:
     return np.require(stored, dtype=kind, requirements="W")
 
 
-def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
-    """Refuse pixels that Pillow would read as other numbers than are stored or shown."""
-    stored = " ".join(str(tile) for tile in getattr(picture, "tile", ()))
-    if len(picture.getbands()) > 1 and ";16" in stored:
-        raise DataError("expected 8 bits per color, found 16", "save the picture in gray, or with 8 bits")
-    tags = getattr(picture, "tag_v2", {})
-    if tags.get(_SAMPLE_FORMAT, (1,))[0] == 2 and picture.mode == "L":
-        raise DataError("expected pixels from 0 to 255, found 8 bits with a sign", "save the picture with 16 bits")
-    # Pillow inverts some of these and not others; and whether a mask's 1 or its black is meant, is not known.
-    if tags.get(_PHOTOMETRIC, 1) == 0 and (is_mask or picture.mode not in ("1", "L")):
-        raise DataError("expected 0 to be black, found a TIFF file in which 0 is white", "save it with 0 as black")
-
-
-def _one_channel(pixels: NDArray[np.float32], color: Color | None) -> NDArray[np.float32]:
-    if pixels.ndim == 2:
-        return pixels
-    # The last of 2 or 4 channels is transparency.
-    bands = pixels[..., : pixels.shape[-1] - 1] if pixels.shape[-1] in (2, 4) else pixels
-    if bands.shape[-1] > 1 and color is not None:
-        return bands @ np.asarray(_COLOR_WEIGHTS[color], dtype=np.float32)
-    if not (bands == bands[..., :1]).all():
-        raise DataError("expected a mask of one channel, found colors", "save the mask as a gray picture")
-    return np.ascontiguousarray(bands[..., 0])
-
-
 def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
     """Refuse two files with different grids, in the shapes that their own readers show.
 
@@ -339,5 +241,5 @@ def _along_patient(shape: tuple[int, ...], affine: torch.Tensor) -> tuple[int, .
     matrix = affine.numpy()
     if not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix[:3, :3])) > 0:
         return None
-    axes = io_orientation(matrix)[:, 0].tolist()  # type: ignore[no-untyped-call]
+    axes = closest_axes(matrix)[:, 0].tolist()
     return tuple(shape[axes.index(axis)] for axis in range(3))

@@ -156,9 +156,10 @@ def test_sixteen_bits_and_one_bit_are_kept(tmp_path):
     np.testing.assert_array_equal(item["label"][0], LETTER // 255)
 
 
-def test_a_palette_is_labels_in_a_mask_and_colors_in_an_image(tmp_path):
+def test_a_palette_of_all_colors_is_labels_in_a_mask_and_colors_in_an_image(tmp_path):
     indices = np.arange(15, dtype=np.uint8).reshape(5, 3) % 4
-    palette = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
+    palette = [0, 0, 0, *range(3, 3 * 256)]
+    palette = [value % 256 for value in palette]
     for folder in ("images", "masks"):
         picture = Image.fromarray(indices)
         picture.putpalette(palette)

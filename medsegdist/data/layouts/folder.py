@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,37 +33,42 @@ _SUFFIXES = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
 _DEPTH, _MOST_FILES, _MOST_PATTERNS = 4, 200_000, 20
 _SEPARATOR = r"[_\-. ]"
 _IMAGE_WORDS = ("image", "images", "img", "imgs", "im", "ct", "mr", "mri", "t1", "t2", "flair", "scan", "volume", "vol")
-_MASK_WORDS = ("mask", "masks", "seg", "segmentation", "label", "labels", "gt", "groundtruth", "manual", "roi")
+_MASK_WORDS = (
+    *("mask", "masks", "msk", "seg", "segmentation", "label", "labels", "gt", "groundtruth", "manual", "roi"),
+    *("annotation", "maske", "masken", "segmentierung", "masque", "mascara", "maschera"),
+)
 _MASK_FOLDERS = re.compile(r"(mask|label|seg|annotation|annot|gt|ground.?truth|manual)", re.IGNORECASE)
 _IMAGE_FOLDERS = re.compile(r"(image|img|scan|volume|data|ct|mr)", re.IGNORECASE)
 
 
-def _one_star(pattern: str) -> str:
+def _with_stars(pattern: str) -> str:
     path = PurePosixPath(pattern)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError("expected a pattern inside `root`, without a leading / and without ..")
-    if pattern.count("*") != 1:
-        raise ValueError(f"expected a pattern with one *, which pairs images and masks, found '{pattern}'")
+    if "*" not in pattern or "**" in pattern:
+        raise ValueError(f"expected a pattern with one * or several, which pair images and masks, found '{pattern}'")
     if not pattern.lower().endswith(_SUFFIXES):
         raise ValueError(f"expected a pattern ending in {', '.join(_SUFFIXES)}")
     return pattern
 
 
-_Pattern = Annotated[str, AfterValidator(_one_star)]
+_Pattern = Annotated[str, AfterValidator(_with_stars)]
 
 
 class FolderLayout(FileLayout):
-    """Files in folders, each image paired with the mask whose name has the same part at *.
+    """Files in folders, each image paired with the mask whose name has the same part at each *.
 
     Files are volumes (NIfTI, NRRD, MHA, MHD) or pictures (PNG, JPEG, BMP, TIFF), by their endings.
 
-    A case has the name that the * stands for, and is a patient of its own unless `patient_pattern` says otherwise.
-    Hidden files are passed over.
+    A case has the name that the * stands for (with / between those of several), and is a patient of its own unless
+    `patient_pattern` says otherwise. Endings may be in capitals, accents in either form of Unicode. Hidden files are
+    passed over.
 
     Args:
         root: the dataset's folder; may hold ${VARIABLES} and ~.
-        images: where images are in `root`, with one *, as in "images/*.png" or "*/ct.nii.gz".
-        masks: where masks are, with one *, as in "masks/*_mask.png".
+        images: where images are in `root`, with one *, as in "images/*.png" or "*/ct.nii.gz", or several, as in
+            "*/*/image.png".
+        masks: where masks are, with as many, as in "masks/*_mask.png".
         color: how an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors.
         channel: which channel of multi-channel (4D) volumes, from 0; None if images have none.
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
@@ -70,7 +76,8 @@ class FolderLayout(FileLayout):
 
     looked_for: ClassVar[str] = (
         "pairs of NIfTI, NRRD, MHA, PNG, JPEG, BMP or TIFF files, such as images/*.png + masks/*.png, "
-        "imagesTr/*_0000.nii.gz + labelsTr/*.nii.gz, *.nii.gz + *_seg.nii.gz, or */image.nrrd + */mask.nrrd"
+        "imagesTr/*_0000.nii.gz + labelsTr/*.nii.gz, *.nii.gz + *_seg.nii.gz, */image.nrrd + */mask.nrrd, or "
+        f"*/*/img.png + */*/mask.png; words that mean a mask: {', '.join(_MASK_WORDS)}"
     )
 
     kind: Literal["folder"] = "folder"
@@ -85,6 +92,8 @@ class FolderLayout(FileLayout):
     def _check_patterns_differ(self) -> FolderLayout:
         if self.images == self.masks:
             raise ValueError(f"images and masks have the same pattern '{self.images}'; name each by its own")
+        if self.images.count("*") != self.masks.count("*"):
+            raise ValueError(f"expected as many * in both patterns, found '{self.images}' and '{self.masks}'")
         return self
 
     @property
@@ -155,21 +164,34 @@ class FolderLayout(FileLayout):
         )
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
-    before, after = pattern.split("*")
-    # Only the * is a wildcard; a [ or ? in a folder's name is itself.
-    return re.compile(re.escape(before) + "([^/]+)" + re.escape(after))
-
-
 def _matches(root: Path, pattern: str) -> dict[str, Path]:
-    """The files that fit `pattern`, by the part that its * stands for."""
-    whole, found = _expression(pattern), {}
-    for path in root.glob("*".join(map(glob.escape, pattern.split("*")))):
+    """The files that fit `pattern`, by the part that its * stands for, or parts with / between.
+
+    Raises:
+        DataError: two files differ in nothing but the capitals of their ending or the form of their accents.
+    """
+    found: dict[str, Path] = {}
+    # Only the * is a wildcard; a [ or ? in a folder's name is itself.
+    ending = _ending(pattern)
+    parts = pattern.removesuffix(ending).split("*")
+    whole = re.compile("([^/]+)".join(map(re.escape, parts)) + f"(?i:{re.escape(ending)})")
+    in_any_case = "".join(f"[{one.lower()}{one.upper()}]" if one.isalpha() else one for one in ending)
+    for path in root.glob("*".join(map(glob.escape, parts)) + in_any_case):
         relative = path.relative_to(root)
         match = whole.fullmatch(relative.as_posix())
         if match and path.is_file() and not any(part.startswith(".") for part in relative.parts):
-            found[match.group(1)] = path
+            key = unicodedata.normalize("NFC", "/".join(match.groups()))
+            if key in found:
+                twins = " and ".join(sorted(str(one.relative_to(root)) for one in (path, found[key])))
+                problem = f"{root}: expected one file for each '{pattern}', found two that are called alike: {twins}"
+                raise DataError(problem, "rename or remove one")
+            found[key] = path
     return found
+
+
+def _ending(name: str) -> str:
+    """The ending that says the format, as the name has it."""
+    return name[-len(next(suffix for suffix in _SUFFIXES if name.lower().endswith(suffix))) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,35 +263,59 @@ def _patterns(files: Sequence[str]) -> dict[str, dict[str, str]]:
     """Patterns that the names suggest, and the files that fit each, by the part that its * stands for.
 
     The * stands for a whole name, for a name but its first or last word, or for a folder of each case. Such a word is
-    one that means images or masks, nnU-Net's channel 0, or what all names of a folder begin with.
+    one that means images or masks, nnU-Net's channel 0, or what all names of a folder begin with. A further * stands
+    for folders that differ in their numbers only.
     """
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[tuple[str, str, str]]] = defaultdict(list)
+    places = _numbered_folders([path.rpartition("/")[0] for path in files])
     for path in files:
-        place, slash, name = path.rpartition("/")
-        ending = name[-len(next(suffix for suffix in _SUFFIXES if name.lower().endswith(suffix))) :]
-        groups[place + slash, ending].append(name.removesuffix(ending))
-        top, slash, below = path.partition("/")
-        if slash and "*" not in below:
-            found[f"*/{below}"][top] = path
-    words = {*_IMAGE_WORDS, *_MASK_WORDS, "0000"}
-    for (place, ending), stems in groups.items():
-        if "*" in place:
+        place, _, name = path.rpartition("/")
+        if "*" in path:
             continue
-        first_words = {re.split(_SEPARATOR, stem)[0] for stem in stems}
-        for stem in stems:
-            path, parts = f"{place}{stem}{ending}", re.split(_SEPARATOR, stem)
+        general, numbers = places[place]
+        ending = _ending(name)
+        groups[general, ending.lower()].append((numbers, unicodedata.normalize("NFC", name.removesuffix(ending)), path))
+        top, slash, below = path.partition("/")
+        if slash:
+            found[f"*/{below}"][top] = path
+        if numbers:
+            found[general + name][numbers[:-1]] = path
+    words = {*_IMAGE_WORDS, *_MASK_WORDS, "0000"}
+    for (place, ending), files_there in groups.items():
+        endings = {_ending(path) for *_, path in files_there}
+        ending = endings.pop() if len(endings) == 1 else ending
+        first_words = {re.split(_SEPARATOR, stem)[0] for _, stem, _ in files_there}
+        for numbers, stem, path in files_there:
+            parts = re.split(_SEPARATOR, stem)
             first, last = parts[0], parts[-1]
-            found[f"{place}*{ending}"][stem] = path
+            found[f"{place}*{ending}"][numbers + stem] = path
             if (key := stem[: -len(last) - 1]) and last.casefold() in words:
-                found[f"{place}*{stem[len(key) :]}{ending}"][key] = path
-            if (
-                (key := stem[len(first) + 1 :])
-                and "*" not in first
-                and (first.casefold() in words or len(first_words) == 1)
-            ):
-                found[f"{place}{stem[: -len(key)]}*{ending}"][key] = path
+                found[f"{place}*{stem[len(key) :]}{ending}"][numbers + key] = path
+            if (key := stem[len(first) + 1 :]) and (first.casefold() in words or len(first_words) == 1):
+                found[f"{place}{stem[: -len(key)]}*{ending}"][numbers + key] = path
     return found
+
+
+def _numbered_folders(places: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Each folder with * for folders that differ in their numbers only, and the names of these; both with / behind."""
+    parts = {place: place.split("/") if place else [] for place in places}
+    general = dict.fromkeys(parts, ("", ""))
+    for depth in range(_DEPTH):
+        names: dict[str, set[str]] = defaultdict(set)
+        for place, folders in parts.items():
+            names[general[place][0]].update(folders[depth : depth + 1])
+        numbered = {
+            before
+            for before, alike in names.items()
+            if len(alike) > 1 and len({re.sub(r"\d+", "0", name) for name in alike}) == 1
+        }
+        for place, folders in parts.items():
+            before, numbers = general[place]
+            for name in folders[depth : depth + 1]:
+                in_numbers = before in numbered
+                general[place] = (f"{before}*/", f"{numbers}{name}/") if in_numbers else (f"{before}{name}/", numbers)
+    return general
 
 
 def _means_masks(pattern: str) -> bool:
@@ -277,4 +323,5 @@ def _means_masks(pattern: str) -> bool:
     words = set(re.split(r"[^a-z0-9]+", name.casefold()))
     if words.intersection(_MASK_WORDS) or words.intersection(_IMAGE_WORDS):
         return bool(words.intersection(_MASK_WORDS))
-    return "*" not in folder and _MASK_FOLDERS.search(folder.rpartition("/")[2]) is not None
+    named = [part for part in folder.split("/") if part != "*"]
+    return "*" in name and bool(named) and _MASK_FOLDERS.search(named[-1]) is not None

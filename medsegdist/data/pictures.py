@@ -1,0 +1,158 @@
+"""Reading 2D images as MONAI tensors: intensities of an image, and of a mask the labels that a person sees.
+
+This module imports MONAI: layouts import it inside `load` only.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from medsegdist.data.layouts.paths import Color
+from medsegdist.data.problems import check_present, damaged_file
+from medsegdist.errors import DataError
+
+_UNREADABLE_PICTURE = (OSError, EOFError, ValueError)
+# By content, whatever a file is called: Pillow would start Ghostscript for one that is EPS.
+_PICTURES = ("PNG", "JPEG", "BMP", "TIFF")
+# 8192 x 8192, more than any camera, X-ray or fundus has; reading takes up to 29 bytes for each.
+_MOST_PIXELS = 2**26
+# ITU-R BT.601, the weights that Pillow and most viewers use.
+_COLOR_WEIGHTS: dict[str, tuple[float, float, float]] = {
+    "luminance": (0.299, 0.587, 0.114),
+    "red": (1.0, 0.0, 0.0),
+    "green": (0.0, 1.0, 0.0),
+    "blue": (0.0, 0.0, 1.0),
+}
+# Tags of TIFF and EXIF, and the orientations whose rows are stored as columns.
+_PHOTOMETRIC, _SAMPLE_FORMAT, _ORIENTATION, _ON_THEIR_SIDE = 262, 339, 0x0112, (5, 6, 7, 8)
+
+
+def read_picture(path: Path, color: Color | None, *, header_only: bool = False) -> MetaTensor:
+    """A 2D image as a (1, rows, columns) float32 tensor, row 0 on top, as a viewer shows it.
+
+    Args:
+        path: a PNG, JPEG, BMP or TIFF file.
+        color: how RGB becomes one channel; None for masks, whose labels are their grays, or the indices of a palette
+            in colors whose first one is black.
+        header_only: whether the size alone is read; the tensor is then on the meta device.
+
+    Raises:
+        DataError: the file is missing, damaged, too large or no picture, has several pages, or is a mask in colors or
+            with a shape in its transparency.
+    """
+    check_present(path)
+    try:
+        # From memory and not by name: Pillow maps an uncompressed TIFF file, and garbles a rotated one.
+        source = path if header_only else io.BytesIO(path.read_bytes())
+        with warnings.catch_warnings():
+            # Of a large picture; what is too large is refused below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(source, formats=_PICTURES)
+        with opened as picture:
+            pages = getattr(picture, "n_frames", 1)
+            if pages != 1:
+                remedy = "save each page as a file of its own, or a volume as NIfTI"
+                raise DataError(f"expected one picture, found {pages} pages", remedy)
+            if picture.width * picture.height > _MOST_PIXELS:
+                raise Image.DecompressionBombError(f"{picture.width} x {picture.height}")
+            _check_pixels(picture, is_mask=color is None)
+            if header_only:
+                size = picture.size[::-1]
+                size = size[::-1] if picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else size
+                return MetaTensor(torch.empty((1, *size), device="meta"))
+            # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
+            picture.load()
+            shown = ImageOps.exif_transpose(picture)
+            if color is None:
+                pixels = _labels(shown)
+            else:
+                shown = shown.convert("RGB") if shown.mode in ("CMYK", "P") else shown
+                pixels = _one_channel(np.asarray(shown).astype(np.float32), color)
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        problem = f"expected at most {_MOST_PIXELS} pixels, found too large a picture ({error})"
+        raise DataError(problem, "scale the picture and its mask down, or cut both into tiles") from error
+    except UnidentifiedImageError as error:
+        raise damaged_file(UnidentifiedImageError(f"no picture that is {', '.join(_PICTURES)}")) from error
+    except _UNREADABLE_PICTURE as error:
+        raise damaged_file(error) from error
+    return MetaTensor(torch.from_numpy(pixels[None]))
+
+
+def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
+    """Refuse pixels that Pillow would read as other numbers than are stored or shown."""
+    stored = " ".join(str(tile) for tile in getattr(picture, "tile", ()))
+    if len(picture.getbands()) > 1 and ";16" in stored:
+        raise DataError("expected 8 bits per color, found 16", "save the picture in gray, or with 8 bits")
+    tags = getattr(picture, "tag_v2", {})
+    if tags.get(_SAMPLE_FORMAT, (1,))[0] == 2 and picture.mode == "L":
+        raise DataError("expected pixels from 0 to 255, found 8 bits with a sign", "save the picture with 16 bits")
+    # Pillow inverts some of these and not others; and whether a mask's 1 or its black is meant, is not known.
+    if tags.get(_PHOTOMETRIC, 1) == 0 and (is_mask or picture.mode not in ("1", "L")):
+        raise DataError("expected 0 to be black, found a TIFF file in which 0 is white", "save it with 0 as black")
+
+
+def _one_channel(pixels: NDArray[np.float32], color: Color | None) -> NDArray[np.float32]:
+    if pixels.ndim == 2:
+        return pixels
+    # The last of 2 or 4 channels is transparency.
+    bands = pixels[..., : pixels.shape[-1] - 1] if pixels.shape[-1] in (2, 4) else pixels
+    if bands.shape[-1] > 1 and color is not None:
+        return bands @ np.asarray(_COLOR_WEIGHTS[color], dtype=np.float32)
+    if not (bands == bands[..., :1]).all():
+        raise DataError("expected a mask of one channel, found colors", "save the mask as a gray picture")
+    return np.ascontiguousarray(bands[..., 0])
+
+
+def _labels(picture: Image.Image) -> NDArray[np.float32]:
+    """The labels of a mask: what a person sees, which neither a palette's order nor transparency may change."""
+    values = np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture)
+    shown = values
+    if picture.mode == "P":
+        palette = np.array(picture.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+        if values.max() >= len(palette):
+            raise DataError(f"expected a palette of {values.max() + 1} colors, found {len(palette)}", "save it again")
+        # Programs that choose the colors of each picture leave their order to chance; a list of all 256 is a fixed one.
+        in_gray = (palette[values] == palette[values][..., :1]).all()
+        if not in_gray and (palette[0].any() or (len(palette) not in (2, 256) and not _is_voc(palette))):
+            problem = "expected a palette in gray, or one of 2 or 256 colors that begins with black, found another one"
+            raise DataError(problem, "save the mask in gray, with one value for each label")
+        shown = palette[values][..., 0] if in_gray else values
+    labels = _one_channel(shown.astype(np.float32), None)
+    alpha = _transparency(picture, values)
+    # Where transparency agrees with the labels, as of a segment on nothing, it says nothing new.
+    if alpha is not None and alpha.min() < alpha.max() and not np.array_equal(alpha, alpha.max() * (labels != 0)):
+        problem = "expected a mask in gray, found a shape in its alpha channel (transparency)"
+        raise DataError(problem, "save the mask without transparency, with 0 as background")
+    return labels
+
+
+def _transparency(picture: Image.Image, values: NDArray[Any]) -> NDArray[Any] | None:
+    """(rows, columns) how opaque the pixels `values` are; None if the picture has no transparency."""
+    if picture.mode in ("LA", "RGBA"):
+        return np.asarray(values[..., -1])
+    clear = picture.info.get("transparency")
+    if clear is None:
+        return None
+    if isinstance(clear, bytes):
+        return np.asarray(np.array([*clear, *[255] * (256 - len(clear))], dtype=np.uint8)[values])
+    # Of one bit, Pillow gives 0 or 255 here and no more than truth as the pixel.
+    clear = bool(clear) if picture.mode == "1" else clear
+    return np.asarray((values != np.asarray(clear)).reshape(*values.shape[:2], -1).any(axis=-1))
+
+
+def _is_voc(palette: NDArray[np.uint8]) -> bool:
+    """Whether these are the first colors of Pascal VOC, in which labelme and others write label k as color k."""
+    k = np.arange(len(palette))[:, None]
+    bits = [((k >> (3 * place + np.arange(3))) & 1) << (7 - place) for place in range(8)]
+    return np.array_equal(palette, sum(bits))
