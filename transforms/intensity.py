@@ -144,7 +144,8 @@ class StandardizeIntensity(Transform):
         return like(result, img)
 
     def _standardized(self, values: Tensor) -> Tensor:
-        deviation, mean = (float(value) for value in torch.std_mean(values.to(torch.float64), correction=0))
+        exact = values.to(torch.float64)
+        mean, deviation = float(exact.mean()), float(exact.var(correction=0)) ** 0.5
         if not 0 < deviation < math.inf:
             smallest, largest = (float(value) for value in torch.aminmax(values))
             raise DataError(
