@@ -6,24 +6,24 @@ are filled on the voxels of the images.
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from skimage.draw import line, polygon, polygon2mask
 
+from medsegdist.data.dicom.contours import ContourEdges, combine, fill
 from medsegdist.data.dicom.headers import discreet
 from medsegdist.data.dicom.series import TOLERANCE, Grid, require_highdicom
 from medsegdist.errors import DataError
-
-ContourEdges = Literal["exclude", "include"]
-"""Whether voxels that an outline only passes through belong to what it encloses."""
+from medsegdist.words import counted
 
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_OPEN = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 
 
 def read_segmentation(
@@ -46,12 +46,8 @@ def read_segmentation(
         MissingDependencyError: highdicom is not installed.
     """
     segread = require_highdicom().seg.segread
-    with discreet():
-        try:
-            stored = segread(path)
-        # highdicom fails in many ways; its message might quote the header.
-        except Exception as error:  # noqa: BLE001
-            raise DataError(f"highdicom cannot read it ({type(error).__name__})", "export it again") from None
+    with discreet("highdicom cannot read it"):
+        stored = segread(path)
         kind = str(stored.SegmentationType)
         least = _least_value(stored, kind, segment, fractional_threshold)
         mask = np.zeros(grid.shape, dtype=np.bool_)
@@ -60,7 +56,8 @@ def read_segmentation(
             if kind != "LABELMAP" and _segment_of(groups) != segment:
                 continue
             part = _place(mask, groups, (int(stored.Columns), int(stored.Rows)), grid)
-            pixels = np.asarray(_pixels(stored, number)).T
+            with discreet(f"frame {number} cannot be decoded"):
+                pixels = np.asarray(stored.get_stored_frame(number)).T
             part |= pixels == segment if kind == "LABELMAP" else pixels >= least
     return mask
 
@@ -74,16 +71,8 @@ def _least_value(stored: Dataset, kind: str, segment: int, threshold: float | No
             "expected a mask of yes and no, found a FRACTIONAL segmentation",
             "choose a `fractional_threshold`, such as 0.5",
         )
-    return max(threshold * int(stored.MaximumFractionalValue), 1)
-
-
-def _pixels(stored: Any, number: int) -> NDArray[np.generic]:
-    try:
-        frame: NDArray[np.generic] = stored.get_stored_frame(number)
-    # Truncated or undecodable pixels end in errors of many kinds.
-    except Exception as error:  # noqa: BLE001
-        raise DataError(f"frame {number} cannot be decoded ({type(error).__name__})", "export it again") from None
-    return frame
+    # 0.07 * 100 is a little more than 7.
+    return max(round(threshold * int(stored.MaximumFractionalValue), 6), 1)
 
 
 def _segment_of(groups: Sequence[Dataset]) -> int:
@@ -131,9 +120,11 @@ def _off_grid(position: NDArray[np.float64], what: str) -> DataError:
 def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourEdges = "exclude") -> NDArray[np.bool_]:
     """The mask of one region of interest (ROI) on the voxels of the images, (columns, rows, slices).
 
-    A voxel belongs to a contour if its center is inside or on it, by the even-odd rule, so a contour with a keyhole
-    channel keeps its hole. Contours of one slice are combined by exclusive or: one inside another is a hole, an
-    island in the hole is filled again. Nothing is filled between slices.
+    A voxel belongs to a contour if its center is inside or on it, to a thousandth of a voxel, by the even-odd rule, so
+    a contour with a keyhole channel keeps its hole. Of contours of one slice, one inside another is a hole, whose own
+    outline belongs to the region, and one in the hole is an island. Contours that overlap are united (of the type
+    CLOSEDPLANAR_XOR combined by exclusive or), a contour that is drawn twice (to a tenth of a voxel) counts once, and
+    a warning says so. Nothing is filled between slices.
 
     With the edges included, contours are painted as rt-utils and OpenCV do: their points are moved to the nearest
     voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region. That makes it
@@ -148,33 +139,32 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     Raises:
         DataError: the file cannot be read, or a contour is not closed, is not on a slice or leaves the images.
     """
-    mask = np.zeros(grid.shape, dtype=np.bool_)
-    edges = np.zeros_like(mask)
+    on_slice: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
     to_voxel = np.linalg.inv(grid.affine)
-    for points in _contours(path, roi):
+    contours, exclusive = _contours(path, roi)
+    for points in contours:
         # A point or a line has no inside, only an edge.
         if len(points) < 3 and contour_edges == "exclude":
             continue
         k = _slice_of(points, grid)
-        inside = (np.column_stack([points, np.ones(len(points))]) @ to_voxel.T)[:, :2]
-        if inside.min() < -0.5 or (inside > np.array(grid.shape[:2]) - 0.5).any():
+        # Headers round directions and positions, and outlines often pass through centers.
+        outline = np.round((np.column_stack([points, np.ones(len(points))]) @ to_voxel.T)[:, :2], 3)
+        if outline.min() < -0.5 or (outline > np.array(grid.shape[:2]) - 0.5).any():
             raise DataError(
                 f"a contour at {points[0] @ grid.normal:g} mm leaves the images",
                 "pair the structure set with the series that it was drawn on",
             )
-        if contour_edges == "exclude":
-            mask[..., k] ^= polygon2mask(grid.shape[:2], inside)
-            continue
-        # The outer edge of the last voxel is rounded away from it.
-        corners = np.minimum(np.round(inside), np.array(grid.shape[:2]) - 1).astype(int)
-        painted = np.zeros(grid.shape[:2], dtype=np.bool_)
-        rows, columns = corners.T
-        painted[polygon(rows, columns)] = True
-        mask[..., k] ^= painted
-        # polygon_perimeter would do this for what has an area, and fails for a point or a line.
-        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            edges[(*line(*start, *end), k)] = True
-    return mask | edges
+        on_slice[k].append(outline)
+    mask = np.zeros(grid.shape, dtype=np.bool_)
+    doubtful = 0
+    for k, outlines in on_slice.items():
+        doubtful += combine([fill(one, grid.shape[:2], contour_edges) for one in outlines], mask[..., k], exclusive)
+    if doubtful:
+        warnings.warn(
+            f"{path.name}: contours overlap or are drawn twice on {counted(doubtful, 'slice')}; look at them there",
+            stacklevel=2,
+        )
+    return mask
 
 
 def _slice_of(points: NDArray[np.float64], grid: Grid) -> int:
@@ -191,29 +181,25 @@ def _slice_of(points: NDArray[np.float64], grid: Grid) -> int:
     return k
 
 
-def _contours(path: Path, roi: int) -> list[NDArray[np.float64]]:
-    """(n, 3) mm for each contour of the ROI."""
-    with discreet():
-        try:
-            content = pydicom.dcmread(path, specific_tags=["ROIContourSequence"], force=True)
-            contours = [
-                contour
-                for region in content.get("ROIContourSequence") or ()
-                if int(region.ReferencedROINumber) == roi
-                for contour in region.get("ContourSequence") or ()
-            ]
-            return [_points(contour) for contour in contours]
-        except DataError:
-            raise
-        # A damaged file fails in many ways, and what it holds is not repeated.
-        except Exception as error:  # noqa: BLE001
-            raise DataError(f"the contours cannot be read ({type(error).__name__})", "export the file again") from None
+def _contours(path: Path, roi: int) -> tuple[list[NDArray[np.float64]], bool]:
+    """(n, 3) mm for each contour of the ROI, and whether they are combined by exclusive or."""
+    with discreet("the contours cannot be read", "export the file again"):
+        content = pydicom.dcmread(path, specific_tags=["ROIContourSequence"], force=True)
+        contours = [
+            contour
+            for region in content.get("ROIContourSequence") or ()
+            if int(region.ReferencedROINumber) == roi
+            for contour in region.get("ContourSequence") or ()
+        ]
+        exclusive = any(contour.ContourGeometricType == "CLOSEDPLANAR_XOR" for contour in contours)
+        return [_points(contour) for contour in contours], exclusive
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
     kind = str(contour.ContourGeometricType)
     if kind not in _FILLED:
-        raise DataError(f"expected closed contours, found the type {kind}", "choose an ROI that has an inside")
+        found = f"the type {kind}" if kind in _OPEN else "an unknown type"
+        raise DataError(f"expected closed contours, found {found}", "choose an ROI that has an inside")
     points = np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(points).all():
         raise DataError("a contour holds NaN or infinite coordinates", "export the file again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,14 +15,19 @@ from typing import Literal
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from medsegdist.errors import DataError
+from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.words import counted
 
 Kind = Literal["seg", "rtstruct"]
 
 _KINDS: dict[str, Kind] = {"SEG": "seg", "RTSTRUCT": "rtstruct"}
 _DANGLING = (errno.ENOENT, errno.ELOOP)
+_PREAMBLE = 132  # bytes
+LEAST_LIMIT = 1 << 26
+"""Bytes that compressed files may always inflate to."""
+
 # Some of these are in every DICOM file.
 _ALWAYS = ["SOPClassUID", "Modality", "SeriesInstanceUID"]
 _TAGS = [
@@ -96,11 +102,26 @@ class DrawnSegment:
 
 
 @contextmanager
-def discreet() -> Iterator[None]:
-    """Silence for pydicom's warnings and log: they quote what a header holds, and that may be a name."""
+def discreet(problem: str, remedy: str = "export it again") -> Iterator[None]:
+    """Silence for pydicom's warnings, log and errors: they quote what a header holds, and that may be a name.
+
+    Args:
+        problem: what to say of a failure, before the name of its type. A damaged file fails in many ways.
+        remedy: what to do about it.
+
+    Raises:
+        DataError: something failed other than the file system.
+    """
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
-        yield
+        try:
+            yield
+        except MedSegDistError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise DataError(f"{problem} ({type(error).__name__})", remedy) from None
 
 
 def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
@@ -114,22 +135,35 @@ def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
         DataError: it ends in .dcm but is no DICOM file, is damaged, or is a link that leads nowhere.
     """
     named = path.suffix.lower() == ".dcm"
-    with discreet():
+    with discreet("the file cannot be read as DICOM", "copy it again"):
         try:
+            _check_deflated(path)
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*_ALWAYS, *tags], force=named)
         except InvalidDicomError:
             return None
-        # A damaged file fails in many ways; the message might quote the header.
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in _DANGLING:
+        except OSError as error:
+            if error.errno in _DANGLING:
                 raise DataError("the link leads to no file", "restore the file, or remove the link") from None
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise DataError(f"the file cannot be read as DICOM ({type(error).__name__})", "copy it again") from None
+            raise
     # `force` reads any bytes as elements of some kind, but not of these.
     if named and not any(keyword in header for keyword in _ALWAYS):
         raise DataError("the file is empty or no DICOM file", "copy it again, or move it away")
     return header
+
+
+def _check_deflated(path: Path) -> None:
+    """Refuses a deflated file that inflates beyond measure, as pydicom inflates it whole."""
+    with path.open("rb") as file:
+        if DeflatedExplicitVRLittleEndian.encode() not in file.read(1 << 12):
+            return
+        meta = pydicom.filereader.read_file_meta_info(path)
+        # After the element that holds the length of the others.
+        file.seek(_PREAMBLE + 12 + int(meta.FileMetaInformationGroupLength))
+        deflated = file.read()
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflater.decompress(deflated, LEAST_LIMIT + 10 * len(deflated))
+    if inflater.unconsumed_tail:
+        raise DataError("the file inflates to more than an image takes", "export it without compression")
 
 
 def header_text(path: Path, keyword: str) -> str:
@@ -140,7 +174,8 @@ def header_text(path: Path, keyword: str) -> str:
     Raises:
         DataError: the file is damaged.
     """
-    return _text(read_header(path, [keyword]) or Dataset(), keyword)
+    with discreet(f"{keyword} cannot be read"):
+        return _text(read_header(path, [keyword]) or Dataset(), keyword)
 
 
 def folders_under(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -161,9 +196,10 @@ def folders_under(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
 
 
 def files_under(root: Path) -> Iterator[Path]:
-    """Every file under a folder but hidden ones, in a fixed order."""
+    """Every regular file under a folder but hidden ones, and links that lead nowhere, in a fixed order."""
     for folder, _, names in folders_under(root):
-        yield from (folder / name for name in names)
+        # A pipe would be waited for.
+        yield from (path for path in map(folder.joinpath, names) if path.is_file() or not path.exists())
 
 
 def scan_folder(root: Path) -> DicomFolder:
@@ -176,9 +212,10 @@ def scan_folder(root: Path) -> DicomFolder:
     problems = []
     for path in files_under(root):
         try:
-            header = read_header(path, _TAGS)
-            if header is not None:
-                _add(found, path, header)
+            with discreet("its header cannot be read"):
+                header = read_header(path, _TAGS)
+                if header is not None:
+                    _add(found, path, header)
         except DataError as error:
             problems.append(f"  {path.relative_to(root)}: {error}")
     if problems:
@@ -205,9 +242,8 @@ def _drawing(path: Path, patient: str, header: Dataset) -> Drawing:
     if not series and not instances:
         series, instances = _references(read_header(path, _DETAILS) or Dataset())
     try:
-        with discreet():
-            segments = [(int(item.SegmentNumber), item) for item in header.get("SegmentSequence") or ()]
-            regions = [(int(item.ROINumber), item) for item in header.get("StructureSetROISequence") or ()]
+        segments = [(int(item.SegmentNumber), item) for item in header.get("SegmentSequence") or ()]
+        regions = [(int(item.ROINumber), item) for item in header.get("StructureSetROISequence") or ()]
     except (AttributeError, TypeError, ValueError):
         raise DataError("its segments have no numbers", "export it again") from None
     names = [(number, _text(item, "SegmentLabel")) for number, item in segments]
@@ -219,17 +255,15 @@ def _references(header: Dataset) -> tuple[frozenset[str], frozenset[str]]:
     """SeriesInstanceUIDs and SOPInstanceUIDs that a drawing names, however deep they are nested."""
     series: set[str] = set()
     instances: set[str] = set()
-    with discreet():
-        # Its own series stands at the top, not in a sequence.
-        items = [item for element in header if element.VR == "SQ" for item in element.value]
-        for element in (element for item in items for element in item.iterall()):
-            if element.keyword == "SeriesInstanceUID":
-                series.add(str(element.value or "").strip())
-            elif element.keyword in ("ReferencedInstanceSequence", "ContourImageSequence", "SourceImageSequence"):
-                instances.update(_text(image, "ReferencedSOPInstanceUID") for image in element.value)
+    # Its own series stands at the top, not in a sequence.
+    items = [item for element in header if element.VR == "SQ" for item in element.value]
+    for element in (element for item in items for element in item.iterall()):
+        if element.keyword == "SeriesInstanceUID":
+            series.add(str(element.value or "").strip())
+        elif element.keyword in ("ReferencedInstanceSequence", "ContourImageSequence", "SourceImageSequence"):
+            instances.update(_text(image, "ReferencedSOPInstanceUID") for image in element.value)
     return frozenset(series), frozenset(instances)
 
 
 def _text(item: Dataset, keyword: str) -> str:
-    with discreet():
-        return str(item.get(keyword) or "").strip()
+    return str(item.get(keyword) or "").strip()

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pydicom
 import SimpleITK
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import (
+    UID,
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
-from medsegdist.data.dicom.headers import discreet, read_header
+from medsegdist.data.dicom.headers import LEAST_LIMIT, discreet, read_header
 from medsegdist.errors import DataError, MissingDependencyError
 from medsegdist.words import listed
 
@@ -24,10 +39,19 @@ TOLERANCE = 0.1
 """How far a slice or pixel may be from its place, in slice gaps or pixels: headers round their numbers."""
 
 _SAME_PLACE = 1e-3  # mm
+_ENHANCED = (
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+)
+_GRAY = ("MONOCHROME1", "MONOCHROME2")
 _TAGS = [
     "Rows",
     "Columns",
     "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
     "NumberOfFrames",
     "PixelSpacing",
     "ImageOrientationPatient",
@@ -36,6 +60,22 @@ _TAGS = [
     "SpacingBetweenSlices",
     "InstanceNumber",
 ]
+_SYNTAXES: dict[tuple[bool | None, bool | None], UID] = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+_STORED = [
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelData",
+]
+_RESCALED = ["Modality", "PhotometricInterpretation", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,17 +201,59 @@ def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> 
 
 
 def read_pixels(part: Slice) -> NDArray[np.float32]:
-    """The intensities of a slice, (rows, columns), rescaled by its slope and intercept.
+    """The intensities of a slice, (rows, columns), by its slope and intercept or its modality lookup table.
 
     Raises:
-        DataError: the pixels are damaged.
+        DataError: the pixels or what rescales them are damaged.
     """
-    try:
-        # GDCM decodes every transfer syntax in use, and applies the file's own slope and intercept.
-        image = SimpleITK.ReadImage(str(part.path), SimpleITK.sitkFloat32, imageIO="GDCMImageIO")
-    except RuntimeError:
-        raise DataError(f"{part.path.name}: the pixels cannot be read", "copy the file again") from None
-    return np.asarray(SimpleITK.GetArrayFromImage(image), dtype=np.float32).reshape(part.shape)
+    name = part.path.name
+    with discreet(f"{name}: the pixels cannot be read", "copy the file again"):
+        content = pydicom.dcmread(part.path, specific_tags=[*_STORED, *_RESCALED], force=True)
+        if "TransferSyntaxUID" not in content.file_meta:
+            content.file_meta.TransferSyntaxUID = _SYNTAXES[content.original_encoding]
+        if content.HighBit != content.BitsStored - 1:
+            raise DataError(f"{name}: its pixels are not in the lowest bits (HighBit)", "export it again")
+        encapsulated = content.file_meta.TransferSyntaxUID.is_encapsulated
+        stored = _decoded(content) if encapsulated else content.pixel_array
+    with discreet(f"{name}: its slope, intercept or ModalityLUTSequence cannot be used"):
+        if content.get("ModalityLUTSequence"):
+            table = content.ModalityLUTSequence[0]
+            # pydicom knows these only.
+            table.LUTDescriptor[2] = 8 if table.LUTDescriptor[2] <= 8 else 16
+            # The table's indices leave the range of 16 bits.
+            intensities = apply_modality_lut(stored.astype(np.int32), content)
+            # Tables hold no negative numbers: -1000 becomes 64536.
+            if content.get("Modality") == "CT" and intensities.max() > np.iinfo(np.int16).max:
+                raise DataError(
+                    f"{name}: expected HU, found values up to {intensities.max()} by its ModalityLUTSequence",
+                    "export it with a slope and an intercept",
+                )
+            return intensities.astype(np.float32)
+        for keyword, usual in (("RescaleSlope", 1), ("RescaleIntercept", 0)):
+            if content.get(keyword) in (None, ""):
+                setattr(content, keyword, usual)
+        if not content.RescaleSlope or not np.isfinite([content.RescaleSlope, content.RescaleIntercept]).all():
+            raise DataError(f"{name}: its slope is 0, or its slope or intercept is no finite number", "export it again")
+        return np.asarray(apply_modality_lut(stored, content), dtype=np.float32)
+
+
+def _decoded(content: Dataset) -> NDArray[np.generic]:
+    """The stored values by GDCM, which decodes every transfer syntax in use.
+
+    It is given nothing but the pixels, as it would invert MONOCHROME1, and trust all that a header says.
+    """
+    bare = Dataset()
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = content.file_meta.TransferSyntaxUID
+    bare.SOPClassUID, bare.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
+    bare.PhotometricInterpretation = "MONOCHROME2"
+    for keyword in _STORED:
+        bare[keyword] = content[keyword]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "pixels.dcm"
+        bare.save_as(path, enforce_file_format=True)
+        image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
+    return SimpleITK.GetArrayFromImage(image).reshape(int(bare.Rows), int(bare.Columns))
 
 
 def as_tensor(voxels: NDArray[np.float32] | tuple[int, int, int], affine: NDArray[np.float64]) -> MetaTensor:
@@ -204,7 +286,10 @@ def require_highdicom() -> Any:
 
 
 def _is_multiframe(paths: Sequence[Path]) -> bool:
-    return len(paths) == 1 and _frames_in(_header_of(paths[0])) > 1
+    if len(paths) != 1:
+        return False
+    header = _header_of(paths[0])
+    return _frames_in(header) > 1 or header.get("SOPClassUID") in _ENHANCED
 
 
 def _frames_in(header: Dataset) -> int:
@@ -214,16 +299,11 @@ def _frames_in(header: Dataset) -> int:
 def _read_frames(path: Path) -> tuple[NDArray[np.float32], Grid]:
     """The voxels of an enhanced (multi-frame) image, as :func:`read_series` gives them."""
     imread = require_highdicom().imread
-    with discreet():
-        try:
-            # No modality transform in the file means that there is nothing to rescale.
-            volume = imread(path).get_volume(dtype=np.float32, apply_real_world_transform=False, rtol=TOLERANCE)
-        # highdicom fails in many ways; its message might quote the header.
-        except Exception as error:  # noqa: BLE001
-            raise DataError(
-                f"{path.name}: highdicom makes no volume of its frames ({type(error).__name__})",
-                "export the series as one file a slice",
-            ) from None
+    with discreet(f"{path.name}: highdicom makes no volume of its frames", "export the series as one file a slice"):
+        # No modality transform in the file means that there is nothing to rescale. MONOCHROME1 is for display only.
+        volume = imread(path).get_volume(
+            dtype=np.float32, apply_real_world_transform=False, apply_presentation_lut=False, rtol=TOLERANCE
+        )
     # From (slice, row, column) to (column, row, slice).
     affine = np.asarray(volume.affine, dtype=np.float64)[:, [2, 1, 0, 3]]
     voxels = np.asarray(volume.array)
@@ -239,15 +319,15 @@ def _read_frames(path: Path) -> tuple[NDArray[np.float32], Grid]:
 
 def _read_slice(path: Path) -> Slice:
     header = _header_of(path)
-    if _frames_in(header) > 1:
-        raise DataError(f"{path.name}: expected one slice a file, found {header.NumberOfFrames} frames", "split them")
-    thickness = header.get("SpacingBetweenSlices") or header.get("SliceThickness")
-    try:
-        with discreet():
+    if (frames := _frames_in(header)) > 1:
+        raise DataError(f"{path.name}: expected one slice a file, found {frames} frames", "split them")
+    with discreet(f"{path.name}: the position or size of its pixels cannot be read"):
+        try:
             directions = _numbers(header.ImageOrientationPatient, 6).reshape(2, 3)
             lengths = np.linalg.norm(directions, axis=1)
             if not np.allclose(lengths, 1, atol=1e-2) or abs(directions[0] @ directions[1]) > 1e-2:
                 raise ValueError("not two perpendicular unit vectors")
+            thickness = header.get("SpacingBetweenSlices") or header.get("SliceThickness")
             return Slice(
                 path=path,
                 number=int(header.get("InstanceNumber") or 0),
@@ -257,13 +337,10 @@ def _read_slice(path: Path) -> Slice:
                 position=_numbers(header.ImagePositionPatient, 3),
                 thickness=abs(float(thickness)) if thickness else None,
             )
-    except AttributeError as error:
-        raise DataError(
-            f"{path.name}: expected a slice of a volume, but {error.name} is missing", "leave it out"
-        ) from None
-    # A header's text is not repeated.
-    except (TypeError, ValueError):
-        raise DataError(f"{path.name}: the position or size of its pixels cannot be read", "export it again") from None
+        except AttributeError as error:
+            raise DataError(
+                f"{path.name}: expected a slice of a volume, but {error.name} is missing", "leave it out"
+            ) from None
 
 
 def _header_of(path: Path) -> Dataset:
@@ -273,8 +350,20 @@ def _header_of(path: Path) -> Dataset:
         raise DataError(f"{path.name}: {error.problem}", error.remedy) from None
     if header is None:
         raise DataError(f"{path.name}: the file is no DICOM file", "copy it again")
-    if int(header.get("SamplesPerPixel") or 1) != 1:
-        raise DataError(f"{path.name}: expected gray values, found colors", "leave it out")
+    with discreet(f"{path.name}: the number of its pixels cannot be read"):
+        samples = int(header.get("SamplesPerPixel") or 1)
+        if samples != 1 or header.get("PhotometricInterpretation", "MONOCHROME2") not in _GRAY:
+            raise DataError(f"{path.name}: expected gray values, found colors", "leave it out")
+        counts = [int(header.Rows), int(header.Columns), _frames_in(header)]
+        stated = math.prod(counts) * int(header.get("BitsAllocated") or 1) // 8
+        size = path.stat().st_size
+        syntax = header.file_meta.get("TransferSyntaxUID")
+        # No header is a reason to allocate what the file cannot hold.
+        held = max(LEAST_LIMIT, 100 * size) if syntax and (syntax.is_encapsulated or syntax.is_deflated) else size
+        if min(counts) < 1 or stated > held:
+            raise DataError(
+                f"{path.name}: expected {stated} bytes of pixels in a file of {size} bytes", "copy it again"
+            )
     return header
 
 

@@ -35,9 +35,10 @@ class DicomLayout(BaseModel):
             structure sets.
         segment: number or label of the segment of a SEG; None if each has only one.
         roi: name of the region of interest in an RTSTRUCT; None if each has only one.
-        contour_edges: which voxels an RTSTRUCT's contours enclose: "exclude" takes those whose centers are inside;
-            "include" adds all voxels on the outlines, as rt-utils does, about half a voxel on every side. None is
-            "exclude".
+        contour_edges: which voxels an RTSTRUCT's contours enclose: "exclude" takes those whose centers are inside or on
+            an outline; "include" adds all voxels on the outlines, as rt-utils does, about half a voxel on every side.
+            None is "exclude". A contour inside another one is a hole; contours that overlap are united, and one that
+            is drawn twice counts once, with a warning.
         fractional_threshold: from which fraction on a voxel of a FRACTIONAL segmentation belongs to the segment; None
             refuses such segmentations.
         patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
@@ -174,12 +175,14 @@ class DicomLayout(BaseModel):
         images = [files[0] for uid, files in scanned.images.items() if any(uid in one.series for one in drawings)]
         header = read_header(images[0], []) if images else None
         modality = str(header.get("Modality") or "") if header is not None else ""
+        # A header's text is not repeated.
+        said = modality if modality in ("CT", "MR") else "neither CT nor MR"
         return Recognized(
             what=f"DICOM series with {'segmentation objects (SEG)' if is_seg else 'structure sets (RTSTRUCT)'}",
             layout={"kind": "dicom", "segmentation": "seg" if is_seg else "rtstruct"},
             segments=segments,
             modality={"": None, "CT": "CT", "MR": "MR"}.get(modality, "other"),
-            modality_reason=f"the DICOM headers say {modality}" if modality else "",
+            modality_reason=f"the DICOM headers say {said}" if modality else "",
             remarks=(remark,) if seg and rtstruct else (),
         )
 
