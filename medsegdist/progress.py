@@ -7,11 +7,13 @@ nothing is shown and nothing is paid.
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from medsegdist.words import printable
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOGGER = logging.getLogger("medsegdist")
+
+LOG_SECONDS = 10.0
+"""A log gets its first line after so long, and further ones at least as far apart."""
 
 _shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
 
@@ -34,8 +39,8 @@ def bars_are_wanted() -> bool:
 def show_progress() -> Iterator[None]:
     """Show what is tracked inside this block, on standard error.
 
-    A terminal gets bars, which are gone when they are done. Elsewhere each step is one line of the log when it begins
-    and ends, at level INFO.
+    A terminal gets bars, which are gone when they are done. Elsewhere, as in a log file, a line says from time to time
+    what is being done and how far it is. Each step is one line of the log when it begins and ends, at level INFO.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -43,12 +48,40 @@ def show_progress() -> Iterator[None]:
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     wanted = console.is_terminal and bars_are_wanted()
+    over = threading.Event()
     with Progress(*columns, console=console, transient=True, disable=not wanted) as progress:
         token = _shown.set(progress)
+        if not wanted and LOGGER.isEnabledFor(logging.WARNING):
+            # A thread, since one part of a step may take long; it does not keep the process alive.
+            threading.Thread(target=_log, args=(progress, over, sys.stderr), daemon=True).start()
         try:
             yield
         finally:
+            over.set()
             _shown.reset(token)
+
+
+def _log(progress: Progress, over: threading.Event, file: TextIO) -> None:
+    """Write what is being done from time to time, ever more rarely, until it is over."""
+    from rich.text import Text
+
+    begun = time.perf_counter()
+    while not over.wait(max(LOG_SECONDS, (time.perf_counter() - begun) / 20)):
+        parts = [
+            f"{Text.from_markup(task.description)}: {task.completed:.0f}"
+            + (" done" if task.total is None else f" of {task.total:.0f}")
+            for task in progress.tasks
+        ]
+        line = f"{', '.join(parts) or 'Working'} ({_duration(time.perf_counter() - begun)} so far)"
+        # The reader of a pipe may be gone, or the log closed.
+        with suppress(OSError, ValueError):
+            file.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+            file.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds % 60:.0f} s"
 
 
 @contextmanager

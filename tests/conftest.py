@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -58,6 +60,17 @@ def missing_for_browser() -> str:
     browser, driver = browser_programs()
     needed = {"chromium": browser, "chromedriver": driver, "selenium": find_spec("selenium")}
     return " and no ".join(name for name, found in needed.items() if not found)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Processes that the test starts heed SIGINT, which is ignored where a script runs the tests in the background.
+
+    What is ignored stays so in a child; a handler of ours becomes the default one there.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

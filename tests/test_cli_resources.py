@@ -74,6 +74,7 @@ def is_alive(pid):
 @pytest.mark.slow
 @pytest.mark.ci
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_comparison_leaves_the_samples_and_no_process(study, tmp_path):
     cache, out = tmp_path / "cache", tmp_path / "out"
     common = ("distances", str(study), "--cache", str(cache), "--out", str(out), "--workers", "2")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from medsegdist.cli.console import reported_errors, say
 from medsegdist.cli.options import AsJson, NoReport
-from medsegdist.cli.report import leave_report
+from medsegdist.cli.report import announce, leave_report
 from medsegdist.errors import DataError
 from medsegdist.files import check_writable
 from medsegdist.progress import LOGGER
@@ -84,12 +84,13 @@ def agreement(
             except DataError as error:
                 LOGGER.warning("%s says nothing of gains: %s", looks, error)
         save_agreement(agreements, out, correlated)
+        page = leave_report(out, wanted=not no_report)
         if as_json:
             typer.echo(to_json(agreements))
         else:
             _show(agreements, correlated, leave_out)
             say(f"All numbers: {out / 'agreement.json'}")
-        leave_report(out, wanted=not no_report)
+        announce(page)
 
 
 def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list[float]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medsegdist.cli.console import missing_root_explained, reported_errors, say
-from medsegdist.cli.options import AsJson, NoReport, Out, Workers
+from medsegdist.cli.options import AsJson, Command, Group, NoReport, Out, Workers
 from medsegdist.cli.report import show
 from medsegdist.errors import ManifestError, PreprocessingMismatchError
 from medsegdist.files import check_writable
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest
     from medsegdist.data.study import Preparation
 
-cards = typer.Typer(help="Datasets whose images may not travel: summaries of them, and rankings.", no_args_is_help=True)
+cards = typer.Typer(
+    help="Datasets whose images may not travel: summaries of them, and rankings.", no_args_is_help=True, cls=Group
+)
 
 Cache = Annotated[
     Path | None,
@@ -30,7 +32,7 @@ Cache = Annotated[
 LIKE = "YAML with the `preprocessing` and `distance` that all cards have in common: a study, or these keys alone."
 
 
-@cards.command()
+@cards.command(cls=Command)
 def make(
     file: Annotated[
         Path,
@@ -38,6 +40,10 @@ def make(
     ],
     like: Annotated[
         Path | None, typer.Option("--like", help=LIKE, show_default="the study itself", metavar="STUDY.yaml")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", help="Name of a dataset in the study, repeatable.", show_default="all"),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for a card of each dataset, NAME.json.", file_okay=False)
@@ -60,8 +66,8 @@ def make(
 
     with reported_errors():
         check_writable(out, folder=True)
-        manifests, preparation = _described(file, like)
-        made = _made(manifests, preparation, cache, workers, min_patients, seed)
+        manifests, preparation = _described(file, dataset or (), like)
+        made = _made([(file, one) for one in manifests], preparation, cache, workers, min_patients, seed)
         paths = [out / f"{card.name}.json" for card in made]
         written = [(path, write_card(card, path), available([card])) for path, card in zip(paths, made, strict=True)]
     if as_json:
@@ -74,11 +80,14 @@ def make(
             say(f"fake_class_gmm is left out: a fake class has fewer than {min_patients} patients.")
 
 
-@cards.command()
+@cards.command(cls=Command)
 def rank(
     files: Annotated[
         list[Path],
-        typer.Argument(help="Cards (.json), and YAML of datasets whose images are here.", metavar="CARD_OR_DATASET..."),
+        typer.Argument(
+            help="Cards (.json), and YAML of datasets, or of studies, whose images are here.",
+            metavar="CARD_OR_DATASET...",
+        ),
     ],
     target: Annotated[list[str], typer.Option("--target", help="Name of a target among them, repeatable.")],
     like: Annotated[
@@ -104,8 +113,7 @@ def rank(
     """
     from medsegdist.cards import ranking
     from medsegdist.cards.card import read_card
-    from medsegdist.data.manifest import load_dataset
-    from medsegdist.data.study import Preparation, load_preparation
+    from medsegdist.data.study import Preparation, load_datasets, load_preparation
     from medsegdist.distance.table import DistanceTable
     from medsegdist.report.results import Results
 
@@ -141,14 +149,14 @@ def rank(
                 )
         lacking = {} if method else ranking.left_out(list(sent.values()))
         methods = ranking.available(list(sent.values()), method or None)
-        here = {path: load_dataset(path) for path in files if path not in sent}
-        manifests = {one.name: one for one in here.values()}
+        here = [(path, one) for path in files if path not in sent for one in load_datasets(path)]
+        manifests = {one.name: one for _, one in here}
         names = [*(card.name for card in sent.values()), *manifests]
         for name in target:
             if name not in names:
                 raise ManifestError(f"--target: expected one of {', '.join(names)}, found {name}")
         _refuse_shared(list(manifests.values()), preparation, target)
-        made = _made(list(here.items()), preparation, cache, workers, 1, seed, exact_counts=True)
+        made = _made(here, preparation, cache, workers, 1, seed, exact_counts=True)
         cards = [*sent.values(), *made]
         weights = {"image_weight": distance.image_weight, "mask_weight": distance.mask_weight}
         ranked = [
@@ -164,21 +172,18 @@ def rank(
         show(results, out, rankings=True, report=not no_report, as_json=as_json)
 
 
-def _described(file: Path, like: Path | None) -> tuple[list[tuple[Path, DatasetManifest]], Preparation]:
+def _described(file: Path, names: Sequence[str], like: Path | None) -> tuple[list[DatasetManifest], Preparation]:
     """The datasets of a study, or the one of a dataset's file, and how their cards are made."""
-    from medsegdist.data.manifest import load_dataset
-    from medsegdist.data.study import load_preparation, load_study
+    from medsegdist.data.study import load_datasets, load_preparation
     from medsegdist.files import read_yaml
 
-    if "datasets" in read_yaml(file.absolute()):
-        return [(file, one) for one in load_study(file).datasets], load_preparation(file if like is None else like)
-    manifest = load_dataset(file)
-    if like is None:
+    manifests = load_datasets(file, names)
+    if like is None and "layout" in read_yaml(file.absolute()):
         raise ManifestError(
             f"{file}: expected a study, which says how cards are made, found the description of a dataset",
             "name a study by --like",
         )
-    return [(file, manifest)], load_preparation(like)
+    return manifests, load_preparation(file if like is None else like)
 
 
 def _made(

@@ -24,7 +24,7 @@ def check(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """List every problem of a study's datasets at once, and changes nothing.
+    """List every problem of a study's datasets at once, and change nothing.
 
     All headers are read, and masks of each dataset until one has foreground.
 

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reported_errors() -> Iterator[None]:
-    """What went wrong, in words, on standard error; exit status 2, or 130 after Ctrl-C."""
+    """What went wrong, in words, on standard error; exit status 2, 130 after Ctrl-C, 1 if a pipe was closed."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # typer ends silently, with exit status 1
     except (MedSegDistError, OSError, MemoryError) as error:
         show_error(error)
         raise typer.Exit(2) from error

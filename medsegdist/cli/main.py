@@ -10,6 +10,7 @@ from medsegdist.cli.check import check
 from medsegdist.cli.console import loudness
 from medsegdist.cli.init import init
 from medsegdist.cli.lidc import export_lidc, subsets
+from medsegdist.cli.options import Command, Group
 from medsegdist.cli.paper import paper
 from medsegdist.cli.prepare import prepare
 from medsegdist.cli.rank import demo, distances, rank
@@ -17,6 +18,7 @@ from medsegdist.cli.report import report
 from medsegdist.cli.transfer import transfer
 
 app = typer.Typer(
+    cls=Group,
     help="Distances between medical segmentation datasets, to choose a source for pre-training.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -24,9 +26,9 @@ app = typer.Typer(
     callback=loudness,
 )
 for command in (demo, rank, distances, check, transfer, report, agreement, paper, prepare, init):
-    app.command()(command)
-lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True)
-lidc.command()(subsets)
-lidc.command("export")(export_lidc)
+    app.command(cls=Command)(command)
+lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True, cls=Group)
+lidc.command(cls=Command)(subsets)
+lidc.command("export", cls=Command)(export_lidc)
 app.add_typer(lidc, name="lidc")
 app.add_typer(cards, name="cards")

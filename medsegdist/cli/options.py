@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
+from medsegdist.distance.metrics.mask_metric import METHODS, PAPER_METHODS
 from medsegdist.errors import MedSegDistError
 
 StudyFile = Annotated[
@@ -18,6 +20,27 @@ StudyFile = Annotated[
 ]
 Targets = Annotated[
     list[str] | None, typer.Option("--target", help="Name of a target dataset, repeatable.", show_default="the study's")
+]
+
+
+def method_names(incomplete: str) -> list[str]:
+    """The methods that begin like this, for the Tab key.
+
+    Args:
+        incomplete: what has been typed.
+    """
+    return [name for name in METHODS if name.startswith(incomplete)]
+
+
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        help=f"Method to compute, repeatable. Of the paper: {', '.join(PAPER_METHODS)}. "
+        f"Others: {', '.join(name for name in METHODS if name not in PAPER_METHODS)}.",
+        show_default="the study's, else the paper's five",
+        autocompletion=method_names,
+    ),
 ]
 Cache = Annotated[
     Path | None,
@@ -106,15 +129,23 @@ def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Paramet
     return list(inspect.signature(function, eval_str=True).parameters.items())
 
 
-def method_names(incomplete: str) -> list[str]:
-    """The methods that begin like this, for the Tab key.
+class _PlainFlags:
+    """Shows flags without a type: they take no value."""
 
-    Args:
-        incomplete: what has been typed.
-    """
-    from medsegdist.distance.metrics.mask_metric import METHODS
+    def get_params(self, ctx: Any) -> list[Any]:
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for one in found:
+            if getattr(one, "is_flag", False):
+                one.metavar = ""
+        return found
 
-    return [name for name in METHODS if name.startswith(incomplete)]
+
+class Command(_PlainFlags, TyperCommand):
+    """A command of ours."""
+
+
+class Group(_PlainFlags, TyperGroup):
+    """Commands with one first word."""
 
 
 def pick_device(name: str) -> str:

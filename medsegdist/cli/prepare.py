@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest
 
 DatasetFile = Annotated[
-    Path, typer.Argument(help="Dataset YAML: name, modality, layout, foreground.", metavar="DATASET.yaml")
+    Path, typer.Argument(help="Dataset, or study that holds it, see --dataset.", metavar="DATASET_OR_STUDY.yaml")
 ]
 Out = Annotated[Path, typer.Option("--out", help="New folder, named like Task11_LungNodules.", file_okay=False)]
 Pseudonyms = Annotated[
@@ -30,6 +30,7 @@ Pseudonyms = Annotated[
 def prepare(
     dataset_file: DatasetFile,
     out: Out,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Name of a dataset in the study.")] = None,
     label: Annotated[str, typer.Option(help="What the masks show, for dataset.json.")] = "foreground",
     pseudonyms: Pseudonyms = False,
     workers: Workers = None,
@@ -37,11 +38,13 @@ def prepare(
 ) -> None:
     """Write a dataset of any layout as a Decathlon task, which MONAI and nnU-Net read."""
     from medsegdist.data.manifest import load_dataset
+    from medsegdist.data.study import load_datasets
 
     options = {"label": label, "pseudonyms": pseudonyms, "workers": workers}
     with reported_errors():
         check_writable(out, folder=True)
-        write_task(load_dataset(dataset_file), out, as_json, **options)
+        manifest = load_dataset(dataset_file) if dataset is None else load_datasets(dataset_file, [dataset])[0]
+        write_task(manifest, out, as_json, **options)
 
 
 def write_task(manifest: DatasetManifest, out: Path, as_json: bool, **options: Any) -> None:

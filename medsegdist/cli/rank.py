@@ -6,36 +6,18 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from medsegdist.cli.console import missing_root_explained, reported_errors, say, study_distances
-from medsegdist.cli.options import RankOptions, StudyFile, Targets, method_names, pick_device, takes
+from medsegdist.cli.options import Methods, RankOptions, StudyFile, Targets, pick_device, takes
 from medsegdist.cli.report import show
 from medsegdist.errors import MedSegDistError
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
 
-Methods = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--method",
-        help="Method to compute, repeatable.",
-        show_default="the study's, else the paper's five",
-        autocompletion=method_names,
-    ),
-]
-
 
 @takes(RankOptions)
 def rank(study_file: StudyFile, target: Targets = None, method: Methods = None, *, options: RankOptions) -> None:
-    """Rank the sources of a study for its targets, nearest first.
-
-    Methods of the paper: euclidean, gmm2d, gmm3d, fake_classes, fake_class_gmm.
-
-    Comparators: dice, jaccard, hausdorff, hausdorff95, cosine, angular, fingerprint, pixels, mmd, sliced, patches.
-    """
+    """Rank the sources of a study for its targets, nearest first."""
     with reported_errors():
         _compare(study_file, target, method, options, rankings=True)
 

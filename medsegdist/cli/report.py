@@ -95,28 +95,37 @@ def show(
             lines = (escape(f"{name}: {words}") for name, words in results.simulated.items())
             console.print("Simulated here:", *lines, sep="\n  ")
         say(f"All distances: {out / 'distances.csv'}")
-    if report:
-        _announce(out / "report.html")
+    announce(out / "report.html" if report else None)
 
 
-def leave_report(out: Path, *, wanted: bool) -> None:
-    """Write the report of a folder, and print its path on standard error unless quiet.
+def leave_report(out: Path, *, wanted: bool) -> Path | None:
+    """Write the report of a folder, before anything is printed: the reader of a pipe may be gone.
 
     Args:
         out: the folder.
         wanted: False writes none, and leaves no older one, which would be of other results.
+
+    Returns:
+        The page, for :func:`announce`; None if there is none.
     """
     page = out / "report.html"
     if not wanted:
         page.unlink(missing_ok=True)
-        return
+        return None
     from medsegdist.report.page import write_report
     from medsegdist.report.results import Results
 
-    _announce(write_report(Results.load(out), page))
+    return write_report(Results.load(out), page)
 
 
-def _announce(page: Path) -> None:
+def announce(page: Path | None) -> None:
+    """Print the path of a report on standard error, unless quiet.
+
+    Args:
+        page: the report; None prints nothing.
+    """
+    if page is None:
+        return
     LOGGER.info("Report: %s", printable(str(page)))
     if bars_are_wanted():
         say(f"Report: {page}", stderr=True)

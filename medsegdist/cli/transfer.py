@@ -27,7 +27,7 @@ from medsegdist.cli.options import (
     Targets,
     pick_device,
 )
-from medsegdist.cli.report import leave_report
+from medsegdist.cli.report import announce, leave_report
 from medsegdist.data.options import ScoreName
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable
@@ -114,8 +114,9 @@ def transfer(
         bundles = write_bundles(study, result, described, targets, out / "bundles") if bundle else {}
         describe_transfer(described, targets, result, picked).save(out / "transfer.json")
         unwritten = [name for name in targets if name not in bundles] if bundle else []
+        page = leave_report(out, wanted=not no_report)
         _show(result, targets, out, study.options.dice_floor, bundles, unwritten, as_json)
-        leave_report(out, wanted=not no_report)
+        announce(page)
         if result.failed:
             raise typer.Exit(1)
 

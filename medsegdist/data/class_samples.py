@@ -14,9 +14,10 @@ from torch import Tensor
 
 from medsegdist.data.samples import LabeledImages, SegmentationSamples
 from medsegdist.errors import DataError
+from medsegdist.words import listed
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MulticlassSamples(LabeledImages):
     """Images and one binary mask for each class, of one dataset on a common grid.
 
@@ -83,6 +84,9 @@ class MulticlassSamples(LabeledImages):
         samples = cls(name, whole.images, torch.stack(masks, dim=1), *shared, classes=tuple(classes))
         samples.check_classes()
         return samples
+
+    def _facts(self) -> dict[str, object]:
+        return {**super()._facts(), "classes": listed(self.classes)}
 
     @cached_property
     def sizes(self) -> Tensor:

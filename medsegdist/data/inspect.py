@@ -228,7 +228,7 @@ def list_cases(layout: Mapping[str, Any], path: Path) -> tuple[Any, list[Case], 
     """
     kind = _LAYOUTS[layout["kind"]]
     try:
-        model = kind.model_validate({**layout, "root": path.parent if path.is_file() else path})
+        model = kind.model_validate({"root": path.parent if path.is_file() else path, **layout})
     except ValidationError as error:
         wrong = " ".join(explain(error, kind, "layout"))
         raise DataError(f"{path}: the files cannot be described as a {layout['kind']} layout: {wrong}") from error

@@ -230,11 +230,9 @@ def load_dataset(path: str | Path) -> DatasetManifest:
     content = read_yaml(file)
     if "layout" not in content and any(key in content for key in ("datasets", "preprocessing", "targets")):
         entries = content.get("datasets")
-        files = [entry for entry in entries if isinstance(entry, str)] if isinstance(entries, list) else []
-        raise ManifestError(
-            f"{file}: expected the description of one dataset, found a study",
-            f"name one of its datasets: {listed(files)}"
-            if files
-            else "write one of its `datasets` to a file of its own, and name that",
+        named = (
+            [one.get("name") if isinstance(one, dict) else one for one in entries] if isinstance(entries, list) else []
         )
+        remedy = f"name one of its datasets, by --dataset NAME or its own file: {listed(named)}" if named else ""
+        raise ManifestError(f"{file}: expected the description of one dataset, found a study", remedy)
     return validate(DatasetManifest, content, file)

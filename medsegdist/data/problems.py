@@ -165,8 +165,20 @@ def _merged(group: Sequence[Problem]) -> Problem:
 
 def _templates(problem: Problem) -> tuple[str, str]:
     """Problem and remedy without the name of the case and without numbers: the same for similar problems."""
-    problem_text, remedy = (_without_name(text, problem.case) for text in (problem.problem, problem.remedy))
-    return problem_text.translate(_WITHOUT_DIGITS), remedy.translate(_WITHOUT_DIGITS)
+    return template(problem.problem, problem.case), template(problem.remedy, problem.case)
+
+
+def template(text: str, case: str) -> str:
+    """`text` without the name of the case, without numbers and without what was found: the same for similar problems.
+
+    Args:
+        text: a problem, or what to do.
+        case: the name of the case that it is about.
+
+    >>> template("case a of 3 has 4 axes, found 5", "a")
+    'case * of  has  axes'
+    """
+    return _without_name(text, case).partition(", found ")[0].translate(_WITHOUT_DIGITS)
 
 
 def _without_name(text: str, case: str) -> str:

@@ -305,7 +305,12 @@ def _dataset_lines(proposal: Proposal, root: str) -> list[str]:
     else:
         lines.append(_entry("window", list(proposal.window), reasons["window"], indent=4))
     lines.append("    layout:")
-    for key, value in {"kind": "", "root": root, **proposal.layout}.items():
+    layout = {"kind": "", "root": root, **proposal.layout}
+    if layout["root"] is None:
+        # The datalist is named by a path of its own.
+        layout["file"] = f"{root}/{inspection.path.name}"
+        del layout["root"]
+    for key, value in layout.items():
         lines.append(_entry(key, value, reasons.get("segment", "") if key in ("segment", "roi") else "", indent=6))
     if proposal.foreground is not None:
         lines.append(_entry("foreground", list(proposal.foreground), reasons["foreground"], indent=4))

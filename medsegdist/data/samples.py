@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -56,7 +57,7 @@ class CaseSummary:
         return f"{dataset}: {missing} of {cases} {verb} no sample: {'; '.join(parts)}." if parts else ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LabeledImages:
     """Images of one dataset on a common grid, each with its masks: what samples of one class and of several share.
 
@@ -84,6 +85,21 @@ class LabeledImages:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{key} {value}" for key, value in self._facts().items())
+        return f"{type(self).__name__}({self.name!r}: {facts})"
+
+    def _repr_html_(self) -> str:
+        facts = {"dataset": self.name, **self._facts()}
+        rows = "".join(f"<tr><th>{key}</th><td>{escape(str(value))}</td></tr>" for key, value in facts.items())
+        return f"<table>{rows}</table>"
+
+    def _facts(self) -> dict[str, object]:
+        """What a notebook shows; no pixel is read."""
+        grid = " x ".join(map(str, self.grid))
+        patients, cases = len(self.patients), len(set(self.case_ids))
+        return {"samples": len(self), "cases": cases, "patients": patients, "grid": grid}
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -134,7 +150,7 @@ class LabeledImages:
         return self.take(spread_over_patients(self.patient_ids, k, seed))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SegmentationSamples(LabeledImages):
     """Images and binary masks of one dataset on a common grid, ready to be compared.
 

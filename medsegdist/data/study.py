@@ -135,6 +135,22 @@ def load_study(path: str | Path) -> Study:
         raise ManifestError("\n".join([*problems.values(), *lines])) from error
 
 
+def load_datasets(path: str | Path, names: Sequence[str] = ()) -> list[DatasetManifest]:
+    """Read the datasets that a YAML file describes: those of a study, or the one of a dataset's own file.
+
+    Args:
+        path: of either.
+        names: of those to take from a study; empty takes all.
+
+    Raises:
+        ManifestError: the file cannot be read, something in it is wrong, or a name is not in it.
+    """
+    if "layout" in read_yaml(Path(path).absolute()) and not names:
+        return [load_dataset(path)]
+    study = load_study(path)
+    return [study.dataset(name) for name in names] if names else list(study.datasets)
+
+
 class Preparation(BaseModel):
     """What datasets must have in common to be compared.
 

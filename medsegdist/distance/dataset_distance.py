@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -113,6 +114,14 @@ class Distance:
     replicates: Tensor | None = None
     matches: tuple[MatchedPair, ...] = ()
     parts: tuple[ClassPart, ...] = ()
+
+    def __repr__(self) -> str:
+        terms = f"{self.value:.6g} = {self.image_term:.6g} (images) + {self.mask_term:.6g} (masks)"
+        return f"Distance({self.method}, {self.source!r} to {self.target!r}: {terms})"
+
+    def _repr_html_(self) -> str:
+        names = ("source", "target", "method", "value", "image_term", "mask_term", "n_source", "n_target")
+        return pd.DataFrame([{name: getattr(self, name) for name in names}]).to_html(index=False)
 
     def seen_from(self, source: str) -> Distance:
         """The same distance with the dataset of this name as the source; transport and parts are left out.

@@ -27,7 +27,7 @@ from medsegdist.distance.transport import MatchedPair
 from medsegdist.errors import DataError
 from medsegdist.files import read_csv, write_csv
 from medsegdist.parallel import map_ordered
-from medsegdist.words import check_choice
+from medsegdist.words import check_choice, counted, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,14 @@ class DistanceTable:
         default_factory=dict, compare=False, repr=False
     )
 
+    def __repr__(self) -> str:
+        where = f" to {listed(self.targets, quoted=True)} by {listed(self.methods)}" if self.rows else ""
+        return f"DistanceTable({counted(len(self.rows), 'distance')}{where})"
+
+    def _repr_html_(self) -> str:
+        shown = ["target", "method", "rank", "tied", "source", "distance", "low", "high", "image_term", "mask_term"]
+        return self.to_frame()[shown].to_html(index=False, max_rows=60)
+
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods, in the order of the rows."""
@@ -155,7 +163,8 @@ class DistanceTable:
     def to_frame(self) -> pd.DataFrame:
         """All rows as a pandas table with the columns of `distances.csv`; numbers that are missing are NaN."""
         frame = pd.DataFrame([asdict(row) for row in self.rows], columns=list(COLUMNS))
-        return frame.astype(dict.fromkeys(("low", "high", "noise_floor", "optimality_gap"), "float64"))
+        kinds = {"float": "float64", "float | None": "float64", "int": "int64", "bool": "bool"}
+        return frame.astype({one.name: kinds[str(one.type)] for one in fields(DistanceRow) if one.type in kinds})
 
     def save(self, path: str | Path) -> None:
         """Write the rows as CSV, whole or not at all; comparisons go into `comparisons.csv` next to it.
@@ -192,7 +201,7 @@ class DistanceTable:
 
 def compare_all(
     datasets: Sequence[SegmentationSamples | MulticlassSamples],
-    distances: Mapping[str, DatasetDistance] | Sequence[str],
+    distances: Mapping[str, DatasetDistance] | Sequence[str] | str,
     *,
     targets: Sequence[str] | None = None,
     sources: Sequence[str] | None = None,
@@ -213,7 +222,7 @@ def compare_all(
     Args:
         datasets: all prepared alike, with distinct names.
         distances: the dataset distances to compute, by the name of the method; or names of methods, such as
-            ["gmm2d", "euclidean"], with the options of the paper.
+            ["gmm2d", "euclidean"] or "gmm2d", with the options of the paper.
         targets: names of the targets; all datasets by default.
         sources: names of the sources; all datasets by default. A dataset is never its own source.
         bootstrap: how patients are resampled to say how sure the distances are; None computes no intervals.
@@ -223,12 +232,21 @@ def compare_all(
     Raises:
         MedSegDistError: a summary or a pair could not be computed.
         ValueError: a name is unknown or stands twice.
+        TypeError: a metric stands in the place of a dataset distance.
         PreprocessingMismatchError: two datasets were not prepared alike.
     """
     if not isinstance(distances, Mapping):
-        for method in distances:
+        names = [distances] if isinstance(distances, str) else list(distances)
+        for method in names:
             check_choice("a method", method, METHODS)
-        distances = {method: DatasetDistance(make_metric(method)) for method in distances}
+        distances = {method: DatasetDistance(make_metric(method)) for method in names}
+    given: Mapping[str, object] = distances
+    for method, one in given.items():
+        if not isinstance(one, DatasetDistance):
+            kind = type(one).__name__
+            raise TypeError(
+                f"expected a DatasetDistance for '{method}', found {kind}; write DatasetDistance({kind}())."
+            )
     by_name = {samples.name: samples for samples in datasets}
     if len(by_name) < len(datasets):
         raise ValueError(f"expected distinct names of datasets, found {[samples.name for samples in datasets]}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import ot
@@ -41,9 +41,9 @@ class Transport:
     """
 
     value: float
-    plan: Tensor
-    source_potential: Tensor
-    target_potential: Tensor
+    plan: Tensor = field(repr=False)
+    source_potential: Tensor = field(repr=False)
+    target_potential: Tensor = field(repr=False)
     dual_value: float
     scale: float
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ from medsegdist.files import read_text, write_csv
 from medsegdist.progress import track
 from medsegdist.report.describe import describe_dataset, describe_method, versions
 from medsegdist.report.record import StudyRecord, TransferRecord, read_json
-from medsegdist.report.verdict import approximate, left_out_sentence
+from medsegdist.report.verdict import Answer, approximate, left_out_sentence
+from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.report.thumbnails import Thumbnails
@@ -69,6 +71,20 @@ class Results:
     transfer: TransferRecord | None = None
     agreements: tuple[Agreement, ...] = ()
     agreement: pd.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        found = (len(self.distances), "distance"), (len(self.gains), "gain"), (len(self.agreements), "agreement")
+        return f"Results({self.name!r}: {', '.join(counted(*one) for one in found if one[0]) or 'nothing'})"
+
+    def _repr_html_(self) -> str:
+        answers = {target: Answer.of(self.table, target).headline for target in self.targets}
+        lines = "".join(f"<p><b>{escape(target)}</b>: {escape(text)}</p>" for target, text in answers.items())
+        gains = pd.DataFrame([asdict(one) for one in self.gains])
+        tables = [
+            self.table._repr_html_() if self.table.rows else "",
+            "" if gains.empty else gains.to_html(index=False),
+        ]
+        return "".join([f"<p>{escape(repr(self))}</p>", lines, *tables])
 
     @property
     def description(self) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -37,8 +39,14 @@ TITLES = {method: f"{name} (Table {number})" for number, (method, name) in enume
 NAMED_COLUMNS = 5
 """More columns than that get numbers in place of names."""
 
-LEAST_NAME = 8
-"""Characters that names of rows have at least, with many columns; they go on in the next line."""
+WIDTH = 78
+"""Characters of a line of a table, so that it fits a terminal of 80 columns."""
+
+LONGEST_HEAD = 24
+"""Characters of a line of a column's name; longer words are broken."""
+
+LEAST_NAME, SPLIT_NAME = 8, 16
+"""Characters that names of rows have at least, with many columns; and where columns go into several tables."""
 
 NOTHING = "-"
 """Stands where a number is undefined."""
@@ -52,8 +60,9 @@ def distance_tables(table: DistanceTable) -> list[Table]:
     Where many columns leave no room for names, numbers stand for them, which the rows explain.
     """
     return [
-        _numbered(table, method) if len(table.targets) > NAMED_COLUMNS else _named(table, method)
+        rendered
         for method in table.methods
+        for rendered in (_numbered(table, method) if len(table.targets) > NAMED_COLUMNS else [_named(table, method)])
     ]
 
 
@@ -66,40 +75,85 @@ def _named(table: DistanceTable, method: str) -> Table:
     return _table(TITLES.get(method, method), ["", *matrix.columns], rows, wrap=True)
 
 
-def _numbered(table: DistanceTable, method: str) -> Table:
+def _numbered(table: DistanceTable, method: str) -> Iterator[Table]:
+    """A table, or several with some of the columns each, where not all fit."""
     matrix = table.matrix(method)
     order = [*matrix.columns, *(source for source in matrix.index if source not in matrix.columns)]
     named = {name: f"{number} {name}" for number, name in enumerate(order, start=1)}
     cells = matrix.map(lambda value: NOTHING if pd.isna(value) else amount(value).replace(",", ""))
     widths = [max(map(len, cells[target])) + 1 for target in cells.columns]
-    rows = ((named[source], *cells.loc[source]) for source in order if source in cells.index)
-    heads = ["", *map(str, range(1, len(widths) + 1))]
-    shown = _table(TITLES.get(method, method), heads, rows, wrap=True, collapse_padding=False, padding=0)
-    shown.columns[0].width = max(LEAST_NAME, min(max(map(len, named.values())), 78 - sum(widths)))
-    for column in shown.columns[1:]:
-        column.no_wrap = True
-    return shown
+    longest = min(max(map(len, named.values())), LEAST_NAME if sum(widths) <= WIDTH - LEAST_NAME else SPLIT_NAME)
+    blocks = _blocks(widths, WIDTH - longest)
+    for block in blocks:
+        rows = ((named[source], *cells.loc[source].iloc[block]) for source in order if source in cells.index)
+        title = TITLES.get(method, method)
+        if len(blocks) > 1:
+            title = f"{title}, targets {block[0] + 1} to {block[-1] + 1}"
+        shown = _table(title, ["", *(str(k + 1) for k in block)], rows, wrap=True, collapse_padding=False, padding=0)
+        free = WIDTH - sum(widths[k] for k in block)
+        shown.columns[0].width = max(LEAST_NAME, min(max(map(len, named.values())), free))
+        for column in shown.columns[1:]:
+            column.no_wrap = True
+        yield shown
 
 
-def ranking_table(table: DistanceTable, target: str) -> Table:
-    """The sources of one target in order of their mean rank, with rank and distance by every method."""
+def ranking_table(table: DistanceTable, target: str) -> Group:
+    """The sources of one target in order of their mean rank, with rank and distance by every method.
+
+    Methods that do not fit into 80 columns go into further tables below.
+    """
     answer = Answer.of(table, target)
     rows = {(row.source, row.method): row for row in table.rows if row.target == target}
 
     def cell(row: DistanceRow | None) -> Text:
         return Text.assemble((rank_of(row), "bold"), " ", amount(row.distance)) if row else Text(NOTHING)
 
-    # With names over several lines, the paper's five methods fit a terminal of 80 columns.
-    return _table(
-        f"{'The only source' if answer.alone else 'Nearest sources'} for {target}",
-        ["Source", "Mean\nrank", *(method.replace("_", "_\n") for method in answer.methods)],
-        (
-            (source, f"{mean_rank:.1f}", *(cell(rows.get((source, method))) for method in answer.methods))
-            for source, mean_rank in answer.mean_ranks.items()
-        ),
-        left=(0, 1),
-        wrap=True,
-    )
+    cells = {method: [cell(rows.get((source, method))) for source in answer.mean_ranks] for method in answer.methods}
+    heads = {method: two_lines(method) for method in answer.methods}
+    # Two spaces stand between columns.
+    widths = [2 + max(*map(len, heads[method].split("\n")), *map(len, cells[method])) for method in answer.methods]
+    name = min(max(map(len, answer.mean_ranks)), SPLIT_NAME)
+    shown: list[Table] = []
+    for block in _blocks(widths, WIDTH - len("Mean") - 2 - name):
+        methods = [answer.methods[k] for k in block]
+        part = _table(
+            f"{'The only source' if answer.alone else 'Nearest sources'} for {target}" if not shown else "",
+            ["Source", "Mean\nrank", *(heads[method] for method in methods)],
+            (
+                (source, f"{mean_rank:.1f}", *(cells[method][k] for method in methods))
+                for k, (source, mean_rank) in enumerate(answer.mean_ranks.items())
+            ),
+            left=(0, 1),
+            wrap=True,
+        )
+        for column in part.columns[1:]:
+            column.no_wrap = True
+        shown.append(part)
+    return Group(*shown)
+
+
+def two_lines(name: str) -> str:
+    r"""A long name over two lines, divided at an underscore, a hyphen or a space; over more if it is very long.
+
+    >>> two_lines("fake_class_gmm")
+    'fake_\nclass_gmm'
+    """
+    lines: list[str] = []
+    for width in range(8, LONGEST_HEAD + 1):
+        lines = textwrap.wrap(name.replace("_", "_ "), width, break_long_words=width == LONGEST_HEAD)
+        if len(lines) <= 2 and max(map(len, lines), default=0) <= LONGEST_HEAD:
+            break
+    return "\n".join(line.replace("_ ", "_") for line in lines)
+
+
+def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
+    """The columns that stand in one table, by their indices, so that no table is wider than there is room."""
+    blocks: list[list[int]] = [[]]
+    for k, width in enumerate(widths):
+        if blocks[-1] and sum(widths[one] for one in blocks[-1]) + width > room:
+            blocks.append([])
+        blocks[-1].append(k)
+    return blocks
 
 
 def problem_table(problems: Iterable[Problem]) -> Table:

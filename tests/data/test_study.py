@@ -179,12 +179,11 @@ def test_a_study_in_the_place_of_a_dataset_is_told_so(tmp_path):
     with pytest.raises(ManifestError) as caught:
         load_dataset(path)
     assert str(caught.value) == (
-        f"{path}: expected the description of one dataset, found a study; name one of its datasets: lung.yaml."
+        f"{path}: expected the description of one dataset, found a study; name one of its datasets, by --dataset NAME "
+        "or its own file: lung.yaml, polyps."
     )
     path.write_text("name: empty\npreprocessing: {grid: [8, 8]}\ndatasets: nothing\n")
-    with pytest.raises(
-        ManifestError, match=r"found a study; write one of its `datasets` to a file of its own, and name"
-    ):
+    with pytest.raises(ManifestError, match=r"expected the description of one dataset, found a study$"):
         load_dataset(path)
 
 

@@ -233,6 +233,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 @pytest.mark.ci
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up as Linux lists them")
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_parent_and_workers(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(INTERRUPTED))

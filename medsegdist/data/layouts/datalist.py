@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
 
 from medsegdist.data.case import Case
 from medsegdist.data.layouts.listing import (
@@ -24,6 +25,7 @@ from medsegdist.data.layouts.listing import (
     recognized_listing,
 )
 from medsegdist.data.layouts.paths import (
+    DIRECTORY,
     Color,
     PatientPattern,
     Root,
@@ -49,8 +51,9 @@ class DatalistLayout(FileLayout):
     otherwise.
 
     Args:
-        root: the folder that the listed paths are relative to; may hold ${VARIABLES} and ~.
-        file: the JSON file, relative to `root`; may hold ${VARIABLES} and ~.
+        root: the folder that the listed paths are relative to, and that absolute ones lie in; may hold ${VARIABLES}
+            and ~. None is the folder of `file`, from which absolute paths may lead anywhere.
+        file: the JSON file, relative to `root`, or without one to the manifest; may hold ${VARIABLES} and ~.
         section: which list of it. A section without labels, as "testing" often is, cannot be used.
         folds: take the entries of these folds only; None takes all.
         image_key: under which key an entry has its image.
@@ -64,8 +67,8 @@ class DatalistLayout(FileLayout):
     looked_for: ClassVar[str] = '*.json with a list of {"image": ..., "label": ...} (MONAI datalist)'
 
     kind: Literal["datalist"] = "datalist"
-    root: Root
-    file: _Name = "datalist.json"
+    root: Root | None = None
+    file: Annotated[_Name, Field(validate_default=True)] = "datalist.json"
     section: _Name = "training"
     folds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None = None
     image_key: _Name = "image"
@@ -74,6 +77,12 @@ class DatalistLayout(FileLayout):
     channel: NonNegativeInt | None = None
     color: Color = "luminance"
     patient_pattern: PatientPattern = None
+
+    @field_validator("file")
+    @classmethod
+    def _whole_path_without_root(cls, file: str, info: ValidationInfo) -> str:
+        alone = info.data.get("root", "") is None
+        return str(expand_path(file, (info.context or {}).get(DIRECTORY))) if alone else file
 
     @model_validator(mode="after")
     def _check_keys(self) -> DatalistLayout:
@@ -89,7 +98,7 @@ class DatalistLayout(FileLayout):
         Raises:
             DataError: the list is missing or not of this form.
             PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
-            ManifestError: a path in it is absolute or leaves the folder, or `file` cannot be a file.
+            ManifestError: a path in it leaves `root`, or `file` cannot be a file.
         """
         listing = self._listing()
         read, unlisted = read_entries(listing, self._entries(listing), self._files)
@@ -116,7 +125,7 @@ class DatalistLayout(FileLayout):
     def recognize(cls, root: Path) -> Recognized | None:
         """What the first datalist in a folder says of it; None if no JSON file in it is one."""
         lists = [root] if root.is_file() else sorted(root.glob("*.json"))
-        found = [one for path in lists if (one := _recognize_file(path)) is not None]
+        found = [one for path in lists if (one := _recognize_file(path, named=root.is_file())) is not None]
         if len(found) > 1:
             others = ", ".join(one.layout["file"] for one in found[1:])
             remark = f"other datalists here: {others}; write one of them as `file` to use it"
@@ -195,13 +204,25 @@ class DatalistLayout(FileLayout):
             raise DataError(f"expected the path of a mask under '{self.label_key}', found {as_json(label)}")
         if self.patient_key is not None:
             check_patient(entry, self.patient_key)
-        return inside(self.root, image), inside(self.root, label)
+        return self._file(image), self._file(label)
+
+    def _file(self, entry: str) -> Path:
+        if self.root is None:
+            is_whole = Path(entry).is_absolute() and is_file_name(entry)
+            return Path(entry) if is_whole else inside(self._listing().parent, entry)
+        try:
+            return inside(self.root, entry)
+        except ManifestError as error:
+            remedy = f"{error.remedy}, or leave `root` out to follow absolute paths anywhere"
+            raise ManifestError(error.problem, remedy) from None
 
     def _ids(self, images: list[Path]) -> list[str]:
         """The name of each image's case."""
         ids = [without_suffix(image.name) for image in images]
         if len(set(ids)) < len(ids):
-            ids = [without_suffix(image.relative_to(self.root).as_posix()) for image in images]
+            above = [image.parent.parts for image in images] if self.root is None else [self.root.parts]
+            shared = len(os.path.commonprefix(above))  # noqa: RUF071 (of parts, which may be on several drives)
+            ids = [without_suffix(Path(*image.parts[shared:]).as_posix()) for image in images]
         return ids
 
 
@@ -209,7 +230,7 @@ def _is_list(image: Any) -> bool:
     return isinstance(image, list) and bool(image) and all(isinstance(file, str) for file in image)
 
 
-def _recognize_file(path: Path) -> Recognized | None:
+def _recognize_file(path: Path, *, named: bool) -> Recognized | None:
     try:
         content = read_listing(path, "restore it")
     except DataError:
@@ -231,6 +252,10 @@ def _recognize_file(path: Path) -> Recognized | None:
         layout["patient_key"] = patient
     images = entries[0]["image"]
     several = isinstance(images, list) and len(images) > 1
+    first = str((images or [""])[0] if isinstance(images, list) else images)
+    if named and Path(first).is_absolute():
+        # A list that is named itself is trusted.
+        layout |= {"root": None, "file": str(path)}
     what = f"a MONAI datalist ({path.name}, '{section}')"
     found = recognized_listing(
         content, what, {**layout, "channel": 0} if several else layout, content.get("modality"), path.name

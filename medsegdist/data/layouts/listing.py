@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from medsegdist.data.case import Case
 from medsegdist.data.layouts.paths import Color
+from medsegdist.data.problems import template
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.files import read_text
 from medsegdist.words import counted, listed
@@ -69,14 +70,16 @@ class PartialListingError(DataError):
     """
 
     def __init__(self, where: str, unlisted: Sequence[DataError] = (), usable: Sequence[Any] = ()) -> None:
-        names: dict[tuple[str, str], list[str]] = {}
+        alike: dict[tuple[str, str], list[DataError]] = {}
         for one in unlisted:
-            names.setdefault((one.problem, one.remedy), []).append(one.case)
+            alike.setdefault((template(one.problem, one.case), one.remedy), []).append(one)
         lines = [f"{where}: {counted(len(unlisted), 'problem')} with its files or cases:"]
-        for (problem, remedy), cases in names.items():
+        for (_, remedy), group in alike.items():
+            cases, texts = [one.case for one in group], dict.fromkeys(one.problem for one in group)
             whom = f"{listed(cases, _MOST_NAMED)}: " if any(cases) else ""
-            lines.append(f"  {whom}{problem}; {remedy}.")
-        if any(len(cases) > _MOST_NAMED for cases in names.values()):
+            of_first = f" (so of {cases[0]}; the others alike)" if len(texts) > 1 else ""
+            lines.append(f"  {whom}{next(iter(texts))}{of_first}; {remedy}.")
+        if any(len(group) > _MOST_NAMED for group in alike.values()):
             lines.append("  `medsegdist check` lists all by --json.")
         super().__init__("\n".join(lines))
         self.unlisted = tuple(unlisted)
@@ -140,19 +143,21 @@ def read_entries(
         Image, mask and entry of each that can be used; and what is wrong with each of the others.
 
     Raises:
-        ManifestError: paths that leave the folder, all of them.
+        ManifestError: paths that leave the folder; the first one, and how many there are.
     """
     found, wrong, escaping = [], [], []
     for index, entry in entries:
         try:
             found.append((*read(entry), entry))
         except ManifestError as error:
-            escaping.append(f"  entry {index}: {error}")
+            escaping.append((index, error))
         except DataError as error:
             remedy = error.remedy or "correct the entry, or take it out of the list"
             wrong.append(DataError(error.problem, remedy, case=f"entry {index}"))
     if escaping:
-        raise ManifestError("\n".join([f"{listing}: paths that leave the folder:", *escaping]))
+        (index, first), more = escaping[0], len(escaping) - 1
+        others = f" (and so of {counted(more, 'more entry', 'more entries')})" if more else ""
+        raise ManifestError(f"{listing}: entry {index}: {first.problem}{others}", first.remedy)
     return found, wrong
 
 

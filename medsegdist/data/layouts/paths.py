@@ -75,18 +75,27 @@ PatientPattern = Annotated[str | None, AfterValidator(_one_group)]
 
 
 def inside(root: Path, entry: str) -> Path:
-    """The file that a listing names, which must be under `root`.
+    """The file that a listing names, relative to `root` or by an absolute path, which must be under `root`.
 
     Raises:
-        ManifestError: `entry` is absolute, leaves `root`, or cannot be the path of a file.
+        ManifestError: `entry` leaves `root`, or cannot be the path of a file.
     """
     if not PurePosixPath(entry).parts or not is_file_name(entry):
         raise ManifestError(f"expected a path inside {root}, found {ascii(entry)[:200]}", "correct the path")
+    if Path(entry).is_absolute():
+        # Either may be named by a link.
+        for real in (os.path.normpath, os.path.realpath):
+            whole = Path(real(entry))
+            if whole.is_relative_to(real(root)):
+                return root / whole.relative_to(real(root))
     path = PurePosixPath(entry)
     # A listing written on Windows has backslashes, which a POSIX path takes for part of a name.
     foreign = PureWindowsPath(entry)
     if path.is_absolute() or foreign.drive or foreign.root or ".." in foreign.parts or ".." in path.parts:
-        raise ManifestError(f"expected a path inside {root}, found '{entry}'", "list files relative to that folder")
+        raise ManifestError(
+            f"expected a path inside {root}, found '{entry}'",
+            "list files of that folder, or set `root` to one that holds them all",
+        )
     return root / path
 
 

@@ -1,0 +1,471 @@
+"""Common jobs that stopped: lists with absolute paths, log files, studies of `init`, help, notebooks, pipes, tables."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from medsegdist import progress as shown_progress
+from medsegdist.cli import app
+from medsegdist.data.layouts.datalist import DatalistLayout
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.study import load_study
+from medsegdist.errors import DataError, ManifestError
+from medsegdist.progress import show_progress, step
+from tests.data.making import labels, voxels, write_task, write_volume
+from tests.public_reports import Report
+
+DATALIST = "Project-MONAI/MONAI#465"
+LOG = "smart-on-fhir/cumulus-etl#323"
+PIPE = "Textualize/rich#3400"
+
+
+def run(*arguments: object, status: int = 0) -> str:
+    """What a command prints on standard output and standard error, in 80 columns."""
+    result = CliRunner().invoke(app, [str(one) for one in arguments], env={"COLUMNS": "80"})
+    assert result.exit_code == status, (result.output, result.exception)
+    return result.stdout + result.stderr
+
+
+# Datalists
+
+
+def listing(data: Path, file: Path, named: Callable[[Path], str], cases: tuple[str, ...] = ("p1/ct", "p2/ct")) -> Path:
+    """Volumes in a folder, and a datalist of them that names them in some way."""
+    entries = []
+    for k, case in enumerate(cases):
+        image, label = data / f"{case}.nii.gz", data / f"{case}_seg.nii.gz"
+        write_volume(image, voxels(k))
+        write_volume(label, labels())
+        entries.append({"image": named(image), "label": named(label)})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"training": entries}))
+    return file
+
+
+def read(layout: DatalistLayout) -> list[str]:
+    """The ids of its cases, each of which can be loaded."""
+    cases = layout.cases()
+    for k, case in enumerate(cases):
+        np.testing.assert_array_equal(layout.load(case.as_item())["image"][0], voxels(k))
+    return [case.id for case in cases]
+
+
+def absolute_below_root(folder: Path) -> None:
+    listing(folder / "data", folder / "data" / "datalist.json", str)
+    assert read(DatalistLayout(root=folder / "data")) == ["p1/ct", "p2/ct"]
+
+
+def absolute_with_a_list_elsewhere(folder: Path) -> None:
+    file = listing(folder / "data", folder / "lists" / "folds.json", str)
+    assert read(DatalistLayout(root=folder / "data", file=str(file))) == ["p1/ct", "p2/ct"]
+
+
+def absolute_and_relative_mixed(folder: Path) -> None:
+    def named(path: Path) -> str:
+        return str(path) if path.name == "ct.nii.gz" else os.path.relpath(path, folder / "data")
+
+    listing(folder / "data", folder / "data" / "datalist.json", named)
+    assert read(DatalistLayout(root=folder / "data")) == ["p1/ct", "p2/ct"]
+
+
+def absolute_through_a_link(folder: Path) -> None:
+    listing(folder / "disk", folder / "disk" / "datalist.json", str)
+    try:
+        (folder / "data").symlink_to(folder / "disk", target_is_directory=True)
+    except OSError:
+        pytest.skip("no links here")
+    assert read(DatalistLayout(root=folder / "data")) == ["p1/ct", "p2/ct"]
+
+
+def root_with_dots(folder: Path) -> None:
+    listing(folder / "data", folder / "data" / "datalist.json", str)
+    (folder / "lists").mkdir()
+    assert read(DatalistLayout(root=folder / "lists" / ".." / "data")) == ["p1/ct", "p2/ct"]
+
+
+def absolute_without_root(folder: Path) -> None:
+    listing(folder / "data", folder / "lists" / "folds.json", str)
+    content = {"name": "a", "modality": "CT", "layout": {"kind": "datalist", "file": "lists/folds.json"}}
+    (folder / "a.yaml").write_text(yaml.safe_dump(content))
+    from medsegdist.data.manifest import load_dataset
+
+    layout = load_dataset(folder / "a.yaml").layout
+    assert isinstance(layout, DatalistLayout)
+    assert read(layout) == ["p1/ct", "p2/ct"]
+    # What was read once can be written and read once more.
+    assert read(DatalistLayout.model_validate(layout.model_dump())) == ["p1/ct", "p2/ct"]
+
+
+def relative_without_root(folder: Path) -> None:
+    file = listing(
+        folder / "data", folder / "data" / "datalist.json", lambda path: os.path.relpath(path, folder / "data")
+    )
+    assert read(DatalistLayout(file=str(file))) == ["p1/ct", "p2/ct"]
+
+
+def base_folder(folder: Path) -> None:
+    listing(folder / "data", folder / "lists" / "folds.json", lambda path: os.path.relpath(path, folder / "data"))
+    assert read(DatalistLayout(root=folder / "data", file="../lists/folds.json")) == ["p1/ct", "p2/ct"]
+
+
+def absolute_task(folder: Path) -> None:
+    write_task(folder / "task")
+    path = folder / "task" / "dataset.json"
+    content = json.loads(path.read_text())
+    for entry in content["training"]:
+        entry |= {key: str(folder / "task" / entry[key]) for key in ("image", "label")}
+    path.write_text(json.dumps(content))
+    layout = {"kind": "decathlon", "root": folder / "task"}
+    manifest = DatasetManifest.model_validate({"name": "a", "modality": "CT", "layout": layout})
+    assert len(manifest.cases()) == 3
+
+
+def forty_outside(folder: Path) -> None:
+    names = tuple(f"case{k}" for k in range(40))
+    listing(folder / "data", folder / "lists" / "datalist.json", str, names)
+    with pytest.raises(ManifestError) as caught:
+        DatalistLayout(root=folder / "lists").cases()
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "entry 0: expected a path inside" in text
+    assert "and so of 39 more entries" in text
+    assert "or leave `root` out to follow absolute paths anywhere" in text
+
+
+def forty_without_mask(folder: Path) -> None:
+    entries = [{"image": f"a{k}.nii.gz", "label": {"path": f"b{k}.nii.gz"}} for k in range(40)]
+    (folder / "datalist.json").write_text(json.dumps({"training": entries}))
+    with pytest.raises(DataError) as caught:
+        DatalistLayout(root=folder).cases()
+    lines = str(caught.value).split("\n")
+    assert len(lines) <= 3
+    assert "entry 0, entry 1" in lines[1]
+    assert "(so of entry 0; the others alike)" in lines[1]
+
+
+def forty_missing(folder: Path) -> None:
+    entries = [{"image": str(folder / f"a{k}.nii.gz"), "label": str(folder / f"b{k}.nii.gz")} for k in range(40)]
+    (folder / "datalist.json").write_text(json.dumps({"training": entries}))
+    write_task(folder / "task")
+    layouts = [{"kind": "datalist", "root": str(folder)}, {"kind": "decathlon", "root": str(folder / "task")}]
+    datasets = [{"name": f"d{k}", "modality": "MR", "layout": layout} for k, layout in enumerate(layouts)]
+    study = {"name": "s", "preprocessing": {"grid": [8, 8]}, "datasets": datasets, "targets": ["d1"]}
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    text = run("check", folder / "study.yaml", status=1)
+    assert len(text.splitlines()) < 40
+    assert "Errors: 1," in text or "Errors: 2," in text
+
+
+def init_of_a_list(folder: Path) -> None:
+    cases = ("p1_ct", "p2_ct", "p3_ct")
+    file = listing(folder / "data", folder / "lists" / "folds.json", str, cases)
+    write_task(folder / "task_ct")
+    (folder / "studies").mkdir()
+    out = folder / "studies" / "study.yaml"
+    run("init", "--target", file, "--source", folder / "task_ct", "--modality", "CT", "--out", out)
+    first = load_study(out).datasets[0].layout
+    assert isinstance(first, DatalistLayout)
+    assert first.root is None
+    assert len(first.cases()) == 3
+    # A folder is named for its own files: its list leads nowhere else.
+    source = ("--source", folder / "task_ct", "--out", folder / "other.yaml")
+    assert "leave `root` out" in run("init", "--target", folder / "lists", *source, status=2).replace("\n", " ")
+
+
+# Examples
+
+
+def examples_of_layouts(folder: Path) -> None:
+    from importlib.resources import files
+
+    text = (files("medsegdist.data_manifests") / "README.md").read_text(encoding="utf-8")
+    _, *sections = re.split(r"^### ", text[text.index("## Layouts") :], flags=re.M)
+    from medsegdist.data.inspect import _LAYOUTS
+
+    assert {one.split("\n")[0].strip() for one in sections} == set(_LAYOUTS)
+    for section in sections:
+        kind = section.split("\n")[0].strip()
+        content = yaml.safe_load(section.split("```yaml\n")[1].split("```")[0])
+        assert content["layout"]["kind"] == kind
+        root = folder / kind
+        if kind in EXAMPLES:
+            content["layout"]["root"] = str(root / content["layout"]["root"])
+            EXAMPLES[kind](Path(content["layout"]["root"]))
+        if kind != "dicom":
+            assert DatasetManifest.model_validate(content).cases(), kind
+
+
+def _nnunet(root: Path) -> None:
+    names = ("la_001", "la_002")
+    for name in names:
+        write_volume(root / "imagesTr" / f"{name}_0000.nii.gz", voxels(0))
+        write_volume(root / "labelsTr" / f"{name}.nii.gz", labels())
+    content = {"channel_names": {"0": "MR"}, "labels": {"background": 0, "heart": 1}}
+    (root / "dataset.json").write_text(json.dumps({**content, "numTraining": 2, "file_ending": ".nii.gz"}))
+
+
+def _datalist(root: Path) -> None:
+    listing(root, root / "datalist.json", lambda path: os.path.relpath(path, root), tuple("abcd"))
+    content = json.loads((root / "datalist.json").read_text())
+    for k, entry in enumerate(content["training"]):
+        entry |= {"fold": k, "patient": f"p{k}"}
+    (root / "datalist.json").write_text(json.dumps(content))
+
+
+def _folder(root: Path) -> None:
+    from tests.data.making import write_picture
+
+    for name, value in (("images/a.png", 90), ("masks/a_mask.png", 255)):
+        write_picture(root / name, np.full((12, 10), value, dtype=np.uint8))
+
+
+EXAMPLES: dict[str, Callable[[Path], object]] = {
+    "decathlon": write_task,
+    "nnunet": _nnunet,
+    "datalist": _datalist,
+    "folder": _folder,
+}
+
+
+# Log files
+
+
+def a_log_says_how_far(folder: Path) -> None:
+    lines = _logged(lambda: _slow_step("Comparing", parts=4))
+    assert lines
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d Comparing: [0-4] of 4 \(0 min \d+ s so far\)", line) for line in lines)
+    assert len({line[9:].split("(")[0] for line in lines}) > 1
+
+
+def a_log_says_a_part_that_is_long(folder: Path) -> None:
+    def work() -> None:
+        with step("Reading [red]liver", 1):
+            time.sleep(0.3)
+
+    assert any("Reading [red]liver: 0 of 1 (0 min 0 s so far)" in line for line in _logged(work))
+
+
+def a_log_of_unknown_length(folder: Path) -> None:
+    def work() -> None:
+        with step("Counting") as advance:
+            advance()
+            time.sleep(0.3)
+        time.sleep(0.1)
+
+    lines = _logged(work)
+    assert any("Counting: 1 done (" in line for line in lines)
+
+
+def a_log_that_is_quiet(folder: Path) -> None:
+    before = shown_progress.LOGGER.level
+    shown_progress.LOGGER.setLevel("ERROR")
+    try:
+        assert _logged(lambda: _slow_step("Comparing", parts=3)) == []
+    finally:
+        shown_progress.LOGGER.setLevel(before)
+
+
+def a_log_that_is_closed(folder: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "w") as closed, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", closed)
+        patch.setattr(shown_progress, "LOG_SECONDS", 0.02)
+        with show_progress():
+            _slow_step("Comparing", parts=3)
+        patch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), write_end)
+
+
+def rank_into_a_log(folder: Path) -> None:
+    """A whole command in a process of its own, with the interval shortened."""
+    study = _study_of_phantoms(folder)
+    code = (
+        "import medsegdist.progress as p; p.LOG_SECONDS = 0.05\n"
+        "from medsegdist.cli import app; app(['rank', 'study.yaml', '--method', 'gmm2d', '--bootstrap', '20'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=study.parent, capture_output=True, text=True, check=True)
+    assert re.search(r"\d\d:\d\d:\d\d Reading .*: \d of \d", done.stderr), done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def _slow_step(name: str, parts: int) -> None:
+    with step(name, parts) as advance:
+        for _ in range(parts):
+            time.sleep(0.1)
+            advance()
+
+
+def _logged(work: Callable[[], None]) -> list[str]:
+    file = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", file)
+        patch.setattr(shown_progress, "LOG_SECONDS", 0.04)
+        with show_progress():
+            work()
+        time.sleep(0.1)
+    return file.getvalue().splitlines()
+
+
+# Studies that init wrote
+
+
+def _study_of_phantoms(folder: Path) -> Path:
+    organs = ("liver", "spleen", "prostate")
+    layout = {"kind": "phantom", "patients": 3, "slices": 1}
+    datasets = [{"name": one, "modality": "CT", "layout": {**layout, "organ": one}} for one in organs]
+    content = {
+        "name": "s",
+        "preprocessing": {"grid": [32, 32]},
+        "datasets": datasets,
+        "targets": ["liver"],
+        "distance": {"components": 1},
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(content))
+    return folder / "study.yaml"
+
+
+def _study_of_init(folder: Path) -> Path:
+    for name in ("one_ct", "two_ct"):
+        write_task(folder / name)
+    out = folder / "study.yaml"
+    run("init", "--target", folder / "one_ct", "--source", folder / "two_ct", "--modality", "CT", "--out", out)
+    return out
+
+
+def prepare_takes_a_study(folder: Path) -> None:
+    study = _study_of_init(folder)
+    names = [one.name for one in load_study(study).datasets]
+    for name in names:
+        run("prepare", study, "--dataset", name, "--out", folder / f"Task01_{name.replace(' ', '')}")
+    assert len(list(folder.glob("Task01_*/dataset.yaml"))) == 2
+    text = run("prepare", study, "--out", folder / "Task02", status=2).replace("\n", " ")
+    assert f"name one of its datasets, by --dataset NAME or its own file: {', '.join(names)}" in text
+    wrong = names[0][:-1] + "x"
+    text = run("prepare", study, "--dataset", wrong, "--out", folder / "Task02", status=2).replace("\n", " ")
+    assert f"did you mean '{names[0]}'?" in text
+    own = folder / f"Task01_{names[0].replace(' ', '')}" / "dataset.yaml"
+    text = run("prepare", own, "--dataset", names[0], "--out", folder / "Task02", status=2).replace("\n", " ")
+    assert "expected a study, found the description of a dataset" in text
+    assert not (folder / "Task02").exists()
+
+
+def cards_take_a_study(folder: Path) -> None:
+    study = _study_of_phantoms(folder)
+    common = ("--min-patients", 1, "--out", folder / "cards")
+    run("cards", "make", study, "--dataset", "spleen", *common)
+    assert [one.name for one in (folder / "cards").iterdir()] == ["spleen.json"]
+    run("cards", "make", study, "--dataset", "liver", "--dataset", "prostate", *common)
+    assert len(list((folder / "cards").iterdir())) == 3
+    assert "no dataset 'liver2'" in run("cards", "make", study, "--dataset", "liver2", *common, status=2)
+    card = folder / "cards" / "spleen.json"
+    alone = folder / "alone"
+    alone.mkdir()
+    two = yaml.safe_load(study.read_text())
+    two["datasets"] = [one for one in two["datasets"] if one["name"] != "spleen"]
+    (alone / "study.yaml").write_text(yaml.safe_dump(two))
+    run("cards", "rank", card, alone / "study.yaml", "--target", "liver", "--out", folder / "ranked")
+    assert set(pd.read_csv(folder / "ranked" / "distances.csv")["source"]) == {"spleen", "prostate"}
+
+
+# Closed pipes
+
+
+def closed_pipe(command: Callable[[Path], list[str]], files: tuple[str, ...]) -> Callable[[Path], None]:
+    """A command whose reader is gone before it prints still writes its files, and says nothing of a pipe."""
+
+    def check(folder: Path) -> None:
+        arguments = command(folder)
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        done = subprocess.run(
+            [sys.executable, "-m", "medsegdist", *arguments],
+            cwd=folder,
+            stdout=write_end,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        os.close(write_end)
+        missing = [name for name in files if not (folder / name).is_file()]
+        assert not missing, (missing, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert "roken pipe" not in done.stderr
+
+    return check
+
+
+def _init(folder: Path) -> list[str]:
+    for name in ("one_ct", "two_ct"):
+        write_task(folder / name)
+    return ["init", "--target", "one_ct", "--source", "two_ct", "--modality", "CT"]
+
+
+def _rank(*more: str) -> Callable[[Path], list[str]]:
+    def arguments(folder: Path) -> list[str]:
+        _study_of_phantoms(folder)
+        return ["rank", "study.yaml", "--method", "euclidean", "--bootstrap", "0", *more]
+
+    return arguments
+
+
+def _agreement(folder: Path) -> list[str]:
+    sources = "abcdef"
+    rows = pd.DataFrame({"source": list(sources), "target": "t", "distance": range(6), "gain_percent": range(6)})
+    rows[["source", "target", "distance"]].to_csv(folder / "d.csv", index=False)
+    rows[["source", "target", "gain_percent"]].to_csv(folder / "g.csv", index=False)
+    return ["agreement", "d.csv", "g.csv"]
+
+
+def _prepare(folder: Path) -> list[str]:
+    _init(folder)
+    run("init", "--target", folder / "one_ct", "--source", folder / "two_ct", "--out", folder / "study.yaml")
+    return ["prepare", "study.yaml", "--dataset", load_study(folder / "study.yaml").targets[0], "--out", "Task01_A"]
+
+
+REPORTS = [
+    Report(DATALIST, "datalist: absolute paths below root", "read, ids by folder", absolute_below_root),
+    Report("", "datalist: absolute paths, the list in another folder", "read", absolute_with_a_list_elsewhere),
+    Report("", "datalist: absolute images, relative masks", "read", absolute_and_relative_mixed),
+    Report("", "datalist: root is a link to where the paths lead", "read", absolute_through_a_link),
+    Report("", "datalist: root with .. in it, absolute paths", "read", root_with_dots),
+    Report("", "datalist: absolute paths, no root", "read", absolute_without_root),
+    Report("", "datalist: relative paths, no root", "read from the list's folder", relative_without_root),
+    Report(DATALIST, "datalist: a base folder, the list elsewhere", "read from the base folder", base_folder),
+    Report("", "dataset.json with absolute paths", "read", absolute_task),
+    Report("", "datalist: 40 paths outside of root", "refused in one line", forty_outside),
+    Report("", "datalist: 40 entries without the path of a mask", "one line", forty_without_mask),
+    Report("", "datalist: 40 files that are not there", "check merges them", forty_missing),
+    Report("", "init of a datalist with absolute paths", "a study that reads", init_of_a_list),
+    Report("", "an example of each layout", "lists the cases it describes", examples_of_layouts),
+    Report(LOG, "a step in a log file", "lines with how far it is", a_log_says_how_far),
+    Report("", "one long part of a step in a log file", "lines", a_log_says_a_part_that_is_long),
+    Report("", "a step of unknown length in a log file", "lines with what is done", a_log_of_unknown_length),
+    Report("", "a step in a log file, quiet", "nothing", a_log_that_is_quiet),
+    Report("", "a log whose reader is gone", "the work goes on", a_log_that_is_closed),
+    Report("Lightning-AI/pytorch-lightning#10876", "rank without a terminal", "says what it does", rank_into_a_log),
+    Report("", "prepare of a study that init wrote", "--dataset NAME", prepare_takes_a_study),
+    Report("", "cards of a study", "--dataset NAME, and ranked with one", cards_take_a_study),
+    Report(PIPE, "init, pipe closed", "study.yaml", closed_pipe(_init, ("study.yaml",))),
+    Report("", "rank, pipe closed", "report.html", closed_pipe(_rank(), ("out/distances.csv", "out/report.html"))),
+    Report("", "rank --json, pipe closed", "all files", closed_pipe(_rank("--json"), ("out/report.html",))),
+    Report(
+        "", "agreement, pipe closed", "report.html", closed_pipe(_agreement, ("out/agreement.json", "out/report.html"))
+    ),
+    Report("", "prepare, pipe closed", "dataset.yaml", closed_pipe(_prepare, ("Task01_A/dataset.yaml",))),
+]
