@@ -350,7 +350,9 @@ def _header_of(path: Path) -> Dataset:
         raise DataError(f"{path.name}: {error.problem}", error.remedy) from None
     if header is None:
         raise DataError(f"{path.name}: the file is no DICOM file", "copy it again")
-    with discreet(f"{path.name}: the number of its pixels cannot be read"):
+    with discreet(f"{path.name}: its header cannot be read"):
+        # pydicom converts an element when it is first looked at, and would warn of it then.
+        list(header)
         samples = int(header.get("SamplesPerPixel") or 1)
         if samples != 1 or header.get("PhotometricInterpretation", "MONOCHROME2") not in _GRAY:
             raise DataError(f"{path.name}: expected gray values, found colors", "leave it out")
