@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_path
+from medsegdist.files import atomic_path, read_bytes
 from medsegdist.words import counted, listed, printable
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-100, 1e100
@@ -255,13 +256,23 @@ class SegmentationSamples(LabeledImages):
             DataError: there is no such folder, or it is damaged.
         """
         folder = Path(folder).absolute()
+        samples = cls._map(folder)
+        stored = _Stored.model_validate_json(read_bytes(folder / "samples.json"))
+        # Samples of before have no checksums.
+        if any(_checksum(folder / name) != checksum for name, checksum in stored.checksums.items()):
+            raise _damaged_samples(folder, "a checksum differs")
+        return samples
+
+    @classmethod
+    def _map(cls, folder: Path) -> SegmentationSamples:
+        """The samples of a folder, the checksums of which another process has compared."""
         if not folder.is_dir():
             raise DataError(
                 f"{folder}: there are no stored samples here",
                 "save them first, where every process that loads them sees the same path",
             )
         try:
-            stored = _Stored.model_validate_json((folder / "samples.json").read_bytes())
+            stored = _Stored.model_validate_json(read_bytes(folder / "samples.json"))
             images, masks = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "masks"))
             samples = cls(
                 name=stored.name,
@@ -273,9 +284,7 @@ class SegmentationSamples(LabeledImages):
                 preprocessing=stored.preprocessing,
             )
         except (OSError, ValueError, TypeError, EOFError) as error:
-            raise DataError(
-                f"{folder}: the stored samples are damaged ({error})", "delete this folder and save them again"
-            ) from error
+            raise _damaged_samples(folder, error) from error
         object.__setattr__(samples, "_folder", folder)
         return samples
 
@@ -303,6 +312,7 @@ class SegmentationSamples(LabeledImages):
                 partial.mkdir()
                 np.save(partial / "images.npy", self.images.cpu().numpy())
                 np.save(partial / "masks.npy", self.masks.cpu().numpy())
+                stored.checksums = {name: _checksum(partial / name) for name in ("images.npy", "masks.npy")}
                 (partial / "samples.json").write_text(stored.model_dump_json(indent=1), encoding="utf-8")
         except OSError:
             _check_vacant(folder)  # Another process may have been first.
@@ -318,7 +328,7 @@ class SegmentationSamples(LabeledImages):
         return replace(self.take(left.tolist()), weights=weights[left].to(self.weights.device))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return (SegmentationSamples.load, (self._folder,)) if self._folder else object.__reduce_ex__(self, protocol)
+        return (SegmentationSamples._map, (self._folder,)) if self._folder else object.__reduce_ex__(self, protocol)
 
 
 def spread_over_patients(patient_ids: Sequence[str], k: int, seed: int) -> list[int]:
@@ -360,6 +370,19 @@ def _as_binary(masks: Tensor, name: str) -> Tensor:
     return binary
 
 
+def _checksum(file: Path) -> int:
+    """CRC-32 of a file."""
+    checksum = 0
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum
+
+
+def _damaged_samples(folder: Path, why: object) -> DataError:
+    return DataError(f"{folder}: the stored samples are damaged ({why})", "delete this folder and save them again")
+
+
 def _check_vacant(folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise FileExistsError(f"{folder}: expected a new or empty folder; delete it or choose another.")
@@ -377,3 +400,4 @@ class _Stored(BaseModel):
     patient_ids: list[str]
     weights: list[float]
     preprocessing: str
+    checksums: dict[Literal["images.npy", "masks.npy"], int] = {}

@@ -94,7 +94,7 @@ AS_ITK = {
         ("kinds: domain domain domain", "kinds: domain domain domain list"),
     ),
     "notes of a segmentation.nrrd": nrrd(
-        ("type", "Segment0_Name:=a:b = c\nmeasurement frame: (1,0,0) (0,1,0) (0,0,1)\ntype")
+        ("endian", "Segment0_Name:=a:b = c\nmeasurement frame: (1,0,0) (0,1,0) (0,0,1)\nendian")
     ),
     "turned.nrrd": nrrd(("(0.5,0,0) (0,1.25,0)", "(0,-0.5,0) (1.25,0,0)")),
     "blanks in vectors.nrrd": nrrd(("(0.5,0,0)", "( 0.5, 0, 0 )")),
