@@ -23,7 +23,7 @@ from medsegdist.words import counted
 MOST_VOXELS = 1 << 31
 """Larger volumes are refused: a header of a few bytes can state any size."""
 
-_MOST_HEADER, _MARGIN = 1 << 22, 1 << 20
+_MOST_HEADER = _MARGIN = 1 << 20
 # From the world of a file to NIfTI's and MONAI's, (right, anterior, superior).
 _SPACES = {
     **dict.fromkeys(("left-posterior-superior", "lps"), (-1.0, -1.0, 1.0)),
