@@ -140,7 +140,7 @@ def test_folders_that_cannot_be_used_are_told_all_at_once_each_with_its_file(fol
         f"{many}: case 'example' (label {many / 'masks' / 'example.png'}): expected a mask of at most 64 label values"
     )
     assert held in said
-    assert "with one value for each label, or leave this folder out." in said
+    assert "describe the dataset by hand with `mask_threshold`, or leave this folder out." in said
     assert not (tmp_path / "study.yaml").exists()
 
 

@@ -127,6 +127,7 @@ def _show(proposals: Sequence[Proposal], targets: Sequence[str], out: Path) -> N
         console.print(f"[bold]{escape(one.name)}[/bold] ({what}): {escape(printable(one.inspection.found.what))}")
         values = {
             "foreground": one.foreground and list(one.foreground),
+            "mask_threshold": one.threshold,
             "modality": one.modality,
             "window": one.window and list(one.window),
             "segment": one.layout.get("segment", one.layout.get("roi")),

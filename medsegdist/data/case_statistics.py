@@ -70,6 +70,14 @@ def holds_foreground(found: Sequence[float], foreground: Foreground) -> bool:
     return any(found if foreground is None else found[: len(_values(foreground))])
 
 
+def other_labels(label: Any, foreground: Foreground) -> tuple[tuple[float, ...], bool]:
+    """Values of a mask that are neither foreground nor 0, in order, and whether all of it is foreground."""
+    stored = np.asarray(label)
+    held = stored[stored != 0]
+    others = held[:0] if foreground is None else held[~np.isin(held, _values(foreground))]
+    return tuple(map(float, np.unique(others))), 0 < stored.size == len(held) - len(others)
+
+
 def all_empty(cases: int) -> tuple[str, str]:
     """What is wrong with a dataset whose masks are all empty, and what to do."""
     return f"all masks are empty, {counted(cases, 'case')} read", "check the masks, and which labels are foreground"

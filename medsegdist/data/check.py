@@ -13,9 +13,18 @@ from monai.transforms import Compose
 from numpy.typing import NDArray
 
 from medsegdist.data.case import Case
-from medsegdist.data.case_statistics import CaseStatistics, LabelStatistics, all_empty, find_labels, holds_foreground
+from medsegdist.data.case_statistics import (
+    CaseStatistics,
+    LabelStatistics,
+    all_empty,
+    find_labels,
+    holds_foreground,
+    other_labels,
+)
 from medsegdist.data.collect import plan_reading
-from medsegdist.data.layouts.listing import PartialListingError
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.layouts.listing import PartialListingError, labels_of, read_dataset_json
+from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.leakage import (
     CaseFacts,
     DatasetFacts,
@@ -34,6 +43,7 @@ from medsegdist.parallel import map_ordered
 from medsegdist.progress import track
 from medsegdist.transforms import BinarizeLabeld, CheckSameSpaced, ClassMasksd, OrientAxiald
 from medsegdist.transforms.geometry import closest_axes
+from medsegdist.words import listed
 
 # Of the pairs of neighbors in an image as a scanner or an editor left it, at most 0.13% leap over 7/8 of the range
 # (1,594 real CT, X-ray, ultrasound, endoscopy, fundus and microscopy pictures, 260 MR volumes). Of real CT and MR
@@ -65,13 +75,23 @@ def check_study(study: Study, *, full: bool = False, workers: int | None = 1) ->
         The problems of each dataset, in the study's order, then those between datasets, equal ones once; empty if all
         is well.
     """
-    checked = [check_dataset(one, study.preprocessing, full=full, workers=workers) for one in study.datasets]
+    checked = []
+    for one in study.datasets:
+        # Datasets of one folder may each have labels of their own.
+        tasks = [other.label_values or () for other in study.datasets if other.layout == one.layout]
+        named = tuple(value for values in tasks for value in values)
+        checked.append(check_dataset(one, study.preprocessing, full=full, workers=workers, named=named))
     problems = [problem for facts in checked for problem in facts.problems]
     return list(dict.fromkeys([*problems, *leaks(study, mark_files(checked))]))
 
 
 def check_dataset(
-    manifest: DatasetManifest, preprocessing: Preprocessing, *, full: bool = True, workers: int | None = 1
+    manifest: DatasetManifest,
+    preprocessing: Preprocessing,
+    *,
+    full: bool = True,
+    workers: int | None = 1,
+    named: Sequence[int] = (),
 ) -> DatasetFacts:
     """What is known of a dataset for itself, and its problems: those of single cases, then those of it as a whole.
 
@@ -80,6 +100,7 @@ def check_dataset(
         preprocessing: how the study prepares its datasets.
         full: as for :func:`check_study`.
         workers: as for :func:`check_study`.
+        named: label values that the masks may hold besides the dataset's own and those that its listing names.
     """
     name = manifest.name
     unlisted: list[Problem] = []
@@ -101,6 +122,7 @@ def check_dataset(
         (facts,) = mark_files([dataset_facts(manifest, cases, read)])
     except (DataError, ManifestError) as error:
         return DatasetFacts(manifest, problems=(*unlisted, problem_of(error, name, "")))
+    problems += _label_problems(manifest, read, named)
     problems += [*_intensity_problems(manifest, preprocessing, read), *spacing_outliers(name, read)]
     known_problems = _with_totals([*unlisted, *problems], unlisted, cases)
     return replace(facts, problems=tuple(dict.fromkeys([*known_problems, *doubled_images(facts)])))
@@ -118,7 +140,7 @@ def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[lis
     """What headers and the first masks say; nothing for a layout that draws its images."""
     if getattr(manifest.layout, "simulates", ""):
         return [], []
-    load = partial(manifest.layout.load, header_only=True)
+    load = partial(manifest.load, header_only=True)
     read_header = Compose([load, OrientAxiald(("image", "label")), CheckSameSpaced("image", reference_key="label")])
     facts, problems = [], []
     for case in track(cases, f"Checking {manifest.name}"):
@@ -129,12 +151,22 @@ def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[lis
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
     read = {one.case for one in facts}
-    return facts, problems + _look_for_foreground(manifest, [case for case in cases if case.id in read])
+    held: dict[str, tuple[tuple[float, ...], bool]] = {}
+    problems += _look_for_foreground(manifest, [case for case in cases if case.id in read], held)
+    for k, one in enumerate(facts):
+        others, filled = held.get(one.case, ((), False))
+        facts[k] = replace(one, others=others, filled=filled)
+    return facts, problems
 
 
-def _look_for_foreground(manifest: DatasetManifest, cases: Sequence[Case]) -> list[Problem]:
-    """Read masks until one holds foreground: the first one, unless a label is named that is rare or nowhere."""
-    load = partial(manifest.layout.load, keys=("label",))
+def _look_for_foreground(
+    manifest: DatasetManifest, cases: Sequence[Case], held: dict[str, tuple[tuple[float, ...], bool]]
+) -> list[Problem]:
+    """Read masks until one holds foreground: the first one, unless a label is named that is rare or nowhere.
+
+    What :func:`other_labels` finds in the one that holds some goes into `held`.
+    """
+    load = partial(manifest.load, keys=("label",))
     binarize = (
         BinarizeLabeld("label", manifest.foreground)
         if manifest.classes is None
@@ -152,6 +184,7 @@ def _look_for_foreground(manifest: DatasetManifest, cases: Sequence[Case]) -> li
             problems.append(case_problem(error, manifest.name, case.id))
             continue
         if holds_foreground(found, manifest.label_values):
+            held[case.id] = other_labels(item["label"], manifest.label_values)
             return problems
         tally.add(found, case.id)
     if problems or not cases:
@@ -186,6 +219,7 @@ def _case_facts(
         # An error of its own.
         return None
     spacing = _spacing(item["image"])
+    others, filled = other_labels(item["label"], foreground)
     return CaseFacts(
         item["case_id"],
         image=voxel_mark(image, None if spacing is None else np.asarray(item["image"].affine)),
@@ -194,6 +228,9 @@ def _case_facts(
         high=float(image.max()),
         wrapped=looks_wrapped(image),
         empty=not holds_foreground(labels, foreground),
+        # Where none is foreground, the error of the whole dataset names what there is.
+        others=others if holds_foreground(labels, foreground) else (),
+        filled=filled,
     )
 
 
@@ -243,6 +280,26 @@ def looks_wrapped(image: NDArray[np.number]) -> bool:
                 ends = np.stack([before[far], after[far]])
                 leaps += int(((ends > low) & (ends < high)).all(axis=0).sum())
     return pairs >= _FEWEST_PAIRS and leaps >= _LEAPS * pairs
+
+
+def _label_problems(manifest: DatasetManifest, cases: Sequence[CaseFacts], named: Sequence[int]) -> list[Problem]:
+    """Warnings of masks that are foreground everywhere or hold values that nothing names."""
+    known = {*named, *(manifest.label_values or ())}
+    if isinstance(manifest.layout, DecathlonLayout | NnunetLayout):
+        known.update(*labels_of(read_dataset_json(manifest.layout.root).get("labels")).values())
+    filled = [one.case for one in cases if one.filled]
+    cure = "check which value is the segment; the whole image counts as one"
+    problems = shared_problem(manifest.name, filled, len(cases), "the mask is foreground everywhere", cure)
+    unnamed = {one.case: found for one in cases if (found := set(one.others) - known)}
+    if unnamed:
+        shown = listed([f"{value:g}" for value in sorted(set[float]().union(*unnamed.values()))], 8)
+        key = "foreground" if manifest.classes is None else "classes"
+        text = f"the mask holds values besides 0 that `{key}` does not name, which count as background: {shown}"
+        cure = f"add those that are meant to `{key}`"
+        if manifest.classes is None:
+            cure += ", or write `mask_threshold` (128 for 8 bits) in its place if edges are soft, as JPEG makes them"
+        problems += shared_problem(manifest.name, list(unnamed), len(cases), text, cure)
+    return problems
 
 
 def _intensity_problems(

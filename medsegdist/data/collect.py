@@ -257,7 +257,7 @@ def plan_reading(
     cases = manifest.cases() if cases is None else cases
     manifest.check_fits(preprocessing, cases)
     read = ReadCase(
-        manifest.layout.load,
+        manifest.load,
         manifest.name,
         preprocessing.effective_delta,
         preprocessing.min_pixels,

@@ -37,7 +37,7 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
 
     pipeline = make_transform(manifest, preprocessing, split=True)
     # A plain function would be random to MONAI, and PersistentDataset would keep nothing.
-    load = Lambda(manifest.layout.load)
+    load = Lambda(manifest.load)
     return Dataset([case.as_item() for case in cases], Compose([load, *pipeline.transforms]))
 
 

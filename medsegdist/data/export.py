@@ -214,7 +214,7 @@ def _write_cases(
 def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) -> _Written | Problem:
     case, named = pair
     try:
-        loaded: Any = manifest.layout.load(case.as_item())
+        loaded: Any = manifest.load(case.as_item())
         found = find_labels(loaded["label"], manifest.foreground)
         item = _with_mask(loaded, manifest)
         image, label, affine = _nifti_arrays(item, drawn=not isinstance(case.image, (str, os.PathLike)))
@@ -350,6 +350,7 @@ def _provenance(
         "medsegdist": version("medsegdist"),
         "layout": {name: value for name, value in options.items() if name not in local},
         "foreground": "the only value besides 0" if manifest.foreground is None else list(manifest.foreground),
+        **({} if manifest.mask_threshold is None else {"mask_threshold": manifest.mask_threshold}),
         "simulated": manifest.simulated or "nothing",
         "case_names": "pseudonyms" if pseudonyms else "those of the source",
     }
@@ -365,5 +366,7 @@ def _provenance(
 def _manifest_text(manifest: DatasetManifest, channels: int) -> str:
     """A manifest of the task itself, so that a study can name it."""
     layout: dict[str, Any] = {"kind": "decathlon", "root": "."} | ({"channel": 0} if channels > 1 else {})
-    content = manifest.model_dump(mode="json", exclude={"layout", "foreground"}, exclude_defaults=True)
+    content = manifest.model_dump(
+        mode="json", exclude={"layout", "foreground", "mask_threshold"}, exclude_defaults=True
+    )
     return yaml.safe_dump({**content, "layout": layout, "foreground": [1]}, sort_keys=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -42,6 +42,8 @@ class Statistics:
         whole: whether all intensities are whole numbers.
         sizes: of each image read, (rows, columns) of a picture, (slices, rows, columns) of a volume in LPS.
         pictures: whether any image is a picture.
+        threshold: half of the masks' full value if their edges are soft; `values` are then those of cut masks.
+        grays: how many values the masks with soft edges hold.
     """
 
     seen: int
@@ -52,6 +54,8 @@ class Statistics:
     whole: bool
     sizes: tuple[tuple[int, ...], ...]
     pictures: bool
+    threshold: float | None = None
+    grays: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +153,12 @@ def inspect(given: str) -> Inspection:
             remarks.append(f"masks hold {held}, which dataset.json does not name; it stays background")
         if unseen := sorted(named - seen):
             remarks.append(f"looked at {read}, none of which holds {', '.join(map(str, unseen))}")
-    elif layout["kind"] != "dicom":
+    elif statistics.threshold is None and layout["kind"] != "dicom":
         labels = {str(value): (value,) for value in statistics.values}
         if not labels:
             raise DataError(f"{path}: expected masks with foreground, found 0 only in {read}", "check them")
+    if statistics.threshold is not None:
+        labels = {}
     return Inspection(given, path, found, layout, labels, statistics, tuple(remarks))
 
 
@@ -170,13 +176,18 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
     count = min(len(cases), _PICTURES_READ if pictures else _VOLUMES_READ)
     places = np.unique(np.linspace(0, len(cases) - 1, count).round().astype(int))
     counts: Counter[int] = Counter()
+    soft: dict[int, int] = {}
     problems, lows, highs, whole, sizes = [], [], [], True, []
     for case in track([cases[place] for place in places], f"Looking into {name}"):
         files = {"image": case.image, "label": case.label}
         try:
             item = layout.load(case.as_item())
             files = {"label": case.label}
-            counts.update(_label_values(np.unique(item["label"])))
+            mask, held = np.asarray(item["label"]), np.unique(item["label"])
+            if (full := full_value(mask, held, str(case.label))) is not None:
+                soft[full] = max(soft.get(full, 0), len(held))
+            else:
+                counts.update(_label_values(held))
         except DataError as error:
             shown = [f"{key} {file}" for key, file in files.items() if isinstance(file, str)]
             named = any(str(file) in str(error) for file in files.values())
@@ -194,7 +205,42 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
     if not sizes:
         raise problems[0]
     values = dict(sorted(counts.items()))
-    return Statistics(len(sizes), len(cases), values, min(lows), max(highs), whole, tuple(sizes), pictures)
+    found = Statistics(len(sizes), len(cases), values, min(lows), max(highs), whole, tuple(sizes), pictures)
+    if not soft:
+        return found
+    full = max(soft)
+    return replace(found, threshold=(full + 1) // 2 if full > 1 else 0.5, grays=soft[full])
+
+
+def full_value(mask: Any, values: Any, file: str) -> int | None:
+    """The value of whole foreground, 255, 65535 or 1, in a mask with soft edges; None if its values are labels.
+
+    Soft edges are those that JPEG, smoothing or interpolation made, and probabilities: values between 0 and the full
+    one, at edges. Labels have areas.
+
+    Args:
+        mask: (1, *spatial) as it is stored.
+        values: all values of it, in order.
+        file: name of its file.
+    """
+    import numpy as np
+
+    full = next((one for one in (1, 255, 65535) if values[-1] <= one), 0)
+    if values[0] < 0 or values[-1] < full * 3 / 4 or not full or not np.isfinite(values).all():
+        return None
+    fractional = (values != values.round()).any()
+    if full == 1 or len(values) < 5:
+        # A JPEG file without noise is one by luck.
+        return full if fractional or (full == 255 and file.lower().endswith((".jpg", ".jpeg"))) else None
+    between = (mask > full / 10) & (mask < full * 9 / 10)
+    if between.sum() > 4 * (mask >= full * 9 / 10).sum():
+        # An image in the place of a mask.
+        return None
+    flat = between.copy()
+    for axis in range(1, mask.ndim):
+        for side in (1, -1):
+            flat &= mask == np.roll(mask, side, axis)
+    return full if flat.sum() <= between.sum() / 10 else None
 
 
 def _label_values(found: Any) -> set[int]:
@@ -205,7 +251,8 @@ def _label_values(found: Any) -> set[int]:
     if len(found) > _MOST_VALUES:
         raise DataError(
             f"expected a mask of at most {_MOST_VALUES} label values, found {len(found)}",
-            "if JPEG blurred its edges or it numbers instances, save it as PNG or NIfTI with one value for each label",
+            "if it numbers instances, save it with one value for each label; if its edges are soft, describe the "
+            "dataset by hand with `mask_threshold`",
         )
     return {int(value) for value in whole} - {0}
 

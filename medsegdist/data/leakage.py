@@ -45,6 +45,8 @@ class CaseFacts:
         high: the largest intensity.
         wrapped: whether intensities look as if they had overflowed their type.
         empty: whether the mask has no foreground.
+        others: values of the mask that are neither foreground nor 0.
+        filled: whether the mask is foreground everywhere.
     """
 
     case: str
@@ -55,6 +57,8 @@ class CaseFacts:
     high: float = 0.0
     wrapped: bool = False
     empty: bool = False
+    others: tuple[float, ...] = ()
+    filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    FiniteFloat,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -98,6 +99,8 @@ class DatasetManifest(BaseModel):
             every case.
         classes: label values of each class by its name, for masks of several classes, which then replace
             `foreground`.
+        mask_threshold: pixels of at least this value are the segment, for masks with soft edges, as of JPEG or of
+            probabilities, which then replaces `foreground`.
         window: (low, high) of this dataset's own intensities, for CT that is no longer in HU or pictures whose full
             range is known; None takes the study's CT window, or percentiles for other modalities.
         description: what it shows, in a sentence.
@@ -112,6 +115,7 @@ class DatasetManifest(BaseModel):
     layout: Layout
     foreground: _LabelValues | None = None
     classes: _Classes | None = None
+    mask_threshold: Annotated[FiniteFloat, Field(gt=0)] | None = None
     window: Window | None = None
     description: str = ""
     license: str = ""
@@ -128,8 +132,10 @@ class DatasetManifest(BaseModel):
 
     @model_validator(mode="after")
     def _check_labels(self) -> DatasetManifest:
-        if self.foreground is not None and self.classes is not None:
-            raise ValueError("expected `foreground` or `classes`, found both; keep the one that is meant")
+        given = [key for key in ("foreground", "classes", "mask_threshold") if getattr(self, key) is not None]
+        if len(given) > 1:
+            found = " and ".join(f"`{key}`" for key in given)
+            raise ValueError(f"expected `foreground`, `classes` or `mask_threshold`, found {found}; keep what is meant")
         return self
 
     @property
@@ -152,6 +158,21 @@ class DatasetManifest(BaseModel):
             raise
         except DataError as error:
             raise DataError(error.problem, error.remedy, dataset=self.name, case=error.case) from error
+
+    def load(
+        self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
+    ) -> dict[Hashable, Any]:
+        """A case as its layout reads it, the mask cut at `mask_threshold` if there is one.
+
+        Raises:
+            DataError: a file is missing, damaged or of another kind, or image and mask differ in shape.
+        """
+        read = self.layout.load(item, header_only=header_only, keys=keys)
+        if self.mask_threshold is not None and not header_only:
+            from medsegdist.data.readers import threshold_mask
+
+            read["label"] = threshold_mask(read["label"], self.mask_threshold)
+        return read
 
     def is_oriented(self) -> bool | None:
         """Whether rows run from anterior to posterior and columns from the patient's right to left; no image is read.

@@ -94,6 +94,12 @@ def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
     stored = " ".join(str(tile) for tile in getattr(picture, "tile", ()))
     if len(picture.getbands()) > 1 and ";16" in stored:
         raise DataError("expected 8 bits per color, found 16", "save the picture in gray, or with 8 bits")
+    if picture.format == "BMP" and picture.mode == "1":
+        # Pillow takes two colors for one bit, and reads pixels of 8 bits as if they were that.
+        file: Any = picture.fp  # type: ignore[attr-defined]
+        file.seek(28)
+        if (bits := int.from_bytes(file.read(2), "little")) != 1:
+            raise DataError(f"expected one bit for a pixel of two colors in BMP, found {bits}", "save it as PNG")
     tags = getattr(picture, "tag_v2", {})
     if tags.get(_SAMPLE_FORMAT, (1,))[0] == 2 and picture.mode == "L":
         raise DataError("expected pixels from 0 to 255, found 8 bits with a sign", "save the picture with 16 bits")
@@ -124,7 +130,9 @@ def _labels(picture: Image.Image) -> NDArray[np.float32]:
             raise DataError(f"expected a palette of {values.max() + 1} colors, found {len(palette)}", "save it again")
         # Programs that choose the colors of each picture leave their order to chance; a list of all 256 is a fixed one.
         in_gray = (palette[values] == palette[values][..., :1]).all()
-        if not in_gray and (palette[0].any() or (len(palette) not in (2, 256) and not _is_voc(palette))):
+        # TIFF fills up with black.
+        colors = palette[: np.flatnonzero(palette.sum(axis=1)).max(initial=0) + 1]
+        if not in_gray and (palette[0].any() or (len(colors) not in (2, 256) and not _is_voc(colors))):
             problem = "expected a palette in gray, or one of 2 or 256 colors that begins with black, found another one"
             raise DataError(problem, "save the mask in gray, with one value for each label")
         shown = palette[values][..., 0] if in_gray else values

@@ -37,7 +37,8 @@ class Proposal:
         name: the dataset's name.
         modality: "CT", "MR" or "other".
         layout: the keys of its `layout`, without `root`.
-        foreground: label values; None for DICOM.
+        foreground: label values; None for DICOM, and for masks with soft edges.
+        threshold: from which value on such a mask is foreground; None for labels.
         window: (low, high) of its own intensities; None for the study's rule.
         reasons: key of the manifest -> why it is proposed, in a short line.
     """
@@ -47,6 +48,7 @@ class Proposal:
     modality: str
     layout: dict[str, Any]
     foreground: tuple[int, ...] | None
+    threshold: float | None
     window: tuple[float, float] | None
     reasons: dict[str, str]
 
@@ -109,7 +111,13 @@ def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: 
     names = None if parts is None else _names_of(inspection, parts)
     layout = dict(inspection.layout)
     foreground, key, reason = None, "segment", "as asked for"
-    if layout["kind"] != "dicom":
+    threshold = inspection.statistics.threshold
+    if threshold is not None:
+        key, full = "mask_threshold", {128: "8 bits", 0.5: "1"}.get(threshold, "16 bits")
+        reason = (
+            f"half of {full}: edges are soft, as of JPEG or smoothing ({inspection.statistics.grays} values in a mask)"
+        )
+    elif layout["kind"] != "dicom":
         key = "foreground"
         wanted = tuple(inspection.labels) if names is None else names
         foreground = tuple(sorted({value for name in wanted for value in inspection.labels[name]}))
@@ -130,7 +138,7 @@ def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: 
     named, said = (modality, "as you said") if modality else _modality_of(inspection)
     window, why = window_of(named, inspection.statistics)
     reasons = {"modality": said, "window": why, key: reason}
-    return Proposal(inspection, name, named, layout, foreground, window, reasons)
+    return Proposal(inspection, name, named, layout, foreground, threshold, window, reasons)
 
 
 def _names_of(inspection: Inspection, parts: Sequence[str]) -> list[str]:
@@ -312,6 +320,8 @@ def _dataset_lines(proposal: Proposal, root: str) -> list[str]:
         del layout["root"]
     for key, value in layout.items():
         lines.append(_entry(key, value, reasons.get("segment", "") if key in ("segment", "roi") else "", indent=6))
+    if proposal.threshold is not None:
+        lines.append(_entry("mask_threshold", proposal.threshold, reasons["mask_threshold"], indent=4))
     if proposal.foreground is not None:
         lines.append(_entry("foreground", list(proposal.foreground), reasons["foreground"], indent=4))
     return lines

@@ -142,6 +142,22 @@ def read_volume(
     )
 
 
+def threshold_mask(label: MetaTensor, threshold: float) -> MetaTensor:
+    """A mask of 0 and 1, which is 1 where `label` is at least `threshold`.
+
+    Args:
+        label: (1, *spatial) gray values or probabilities.
+        threshold: in the same unit.
+
+    Raises:
+        DataError: values are NaN or infinite.
+    """
+    values = label.as_subclass(torch.Tensor)
+    if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+        raise DataError("expected finite values in the mask, found NaN or infinite ones", "repair it")
+    return MetaTensor((values >= threshold).to(torch.uint8), meta=label.meta)
+
+
 def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
     """The voxels (x, y, z[, channels]), possibly read only when they are sliced, and the affine (RAS+)."""
     with path.open("rb") as file:

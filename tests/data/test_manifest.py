@@ -152,7 +152,7 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
         (
             "foreground: [1]",
             "foreground: [1]\nclasses: {a: 1}",
-            r"expected `foreground` or `classes`, found both; keep",
+            r"expected `foreground`, `classes` or `mask_threshold`, found `foreground` and `classes`; keep",
         ),
         ("foreground: [1]", "window: [400, -1000]", r"window: the window is upside down.*\[400\.0, -1000\.0\]"),
         ("foreground: [1]", "window: [.nan, 3]", r"window\.0: .*finite"),

@@ -1,0 +1,224 @@
+"""Masks that are pictures: JPEG, soft edges, palettes, transparency, and what `init` and `check` say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from medsegdist.data.check import check_dataset
+from medsegdist.data.collect import load_samples
+from medsegdist.data.inspect import inspect
+from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.pictures import read_picture
+from medsegdist.data.proposal import propose
+from medsegdist.errors import DataError
+from tests.public_reports import Report
+
+# 300 pixels of an image of 48 x 64.
+BOX = np.zeros((48, 64), dtype=np.uint8)
+BOX[10:25, 10:30] = 1
+ROUND = (np.hypot(*(np.mgrid[:48, :64] - np.array([[[23.5]], [[30.5]]]))) < 13.75).astype(np.uint8)
+WHITE = np.full_like(BOX, 255)
+AS_IT_IS = Preprocessing(grid=BOX.shape, min_pixels=1)
+
+
+def _labels_of(tmp_path: Path, picture: Image.Image, suffix: str = ".png", **options: Any) -> NDArray[np.float32]:
+    picture.save(tmp_path / f"mask{suffix}", **options)
+    return np.asarray(read_picture(tmp_path / f"mask{suffix}", None)[0])
+
+
+def _is_box(labels: NDArray[np.float32]) -> None:
+    np.testing.assert_array_equal(labels != 0, BOX == 1)
+    assert len(np.unique(labels)) == 2
+
+
+def _refused(message: str, read: Callable[[], object]) -> None:
+    with pytest.raises(DataError, match=message):
+        read()
+
+
+def _with_alpha(gray: NDArray[np.uint8], alpha: NDArray[np.uint8], *, color: bool) -> Image.Image:
+    return Image.fromarray(np.stack([gray, gray, gray, alpha] if color else [gray, alpha], axis=-1))
+
+
+def _shape_in_alpha(tmp_path: Path) -> None:
+    black = np.zeros_like(BOX)
+    for color in (True, False):
+        for gray in (WHITE, black, WHITE // 2):
+            for alpha in (BOX * 255, 255 - BOX * 255, BOX * 100 + 50):
+                picture = _with_alpha(gray, alpha, color=color)
+                _refused("alpha channel", lambda picture=picture: _labels_of(tmp_path, picture))  # type: ignore[misc]
+    gray = Image.fromarray(BOX * 255)
+    _refused("alpha channel", lambda: _labels_of(tmp_path, gray, transparency=255))
+    _refused("alpha channel", lambda: _labels_of(tmp_path, gray.convert("1"), transparency=1))
+    _refused("alpha channel", lambda: _labels_of(tmp_path, gray.convert("RGB"), transparency=(255, 255, 255)))
+    palette = _in_palette(BOX, [0, 0, 0, 255, 255, 255])
+    _refused("alpha channel", lambda: _labels_of(tmp_path, palette, transparency=1))
+    _refused("alpha channel", lambda: _labels_of(tmp_path, palette, transparency=bytes([128, 255])))
+    deep = Image.fromarray(BOX.astype(np.uint16) * 65535)
+    _refused("alpha channel", lambda: _labels_of(tmp_path, deep, transparency=65535))
+
+
+def _alpha_that_says_nothing_new(tmp_path: Path) -> None:
+    for color in (True, False):
+        for alpha in (WHITE, WHITE // 2, WHITE * 0, BOX * 255):
+            _is_box(_labels_of(tmp_path, _with_alpha(BOX * 255, alpha, color=color)))
+            _is_box(_labels_of(tmp_path, _with_alpha(BOX * 255, alpha, color=color), ".tif"))
+    _is_box(_labels_of(tmp_path, Image.fromarray(BOX * 255), transparency=0))
+    _is_box(_labels_of(tmp_path, _in_palette(BOX, [0, 0, 0, 255, 255, 255]), transparency=0))
+
+
+def _in_palette(indices: NDArray[np.uint8], colors: list[int]) -> Image.Image:
+    picture = Image.fromarray(indices)
+    picture.putpalette(colors)
+    return picture
+
+
+def _both_orders(tmp_path: Path) -> None:
+    black_first, white_first = [0, 0, 0, 255, 255, 255], [255, 255, 255, 0, 0, 0]
+    all_grays = [value for value in range(256) for _ in range(3)]
+    pictures = [
+        _in_palette(BOX, black_first),
+        _in_palette(1 - BOX, white_first),
+        _in_palette(BOX, black_first + [0] * 762),
+        _in_palette(1 - BOX, white_first + [7] * 762),
+        _in_palette(BOX * 255, all_grays),
+        _in_palette((1 - BOX) * 255, all_grays[::-1]),
+        Image.fromarray(BOX * 255).convert("RGB").quantize(2),
+        Image.fromarray(BOX * 255).quantize(2),
+        Image.fromarray(BOX * 255),
+    ]
+    for suffix in (".png", ".tif", ".bmp"):
+        folder = tmp_path / suffix[1:]
+        for name in ("images", "masks"):
+            (folder / name).mkdir(parents=True)
+        for k, picture in enumerate(pictures):
+            Image.fromarray(BOX * 40 + 3 * k + np.arange(64, dtype=np.uint8)).save(folder / "images" / f"{k}{suffix}")
+            picture.save(folder / "masks" / f"{k}{suffix}")
+        if suffix == ".bmp":
+            _refused("expected one bit .* found 8", lambda: load_samples(_pictures(tmp_path / "bmp", ".bmp"), AS_IT_IS))
+            (folder / "masks" / "0.bmp").unlink()
+            (folder / "images" / "0.bmp").unlink()
+        samples = load_samples(_pictures(folder, suffix), AS_IT_IS)
+        assert (samples.masks.numpy() == (BOX == 1)).all()
+
+
+def _palettes_in_colors(tmp_path: Path) -> None:
+    red, green = [255, 0, 0], [0, 255, 0]
+    three = BOX * 2
+    three[0, 0] = 1
+    fixed = [0, 0, 0, *red, *green, *range(3, 256), *range(256), *range(250)]
+    voc = [0, 0, 0, 128, 0, 0, 0, 128, 0]
+    for picture in (_in_palette(three, fixed), _in_palette(three, voc)):
+        np.testing.assert_array_equal(_labels_of(tmp_path, picture), three)
+    _is_box(_labels_of(tmp_path, _in_palette(BOX, [0, 0, 0, *red])))
+    for indices, colors in (
+        (1 - BOX, [*red, 0, 0, 0]),
+        (three, [0, 0, 0, *red, *green]),
+        (three, [0, 0, 0, *green, *red]),
+        (three, [*red, *green, 0, 0, 0]),
+    ):
+        picture = _in_palette(indices, colors)
+        _refused("palette in gray", lambda picture=picture: _labels_of(tmp_path, picture))  # type: ignore[misc]
+
+
+def _pictures(root: Path, suffix: str, **options: Any) -> DatasetManifest:
+    layout = FolderLayout(root=root, images=f"images/*{suffix}", masks=f"masks/*{suffix}")
+    return DatasetManifest(name="pictures", modality="other", layout=layout, **options)
+
+
+def _write(root: Path, masks: list[Image.Image], suffix: str, **options: Any) -> Path:
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    for k, mask in enumerate(masks):
+        ramp = Image.fromarray(np.tile(np.arange(0, 128, 2, dtype=np.uint8) + k, (48, 1)))
+        ramp.save(root / "images" / f"{k}{suffix}")
+        mask.save(root / "masks" / f"{k}{suffix}", **options)
+    return root
+
+
+def _proposed(root: Path) -> tuple[float | None, tuple[int, ...] | None, str]:
+    (one,) = propose(inspect(str(root)))
+    return one.threshold, one.foreground, one.reasons.get("mask_threshold", "")
+
+
+def _masks_of_jpeg(tmp_path: Path) -> None:
+    true = int(ROUND.sum())
+    for quality in (50, 75, 95, 100):
+        for mode in ("L", "RGB"):
+            masks = [Image.fromarray(np.roll(ROUND, k, axis=1) * 255).convert(mode) for k in range(3)]
+            root = _write(tmp_path / f"{quality}{mode}", masks, ".jpg", quality=quality)
+            threshold, foreground, reason = _proposed(root)
+            assert (threshold, foreground) == (128, None)
+            assert reason.startswith("half of 8 bits: edges are soft, as of JPEG")
+            manifest = _pictures(root, ".jpg", mask_threshold=threshold)
+            sizes = load_samples(manifest, AS_IT_IS).masks.flatten(1).sum(1)
+            assert all(abs(size - true) <= 0.01 * true for size in sizes.tolist()), (quality, mode, sizes)
+            assert [one for one in check_dataset(manifest, AS_IT_IS).problems if "mask" in one.problem] == []
+
+
+def _soft_edges(tmp_path: Path) -> None:
+    true = int(ROUND.sum())
+    fine = np.hypot(*((np.mgrid[:192, :256] + 0.5) / 4 - np.array([[[24]], [[31]]]))) < 13.75
+    soft = {
+        "smoothed": gaussian_filter(ROUND * 255.0, 1),
+        "antialiased": fine.reshape(48, 4, 64, 4).mean(axis=(1, 3)) * 255,
+        "deep": gaussian_filter(ROUND * 65535.0, 1),
+    }
+    for name, mask in soft.items():
+        kind = np.uint16 if name == "deep" else np.uint8
+        root = _write(tmp_path / name, [Image.fromarray(np.rint(mask).astype(kind))] * 2, ".png")
+        threshold, foreground, _ = _proposed(root)
+        assert (threshold, foreground) == (32768 if name == "deep" else 128, None), name
+        samples = load_samples(_pictures(root, ".png", mask_threshold=threshold), AS_IT_IS)
+        assert abs(int(samples.masks[0].sum()) - true) <= 0.02 * true, name
+
+
+def _labels_are_no_soft_edges(tmp_path: Path) -> None:
+    labels = np.zeros_like(BOX)
+    for k, value in enumerate((40, 80, 120, 160, 200, 255)):
+        labels[4:40, 10 * k : 10 * k + 8] = value
+    threshold, foreground, _ = _proposed(_write(tmp_path / "six", [Image.fromarray(labels)] * 2, ".png"))
+    assert (threshold, foreground) == (None, (40, 80, 120, 160, 200, 255))
+    for value in (1, 128, 255):
+        threshold, foreground, _ = _proposed(_write(tmp_path / f"{value}", [Image.fromarray(BOX * value)] * 2, ".png"))
+        assert (threshold, foreground) == (None, (value,))
+
+
+def _check_warns(tmp_path: Path) -> None:
+    root = _write(tmp_path / "jpeg", [Image.fromarray(ROUND * 255)] * 2, ".jpg")
+    everywhere = _write(tmp_path / "everywhere", [Image.fromarray(WHITE)] * 2, ".png")
+    for full in (True, False):
+        problems = check_dataset(_pictures(root, ".jpg", foreground=[255]), AS_IT_IS, full=full).problems
+        (found,) = [one for one in problems if "does not name" in one.problem]
+        assert found.severity == "warning"
+        assert "`mask_threshold` (128 for 8 bits)" in found.remedy
+        for options in ({"foreground": [255]}, {}, {"mask_threshold": 128}, {"classes": {"a": [255]}}):
+            problems = check_dataset(_pictures(everywhere, ".png", **options), AS_IT_IS, full=full).problems
+            (found,) = [one for one in problems if "foreground everywhere" in one.problem]
+            assert found.severity == "warning"
+
+
+REPORTS = [
+    Report("CompVis/taming-transformers#8", "mask whose shape is in its alpha channel", "refused", _shape_in_alpha),
+    Report("", "mask in gray with constant or agreeing alpha", "300 pixels", _alpha_that_says_nothing_new),
+    Report("", "palettes in gray of both orders in one folder", "300 pixels in each", _both_orders),
+    Report("", "masks in palettes of colors", "labels of a fixed palette, else refused", _palettes_in_colors),
+    Report(
+        "arahusky/Tensorflow-Segmentation#11",
+        "masks that are JPEG",
+        "their pixels to 1 %, cut at 128",
+        _masks_of_jpeg,
+    ),
+    Report("mantasu/glasses-detector#23", "masks with soft edges", "a threshold is proposed", _soft_edges),
+    Report("", "labels with large values", "labels are proposed, no threshold", _labels_are_no_soft_edges),
+    Report("", "values that nothing names, masks that are full", "check warns", _check_warns),
+]
