@@ -98,7 +98,8 @@ def test_an_interrupted_comparison_leaves_the_samples_and_no_process(study, tmp_
     finally:
         if command.poll() is None:
             os.killpg(command.pid, signal.SIGKILL)
-    assert (command.returncode, told.strip()) == (130, "Interrupted.")
+    # On a busy machine, lines of what is being done come first.
+    assert (command.returncode, told.splitlines()[-1].strip()) == (130, "Interrupted.")
     deadline = time.monotonic() + 20
     while any(is_alive(pid) for pid in workers):
         assert time.monotonic() < deadline

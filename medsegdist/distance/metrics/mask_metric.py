@@ -13,24 +13,24 @@ if TYPE_CHECKING:  # The command line needs the names of methods, and no torch, 
     from medsegdist.data.samples import SegmentationSamples
 
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "euclidean": ("EuclideanMetric", {}),
-    "gmm2d": ("GmmMetric", {"intensity": False}),
-    "gmm3d": ("GmmMetric", {"intensity": True}),
-    "fake_classes": ("FakeClassMetric", {}),
-    "fake_class_gmm": ("FakeClassGmmMetric", {}),
-    "dice": ("DiceMetric", {}),
-    "jaccard": ("DiceMetric", {"jaccard": True}),
-    "hausdorff": ("HausdorffMetric", {}),
-    "hausdorff95": ("HausdorffMetric", {"percentile": 95}),
-    "cosine": ("CosineMetric", {}),
-    "angular": ("CosineMetric", {"angular": True}),
-    "fingerprint": ("FingerprintMetric", {}),
-    "pixels": ("PixelsMetric", {}),
-    "mmd": ("MmdMetric", {}),
-    "sliced": ("SlicedMetric", {}),
-    "patches": ("PatchesMetric", {}),
+    "euclidean": ("euclidean.EuclideanMetric", {}),
+    "gmm2d": ("gmm.GmmMetric", {"intensity": False}),
+    "gmm3d": ("gmm.GmmMetric", {"intensity": True}),
+    "fake_classes": ("fake_classes.FakeClassMetric", {}),
+    "fake_class_gmm": ("fake_classes.FakeClassGmmMetric", {}),
+    "dice": ("dice.DiceMetric", {}),
+    "jaccard": ("dice.DiceMetric", {"jaccard": True}),
+    "hausdorff": ("hausdorff.HausdorffMetric", {}),
+    "hausdorff95": ("hausdorff.HausdorffMetric", {"percentile": 95}),
+    "cosine": ("euclidean.CosineMetric", {}),
+    "angular": ("euclidean.CosineMetric", {"angular": True}),
+    "fingerprint": ("fingerprint.FingerprintMetric", {}),
+    "pixels": ("pixels.PixelsMetric", {}),
+    "mmd": ("pixels.MmdMetric", {}),
+    "sliced": ("sliced.SlicedMetric", {}),
+    "patches": ("patches.PatchesMetric", {}),
 }
-"""Class and options of each method: the paper's five, then those to compare them with.
+"""Module, class and options of each method: the paper's five, then those to compare them with.
 
 Metrics that need more, such as the classes of :class:`~medsegdist.distance.metrics.otdd.OtddMetric`, are not among
 them. The comparators' distances are small next to those of images: leave the images out (`image_weight=0`) to rank by
@@ -131,6 +131,7 @@ def make_metric(method: str, *, delta: float = -1.0, seed: int = 0) -> MaskMetri
         delta: value below every intensity, for metrics on neutralized segments (Eq. 7).
         seed: of all that is random.
     """
-    kind, options = METHODS[method]
-    metric = getattr(import_module("medsegdist.distance.metrics"), kind)(**options)
+    place, options = METHODS[method]
+    module, kind = place.split(".")
+    metric = getattr(import_module(f"medsegdist.distance.metrics.{module}"), kind)(**options)
     return with_options(metric, {"delta": delta, "seed": seed})
