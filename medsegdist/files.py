@@ -33,7 +33,7 @@ MAX_TEXT_BYTES = 1 << 28
 MAX_YAML_BYTES = 1 << 20
 """Larger YAML files are refused; every value of one is held several times while it is checked."""
 
-_MOST_VALUES = 200_000
+_MOST_VALUES = 50_000
 # Some file systems cannot do it; what is wrong with a disk is another error.
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -118,7 +118,11 @@ def plain_cell(cell: object) -> object:
     Args:
         cell: a text, or anything else, which stays what it is.
     """
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    if not isinstance(cell, str):
+        return cell
+    # A carriage return would begin another row.
+    text = cell.replace("\r", " ")
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def check_writable(path: str | Path, *, folder: bool = False) -> None:
