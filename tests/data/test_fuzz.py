@@ -1,22 +1,35 @@
-"""Whatever stands in somebody's file, readers of descriptions and listings raise a MedSegDistError or nothing."""
+"""Whatever stands in somebody's file, readers of texts and images raise a MedSegDistError or nothing."""
 
 from __future__ import annotations
 
 import copy
+import gzip
+import itertools
 import json
+import multiprocessing
+import random
+import re
+import sys
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.manifest import load_dataset
+from medsegdist.data.readers import read_pair
 from medsegdist.data.study import load_study
 from medsegdist.errors import MedSegDistError
 
@@ -259,3 +272,106 @@ def test_manifests_of_another_structure(folder, text):
 @example(ENDLESS)
 def test_damaged_manifests(folder, text):
     read_yaml_files(folder, text)
+
+
+# Files of voxels and pixels: byte flips, truncations and changed headers, each batch in a process of its own, which a
+# native crash would end.
+
+_SEED, _EACH, _SECONDS = 0, 150, 9
+_NUMBERS = (b"0", b"-1", b"1e400", b"nan", b"65536", b"4294967295", b"999999999", b"9" * 400, b"")
+
+
+def _valid_files(folder: Path) -> dict[str, bytes]:
+    """One good file for each kind and way of storing."""
+    voxels = np.arange(12 * 10 * 4, dtype=np.int16).reshape(4, 10, 12)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing((0.5, 1.25, 2.5))
+    for ending, compressed in itertools.product(("nrrd", "mha", "nii", "nii.gz"), (False, True)):
+        sitk.WriteImage(image, str(folder / f"{ending.replace('.', '')}{compressed:d}.{ending}"), compressed)
+    pixels = (voxels[0] % 256).astype(np.uint8)
+    for name, array, options in (
+        ("gray.png", pixels, {}),
+        ("color.png", np.stack([pixels] * 3, -1), {}),
+        ("deep.png", voxels[0].astype(np.uint16), {}),
+        ("gray.tif", pixels, {}),
+        *((f"{way}.tif", pixels, {"compression": way}) for way in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg")),
+        ("deep.tif", voxels[0].astype(np.uint16), {}),
+    ):
+        Image.fromarray(array).save(folder / name, **options)
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _damaged(content: bytes, rng: random.Random) -> bytes:
+    """The file with bytes flipped, cut off, or a number or a line of its header changed."""
+    changed, kind = bytearray(content), rng.randrange(5)
+    head = min(len(content), 600)
+    if kind == 0:
+        for _ in range(rng.randint(1, 8)):
+            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+    elif kind == 1:
+        del changed[rng.randrange(len(changed)) :]
+    elif kind == 2:
+        for _ in range(rng.randint(1, 4)):
+            changed[rng.randrange(head)] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
+    elif kind == 3:
+        numbers = list(re.finditer(rb"-?[0-9.]+", content[:head]))
+        one = rng.choice(numbers) if numbers else None
+        if one is not None:
+            changed[one.start() : one.end()] = rng.choice(_NUMBERS)
+    else:
+        lines = content[:head].split(b"\n")
+        rng.shuffle(lines) if rng.random() < 0.5 else lines.insert(rng.randrange(len(lines)), rng.choice(lines))
+        changed[:head] = b"\n".join(lines)
+    return bytes(changed)
+
+
+def _gzip_damaged(content: bytes, rng: random.Random) -> bytes:
+    """A compressed file whose content is damaged, and its checksum right."""
+    return gzip.compress(_damaged(gzip.decompress(content), rng), mtime=0)
+
+
+def _fuzz_readers(folder: Path, name: str, content: bytes) -> list[str]:
+    """What went wrong when damaged versions of one file were read; runs in a child process."""
+    rng, wrong, path = random.Random(f"{_SEED} {name}"), [], folder / name
+    before, begun = _peak(), time.monotonic()
+    for number in range(_EACH):
+        # A slow machine reads fewer of them.
+        if time.monotonic() - begun > _SECONDS:
+            break
+        inside = content.startswith(b"\x1f\x8b") and rng.random() < 0.7
+        path.write_bytes((_gzip_damaged if inside else _damaged)(content, rng))
+        for read in (
+            lambda: read_pair({"image": path}, keys=("image",)),
+            lambda: read_pair({"image": path, "label": path}, keys=("label",), header_only=True),
+        ):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    read()
+            except MedSegDistError:
+                pass
+            except BaseException as error:  # noqa: BLE001
+                wrong.append(f"{name}, version {number}: {type(error).__name__}: {error}")
+    if _peak() - before > 10 * len(content) + 200 * 2**20:
+        wrong.append(f"{name}: {(_peak() - before) >> 20} MiB")
+    return wrong
+
+
+def _peak() -> int:
+    """The most memory of this process so far, in bytes; 0 where that is not known."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_damaged_volumes_and_pictures(tmp_path):
+    """Only errors in words, no crash of native code (which would break the pool), and bounded memory."""
+    files = _valid_files(tmp_path)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        for name, content in files.items():
+            assert pool.submit(_fuzz_readers, tmp_path, name, content).result(timeout=60) == []
