@@ -40,7 +40,7 @@ def seconds_of(function: Callable[[], T]) -> tuple[T, float]:
 
 
 def peak_of(function: Callable[[], T]) -> tuple[T, float | None]:
-    """The result, and by how many MiB the resident memory grew at most; None where Linux does not tell."""
+    """The result, and by how many MiB the resident memory grew at most; None on other systems than Linux."""
     gc.collect()
     try:
         Path("/proc/self/clear_refs").write_text("5")

@@ -3,7 +3,7 @@
 
     python scripts/ablation.py [STUDY.yaml] --out FOLDER
 
-Every source of the study is compared with every target anew for each choice, all else as in the paper. `ablation.csv`
+Every source of the study is compared with every target again for each choice, all else as in the paper. `ablation.csv`
 and `ablation.png` show what that does to the distances and to the order of the sources.
 """
 

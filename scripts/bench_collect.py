@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How long reading a dataset takes, beside the least that it could: nibabel's bare decoding of the same files.
+"""How long reading a dataset takes, compared with the least that it could: nibabel's bare decoding of the same files.
 
     python scripts/bench_collect.py [--quick] [--repeats 5] [--workers 1 2] [--cases 6] [--only NAME]
 

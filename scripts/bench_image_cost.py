@@ -3,7 +3,7 @@
 
     python scripts/bench_image_cost.py [--quick] [--samples N] [--rows ROWS]
 
-GeomLoss and OTT-JAX, where they are installed, compute their regularized transports of the images alone; beside them
+GeomLoss and OTT-JAX, where they are installed, compute their regularized transports of the images alone; next to them
 stands the exact one.
 """
 
@@ -44,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         regularized = _regularized(a, b)
     matrix = 8 * n * n / 2**20
     samples = (a.images.nbytes + b.images.nbytes + a.masks.nbytes + b.masks.nbytes) / 2**20
-    told = f"whole distance (relative difference {abs(found.value / expected - 1):.1g}, gap {found.optimality_gap:.1g})"
+    text = f"whole distance (relative difference {abs(found.value / expected - 1):.1g}, gap {found.optimality_gap:.1g})"
     show(
         f"euclidean, n = m = {n} slices of {rows} x {rows}, processor seconds",
         [
-            (told, f"{here:.1f} s", f"{there:.1f} s", f"{there / here:.2f}x", ">= 3x, <= 1e-6"),
+            (text, f"{here:.1f} s", f"{there:.1f} s", f"{there / here:.2f}x", ">= 3x, <= 1e-6"),
             ("image cost alone", f"{cost_here:.1f} s", f"{cost_there:.1f} s", f"{cost_there / cost_here:.2f}x", ""),
-            _memory("memory beside the samples, whole", peak_here, peak_there, matrix),
-            _memory("memory beside the samples, image cost alone", peak_cost, None, matrix),
+            _memory("memory without the samples, whole", peak_here, peak_there, matrix),
+            _memory("memory without the samples, image cost alone", peak_cost, None, matrix),
         ],
         ("POT",),
         [
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _memory(work: str, here: float | None, there: float | None, matrix: float) -> tuple[object, ...]:
-    told = ["" if peak is None else f"{peak:.0f} MiB" for peak in (here, there)]
-    return work, *told, "" if here is None else f"{here / matrix:.1f} matrices", "<= 1.5 + block"
+    text = ["" if peak is None else f"{peak:.0f} MiB" for peak in (here, there)]
+    return work, *text, "" if here is None else f"{here / matrix:.1f} matrices", "<= 1.5 + block"
 
 
 def _flat(samples: SegmentationSamples) -> np.ndarray:
@@ -86,16 +86,16 @@ def _regularized(a: SegmentationSamples, b: SegmentationSamples) -> list[str]:
         return solve_transport(cost, a.weights, b.weights).value, 0.01 * float(cost.mean())
 
     (exact, blur), seconds = seconds_of(exactly)
-    told = [f"Images alone, exact, here: {seconds:.1f} s."]
+    text = [f"Images alone, exact, here: {seconds:.1f} s."]
     for package, solve in (("geomloss", _with_geomloss), ("ott-jax", _with_ott)):
         try:
             found = version(package)
         except PackageNotFoundError:
-            told.append(f"Images alone, {package}: not installed.")
+            text.append(f"Images alone, {package}: not installed.")
             continue
         value, seconds = seconds_of(partial(solve, a, b, blur))
-        told.append(f"Images alone, {package} {found}: {seconds:.1f} s, {value / exact - 1:+.2%} of the optimum.")
-    return told
+        text.append(f"Images alone, {package} {found}: {seconds:.1f} s, {value / exact - 1:+.2%} of the optimum.")
+    return text
 
 
 def _with_geomloss(a: SegmentationSamples, b: SegmentationSamples, blur: float) -> float:

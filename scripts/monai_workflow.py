@@ -3,8 +3,9 @@
 
     python scripts/monai_workflow.py TARGET_TASK SOURCE_DATALIST.json [SOURCE_DATALIST.json ...]
 
-The target is a Decathlon task; each source is a datalist of MONAI or Auto3DSeg, whose files lie beside it. Distances
-read any dataset of items with "image" and "label": here one that is in memory already for training, and plain ones.
+The target is a Decathlon task; each source is a datalist of MONAI or Auto3DSeg, whose files are in its folder.
+Distances read any dataset of items with "image" and "label": here one that is in memory already for training, and plain
+ones.
 """
 
 from __future__ import annotations

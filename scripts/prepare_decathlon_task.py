@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("masks", help="where masks lie in it, with one *")
     parser.add_argument("task", type=Path, help="new folder, named like Task11_Nodules")
     parser.add_argument("--modality", choices=("CT", "MR", "other"), default="other")
-    parser.add_argument("--foreground", type=int, nargs="+", help="label values [default: the only one beside 0]")
+    parser.add_argument("--foreground", type=int, nargs="+", help="label values [default: the only one besides 0]")
     parser.add_argument("--patient", help="regular expression with one group that finds the patient in a file's name")
     options = parser.parse_args(arguments)
 
