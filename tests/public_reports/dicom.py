@@ -21,6 +21,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -32,7 +33,7 @@ from tests.public_reports import Report
 
 SLOPE, INTERCEPT = 2.0, -1000.0
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
-ITK_CODECS = ("JPEG", "JPEGLS", "JPEG2000")
+CODECS = (*NATIVE, RLELossless, JPEGLSLossless, "JPEG", "JPEG2000")
 
 
 def stored_pixels(bits: int, signed: bool) -> np.ndarray:
@@ -69,7 +70,10 @@ def encode(path: Path, content: Dataset, codec: UID | str) -> Path:
         for keyword in ("BitsStored", "HighBit"):
             setattr(content, keyword, compressed[keyword].value)
     elif codec == RLELossless:
-        content.compress(RLELossless, encoding_plugin="pydicom")
+        content.compress(codec, encoding_plugin="pydicom")
+    elif codec == JPEGLSLossless:
+        pytest.importorskip("jpeg_ls", reason="the extra `dicom` is not installed")
+        content.compress(codec, encoding_plugin="pyjpegls")
     else:
         if codec == ExplicitVRBigEndian and content.BitsAllocated == 16:
             content.PixelData = np.frombuffer(content.PixelData, "<u2").astype(">u2").tobytes()
@@ -357,7 +361,7 @@ REPORTS = [
             "slope * stored + intercept", check_intensities, codec=codec, photometric=photometric,
         )
         for photometric in ("MONOCHROME1", "MONOCHROME2")
-        for codec in (*NATIVE, RLELossless, *ITK_CODECS)
+        for codec in CODECS
     ),
     *(
         _report(

@@ -24,9 +24,8 @@ Kind = Literal["seg", "rtstruct"]
 
 _KINDS: dict[str, Kind] = {"SEG": "seg", "RTSTRUCT": "rtstruct"}
 _DANGLING = (errno.ENOENT, errno.ELOOP)
-_PREAMBLE = 132  # bytes
-LEAST_LIMIT = 1 << 26
-"""Bytes that compressed files may always inflate to."""
+# Bytes; a deflated file may always inflate to the second.
+_PREAMBLE, _LEAST_LIMIT = 132, 1 << 26
 
 # Some of these are in every DICOM file.
 _ALWAYS = ["SOPClassUID", "Modality", "SeriesInstanceUID"]
@@ -161,7 +160,7 @@ def _check_deflated(path: Path) -> None:
         file.seek(_PREAMBLE + 12 + int(meta.FileMetaInformationGroupLength))
         deflated = file.read()
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflater.decompress(deflated, LEAST_LIMIT + 10 * len(deflated))
+    inflater.decompress(deflated, _LEAST_LIMIT + 10 * len(deflated))
     if inflater.unconsumed_tail:
         raise DataError("the file inflates to more than an image takes", "export it without compression")
 

@@ -7,31 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pydicom
-import SimpleITK
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels.processing import apply_modality_lut
+from pydicom.dataset import Dataset
 from pydicom.uid import (
-    UID,
     EnhancedCTImageStorage,
     EnhancedMRImageStorage,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     LegacyConvertedEnhancedCTImageStorage,
     LegacyConvertedEnhancedMRImageStorage,
-    SecondaryCaptureImageStorage,
 )
 
-from medsegdist.data.dicom.headers import LEAST_LIMIT, discreet, read_header
+from medsegdist.data.dicom.headers import discreet, read_header
+from medsegdist.data.dicom.pixels import read_pixels
 from medsegdist.errors import DataError, MissingDependencyError
 from medsegdist.words import listed
 
@@ -39,6 +31,7 @@ TOLERANCE = 0.1
 """How far a slice or pixel may be from its place, in slice gaps or pixels: headers round their numbers."""
 
 _SAME_PLACE = 1e-3  # mm
+_LEAST_LIMIT = 1 << 24  # bytes, which any compressed image may take
 _ENHANCED = (
     EnhancedCTImageStorage,
     EnhancedMRImageStorage,
@@ -60,22 +53,6 @@ _TAGS = [
     "SpacingBetweenSlices",
     "InstanceNumber",
 ]
-_SYNTAXES: dict[tuple[bool | None, bool | None], UID] = {
-    (True, True): ImplicitVRLittleEndian,
-    (False, True): ExplicitVRLittleEndian,
-    (False, False): ExplicitVRBigEndian,
-}
-_STORED = [
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelData",
-]
-_RESCALED = ["Modality", "PhotometricInterpretation", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +136,7 @@ def read_series(paths: Sequence[Path]) -> tuple[NDArray[np.float32], Grid]:
     if _is_multiframe(paths):
         return _read_frames(paths[0])
     slices = ordered_slices(paths)
-    return np.stack([read_pixels(part) for part in slices]).T, _grid(slices)
+    return np.stack([read_pixels(part.path) for part in slices]).T, _grid(slices)
 
 
 def read_series_grid(paths: Sequence[Path]) -> Grid:
@@ -198,62 +175,6 @@ def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> 
     if one_per_position:
         return [part for k, part in enumerate(slices) if not k or part.level - slices[k - 1].level > _SAME_PLACE]
     return slices
-
-
-def read_pixels(part: Slice) -> NDArray[np.float32]:
-    """The intensities of a slice, (rows, columns), by its slope and intercept or its modality lookup table.
-
-    Raises:
-        DataError: the pixels or what rescales them are damaged.
-    """
-    name = part.path.name
-    with discreet(f"{name}: the pixels cannot be read", "copy the file again"):
-        content = pydicom.dcmread(part.path, specific_tags=[*_STORED, *_RESCALED], force=True)
-        if "TransferSyntaxUID" not in content.file_meta:
-            content.file_meta.TransferSyntaxUID = _SYNTAXES[content.original_encoding]
-        if content.HighBit != content.BitsStored - 1:
-            raise DataError(f"{name}: its pixels are not in the lowest bits (HighBit)", "export it again")
-        encapsulated = content.file_meta.TransferSyntaxUID.is_encapsulated
-        stored = _decoded(content) if encapsulated else content.pixel_array
-    with discreet(f"{name}: its slope, intercept or ModalityLUTSequence cannot be used"):
-        if content.get("ModalityLUTSequence"):
-            table = content.ModalityLUTSequence[0]
-            # pydicom knows these only.
-            table.LUTDescriptor[2] = 8 if table.LUTDescriptor[2] <= 8 else 16
-            # The table's indices leave the range of 16 bits.
-            intensities = apply_modality_lut(stored.astype(np.int32), content)
-            # Tables hold no negative numbers: -1000 becomes 64536.
-            if content.get("Modality") == "CT" and intensities.max() > np.iinfo(np.int16).max:
-                raise DataError(
-                    f"{name}: expected HU, found values up to {intensities.max()} by its ModalityLUTSequence",
-                    "export it with a slope and an intercept",
-                )
-            return intensities.astype(np.float32)
-        for keyword, usual in (("RescaleSlope", 1), ("RescaleIntercept", 0)):
-            if content.get(keyword) in (None, ""):
-                setattr(content, keyword, usual)
-        if not content.RescaleSlope or not np.isfinite([content.RescaleSlope, content.RescaleIntercept]).all():
-            raise DataError(f"{name}: its slope is 0, or its slope or intercept is no finite number", "export it again")
-        return np.asarray(apply_modality_lut(stored, content), dtype=np.float32)
-
-
-def _decoded(content: Dataset) -> NDArray[np.generic]:
-    """The stored values by GDCM, which decodes every transfer syntax in use.
-
-    It is given nothing but the pixels, as it would invert MONOCHROME1, and trust all that a header says.
-    """
-    bare = Dataset()
-    bare.file_meta = FileMetaDataset()
-    bare.file_meta.TransferSyntaxUID = content.file_meta.TransferSyntaxUID
-    bare.SOPClassUID, bare.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    bare.PhotometricInterpretation = "MONOCHROME2"
-    for keyword in _STORED:
-        bare[keyword] = content[keyword]
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "pixels.dcm"
-        bare.save_as(path, enforce_file_format=True)
-        image = SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
-    return SimpleITK.GetArrayFromImage(image).reshape(int(bare.Rows), int(bare.Columns))
 
 
 def as_tensor(voxels: NDArray[np.float32] | tuple[int, int, int], affine: NDArray[np.float64]) -> MetaTensor:
@@ -361,7 +282,7 @@ def _header_of(path: Path) -> Dataset:
         size = path.stat().st_size
         syntax = header.file_meta.get("TransferSyntaxUID")
         # No header is a reason to allocate what the file cannot hold.
-        held = max(LEAST_LIMIT, 100 * size) if syntax and (syntax.is_encapsulated or syntax.is_deflated) else size
+        held = max(_LEAST_LIMIT, 100 * size) if syntax and (syntax.is_encapsulated or syntax.is_deflated) else size
         if min(counts) < 1 or stated > held:
             raise DataError(
                 f"{path.name}: expected {stated} bytes of pixels in a file of {size} bytes", "copy it again"

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from medsegdist.data.dicom.headers import folders_under, header_text
-from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices, read_pixels
+from medsegdist.data.dicom.pixels import read_pixels
+from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices
 from medsegdist.data.layouts.lidc import Nodule, read_nodules
 from medsegdist.data.phantom import AIR, CHEST, TALL, Part, Plane, axial_affine, generator, scan_ct, smooth_field, vary
 from medsegdist.errors import DataError, MissingDependencyError
@@ -238,7 +239,7 @@ def read_lidc(item: Mapping[Any, Any], consensus: float, *, header_only: bool = 
     if header_only:
         volume = as_tensor((len(chosen), *slices[0].shape), affine)
         return {**item, "image": volume, "label": volume}
-    image = np.stack([read_pixels(slices[k]) for k in chosen])
+    image = np.stack([read_pixels(slices[k].path) for k in chosen])
     votes = read_votes(item["image"]["scan"], item["label"]["nodules"])
     mask = consensus_masks(votes, item["label"]["slices"], slices[0].shape, consensus)
     return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
