@@ -384,6 +384,11 @@ def _check_columns(path: Path, header: Sequence[str], row_type: type[Any], remed
     if missing:
         shown = ", ".join(repr(name) for name in header)
         hint = did_you_mean(missing[0], [name for name in header if name not in needed])
+        # As a spreadsheet saves where the comma is the decimal sign.
+        if separator := next((one for one in ";\t|" if any(one in name for name in header)), ""):
+            used = "tabs" if separator == "\t" else f"'{separator}'"
+            hint = f"; cells are separated by {used} in place of commas"
+            remedy = "save it again with commas, and with points in decimal numbers"
         raise DataError(f"{path}: expected the columns {', '.join(missing)}; found {shown}{hint}", remedy)
 
 

@@ -60,17 +60,24 @@ def init(
             raise MedSegDistError(f"{out} exists already", "choose another --out, or replace it by --force")
         check_writable(out)
         _check_modality(modality)
-        folders = _inspect_folders([target, *(source or ())])
+        folders, left_out = _inspect_folders([target, *(source or ())])
         chosen = zip(folders, choose_labels(folders, foreground or ()), strict=True)
         proposals = with_distinct_names(
             [one for folder, labels in chosen for words in labels for one in propose(folder, words, modality)]
         )
-        _check_proposals(proposals, dimensions)
+        try:
+            _check_proposals(proposals, dimensions)
+        except MedSegDistError as error:
+            raise MedSegDistError("\n".join([*left_out.values(), str(error)])) if left_out else error from None
         targets = [one.name for one in proposals if one.inspection is folders[0]]
-        text = study_text(proposals, targets, *grid_of(folders[0].statistics.sizes, dimensions), out)
+        grid, reason = grid_of(folders[0].statistics.sizes, dimensions)
+        text = study_text(proposals, targets, grid, reason, out, left_out)
         with atomic_write(out) as file:
             file.write(text)
     _show(proposals, targets, out)
+    for folder, problem in left_out.items():
+        say(f"Left out, as a comment in {out}: {printable(folder)}", stderr=True)
+        say(problem, stderr=True)
 
 
 def _check_modality(word: str | None) -> None:
@@ -83,20 +90,21 @@ def _check_modality(word: str | None) -> None:
             raise MedSegDistError(str(error)) from None
 
 
-def _inspect_folders(given: Sequence[str]) -> list[Inspection]:
-    """What the folders hold; what is wrong with any of them is said at once."""
+def _inspect_folders(given: Sequence[str]) -> tuple[list[Inspection], dict[str, str]]:
+    """What the folders hold, the target's first; and what is wrong with each source that cannot be read."""
     from medsegdist.data.inspect import inspect
 
     found: list[Inspection] = []
-    problems = []
+    problems: dict[str, str] = {}
     with show_progress():
         for folder in given:
             try:
                 found.append(inspect(folder))
             except MedSegDistError as error:
-                problems.append(str(error))
-    if problems:
-        raise MedSegDistError("\n".join(problems))
+                problems[folder] = str(error)
+    # The grid is the target's, and a study of one dataset compares nothing.
+    if given[0] in problems or (problems and len(found) < 2):
+        raise MedSegDistError("\n".join(problems.values()))
     paths = [one.path for one in found]
     for k, one in enumerate(found):
         if one.path in paths[:k]:
@@ -104,7 +112,7 @@ def _inspect_folders(given: Sequence[str]) -> list[Inspection]:
                 f"expected each folder once, found '{one.given}' twice",
                 "to compare its labels with one another, give it as --target alone, with --foreground each",
             )
-    return found
+    return found, problems
 
 
 def _check_proposals(proposals: Sequence[Proposal], dimensions: int) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -231,7 +231,12 @@ def with_distinct_names(proposals: Sequence[Proposal]) -> list[Proposal]:
 
 
 def study_text(
-    proposals: Sequence[Proposal], targets: Sequence[str], grid: Sequence[int], grid_reason: str, out: Path
+    proposals: Sequence[Proposal],
+    targets: Sequence[str],
+    grid: Sequence[int],
+    grid_reason: str,
+    out: Path,
+    left_out: Mapping[str, str] | None = None,
 ) -> str:
     """The YAML of a study, with the reason of each entry as a comment.
 
@@ -241,6 +246,7 @@ def study_text(
         grid: size of every sample; its length is the number of dimensions.
         grid_reason: why that grid.
         out: where the study will be.
+        left_out: folders that could not be read, and why; each becomes a comment to be filled in.
 
     Raises:
         ManifestError: something in it is wrong, such as a grid that is too large.
@@ -277,6 +283,7 @@ def study_text(
             for one in proposals
             for line in _dataset_lines(one, written_root(one.inspection, out.absolute().parent))
         ),
+        *(line for given, problem in (left_out or {}).items() for line in _left_out_lines(given, problem)),
         f"targets: {_flow(list(targets))}",
         f"sources: {_flow(sources)}",
     ]
@@ -295,6 +302,16 @@ def written_root(inspection: Inspection, out: Path) -> str:
     if "${" in given or given.startswith("~"):
         return given if expand_path(given, out) == folder else f"{os.path.relpath(Path.cwd(), out)}/{given}"
     return given if Path(given).is_absolute() else Path(os.path.relpath(folder, out)).as_posix()
+
+
+def _left_out_lines(given: str, problem: str) -> list[str]:
+    entry = [
+        f"- name: {_flow(manifest_name(Path(given).name))}  # to be filled in, and named under sources",
+        "  modality: other",
+        f"  layout: {{kind: folder, root: {_flow(given)}, images: 'images/*.png', masks: 'masks/*.png'}}",
+    ]
+    said = [f"left out: {_comment(line)}" for line in problem.splitlines()[:1]]
+    return [f"  # {line}" for line in (*said, *entry)]
 
 
 def _dataset_lines(proposal: Proposal, root: str) -> list[str]:
