@@ -6,7 +6,9 @@ This module imports MONAI: layouts import it inside `load` only.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,10 @@ from medsegdist.data.layouts.paths import Color
 from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
 
-_UNREADABLE_PICTURE = (OSError, EOFError, ValueError)
+# Pillow raises all of these of a broken picture.
+_UNREADABLE_PICTURE = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, struct.error, zlib.error),
+)
 # By content, whatever a file is called: Pillow would start Ghostscript for one that is EPS.
 _PICTURES = ("PNG", "JPEG", "BMP", "TIFF")
 # 8192 x 8192, more than any camera, X-ray or fundus has; reading takes up to 29 bytes for each.
