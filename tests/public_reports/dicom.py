@@ -231,7 +231,10 @@ def read_outlines(
     content = structure_set({"it": points}, stack(np.zeros((3, 4, 4), np.int16)), options.pop("kind", "CLOSED_PLANAR"))
     for item, one in zip(content.ROIContourSequence[0].ContourSequence, points, strict=True):
         item.ContourData = [f"{value:.12g}" for value in one.ravel()]
-    path = write(folder / "rt.dcm", content)
+    with warnings.catch_warnings():
+        # pydicom's, of long contours.
+        warnings.simplefilter("ignore")
+        path = write(folder / "rt.dcm", content)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         mask = read_structure_set(path, 1, grid, **options)
@@ -310,6 +313,15 @@ def check_mask_through_centers(folder: Path) -> None:
     keyhole = [(5, 5), (25, 5), (25, 25), (5, 25), (5, 15), (10, 15), (10, 20), (20, 20), (20, 10), (10, 10), (10, 15),
                (5, 15)]  # fmt: skip
     np.testing.assert_array_equal(read_outlines(folder, [keyhole], grid_of(FRAME)), square)
+
+
+def check_long_contour(folder: Path) -> None:
+    """More than 64 kB of coordinates, which explicit transfer syntaxes cannot hold as decimal strings."""
+    angles = np.linspace(0, 2 * np.pi, 5000, endpoint=False)
+    outline = [(19 + 14.2 * np.sin(one), 17 + 14.2 * np.cos(one)) for one in angles]
+    mask = read_outlines(folder, [outline], grid_of(FRAME))
+    y, x = np.mgrid[: FRAME[0], : FRAME[1]]
+    np.testing.assert_array_equal(mask, np.hypot(x - 17, y - 19) <= 14.2)
 
 
 def check_off_grid_segmentation(folder: Path) -> None:
@@ -423,6 +435,7 @@ REPORTS = [
     Report("pyplati/platipy#165", "RTSTRUCT: squares through voxel centers of an oblique series", "441 voxels",
            check_through_centers_oblique),
     Report("", "RTSTRUCT: a ring through voxel centers", "the ring", check_mask_through_centers),
+    Report("", "RTSTRUCT: a contour of 5,000 points", "its disc", check_long_contour),
     Report("", "SEG on coarser pixels", "refused", check_off_grid_segmentation),
     Report("", "SEG with fractions that equal the threshold", "they count", check_fraction_limits),
 ]  # fmt: skip

@@ -200,7 +200,10 @@ def _points(contour: Dataset) -> NDArray[np.float64]:
     if kind not in _FILLED:
         found = f"the type {kind}" if kind in _OPEN else "an unknown type"
         raise DataError(f"expected closed contours, found {found}", "choose an ROI that has an inside")
-    points = np.array(contour.ContourData, dtype=np.float64).reshape(-1, 3)
+    # As bytes: pydicom's numbers take twenty times their memory, and above 64 kB it takes them for no numbers.
+    value = contour.get_item("ContourData").value
+    values = value.rstrip(b"\0 ").split(b"\\") if isinstance(value, bytes) else value
+    points = np.array(values, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(points).all():
         raise DataError("a contour holds NaN or infinite coordinates", "export the file again")
     return points
