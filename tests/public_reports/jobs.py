@@ -26,6 +26,7 @@ from medsegdist.data.study import load_study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.progress import show_progress, step
 from tests.data.making import labels, voxels, write_task, write_volume
+from tests.data.making_dicom import rectangle, stack, stored_values, structure_set, write, write_slices
 from tests.public_reports import Report
 
 DATALIST = "Project-MONAI/MONAI#465"
@@ -143,7 +144,7 @@ def forty_outside(folder: Path) -> None:
     assert "\n" not in text
     assert "entry 0: expected a path inside" in text
     assert "and so of 39 more entries" in text
-    assert "or leave `root` out to follow absolute paths anywhere" in text
+    assert "or leave `root` out (for `init`: name the list itself) to follow absolute paths anywhere" in text
 
 
 def forty_without_mask(folder: Path) -> None:
@@ -206,8 +207,7 @@ def examples_of_layouts(folder: Path) -> None:
         if kind in EXAMPLES:
             content["layout"]["root"] = str(root / content["layout"]["root"])
             EXAMPLES[kind](Path(content["layout"]["root"]))
-        if kind != "dicom":
-            assert DatasetManifest.model_validate(content).cases(), kind
+        assert DatasetManifest.model_validate(content).cases(), kind
 
 
 def _nnunet(root: Path) -> None:
@@ -234,11 +234,18 @@ def _folder(root: Path) -> None:
         write_picture(root / name, np.full((12, 10), value, dtype=np.uint8))
 
 
+def _dicom(root: Path) -> None:
+    slices = stack(stored_values((3, 40, 30)))
+    write_slices(root, slices)
+    write(root / "drawn.dcm", structure_set({"GTV": [rectangle(3.5, 12.5, 1)]}, slices))
+
+
 EXAMPLES: dict[str, Callable[[Path], object]] = {
     "decathlon": write_task,
     "nnunet": _nnunet,
     "datalist": _datalist,
     "folder": _folder,
+    "dicom": _dicom,
 }
 
 

@@ -213,7 +213,8 @@ class DatalistLayout(FileLayout):
         try:
             return inside(self.root, entry)
         except ManifestError as error:
-            remedy = f"{error.remedy}, or leave `root` out to follow absolute paths anywhere"
+            out = "or leave `root` out (for `init`: name the list itself) to follow absolute paths anywhere"
+            remedy = f"{error.remedy}, {out}"
             raise ManifestError(error.problem, remedy) from None
 
     def _ids(self, images: list[Path]) -> list[str]:
