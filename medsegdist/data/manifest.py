@@ -164,6 +164,11 @@ class DatasetManifest(BaseModel):
     ) -> dict[Hashable, Any]:
         """A case as its layout reads it, the mask cut at `mask_threshold` if there is one.
 
+        Args:
+            item: what :meth:`Case.as_item` gives.
+            header_only: whether shapes and affines alone are read.
+            keys: what to read; ("label",) leaves the image as it is.
+
         Raises:
             DataError: a file is missing, damaged or of another kind, or image and mask differ in shape.
         """
