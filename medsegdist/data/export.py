@@ -249,7 +249,7 @@ def _with_mask(item: Any, manifest: DatasetManifest) -> dict[Any, Any]:
         # A mask file may order its axes in another way than the image's; here it follows the image.
         axes: Any = nib.orientations
         change = axes.ornt_transform(*(closest_axes(_ras_affine(one)) for one in (mask, item["image"])))
-        mask = torch.from_numpy(axes.apply_orientation(mask[0].numpy(), change)[None].copy())
+        mask = torch.from_numpy(np.stack([axes.apply_orientation(one, change) for one in np.asarray(mask)]))
     return {**item, "label": mask}
 
 
