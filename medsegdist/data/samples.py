@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -370,13 +370,9 @@ def _as_binary(masks: Tensor, name: str) -> Tensor:
     return binary
 
 
-def _checksum(file: Path) -> int:
-    """CRC-32 of a file."""
-    checksum = 0
+def _checksum(file: Path) -> str:
     with file.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _damaged_samples(folder: Path, why: object) -> DataError:
@@ -400,4 +396,4 @@ class _Stored(BaseModel):
     patient_ids: list[str]
     weights: list[float]
     preprocessing: str
-    checksums: dict[Literal["images.npy", "masks.npy"], int] = {}
+    checksums: dict[Literal["images.npy", "masks.npy"], str] = {}

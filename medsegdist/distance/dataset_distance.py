@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,14 +14,10 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.image_cost import Embedding, embed_images, image_cost
+from medsegdist.distance.image_cost import Embedding, check_scales, embed_images, image_cost
 from medsegdist.distance.metrics import MaskMetric
 from medsegdist.distance.transport import MatchedPair, Transport, solve_transport
 from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
-
-# How far scales of intensities may lie apart that nobody has named: 0 to 1 and 0 to 255 are of different kinds, and two
-# scanners within a factor of three.
-_OTHER_SCALE, _NEAR_SCALE = 10.0, 3.0
 
 ROUNDING = 1e-9
 """A mean distance below this, in pixels, intensity units or any other unit, is rounding and counts as 0."""
@@ -174,26 +169,6 @@ class ImagePair:
         return solve_transport(self.image_cost, self.source_weights, self.target_weights, start=self.start)
 
 
-def _compare_ranges(source: SegmentationSamples, target: SegmentationSamples) -> None:
-    """Compare the scales of intensities whose preparation nobody has named: the medians of their images' largest ones.
-
-    Raises:
-        PreprocessingMismatchError: one is ten times the other.
-    """
-    scales = [float(one.images.flatten(1).abs().amax(1).median()) for one in (source, target)]
-    if not max(scales) >= _NEAR_SCALE * min(scales) > 0:
-        return
-    ranges = " and ".join(
-        f"from {float(one.images.min()):g} to {float(one.images.max()):g}" for one in (source, target)
-    )
-    names = f"'{source.name}' and '{target.name}'"
-    problem = f"datasets {names} have intensities {ranges}, and neither says how it was prepared"
-    remedy = "bring both to one range; if they are as meant, give both one name by `preprocessing=`"
-    if max(scales) >= _OTHER_SCALE * min(scales):
-        raise PreprocessingMismatchError(problem, remedy)
-    warnings.warn(f"{problem}; {remedy}.", UserWarning, stacklevel=3)
-
-
 def pair_images(
     source: SegmentationSamples,
     target: SegmentationSamples,
@@ -224,7 +199,7 @@ def pair_images(
             "preparation; prepare both with one preprocessing."
         )
     if source.preprocessing == "unspecified":
-        _compare_ranges(source, target)
+        check_scales(source, target)
     if source_features is None or target_features is None:
         source_features, target_features = source.images, target.images
     elif source_features.shape[1] != target_features.shape[1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.errors import DataError
+from medsegdist.errors import DataError, PreprocessingMismatchError
 from medsegdist.words import counted
 
 Embedding = Callable[[Tensor], Tensor]
@@ -34,6 +35,11 @@ ENTRY_BYTES = 16
 
 SPARSE_SLOWDOWN = 40
 """How much slower one multiplication is in a sparse product than in a dense one (measured on one thread: 14 to 59)."""
+
+
+OTHER_SCALE, NEAR_SCALE = 10.0, 3.0
+"""Ratios of the scales of two datasets' intensities: 0 to 1 and 0 to 255 are of different kinds, and two scanners are
+within a factor of three."""
 
 
 def image_cost(source: Tensor, target: Tensor, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
@@ -209,3 +215,25 @@ def _squared_norms(rows: sparse.csr_array) -> NDArray[np.float64]:
 def _column_blocks(pixels: int, rows: int, block_bytes: int) -> Iterator[slice]:
     width = max(1, block_bytes // (8 * rows))
     return (slice(start, start + width) for start in range(0, pixels, width))
+
+
+def check_scales(source: SegmentationSamples, target: SegmentationSamples) -> None:
+    """Warns of scales of intensities that differ where neither dataset says how it was prepared.
+
+    The scale of a dataset is the median of the largest intensities of its images.
+
+    Raises:
+        PreprocessingMismatchError: one is at least :data:`OTHER_SCALE` times the other.
+    """
+    scales = [float(one.images.flatten(1).abs().amax(1).median()) for one in (source, target)]
+    if not max(scales) >= NEAR_SCALE * min(scales) > 0:
+        return
+    ranges = " and ".join(
+        f"from {float(one.images.min()):g} to {float(one.images.max()):g}" for one in (source, target)
+    )
+    names = f"'{source.name}' and '{target.name}'"
+    problem = f"datasets {names} have intensities {ranges}, and neither says how it was prepared"
+    remedy = "bring both to one range; if they are as meant, give both one name by `preprocessing=`"
+    if max(scales) >= OTHER_SCALE * min(scales):
+        raise PreprocessingMismatchError(problem, remedy)
+    warnings.warn(f"{problem}; {remedy}.", UserWarning, stacklevel=4)
