@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import errno
 import json
 import os
-import pickle
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
-import pandas as pd
 import pytest
-import torch
-import typer
 import yaml
-from filelock import FileLock
 from pydantic import TypeAdapter
-from typer.testing import CliRunner
 
-from medsegdist import compare_all
 from medsegdist.cards.card import read_card
-from medsegdist.cli import app
-from medsegdist.cli.console import reported_errors
 from medsegdist.data.layouts import listing
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
@@ -39,14 +26,11 @@ from medsegdist.data.manifest import load_dataset
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import load_preparation, load_study
 from medsegdist.distance.table import DistanceTable
-from medsegdist.errors import DataError, ManifestError, MedSegDistError
-from medsegdist.files import atomic_path, atomic_write, write_csv
+from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.report.record import read_json
-from medsegdist.transfer.gains import OK, Gain, read_distances, read_gains, write_gains
-from medsegdist.transfer.run_files import RunLog, load_network, load_weights
-from medsegdist.transfer.runs import _locked
+from medsegdist.transfer.gains import read_distances, read_gains
+from medsegdist.transfer.run_files import RunLog
 from tests.public_reports import Report
-from tests.transfer.test_run_log import DAMAGES, written
 
 SECONDS = 20
 
@@ -166,86 +150,6 @@ def not_read(folder: Path, name: str, read: Callable[[Path], Any], make: Callabl
         read(folder / name)
 
 
-# runs.jsonl, locks, weights
-
-
-def log_refused(folder: Path, line: bytes) -> None:
-    path = written(folder / "runs.jsonl")
-    path.write_bytes(path.read_bytes() + line + b"\n" + path.read_bytes())
-    with pytest.raises(
-        DataError, match=r"runs\.jsonl: line 4 is damaged; expected how a run ended, .*; delete the line"
-    ):
-        RunLog(path)
-
-
-def without_locks(folder: Path, error: BaseException) -> None:
-    with patch.object(FileLock, "_acquire", side_effect=error), _locked(folder):
-        (folder / "works").touch()
-    assert (folder / "works").exists()
-
-
-class _Harm:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("harm",)
-
-
-def weights_refused(folder: Path, write: Callable[[Path], None]) -> None:
-    write(folder / "a.pt")
-    for load in (load_weights, load_network):
-        with pytest.raises(DataError, match="this file of weights is damaged") as caught:
-            load(folder / "a.pt")
-        text = str(caught.value).lower()
-        assert not any(word in text for word in ("weights_only", "trust", "safe_globals", "two options", "pytorch"))
-    assert not Path("harm").exists()
-
-
-def plain_pickle(path: Path) -> None:
-    path.write_bytes(pickle.dumps(_Harm()))
-
-
-# Disks
-
-
-def without_sync(folder: Path, number: int) -> None:
-    with patch.object(os, "fsync", side_effect=OSError(number, os.strerror(number))):
-        with atomic_write(folder / "a.txt") as file:
-            file.write("whole")
-        log = written(folder / "runs.jsonl")
-    assert (folder / "a.txt").read_text() == "whole"
-    assert RunLog(log).outcome("a") is not None
-
-
-def with_a_broken_disk(folder: Path) -> None:
-    error = OSError(errno.EIO, os.strerror(errno.EIO))
-    broken = patch.object(os, "fsync", side_effect=error)
-    with broken, pytest.raises(OSError, match="Input/output"), atomic_write(folder / "a.txt") as file:
-        file.write("whole")
-    assert not list(folder.iterdir())
-
-
-def full(folder: Path, error: OSError) -> None:
-    shown = StringIO()
-
-    def write() -> None:
-        with reported_errors(), atomic_path(folder / "out.csv") as partial:
-            partial.touch()
-            raise error
-
-    with redirect_stderr(shown), pytest.raises(typer.Exit):
-        write()
-    said = shown.getvalue()
-    assert f"{folder / 'out.csv'}: No space left on device; make room there, or choose another folder." in said
-    assert not list(folder.iterdir())
-
-
-def full_log(folder: Path) -> None:
-    log = RunLog(written(folder / "runs.jsonl"))
-    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with patch.object(os, "fsync", side_effect=error), pytest.raises(OSError, match="No space left") as caught:
-        log.append({"run": "b", "kind": "baseline", "status": "failed"})
-    assert caught.value.filename == str(folder / "runs.jsonl")
-
-
 # Patterns
 
 
@@ -260,89 +164,6 @@ def pattern_ends(folder: Path, pattern: str, name: str) -> None:
 
 def pattern_works(folder: Path, pattern: str, name: str, patient: str | None) -> None:
     assert find_patients(pattern, [name, name + "é\ud800"])[name] == patient
-
-
-# Cells
-
-FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x")']
-
-
-def cells(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [cell for row in csv.reader(file) for cell in row]
-
-
-def no_formula(path: Path) -> None:
-    assert not [
-        cell for cell in cells(path) if cell[:1] in tuple("=+@\t\r") or (cell[:1] == "-" and not _is_number(cell))
-    ]
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def frame_is_plain(folder: Path, formula: str) -> None:
-    write_csv(folder / "a.csv", pd.DataFrame({"name": [formula, "a"], "value": [-1.5, 2.0]}), float_format="%.3g")
-    no_formula(folder / "a.csv")
-    assert cells(folder / "a.csv")[2:] == ["'" + formula.replace("\r", " "), "-1.5", "a", "2"]
-
-
-def gains_are_plain(folder: Path, formula: str) -> None:
-    write_gains(folder / "gains.csv", [Gain(formula, formula, 0, 0.8, 0.9, status=OK)])
-    no_formula(folder / "gains.csv")
-
-
-def agreement_is_plain(folder: Path, formula: str) -> None:
-    """From somebody's tables to ours, by the command."""
-    names = ["a", "b", "c", formula]
-    with (folder / "distances.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [["source", "target", "method", "distance"], *([name, "t", formula, k] for k, name in enumerate(names))]
-        )
-    with (folder / "gains.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [["source", "target", "gain_percent"], *([name, "t", -k] for k, name in enumerate(names))]
-        )
-    paths = [str(folder / name) for name in ("distances.csv", "gains.csv")]
-    result = CliRunner().invoke(app, ["agreement", *paths, "--out", str(folder / "out"), "--no-report"])
-    assert result.exit_code == 0, result.output
-    for path in (folder / "out").glob("*.csv"):
-        no_formula(path)
-
-
-# Numbers
-
-
-def samples(scale: float, seed: int, weights: list[float] | None = None) -> SegmentationSamples:
-    rng = np.random.default_rng(seed)
-    images = rng.random((4, 8, 8)).astype(np.float32) * np.float32(scale)
-    return SegmentationSamples.from_arrays(f"d{seed}", images, rng.random((4, 8, 8)) > 0.6, weights=weights)
-
-
-def weights_refused_in_words(folder: Path, weights: list[float]) -> None:
-    with pytest.raises(DataError, match=r"expected weights between 1e-100 and 1e\+100|positive and finite"):
-        samples(1, 0, weights)
-
-
-def large_weights(folder: Path, scale: float) -> None:
-    plain = compare_all([samples(1, 0), samples(1, 1)], ["euclidean", "gmm2d"], targets=["d0"])
-    scaled = [samples(1, k, [scale] * 4) for k in range(2)]
-    found = compare_all(scaled, ["euclidean", "gmm2d"], targets=["d0"])
-    for one, other in zip(found.rows, plain.rows, strict=True):
-        assert one.distance == pytest.approx(other.distance, rel=1e-9)
-
-
-@pytest.mark.filterwarnings("ignore")
-def large_images(folder: Path, scale: float) -> None:
-    """A finite distance, of the images' own scale, or a word."""
-    for method in ("euclidean", "gmm2d", "gmm3d", "fake_classes", "fake_class_gmm"):
-        table = compare_all([samples(scale, 0), samples(scale, 1)], [method], targets=["d0"])
-        assert all(np.isfinite(row.distance) and row.distance > scale / 10 for row in table.rows)
 
 
 # Keys
@@ -382,68 +203,6 @@ REPORTS = [
         if not (kind == "folder" and "isting" in what)
     ),
     *(
-        Report(
-            "",
-            f"line {k} of a log that is damaged",
-            "the line is named",
-            lambda folder, d=damage: log_refused(folder, d),
-        )
-        for k, damage in enumerate(DAMAGES)
-    ),
-    *(
-        Report("", f"disk without locks: {error!r}", "the study runs", lambda folder, e=error: without_locks(folder, e))
-        for error in (
-            *(OSError(number, os.strerror(number)) for number in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)),
-            NotImplementedError("no flock"),
-        )
-    ),
-    *(
-        Report("", f"weights that are {what}", "refused, not run", lambda folder, w=write: weights_refused(folder, w))
-        for what, write in {
-            "a pickle that makes a folder": plain_pickle,
-            "an archive with such a pickle": lambda path: torch.save(_Harm(), path),
-            "a dictionary with such an object": lambda path: torch.save(
-                {"format": "medsegdist weights 1", "weights": _Harm()}, path
-            ),
-            "of the old format": lambda path: torch.save(_Harm(), path, _use_new_zipfile_serialization=False),
-            "a network": lambda path: torch.save(torch.nn.Linear(2, 2), path),
-            "empty": lambda path: path.write_bytes(b""),
-            "text": lambda path: path.write_text("weights"),
-            "tensors alone": lambda path: torch.save({"a": torch.ones(2)}, path),
-        }.items()
-    ),
-    *(
-        Report(
-            "",
-            f"disk that cannot {errno.errorcode[number]}",
-            "written",
-            lambda folder, n=number: without_sync(folder, n),
-        )
-        for number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-    ),
-    Report("", "disk that is broken", "an error", with_a_broken_disk),
-    Report(
-        "",
-        "full disk",
-        "file and remedy",
-        lambda folder: full(folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
-    ),
-    Report(
-        "",
-        "full disk of numpy",
-        "file and remedy",
-        lambda folder: full(folder, OSError("480 requested and 12 written")),
-    ),
-    Report(
-        "",
-        "full disk at the name of a part",
-        "file and remedy",
-        lambda folder: full(
-            folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / ".out.csv.1.partial"))
-        ),
-    ),
-    Report("", "full disk below runs.jsonl", "file and remedy", full_log),
-    *(
         Report("", f"pattern {pattern}", "ends", lambda folder, p=pattern, n=name: pattern_ends(folder, p, n))
         for pattern, name in {
             r"^((a+)+)$": "a" * 60 + "!",
@@ -469,43 +228,6 @@ REPORTS = [
             r"(x)?_": ("a_b", None),
             r"^nothing(.)": ("a_b", None),
         }.items()
-    ),
-    *(
-        Report("", f"cell {formula!r} of a table", "no formula", lambda folder, f=formula: frame_is_plain(folder, f))
-        for formula in FORMULAS
-    ),
-    *(
-        Report("", f"cell {formula!r} of gains", "no formula", lambda folder, f=formula: gains_are_plain(folder, f))
-        for formula in FORMULAS[:3]
-    ),
-    *(
-        Report(
-            "",
-            f"cell {formula!r} through agreement",
-            "no formula",
-            lambda folder, f=formula: agreement_is_plain(folder, f),
-        )
-        for formula in FORMULAS[:4]
-    ),
-    *(
-        Report("", f"weights {weights}", "refused", lambda folder, w=weights: weights_refused_in_words(folder, w))
-        for weights in (
-            [1e308] * 4,
-            [1e308, 1, 1, 1],
-            [1e-308] * 4,
-            [5e-324, 1, 1, 1],
-            [np.inf, 1, 1, 1],
-            [np.nan, 1, 1, 1],
-            [-1, 1, 1, 1],
-        )
-    ),
-    *(
-        Report("", f"weights of {scale:g}", "as of 1", lambda folder, s=scale: large_weights(folder, s))
-        for scale in (1e-99, 1e99)
-    ),
-    *(
-        Report("", f"intensities of {scale:g}", "finite", lambda folder, s=scale: large_images(folder, s))
-        for scale in (1e18, 3e38)
     ),
     *(
         Report(
