@@ -10,7 +10,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from medsegdist import compare_all
+from medsegdist import (
+    DatasetDistance,
+    EuclideanMetric,
+    FakeClassGmmMetric,
+    FakeClassMetric,
+    GmmMetric,
+    MaskMetric,
+    compare_all,
+)
 from medsegdist.cli import app
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError
@@ -78,15 +86,20 @@ def samples(scale: float, seed: int, weights: list[float] | None = None) -> Segm
     return SegmentationSamples.from_arrays(f"d{seed}", images, rng.random((4, 8, 8)) > 0.6, weights=weights)
 
 
+def distances(*metrics: MaskMetric) -> dict[str, DatasetDistance]:
+    return {metric.name: DatasetDistance(metric) for metric in metrics}
+
+
 def weights_refused_in_words(folder: Path, weights: list[float]) -> None:
     with pytest.raises(DataError, match=r"expected weights between 1e-100 and 1e\+100|positive and finite"):
         samples(1, 0, weights)
 
 
 def large_weights(folder: Path, scale: float) -> None:
-    plain = compare_all([samples(1, 0), samples(1, 1)], ["euclidean", "gmm2d"], targets=["d0"])
+    methods = distances(EuclideanMetric(), GmmMetric(components=2, intensity=False))
+    plain = compare_all([samples(1, 0), samples(1, 1)], methods, targets=["d0"])
     scaled = [samples(1, k, [scale] * 4) for k in range(2)]
-    found = compare_all(scaled, ["euclidean", "gmm2d"], targets=["d0"])
+    found = compare_all(scaled, methods, targets=["d0"])
     for one, other in zip(found.rows, plain.rows, strict=True):
         assert one.distance == pytest.approx(other.distance, rel=1e-9)
 
@@ -94,9 +107,10 @@ def large_weights(folder: Path, scale: float) -> None:
 @pytest.mark.filterwarnings("ignore")
 def large_images(folder: Path, scale: float) -> None:
     """A finite distance, of the images' own scale, or a word."""
-    for method in ("euclidean", "gmm2d", "gmm3d", "fake_classes", "fake_class_gmm"):
-        table = compare_all([samples(scale, 0), samples(scale, 1)], [method], targets=["d0"])
-        assert all(np.isfinite(row.distance) and row.distance > scale / 10 for row in table.rows)
+    metrics = (EuclideanMetric(), FakeClassMetric(), GmmMetric(components=2), FakeClassGmmMetric(components=1))
+    table = compare_all([samples(scale, 0), samples(scale, 1)], distances(*metrics), targets=["d0"])
+    assert len(table.rows) == 4
+    assert all(np.isfinite(row.distance) and row.distance > scale / 10 for row in table.rows)
 
 
 REPORTS = [
