@@ -172,7 +172,11 @@ class DatasetManifest(BaseModel):
         Raises:
             DataError: a file is missing, damaged or of another kind, or image and mask differ in shape.
         """
-        read = self.layout.load(item, header_only=header_only, keys=keys)
+        # A layout of somebody else may know neither option.
+        options: dict[str, Any] = {"header_only": True} if header_only else {}
+        if tuple(keys) != ("image", "label"):
+            options["keys"] = keys
+        read = self.layout.load(item, **options)
         if self.mask_threshold is not None and not header_only:
             from medsegdist.data.readers import threshold_mask
 

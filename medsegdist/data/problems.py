@@ -124,19 +124,26 @@ def shared_problem(
     return [Problem(dataset, "", text, remedy, severity, tuple(cases), total)]
 
 
+MOST_FOUND = 3
+"""Similar problems that differ in what was found are shown one by one up to this number."""
+
+
 def merge_similar(problems: Sequence[Problem]) -> list[Problem]:
     """The problems, with similar ones of single cases of a dataset merged.
 
-    Similar problems differ in the name of the case, in its file, or in numbers only. Where numbers differ, the text is
-    that of the first case, and says so.
+    Similar problems differ in the name of the case, in its file, or in numbers only; or, where that leaves more than
+    three of them, in what was found. Where texts differ, that of the first case is shown, and says so.
 
     Args:
         problems: of any datasets; the order is kept, each group standing where its first one stood.
     """
+    similar: dict[object, set[str]] = {}
+    for one in problems:
+        similar.setdefault(_kind(one), set()).add(_found(one))
     groups: dict[object, list[Problem]] = {}
     for index, one in enumerate(problems):
-        key = (one.dataset, one.severity, *_templates(one)) if one.case else index
-        groups.setdefault(key, []).append(one)
+        found = _found(one) if len(similar[_kind(one)]) <= MOST_FOUND else ""
+        groups.setdefault((*_kind(one), found) if one.case else index, []).append(one)
     return [_merged(group) for group in groups.values()]
 
 
@@ -163,9 +170,16 @@ def _merged(group: Sequence[Problem]) -> Problem:
     return merged
 
 
-def _templates(problem: Problem) -> tuple[str, str]:
-    """Problem and remedy without the name of the case and without numbers: the same for similar problems."""
-    return template(problem.problem, problem.case), template(problem.remedy, problem.case)
+def _kind(problem: Problem) -> tuple[str, str, str, str]:
+    """Dataset, severity, and what was expected and is to be done: the same for similar problems."""
+    expected, remedy = (template(text, problem.case) for text in (problem.problem, problem.remedy))
+    return problem.dataset, problem.severity, expected, remedy
+
+
+def _found(problem: Problem) -> str:
+    """What was found, without the name of the case and without numbers."""
+    text = _without_name(problem.problem, problem.case)
+    return text.partition(", found ")[2].translate(_WITHOUT_DIGITS)
 
 
 def template(text: str, case: str) -> str:

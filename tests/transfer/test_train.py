@@ -178,7 +178,7 @@ def test_a_damaged_checkpoint_is_an_error(content, tmp_path):
 def test_no_checkpoint_can_run_code(tmp_path):
     samples, checkpoint = disks(), tmp_path / "state.pt"
     torch.save({"format": "medsegdist training state 1", "state": print}, checkpoint)
-    with pytest.raises(DataError, match=r"is damaged \(.*Weights only load failed"):
+    with pytest.raises(DataError, match=r"is damaged \(it holds other objects than tensors and plain values"):
         train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
 
 
