@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
-import pytest
-
 from tests import public_reports
-from tests.public_reports import Report
-
-MODULES = sorted(path.stem for path in Path(public_reports.__file__).parent.glob("[a-z]*.py"))
-REPORTS = [report for module in MODULES for report in import_module(f"tests.public_reports.{module}").REPORTS]
+from tests.public_reports import Report, each_report
 
 
-@pytest.mark.parametrize("report", REPORTS, ids=lambda report: f"{report.case}: {report.right}".replace(" ", "-")[:80])
+@each_report(public_reports)
 def test_the_right_value(report: Report, tmp_path: Path) -> None:
     report.check(tmp_path)
-
-
-def test_no_case_is_listed_twice() -> None:
-    cases = [report.case for report in REPORTS]
-    assert len(set(cases)) == len(cases)

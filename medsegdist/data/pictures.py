@@ -24,7 +24,15 @@ from medsegdist.errors import DataError
 
 # Pillow raises all of these of a broken picture.
 _UNREADABLE_PICTURE = (
-    *(OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, SyntaxError, struct.error, zlib.error),
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
 )
 # By content, whatever a file is called: Pillow would start Ghostscript for one that is EPS.
 _PICTURES = ("PNG", "JPEG", "BMP", "TIFF")

@@ -39,7 +39,14 @@ _OTHER_UNITS = {1: "m", 3: "micron"}
 _MARGIN = 1 << 20
 _KEPT_TYPES = (np.uint8, np.int8, np.int16)
 _UNREADABLE_VOLUME = (
-    *(OSError, EOFError, ValueError, TypeError, OverflowError, zlib.error, ImageFileError, HeaderDataError),
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    zlib.error,
+    ImageFileError,
+    HeaderDataError,
 )
 
 

@@ -255,17 +255,11 @@ class SegmentationSamples(LabeledImages):
         Raises:
             DataError: there is no such folder, or it is damaged.
         """
-        folder = Path(folder).absolute()
-        samples = cls._map(folder)
-        stored = _Stored.model_validate_json(read_bytes(folder / "samples.json"))
-        # Samples of before have no checksums.
-        if any(_checksum(folder / name) != checksum for name, checksum in stored.checksums.items()):
-            raise _damaged_samples(folder, "a checksum differs")
-        return samples
+        return cls._map(Path(folder).absolute(), compare_checksums=True)
 
     @classmethod
-    def _map(cls, folder: Path) -> SegmentationSamples:
-        """The samples of a folder, the checksums of which another process has compared."""
+    def _map(cls, folder: Path, *, compare_checksums: bool = False) -> SegmentationSamples:
+        """The samples of a folder; where another process has compared the checksums, this need not be done again."""
         if not folder.is_dir():
             raise DataError(
                 f"{folder}: there are no stored samples here",
@@ -285,6 +279,10 @@ class SegmentationSamples(LabeledImages):
             )
         except (OSError, ValueError, TypeError, EOFError) as error:
             raise _damaged_samples(folder, error) from error
+        # Samples of before have no checksums.
+        compared = stored.checksums.items() if compare_checksums else ()
+        if any(_checksum(folder / name) != checksum for name, checksum in compared):
+            raise _damaged_samples(folder, "a checksum differs")
         object.__setattr__(samples, "_folder", folder)
         return samples
 

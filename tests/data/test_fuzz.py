@@ -9,7 +9,6 @@ import json
 import multiprocessing
 import random
 import re
-import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +31,7 @@ from medsegdist.data.manifest import load_dataset
 from medsegdist.data.readers import read_pair
 from medsegdist.data.study import load_study
 from medsegdist.errors import MedSegDistError
+from tests.data.test_fuzz_dicom import peak_memory
 
 DATASET = {
     "name": "lung",
@@ -333,7 +333,7 @@ def _gzip_damaged(content: bytes, rng: random.Random) -> bytes:
 def _fuzz_readers(folder: Path, name: str, content: bytes) -> list[str]:
     """What went wrong when damaged versions of one file were read; runs in a child process."""
     rng, wrong, path = random.Random(f"{_SEED} {name}"), [], folder / name
-    before, begun = _peak(), time.monotonic()
+    before, begun = peak_memory(), time.monotonic()
     for number in range(_EACH):
         # A slow machine reads fewer of them.
         if time.monotonic() - begun > _SECONDS:
@@ -352,18 +352,9 @@ def _fuzz_readers(folder: Path, name: str, content: bytes) -> list[str]:
                 pass
             except BaseException as error:  # noqa: BLE001
                 wrong.append(f"{name}, version {number}: {type(error).__name__}: {error}")
-    if _peak() - before > 10 * len(content) + 200 * 2**20:
-        wrong.append(f"{name}: {(_peak() - before) >> 20} MiB")
+    if peak_memory() - before > 10 * len(content) + 200 * 2**20:
+        wrong.append(f"{name}: {(peak_memory() - before) >> 20} MiB")
     return wrong
-
-
-def _peak() -> int:
-    """The most memory of this process so far, in bytes; 0 where that is not known."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @pytest.mark.slow

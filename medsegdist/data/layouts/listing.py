@@ -205,7 +205,7 @@ def find_patients(pattern: str, names: Sequence[str]) -> dict[str, str | None]:
         ManifestError: it takes longer than ten seconds.
     """
     # One repeat takes at most the square of a name's length.
-    if len(re.findall(r"[*+{|]|\(\?P=|\\[1-9]", pattern)) < 2 and "|" not in pattern:
+    if len(re.findall(r"[*+{]|\(\?P=|\\[1-9]", pattern)) < 2 and "|" not in pattern:
         return {name: match.group(1) if (match := re.search(pattern, name)) else None for name in names}
     try:
         answer = subprocess.run(
