@@ -98,7 +98,7 @@ def transfer(
         study = _prepared(described, study_file, targets, out, cache)
         devices = worker_devices(picked, workers, cuda_devices=torch.cuda.device_count(), cores=joblib.cpu_count())
         # No more are needed than there are runs.
-        devices = devices[: max(1, sum(not study.is_done(run) for run in study.runs))]
+        devices = devices[: max(1, len(study.to_do))]
         if dry_run:
             _show_plan(study, described, devices, as_json)
             return
@@ -166,7 +166,7 @@ def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], a
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.transfer.train import seconds_per_step
 
-    to_do = [run for run in study.runs if not study.is_done(run)]
+    to_do = study.to_do
     sizes = [len(SegmentationSamples.load(directory)) for directory in study.data.values()]
     options = study.options
     pace = seconds_per_step(study.runs[0].recipe, described.preprocessing.grid, devices[0])

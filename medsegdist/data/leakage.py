@@ -261,7 +261,9 @@ def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
         for case in source.cases:
             there.setdefault(case.image, case.case)
         images = [(case.case, there[case.image]) for case in target.cases if case.image and case.image in there]
-        if images and (ranked or study.shared_images == "refuse"):
+        named = {target.manifest.name, source.manifest.name}
+        declared = any(named <= set(group) for group in study.same_images)
+        if images and (ranked or (study.shared_images == "refuse" and not declared)):
             problems.append(_leak(study, target, source, images, "the same image", ranked=bool(ranked), sure=True))
         if ranked:
             known = {case for case, _ in images}
@@ -312,7 +314,8 @@ def _leak(
     remedy = (
         "the study allows it; mind that the ranking rewards the source for it"
         if allowed
-        else "take them out of one of the two, or say `shared_images: allow` in the study"
+        else "take them out of one of the two, name both in a group of `same_images` in the study, so that neither is "
+        "a source of the other, or say `shared_images: allow`"
     )
     cases = tuple(here for here, _ in pairs)
     return Problem(target.manifest.name, cases[0] if len(cases) == 1 else "", text, remedy, severity, cases, total)

@@ -188,7 +188,10 @@ class TrainingOptions(BaseModel):
         network: DeepLabV3+ or a U-Net.
         steps: optimizer steps of a pre-training, and of a training from scratch.
         validate_every: steps between two validations, each of which leaves a checkpoint; the number of steps must be
-            a multiple of it. The weights of the best validation are the result.
+            a multiple of it.
+        select: which weights are the result: "best", those of the best validation, or "last", the last ones. "last"
+            sets no patient aside to validate on, which suits targets of a few patients; the validation Dice is then
+            that of the training samples.
         batch_size: samples, or patches, of a step.
         learning_rate: of Adam, from scratch.
         loss: "dice" (the paper's, over the whole batch) or "dice_ce", with cross-entropy added.
@@ -204,6 +207,7 @@ class TrainingOptions(BaseModel):
     network: NetworkOptions = DeepLabOptions()
     steps: PositiveInt = 2000
     validate_every: PositiveInt = 100
+    select: Literal["best", "last"] = "best"
     batch_size: PositiveInt = 8
     learning_rate: _Rate = 1e-3
     loss: Literal["dice", "dice_ce"] = "dice"
@@ -218,6 +222,8 @@ class TrainingOptions(BaseModel):
         if self.steps % self.validate_every:
             every = self.validate_every
             raise ValueError(f"steps: expected a multiple of validate_every ({every}), found {self.steps}")
+        if self.select == "last" and self.patience is not None:
+            raise ValueError("patience: expected none with select: last, which has no validation to wait for")
         return self
 
     def check_grid(self, grid: tuple[int, ...]) -> None:
@@ -251,6 +257,10 @@ class TransferOptions(TrainingOptions):
         dice_floor: a pre-training or training from scratch whose own validation Dice stays below has collapsed: it is
             repeated with foreground-balanced sampling and the loss "dice_ce", and then counts as not converged.
         control: also trains from scratch with the steps and learning rates of a pre-training and a fine-tuning.
+        pooled: also pre-trains on all sources of a target together, with the steps of one pre-training, as one more
+            source called "pooled".
+        curve: steps of a fine-tuning and of a training from scratch after which the test Dice is measured, too, for
+            learning_curves.csv; 0 is before the first step. Each a multiple of validate_every.
         keep_weights: also of fine-tuned networks and baselines.
         scores: what is measured on the pre-trained networks and written to scores.csv, for `medsegdist agreement`.
     """
@@ -264,6 +274,8 @@ class TransferOptions(TrainingOptions):
     target_cases: PositiveInt | None = None
     dice_floor: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1
     control: bool = True
+    pooled: bool = False
+    curve: tuple[NonNegativeInt, ...] = ()
     keep_weights: bool = False
     scores: tuple[ScoreName, ...] = ()
 
@@ -274,6 +286,12 @@ class TransferOptions(TrainingOptions):
             raise ValueError(
                 f"fine_tuning_steps: expected a multiple of validate_every ({self.validate_every}), found {fine}"
             )
+        for step in self.curve:
+            if step % self.validate_every or step > min(fine, self.steps):
+                raise ValueError(
+                    f"curve: expected multiples of validate_every ({self.validate_every}) up to "
+                    f"{min(fine, self.steps)}, found {step}"
+                )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: expected each seed once, found {list(self.seeds)}")
         return self

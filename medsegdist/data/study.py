@@ -19,6 +19,9 @@ from medsegdist.files import read_yaml
 from medsegdist.words import did_you_mean
 
 
+_GROUPS = ("same_images", "families")
+
+
 class Study(BaseModel):
     """Datasets prepared alike, and which of them need a source to pre-train on.
 
@@ -31,6 +34,8 @@ class Study(BaseModel):
         sources: names of the datasets that may be sources; None is all. A target is never its own source.
         methods: names of the distances to compute; None leaves the choice to the caller.
         distance: options of the distances; those left out are as in the paper.
+        same_images: groups of datasets that are several tasks on the same images; none is a source of another.
+        families: groups of datasets of one organ and modality, which a test of a learned ranking leaves out together.
         transfer: options of the transfer learning; those left out are as in the paper.
         shared_images: whether a source may hold images or patients of a target. "refuse" makes that an error of
             `medsegdist check`. "allow" makes it a warning, for several tasks on the same images; the sources then
@@ -48,16 +53,20 @@ class Study(BaseModel):
     methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     distance: DistanceOptions = DistanceOptions()
     transfer: TransferOptions = TransferOptions()
+    same_images: tuple[tuple[str, ...], ...] = ()
+    families: tuple[tuple[str, ...], ...] = ()
     shared_images: Literal["refuse", "allow"] = "refuse"
 
     @model_validator(mode="after")
     def _check_names(self) -> Study:
         names = [dataset.name for dataset in self.datasets]
-        for what, values in (("datasets", names), ("targets", self.targets), ("sources", self.sources or ())):
+        grouped = {what: [name for group in getattr(self, what) for name in group] for what in _GROUPS}
+        named = {"targets": self.targets, "sources": self.sources or (), **grouped}
+        for what, values in {"datasets": names, **named}.items():
             doubled = [name for name, count in Counter(values).items() if count > 1]
             if doubled:
                 raise ValueError(f"{what}: the name '{doubled[0]}' is given twice")
-        for what, values in (("targets", self.targets), ("sources", self.sources or ())):
+        for what, values in named.items():
             for value in values:
                 if value not in names:
                     hint = did_you_mean(value, names)
@@ -91,7 +100,8 @@ class Study(BaseModel):
     def sources_of(self, target: str) -> tuple[str, ...]:
         """Names of the datasets that `target` could be pre-trained on, in the study's order."""
         allowed = [dataset.name for dataset in self.datasets] if self.sources is None else self.sources
-        return tuple(name for name in allowed if name != target)
+        same = {target, *(name for group in self.same_images if target in group for name in group)}
+        return tuple(name for name in allowed if name not in same)
 
     def compared(self, targets: Sequence[str]) -> tuple[DatasetManifest, ...]:
         """The datasets that a ranking rests on, in the study's order.

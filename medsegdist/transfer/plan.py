@@ -63,11 +63,12 @@ class Recipe(TrainingOptions):
         """The recipe of one kind of run in a study; "control" has the steps and rates of both trainings in turn."""
         shared = {name: getattr(options, name) for name in TrainingOptions.model_fields}
         rate = options.fine_tuning_learning_rate
-        given: dict[str, Any] = {**shared, "final_learning_rate": rate, "scale": scale}
+        given: dict[str, Any] = {**shared, "scale": scale}
         if kind == "fine_tuning":
             given |= {"steps": options.effective_fine_tuning_steps, "learning_rate": rate}
         elif kind == "control":
-            given |= {"steps": options.steps + options.effective_fine_tuning_steps, "drop_after": options.steps}
+            steps = options.steps + options.effective_fine_tuning_steps
+            given |= {"steps": steps, "drop_after": options.steps, "final_learning_rate": rate}
         return cls(**given)
 
     def hardened(self) -> Recipe:
@@ -79,8 +80,11 @@ class Recipe(TrainingOptions):
         return self.model_copy(update={"balanced": True, "loss": "dice_ce"})
 
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raised whenever the same configuration begins to give other results, so that old runs do not count as done."""
+
+POOLED = "pooled"
+"""What all sources of a target together are called."""
 
 Kind = Literal["baseline", "pretraining", "fine_tuning", "control"]
 
@@ -97,9 +101,10 @@ class Run:
         target: the dataset that is tested on; None for a pre-training.
         seed: of weights, order and splits.
         recipe: of the training.
+        trained_on: names of the datasets that are trained on: one, or several where `source` is POOLED. With each,
+            the indices of samples that may not be seen: of a target's test patients.
         needs: keys of the runs that must be done before: the pre-training whose weights it starts from, and the
             target's baseline, whose recipe it shares if that had to be hardened.
-        left_out: indices of samples of the source that it may not see: of a target's test patients.
     """
 
     key: str
@@ -108,19 +113,15 @@ class Run:
     target: str | None
     seed: int
     recipe: Recipe
+    trained_on: tuple[tuple[str, tuple[int, ...]], ...]
     needs: tuple[str, ...] = ()
-    left_out: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
         """What messages call it."""
         names = " -> ".join(name for name in (self.source, self.target) if name is not None)
-        return f"{self.kind.replace('_', '-')} {names}, seed {self.seed}"
-
-    @property
-    def dataset(self) -> str:
-        """The dataset that is trained on."""
-        return (self.target or self.source) or ""
+        of = f" of {len(self.trained_on)} datasets" if len(self.trained_on) > 1 else ""
+        return f"{self.kind.replace('_', '-')} {names}{of}, seed {self.seed}"
 
     def facts(self) -> dict[str, Any]:
         """What its line of runs.jsonl begins with."""
@@ -153,26 +154,29 @@ def plan_runs(
     """
     runs: dict[str, Run] = {}
 
-    def add(kind: Kind, source: str | None, target: str | None, seed: int, *needs: str) -> str:
+    def add(
+        kind: Kind, source: str | None, target: str | None, seed: int, *needs: str, pool: Sequence[str] = ()
+    ) -> str:
         recipe = Recipe.of(options, kind, scale)
+        hidden_in = {} if target else left_out
+        trained_on = tuple((name, hidden_in.get(name, ())) for name in pool or [target or source or ""])
         split = {"validation_fraction"} | ({"test_fraction", "split_seed", "target_cases"} if target else set())
         made_from: dict[str, Any] = {
             "version": TRAINING_VERSION,
             "kind": kind,
             "seed": seed,
             "recipe": recipe.model_dump(mode="json"),
-            "source": source and [source, fingerprints[source]],
-            "target": target and [target, fingerprints[target]],
+            "source": source,
+            "target": target,
+            "trained_on": [(name, fingerprints[name], hidden) for name, hidden in trained_on],
+            "curve": options.curve if target else (),
             "split": options.model_dump(mode="json", include=split),
             "floor": None if kind == "fine_tuning" else options.dice_floor,
             "needs": needs,
         }
-        hidden = left_out.get(source or "", ()) if kind == "pretraining" else ()
-        if hidden:
-            made_from["left_out"] = hidden
         text = json.dumps(made_from, sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-        runs[key] = Run(key, kind, source, target, seed, recipe, needs, hidden)
+        runs[key] = Run(key, kind, source, target, seed, recipe, trained_on, needs)
         return key
 
     baselines = {(target, seed): add("baseline", None, target, seed) for seed in options.seeds for target in targets}
@@ -182,8 +186,11 @@ def plan_runs(
     }
     for seed in options.seeds:
         for target in targets:
-            for source in sources_of(target):
-                add("fine_tuning", source, target, seed, pretrainings[source, seed], baselines[target, seed])
+            started_from = {source: pretrainings[source, seed] for source in sources_of(target)}
+            if options.pooled and len(started_from) > 1:
+                started_from[POOLED] = add("pretraining", POOLED, None, seed, pool=sources_of(target))
+            for source, pretraining in started_from.items():
+                add("fine_tuning", source, target, seed, pretraining, baselines[target, seed])
     if options.control:
         for target, seed in baselines:
             add("control", None, target, seed, baselines[target, seed])

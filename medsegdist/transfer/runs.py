@@ -13,16 +13,18 @@ from time import perf_counter
 from typing import Any
 
 import monai
+import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import MedSegDistError, PreprocessingMismatchError
+from medsegdist.files import write_csv
 from medsegdist.parallel import map_ordered, one_thread
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, UNDEFINED, Gain, write_gains
-from medsegdist.transfer.plan import IntensityScale, Run, plan_runs
+from medsegdist.transfer.plan import POOLED, IntensityScale, Run, plan_runs
 from medsegdist.transfer.run_files import RunLog, load_weights, save_weights
 from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
 from medsegdist.transfer.train import second_checkpoint, train, train_with_retry
@@ -46,7 +48,7 @@ class Assignment:
 
     Args:
         run: which.
-        data: directory of the samples that are trained on.
+        data: directories of the samples that are trained on, of each dataset in `run.trained_on`.
         options: of the study.
         device: where to compute.
         folder: the study's own.
@@ -54,7 +56,7 @@ class Assignment:
     """
 
     run: Run
-    data: Path
+    data: tuple[Path, ...]
     options: TransferOptions
     device: str
     folder: Path
@@ -87,17 +89,17 @@ def perform(assignment: Assignment) -> dict[str, Any]:
     with _TURN, one_thread():
         start = perf_counter()
         run, options, recipe = assignment.run, assignment.options, assignment.run.recipe
-        # Stored without a name; messages give the dataset's own.
-        samples = replace(SegmentationSamples.load(assignment.data), name=run.dataset)
+        samples, left_out = _samples_of(assignment)
         if run.target is None:
-            split = split_source(run.dataset, samples.patient_ids, options, run.seed, run.left_out)
+            split = split_source(samples.name, samples.patient_ids, options, run.seed, left_out)
         else:
-            split = split_target(run.dataset, samples.patient_ids, options, run.seed)
+            split = split_target(samples.name, samples.patient_ids, options, run.seed)
         common: dict[str, Any] = {
             "seed": run.seed,
             "device": assignment.device,
             "checkpoint": assignment.checkpoint,
             "identity": {"run": run.key},
+            "curve": options.curve if run.target and run.kind != "control" else (),
             "title": run.title[:1].upper() + run.title[1:],
         }
         if run.kind in ("baseline", "pretraining"):
@@ -125,12 +127,41 @@ def perform(assignment: Assignment) -> dict[str, Any]:
         "batch_size": training.batch_size,
         "hardened": training.hardened,
         "history": [list(point) for point in training.history],
+        "curve": [list(point) for point in training.curve],
         "notes": list(training.notes),
         "recipe": recipe.model_dump(mode="json"),
         "device": assignment.device,
         "versions": {"torch": torch.__version__, "monai": monai.__version__},
         "seconds": round(perf_counter() - start, 3),
     }
+
+
+def _samples_of(assignment: Assignment) -> tuple[SegmentationSamples, list[int]]:
+    """The samples that a run is trained on, and the indices of those that it may not see."""
+    run = assignment.run
+    loaded = [SegmentationSamples.load(directory) for directory in assignment.data]
+    if len(loaded) == 1:
+        ((name, hidden),) = run.trained_on
+        # Stored without a name; messages give the dataset's own.
+        return replace(loaded[0], name=name), list(hidden)
+    starts, left_out = 0, []
+    names: list[list[str]] = [[], []]
+    for one, (name, hidden) in zip(loaded, run.trained_on, strict=True):
+        left_out += [starts + k for k in hidden]
+        starts += len(one)
+        for collected, ids in zip(names, (one.case_ids, one.patient_ids), strict=True):
+            # Numbered alike in every dataset.
+            collected += [f"{name}: {number}" for number in ids]
+    together = replace(
+        loaded[0],
+        name=POOLED,
+        images=torch.cat([one.images for one in loaded]),
+        masks=torch.cat([one.masks for one in loaded]),
+        case_ids=tuple(names[0]),
+        patient_ids=tuple(names[1]),
+        weights=torch.cat([one.weights for one in loaded]),
+    )
+    return together, left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +201,18 @@ class TransferStudy:
     folder: Path
     log: RunLog
 
-    def is_done(self, run: Run) -> bool:
-        """Whether `run` ended, and left what others need of it. A failed one is tried again."""
-        outcome = self.log.outcome(run.key)
-        if outcome is None or outcome["status"] == "failed":
-            return False
-        return run.kind != "pretraining" or self.assignment(run).weights(run.key).exists()
+    @property
+    def to_do(self) -> tuple[Run, ...]:
+        """Runs that have not ended well, and pre-trainings whose weights they need and that are gone."""
+        outcomes = {run.key: self.log.outcome(run.key) for run in self.runs}
+        waiting = {key for key, outcome in outcomes.items() if outcome is None or outcome["status"] == "failed"}
+        needed = {need for run in self.runs if run.key in waiting for need in run.needs}
+        return tuple(
+            run
+            for run in self.runs
+            if run.key in waiting
+            or (run.kind == "pretraining" and run.key in needed and not self.assignment(run).weights(run.key).exists())
+        )
 
     def assignment(self, run: Run, device: str = "cpu") -> Assignment:
         """What a process needs for a run whose needs are done.
@@ -188,7 +225,8 @@ class TransferStudy:
         if run.kind in ("fine_tuning", "control"):
             baseline = self.log.outcome(run.needs[-1])
             after_hardened = baseline is not None and bool(baseline.get("hardened"))
-        return Assignment(run, self.data[run.dataset], self.options, device, self.folder, after_hardened)
+        data = tuple(self.data[name] for name, _ in run.trained_on)
+        return Assignment(run, data, self.options, device, self.folder, after_hardened)
 
 
 def prepare_study(
@@ -221,6 +259,8 @@ def prepare_study(
         raise PreprocessingMismatchError(f"expected datasets that were prepared alike, found that {found}.")
     options.check_grid(samples[0].grid)
     sources = dict.fromkeys(source for target in targets for source in sources_of(target))
+    if options.pooled and POOLED in by_name:
+        raise DataError(f"expected no dataset called '{POOLED}', as all sources together are", "rename it")
     for seed in options.seeds:
         splits = {target: split_target(target, by_name[target].patient_ids, options, seed) for target in targets}
     # The same for all seeds.
@@ -259,8 +299,8 @@ def run_study(
         failures: dict[str, str] = {}
         for description, kinds in STAGES.items():
             assigned: list[Assignment] = []
-            for run in study.runs:
-                if run.kind not in kinds or study.is_done(run):
+            for run in study.to_do:
+                if run.kind not in kinds:
                     continue
                 if any(need in failures for need in run.needs):
                     failures[run.key] = "it rests on a run that failed"
@@ -277,6 +317,8 @@ def run_study(
                     for path in (assignment.checkpoint, second_checkpoint(assignment.checkpoint)):
                         path.unlink(missing_ok=True)
         result = _result(study, failures)
+        if study.options.curve:
+            write_csv(study.folder / "learning_curves.csv", learning_curves(study), float_format="%.6f")
         for name, gains in (("gains.csv", result.gains), ("controls.csv", result.controls)):
             write_gains(study.folder / name, (gain for gain in gains if include_not_converged or gain.status == OK))
     return result
@@ -314,6 +356,27 @@ def _result(study: TransferStudy, failures: Mapping[str, str]) -> TransferResult
         failed=tuple((titles[key], reason) for key, reason in failures.items()),
         done=sum(outcome["status"] == "done" for _, outcome in ended),
     )
+
+
+def learning_curves(study: TransferStudy) -> pd.DataFrame:
+    """The test Dice of fine-tunings at the steps of `curve`, with that of training from scratch for as many steps.
+
+    Args:
+        study: whose runs are done, or some of them.
+
+    Returns:
+        Columns source, target, seed, step, dice, dice_baseline: what learning_curves.csv holds.
+    """
+    outcomes = {run.key: study.log.outcome(run.key) or {} for run in study.runs}
+    rows = [
+        (run.source, run.target, run.seed, step, dice, scratch)
+        for run in study.runs
+        if run.kind == "fine_tuning"
+        for (step, dice), (_, scratch) in zip(
+            outcomes[run.key].get("curve", ()), outcomes[run.needs[-1]].get("curve", ()), strict=False
+        )
+    ]
+    return pd.DataFrame(rows, columns=["source", "target", "seed", "step", "dice", "dice_baseline"])
 
 
 def _store_anonymized(samples: SegmentationSamples, folder: Path) -> Path:

@@ -20,7 +20,7 @@ class Split:
 
     Args:
         train: samples to train on, at least one.
-        validation: samples that choose the best weights, at least one.
+        validation: samples that choose the best weights, at least one; those of `train` where the last weights count.
         test: samples that Dice is reported on; none for a source.
     """
 
@@ -49,6 +49,8 @@ def split_source(
             dataset=name,
         )
     drawn = _shuffled(patients, seed)
+    if options.select == "last":
+        return _by_patient(patient_ids, drawn, drawn)
     held_out = _share(options.validation_fraction, len(drawn))
     return _by_patient(patient_ids, drawn[held_out:], drawn[:held_out])
 
@@ -57,7 +59,8 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
     """Training, validation and test patients of a target.
 
     The test patients are the same for all seeds. With `target_cases`, so many of the other patients are trained on,
-    and validation keeps its proportion to them: a short sample is short in all that is labeled.
+    and validation keeps its proportion to them: a short sample is short in all that is labeled. With `select` "last"
+    no patient is set aside to validate on.
 
     Raises:
         DataError: there are fewer patients than these parts need.
@@ -74,20 +77,23 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
     tested = min(_share(options.test_fraction, len(drawn)), len(drawn) - 2)
     rest = _shuffled(drawn[tested:], seed)
     fraction = options.validation_fraction
-    if options.target_cases is None:
+    if options.select == "last":
+        held_out, trained = 0, options.target_cases or len(rest)
+    elif options.target_cases is None:
         held_out = min(_share(fraction, len(rest)), len(rest) - 1)
         trained = len(rest) - held_out
     else:
         trained = options.target_cases
         held_out = max(1, round(trained * fraction / (1 - fraction)))
-        if trained + held_out > len(rest):
-            raise DataError(
-                f"target_cases {trained} needs {counted(trained, 'patient')} to train on and {held_out} to validate "
-                f"on, found {len(rest)} besides the {tested} to test on",
-                "lower target_cases or the fractions",
-                dataset=name,
-            )
-    return _by_patient(patient_ids, rest[held_out : held_out + trained], rest[:held_out], drawn[:tested])
+    if trained + held_out > len(rest):
+        raise DataError(
+            f"target_cases {trained} needs {counted(trained, 'patient')} to train on"
+            f"{f' and {held_out} to validate on' if held_out else ''}, found {len(rest)} besides the {tested} to test on",
+            "lower target_cases or the fractions",
+            dataset=name,
+        )
+    training = rest[held_out : held_out + trained]
+    return _by_patient(patient_ids, training, rest[:held_out] or training, drawn[:tested])
 
 
 def _share(fraction: float, patients: int) -> int:

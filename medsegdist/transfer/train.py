@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -42,12 +42,13 @@ class TrainingResult:
     """What a run ended with.
 
     Args:
-        network: with the weights of the best validation, on the run's device.
-        dice: of that validation, the mean over its cases.
+        network: with the weights of the best validation, or the last ones, as the recipe selects; on the run's device.
+        dice: of the validation of these weights, the mean over its cases.
         best_step: steps that had been done then.
         steps: steps that were done in all; fewer than asked for after an early stop.
         batch_size: of each step; smaller than asked for where the device's memory did not hold more.
         history: (step, validation Dice, mean loss since the validation before) of each validation.
+        curve: (step, test Dice) of the steps that were asked for.
         notes: what a reader of the result should know, in sentences.
         converged: whether the validation Dice reached the floor of :func:`train_with_retry`.
         hardened: whether it was trained with a hardened recipe.
@@ -59,6 +60,7 @@ class TrainingResult:
     steps: int
     batch_size: int
     history: tuple[tuple[int, float, float], ...]
+    curve: tuple[tuple[int, float], ...] = ()
     notes: tuple[str, ...] = ()
     converged: bool = True
     hardened: bool = False
@@ -119,10 +121,11 @@ def train(
     weights: Mapping[str, Tensor] | None = None,
     checkpoint: Path | None = None,
     identity: Mapping[str, Any] | None = None,
+    curve: Sequence[int] = (),
     title: str = "Training",
     make_network: Callable[[], nn.Module] | None = None,
 ) -> TrainingResult:
-    """Train a network, and keep the weights of its best validation.
+    """Train a network, and keep the weights of its best validation, or the last ones.
 
     The same seed gives the same weights on a CPU with the same number of threads. torch's global
     generator is left as it was.
@@ -138,6 +141,8 @@ def train(
             deleted at the end.
         identity: what else distinguishes this run, such as fingerprints of its data; kept in the checkpoint with the
             recipe, and compared when a run is resumed.
+        curve: steps after which the Dice of the split's test samples is measured, multiples of the recipe's
+            `validate_every`; 0 is before the first step.
         title: what progress calls the run.
         make_network: makes a network with new weights, instead of the recipe's.
 
@@ -167,7 +172,7 @@ def train(
                 network = make()
                 if weights is not None:
                     network.load_state_dict(dict(weights))
-                run = _Run(samples, split, recipe, seed, target, batch_size, network, state)
+                run = _Run(samples, split, recipe, seed, target, batch_size, network, state, curve)
                 if checkpoint is not None:
                     run.trainer.add_event_handler(Events.EPOCH_COMPLETED, run.save, checkpoint, config)
                 return run.result(title)
@@ -201,6 +206,7 @@ class _Run:
         batch_size: int,
         network: nn.Module,
         state: Mapping[str, Any] | None,
+        curve: Sequence[int],
     ) -> None:
         self.dataset, self.recipe, self.device, self.batch_size = samples.name, recipe, device, batch_size
         if device.type == "cuda":
@@ -211,6 +217,7 @@ class _Run:
         self.dice, self.best_step, self.mean_loss = -1.0, 0, float("nan")
         self.weights: dict[str, Tensor] = {}
         self.history: list[tuple[int, float, float]] = []
+        self.curve: list[tuple[int, float]] = []
         self.losses: list[Tensor] = []
         self.start = 0 if state is None else int(state["step"])
         self.stopped = state is not None and bool(state["stopped"])
@@ -241,8 +248,13 @@ class _Run:
         self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._keep_loss)
         # In this order: a loss that is not finite is neither validated nor saved.
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._check_loss)
-        ValidationHandler(interval=1, validator=self.evaluator).attach(self.trainer)
-        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._keep_best)
+        validations = 1 if recipe.select == "best" else recipe.steps // recipe.validate_every
+        ValidationHandler(interval=validations, validator=self.evaluator).attach(self.trainer)
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED(every=validations), self._keep_best)
+        if curve:
+            self.tester, _ = make_evaluator(network, samples, split.test, validating, device)
+            asked = Events.STARTED | Events.EPOCH_COMPLETED
+            self.trainer.add_event_handler(asked, self._test, frozenset(curve))
         if state is not None:
             self._restore(state)
 
@@ -267,6 +279,7 @@ class _Run:
             steps=self.trainer.state.iteration,
             batch_size=self.batch_size,
             history=tuple(self.history),
+            curve=tuple(self.curve),
             notes=(lowered,) if self.batch_size < self.recipe.batch_size else (),
         )
 
@@ -300,6 +313,13 @@ class _Run:
             self.dice, self.best_step = dice, step
             self.weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
+    def _test(self, trainer: Engine, steps: frozenset[int]) -> None:
+        step = int(trainer.state.iteration)
+        # A run that is resumed starts a second time.
+        if step in steps and step not in dict(self.curve):
+            self.tester.run()
+            self.curve.append((step, float(self.tester.state.metrics[KEY_METRIC])))
+
     def save(self, _: Engine, path: Path, config: Mapping[str, Any]) -> None:
         """Keep the state; MONAI's CheckpointSaver knows neither `config` nor generators, nor syncs its file."""
         state = {
@@ -310,6 +330,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "best": {"dice": self.dice, "step": self.best_step, "weights": self.weights},
             "history": self.history,
+            "curve": self.curve,
             "early_stop": None if self.early_stop is None else dict(self.early_stop.state_dict()),
             # Of dropout.
             "generators": {
@@ -323,6 +344,7 @@ class _Run:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         best = state["best"]
+        self.curve = list(state["curve"])
         self.dice, self.best_step, self.history = best["dice"], best["step"], list(state["history"])
         self.weights = {name: value.to(self.device) for name, value in best["weights"].items()}
         if self.early_stop is not None:
