@@ -127,7 +127,8 @@ def test_check_tells_an_image_that_is_in_target_and_source(study, tmp_path):
             "dataset": "target",
             "case": "case1",
             "problem": "1 of 3 cases has the same image in the source 'near': 'case1'",
-            "remedy": "take them out of one of the two, or say `shared_images: allow` in the study",
+            "remedy": "take them out of one of the two, group both under `same_images`, or say "
+            "`shared_images: allow` in the study",
             "severity": "error",
             "cases": ["case1"],
             "total": 3,
@@ -151,7 +152,8 @@ def test_a_source_with_the_targets_own_images_is_refused_before_anything_is_read
     assert "study 'tiny': a source holds what its target holds:" in shown
     assert (
         "dataset 'target', case 'case1': 1 of 3 cases has the same image in the source 'near': 'case1' (there "
-        "'case2'); take them out of one of the two, or say `shared_images: allow` in the study."
+        "'case2'); take them out of one of the two, group both under `same_images`, or say `shared_images: "
+        "allow` in the study."
     ) in shown
     assert not (tmp_path / "out").exists()
     change(study, shared_images="allow")

@@ -314,8 +314,8 @@ def _leak(
     remedy = (
         "the study allows it; mind that the ranking rewards the source for it"
         if allowed
-        else "take them out of one of the two, name both in a group of `same_images` in the study, so that neither is "
-        "a source of the other, or say `shared_images: allow`"
+        else "take them out of one of the two, group both under `same_images`, or say `shared_images: allow` in the "
+        "study"
     )
     cases = tuple(here for here, _ in pairs)
     return Problem(target.manifest.name, cases[0] if len(cases) == 1 else "", text, remedy, severity, cases, total)

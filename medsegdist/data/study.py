@@ -18,7 +18,6 @@ from medsegdist.errors import ManifestError
 from medsegdist.files import read_yaml
 from medsegdist.words import did_you_mean
 
-
 _GROUPS = ("same_images", "families")
 
 

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.errors import MedSegDistError, PreprocessingMismatchError
+from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
 from medsegdist.files import write_csv
 from medsegdist.parallel import map_ordered, one_thread
 from medsegdist.transfer.evaluate import evaluate

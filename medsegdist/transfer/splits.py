@@ -86,9 +86,10 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
         trained = options.target_cases
         held_out = max(1, round(trained * fraction / (1 - fraction)))
     if trained + held_out > len(rest):
+        validated = f" and {held_out} to validate on" if held_out else ""
         raise DataError(
-            f"target_cases {trained} needs {counted(trained, 'patient')} to train on"
-            f"{f' and {held_out} to validate on' if held_out else ''}, found {len(rest)} besides the {tested} to test on",
+            f"target_cases {trained} needs {counted(trained, 'patient')} to train on{validated}, found {len(rest)} "
+            f"besides the {tested} to test on",
             "lower target_cases or the fractions",
             dataset=name,
         )

@@ -73,7 +73,7 @@ def test_an_image_in_target_and_source(tmp_path, full):
     assert (problem.severity, problem.dataset, problem.case) == ("error", "target", "p1_b")
     assert str(problem) == (
         "case 'p1_b': 1 of 3 cases has the same image in the source 'source': 'p1_b' (there 'p2_a'); "
-        "take them out of one of the two, or say `shared_images: allow` in the study."
+        "take them out of one of the two, group both under `same_images`, or say `shared_images: allow` in the study."
     )
     (problem,) = check_study(study_of(one, two, shared_images="allow"), full=full)
     assert problem.severity == "warning"

@@ -7,6 +7,7 @@ import torch
 
 from medsegdist.distance.metrics import (
     PAPER_METHODS,
+    BoundaryMetric,
     CosineMetric,
     DiceMetric,
     FingerprintMetric,
@@ -110,6 +111,8 @@ OF_MASKS_ALONE = [
     CosineMetric(),
     CosineMetric(angular=True),
     OtddMetric(by_size),
+    BoundaryMetric(),
+    BoundaryMetric(reach=2, shape_weight=0.0),
     FingerprintMetric(),
     FingerprintMetric(intensity_unit=32),
 ]

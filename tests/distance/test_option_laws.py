@@ -5,6 +5,7 @@ import pytest
 from medsegdist.distance.dataset_distance import DatasetDistance, Scales
 from medsegdist.distance.features import FeatureScale
 from medsegdist.distance.metrics import (
+    BoundaryMetric,
     CosineMetric,
     DiceMetric,
     EuclideanMetric,
@@ -82,6 +83,7 @@ METRICS = {
     "otdd of order 1": OtddMetric(by_size, p=1.0),
     "otdd squared": OtddMetric(by_size, power=2.0),
     "fingerprint squared": FingerprintMetric(power=2.0),
+    "boundary squared, shape counting twice": BoundaryMetric(shape_weight=2.0, power=2.0),
     "coarse pixels": PixelsMetric(bin=3, power=1.0),
     "mmd of few bins": MmdMetric(max_bins=32, power=1.0),
     "three slices": SlicedMetric(directions=3, max_bins=32, seed=5, power=1.0),

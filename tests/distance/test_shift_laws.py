@@ -10,13 +10,13 @@ from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import METHODS, GmmMetric, HausdorffMetric, PixelsMetric, SlicedMetric, make_metric
 from tests.synthetic import blobs
 
-GRIDS = {"slices": (48, 52), "volumes": (30, 34, 38)}
+GRIDS = {"slices": (48, 52), "volumes": (40, 42, 44)}
 STEP = 12
 """A whole number of bins, whatever their width is here."""
 
 
 def moved(samples, shift, name):
-    """Everything moved, in an image whose segments stay clear of its border."""
+    """Everything moved, in an image whose segments and their surroundings stay clear of its border."""
     axes = tuple(range(1, 1 + len(samples.grid)))
     return replace(
         samples,

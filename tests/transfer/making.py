@@ -45,9 +45,9 @@ def disks(
 
 
 def halves(samples: SegmentationSamples) -> Split:
-    """The first half of the samples to train on, the second one to validate on."""
+    """The first half of the samples to train on, the second one to validate and to test on."""
     n = len(samples)
-    return Split(tuple(range(n // 2)), tuple(range(n // 2, n)))
+    return Split(tuple(range(n // 2)), *[tuple(range(n // 2, n))] * 2)
 
 
 def quick(**changes: object) -> Recipe:

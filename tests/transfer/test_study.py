@@ -102,15 +102,15 @@ def keys(folder, **changes):
         ({"target_cases": 2}, {"baseline", "fine_tuning", "control"}),
         ({"dice_floor": 0.2}, {"baseline", "pretraining", "fine_tuning", "control"}),
         ({"keep_weights": True}, set()),
+        ({"curve": (0, 4)}, {"baseline", "fine_tuning", "control"}),
+        ({"pooled": True}, set()),
     ],
 )
 def test_a_change_gives_new_keys_to_what_it_changes_only(change, kinds, tmp_path):
     before, after = keys(tmp_path), keys(tmp_path, **change)
     changed = {name[0] for name in before if before[name] != after[name]}
     unchanged = {name[0] for name in before if before[name] == after[name]}
-    # A pre-training's own recipe has the rate that a control drops to; nothing else of it hangs on fine-tuning.
-    assert changed - {"baseline", "pretraining"} == kinds - {"baseline", "pretraining"}
-    assert kinds <= changed
+    assert changed == kinds
     assert not unchanged & kinds
 
 

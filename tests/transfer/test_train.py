@@ -84,6 +84,7 @@ def test_a_seed_fixes_the_weights_and_no_other_seed_gives_them():
     assert not equal_weights(first, other)
 
 
+CURVE = (0, 2, 6)
 RECIPE = quick(augmentation=None, balanced=True, network=quick().network.model_copy(update={"dropout": 0.3}))
 
 
@@ -97,7 +98,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(step, tmp_path):
 
     def die() -> None:
         make = lambda: Counting(kill_after, recipe=RECIPE)  # noqa: E731
-        train(disks(), halves(disks()), RECIPE, seed=5, checkpoint=checkpoint, make_network=make)
+        train(disks(), halves(disks()), RECIPE, seed=5, checkpoint=checkpoint, curve=CURVE, make_network=make)
 
     child = multiprocessing.get_context("fork").Process(target=die)
     child.start()
@@ -109,11 +110,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(step, tmp_path):
     split = halves(samples)
     start = step // 2 * 2
     make = lambda: Counting(steps.append, start, RECIPE)  # noqa: E731
-    resumed = train(samples, split, RECIPE, seed=5, checkpoint=checkpoint, make_network=make)
+    resumed = train(samples, split, RECIPE, seed=5, checkpoint=checkpoint, curve=CURVE, make_network=make)
     assert steps == list(range(1 + start, 7))
-    whole = train(samples, split, RECIPE, seed=5, make_network=make)
+    whole = train(samples, split, RECIPE, seed=5, curve=CURVE, make_network=make)
     assert equal_weights(resumed.network, whole.network)
     assert resumed.history == whole.history
+    assert resumed.curve == whole.curve
+    assert [point for point, _ in whole.curve] == list(CURVE)
     assert (resumed.dice, resumed.best_step, resumed.steps) == (whole.dice, whole.best_step, whole.steps)
 
 

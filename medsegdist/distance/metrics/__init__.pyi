@@ -1,3 +1,4 @@
+from .boundary import BoundaryMetric as BoundaryMetric
 from .dice import DiceMetric as DiceMetric
 from .euclidean import CosineMetric as CosineMetric
 from .euclidean import EuclideanMetric as EuclideanMetric

@@ -29,6 +29,7 @@ METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mmd": ("pixels.MmdMetric", {}),
     "sliced": ("sliced.SlicedMetric", {}),
     "patches": ("patches.PatchesMetric", {}),
+    "boundary": ("boundary.BoundaryMetric", {}),
 }
 """Module, class and options of each method: the paper's five, then those to compare them with.
 
