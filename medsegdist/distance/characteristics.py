@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, binary_erosion, laplace
 from skimage.measure import label, regionprops
 
 from medsegdist.data.samples import SegmentationSamples
@@ -53,6 +53,39 @@ def segment_contrast(image: Image, mask: Mask) -> float:
     return float(image[mask].mean() - image[box][around].mean()) if around.any() else math.nan
 
 
+def segment_brightness(image: Image, mask: Mask) -> float:
+    """Mean intensity of the segment minus that of the whole image, in intensity units."""
+    return float(image[mask].mean() - image.mean())
+
+
+def edge_sharpness(image: Image, mask: Mask) -> float:
+    """Mean length of the intensity gradient on the boundary, over that in the whole image, no unit.
+
+    The boundary is one pixel on either side of it; 1 means that it is no sharper than anything else, as where the image
+    has no contrast. NaN for a segment that fills the grid.
+    """
+    edge = binary_dilation(mask) & ~binary_erosion(mask, border_value=1)
+    if mask.all():
+        return math.nan
+    length = np.sqrt(sum(np.square(slope) for slope in _slopes(image)))
+    return float(length[edge].mean() / length.mean()) if length.any() else 1.0
+
+
+def fine_texture(image: Image, mask: Mask) -> float:
+    """Standard deviation of the Laplacian of the whole image, in intensity units."""
+    return float(laplace(image, mode="nearest").std())
+
+
+def segment_regions(image: Image, mask: Mask) -> float:
+    """Connected regions of the foreground (over edges and corners)."""
+    return float(label(mask[box_of(mask)], return_num=True)[1])
+
+
+def segment_spread(image: Image, mask: Mask) -> float:
+    """How far the foreground reaches: the root mean square distance of its pixels from their centroid, in pixels."""
+    return math.sqrt(sum(float(axis.var()) for axis in np.nonzero(mask)))
+
+
 def segment_size(image: Image, mask: Mask) -> float:
     """Pixels (voxels) of the foreground."""
     return float(mask.sum())
@@ -87,14 +120,23 @@ def background_variation(image: Image, mask: Mask) -> float:
 CHARACTERISTICS: Mapping[str, tuple[str, Callable[[Image, Mask], float]]] = {
     "image_contrast": ("intensity", image_contrast),
     "segment_contrast": ("intensity", segment_contrast),
+    "segment_brightness": ("intensity", segment_brightness),
+    "edge_sharpness": ("", edge_sharpness),
     "segment_size": ("pixels", segment_size),
+    "segment_regions": ("", segment_regions),
+    "segment_spread": ("pixels", segment_spread),
     "boundary_complexity": ("", boundary_complexity),
     "segment_location": ("", segment_location),
     "texture_deviation": ("intensity", intensity_deviation),
     "texture_entropy": ("bits", intensity_entropy),
+    "fine_texture": ("intensity", fine_texture),
     "background_variation": ("intensity", background_variation),
 }
-"""Unit and function of each; the six rows of Table 14, of which contrast and texture have two numbers each."""
+"""Unit and function of each: the six rows of Table 14, most of which have several numbers."""
+
+
+def _slopes(image: Image) -> list[Image]:
+    return [np.gradient(image, axis=axis) for axis in range(image.ndim) if image.shape[axis] > 1]
 
 
 def characterize(samples: SegmentationSamples) -> dict[str, Characteristic]:
@@ -123,6 +165,6 @@ def characterize(samples: SegmentationSamples) -> dict[str, Characteristic]:
         if known.any():
             mean = float(np.average(column[known], weights=mass[known]))
             deviation = math.sqrt(float(np.average((column[known] - mean) ** 2, weights=mass[known])))
-        unit = "voxels" if unit == "pixels" and masks.ndim == 4 else unit
+        unit = "voxels" if name == "segment_size" and masks.ndim == 4 else unit
         found[name] = Characteristic(name, unit, mean, deviation)
     return found

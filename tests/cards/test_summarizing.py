@@ -115,7 +115,7 @@ def test_a_characteristic_that_no_sample_has_is_none() -> None:
     samples = SegmentationSamples.from_arrays("full", np.random.default_rng(0).normal(size=masks.shape), masks)
     made = summarized(samples, 1)
     unknown = {one.name for one in made.characteristics if one.mean is None}
-    assert unknown == {"segment_contrast", "background_variation"}
+    assert unknown == {"segment_contrast", "edge_sharpness", "background_variation"}
 
 
 @given(st.integers(1, 10**6))

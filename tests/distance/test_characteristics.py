@@ -11,10 +11,15 @@ from medsegdist.distance.characteristics import (
     background_variation,
     boundary_complexity,
     characterize,
+    edge_sharpness,
+    fine_texture,
     image_contrast,
+    segment_brightness,
     segment_contrast,
     segment_location,
+    segment_regions,
     segment_size,
+    segment_spread,
 )
 from tests.synthetic import blobs, dots
 
@@ -88,6 +93,41 @@ def test_size_contrast_of_the_image_and_background():
     assert background_variation(image, mask) == pytest.approx(5)
     assert image_contrast(image, mask) == pytest.approx(5)
     assert background_variation(np.where(mask, 1e6, image), mask) == pytest.approx(5)
+
+
+def test_brightness_is_that_above_the_mean_of_the_image():
+    mask = box((10, 10), (0, 2), (0, 10))
+    image = np.where(mask, 30.0, 10.0)
+    assert segment_brightness(image, mask) == pytest.approx(30 - 14)
+    assert segment_brightness(-image, mask) == pytest.approx(-16)
+
+
+def test_a_step_at_the_boundary_is_sharper_than_one_elsewhere():
+    mask = box((32, 32), (0, 32), (8, 16))
+    at_the_boundary, elsewhere = np.where(mask, 9.0, 1.0), np.where(np.arange(32) < 24, 1.0, 9.0) * np.ones((32, 1))
+    # Two steps of 4 a pixel over two columns each; so many pixels of 32 columns have them.
+    assert edge_sharpness(at_the_boundary, mask) == pytest.approx(32 / 4)
+    assert edge_sharpness(elsewhere, mask) == 0
+    assert edge_sharpness(np.ones((32, 32)), mask) == 1
+    assert edge_sharpness(5 * at_the_boundary - 3, mask) == pytest.approx(8)
+
+
+def test_fine_texture_is_that_of_single_pixels():
+    rows, columns = np.indices((40, 40))
+    mask = box((40, 40), (3, 9), (3, 9))
+    ramp, checkerboard = 3.0 * rows + columns, np.where((rows + columns) % 2 == 0, 1.0, -1.0)
+    assert fine_texture(ramp[1:-1, 1:-1], mask) < 1
+    # Every inner pixel is 2 above or below each of its four neighbors.
+    assert fine_texture(checkerboard, mask) == pytest.approx(8, rel=0.05)
+
+
+def test_regions_touch_over_corners_and_spread_is_that_of_a_line():
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[2, 2] = mask[3, 3] = mask[15, 4] = True
+    assert segment_regions(np.zeros((20, 20)), mask) == 2
+    line = box((20, 20), (4, 5), (3, 15))
+    assert segment_spread(np.zeros((20, 20)), line) == pytest.approx(math.sqrt((12**2 - 1) / 12))
+    assert segment_spread(np.zeros((20, 20)), box((20, 20), (4, 5), (3, 4))) == 0
 
 
 def test_a_dataset_has_the_mean_and_the_deviation_by_weight():
