@@ -70,7 +70,7 @@ def _compare(
         samples = [one.to(device) for one in samples]
         if study.distance.feature_scale == "joint":
             methods = with_joint_scale(methods, samples, study.distance.features)
-        sources = study.sources or names
+        sources = {name: study.sources_of(name) for name in targets}
         table = compare_all(samples, methods, targets=targets, sources=sources, bootstrap=bootstrap, workers=workers)
         results = Results.of(study, samples, methods, table, bootstrap=bootstrap, thumbnails=options.thumbnails)
     results.save(out, report=not options.no_report)

@@ -204,7 +204,7 @@ def compare_all(
     distances: Mapping[str, DatasetDistance] | Sequence[str] | str,
     *,
     targets: Sequence[str] | None = None,
-    sources: Sequence[str] | None = None,
+    sources: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
     workers: int | None = 1,
 ) -> DistanceTable:
@@ -224,7 +224,8 @@ def compare_all(
         distances: the dataset distances to compute, by the name of the method; or names of methods, such as
             ["gmm2d", "euclidean"] or "gmm2d", with the options of the paper.
         targets: names of the targets; all datasets by default.
-        sources: names of the sources; all datasets by default. A dataset is never its own source.
+        sources: names of the sources, or those of each target by its name; all datasets by default. A dataset is never
+            its own source.
         bootstrap: how patients are resampled to say how sure the distances are; None computes no intervals.
         workers: processes of this machine, as for :func:`~medsegdist.parallel.map_ordered`; inside a
             :func:`~medsegdist.parallel.dask_cluster` its workers compute. They change no digit.
@@ -251,12 +252,14 @@ def compare_all(
     if len(by_name) < len(datasets):
         raise ValueError(f"expected distinct names of datasets, found {[samples.name for samples in datasets]}.")
     targets = list(by_name) if targets is None else list(targets)
-    sources = list(by_name) if sources is None else list(sources)
-    for name in (*targets, *sources):
+    if not isinstance(sources, Mapping):
+        sources = dict.fromkeys(targets, list(by_name) if sources is None else sources)
+    sources = {target: [name for name in sources[target] if name != target] for target in targets}
+    for name in (*targets, *(name for some in sources.values() for name in some)):
         if name not in by_name:
             raise ValueError(f"expected targets and sources among {list(by_name)}, found '{name}'.")
     # A distance is symmetric: one solution serves both directions.
-    wanted = {frozenset((source, target)) for target in targets for source in sources if source != target}
+    wanted = {frozenset((source, target)) for target, some in sources.items() for source in some}
     pairs = [pair for pair in combinations(by_name, 2) if frozenset(pair) in wanted]
     compared = {name: samples for name, samples in by_name.items() if any(name in pair for pair in pairs)}
     if any(isinstance(samples, MulticlassSamples) for samples in datasets):
@@ -310,7 +313,7 @@ def compare_all(
             name: min(len(set(samples.patient_ids)), distance.max_samples) for name, samples in compared.items()
         }
         for target in targets:
-            seen = [found[frozenset((s, target)), method].seen_from(s) for s in sources if s != target]
+            seen = [found[frozenset((s, target)), method].seen_from(s) for s in sources[target]]
             rows += rank_rows(seen, method, floors.get((target, method)), level)
             comparisons += _comparisons(seen, method, patients)
             matches |= {(one.source, target, method): one.matches for one in seen}

@@ -18,7 +18,7 @@ import torch
 from medsegdist.data.study import Study
 from medsegdist.files import atomic_path
 from medsegdist.transfer.gains import Gain, summarize_gains
-from medsegdist.transfer.plan import Recipe, Run
+from medsegdist.transfer.plan import POOLED, Recipe, Run
 from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferResult, TransferStudy
 
@@ -88,7 +88,7 @@ def write_bundles(
         run = best_pretraining(study, result.gains, target)
         if run is None:
             continue
-        source = described.dataset(run.dataset)
+        source = described.dataset(run.source or "")
         said = f"Pre-trained on {source.name} by medsegdist, to be fine-tuned on {target}."
         license_of_data = f" License of the training data, as its origin states it: {source.license}."
         content = BundleContent(
@@ -116,11 +116,12 @@ def bundle_names(datasets: Iterable[str]) -> dict[str, str]:
 
 
 def best_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str) -> Run | None:
-    """The source with the greatest mean gain for a target, and of its seeds the one best validated on the source.
+    """The single source with the greatest mean gain for a target, and of its seeds the one best validated on the source.
 
     The seed is not chosen by gain: among few seeds, the greatest gain is mostly luck. None if no gain is "ok".
     """
-    sources = summarize_gains(gains, target)
+    # All sources together have no description in common.
+    sources = [one for one in summarize_gains(gains, target) if one.source != POOLED]
     if not sources:
         return None
     source = sources[0].source
