@@ -102,6 +102,10 @@ class Study(BaseModel):
         same = {target, *(name for group in self.same_images if target in group for name in group)}
         return tuple(name for name in allowed if name not in same)
 
+    def family_of(self, name: str) -> str:
+        """The first dataset of the family that `name` belongs to; `name` itself if it has none."""
+        return next((group[0] for group in self.families if name in group), name)
+
     def compared(self, targets: Sequence[str]) -> tuple[DatasetManifest, ...]:
         """The datasets that a ranking rests on, in the study's order.
 

@@ -52,6 +52,7 @@ def describe_dataset(study: Study, samples: SegmentationSamples, table: Distance
     return DatasetRecord(
         name=manifest.name,
         modality=manifest.modality,
+        family=study.family_of(manifest.name),
         samples=len(samples),
         patients=len(samples.patients),
         cases=None if cases is None else cases.cases,

@@ -155,6 +155,7 @@ class DatasetRecord(Part):
     Args:
         name: as in the tables.
         modality: CT, MR or other.
+        family: the first dataset of its family of one organ and modality; its own name if the study has none of it.
         samples: how many were read; of a card, as coarse as its count.
         patients: of how many patients.
         cases: how many cases were read; None if that is not known.
@@ -171,6 +172,7 @@ class DatasetRecord(Part):
 
     name: _Name
     modality: str = ""
+    family: str = ""
     samples: PositiveInt
     patients: PositiveInt
     cases: PositiveInt | None = None

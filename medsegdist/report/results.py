@@ -231,11 +231,11 @@ class Results:
 def _characteristics_frame(record: StudyRecord) -> pd.DataFrame:
     """A row for each dataset and characteristic, as `medsegdist agreement` reads them."""
     rows = [
-        (one.name, one.samples, one.patients, value.name, value.unit, value.mean, value.deviation)
+        (one.name, one.family, one.samples, one.patients, value.name, value.unit, value.mean, value.deviation)
         for one in record.datasets
         for value in one.characteristics
     ]
-    columns = ["dataset", "samples", "patients", "characteristic", "unit", "mean", "deviation"]
+    columns = ["dataset", "family", "samples", "patients", "characteristic", "unit", "mean", "deviation"]
     return pd.DataFrame(rows, columns=columns)
 
 

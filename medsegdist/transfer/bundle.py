@@ -116,7 +116,7 @@ def bundle_names(datasets: Iterable[str]) -> dict[str, str]:
 
 
 def best_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str) -> Run | None:
-    """The single source with the greatest mean gain for a target, and of its seeds the one best validated on the source.
+    """The single source with the greatest mean gain for a target, and of its seeds the one best validated.
 
     The seed is not chosen by gain: among few seeds, the greatest gain is mostly luck. None if no gain is "ok".
     """

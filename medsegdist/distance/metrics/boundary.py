@@ -93,4 +93,6 @@ def _shape(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     inside = mask[box_of(mask)]
     regions = label(inside, return_num=True)[1]
     # The complexity is estimated, and of a single pixel could come out as 0.
-    return np.log2([np.count_nonzero(inside), regions, max(boundary_complexity(inside.astype(np.float64), inside), 0.5)])
+    return np.log2(
+        [np.count_nonzero(inside), regions, max(boundary_complexity(inside.astype(np.float64), inside), 0.5)]
+    )

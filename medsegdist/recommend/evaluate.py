@@ -1,0 +1,263 @@
+"""How well the order of a target's sources can be predicted: every predictor against what transfers measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import spearmanr, weightedtau
+
+from medsegdist.recommend.library import Library
+from medsegdist.recommend.model import fit_ridge
+
+CONSENSUS = ("boundary", "fingerprint", "patches")
+"""Methods whose mean z-score within a target ranks where nothing was learned."""
+
+MEASURES = ("spearman", "weighted_kendall", "regret", "within_1", "within_2")
+"""What :func:`judge` finds for each target."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReliability:
+    """How far the order of the sources is more than noise.
+
+    Args:
+        repetitions: of each pair.
+        single: Spearman correlation of one repetition with another, mean over targets.
+        mean: that of the means of all repetitions with such means of others (Spearman-Brown).
+    """
+
+    repetitions: int
+    single: float
+    mean: float
+
+    @property
+    def ceiling(self) -> float:
+        """The greatest correlation that any predictor can be expected to have with the mean."""
+        return float(np.sqrt(max(self.mean, 0.0)))
+
+
+def order_reliability(library: Library) -> OrderReliability:
+    """The reliability of the order of the sources within targets.
+
+    Args:
+        library: with at least two repetitions.
+    """
+    found = []
+    for _, dice in library.dice.groupby(level="target"):
+        for one, other in combinations(dice.columns, 2):
+            both = dice[[one, other]].dropna()
+            if len(both) > 2:
+                found.append(spearmanr(both[one], both[other]).statistic)
+    k, single = library.dice.shape[1], float(np.mean(found))
+    return OrderReliability(k, single, k * single / (1 + (k - 1) * single))
+
+
+def distance_predictors(library: Library) -> dict[str, pd.Series]:
+    """Scores, more is better, of every distance and every characteristic by itself, without training or learning.
+
+    Args:
+        library: whose features and distances are compared.
+    """
+    rows = library.features.index
+    by_method = library.distances.pivot_table(
+        index=["target", "source"], columns="method", values="distance", sort=False
+    )
+    distances = by_method.loc[rows]
+    found = {str(method): -distances[method] for method in distances}
+    found |= {f"{name.removeprefix('term ')}, term alone": -library.features[name] for name in _named(library, "term ")}
+    if all(method in distances for method in CONSENSUS):
+        by_target = distances[list(CONSENSUS)].groupby(level="target")
+        found["consensus"] = -(
+            (distances[list(CONSENSUS)] - by_target.transform("mean")) / by_target.transform("std")
+        ).mean(axis=1)
+    found |= {name: -library.features[name] for name in _named(library, "difference ")}
+    found["number of samples"] = library.features["own samples"]
+    return found
+
+
+def _named(library: Library, start: str) -> list[str]:
+    columns = [str(name) for name in library.features.dropna(axis=1, how="all")]
+    return [name for name in columns if name.startswith(start)]
+
+
+def best_elsewhere(library: Library) -> pd.Series:
+    """The mean rank of a source on the targets of other families: what all trainings of a library tell of it.
+
+    Args:
+        library: whose targets are left out by families in turn.
+    """
+    ranks = library.ranks.unstack("source")
+    families = library.families[ranks.index]
+    found = {target: ranks[(families != families[target]).to_numpy()].mean() for target in ranks.index}
+    means: pd.Series = pd.concat(found).reindex(library.features.index)
+    # A source that no other family's target had is neither good nor bad.
+    return means.fillna(0.0)
+
+
+def learned_known(library: Library) -> pd.Series:
+    """Predictions for targets whose family was not seen in any role, of sources that were, but for their own family.
+
+    Args:
+        library: whose families are left out in turn.
+    """
+    found = []
+    families = library.families[library.features.index.get_level_values("target")].to_numpy()
+    for family in dict.fromkeys(families):
+        fit = fit_ridge(library.features, library.ranks, library.families, unseen=[family])
+        found.append(fit.predict(library.features[families == family]))
+    predicted: pd.Series = pd.concat(found).loc[library.features.index]
+    return predicted
+
+
+def learned_strict(library: Library, *, by_family: bool = True) -> pd.Series:
+    """Predictions for pairs of which neither target nor source was seen in any role.
+
+    Args:
+        library: whose datasets are left out in turn.
+        by_family: whether all members of their families are left out, too.
+    """
+    groups = library.families if by_family else pd.Series(library.families.index, index=library.families.index)
+    targets, sources = (groups[library.features.index.get_level_values(key)].to_numpy() for key in ("target", "source"))
+    found = pd.Series(0.0, index=library.features.index)
+    fits: dict[frozenset[str], pd.Series] = {}
+    for pair in set(zip(targets, sources, strict=True)):
+        unseen = frozenset(pair)
+        if unseen not in fits:
+            fit = fit_ridge(library.features, library.ranks, groups, unseen=unseen, known_sources=False)
+            fits[unseen] = fit.predict(library.features)
+        rows = (targets == pair[0]) & (sources == pair[1])
+        found[rows] = fits[unseen][rows]
+    return found
+
+
+def shuffled(library: Library, seed: int) -> Library:
+    """The library with the Dice of each target given to other sources: nothing can be learned from it.
+
+    Args:
+        library: any.
+        seed: of the order.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    for _, dice in library.dice.groupby(level="target", sort=False):
+        parts.append(pd.DataFrame(rng.permutation(dice.to_numpy()), index=dice.index, columns=dice.columns))
+    return replace(library, dice=pd.concat(parts))
+
+
+def judge(scores: pd.Series, dice: pd.Series) -> pd.DataFrame:
+    """What following a predictor would have meant for each target.
+
+    Args:
+        scores: more is better; a row per target and source.
+        dice: mean test Dice of the same rows, 0 to 1.
+
+    Returns:
+        A row per target: Spearman and weighted Kendall correlation, the regret of its first choice in Dice points (of
+        several first ones their mean), and whether that is within 1 and 2 points.
+    """
+    found = {}
+    for target, measured in dice.groupby(level="target", sort=False):
+        said = scores.loc[measured.index].to_numpy()
+        values = measured.to_numpy()
+        constant = np.ptp(said) == 0
+        lost = 100 * (values.max() - values[said == said.max()])
+        found[target] = (
+            0.0 if constant else float(spearmanr(said, values).statistic),
+            0.0 if constant else float(weightedtau(said, values).statistic),
+            float(lost.mean()),
+            float((lost <= 1).mean()),
+            float((lost <= 2).mean()),
+        )
+    return pd.DataFrame.from_dict(found, orient="index", columns=list(MEASURES))
+
+
+def judge_choice(chosen: pd.Series, dice: pd.Series) -> pd.DataFrame:
+    """The regret of a choice that is none of the sources, such as all of them together or none.
+
+    Args:
+        chosen: its mean test Dice, by target.
+        dice: that of every source, a row per target and source.
+    """
+    best = dice.groupby(level="target", sort=False).max()
+    lost = 100 * (best - chosen.reindex(best.index))
+    return pd.DataFrame(
+        {"spearman": np.nan, "weighted_kendall": np.nan, "regret": lost, "within_1": lost <= 1, "within_2": lost <= 2},
+        index=best.index,
+    ).astype("float64")
+
+
+def intervals(judged: Mapping[str, pd.DataFrame], *, replicates: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """Means over targets with 95 % intervals, targets resampled with replacement, the same ones for all predictors.
+
+    Args:
+        judged: a row per target of each predictor, of :func:`judge`.
+        replicates: resamples of the targets.
+        seed: of the resamples.
+
+    Returns:
+        A row per predictor; for each measure a column, and two with the suffixes _low and _high.
+    """
+    rows = {}
+    drawn = _resamples(judged, replicates, seed)
+    for name, frame in judged.items():
+        row: dict[str, float] = {}
+        for measure in MEASURES:
+            values = frame[measure].to_numpy()
+            row[measure] = float(values.mean())
+            row[f"{measure}_low"], row[f"{measure}_high"] = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+        rows[name] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def gain_over(
+    judged: Mapping[str, pd.DataFrame], better: str, *, replicates: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """How much more than every other predictor one of them correlates, with a 95 % interval over targets.
+
+    Args:
+        judged: as for :func:`intervals`.
+        better: the name of the one.
+        replicates: resamples of the targets.
+        seed: of the resamples.
+    """
+    drawn = _resamples(judged, replicates, seed)
+    rows = {}
+    for name, frame in judged.items():
+        if name != better and frame["spearman"].notna().all():
+            values = (judged[better]["spearman"] - frame["spearman"]).to_numpy()
+            low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
+            rows[name] = (float(values.mean()), low, high)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])
+
+
+def _resamples(judged: Mapping[str, pd.DataFrame], replicates: int, seed: int) -> NDArray[np.int64]:
+    count = len(next(iter(judged.values())))
+    return np.random.default_rng(seed).integers(count, size=(replicates, count))
+
+
+def random_choice(dice: pd.Series) -> pd.DataFrame:
+    """What a source drawn at random means on average, as :func:`judge` has it.
+
+    Args:
+        dice: mean test Dice, a row per target and source.
+    """
+    return judge(pd.Series(0.0, index=dice.index), dice)
+
+
+def predictors(library: Library) -> Iterator[tuple[str, pd.Series]]:
+    """All predictors of the order, by name: distances, characteristics, and what was learned in each setting.
+
+    Args:
+        library: to be judged by.
+    """
+    yield from distance_predictors(library).items()
+    yield "best on other targets", best_elsewhere(library)
+    yield "learned, known sources", learned_known(library)
+    yield "learned, new sources", learned_strict(library, by_family=False)
+    yield "learned, new families", learned_strict(library)
+    yield "learned from shuffled gains", learned_known(shuffled(library, 0))

@@ -1,0 +1,149 @@
+"""Transfers that were measured: what a ranking learns from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from medsegdist.distance.table import DistanceTable
+from medsegdist.errors import DataError
+from medsegdist.files import read_csv
+from medsegdist.recommend.features import pair_features
+from medsegdist.transfer.gains import Number
+from medsegdist.transfer.plan import POOLED
+
+LEARNED = 0.2
+"""A target on which no source reaches this mean Dice is left out: nothing is learned there, whatever the source."""
+
+REMEDY = "run `medsegdist rank` and `medsegdist transfer` of one study into this folder"
+
+FEWEST_SOURCES = 3
+"""A target with fewer sources says nothing of their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What pre-training on each source brought each target.
+
+    Args:
+        features: of :func:`~medsegdist.recommend.features.pair_features`, a row per target and source.
+        dice: (rows, seeds) test Dice of each repetition, NaN where one is missing; the rows of `features`.
+        scratch: mean test Dice from scratch for as many steps, by target.
+        pooled: that after pre-training on all sources together, by target; empty if it was not tried.
+        families: the family of each dataset, by name.
+        characteristics: a row per dataset.
+        distances: columns source, target, method, distance, image_term and mask_term.
+        unlearned: targets that were left out, since no source reaches a mean Dice of 0.2.
+    """
+
+    features: pd.DataFrame
+    dice: pd.DataFrame
+    scratch: pd.Series
+    pooled: pd.Series
+    families: pd.Series
+    characteristics: pd.DataFrame
+    distances: pd.DataFrame
+    unlearned: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets."""
+        return tuple(map(str, self.features.index.unique("target")))
+
+    @property
+    def ranks(self) -> pd.Series:
+        """Rank of each source's mean Dice within its target, from -1 for the worst to 1 for the best."""
+        by_target = self.dice.mean(axis=1).groupby(level="target")
+        return 2 * (by_target.rank() - 1) / (by_target.transform("size") - 1) - 1
+
+
+@dataclass(frozen=True)
+class _Point:
+    source: str
+    target: str
+    seed: int
+    step: int
+    dice: float
+    dice_baseline: float
+
+
+def read_library(folder: str | Path, *, step: int | None = None) -> Library:
+    """The transfers of a folder that `medsegdist rank` and `medsegdist transfer` wrote.
+
+    Args:
+        folder: with distances.csv, characteristics.csv and learning_curves.csv.
+        step: of fine-tuning, one of those in learning_curves.csv; None takes the last.
+
+    Raises:
+        DataError: a file is missing or damaged, there is no such step, or too little was measured to learn from.
+    """
+    folder = Path(folder)
+    points = pd.DataFrame(
+        read_csv(folder / "learning_curves.csv", _Point, key=("source", "target", "seed", "step"), remedy=REMEDY)
+    )
+    steps = sorted(points["step"].unique())
+    chosen = steps[-1] if step is None else step
+    if chosen not in steps:
+        raise DataError(f"{folder}: expected a step among {', '.join(map(str, steps))}, found {step}.")
+    points = points[points["step"] == chosen]
+    characteristics, families = read_characteristics(folder / "characteristics.csv")
+    distances = DistanceTable.load(folder / "distances.csv").to_frame()
+    dice = points.pivot(index=["target", "source"], columns="seed", values="dice")
+    pooled = dice[dice.index.get_level_values("source") == POOLED].mean(axis=1).droplevel("source")
+    dice = dice[dice.index.get_level_values("source") != POOLED]
+    best = dice.mean(axis=1).groupby(level="target").max()
+    unlearned = tuple(str(name) for name in best.index[best < LEARNED])
+    features = pair_features(distances, characteristics)
+    rows = features.index.intersection(dice.index)
+    targets = rows.get_level_values("target")
+    counts = targets.value_counts().loc[targets].to_numpy()
+    rows = rows[~targets.isin(unlearned) & (counts >= FEWEST_SOURCES)]
+    if (found := rows.unique("target").size) < 2:
+        raise DataError(
+            f"{folder}: expected distances and Dice of at least 2 targets with {FEWEST_SOURCES} sources each, found "
+            f"those of {found}",
+            REMEDY,
+        )
+    # Features are centered within the sources that were measured.
+    features = features.loc[rows]
+    features = features - features.groupby(level="target").transform("mean")
+    return Library(
+        features=features,
+        dice=dice.loc[rows],
+        scratch=points.groupby("target")["dice_baseline"].mean(),
+        pooled=pooled,
+        families=families,
+        characteristics=characteristics,
+        distances=distances,
+        unlearned=unlearned,
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    dataset: str
+    characteristic: str
+    mean: Number
+    samples: float
+    family: str = ""
+
+
+def read_characteristics(path: Path) -> tuple[pd.DataFrame, pd.Series]:
+    """A row per dataset, with its characteristics, NaN where no sample has one, and its number of samples.
+
+    Args:
+        path: of a `characteristics.csv`.
+
+    Returns:
+        The table, and the family of each dataset.
+
+    Raises:
+        DataError: it is no such table.
+    """
+    rows = pd.DataFrame(read_csv(path, _Row, key=("dataset", "characteristic"), remedy=REMEDY))
+    table = rows.pivot(index="dataset", columns="characteristic", values="mean")
+    of_dataset = rows.groupby("dataset")[["samples", "family"]].first()
+    families = of_dataset["family"].where(of_dataset["family"] != "", pd.Series(of_dataset.index, of_dataset.index))
+    return table.assign(samples=of_dataset["samples"]), families
