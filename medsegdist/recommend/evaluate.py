@@ -41,11 +41,11 @@ class OrderReliability:
         return float(np.sqrt(max(self.mean, 0.0)))
 
 
-def order_reliability(library: Library) -> OrderReliability:
-    """The reliability of the order of the sources within targets.
+def order_reliability(library: Library) -> OrderReliability | None:
+    """The reliability of the order of the sources within targets; None without repetitions.
 
     Args:
-        library: with at least two repetitions.
+        library: whose repetitions are compared.
     """
     found = []
     for _, dice in library.dice.groupby(level="target"):
@@ -53,6 +53,8 @@ def order_reliability(library: Library) -> OrderReliability:
             both = dice[[one, other]].dropna()
             if len(both) > 2:
                 found.append(spearmanr(both[one], both[other]).statistic)
+    if not found:
+        return None
     k, single = library.dice.shape[1], float(np.mean(found))
     return OrderReliability(k, single, k * single / (1 + (k - 1) * single))
 
@@ -261,3 +263,22 @@ def predictors(library: Library) -> Iterator[tuple[str, pd.Series]]:
     yield "learned, new sources", learned_strict(library, by_family=False)
     yield "learned, new families", learned_strict(library)
     yield "learned from shuffled gains", learned_known(shuffled(library, 0))
+
+
+def compare_predictors(library: Library, *, seed: int = 0) -> pd.DataFrame:
+    """How well each predictor orders the sources, and what pooling and no pre-training at all would have brought.
+
+    Args:
+        library: to be judged by.
+        seed: of the intervals.
+
+    Returns:
+        As :func:`intervals`, the best correlated predictors first, then choices that rank nothing.
+    """
+    dice = library.dice.mean(axis=1)
+    judged = {name: judge(scores, dice) for name, scores in predictors(library)}
+    choices = {"a source at random": random_choice(dice), "no pre-training": judge_choice(library.scratch, dice)}
+    if len(library.pooled):
+        choices["all sources together"] = judge_choice(library.pooled, dice)
+    in_order = intervals(judged, seed=seed).sort_values("spearman", ascending=False)
+    return pd.concat([in_order, intervals(choices, seed=seed)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Library:
         families: the family of each dataset, by name.
         characteristics: a row per dataset.
         distances: columns source, target, method, distance, image_term and mask_term.
+        step: steps of fine-tuning after which Dice was measured.
         unlearned: targets that were left out, since no source reaches a mean Dice of 0.2.
     """
 
@@ -45,6 +47,7 @@ class Library:
     families: pd.Series
     characteristics: pd.DataFrame
     distances: pd.DataFrame
+    step: int
     unlearned: tuple[str, ...] = ()
 
     @property
@@ -117,8 +120,38 @@ def read_library(folder: str | Path, *, step: int | None = None) -> Library:
         families=families,
         characteristics=characteristics,
         distances=distances,
+        step=int(chosen),
         unlearned=unlearned,
     )
+
+
+def read_libraries(folders: Sequence[str | Path], *, step: int | None = None) -> Library:
+    """The transfers of several folders together; datasets of equal names are the same.
+
+    Args:
+        folders: as for :func:`read_library`.
+        step: as there.
+
+    Raises:
+        DataError: as there; or a source and target stand in two folders, or the folders differ in their last step.
+    """
+    found = [read_library(folder, step=step) for folder in folders]
+    steps = sorted({one.step for one in found})
+    if len(steps) > 1:
+        raise DataError(f"expected the same steps of fine-tuning, found {steps}", "choose some that all have by --step")
+    together = {
+        name: pd.concat([getattr(one, name) for one in found])
+        for name in ("features", "dice", "scratch", "pooled", "families", "characteristics", "distances")
+    }
+    rows = together["features"].index
+    if rows.has_duplicates:
+        target, source = rows[rows.duplicated()][0]
+        raise DataError(f"expected each source and target once, found '{source}' for '{target}' in two folders")
+    # The first folder that describes a dataset is the one that counts.
+    for name in ("scratch", "pooled", "families", "characteristics"):
+        together[name] = together[name][~together[name].index.duplicated()]
+    unlearned = tuple(name for one in found for name in one.unlearned)
+    return Library(**together, step=steps[0], unlearned=unlearned)
 
 
 @dataclass(frozen=True)

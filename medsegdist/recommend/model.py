@@ -36,16 +36,16 @@ class RidgeFit:
         coefficients: of each, per library standard deviation.
         deviations: of each within the targets of the library.
         effects: what a source of the library brings beyond its features, by its name.
-        penalty: that was chosen.
-        effect_scale: that was chosen.
+        penalty: that was chosen; 0 where that is not known.
+        effect_scale: that was chosen; 0 is none.
     """
 
     features: tuple[str, ...]
     coefficients: Array
     deviations: Array
     effects: Mapping[str, float]
-    penalty: float
-    effect_scale: float
+    penalty: float = 0.0
+    effect_scale: float = 0.0
 
     def contributions(self, features: pd.DataFrame) -> pd.DataFrame:
         """What each feature adds to the prediction, a row per target and source; features that are unknown add 0.

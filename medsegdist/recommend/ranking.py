@@ -1,0 +1,259 @@
+"""What was learned from a library, as a file, and the order of sources that it recommends for a new target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
+
+from medsegdist.errors import DataError
+from medsegdist.files import atomic_write, read_bytes
+from medsegdist.recommend.evaluate import judge, learned_known, learned_strict, random_choice
+from medsegdist.recommend.features import FEATURES
+from medsegdist.recommend.library import Library
+from medsegdist.recommend.model import RidgeFit, chance_of_best, fit_ridge
+
+REASONS = 3
+"""Features at most that are named as reasons for a source."""
+
+SMALLEST_REASON = 0.05
+"""A feature that moves a source by less than this is no reason; ranks go from -1 to 1."""
+
+ALIKE = 0.02
+"""Characteristics that differ by less than this share are of one dataset."""
+
+_Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+
+class Evidence(BaseModel):
+    """How well a rule did on targets of families that it had not seen.
+
+    Args:
+        targets: how many there were.
+        spearman: mean correlation of predicted and measured order.
+        within_2: share of targets whose first choice was within 2 Dice points of the best source.
+        within_2_random: that of a source drawn at random.
+        regret: Dice points that the first choice was behind the best source, mean over targets.
+        regret_random: that of a source drawn at random.
+        deviation: standard deviation of the errors of predicted ranks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    targets: int
+    spearman: FiniteFloat
+    within_2: _Share
+    within_2_random: _Share
+    regret: FiniteFloat
+    regret_random: FiniteFloat
+    deviation: PositiveFloat
+
+    @classmethod
+    def of(cls, predicted: pd.Series, library: Library) -> Self:
+        """The evidence that predictions give, none of which was made with its own target.
+
+        Args:
+            predicted: a row per target and source.
+            library: what was measured.
+        """
+        dice = library.dice.mean(axis=1)
+        rule, random = judge(predicted, dice).mean(), random_choice(dice).mean()
+        centered = [values - values.groupby(level="target").transform("mean") for values in (library.ranks, predicted)]
+        return cls(
+            targets=len(library.targets),
+            spearman=float(rule["spearman"]),
+            within_2=float(rule["within_2"]),
+            within_2_random=float(random["within_2"]),
+            regret=float(rule["regret"]),
+            regret_random=float(random["regret"]),
+            deviation=float((centered[0] - centered[1]).std(ddof=0)),
+        )
+
+
+class Weights(BaseModel):
+    """What one rule learned; see :class:`~medsegdist.recommend.model.RidgeFit`.
+
+    Args:
+        coefficients: of each feature, per library standard deviation.
+        deviations: of each feature within the targets of the library.
+        effects: what a source of the library brings beyond its features, by its name.
+        evidence: how well the rule did where it had not seen the target.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coefficients: dict[str, FiniteFloat]
+    deviations: dict[str, PositiveFloat]
+    effects: dict[str, FiniteFloat] = Field(default_factory=dict)
+    evidence: Evidence
+
+    @property
+    def fit(self) -> RidgeFit:
+        """The weights as arrays."""
+        names = tuple(self.coefficients)
+        return RidgeFit(
+            features=names,
+            coefficients=np.array([self.coefficients[name] for name in names]),
+            deviations=np.array([self.deviations[name] for name in names]),
+            effects=self.effects,
+        )
+
+    @classmethod
+    def of(cls, fit: RidgeFit, evidence: Evidence) -> Self:
+        """The weights of a fit."""
+        return cls(
+            coefficients=dict(zip(fit.features, fit.coefficients.tolist(), strict=True)),
+            deviations=dict(zip(fit.features, fit.deviations.tolist(), strict=True)),
+            effects=dict(fit.effects),
+            evidence=evidence,
+        )
+
+
+class LearnedRanking(BaseModel):
+    """A rule to rank the sources of a new target by: what `medsegdist learn` writes.
+
+    Args:
+        format: identifies the file.
+        steps: of fine-tuning that it was learned from.
+        known: for lists with sources of the library, whose own effects were measured.
+        new: for lists of sources that nobody has measured.
+        entries: characteristics of each source of the library, by its name and theirs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["medsegdist ranking 1"] = "medsegdist ranking 1"
+    steps: int
+    known: Weights
+    new: Weights
+    entries: dict[str, dict[str, FiniteFloat]]
+
+    @classmethod
+    def learn(cls, library: Library) -> Self:
+        """Learns from the transfers of a library.
+
+        Args:
+            library: what was measured.
+        """
+        known = fit_ridge(library.features, library.ranks, library.families)
+        new = fit_ridge(library.features, library.ranks, library.families, known_sources=False)
+        sources = library.features.index.unique("source")
+        return cls(
+            steps=library.step,
+            known=Weights.of(known, Evidence.of(learned_known(library), library)),
+            new=Weights.of(new, Evidence.of(learned_strict(library), library)),
+            entries={
+                str(name): {str(key): float(value) for key, value in library.characteristics.loc[name].dropna().items()}
+                for name in sources
+            },
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Writes it as JSON, whole or not at all.
+
+        Args:
+            path: the file.
+        """
+        with atomic_write(path) as file:
+            file.write(self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what :meth:`save` wrote.
+
+        Args:
+            path: the file.
+
+        Raises:
+            DataError: it is no such file.
+        """
+        try:
+            return cls.model_validate_json(read_bytes(Path(path)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "the file"
+            raise DataError(
+                f"{path}: expected a ranking as `medsegdist learn` writes it, found that {place}: {first['msg']}"
+            ) from error
+
+    def entry_of(self, name: str, characteristics: pd.Series, library: str = "") -> str:
+        """The entry of the library that a source is; empty if it is none.
+
+        Args:
+            name: of the source.
+            characteristics: of the source.
+            library: the entry that the study names, if it does.
+
+        Raises:
+            DataError: the study names an entry that there is not.
+        """
+        if library:
+            if library not in self.entries:
+                raise DataError(
+                    f"expected an entry of the library, {', '.join(self.entries)}, found '{library}'", dataset=name
+                )
+            return library
+        for entry, known in self.entries.items():
+            pairs = [(float(characteristics[key]), value) for key, value in known.items() if key in characteristics]
+            if pairs and all(abs(one - other) <= ALIKE * max(abs(other), 1e-9) for one, other in pairs):
+                return entry
+        return ""
+
+    def recommend(self, features: pd.DataFrame, entries: Mapping[str, str]) -> tuple[Recommended, ...]:
+        """The sources of one target, the best first.
+
+        Args:
+            features: of one target, a row per source, centered.
+            entries: the entry of the library that each source is, by its name; those that are none need not be there.
+        """
+        weights = self.known if any(entries.values()) else self.new
+        fit = weights.fit
+        predicted = fit.predict(features, entries)
+        chances = chance_of_best(predicted.to_numpy(), weights.evidence.deviation)
+        contributions = fit.contributions(features)
+        found = [
+            Recommended(
+                source=str(source),
+                score=float(predicted.iloc[k]),
+                chance=float(chances[k]),
+                entry=entries.get(str(source), ""),
+                speaks_for=_reasons(contributions.iloc[k], features.iloc[k], for_it=True),
+                speaks_against=_reasons(contributions.iloc[k], features.iloc[k], for_it=False),
+            )
+            for k, source in enumerate(features.index.get_level_values("source"))
+        ]
+        return tuple(sorted(found, key=lambda one: -one.score))
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """A source, and what the learned rule says of it.
+
+    Args:
+        source: its name.
+        score: predicted rank, of which only differences mean something.
+        chance: the probability that it is the best source of the list.
+        entry: the entry of the library that it is; empty if it is none.
+        speaks_for: how it differs from the other sources in its favor, in words, the weightiest first.
+        speaks_against: how it differs to its disadvantage.
+    """
+
+    source: str
+    score: float
+    chance: float
+    entry: str
+    speaks_for: tuple[str, ...]
+    speaks_against: tuple[str, ...]
+
+
+def _reasons(contributions: pd.Series, features: pd.Series, *, for_it: bool) -> tuple[str, ...]:
+    weight = contributions if for_it else -contributions
+    chosen: Sequence[str] = [
+        str(name) for name in weight.sort_values(ascending=False).index if weight[name] > SMALLEST_REASON
+    ]
+    return tuple(FEATURES[name].high if features[name] > 0 else FEATURES[name].low for name in chosen[:REASONS])
