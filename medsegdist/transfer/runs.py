@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -294,8 +295,11 @@ def run_study(
     """
     with _locked(study.folder):
         # Of processes that were killed while they wrote.
-        for leftover in (study.folder / "runs").glob(".*.partial"):
-            leftover.unlink(missing_ok=True)
+        for leftover in list((study.folder / "runs").rglob(".*.partial")):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
         failures: dict[str, str] = {}
         for description, kinds in STAGES.items():
             assigned: list[Assignment] = []

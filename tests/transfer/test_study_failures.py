@@ -67,6 +67,10 @@ def test_a_state_that_was_left_is_used_and_then_deleted(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run_study(prepared)
     assert begun[0].exists()
+    # What a process leaves that is killed while it writes a state, and while it stores samples.
+    (tmp_path / "runs" / ".a.state.pt.1.partial").write_bytes(b"half")
+    (tmp_path / "runs" / "data" / ".b.1.partial").mkdir()
+    (tmp_path / "runs" / "data" / ".b.1.partial" / "images.npy").write_bytes(b"half")
 
     def watched(*args, **options):
         if options["checkpoint"] == begun[0]:
@@ -78,6 +82,7 @@ def test_a_state_that_was_left_is_used_and_then_deleted(tmp_path, monkeypatch):
     # That training was at its end.
     assert not steps
     assert not begun[0].exists()
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def failing(name, error, seeds=(0, 1)):
