@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -74,17 +75,26 @@ def _show(library: Library, reliability: OrderReliability | None, table: pd.Data
         )
     if library.unlearned:
         console.print(f"Left out, for no source reaches a Dice of 0.2 on them: {', '.join(library.unlearned)}.")
-    shown = Table(title=f"{len(library.targets)} targets, {library.step} steps of fine-tuning", title_justify="left")
-    for column in ("Predictor", "Spearman (95 %)", "Weighted Kendall", "Regret", "Within 2"):
-        shown.add_column(column, justify="left" if column == "Predictor" else "right")
+    shown = Table(
+        box=SIMPLE_HEAD,
+        title=f"{len(library.targets)} targets, {library.step} steps of fine-tuning",
+        title_justify="left",
+    )
+    shown.add_column("Predictor", no_wrap=True)
+    for column in ("Spearman", "95 %", "Kendall", "Regret", "Within 2"):
+        shown.add_column(column, justify="right", no_wrap=True)
     for name, row in table.iterrows():
         known = row["spearman"] == row["spearman"]
         shown.add_row(
             str(name),
-            f"{row['spearman']:.2f} ({row['spearman_low']:.2f} to {row['spearman_high']:.2f})" if known else "-",
+            f"{row['spearman']:.2f}" if known else "-",
+            f"{row['spearman_low']:.2f} to {row['spearman_high']:.2f}" if known else "-",
             f"{row['weighted_kendall']:.2f}" if known else "-",
             f"{row['regret']:.1f}",
             f"{row['within_2']:.0%}",
         )
     console.print(shown)
-    console.print("Regret: Dice points that the first choice is behind the best source.")
+    console.print(
+        "Kendall: weighted, the best sources count most. Regret: Dice points that the first choice is behind the best "
+        "source. Within 2: first choices that are at most 2 points behind."
+    )

@@ -83,6 +83,9 @@ def read_library(folder: str | Path, *, step: int | None = None) -> Library:
         DataError: a file is missing or damaged, there is no such step, or too little was measured to learn from.
     """
     folder = Path(folder)
+    for name in ("distances.csv", "characteristics.csv", "learning_curves.csv"):
+        if not (folder / name).exists():
+            raise DataError(f"{folder / name}: expected a table, found no such file", REMEDY)
     points = pd.DataFrame(
         read_csv(folder / "learning_curves.csv", _Point, key=("source", "target", "seed", "step"), remedy=REMEDY)
     )

@@ -90,83 +90,83 @@ def fit_ridge(
         unseen: families that may not be seen in any role, neither as targets nor as sources.
         known_sources: whether sources may have effects of their own.
     """
-    cells = _Cells(features, ranks, families)
-    seen = [name for name in cells.families if name not in unseen]
-    scales = EFFECT_SCALES if known_sources else (0.0,)
-    best: tuple[float, str, float, float] | None = None
-    for name, scale in product(FEATURE_SETS, scales):
-        columns = cells.columns(name, scale)
-        for penalty in PENALTIES:
-            error = sum(
-                cells.error(columns, scale, penalty, [one for one in seen if one != out], out)
-                for out in seen
-                if out in cells.of_targets
-            )
-            if best is None or error < best[0] * (1 - 1e-9):
-                best = (error, name, scale, penalty)
-    assert best is not None
-    _, name, scale, penalty = best
-    columns = cells.columns(name, scale)
-    solution = cells.solve(columns, scale, penalty, seen)
-    count = sum(column < len(cells.names) for column in columns)
-    used = columns[:count]
-    effects = {
-        cells.sources[c - len(cells.names)]: scale * v for c, v in zip(columns[count:], solution[count:], strict=True)
-    }
+    rows = _Rows(features, ranks, families)
+    seen = [name for name in rows.families if name not in unseen]
+    choices = list(product(FEATURE_SETS, EFFECT_SCALES if known_sources else (0.0,)))
+    errors = np.zeros((len(choices), len(PENALTIES)))
+    for out in seen:
+        gram, moment = rows.sums([name for name in seen if name != out])
+        x, y = rows.of_targets([out], [*seen])
+        if len(y):
+            for k, (name, scale) in enumerate(choices):
+                errors[k] += np.square(y[:, None] - x @ rows.solve(gram, moment, name, scale).T).sum(axis=0)
+    best, at = np.unravel_index(np.argmin(errors), errors.shape)
+    (name, scale), penalty = choices[best], PENALTIES[at]
+    solution = rows.solve(*rows.sums(seen), name, scale)[at]
+    used = np.flatnonzero(rows.weights(name, 0.0))
     return RidgeFit(
-        features=tuple(cells.names[c] for c in used),
-        coefficients=solution[:count],
-        deviations=cells.deviations[used],
-        effects=effects,
+        features=tuple(rows.names[k] for k in used),
+        coefficients=solution[used],
+        deviations=rows.deviations[used],
+        effects=dict(zip(rows.sources, solution[len(rows.names) :].tolist(), strict=True)) if scale else {},
         penalty=penalty,
         effect_scale=scale,
     )
 
 
-class _Cells:
-    """Sums of products of all rows by the families of target and source: any part of the rows is fitted at once."""
+class _Rows:
+    """Rows of pairs, and their sums of products by the families of target and source: any part is fitted at once."""
 
     def __init__(self, features: pd.DataFrame, ranks: pd.Series, families: pd.Series) -> None:
         values = features.dropna(axis=1, how="all").fillna(0.0)
         deviations = values.std(ddof=0)
-        values = values.loc[:, deviations > 0]
-        self.names = list(values.columns)
-        self.deviations = deviations[deviations > 0].to_numpy()
+        values, deviations = values.loc[:, deviations > 0], deviations[deviations > 0]
+        self.names, self.deviations = [str(name) for name in values], deviations.to_numpy()
         targets, sources = (features.index.get_level_values(key) for key in ("target", "source"))
-        self.sources = list(dict.fromkeys(sources))
-        # An effect is centered within the target as features are.
+        self.sources = [str(name) for name in dict.fromkeys(sources)]
         own = pd.DataFrame(
             np.equal.outer(np.asarray(sources), np.asarray(self.sources)), index=features.index, dtype=float
         )
+        # An effect is centered within the target as features are.
         own -= own.groupby(level="target").transform("mean")
         self.x = np.hstack([values.to_numpy() / self.deviations, own.to_numpy()])
         self.y = ranks.loc[features.index].to_numpy()
-        self.of_target, self.of_source = families[targets].to_numpy(), families[sources].to_numpy()
-        self.families = list(dict.fromkeys([*self.of_target, *self.of_source]))
-        self.of_targets = frozenset(self.of_target)
-        self.gram, self.moment = {}, {}
-        for pair in set(zip(self.of_target, self.of_source, strict=True)):
-            rows = (self.of_target == pair[0]) & (self.of_source == pair[1])
-            self.gram[pair] = self.x[rows].T @ self.x[rows]
-            self.moment[pair] = self.x[rows].T @ self.y[rows]
+        of_target, of_source = families[targets].to_numpy(), families[sources].to_numpy()
+        self.families = [str(name) for name in dict.fromkeys([*of_target, *of_source])]
+        place = {name: k for k, name in enumerate(self.families)}
+        self.of_target, self.of_source = (np.array([place[name] for name in some]) for some in (of_target, of_source))
+        count, width = len(place), self.x.shape[1]
+        self.gram, self.moment = np.zeros((count, count, width, width)), np.zeros((count, count, width))
+        for one, other in set(zip(self.of_target.tolist(), self.of_source.tolist(), strict=True)):
+            of_pair = (self.of_target == one) & (self.of_source == other)
+            self.gram[one, other] = self.x[of_pair].T @ self.x[of_pair]
+            self.moment[one, other] = self.x[of_pair].T @ self.y[of_pair]
 
-    def columns(self, name: str, scale: float) -> list[int]:
-        chosen = [k for k, one in enumerate(self.names) if one.split()[0] in FEATURE_SETS[name]]
-        return chosen + (list(range(len(self.names), self.x.shape[1])) if scale else [])
+    def sums(self, seen: Sequence[str]) -> tuple[Array, Array]:
+        """Sums over rows of which both families are seen."""
+        at = np.isin(self.families, list(seen))
+        return self.gram[np.ix_(at, at)].sum((0, 1)), self.moment[np.ix_(at, at)].sum((0, 1))
 
-    def solve(self, columns: Sequence[int], scale: float, penalty: float, seen: Sequence[str]) -> Array:
-        pairs = [pair for pair in product(seen, seen) if pair in self.gram]
-        weights = np.where(np.asarray(columns) < len(self.names), 1.0, scale)
-        at = np.ix_(columns, columns)
-        gram = sum(self.gram[pair][at] for pair in pairs) * np.outer(weights, weights)
-        moment = sum(self.moment[pair][list(columns)] for pair in pairs) * weights
-        return np.linalg.solve(gram + penalty * np.eye(len(columns)), moment)
+    def of_targets(self, families: Sequence[str], sources: Sequence[str]) -> tuple[Array, Array]:
+        """Rows of the targets of some families, with sources of others."""
+        one, other = (np.flatnonzero(np.isin(self.families, list(some))) for some in (families, sources))
+        rows = np.isin(self.of_target, one) & np.isin(self.of_source, other)
+        return self.x[rows], self.y[rows]
 
-    def error(self, columns: Sequence[int], scale: float, penalty: float, seen: Sequence[str], left_out: str) -> float:
-        weights = np.where(np.asarray(columns) < len(self.names), 1.0, scale)
-        rows = (self.of_target == left_out) & np.isin(self.of_source, [*seen, left_out])
-        solution = self.solve(columns, scale, penalty, seen)
-        return float(np.square(self.y[rows] - self.x[np.ix_(rows, columns)] @ (weights * solution)).sum())
+    def weights(self, name: str, scale: float) -> Array:
+        """What each column is multiplied by: 1 for features of the set, the scale for effects."""
+        used = [float(one.split()[0] in FEATURE_SETS[name]) for one in self.names]
+        return np.array(used + [scale] * len(self.sources))
+
+    def solve(self, gram: Array, moment: Array, name: str, scale: float) -> Array:
+        """(penalties, columns) coefficients by each penalty, 0 for columns that are not used."""
+        weights = self.weights(name, scale)
+        at = weights > 0
+        values, vectors = np.linalg.eigh(gram[np.ix_(at, at)] * np.outer(weights[at], weights[at]))
+        turned = vectors.T @ (moment[at] * weights[at])
+        found = np.zeros((len(PENALTIES), len(weights)))
+        found[:, at] = weights[at] * ((turned / (values + np.array(PENALTIES)[:, None])) @ vectors.T)
+        return found
 
 
 def chance_of_best(predicted: Array, deviation: float) -> Array:

@@ -1,0 +1,99 @@
+"""Measures of predictors, of which the right value is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from medsegdist.recommend.evaluate import (
+    compare_predictors,
+    distance_predictors,
+    intervals,
+    judge,
+    judge_choice,
+    order_reliability,
+    random_choice,
+)
+from tests.recommend.planted import library
+
+
+def dice_of(**targets):
+    return pd.concat({target: pd.Series(values) for target, values in targets.items()}, names=["target", "source"])
+
+
+DICE = dice_of(a={"x": 0.80, "y": 0.795, "z": 0.60}, b={"x": 0.50, "z": 0.70})
+
+
+def test_the_true_order_regrets_nothing():
+    found = judge(DICE, DICE)
+    assert (found["regret"] == 0).all()
+    assert found["spearman"].tolist() == pytest.approx([1, 1])
+    assert judge(-DICE, DICE)["spearman"].tolist() == pytest.approx([-1, -1])
+    assert judge(-DICE, DICE)["regret"].tolist() == pytest.approx([20, 20])
+
+
+def test_a_first_choice_half_a_point_behind_is_within_one():
+    chosen = DICE.where(DICE.index.get_level_values("source") != "y", 0.9)
+    found = judge(chosen, DICE).loc["a"]
+    assert found["regret"] == pytest.approx(0.5)
+    assert (found["within_1"], found["within_2"]) == (1, 1)
+
+
+def test_a_random_choice_is_the_mean_of_all():
+    found = random_choice(DICE)
+    assert found["regret"].tolist() == pytest.approx([100 * (0.80 - np.mean([0.8, 0.795, 0.6])), 10])
+    assert found["within_1"].tolist() == pytest.approx([2 / 3, 1 / 2])
+    assert (found["spearman"] == 0).all()
+
+
+def test_choices_that_are_no_sources_are_compared_with_the_best():
+    found = judge_choice(pd.Series({"a": 0.795, "b": 0.71}), DICE)
+    assert found["regret"].tolist() == pytest.approx([0.5, -1])
+    assert found["within_1"].tolist() == [1, 1]
+
+
+def test_intervals_are_those_of_resampled_targets():
+    values = np.random.default_rng(0).normal(size=40)
+    frame = pd.DataFrame(dict.fromkeys(("spearman", "weighted_kendall", "regret", "within_1", "within_2"), values))
+    row = intervals({"one": frame}).loc["one"]
+    error = 1.96 * values.std() / np.sqrt(40)
+    assert row["spearman_low"] == pytest.approx(values.mean() - error, abs=0.04)
+    assert row["regret_high"] == pytest.approx(values.mean() + error, abs=0.04)
+    constant = intervals({"one": frame * 0 + 3}).loc["one"]
+    assert (constant == 3).all()
+
+
+def test_reliability_is_the_correlation_with_another_set_of_repetitions():
+    promised, measured = [], []
+    for seed in range(6):
+        whole = library(near=0.05, contrast=0.0, noise=0.03, repetitions=8, seed=seed)
+        parts = [whole.dice.iloc[:, :4], whole.dice.iloc[:, 4:]]
+        means = pd.concat([one.mean(axis=1) for one in parts], axis=1)
+        measured += [spearmanr(some[0], some[1]).statistic for _, some in means.groupby(level="target")]
+        promised += [order_reliability(replace(whole, dice=one)) for one in parts]
+    assert np.mean([one.mean for one in promised]) == pytest.approx(np.mean(measured), abs=0.06)
+    assert promised[0].repetitions == 4
+    assert promised[0].ceiling == pytest.approx(np.sqrt(promised[0].mean))
+    assert order_reliability(library(repetitions=1)) is None
+
+
+def test_all_predictors_are_compared_and_the_planted_one_is_good():
+    found = library()
+    table = compare_predictors(found)
+    assert {"euclidean", "consensus", "learned, known sources", "all sources together"} <= set(table.index)
+    assert table.loc["boundary, term alone", "spearman"] > 0.7
+    assert table.loc["learned, known sources", "spearman"] > table.loc["boundary, term alone", "spearman"]
+    assert table.loc["learned, known sources", "regret"] < table.loc["a source at random", "regret"]
+    assert table.loc["no pre-training", "regret"] == pytest.approx(table.loc["all sources together", "regret"] + 10)
+
+
+def test_the_consensus_is_the_mean_of_standard_scores():
+    found = library()
+    scores = distance_predictors(found)
+    parts = [-scores[name] for name in ("boundary", "fingerprint", "patches")]
+    expected = sum(
+        (one - one.groupby("target").transform("mean")) / one.groupby("target").transform("std") for one in parts
+    )
+    assert scores["consensus"].to_numpy() == pytest.approx((-expected / 3).to_numpy())

@@ -1,0 +1,158 @@
+"""What was learned as a file, what it recommends, and the command that writes it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from medsegdist.cli import app
+from medsegdist.errors import DataError
+from medsegdist.recommend.library import read_libraries, read_library
+from medsegdist.recommend.ranking import LearnedRanking
+from tests.recommend.planted import NAMES, library, write
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return library(effect=0.03)
+
+
+@pytest.fixture(scope="module")
+def learned(planted):
+    return LearnedRanking.learn(planted)
+
+
+def of_target(planted, target):
+    return planted.features.loc[[target]]
+
+
+def test_a_file_gives_the_same_recommendations(planted, learned, tmp_path):
+    learned.save(tmp_path / "ranking.json")
+    loaded = LearnedRanking.load(tmp_path / "ranking.json")
+    features, entries = of_target(planted, "d3"), {name: name for name in NAMES}
+    assert loaded.recommend(features, entries) == learned.recommend(features, entries)
+    assert loaded == learned
+
+
+def test_the_order_is_that_of_the_chances_and_has_its_reasons(planted, learned):
+    found = learned.recommend(of_target(planted, "d3"), {name: name for name in NAMES})
+    assert {one.source for one in found} == set(NAMES) - {"d3"}
+    chances = [one.chance for one in found]
+    assert sum(chances) == pytest.approx(1)
+    assert chances == sorted(chances, reverse=True)
+    assert "similar boundaries" in found[0].speaks_for
+    assert "other boundaries" in found[-1].speaks_against
+    dice = planted.dice.mean(axis=1)["d3"]
+    assert found[0].source in dice.nlargest(2).index
+
+
+def test_sources_that_nobody_measured_are_ranked_without_effects(planted, learned):
+    features = of_target(planted, "d3")
+    new = learned.recommend(features, {})
+    predicted = learned.new.fit.predict(features, {})
+    assert [one.source for one in new] == list(predicted.droplevel("target").sort_values(ascending=False).index)
+    assert {one.entry for one in new} == {""}
+    # One that is known changes the rule for all.
+    assert learned.recommend(features, {"d1": "d1"}) != new
+
+
+def test_an_entry_is_named_or_has_the_same_characteristics(planted, learned):
+    like_d1 = planted.characteristics.loc["d1"] * 1.001
+    assert learned.entry_of("mine", like_d1) == "d1"
+    assert learned.entry_of("mine", planted.characteristics.loc["d1"] * 1.1) == ""
+    assert learned.entry_of("mine", like_d1, "d5") == "d5"
+    with pytest.raises(DataError, match=r"expected an entry of the library, d1, .*, found 'liver'"):
+        learned.entry_of("mine", like_d1, "liver")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "found that steps: Field required"),
+        ("no json", "found that the file: Invalid JSON"),
+        ('{"format": "other"}', "found that format"),
+    ],
+)
+def test_another_file_is_refused(text, message, tmp_path):
+    (tmp_path / "ranking.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        LearnedRanking.load(tmp_path / "ranking.json")
+
+
+def test_a_folder_is_read_as_it_was_written(planted, tmp_path):
+    write(tmp_path, planted)
+    found = read_library(tmp_path)
+    assert found.step == 100
+    order = planted.dice.index
+    assert np.allclose(found.dice.loc[order], planted.dice)
+    pd.testing.assert_frame_equal(found.features.loc[order], planted.features, check_like=True)
+    assert found.families.to_dict() == planted.families.to_dict()
+    assert (found.pooled == 0.5).all()
+    assert np.allclose(read_library(tmp_path, step=50).dice.loc[order], 0.9 * planted.dice)
+
+
+def test_a_target_that_nothing_learned_is_left_out_and_named(planted, tmp_path):
+    dice = planted.dice.copy()
+    dice.loc["d4"] = 0.15
+    write(tmp_path, library())
+    curves = pd.read_csv(tmp_path / "learning_curves.csv")
+    curves.loc[curves["target"] == "d4", "dice"] = 0.15
+    curves.to_csv(tmp_path / "learning_curves.csv", index=False)
+    found = read_library(tmp_path)
+    assert found.unlearned == ("d4",)
+    assert "d4" not in found.targets
+
+
+def test_two_folders_make_one_library(planted, tmp_path):
+    write(tmp_path / "whole", planted)
+    curves = pd.read_csv(tmp_path / "whole" / "learning_curves.csv")
+    for name, chosen in (("one", curves["target"].isin(NAMES[:5])), ("other", ~curves["target"].isin(NAMES[:5]))):
+        write(tmp_path / name, planted)
+        curves[chosen].to_csv(tmp_path / name / "learning_curves.csv", index=False)
+    both = read_libraries([tmp_path / "one", tmp_path / "other"])
+    pd.testing.assert_series_equal(both.ranks.sort_index(), read_library(tmp_path / "whole").ranks.sort_index())
+    with pytest.raises(DataError, match="found 'd1' for 'd0' in two folders"):
+        read_libraries([tmp_path / "whole", tmp_path / "one"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "learning_curves.csv").unlink(), "learning_curves.csv"),
+        (lambda folder: (folder / "characteristics.csv").unlink(), "characteristics.csv"),
+        (
+            lambda folder: (folder / "learning_curves.csv").write_text(
+                "source,target,seed,step,dice,dice_baseline\nd1,d0,0,100,0.5,0.4\n"
+            ),
+            "expected distances and Dice of at least 2 targets with 3 sources each, found those of 0",
+        ),
+    ],
+)
+def test_a_folder_that_says_too_little_is_refused(change, message, planted, tmp_path):
+    write(tmp_path, planted)
+    change(tmp_path)
+    with pytest.raises(DataError, match=message):
+        read_library(tmp_path)
+
+
+def test_the_command_compares_predictors_and_writes_what_it_learned(planted, tmp_path):
+    write(tmp_path / "library", planted)
+    arguments = ["learn", str(tmp_path / "library"), "-o", str(tmp_path / "ranking.json"), "--step", "100"]
+    shown = CliRunner().invoke(app, arguments)
+    assert shown.exit_code == 0, shown.output
+    assert "Reliability of the order of sources over 3 repetitions" in shown.output
+    assert "learned, known sources" in shown.output
+    assert LearnedRanking.load(tmp_path / "ranking.json").steps == 100
+    as_json = CliRunner().invoke(app, ["learn", str(tmp_path / "library"), "--json"])
+    found = json.loads(as_json.stdout)
+    assert found["targets"] == NAMES
+    assert found["predictors"]["boundary, term alone"]["spearman"] > 0.5
+
+
+def test_a_step_that_was_not_measured_is_an_error(planted, tmp_path):
+    write(tmp_path, planted)
+    shown = CliRunner().invoke(app, ["learn", str(tmp_path), "--step", "75"])
+    assert shown.exit_code == 2
+    assert "expected a step among 50, 100, found 75" in shown.output.replace("\n", " ")
