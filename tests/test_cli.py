@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from medsegdist.cli import app
 from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.distance.table import COLUMNS
-from tests.synthetic import phantom_study
 
 
 def write_dataset(root, center, *, cases=3, seed=0):
@@ -170,38 +169,12 @@ def test_only_the_targets_that_are_ranked_count(study, tmp_path):
     assert "in the source 'far'" in run("rank", study, "--target", "near", *options, status=2).stderr
 
 
-def test_the_same_patient_in_a_source_is_refused(study, tmp_path):
-    content = yaml.safe_load(study.read_text())
-    whole = {"kind": "folder", "root": ".", "patient_pattern": "case(.)"}
-    for dataset, folder in zip(content["datasets"], ("target", "near", "far"), strict=True):
-        dataset["layout"] = {**whole, "images": f"{folder}/images/*.nii.gz", "masks": f"{folder}/masks/*.nii.gz"}
-    for folder in ("target", "near"):
-        for k in range(3):
-            for part in ("images", "masks"):
-                (tmp_path / folder / part / f"case{k}.nii.gz").rename(tmp_path / f"{folder}_{part}_case{k}.nii.gz")
-        layout = next(one for one in content["datasets"] if one["name"] == folder)["layout"]
-        layout |= {"images": f"{folder}_images_*.nii.gz", "masks": f"{folder}_masks_*.nii.gz"}
-    study.write_text(yaml.safe_dump(content))
-    shown = run("rank", study, "--out", tmp_path / "out", status=2).stderr
-    assert "3 of 3 cases have the same patient in the source 'near'" in shown
-
-
 def test_check_reads_with_any_number_of_workers(study, tmp_path):
     (tmp_path / "near" / "masks" / "case0.nii.gz").write_bytes(b"")
     shutil.copy(tmp_path / "far" / "images" / "case0.nii.gz", tmp_path / "far" / "images" / "case2.nii.gz")
     found = [run("check", study, "--full", "--workers", k, "--json", status=1).stdout for k in ("1", "2")]
     assert found[0] == found[1]
     assert {problem["dataset"] for problem in json.loads(found[0])} == {"near", "far"}
-
-
-def test_check_lists_every_problem_and_changes_nothing(study, tmp_path):
-    (tmp_path / "near" / "masks" / "case0.nii.gz").write_bytes(b"")
-    nib.save(nib.Nifti1Image(np.zeros((3, 3, 3), np.uint8), np.eye(4)), tmp_path / "far" / "masks" / "case1.nii.gz")
-    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
-    problems = json.loads(run("check", study, "--json", status=1).stdout)
-    assert {(problem["dataset"], problem["case"]) for problem in problems} == {("near", "case0"), ("far", "case1")}
-    assert "What to do" in run("check", study, status=1).stdout
-    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -253,11 +226,6 @@ def test_names_of_files_can_steer_no_terminal(study, tmp_path):
         assert "[red]" in text
     (problem,) = json.loads(run("check", study, "--json", status=1).stdout)
     assert problem["case"] == name
-
-
-def test_a_folder_may_be_called_like_markup(study, tmp_path):
-    out = tmp_path / "[bold]" / "[" / "bold]"
-    assert f"All distances: {out / 'distances.csv'}" in run("rank", study, "--out", out, "--method", "euclidean").stdout
 
 
 def test_a_study_that_is_not_there(tmp_path):
@@ -347,14 +315,3 @@ def test_cases_without_a_sample_are_told_on_the_terminal_and_counted_in_the_repo
     assert "<dt>near, 1 of 3</dt><dd>segment below min_pixels = 8 (1)</dd>" in page
     assert "case1" not in page
     assert "case1" not in (tmp_path / "out" / "study.json").read_text()
-
-
-def test_a_phantom_is_simulated_without_a_word_of_the_study(tmp_path):
-    content = phantom_study({"liver": "liver", "spleen": "spleen"}, patients=2, slices=1)
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-    shown = run("rank", tmp_path / "study.yaml", "--method", "euclidean", "--out", tmp_path / "out").stdout
-    assert "Simulated here:\n  liver: everything\n  spleen: everything" in shown
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "2 of 2 datasets are" in page
-    assert "simulated in whole or in part" in page
-    assert "there is one source only, spleen, so nothing was ranked" in page

@@ -46,14 +46,6 @@ def test_a_card_that_is_too_large_is_not_written(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_case_no_patient_and_no_pixel_is_in_a_card(tmp_path) -> None:
-    samples = dataset("near")
-    write_card(card("near"), tmp_path / "card.json")
-    text = (tmp_path / "card.json").read_text()
-    assert not [name for name in (*samples.case_ids, *samples.patient_ids) if name in text]
-    assert "patient0" in samples.patient_ids
-
-
 def test_too_few_patients_are_refused_unless_asked() -> None:
     samples = dataset("near")
     assert len(samples.patients) == 12
@@ -64,11 +56,6 @@ def test_too_few_patients_are_refused_unless_asked() -> None:
     with pytest.raises(DataError, match=r"at least 10 patients to make a card of, found 4"):
         summarize_samples(blobs(patients=4), modality="CT")
     assert summarized(blobs(patients=4), 4).patients == 4
-
-
-def test_fake_classes_of_few_patients_are_left_out() -> None:
-    assert summarized(dataset("near"), 12).fake_classes is None
-    assert card("near").fake_classes is not None
 
 
 def test_the_histogram_holds_cells_of_enough_patients_only_and_hides_how_much_it_leaves_out() -> None:

@@ -19,7 +19,7 @@ from medsegdist.data import prepared_case
 from medsegdist.data.collect import ReadCase, load_samples
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.prepared_case import load_case, source_stamp
+from medsegdist.data.prepared_case import load_case
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
 from tests.data.making import PREPROCESSING, SHAPE, labels, task_manifest, write_task, write_volume
@@ -154,19 +154,6 @@ def test_no_changed_byte_goes_unnoticed(tmp_path):
             load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     file.unlink()
     assert_equal(load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache"), first)
-
-
-def test_layouts_may_describe_what_is_no_file():
-    assert source_stamp({"scan": 3}) == {"scan": 3}
-    assert source_stamp("scan 3 of nowhere") == ["scan 3 of nowhere", None]
-
-
-def test_a_folder_of_files_changes_with_each_of_them(tmp_path):
-    (tmp_path / "1.dcm").write_text("a")
-    before = source_stamp(str(tmp_path))
-    assert source_stamp(str(tmp_path)) == before
-    (tmp_path / "1.dcm").write_text("ab")
-    assert source_stamp(str(tmp_path)) != before
 
 
 FORK = multiprocessing.get_context("fork")

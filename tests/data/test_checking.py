@@ -14,12 +14,9 @@ from tests.data.making import (
     PREPROCESSING,
     SHAPE,
     labels,
-    pictures_manifest,
     task_manifest,
     voxels,
     write_listing,
-    write_picture,
-    write_pictures,
     write_task,
     write_volume,
 )
@@ -153,13 +150,6 @@ def test_a_label_that_no_case_has(tmp_path, values, foreground, absent):
         load_samples(manifest, PREPROCESSING, on_bad_case="skip")
 
 
-def test_a_label_that_one_case_has_is_enough(tmp_path):
-    root = write_task(tmp_path)
-    write_volume(root / LABEL, labels(1, 2))
-    assert check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING).problems == ()
-    assert load_samples(task_manifest(root, foreground=(2,)), PREPROCESSING).patients == ("p1",)
-
-
 def test_a_label_that_a_broken_case_may_have_is_not_called_absent(tmp_path):
     root = write_task(tmp_path)
     truncate(root / IMAGE)
@@ -221,15 +211,6 @@ def test_one_pixel_on_one_slice_is_a_dataset(tmp_path):
     assert samples.masks.nonzero().tolist() == [[0, 5, 4]]
 
 
-def test_segments_too_small_for_the_grid(tmp_path):
-    preprocessing = Preprocessing(grid=(10, 12), min_pixels=10)
-    (problem,) = check_dataset(task_manifest(write_task(tmp_path)), preprocessing).problems
-    assert str(problem) == (
-        "all cases: no sample has min_pixels = 10 foreground pixels, the largest segment of 3 cases has 9; "
-        "lower min_pixels, or take a finer grid."
-    )
-
-
 def test_delta_inside_the_range_of_hounsfield_units(tmp_path):
     preprocessing = Preprocessing(grid=(10, 12), min_pixels=1, intensity="hounsfield", delta=0)
     root = write_task(tmp_path)
@@ -263,15 +244,6 @@ def test_a_mask_that_is_listed_as_its_own_image(tmp_path, full):
     (problem,) = check_dataset(task_manifest(root), PREPROCESSING, full=full).problems
     told = f"expected an image and its mask, found one file as both, {root / LABEL}"
     assert (problem.case, problem.problem, problem.remedy) == ("p1_b", told, "correct the list")
-
-
-def test_pictures_of_different_size_than_their_masks(tmp_path):
-    root = write_pictures(tmp_path)
-    write_picture(root / "masks" / "b.png", np.full((12, 10), 255, np.uint8))
-    write_picture(root / "images" / "a.png", np.full((10, 12), 9, np.uint8))
-    problems = check_dataset(pictures_manifest(root), PREPROCESSING).problems
-    assert [problem.case for problem in problems] == ["a", "b"]
-    assert "expected the same shape, found (10, 12) and (12, 10)" in problems[1].problem
 
 
 @pytest.mark.realdata

@@ -33,11 +33,6 @@ def test_cases_are_the_labeled_ones_in_their_order(tmp_path):
     ]
 
 
-def test_without_a_pattern_every_case_is_a_patient(tmp_path):
-    cases = DecathlonLayout(root=write_task(tmp_path)).cases()
-    assert [case.patient_id for case in cases] == [case.id for case in cases] == ["p1_a", "p1_b", "p2_a"]
-
-
 def test_listing_reads_no_volume(tmp_path):
     write_listing(tmp_path, [{"image": "imagesTr/not_there.nii.gz", "label": "labelsTr/not_there.nii.gz"}])
     assert [case.id for case in DecathlonLayout(root=tmp_path).cases()] == ["not_there"]
@@ -135,17 +130,6 @@ def test_the_affine_is_nibabels_whatever_the_voxel_size_in_the_header(tmp_path, 
     image = loaded(tmp_path)[0]["image"]
     np.testing.assert_allclose(image.affine, oblique, atol=1e-7)
     np.testing.assert_array_equal(image.affine, nib.load(tmp_path / "a.nii.gz").affine)
-
-
-@pytest.mark.parametrize("channel", [0, 2])
-def test_one_channel_of_several(tmp_path, channel):
-    channels = np.stack([voxels(k) for k in range(3)], axis=-1)
-    write_volume(tmp_path / "a.nii.gz", channels)
-    write_volume(tmp_path / "b.nii.gz", labels())
-    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
-    (item,) = loaded(tmp_path, channel=channel)
-    assert item["image"].shape == (1, *SHAPE)
-    np.testing.assert_array_equal(item["image"][0], voxels(channel))
 
 
 def test_flat_and_padded_shapes_are_volumes(tmp_path):

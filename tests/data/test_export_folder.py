@@ -178,12 +178,6 @@ def test_nothing_is_overwritten(tmp_path, manifest):
     assert (tmp_path / "Task08_File").read_text() == "mine"
 
 
-def test_an_empty_folder_may_be_there(tmp_path, manifest):
-    (tmp_path / "Task07_A").mkdir()
-    assert export_task(manifest, tmp_path / "Task07_A").cases == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["Task07_A", "source"]
-
-
 def test_a_link_to_a_folder_stays_a_link(tmp_path, manifest):
     (tmp_path / "large disk" / "Task07_A").mkdir(parents=True)
     (tmp_path / "Task07_A").symlink_to(tmp_path / "large disk" / "Task07_A")

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
 import os
-import textwrap
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from medsegdist.data.case import Case
-from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.folder import FolderLayout
-from medsegdist.data.manifest import Preprocessing, load_dataset
 from medsegdist.errors import DataError
-from tests.data.making import labels, voxels, write_picture, write_pictures, write_volume
+from tests.data.making import write_picture, write_pictures
 
 # An F: no flip, rotation or transposition of it is itself.
 LETTER = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]], dtype=np.uint8) * 255
@@ -45,22 +42,6 @@ def test_files_are_paired_by_the_part_at_the_star(tmp_path):
         )
         for name in ("s1_10", "s1_9", "s2_10")
     ]
-
-
-def test_a_folder_for_each_case(tmp_path):
-    for name in ("s1", "s2"):
-        write_volume(tmp_path / name / "ct.nii.gz", voxels(0))
-        write_volume(tmp_path / name / "liver.nii.gz", labels())
-    layout = FolderLayout(root=tmp_path, images="*/ct.nii.gz", masks="*/liver.nii.gz")
-    assert [case.id for case in layout.cases()] == ["s1", "s2"]
-
-
-def test_masks_beside_images_are_no_images(tmp_path):
-    for name in ("a", "b"):
-        write_volume(tmp_path / f"{name}.nii.gz", voxels(0))
-        write_volume(tmp_path / f"{name}_seg.nii.gz", labels())
-    layout = FolderLayout(root=tmp_path, images="*.nii.gz", masks="*_seg.nii.gz")
-    assert [case.id for case in layout.cases()] == ["a", "b"]
 
 
 def test_brackets_in_names_are_no_wildcards(tmp_path):
@@ -131,13 +112,6 @@ def test_luminance_is_pillows_to_its_rounding(tmp_path):
     expected = np.asarray(Image.fromarray(COLORS).convert("L"), dtype=np.float32)
     # Pillow truncates to whole numbers.
     np.testing.assert_allclose(read(tmp_path, COLORS)["image"][0], expected, atol=1.0)
-
-
-def test_gray_rgb_is_that_gray_and_a_good_mask(tmp_path):
-    gray = np.repeat(LETTER[..., None], 3, axis=2)
-    item = read(tmp_path, gray, gray)
-    np.testing.assert_allclose(item["image"][0], LETTER, rtol=1e-6)
-    np.testing.assert_array_equal(item["label"][0], LETTER)
 
 
 def test_transparency_is_ignored(tmp_path):
@@ -211,26 +185,3 @@ def test_real_pictures(data_root):
     item = layout.load(cases[0].as_item())
     with Image.open(cases[0].image) as picture:
         np.testing.assert_array_equal(item["image"][0], np.asarray(picture))
-
-
-@pytest.mark.realdata
-def test_real_volumes_of_many_shapes(data_root):
-    layout = FolderLayout(root=data_root / "sct_spinalcord_mr3d", images="images/*.nii.gz", masks="labels/*.nii.gz")
-    cases = layout.cases()
-    assert len(cases) == 8
-    for case in cases:
-        item = layout.load(case.as_item())
-        assert item["image"].shape == item["label"].shape
-        assert item["image"].ndim == 4
-
-
-def test_the_readme_describes_a_dataset_that_can_be_read(tmp_path, project_root):
-    text = (project_root / "data_manifests" / "README.md").read_text(encoding="utf-8")
-    block = text.split("### folder")[1].split("```yaml")[1].split("```")[0]
-    (tmp_path / "polyps.yaml").write_text(textwrap.dedent(block))
-    pictures = write_pictures(tmp_path / "polyps", names=("a", "b"))
-    for path in (pictures / "masks").iterdir():
-        path.rename(path.with_name(f"{path.stem}_mask.png"))
-    manifest = load_dataset(tmp_path / "polyps.yaml")
-    samples = load_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))
-    assert samples.patients == ("a", "b")

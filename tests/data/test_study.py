@@ -6,7 +6,7 @@ import pytest
 
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import load_dataset
-from medsegdist.data.study import Study, load_preparation, load_study
+from medsegdist.data.study import load_preparation, load_study
 from medsegdist.errors import ManifestError
 from tests.data.test_manifest import LUNG, STUDY, study_with, written
 
@@ -30,12 +30,6 @@ def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
     assert study.datasets[1].layout.root == tmp_path / "../polyps"
     assert study.sources_of("lung") == ("polyps",)
     assert study.dataset("polyps") is study.datasets[1]
-
-
-def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
-    monkeypatch.delenv("SOME_DATA", raising=False)
-    with pytest.raises(ManifestError, match=r"study\.yaml: datasets\.0: the environment variable SOME_DATA"):
-        load_study(study_with(tmp_path, "- lung.yaml", "- ${SOME_DATA}/lung.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -147,19 +141,6 @@ def test_study_needs_a_list_of_two_datasets(tmp_path, entries):
         match=r"datasets: (this key is missing|expected a list, found 'l|expected at least 2 entries, found 1)",
     ):
         load_study(written(tmp_path, text, "study.yaml"))
-
-
-def test_unknown_dataset_of_a_study_is_named(tmp_path):
-    study = load_study(study_with(tmp_path, "two organs", "two organs"))
-    with pytest.raises(
-        ManifestError, match=r"study 'two organs': no dataset 'polyp' among .*; did you mean 'polyps'\?"
-    ):
-        study.dataset("polyp")
-
-
-def test_a_study_survives_json(tmp_path):
-    study = load_study(study_with(tmp_path, "two organs", "two organs"))
-    assert Study.model_validate_json(study.model_dump_json()) == study
 
 
 def test_a_dataset_in_the_place_of_a_study_is_told_so(tmp_path):

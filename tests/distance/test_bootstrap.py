@@ -81,17 +81,6 @@ def test_clusters_of_a_replicate_are_those_of_its_own_samples():
         assert set(summary.classes.tolist()) == set(range(int(summary.classes.max()) + 1))
 
 
-def test_nothing_is_read_or_compared_pixel_by_pixel_again(monkeypatch):
-    calls = []
-    monkeypatch.setattr(EuclideanMetric, "summarize", lambda *a: calls.append("summarize"))
-    metric = EuclideanMetric()
-    monkeypatch.setattr(EuclideanMetric, "compare", lambda *a: calls.append("compare") or torch.rand(24, 30).double())
-    images = pair_images(A, B)
-    sides = [{"it": summarize_resamples(one, metric, resample_patients(one, 4, 0))} for one in (A, B)]
-    replicate_distances({"it": DatasetDistance(metric)}, images, {"it": torch.rand(24, 30).double()}, *sides)
-    assert calls == ["summarize"] * 2
-
-
 def test_the_noise_floor_is_the_distance_to_the_own_resample():
     metric = EuclideanMetric()
     side = {"it": summarize_resamples(A, metric, resample_patients(A, 3, 0))}

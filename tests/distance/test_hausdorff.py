@@ -85,27 +85,6 @@ def test_moving_a_mask_by_t_is_at_t(shift):
     assert found.diagonal().numpy() == pytest.approx(np.full(4, np.hypot(*shift)), rel=1e-15)
 
 
-def test_single_pixels_are_as_far_apart_as_they_are():
-    dots = np.zeros((2, 3, 30, 40), dtype=bool)
-    dots[0, 0, 0, 0] = dots[1, 2, 29, 39] = True
-    found = between(HausdorffMetric(), of_masks(dots), of_masks(dots))
-    assert found.tolist() == [[0, (4 + 29**2 + 39**2) ** 0.5], [(4 + 29**2 + 39**2) ** 0.5, 0]]
-
-
-def test_a_disk_is_at_0_from_its_rim_but_not_from_a_smaller_disk():
-    square, rim, inner = np.zeros((3, 9, 9), dtype=bool)
-    square[2:7, 2:7] = rim[2:7, 2:7] = inner[3:6, 3:6] = True
-    rim[3:6, 3:6] = False
-    rim_of_rim = between(HausdorffMetric(), of_masks([square]), of_masks([rim, inner]))
-    assert rim_of_rim.tolist() == [[0, 2**0.5]]
-
-
-def test_what_touches_the_edge_of_the_grid_has_its_surface_there():
-    whole, dot = np.zeros((2, 5, 5), dtype=bool)
-    whole[:], dot[2, 2] = True, True
-    assert between(HausdorffMetric(), of_masks([whole]), of_masks([dot])).item() == 8**0.5
-
-
 def test_a_percentile_forgives_an_outlier_and_is_no_metric():
     plain, outlier = np.zeros((2, 60, 60), dtype=bool)
     plain[10:30, 10:30] = outlier[10:30, 10:30] = True

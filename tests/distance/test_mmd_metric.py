@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from scipy.stats import energy_distance
 
-from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import MmdMetric
 from tests.laws import mask_distance
 from tests.synthetic import blobs, dots
@@ -48,13 +47,6 @@ def test_scipy_agrees_on_a_line(n, m, seed):
     assert mask_distance(MmdMetric(intensity=False), a, b) == pytest.approx(
         energy_distance(one, other), rel=1e-9, abs=1e-7
     )
-
-
-@pytest.mark.parametrize("shift", [1, 5, 20])
-def test_two_points_lie_at_the_root_of_twice_their_distance(shift):
-    a, b = dots("a", [[(3, 4)]]), dots("b", [[(3, 4 + shift)]])
-    assert mask_distance(MmdMetric(), a, b) == pytest.approx((2 * shift) ** 0.5, rel=1e-12)
-    assert DatasetDistance(MmdMetric())(a, b).mask_term == pytest.approx(2 * shift, rel=1e-12)
 
 
 def test_few_bins_are_close_to_all_pixels():

@@ -112,20 +112,6 @@ def test_an_embedding_is_that_of_the_binary_distances(distance, a, b):
         assert (part.distance.image_term, part.distance.mask_term) == (binary.image_term, binary.mask_term)
 
 
-def test_the_direct_extension_embeds_all_images_once(a, b):
-    given_images = []
-
-    def counted(images):
-        given_images.append(len(images))
-        return columns(images)
-
-    embedded = replace(GMM, embedding=counted)
-    found = multiclass_distance(a, b, embedded, extension="direct")
-    assert given_images == [len(a), len(b)]
-    assert found.image_term == pytest.approx(embedded(a.whole, b.whole).image_term, rel=1e-12)
-    assert found.mask_term == multiclass_distance(a, b, GMM, extension="direct").mask_term
-
-
 def numbered(samples: MulticlassSamples) -> MulticlassSamples:
     """The same classes under names that no other dataset has."""
     return renamed(samples, {name: f"{name} 2" for name in samples.classes})

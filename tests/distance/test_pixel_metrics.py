@@ -47,16 +47,6 @@ def test_of_places_brightness_says_nothing(metric):
     assert mask_distance(metric, a, replace(a, images=a.images + 48)) == 0
 
 
-@pytest.mark.parametrize(
-    ("metric", "expected"),
-    [(MmdMetric(), (2 * 7) ** 0.5), (PixelsMetric(intensity=True), 7), (SlicedMetric(), 7 / 3**0.5)],
-    ids=METRICS.keys(),
-)
-def test_two_points_with_intensities(metric, expected):
-    a, b = dots("a", [[(2, 3)]], intensities=[[100.0]]), dots("b", [[(4, 6)]], intensities=[[94.0]])
-    assert mask_distance(metric, a, b) == pytest.approx(expected, rel=1e-12)
-
-
 @pytest.mark.parametrize("metric", [metric for metric, _ in OF_PLACES.values()], ids=OF_PLACES.keys())
 def test_reweighted_samples_are_counted_as_if_they_were_all_there_is(metric):
     samples, other = blobs(n=6, seed=4), metric.summarize(blobs("b", seed=5))

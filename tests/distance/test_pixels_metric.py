@@ -100,20 +100,6 @@ def test_bins_hold_the_mass_and_the_mean_of_their_pixels(grid, intensity):
     np.testing.assert_allclose(bins.points.numpy(), means, rtol=1e-10, atol=1e-10)
 
 
-def test_reweighted_samples_are_counted_as_if_they_were_all_there_is():
-    samples = blobs(n=6, seed=4)
-    metric = PixelsMetric(bin=2)
-    weights = torch.tensor([[1.0, 0, 3, 0, 0, 2], [0.0, 0, 0, 0, 5, 0]], dtype=torch.float64)
-    summary = metric.summarize(samples)
-    for row, found in zip(weights, metric.resample(samples, summary, weights), strict=True):
-        there = row.nonzero()[:, 0]
-        expected = metric.summarize(replace(samples.take(there.tolist()), weights=row[there]))
-        np.testing.assert_array_equal(found.index, expected.index)
-        torch.testing.assert_close(found.points, expected.points, rtol=1e-12, atol=0)
-        torch.testing.assert_close(found.masses, expected.masses, rtol=1e-12, atol=0)
-        assert found.error == pytest.approx(expected.error, rel=1e-9)
-
-
 def test_without_a_width_the_finest_bins_that_fit_are_taken():
     full = dots("full", [np.argwhere(np.ones((90, 90)))], grid=(90, 90))
     assert PixelsMetric().summarize(full).counted.width == 3  # 45 x 45 bins of 2 are too many, 30 x 30 are not

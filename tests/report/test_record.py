@@ -16,12 +16,6 @@ from tests.report.making_run import CENTERS, DISTANCES, samples_of
 from tests.synthetic import blobs, dots
 
 
-def test_the_record_survives_the_disk(tmp_path, compared_datasets):
-    _, record = compared_datasets
-    record.save(tmp_path / "study.json")
-    assert StudyRecord.load(tmp_path / "study.json") == record
-
-
 def test_the_record_tells_what_was_compared_and_how(compared_datasets):
     table, record = compared_datasets
     assert [dataset.name for dataset in record.datasets] == list(CENTERS)
@@ -84,14 +78,6 @@ def test_what_no_sample_has_is_not_known():
     found = {one.name: one for one in characteristics(samples)}
     assert (found["segment_contrast"].mean, found["segment_contrast"].deviation) == (None, None)
     assert found["segment_size"].mean == 2
-
-
-def test_nothing_in_the_record_names_a_case_or_a_patient(tmp_path, compared_datasets):
-    _, record = compared_datasets
-    record.save(tmp_path / "study.json")
-    text = (tmp_path / "study.json").read_text()
-    for samples in samples_of():
-        assert not [one for one in (*samples.case_ids, *samples.patient_ids) if one in text]
 
 
 LINE = {"weights": [1.0], "means": [[0.0]], "covariances": [[[1.0]]]}

@@ -19,14 +19,6 @@ def test_everything_that_a_folder_holds(run_folder, compared_datasets):
     assert run.agreement.to_dict("records") == [{"method": "gmm2d", "statistic": "NA"}]
 
 
-def test_distances_alone_are_enough(run_folder):
-    for name in ("comparisons.csv", "study.json", "gains.csv"):
-        (run_folder / name).unlink()
-    run = Results.load(run_folder)
-    assert (run.record, run.gains, run.agreement, run.table.comparisons) == (None, (), None, ())
-    assert run.name == "out"
-
-
 def test_targets_that_the_record_alone_knows_are_left_out(run_folder):
     path = run_folder / "study.json"
     path.write_text(path.read_text().replace('"targets":["target"]', '"targets":["gone","near"]'))
@@ -66,26 +58,6 @@ def test_gains_alone_are_enough_and_may_be_a_header(tmp_path):
 def test_a_folder_without_distances(tmp_path):
     with pytest.raises(DataError, match=r"distances\.csv: expected a table, found no such file"):
         Results.load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("source,target\na,b\n", "line 2: expected a number in the column gain_percent, or in both dice"),
-        (
-            "source,target,seed,dice,dice_baseline,gain_percent\na,b,0,x,0.5,1\n",
-            "line 2, column 'dice': expected a valid number",
-        ),
-        (
-            "source,target,seed,dice,dice_baseline,gain_percent\n" + "a,b,0,0.5,0.5,0\n" * 2,
-            "found two for a, b, 0: lines 2",
-        ),
-    ],
-)
-def test_broken_gains(run_folder, content, message):
-    (run_folder / "gains.csv").write_text(content)
-    with pytest.raises(DataError, match=message):
-        Results.load(run_folder)
 
 
 def test_a_broken_agreement(run_folder):

@@ -8,7 +8,6 @@ from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.report.tables import (
     certainty_table,
     choice_tables,
-    distance_tables,
     prediction_table,
     rank_table,
     ranking_table,
@@ -39,31 +38,6 @@ def test_the_papers_methods_fit_80_columns_and_ties_are_marked():
     lines = shown(ranking_table(table, "target")).splitlines()
     (line,) = [line for line in lines if "Lung phantom" in line]
     assert line.count("1= 12,346") == 5
-
-
-def test_a_matrix_has_a_row_per_source_and_a_column_per_target():
-    rows = (row("b", "gmm2d", 2.5, 1, target="a"), row("a", "gmm2d", 2.5, 1, target="b"))
-    (rendered,) = distance_tables(DistanceTable(rows=rows))
-    text = shown(rendered)
-    assert "GMM 2D (Table 6)" in text
-    assert text.count("2.50") == 2
-    assert text.split().count("-") == 2
-
-
-def test_a_wide_matrix_shows_every_number_in_80_columns():
-    names = [f"a dataset with a long name {k}" for k in range(10)]
-    rows = tuple(
-        row(source, "gmm2d", 1000.0 * (i + 1) + j, 1, target=target)
-        for j, target in enumerate(names)
-        for i, source in enumerate(names)
-        if i != j
-    )
-    (rendered,) = distance_tables(DistanceTable(rows=rows))
-    text = shown(rendered)
-    for value in rows:
-        assert f" {value.distance:.0f}" in text
-    assert "\n 10 a" in text
-    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_markup_in_a_name_is_a_name():

@@ -57,14 +57,6 @@ def test_any_grid_becomes_a_small_picture_of_its_shape(grid, size):
     assert len(png) < 15_000
 
 
-def test_noise_stays_small_enough_for_a_page():
-    """As many pictures of the worst kind as a page may hold, beside the 5 MB of everything else."""
-    rng = torch.Generator().manual_seed(0)
-    image = torch.rand(256, 256, generator=rng)
-    png = thumbnail(image, image > 0.999, SOURCE_COLOR)
-    assert 2 * thumbnails.MOST_PAIRS * len(base64.b64encode(png)) < 2.5e6
-
-
 @pytest.mark.parametrize("place", [(0, 0), (255, 255), (100, 131)])
 def test_a_segment_of_one_pixel_is_not_lost(place):
     mask = torch.zeros(256, 256, dtype=torch.bool)

@@ -43,11 +43,6 @@ def test_every_sample_comes_once_before_any_comes_again():
     assert len({tuple(turn) for turn in turns}) > 1
 
 
-def test_a_batch_larger_than_the_dataset_repeats_it():
-    recipe = quick(batch_size=5)
-    assert sorted(seen(batches(numbered(2), [0, 1], recipe).at(0), recipe)) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
-
-
 def test_a_step_is_a_function_of_seed_and_number():
     recipe = quick(augmentation=Augmentation(flip=0.5), balanced=True)
     samples = disks()
@@ -123,13 +118,6 @@ def picture(n=3, grid=(20, 30)):
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(n, 1, *grid, generator=generator)
     return images, (images > 0.7).float()
-
-
-def test_no_variation_changes_nothing():
-    images, masks = picture()
-    found = variation(images, masks)
-    assert torch.equal(found[0], images)
-    assert torch.equal(found[1], masks)
 
 
 @pytest.mark.parametrize("grid", [(20, 30), (6, 20, 30)])

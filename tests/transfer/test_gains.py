@@ -14,7 +14,6 @@ from medsegdist.transfer.gains import (
     match_pairs,
     read_distances,
     read_gains,
-    relative_gain,
     summarize_gains,
     write_gains,
 )
@@ -82,13 +81,6 @@ def test_controls_have_no_source_and_a_header_may_be_all(tmp_path):
     assert read_gains(tmp_path / "none.csv", rows_needed=False) == []
     with pytest.raises(DataError, match="expected at least one row under the header, found none"):
         read_gains(tmp_path / "none.csv")
-
-
-def test_relative_gain():
-    assert relative_gain(0.75, 0.5) == 50
-    assert relative_gain(0.0, 0.5) == -100
-    with pytest.raises(ValueError, match=r"expected a baseline Dice score > 0, .* found 0"):
-        relative_gain(0.5, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -353,14 +353,6 @@ def test_a_collapse_in_both_is_said():
     assert (result.converged, result.hardened, result.dice) == (False, True, 0.0)
 
 
-def test_a_hardened_recipe_samples_by_foreground_and_adds_cross_entropy():
-    recipe = quick()
-    found = recipe.hardened()
-    assert (found.balanced, found.loss) == (True, "dice_ce")
-    differing = {name for name, value in recipe.model_dump().items() if found.model_dump()[name] != value}
-    assert differing == {"balanced", "loss"}
-
-
 def test_a_diverging_training_is_repeated_once():
     with pytest.raises(ConvergenceError, match="the training diverged"):
         run(quick(), make_network=Exploding)
