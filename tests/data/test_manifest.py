@@ -1,9 +1,16 @@
+"""Descriptions of datasets and preprocessings: what is read, what is refused, and the fingerprint."""
+
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
@@ -269,3 +276,34 @@ def test_a_datalist_is_told_by_its_files(tmp_path, ending, oriented):
     assert DatasetManifest(name="some", modality="CT", layout=layout).is_oriented() is oriented
     (tmp_path / "list.json").unlink()
     assert DatasetManifest(name="some", modality="CT", layout=layout).is_oriented() is None
+
+
+def test_fingerprint_is_the_same_in_another_process():
+    code = "from medsegdist.data.preprocessing import Preprocessing; print(Preprocessing(grid=(8, 9)).fingerprint)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout.strip() == Preprocessing(grid=(8, 9)).fingerprint
+
+
+@given(
+    grid=st.tuples(st.integers(1, 512), st.integers(1, 512)),
+    intensity=st.sampled_from(["window", "hounsfield", "zscore"]),
+    seed=st.integers(0, 2**63),
+    low=st.floats(-2000, 0),
+)
+def test_fingerprint_survives_json(grid, intensity, seed, low):
+    preprocessing = Preprocessing(grid=grid, intensity=intensity, seed=seed, ct_window=(low, low + 1))
+    again = Preprocessing.model_validate_json(preprocessing.model_dump_json())
+    assert again.fingerprint == preprocessing.fingerprint
+    assert len(again.fingerprint) == 16
+
+
+@pytest.mark.parametrize(("intensity", "delta"), [("window", -1), ("hounsfield", -2048), ("zscore", -6)])
+def test_delta_has_the_rules_own_default(intensity, delta):
+    assert Preprocessing(grid=(8, 8), intensity=intensity).effective_delta == delta
+    assert Preprocessing(grid=(8, 8), intensity=intensity, delta=-9999).effective_delta == -9999

@@ -1,5 +1,7 @@
 """Invented patients: the right organ in the right place, the same on every run."""
 
+from __future__ import annotations
+
 import math
 import os
 import pickle
@@ -11,11 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monai.transforms import Orientation
+from medsegdist.transforms.pipeline import preprocessing_pipeline
+from monai.data import Dataset
+from monai.transforms import Compose, Orientation
 from scipy.ndimage import binary_dilation
 
+from medsegdist.data.collect import collect
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.phantom import AIR, Part, Plane, draw_patient, generator, scan_ct, scan_mr
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.metrics import PAPER_METHODS, make_metric
 
 ORGANS = ("lung_tumor", "tuberculoma", "liver", "spleen", "prostate")
 
@@ -218,3 +225,27 @@ def test_mr_noise_is_rician():
     empty = scan_mr(np.zeros((256, 256), dtype=np.float32), generator("noise"), 20.0)
     assert empty.min() >= 0
     assert empty.mean() == pytest.approx(20 * math.sqrt(math.pi / 2), rel=0.02)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    made = {}
+    for organ in ORGANS:
+        layout = PhantomLayout(organ=organ, patients=10, slices=4, seed=7)
+        pipeline = preprocessing_pipeline(grid=(96, 96), window=None if organ == "prostate" else (-1000.0, 400.0))
+        items = [case.as_item() for case in layout.cases()]
+        made[organ] = collect(Dataset(items, Compose([layout.load, pipeline])), name=organ, min_pixels=3)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", PAPER_METHODS)
+@pytest.mark.parametrize("target", ["lung_tumor", "tuberculoma"])
+def test_mr_of_the_pelvis_is_farthest_from_lung_lesions_and_the_other_lung_lesions_are_nearest(samples, method, target):
+    metric = DatasetDistance(make_metric(method))
+    found = {organ: metric(samples[organ], samples[target]) for organ in ORGANS if organ != target}
+    (sibling,) = {"lung_tumor", "tuberculoma"} - {target}
+    by_image = sorted(found, key=lambda organ: found[organ].image_term)
+    assert (by_image[0], by_image[-1]) == (sibling, "prostate")
+    by_value = sorted(found, key=lambda organ: found[organ].value)
+    assert (by_value[0], by_value[-1]) == (sibling, "prostate")
