@@ -63,11 +63,7 @@ def put(content: Any, place: str, value: Any) -> Any:
         ("gmm2d.covariances.0", [[1.0, 0.0], [0.5, 1.0]], r"gmm2d: .*symmetric covariances"),
         ("gmm3d", None, r"gmm3d: expected a mapping of keys to values"),
         ("fake_classes.0.share", 0.9, r"fake_classes: expected shares that sum to 1"),
-        (
-            "fake_classes.0.image_mean.0",
-            1e6,
-            r"expected a covariance of the images within fake_classes without negative",
-        ),
+        ("fake_classes.0.image_mean.0", 1e6, r"expected a covariance of the images within fake_classes without"),
         ("segment_histogram.extent", [9, 9], r"segment_histogram: expected the extent \[32, 40\], found \[9, 9\]"),
         ("segment_histogram.mass.0", [0.5], r"segment_histogram.mass: expected rows of one length"),
         ("segment_histogram.mass.0", [0.5] * 8, r"segment_histogram.mass: expected parts that sum to 1, found"),

@@ -19,6 +19,7 @@ from tests.data.making import (
     SHAPE,
     labels,
     pictures_manifest,
+    real_hippocampus,
     task_manifest,
     voxels,
     write_listing,
@@ -255,18 +256,10 @@ def test_a_mask_that_is_listed_as_its_own_image(tmp_path, full):
 
 @pytest.mark.realdata
 def test_real_labels_that_do_not_exist(tmp_path, data_root):
-    source = data_root / "Task04_Hippocampus"
-    names = ["hippocampus_001.nii.gz", "hippocampus_003.nii.gz"]
-    for folder in ("imagesTr", "labelsTr"):
-        (tmp_path / folder).mkdir()
-        for name in names:
-            (tmp_path / folder / name).symlink_to(source / folder / name)
-    write_listing(tmp_path, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
-    layout = task_manifest(tmp_path).layout.model_copy(update={"patient_pattern": None})
-    manifest = task_manifest(tmp_path, layout=layout, foreground=(1, 2, 3))
+    manifest = real_hippocampus(data_root, tmp_path, slice(2), foreground=(1, 2, 3))
     (problem,) = check_dataset(manifest, Preprocessing(grid=(48, 48))).problems
     assert problem.problem == "label 3 is in none of the 2 cases"
-    assert nib.load(source / "labelsTr" / names[0]).get_fdata().max() == 2
+    assert nib.load(manifest.layout.cases()[0].label).get_fdata().max() == 2
 
 
 def test_a_label_beyond_eight_bits_is_found_in_no_mask_of_eight_bits(tmp_path):

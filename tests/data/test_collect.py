@@ -122,10 +122,7 @@ BAD = {
         lambda: item() | {"label": torch.ones(1, 5, 4)},
         r"the image has shape \(1, 4, 5\) but its mask \(1, 5, 4\); pair each",
     ),
-    "nan": (
-        lambda: item() | {"image": torch.full((1, 4, 5), torch.nan)},
-        "the image holds NaN or infinite values; rep",
-    ),
+    "nan": (lambda: item() | {"image": torch.full((1, 4, 5), torch.nan)}, "the image holds NaN or infinite values;"),
     "one nan": (lambda: item() | {"image": item()["image"].index_fill(1, torch.tensor(1), torch.nan)}, "holds NaN or"),
     "infinite": (lambda: item() | {"image": item()["image"] / 0}, "the image holds NaN or infinite"),
     "too large": (lambda: item() | {"image": item()["image"].double() * 1e300}, "the image holds NaN or infinite"),

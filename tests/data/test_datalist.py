@@ -162,10 +162,7 @@ def test_folds_that_do_not_exist(tmp_path):
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        (
-            None,
-            r"expected a list 'training' of labeled cases, found none; set `section` to one of its lists: 'testing'",
-        ),
+        (None, r"expected a list 'training' of labeled cases, found none; set `section` to one of its lists:"),
         ([], "found an empty one; set"),
         ({"image": "a"}, "found dict; set"),
     ],

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -16,6 +14,7 @@ from tests.data.making import (
     PREPROCESSING,
     labels,
     pictures_manifest,
+    real_hippocampus,
     task_manifest,
     write_listing,
     write_picture,
@@ -99,25 +98,13 @@ def test_a_preprocessing_without_meaning_is_refused_before_any_file_is_looked_at
             function(manifest, changed(intensity="hounsfield"))
 
 
-def linked(source: Path, target: Path, folders: tuple[str, ...], names: list[str]) -> Path:
-    for folder in folders:
-        (target / folder).mkdir(parents=True)
-        for name in names:
-            (target / folder / name).symlink_to(source / folder / name)
-    return target
-
-
 @pytest.mark.realdata
 def test_real_hippocampus_as_three_tasks(tmp_path, data_root):
-    source = data_root / "Task04_Hippocampus"
-    names = sorted(path.name for path in (source / "imagesTr").iterdir())[:6]
-    root = linked(source, tmp_path, ("imagesTr", "labelsTr"), names)
-    write_listing(root, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
-    layout = DecathlonLayout(root=root)
+    manifest = real_hippocampus(data_root, tmp_path, slice(6))
 
     def volumes(foreground):
-        manifest = DatasetManifest(name="hippocampus", modality="MR", layout=layout, foreground=foreground)
-        return load_samples(manifest, Preprocessing(grid=(32, 48, 32), dimensions=3, spacing=(1, 1, 1)))
+        one = manifest.model_copy(update={"foreground": foreground})
+        return load_samples(one, Preprocessing(grid=(32, 48, 32), dimensions=3, spacing=(1, 1, 1)))
 
     whole, anterior, posterior = volumes((1, 2)), volumes((1,)), volumes((2,))
     assert torch.equal(anterior.images, whole.images)

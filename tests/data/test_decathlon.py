@@ -143,17 +143,9 @@ def test_flat_and_padded_shapes_are_volumes(tmp_path):
 @pytest.mark.parametrize(
     ("image", "channel", "message"),
     [
-        (
-            np.zeros((*SHAPE, 2), np.float32),
-            None,
-            r"found 2 channels, shape \(12, 10, 4, 2\); say which one by `channel",
-        ),
+        (np.zeros((*SHAPE, 2), np.float32), None, r"found 2 channels, shape \(12, 10, 4, 2\); say which one by"),
         (np.zeros((*SHAPE, 2), np.float32), 2, r"expected channel 2, found 2 channels; set `channel` below that"),
-        (
-            np.zeros(SHAPE, np.float32),
-            1,
-            r"expected a volume with channels, found shape \(12, 10, 4\); leave `channel`",
-        ),
+        (np.zeros(SHAPE, np.float32), 1, r"expected a volume with channels, found shape \(12, 10, 4\); leave"),
         (np.zeros((*SHAPE, 2, 2), np.float32), 0, r"expected \(x, y, z\) or \(x, y, z, channels\), found shape"),
     ],
 )

@@ -143,14 +143,8 @@ def test_frames_elsewhere_are_refused(root, shift, options, what):
     [
         ("PlanePositionSequence", r"highdicom cannot read it \(\w+\); export it again"),
         ("SegmentIdentificationSequence", r"highdicom cannot read it \(\w+\); export it again"),
-        (
-            "PlaneOrientationSequence",
-            r"expected an orientation for every frame, .* \(PlaneOrientationSequence\); export",
-        ),
-        (
-            "PixelMeasuresSequence",
-            r"expected a pixel size for every frame, .* \(PixelMeasuresSequence\); export",
-        ),
+        ("PlaneOrientationSequence", r"expected an orientation for every frame, .* \(PlaneOrientationSequence\);"),
+        ("PixelMeasuresSequence", r"expected a pixel size for every frame, .* \(PixelMeasuresSequence\); export"),
     ],
 )
 def test_frames_that_lack_something_are_refused(root, keyword, message):

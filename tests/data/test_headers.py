@@ -161,10 +161,7 @@ REFUSED = {
     "scanner.nrrd": (nrrd(("left-posterior-superior", "scanner-xyz")), "found another space; write the file"),
     "right-handed.nrrd": (nrrd(("left-posterior-superior", "3D-right-handed")), "found another space; write the file"),
     "type twice.nrrd": (nrrd(("type", "type: float\ntype")), "the header says something twice"),
-    "sizes twice, written in two ways.nrrd": (
-        nrrd(("sizes", "Si zes: 1 1 1\nsizes")),
-        "the header says something twice",
-    ),
+    "sizes twice, written in two ways.nrrd": (nrrd(("sizes", "Si zes: 1 1 1\nsizes")), "the header says something"),
     "no colon.nrrd": (nrrd(("type", "nothing\ntype")), "a line of the header is no field"),
     "lone carriage return.nrrd": (
         nrrd(("type", "content: x\rdata file: ../a.raw\ntype")),

@@ -111,11 +111,7 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (
-            "modality: CT",
-            "modalty: CT",
-            r"modalty: unknown key; did you mean 'modality'\? Allowed here: classes.*window\.",
-        ),
+        ("modality: CT", "modalty: CT", r"modalty: unknown key; did you mean 'modality'\? Allowed here:"),
         ("modality: CT", "", r"modality: this key is missing"),
         ("modality: CT", "modality: MRI", r"modality: expected 'CT', 'MR' or 'other', found 'MRI'; did you mean 'MR'"),
         ("root:", "rooot: x, root:", r"layout\.rooot: unknown key; did you mean 'root'\? Allowed here: channel, kind,"),
@@ -129,31 +125,15 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
         ("foreground: [1]", "foreground: [0, 1]", r"foreground: 0 is the background"),
         ("foreground: [1]", "foreground: [16777216]", r"foreground: expected label values between -16777216 and 16777"),
         ("foreground: [1]", "foreground: [1, 1]", r"foreground: a label value is named twice in \[1, 1\]"),
-        (
-            "foreground: [1]",
-            "foreground: []",
-            r"foreground: expected at least 1 entry, found 0\.$",
-        ),
+        ("foreground: [1]", "foreground: []", r"foreground: expected at least 1 entry, found 0\.$"),
         ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: expected a whole number, .*, found 1\.5\.$"),
         ("foreground: [1]", "classes: {a: 0}", r"classes\.a: 0 is the background"),
         ("foreground: [1]", "classes: {a: [1, 1]}", r"classes\.a: a label value is named twice in \[1, 1\]"),
-        (
-            "foreground: [1]",
-            "classes: {a: [1, 2], b: 2}",
-            r"classes: the label value 2 is named in two classes, 'a' and",
-        ),
-        (
-            "foreground: [1]",
-            "classes: {a: []}",
-            r"classes\.a: expected at least 1 entry, found 0\.$",
-        ),
+        ("foreground: [1]", "classes: {a: [1, 2], b: 2}", r"classes: the label value 2 is named in two classes, 'a'"),
+        ("foreground: [1]", "classes: {a: []}", r"classes\.a: expected at least 1 entry, found 0\.$"),
         ("foreground: [1]", "classes: {a: 1.5}", r"classes\.a: .*found 1\.5"),
         ("foreground: [1]", "classes: {}", r"classes: expected at least 1 entry, found 0\.$"),
-        (
-            "foreground: [1]",
-            "classes: [1, 2]",
-            r"classes: expected a mapping of keys to values, found \[1, 2\]\.$",
-        ),
+        ("foreground: [1]", "classes: [1, 2]", r"classes: expected a mapping of keys to values, found \[1, 2\]\.$"),
         ("foreground: [1]", "classes: {../a: 1}", r"classes\.\.\./a.*expected a name of letters, digits, spaces"),
         (
             "foreground: [1]",
@@ -163,11 +143,7 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
         ("foreground: [1]", "window: [400, -1000]", r"window: the window is upside down.*\[400\.0, -1000\.0\]"),
         ("foreground: [1]", "window: [.nan, 3]", r"window\.0: .*finite"),
         ("name: lung", "name: no", r"name: expected a text, found false; put it in quotes"),
-        (
-            "name: lung",
-            "name: ../lung",
-            r"name: expected a name of letters, digits, spaces .*found '\.\./lung'; it becomes",
-        ),
+        ("name: lung", "name: ../lung", r"name: expected a name of letters, digits, spaces .*found '\.\./lung'; it"),
         ("name: lung", "name: !!python/object/apply:os.mkdir [made]", r"not valid YAML: could not determine a constr"),
     ],
 )

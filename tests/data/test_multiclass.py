@@ -13,14 +13,13 @@ from medsegdist.data.check import check_dataset
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.collect import collect_classes, load_class_samples, load_samples
 from medsegdist.data.export import export_task
-from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import GmmMetric
 from medsegdist.distance.pairs import multiclass_distance
 from medsegdist.errors import DataError, ManifestError
-from tests.data.making import PREPROCESSING, labels, task_manifest, write_listing, write_task, write_volume
+from tests.data.making import PREPROCESSING, labels, real_hippocampus, task_manifest, write_task, write_volume
 from tests.data.test_collect import assert_equal
 
 CLASSES = {"liver": [1, 3], "kidney": 2}
@@ -252,20 +251,9 @@ def test_tensors_that_make_no_dataset(changes, message):
 HIPPOCAMPUS = {"anterior": 1, "posterior": 2}
 
 
-def half(root: Path, source: Path, name: str, chosen: slice, classes: dict[str, int] | None = None) -> DatasetManifest:
-    names = sorted(path.name for path in (source / "imagesTr").iterdir())[chosen]
-    for folder in ("imagesTr", "labelsTr"):
-        (root / name / folder).mkdir(parents=True)
-        for each in names:
-            (root / name / folder / each).symlink_to(source / folder / each)
-    write_listing(root / name, [{"image": f"imagesTr/{each}", "label": f"labelsTr/{each}"} for each in names])
-    layout = DecathlonLayout(root=root / name)
-    return DatasetManifest(name=name, modality="MR", layout=layout, classes=classes or HIPPOCAMPUS)
-
-
 @pytest.mark.realdata
 def test_real_hippocampus_in_two_classes(tmp_path, data_root):
-    manifest = half(tmp_path, data_root / "Task04_Hippocampus", "hippocampus", slice(6))
+    manifest = real_hippocampus(data_root, tmp_path, slice(6), classes=HIPPOCAMPUS)
     assert_each_class_is_its_binary_dataset(manifest, Preprocessing(grid=(48, 32), max_samples=10_000))
     assert check_dataset(manifest, Preprocessing(grid=(48, 32))).problems == ()
 
@@ -275,12 +263,15 @@ def test_real_hippocampus_in_two_classes(tmp_path, data_root):
 @pytest.mark.realdata
 def test_real_classes_of_two_halves_are_assigned_to_their_names(tmp_path, data_root):
     """Head and body of the hippocampus in two halves of the patients: the classes find each other without names."""
-    source = data_root / "Task04_Hippocampus"
     preprocessing = Preprocessing(dimensions=3, grid=(24, 32, 24), spacing=(1.5, 1.5, 1.5))
-    one = load_class_samples(half(tmp_path, source, "one", slice(0, 24, 2)), preprocessing)
-    other = load_class_samples(half(tmp_path, source, "other", slice(1, 24, 2)), preprocessing)
-    turned = load_class_samples(
-        half(tmp_path, source, "turned", slice(1, 24, 2), {"body and tail": 2, "head": 1}), preprocessing
+    halves = {
+        "one": (slice(0, 24, 2), HIPPOCAMPUS),
+        "other": (slice(1, 24, 2), HIPPOCAMPUS),
+        "turned": (slice(1, 24, 2), {"body and tail": 2, "head": 1}),
+    }
+    one, other, turned = (
+        load_class_samples(real_hippocampus(data_root, tmp_path / name, chosen, classes=classes), preprocessing)
+        for name, (chosen, classes) in halves.items()
     )
     for metric in (GmmMetric(components=2, intensity=False), GmmMetric(components=1, intensity=True)):
         distance = DatasetDistance(metric)

@@ -168,10 +168,7 @@ def test_no_explicit_path_leaves_the_folder(tmp_path, key, path):
     ("changes", "message"),
     [
         ({"channel_names": None}, r"channel_names: this key is missing"),
-        (
-            {"channel_names": None, "modality": {"0": "CT"}},
-            r"found the 'modality' of the Decathlon and .*v1; use `kind",
-        ),
+        ({"channel_names": None, "modality": {"0": "CT"}}, r"found the 'modality' of the Decathlon and .*v1; use"),
         ({"channel_names": {}}, r"channel_names: expected at least 1 entry, found 0\.$"),
         ({"channel_names": ["CT"]}, r"channel_names: expected a mapping of keys to values, found \['CT'\]\.$"),
         ({"labels": None}, r"labels: this key is missing"),

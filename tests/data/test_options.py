@@ -99,10 +99,7 @@ def test_the_options_that_the_readme_shows_are_options(tmp_path, project_root):
     ("options", "message"),
     [
         ({"component": 3}, "distance.component: unknown key; did you mean 'components'?"),
-        (
-            {"components": "bci"},
-            "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found 'bci'",
-        ),
+        ({"components": "bci"}, "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found"),
         ({"components": 0}, "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found 0"),
         ({"components": True}, "found True"),
         ({"classes": "gab"}, "one of elbow, bic, gap, found 'gab'; did you mean 'gap'?"),

@@ -206,10 +206,7 @@ def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (
-            np.arange(120, dtype=np.uint8).reshape(10, 12),
-            "at most 64 label values, found 120; if it numbers instances",
-        ),
+        (np.arange(120, dtype=np.uint8).reshape(10, 12), "at most 64 label values, found 120; if it numbers instances"),
         (np.zeros((10, 12), dtype=np.uint8), "expected masks with foreground, found 0 only in 1 of 1 mask"),
     ],
 )

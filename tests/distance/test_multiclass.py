@@ -264,10 +264,7 @@ def test_direct_needs_one_number_for_a_dataset(distance, a, b):
         ({"weights": {"liver": 0, "kidney": 0, "spleen": 0}}, r"finite weights >= 0 that are not all 0"),
         ({"weights": {"liver": math.nan, "kidney": 1, "spleen": 1}}, r"finite weights >= 0"),
         ({"weights": {"liver": math.inf, "kidney": 1, "spleen": 1}}, r"finite weights >= 0"),
-        (
-            {"weights": {"liver": 1, "kidney": 1}},
-            r"weight for each of .*liver, kidney, spleen, found none for 'spleen'",
-        ),
+        ({"weights": {"liver": 1, "kidney": 1}}, r"weight for each of .*liver, kidney, spleen, found none for"),
         ({"weights": {"liver": 1, "kidney": 1, "spleen": 1, "lung": 1}}, r"found one for 'lung', which it has not"),
         ({"extension": "mixture"}, r"expected the extension to be one of decomposition, direct, found 'mixture'"),
     ],

@@ -86,10 +86,7 @@ def test_controls_have_no_source_and_a_header_may_be_all(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (
-            "source,target,gain_percent\na,b,1",
-            r"table.csv: expected the columns distance; found 'source', 'target', 'g",
-        ),
+        ("source,target,gain_percent\na,b,1", r"table.csv: expected the columns distance; found 'source', 'target',"),
         ("source,target,distance", r"table.csv: expected at least one row under the header, found none; give each dis"),
         ("source,target,distance\na,b,", r"line 2, column 'distance': expected a valid number.*, found an empty cell"),
         ("source,target,distance\na,b,1\na,c,nan", r"line 3, column 'distance': expected a finite number, found 'nan'"),
