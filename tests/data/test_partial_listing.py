@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from medsegdist.data.check import check_dataset
+from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.folder import FolderLayout
@@ -162,3 +163,10 @@ def test_shapes_are_those_that_nibabel_shows(tmp_path):
     nib.save(nib.Nifti1Image(labels().swapaxes(0, 1), image.affine[:, [1, 0, 2, 3]]), path)
     (problem,) = check_dataset(manifest, PREPROCESSING).problems
     assert "found (10, 12, 4) and (10, 12, 4), which lie along other axes of the patient" in problem.problem
+
+
+def test_a_dataset_with_unlisted_cases_is_still_refused(tmp_path):
+    write_pictures(tmp_path, ("a", "b", "c"))
+    (tmp_path / "masks" / "a.png").unlink()
+    with pytest.raises(DataError, match="a: the image has no mask"):
+        load_samples(pictures_manifest(tmp_path), PREPROCESSING)

@@ -89,6 +89,7 @@ def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
             r"datasets\.1 \('polyps'\)\.layout\.imagse: unknown key; .*'images'",
         ),
         ("- lung.yaml", "- liver.yaml", r"liver\.yaml: expected a YAML file here, found none"),
+        ("- lung.yaml", "- ${NOT_SET_AT_ALL}/lung.yaml", r"datasets\.0: the environment variable NOT_SET_AT_ALL"),
         ("- lung.yaml", "- 3", r"datasets\.0: expected a mapping of keys to values, found 3"),
         ("- lung.yaml", "- {name: x}", r"datasets\.0 \('x'\)\.modality: this key is missing"),
     ],

@@ -180,33 +180,25 @@ def test_image_and_mask_of_an_item_are_told_apart(make):
     assert 0 < result["image"][0, 0, 1] < result["image"][0, 0, 0] < 1
 
 
-@pytest.mark.parametrize("grid", [(4,), (0, 4), (4, 4.5), (2, 2, 2, 2)])
-def test_a_bad_grid_is_refused(grid):
-    with pytest.raises(ValueError, match="grid of 2 or 3 positive whole numbers, found"):
-        ResampleToGrid(grid)
+GRID = "grid of 2 or 3 positive whole numbers, found"
+SPACING = r"positive spacing \(mm\) for each axis of \(4, 4\), found"
+FLAT = MetaTensor(torch.ones(1, 2, 3), affine=torch.diag(torch.tensor([0.0, 1, 1, 1])))
 
 
-@pytest.mark.parametrize("spacing", [(1.0,), (1.0, 0.0), (1.0, -1.0), (1.0, float("nan")), (1.0, float("inf"))])
-def test_a_bad_spacing_is_refused(spacing):
-    with pytest.raises(ValueError, match=r"positive spacing \(mm\) for each axis of \(4, 4\), found"):
-        ResampleToGrid((4, 4), spacing)
-
-
-def test_an_input_of_other_dimensions_is_refused():
-    with pytest.raises(ValueError, match=r"expected 2 spatial dimensions, for the grid \(4, 4\), .* \(1, 2, 3, 4, 5\)"):
-        ResampleToGrid((4, 4))(np.ones((1, 2, 3, 4, 5)))
-
-
-def test_spacing_needs_an_affine():
-    with pytest.raises(ValueError, match="affine gives the spacing in mm, found ndarray"):
-        ResampleToGrid((4, 4), (1, 1))(np.ones((1, 2, 3)))
-    with pytest.raises(ValueError, match="expected an affine with a positive voxel size"):
-        ResampleToGrid((4, 4), (1, 1))(MetaTensor(torch.ones(1, 2, 3), affine=torch.diag(torch.tensor([0.0, 1, 1, 1]))))
-
-
-def test_a_mask_that_is_not_binary_is_refused():
-    with pytest.raises(ValueError, match="expected a mask of 0 and 1"):
-        ResampleToGrid((4, 4), is_mask=True)(np.full((1, 2, 2), 255))
+@pytest.mark.parametrize(
+    ("grid", "spacing", "image", "message"),
+    [
+        *((grid, None, None, GRID) for grid in ((4,), (0, 4), (4, 4.5), (2, 2, 2, 2))),
+        *(((4, 4), (1.0, *more), None, SPACING) for more in ((), (0.0,), (-1.0,), (math.nan,), (math.inf,))),
+        ((4, 4), None, np.ones((1, 2, 3, 4, 5)), r"expected 2 spatial dimensions, for the grid \(4, 4\), .* 3, 4, 5\)"),
+        ((4, 4), (1, 1), np.ones((1, 2, 3)), "affine gives the spacing in mm, found ndarray"),
+        ((4, 4), (1, 1), FLAT, "expected an affine with a positive voxel size"),
+        ((4, 4), None, np.full((1, 2, 2), 255), "expected a mask of 0 and 1"),
+    ],
+)
+def test_what_makes_no_grid_is_refused(grid, spacing, image, message):
+    with pytest.raises(ValueError, match=message):
+        ResampleToGrid(grid, spacing, is_mask=message.startswith("expected a mask"))(image)
 
 
 @pytest.mark.realdata
