@@ -172,10 +172,6 @@ def test_the_report_says_that_it_is_approximate_and_is_written_again_from_the_fo
     ("like", "differing"),
     [
         ({"preprocessing": {"grid": [24, 20], "min_pixels": 9}}, "preprocessing.min_pixels: expected 8, found 9"),
-        (
-            {"preprocessing": {"grid": [20, 24], "min_pixels": 8}},
-            "preprocessing.grid: expected [24, 20], found [20, 24]",
-        ),
         ({"distance": {"components": 1, "classes": 1}}, "distance.components: expected 2, found 1"),
         ({"seed": 3}, "seed: expected 0, found 3"),
     ],
@@ -248,7 +244,6 @@ def test_without_methods_those_that_all_cards_hold_are_taken(place, rank, refuse
     ("text", "message"),
     [
         (None, "card.json: expected a card here, found none that can be read (No such file or directory)"),
-        ("{", "card.json: expected the JSON of a card, found JSONDecodeError"),
         ('{"training": []}', "card.json: expected a card, whose `format` is 'medsegdist card 2', found other JSON; "),
         ('{"format": "medsegdist card 2"}', "card.json: name: "),
     ],

@@ -70,11 +70,6 @@ def test_any_kind_of_array(convert):
     assert torch.equal(samples.masks, torch.cat([part["label"] for part in items]).bool())
 
 
-def test_lists_of_slices_are_laid_out_in_order():
-    samples = collected([[item(0), item(1)], [], [item(2)]])
-    assert samples.case_ids == ("c0", "c1", "c2")
-
-
 @pytest.mark.parametrize(
     ("source", "name"),
     [

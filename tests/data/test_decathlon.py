@@ -33,11 +33,6 @@ def test_cases_are_the_labeled_ones_in_their_order(tmp_path):
     ]
 
 
-def test_listing_reads_no_volume(tmp_path):
-    write_listing(tmp_path, [{"image": "imagesTr/not_there.nii.gz", "label": "labelsTr/not_there.nii.gz"}])
-    assert [case.id for case in DecathlonLayout(root=tmp_path).cases()] == ["not_there"]
-
-
 def test_patients_that_the_pattern_misses_are_listed(tmp_path):
     write_task(tmp_path, ("p1_a", "q1_a", "q2_a"))
     with pytest.raises(DataError, match=r"q1_a, q2_a: patient_pattern .* finds no patient in the case's name; correct"):

@@ -60,7 +60,7 @@ def test_the_mask_is_pylidcs_in_pylidcs_rows_and_columns(slices):
 
 
 def test_every_slice_of_a_case_has_a_nodule_and_whole_hounsfield_units():
-    for level in (1, 3, 4):
+    for level in (1, 4):
         layout = LidcLayout(malignancy=level, max_patients=2, seed=level)
         for case in layout.cases():
             item = load(layout, case)

@@ -14,7 +14,6 @@ from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.collect import collect_classes, load_class_samples, load_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import GmmMetric
 from medsegdist.distance.pairs import multiclass_distance
@@ -62,15 +61,6 @@ def test_each_class_is_its_binary_dataset(manifest, options, min_pixels):
 
 def test_each_class_of_volumes_is_its_binary_dataset(manifest):
     assert_each_class_is_its_binary_dataset(manifest, Preprocessing(grid=(4, 10, 12), dimensions=3, min_pixels=2))
-
-
-def test_classes_of_a_case_that_are_too_small_are_taken_off(manifest):
-    def shown(min_pixels):
-        samples = load_class_samples(manifest, Preprocessing(grid=(10, 12), min_pixels=min_pixels))
-        return {name: sorted(set(one.case_ids)) for name, one in samples.by_class.items()}
-
-    assert shown(1) == {"liver": ["p1_a", "p2_a", "p3_a"], "kidney": ["p1_a", "p1_b", "p3_a"]}
-    assert shown(2) == {"liver": ["p1_a", "p2_a", "p3_a"], "kidney": ["p1_a", "p1_b"]}
 
 
 def test_the_order_of_classes_is_that_of_their_names_only(manifest):
@@ -142,15 +132,6 @@ def test_a_class_that_falls_to_the_limit_of_samples_is_named(manifest):
     assert {error.split(", found ")[1] for error in found} <= {
         f"'{name}' in none of 1; take more samples, or leave the class out." for name in CLASSES
     }
-
-
-def test_bad_cases_are_skipped_for_all_classes_alike(manifest):
-    (manifest.layout.root / "labelsTr" / "p1_a.nii.gz").write_bytes(b"no volume")
-    with pytest.raises(DataError, match="1 of 4 cases cannot be used"):
-        load_class_samples(manifest, PREPROCESSING)
-    with pytest.warns(SkippedCasesWarning, match="left out 1 bad case"):
-        samples = load_class_samples(manifest, PREPROCESSING, on_bad_case="skip")
-    assert "p1_a" not in samples.case_ids
 
 
 def test_one_foreground_is_not_taken_for_classes_nor_classes_for_one(manifest, tmp_path):

@@ -86,15 +86,6 @@ def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
     assert metrics["fake_class_gmm"].components == "bic"
 
 
-def test_the_options_that_the_readme_shows_are_options(tmp_path, project_root):
-    text = (project_root / "medsegdist/distance/README.md").read_text(encoding="utf-8")
-    (shown,) = [
-        block for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S) if block.startswith("distance:")
-    ]
-    options = load_study(study(tmp_path, "distance", yaml.safe_load(shown)["distance"])).distance
-    assert options.model_fields_set == set(DistanceOptions.model_fields) - {"max_components", "max_classes"}
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

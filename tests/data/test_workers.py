@@ -16,13 +16,11 @@ import pytest
 from monai.data import CacheDataset, Dataset, PersistentDataset
 from monai.transforms import Compose, Lambda
 
-from medsegdist.data.collect import collect, collect_classes, load_class_samples, load_samples
-from medsegdist.data.manifest import Preprocessing
+from medsegdist.data.collect import collect, collect_classes, load_samples
 from medsegdist.errors import DataError, MedSegDistError
 from tests.data.making import PREPROCESSING, task_manifest, write_task
 from tests.data.test_collect import assert_equal
 from tests.data.test_collect import item as collect_item
-from tests.data.test_multiclass import CLASSES, write_organs
 
 GRID = (40, 50)
 item = partial(collect_item, pixels=60, grid=GRID)
@@ -139,10 +137,6 @@ def two_classes(k: int) -> object:
     return [item(k) | {"label": label}, item(k) | {"label": label[::-1].copy()}]
 
 
-def of_three_channels(k: int) -> object:
-    return item(k) | {"label": np.ones((3, *GRID), dtype=np.uint8)} if k == 3 else two_classes(k)
-
-
 def test_classes_are_read_alike():
     one, samples = (
         collect_classes(Items(7, two_classes), ("x", "y"), name="tiny", workers=workers, min_pixels=5)
@@ -152,27 +146,3 @@ def test_classes_are_read_alike():
     assert samples.sizes.tolist() == [
         size for k in (0, 1, 2, 3, 5, 6) for size in ([[6, 6], [6, 6]] if k % 2 else [[6, 0], [0, 6]])
     ]
-
-
-def test_files_with_classes_are_read_alike(tmp_path):
-    manifest = task_manifest(write_organs(tmp_path / "task"), classes=CLASSES)
-    preprocessing = Preprocessing(grid=(10, 12), min_pixels=2)
-    one, two = (load_class_samples(manifest, preprocessing, workers=workers) for workers in (1, 2))
-    assert two.classes == one.classes
-    assert_equal(two, one)
-    absent = task_manifest(manifest.layout.root, classes={"liver": [1, 5], "kidney": 2})
-    messages = []
-    for workers in (1, 2):
-        with pytest.raises(DataError, match="label 5 of class 'liver' is in none of the 4 cases") as caught:
-            load_class_samples(absent, preprocessing, workers=workers)
-        messages.append(str(caught.value))
-    assert messages[0] == messages[1]
-
-
-def test_a_bad_case_has_the_same_error():
-    messages = []
-    for workers in (1, 2):
-        with pytest.raises(DataError, match="expected 2 channels, one for each class") as caught:
-            collect_classes(Items(7, of_three_channels), ("x", "y"), name="tiny", workers=workers)
-        messages.append(str(caught.value))
-    assert messages[0] == messages[1]

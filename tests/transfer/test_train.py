@@ -31,15 +31,6 @@ def test_a_trivially_learnable_set_is_learned(network):
     assert found.dice > 0.9
 
 
-def test_volumes_are_learned_from_patches():
-    samples = disks(grid=(12, 16, 16), slices=1)
-    recipe = quick(steps=60, validate_every=20, patch_size=(8, 8, 8), learning_rate=1e-2)
-    result = train(samples, halves(samples), recipe, seed=0)
-    # Each volume is segmented whole, not the patches only.
-    assert evaluate(result.network, samples, [0, 1], recipe).samples == 2
-    assert result.dice > 0.8
-
-
 class Pointwise(nn.Module):
     """Judges every point by itself, and notes the shapes that it is given."""
 
