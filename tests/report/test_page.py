@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 
 from medsegdist.distance.table import DistanceRow, DistanceTable
-from medsegdist.report.page import render, write_report
+from medsegdist.report.page import render
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import Answer
 from tests.report.making_run import CENTERS, write_run
@@ -281,13 +281,3 @@ def test_a_hostile_name_is_text(tmp_path, compared_datasets, name):
     figures = json.loads(next(text for tag, text in page.texts if tag == "script" and text.startswith("{")))
     labels = json.dumps([figure["layout"].get("yaxis", {}).get("ticktext") for figure in figures.values()])
     assert "<" not in labels
-
-
-def test_a_killed_writing_leaves_the_old_page(run_folder, monkeypatch):
-    path = run_folder / "report.html"
-    path.write_text("old")
-    monkeypatch.setattr("medsegdist.report.page.render", lambda run: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        write_report(Results.load(run_folder), path)
-    assert path.read_text() == "old"
-    assert not list(run_folder.glob("*.partial"))

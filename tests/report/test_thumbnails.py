@@ -143,14 +143,6 @@ def test_the_page_shows_them_and_says_plainly_that_it_holds_images(with_pictures
         assert not [one for one in (*samples.case_ids, *samples.patient_ids) if f'{one}"' in text or f"{one} " in text]
 
 
-def test_without_them_there_is_no_picture(with_pictures):
-    (with_pictures / "thumbnails.json").unlink()
-    page = Page(render(Results.load(with_pictures)))
-    assert page.of("img") == []
-    assert "This page holds no image" in page.text
-    assert "base64" not in (with_pictures / "study.json").read_text()
-
-
 @pytest.mark.parametrize("png", ['x" onerror="alert(1)', "", "data:text/html,x", "====", "a b"])
 def test_what_is_no_picture_is_refused(with_pictures, png):
     path = with_pictures / "thumbnails.json"
