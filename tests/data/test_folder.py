@@ -118,6 +118,13 @@ def test_luminance_is_pillows_to_its_rounding(tmp_path):
     np.testing.assert_allclose(read(tmp_path, COLORS)["image"][0], expected, atol=1.0)
 
 
+def test_gray_rgb_is_that_gray_and_a_good_mask(tmp_path):
+    gray = np.repeat(LETTER[..., None], 3, axis=2)
+    item = read(tmp_path, gray, gray)
+    np.testing.assert_allclose(item["image"][0], LETTER, rtol=1e-6)
+    np.testing.assert_array_equal(item["label"][0], LETTER)
+
+
 def test_transparency_is_ignored(tmp_path):
     rgba = np.concatenate([COLORS, np.full((5, 3, 1), 7, np.uint8)], axis=2)
     np.testing.assert_array_equal(read(tmp_path / "rgba", rgba, color="green")["image"][0], COLORS[..., 1])

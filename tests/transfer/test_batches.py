@@ -43,6 +43,11 @@ def test_every_sample_comes_once_before_any_comes_again():
     assert len({tuple(turn) for turn in turns}) > 1
 
 
+def test_a_batch_larger_than_the_dataset_repeats_it():
+    recipe = quick(batch_size=5)
+    assert sorted(seen(batches(numbered(2), [0, 1], recipe).at(0), recipe)) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
+
+
 def test_a_step_is_a_function_of_seed_and_number():
     recipe = quick(augmentation=Augmentation(flip=0.5), balanced=True)
     samples = disks()

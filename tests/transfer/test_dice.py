@@ -4,7 +4,9 @@ import pytest
 import torch
 from monai.metrics import DiceMetric
 
+from medsegdist.data.options import UNetOptions
 from medsegdist.transfer.evaluate import Evaluation, dice_of_counts, evaluate, overlap_counts
+from medsegdist.transfer.networks import build_network
 from tests.transfer.making import disks, quick
 
 
@@ -56,3 +58,10 @@ def test_the_batch_size_does_not_change_an_evaluation():
     found = [evaluate(network, samples, indices, quick(batch_size=size)) for size in (1, 4, 6)]
     assert found[0].case_dice == found[1].case_dice == found[2].case_dice
     assert (found[0].samples, len(found[0].case_dice)) == (6, 4)
+
+
+def test_evaluating_leaves_a_network_in_its_mode():
+    network = build_network(UNetOptions(channels=(4, 8), dropout=0.5), 2).train()
+    first, again = (evaluate(network, disks(), [0, 1], quick()) for _ in range(2))
+    assert first == again
+    assert network.training
