@@ -68,7 +68,6 @@ TABLE = {
         "data/test_datalist.py::no_path_leaves_the_folder",
         "data/test_decathlon.py::no_path_leaves_the_folder",
         "data/test_nnunet.py::no_explicit_path_leaves_the_folder",
-        "data/test_formats.py::no_header_leads_out_of_its_folder",
     ],
     "card that does not fit": ["test_cli_cards.py::a_card_that_was_made_otherwise_is_refused_by_what_differs"],
     "JSON that is no card": [

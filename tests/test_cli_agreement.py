@@ -37,12 +37,6 @@ def test_paper_json(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["distances.csv", "gains.csv", "paper.json"]
 
 
-def test_paper_writes_nothing_unasked(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run("paper")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_agreement_reads_the_papers_numbers_and_finds_table_12(paper_files, tmp_path):
     shown = run("agreement", *paper_files, "--out", tmp_path / "out").stdout
     assert "0.000354" in shown
@@ -64,18 +58,6 @@ def test_agreement_leaves_a_page_with_its_regressions(paper_files, tmp_path):
     assert (tmp_path / "again.html").read_text() == page
     run("agreement", *paper_files, "--no-report", "--out", out)
     assert not (out / "report.html").exists()
-
-
-def test_agreement_in_the_folder_of_its_tables_is_a_page_of_both(paper_files, tmp_path):
-    run("agreement", *paper_files, "--out", tmp_path / "paper")
-    page = (tmp_path / "paper" / "report.html").read_text()
-    for said in (
-        "What pre-training gained",
-        "Distance and gain",
-        "For Decathlon Lung pre-training on LIDC 5 gained most",
-    ):
-        assert said in page
-    assert "compared other distances" not in page
 
 
 def test_agreement_json_is_all_of_standard_output(paper_files, tmp_path):
@@ -110,13 +92,6 @@ def test_wrong_options_say_so_and_write_nothing(paper_files, tmp_path, options, 
     result = run("agreement", *paper_files, *options, "--out", tmp_path / "out", status=2)
     assert message in result.stderr
     assert not (tmp_path / "out").exists()
-
-
-def test_a_bad_file_is_one_error_in_words(paper_files, tmp_path):
-    gains = write_csv(tmp_path / "mine.csv", "source,target,gain\na,b,1")
-    result = run("agreement", paper_files[0], gains, "--out", tmp_path / "out", status=2)
-    assert "mine.csv, line 2: expected a number in the column gain_percent, or in both dice and" in result.stderr
-    assert "gone.csv: No such file" in run("agreement", paper_files[0], tmp_path / "gone.csv", status=2).stderr
 
 
 def test_names_are_no_markup(tmp_path):

@@ -10,7 +10,6 @@ import yaml
 
 from medsegdist.cards.card import read_card
 from medsegdist.cards.ranking import rank_cards
-from medsegdist.distance.table import COLUMNS
 from medsegdist.report.record import StudyRecord
 from medsegdist.report.verdict import approximate
 from tests.test_cli import run, write_dataset
@@ -86,24 +85,6 @@ def test_cards_are_ranked_as_rank_cards_does(place, rank, tmp_path):
     assert "Cards: target, near, far." in shown
 
 
-def test_mask_terms_are_those_of_the_datasets(place, rank, tmp_path):
-    methods = ("--method", "gmm2d", "--method", "gmm3d")
-    rank(arguments=methods, out="ours")
-    content = {
-        "name": "all",
-        **LIKE,
-        "targets": ["target"],
-        "datasets": [str(place / f"{name}.yaml") for name in NAMES],
-    }
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-    run("rank", tmp_path / "study.yaml", *methods, "--out", tmp_path / "theirs")
-    ours, theirs = table_of(tmp_path / "ours"), table_of(tmp_path / "theirs")
-    assert tuple(ours.columns) == COLUMNS
-    assert (ours["mask_term"] > 1).all()
-    pd.testing.assert_series_equal(ours["mask_term"], theirs["mask_term"], rtol=1e-12)
-    assert ours[["low", "high", "noise_floor", "optimality_gap"]].isna().all(axis=None)
-
-
 @pytest.mark.parametrize("mixed", [("target.yaml", "near", "far"), ("target", "near.yaml", "far")])
 def test_a_dataset_with_images_is_compared_with_cards_as_its_own_card_would_be(rank, tmp_path, mixed):
     rank(out="pure")
@@ -154,12 +135,6 @@ def test_json_is_all_of_standard_output(place, rank, tmp_path):
     assert made["methods"] == ["gmm2d", "gmm3d", "fake_class_gmm"]
 
 
-def test_several_targets(rank, tmp_path):
-    rank(arguments=("--method", "gmm2d", "--target", "near"))
-    pairs = {(row.source, row.target) for row in table_of(tmp_path / "out").itertuples()}
-    assert pairs == {(a, b) for a in NAMES for b in ("target", "near") if a != b}
-
-
 def test_a_card_says_whether_its_dataset_is_simulated(place, rank, tmp_path):
     described = yaml.safe_load((place / "far.yaml").read_text())
     described["layout"]["root"] = str(place / "far")
@@ -197,10 +172,6 @@ def test_the_report_says_that_it_is_approximate_and_is_written_again_from_the_fo
     ("like", "differing"),
     [
         ({"preprocessing": {"grid": [24, 20], "min_pixels": 9}}, "preprocessing.min_pixels: expected 8, found 9"),
-        (
-            {"preprocessing": {"grid": [20, 24], "min_pixels": 8}},
-            "preprocessing.grid: expected [24, 20], found [20, 24]",
-        ),
         ({"distance": {"components": 1, "classes": 1}}, "distance.components: expected 2, found 1"),
         ({"seed": 3}, "seed: expected 0, found 3"),
     ],
@@ -273,7 +244,6 @@ def test_without_methods_those_that_all_cards_hold_are_taken(place, rank, refuse
     ("text", "message"),
     [
         (None, "card.json: expected a card here, found none that can be read (No such file or directory)"),
-        ("{", "card.json: expected the JSON of a card, found JSONDecodeError"),
         ('{"training": []}', "card.json: expected a card, whose `format` is 'medsegdist card 2', found other JSON; "),
         ('{"format": "medsegdist card 2"}', "card.json: name: "),
     ],
@@ -309,13 +279,6 @@ def test_a_study_gives_a_card_of_each_of_its_datasets(place, tmp_path):
 def test_a_dataset_alone_does_not_say_how_its_card_is_made(place, tmp_path):
     said = run("cards", "make", place / "near.yaml", "-o", tmp_path / "cards", status=2).stderr
     assert "found the description of a dataset; name a study by --like." in said
-    assert not (tmp_path / "cards").exists()
-
-
-def test_few_patients_are_refused_unless_asked(place, tmp_path):
-    arguments = (place / "near.yaml", "--like", place / "like.yaml", "-o", tmp_path / "cards")
-    result = run("cards", "make", *arguments, status=2)
-    assert "dataset 'near': expected at least 10 patients to make a card of, found 3" in result.stderr
     assert not (tmp_path / "cards").exists()
 
 

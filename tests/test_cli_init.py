@@ -15,7 +15,6 @@ import yaml
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
-from medsegdist.cli import init as command
 from medsegdist.data.study import load_study
 from tests.data.making import write_picture, write_pictures, write_task
 from tests.test_cli import run, write_dataset
@@ -45,15 +44,6 @@ def test_the_study_is_checked_and_ranked_as_it_is(folders, tmp_path):
     run("rank", study, "--method", "gmm2d", "--out", tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "distances.csv")
     assert list(table.sort_values("distance")["source"]) == ["near ct", "far ct"]
-
-
-def test_the_study_and_the_terminal_say_that_each_image_counts_as_a_patient(folders, tmp_path):
-    pictures = write_pictures(tmp_path / "slices_ct", ("101_1009", "101_1013"))
-    study = tmp_path / "study.yaml"
-    shown = init(pictures, folders[0], out=study).stdout
-    told = "patients: each image counts as one (2); set patient_pattern if several are of one patient"
-    assert f"  {told}\n" in shown
-    assert f"  # {told}\n" in study.read_text()
 
 
 def test_pictures_and_volumes_in_one_study(folders, tmp_path):
@@ -157,12 +147,6 @@ def test_a_study_of_several_targets_names_all_of_them_or_none(folders, tmp_path,
     assert load_study(tmp_path / "study.yaml").name == name
 
 
-def test_a_disk_that_is_full_leaves_no_half_file(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device", "study")))
-    assert "No space left on device" in init(*folders, out=tmp_path / "new" / "study.yaml", status=2).stderr
-    assert not list((tmp_path / "new").iterdir())
-
-
 @pytest.mark.realdata
 def test_real_folders_are_recognized_and_checked(data_root, tmp_path):
     study = tmp_path / "study.yaml"
@@ -207,14 +191,6 @@ def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_pa
             nib.save(nib.Nifti1Image(np.zeros((24, 20, 6), np.uint8), np.diag([-1.0, -1, 2, 1])), path)
     shown = init(tmp_path / "a", tmp_path / "b", out=tmp_path / "study.yaml").stdout
     assert f"foreground [1]: looked at 4 of 10 masks: {told}" in shown
-
-
-def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "_inspect_folders", lambda *_: pytest.fail("folders were read"))
-    (tmp_path / "file").write_text("")
-    out = tmp_path / "file" / "study.yaml"
-    told = init(*folders, out=out, status=2).stderr
-    assert f"{out} cannot be written ({tmp_path / 'file'}: Not a directory); choose another place for it." in told
 
 
 def test_trouble_while_writing_names_the_file_that_was_asked_for(folders, tmp_path, monkeypatch):

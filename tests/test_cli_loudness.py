@@ -12,8 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
-from medsegdist.cli.options import method_names
-from medsegdist.distance.metrics import METHODS
 from tests.data.making import write_pictures
 from tests.test_cli import study as study
 
@@ -73,11 +71,6 @@ def test_both_at_once_are_refused(study):
     result = CliRunner().invoke(app, ["--quiet", "--verbose", "check", str(study)], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert "expected --verbose or --quiet, found both; choose one." in result.stderr
-
-
-def test_methods_are_completed():
-    assert method_names("gm") == ["gmm2d", "gmm3d"]
-    assert method_names("") == list(METHODS)
 
 
 def completed(*words):

@@ -12,7 +12,7 @@ import yaml
 from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.lidc import LidcLayout
 from medsegdist.data.manifest import Preprocessing, load_dataset
-from tests.data.making import AFFINE, labels, voxels, write_pictures, write_task, write_volume
+from tests.data.making import AFFINE, labels, voxels, write_task, write_volume
 from tests.test_cli import run
 
 
@@ -33,26 +33,6 @@ def test_prepare_writes_a_task_and_says_where(dataset, tmp_path):
     assert f"Name {task / 'dataset.yaml'} in a study" in shown
     assert json.loads((task / "dataset.json").read_text())["labels"] == {"0": "background", "1": "left atrium"}
     assert load_dataset(task / "dataset.yaml").name == "tiny"
-
-
-def test_prepare_json_is_all_of_standard_output(dataset, tmp_path):
-    task = tmp_path / "Task07_Tiny"
-    shown = run("prepare", dataset, "--out", task, "--json").stdout
-    assert json.loads(shown) == {"task": str(task), "cases": 3, "sheared": []}
-
-
-def test_a_prepared_task_can_be_used_in_a_study(dataset, tmp_path):
-    run("prepare", dataset, "--out", tmp_path / "Task07_Tiny")
-    layout = {"kind": "folder", "root": "pictures", "images": "images/*.png", "masks": "masks/*.png"}
-    write_pictures(tmp_path / "pictures")
-    study = {
-        "name": "two",
-        "preprocessing": {"grid": [10, 12], "min_pixels": 1},
-        "datasets": ["Task07_Tiny/dataset.yaml", {"name": "other", "modality": "other", "layout": layout}],
-        "targets": ["tiny"],
-    }
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
-    assert json.loads(run("check", tmp_path / "study.yaml", "--json").stdout) == []
 
 
 def test_nothing_is_overwritten(dataset, tmp_path):
@@ -76,14 +56,6 @@ def test_axes_that_itk_refuses_are_told(dataset, tmp_path):
     assert "Axes not at right angles, as of a tilted gantry, in 1 of 3 cases, such as 'p1_b': MONAI reads them" in shown
     told = json.loads(run("prepare", dataset, "--out", tmp_path / "Task08_Json", "--json").stdout)
     assert told["sheared"] == ["p1_b"]
-
-
-def test_bad_cases_are_named(dataset, tmp_path):
-    (tmp_path / "source" / "imagesTr" / "p2_a.nii.gz").write_bytes(b"")
-    task = tmp_path / "Task07_Tiny"
-    told = " ".join(run("prepare", dataset, "--out", task, status=2).stderr.split())
-    assert "case 'p2_a': image" in told
-    assert not task.exists()
 
 
 @pytest.mark.parametrize(

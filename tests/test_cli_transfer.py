@@ -16,14 +16,23 @@ from tests.synthetic import TRAINING, phantom_study
 RUNNER = CliRunner()
 
 
-@pytest.fixture
-def study(tmp_path):
+def write_study(folder, **training):
     """A study of three phantoms, small enough to be trained in seconds."""
     organs = {organ: organ for organ in ("liver", "spleen", "lung_tumor")}
-    content = phantom_study(organs, transfer=TRAINING | {"seeds": [0, 1]})
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(phantom_study(organs, transfer=TRAINING | training)))
     return path
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path, seeds=[0, 1])
+
+
+@pytest.fixture
+def short(tmp_path):
+    """The same with one seed and no controls."""
+    return write_study(tmp_path, control=False)
 
 
 def run(*arguments, status=0):
@@ -73,7 +82,7 @@ def test_one_target_of_one_asks_for(study, tmp_path):
     assert {one["target"] for one in plan["runs"]} == {"spleen", None}
 
 
-def test_a_failed_run_is_told_and_the_exit_status_is_1(study, tmp_path, monkeypatch):
+def test_a_failed_run_is_told_and_the_exit_status_is_1(short, tmp_path, monkeypatch):
     from medsegdist.transfer import runs as grid
 
     really_perform = grid.perform
@@ -84,7 +93,7 @@ def test_a_failed_run_is_told_and_the_exit_status_is_1(study, tmp_path, monkeypa
         return really_perform(assignment)
 
     monkeypatch.setattr(grid, "perform", perform)
-    found = run(study, "--out", tmp_path / "out", "--workers", 1, status=1).stdout
+    found = run(short, "--out", tmp_path / "out", "--workers", 1, status=1).stdout
     assert "pretraining spleen, seed 0: the training diverged" in found
     assert "fine-tuning spleen -> liver, seed 0: it rests on a run that failed" in found
     page = (tmp_path / "out" / "report.html").read_text()
@@ -92,10 +101,8 @@ def test_a_failed_run_is_told_and_the_exit_status_is_1(study, tmp_path, monkeypa
     assert "the training diverged" not in page  # a reason may name a file
 
 
-def test_what_did_not_converge_is_told(study, tmp_path):
-    content = yaml.safe_load(study.read_text())
-    content["transfer"].update(dice_floor=0.99, seeds=[0], control=False)
-    study.write_text(yaml.safe_dump(content))
+def test_what_did_not_converge_is_told(tmp_path):
+    study = write_study(tmp_path, dice_floor=0.99, control=False)
     found = run(study, "--out", tmp_path / "out", "--workers", 1, "--bundle").stdout
     assert "Not converged (validation Dice twice below 0.99, the study's dice_floor), and left out:" in found
     assert "pretraining spleen, seed 0" in found
@@ -111,7 +118,7 @@ def test_what_did_not_converge_is_told(study, tmp_path):
     assert "No run has a gain." in page
 
 
-def test_gains_over_a_baseline_of_0_are_told(study, tmp_path, monkeypatch):
+def test_gains_over_a_baseline_of_0_are_told(short, tmp_path, monkeypatch):
     from medsegdist.transfer import runs as grid
 
     really_perform = grid.perform
@@ -121,15 +128,15 @@ def test_gains_over_a_baseline_of_0_are_told(study, tmp_path, monkeypatch):
         return {**outcome, "dice": 0.0} if assignment.run.kind == "baseline" else outcome
 
     monkeypatch.setattr(grid, "perform", perform)
-    found = run(study, "--out", tmp_path / "out", "--workers", 1).stdout
+    found = run(short, "--out", tmp_path / "out", "--workers", 1).stdout
     assert "Without a gain, for the Dice from scratch is 0:" in found
-    assert "spleen -> liver, seed 1" in found
+    assert "spleen -> liver, seed 0" in found
     assert (tmp_path / "out" / "gains.csv").read_text().count("\n") == 1
-    assert "<li>spleen → liver, seed 1</li>" in (tmp_path / "out" / "report.html").read_text()
-    run(study, "--out", tmp_path / "out", "--workers", 1, "--include-not-converged")
+    assert "<li>spleen → liver, seed 0</li>" in (tmp_path / "out" / "report.html").read_text()
+    run(short, "--out", tmp_path / "out", "--workers", 1, "--include-not-converged")
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "spleen → liver, seed 1: the Dice from scratch is 0" in page
-    assert "<li>spleen → liver, seed 1</li>" not in page
+    assert "spleen → liver, seed 0: the Dice from scratch is 0" in page
+    assert "<li>spleen → liver, seed 0</li>" not in page
 
 
 def test_the_best_pretraining_becomes_a_bundle(study, tmp_path):

@@ -63,11 +63,7 @@ def put(content: Any, place: str, value: Any) -> Any:
         ("gmm2d.covariances.0", [[1.0, 0.0], [0.5, 1.0]], r"gmm2d: .*symmetric covariances"),
         ("gmm3d", None, r"gmm3d: expected a mapping of keys to values"),
         ("fake_classes.0.share", 0.9, r"fake_classes: expected shares that sum to 1"),
-        (
-            "fake_classes.0.image_mean.0",
-            1e6,
-            r"expected a covariance of the images within fake_classes without negative",
-        ),
+        ("fake_classes.0.image_mean.0", 1e6, r"expected a covariance of the images within fake_classes without"),
         ("segment_histogram.extent", [9, 9], r"segment_histogram: expected the extent \[32, 40\], found \[9, 9\]"),
         ("segment_histogram.mass.0", [0.5], r"segment_histogram.mass: expected rows of one length"),
         ("segment_histogram.mass.0", [0.5] * 8, r"segment_histogram.mass: expected parts that sum to 1, found"),
@@ -81,20 +77,6 @@ def test_what_is_wrong_with_a_card_is_said_with_its_place(content, tmp_path, pla
     path = tmp_path / "card.json"
     path.write_text(json.dumps(put(content, place, value)))
     with pytest.raises(DataError, match=f"card.json: {message}"):
-        read_card(path)
-
-
-def test_mixtures_over_other_axes_than_the_grid_are_refused(content, tmp_path) -> None:
-    path = tmp_path / "card.json"
-    path.write_text(json.dumps({**content, "gmm2d": content["gmm3d"]}))
-    with pytest.raises(DataError, match=r"gmm2d: expected a mixture over 2 axes, found 3"):
-        read_card(path)
-
-
-def test_all_problems_are_told_at_once(content, tmp_path) -> None:
-    path = tmp_path / "card.json"
-    path.write_text(json.dumps(put(put(content, "patients", -1), "modality", "PET")))
-    with pytest.raises(DataError, match=r"(?s)modality: expected 'CT', 'MR' or 'other'.*patients: expected a number"):
         read_card(path)
 
 
@@ -136,11 +118,6 @@ def test_a_large_file_is_not_read_to_its_end(tmp_path) -> None:
         match=r"expected a card; .*: expected at most 65536 bytes of text, found 65537; `medsegdist cards make",
     ):
         read_card(path)
-
-
-def test_a_missing_card_is_refused(tmp_path) -> None:
-    with pytest.raises(DataError, match=r"card\.json: expected a card here, found none that can be read"):
-        read_card(tmp_path / "card.json")
 
 
 def places(value: Any, path: str = "") -> list[str]:

@@ -76,13 +76,6 @@ def test_rows_are_honest_about_what_cards_do_not_tell() -> None:
         assert (row.n_source, row.n_target) == (20, 20)  # 24, coarse
 
 
-def test_the_table_is_saved_and_loaded_with_its_gaps(tmp_path) -> None:
-    table = rank_cards(card("target"), [card("near"), card("far")])
-    table.save(tmp_path / "distances.csv")
-    assert type(table).load(tmp_path / "distances.csv") == table
-    assert (tmp_path / "distances.csv").read_text().splitlines()[1].endswith(",")
-
-
 def test_a_dataset_is_at_no_distance_of_itself() -> None:
     for row in rank_cards(card("far"), [renamed(card("far"))]).rows:
         assert row.distance == pytest.approx(0, abs=1e-9)

@@ -76,6 +76,18 @@ def task_manifest(root: Path, **more: Any) -> DatasetManifest:
     return DatasetManifest(**{"name": "tiny", "modality": "MR", "layout": layout, **more})
 
 
+def real_hippocampus(data_root: Path, root: Path, chosen: slice, **more: Any) -> DatasetManifest:
+    """Links to some cases of the real task, each a patient of its own, as a dataset."""
+    source = data_root / "Task04_Hippocampus"
+    names = sorted(path.name for path in (source / "imagesTr").iterdir())[chosen]
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir(parents=True)
+        for name in names:
+            (root / folder / name).symlink_to(source / folder / name)
+    write_listing(root, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
+    return task_manifest(root, **{"name": "hippocampus", "layout": DecathlonLayout(root=root), **more})
+
+
 def write_pictures(root: Path, names: tuple[str, ...] = ("a", "b")) -> Path:
     for k, name in enumerate(names):
         rng = np.random.default_rng(k)

@@ -1,11 +1,15 @@
+"""Cases and datasets that cannot be used: what `check` says, with and without every voxel, and `rank` refuses."""
+
 from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from medsegdist.data import readers
 from medsegdist.data.check import check_dataset
 from medsegdist.data.collect import load_samples
+from medsegdist.data.export import export_task
 from medsegdist.data.manifest import Preprocessing
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
@@ -15,6 +19,7 @@ from tests.data.making import (
     SHAPE,
     labels,
     pictures_manifest,
+    real_hippocampus,
     task_manifest,
     voxels,
     write_listing,
@@ -153,13 +158,6 @@ def test_a_label_that_no_case_has(tmp_path, values, foreground, absent):
         load_samples(manifest, PREPROCESSING, on_bad_case="skip")
 
 
-def test_a_label_that_one_case_has_is_enough(tmp_path):
-    root = write_task(tmp_path)
-    write_volume(root / LABEL, labels(1, 2))
-    assert check_dataset(task_manifest(root, foreground=(1, 2)), PREPROCESSING).problems == ()
-    assert load_samples(task_manifest(root, foreground=(2,)), PREPROCESSING).patients == ("p1",)
-
-
 def test_a_label_that_a_broken_case_may_have_is_not_called_absent(tmp_path):
     root = write_task(tmp_path)
     truncate(root / IMAGE)
@@ -221,15 +219,6 @@ def test_one_pixel_on_one_slice_is_a_dataset(tmp_path):
     assert samples.masks.nonzero().tolist() == [[0, 5, 4]]
 
 
-def test_segments_too_small_for_the_grid(tmp_path):
-    preprocessing = Preprocessing(grid=(10, 12), min_pixels=10)
-    (problem,) = check_dataset(task_manifest(write_task(tmp_path)), preprocessing).problems
-    assert str(problem) == (
-        "all cases: no sample has min_pixels = 10 foreground pixels, the largest segment of 3 cases has 9; "
-        "lower min_pixels, or take a finer grid."
-    )
-
-
 def test_delta_inside_the_range_of_hounsfield_units(tmp_path):
     preprocessing = Preprocessing(grid=(10, 12), min_pixels=1, intensity="hounsfield", delta=0)
     root = write_task(tmp_path)
@@ -265,32 +254,106 @@ def test_a_mask_that_is_listed_as_its_own_image(tmp_path, full):
     assert (problem.case, problem.problem, problem.remedy) == ("p1_b", told, "correct the list")
 
 
-def test_pictures_of_different_size_than_their_masks(tmp_path):
-    root = write_pictures(tmp_path)
-    write_picture(root / "masks" / "b.png", np.full((12, 10), 255, np.uint8))
-    write_picture(root / "images" / "a.png", np.full((10, 12), 9, np.uint8))
-    problems = check_dataset(pictures_manifest(root), PREPROCESSING).problems
-    assert [problem.case for problem in problems] == ["a", "b"]
-    assert "expected the same shape, found (10, 12) and (12, 10)" in problems[1].problem
-
-
 @pytest.mark.realdata
 def test_real_labels_that_do_not_exist(tmp_path, data_root):
-    source = data_root / "Task04_Hippocampus"
-    names = ["hippocampus_001.nii.gz", "hippocampus_003.nii.gz"]
-    for folder in ("imagesTr", "labelsTr"):
-        (tmp_path / folder).mkdir()
-        for name in names:
-            (tmp_path / folder / name).symlink_to(source / folder / name)
-    write_listing(tmp_path, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
-    layout = task_manifest(tmp_path).layout.model_copy(update={"patient_pattern": None})
-    manifest = task_manifest(tmp_path, layout=layout, foreground=(1, 2, 3))
+    manifest = real_hippocampus(data_root, tmp_path, slice(2), foreground=(1, 2, 3))
     (problem,) = check_dataset(manifest, Preprocessing(grid=(48, 48))).problems
     assert problem.problem == "label 3 is in none of the 2 cases"
-    assert nib.load(source / "labelsTr" / names[0]).get_fdata().max() == 2
+    assert nib.load(manifest.layout.cases()[0].label).get_fdata().max() == 2
 
 
 def test_a_label_beyond_eight_bits_is_found_in_no_mask_of_eight_bits(tmp_path):
     # 257 is 1 modulo 256, which is what torch compares 8-bit labels with.
     (problem,) = check_dataset(task_manifest(write_task(tmp_path), foreground=[257]), PREPROCESSING).problems
     assert problem.problem == "label 257 is in none of the 3 masks, which hold 1 besides 0"
+
+
+ABSENT = "all cases: label 1 is in none of the 2 masks, which hold 255 besides 0; write `foreground: [255]`."
+DEPTHS = pytest.mark.parametrize("full", [False, True])
+
+
+@DEPTHS
+def test_masks_of_0_and_255_whose_foreground_is_said_to_be_1(tmp_path, full):
+    manifest = pictures_manifest(write_pictures(tmp_path), foreground=(1,))
+    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING, full=full).problems] == [ABSENT]
+    right = pictures_manifest(tmp_path, foreground=(255,))
+    assert check_dataset(right, PREPROCESSING, full=full).problems == ()
+
+
+def test_whoever_reads_the_masks_says_the_same(tmp_path):
+    manifest = pictures_manifest(write_pictures(tmp_path / "data"), foreground=(1,))
+    for read in (
+        lambda: load_samples(manifest, PREPROCESSING),
+        lambda: export_task(manifest, tmp_path / "Task01_Tiny"),
+    ):
+        with pytest.raises(DataError) as caught:
+            read()
+        assert str(caught.value) == f"dataset 'pictures':\n  {ABSENT}"
+
+
+@DEPTHS
+def test_volumes_and_several_other_labels(tmp_path, full):
+    manifest = task_manifest(write_task(tmp_path, values=(1, 2)), foreground=(3, 4))
+    assert [str(problem) for problem in check_dataset(manifest, PREPROCESSING, full=full).problems] == [
+        f"all cases: label {label} is in none of the 3 masks, which hold 1, 2 besides 0; "
+        "write those that are meant, as `foreground: [1]`."
+        for label in (3, 4)
+    ]
+
+
+@DEPTHS
+def test_classes_by_labels_that_no_mask_holds(tmp_path, full):
+    manifest = task_manifest(write_task(tmp_path, values=(2,)), classes={"a": (3,)})
+    (problem,) = check_dataset(manifest, PREPROCESSING, full=full).problems
+    assert str(problem) == (
+        "all cases: label 3 of class 'a' is in none of the 3 masks, which hold 2 besides 0; "
+        "correct `classes` to labels that exist."
+    )
+
+
+def test_masks_are_read_until_one_holds_foreground(tmp_path, monkeypatch):
+    """The first mask is empty and the second one holds another label: neither is wrong."""
+    root = write_task(tmp_path, ("a", "b", "c", "d"), values=(2,))
+    write_volume(root / "labelsTr" / "a.nii.gz", labels() * 0)
+    write_volume(root / "labelsTr" / "b.nii.gz", labels())
+    seen, read = [], readers.read_pair
+
+    def watched(item, *, keys, **options):
+        seen.extend([item["case_id"]] if keys == ("label",) else [])
+        return read(item, keys=keys, **options)
+
+    monkeypatch.setattr(readers, "read_pair", watched)
+    layout = task_manifest(root).layout.model_copy(update={"patient_pattern": None})
+    manifest = task_manifest(root, foreground=(2,), layout=layout)
+    assert check_dataset(manifest, PREPROCESSING, full=False).problems == ()
+    assert seen == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("foreground", [None, (1,)])
+def test_masks_that_are_all_empty(tmp_path, foreground):
+    root = write_pictures(tmp_path)
+    for name in "ab":
+        write_picture(root / "masks" / f"{name}.png", np.zeros((10, 12), dtype=np.uint8))
+    (problem,) = check_dataset(pictures_manifest(root, foreground=foreground), PREPROCESSING, full=False).problems
+    assert str(problem) == (
+        "all cases: all masks are empty, 2 cases read; check the masks, and which labels are foreground."
+        if foreground is None
+        else "all cases: label 1 is in none of the 2 cases; correct `foreground` to labels that exist."
+    )
+
+
+def test_a_damaged_first_mask_is_told_and_the_next_one_read(tmp_path):
+    root = write_pictures(tmp_path, ("a", "b", "c"))
+    path = root / "masks" / "a.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    (problem,) = check_dataset(pictures_manifest(root), PREPROCESSING, full=False).problems
+    assert problem.case == "a"
+    assert problem.problem.startswith(f"label {path}: the file cannot be read")
+
+
+def test_masks_of_several_labels_without_foreground(tmp_path):
+    manifest = task_manifest(write_task(tmp_path, values=(1, 2)))
+    problems = check_dataset(manifest, PREPROCESSING, full=False).problems
+    assert [problem.case for problem in problems] == ["p1_a", "p1_b", "p2_a"]
+    told = "'label': expected a mask of 0 and one other value, found 0, 1, 2"
+    assert {problem.problem for problem in problems} == {told}

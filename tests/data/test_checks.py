@@ -295,15 +295,6 @@ def test_headers_alone_find_what_needs_no_voxel(tmp_path):
     assert [problem.case for problem in quick] == ["p0_a", "p1_a", "p2_a", "p3_a"]
 
 
-def test_pictures_by_their_headers(tmp_path):
-    root = write_pictures(tmp_path, ("a", "b", "c"))
-    write_picture(root / "masks" / "a.png", np.full((12, 10), 255, np.uint8))
-    (root / "images" / "b.png").write_text("<html>")
-    quick = check_dataset(pictures_manifest(root), PREPROCESSING, full=False).problems
-    assert quick == check_dataset(pictures_manifest(root), PREPROCESSING, full=True).problems
-    assert [problem.case for problem in quick] == ["a", "b"]
-
-
 def test_a_picture_on_its_side_has_the_size_that_is_shown(tmp_path):
     root = write_pictures(tmp_path, ("a",))
     exif = Image.Exif()

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from monai.data import CacheDataset, DataLoader, PersistentDataset
 
 from medsegdist.data.collect import collect, load_samples
 from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout
-from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import (
@@ -18,6 +14,7 @@ from tests.data.making import (
     PREPROCESSING,
     labels,
     pictures_manifest,
+    real_hippocampus,
     task_manifest,
     write_listing,
     write_picture,
@@ -31,28 +28,6 @@ def changed(preprocessing: Preprocessing = PREPROCESSING, **changes) -> Preproce
     return Preprocessing(**preprocessing.model_dump() | changes)
 
 
-def stored_bytes(cache: Path) -> dict[str, bytes]:
-    (directory,) = cache.iterdir()
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
-
-
-def test_items_are_lists_of_slices_of_known_cases(tmp_path):
-    dataset = make_dataset(task_manifest(write_task(tmp_path)), PREPROCESSING)
-    assert len(dataset) == 3
-    item = dataset[0]
-    assert [part["case_id"] for part in item] == ["p1_a"] * 2
-    for part in item:
-        assert part["image"].shape == part["label"].shape == (1, 10, 12)
-        assert part["image"].dtype == torch.float32
-
-
-def test_a_data_loader_can_batch_the_items(tmp_path):
-    dataset = make_dataset(task_manifest(write_task(tmp_path)), PREPROCESSING)
-    (batch,) = DataLoader(dataset, batch_size=3)
-    assert batch["image"].shape == (6, 1, 10, 12)
-    assert batch["patient_id"] == ["p1", "p1", "p1", "p1", "p2", "p2"]
-
-
 def test_the_samples_are_those_of_the_dataset(tmp_path):
     manifest = task_manifest(write_task(tmp_path))
     samples = load_samples(manifest, PREPROCESSING)
@@ -61,18 +36,6 @@ def test_the_samples_are_those_of_the_dataset(tmp_path):
     assert samples.patients == ("p1", "p2")
     assert samples.images.min() == 0
     assert samples.images.max() == 255
-
-
-def test_monais_caching_datasets_take_data_and_transform(tmp_path):
-    dataset = make_dataset(task_manifest(write_task(tmp_path / "task")), PREPROCESSING)
-    expected = collect(dataset, name="tiny")
-    cached = CacheDataset(dataset.data, dataset.transform, num_workers=0, progress=False)
-    assert_equal(collect(cached, name="tiny"), expected)
-    persistent = PersistentDataset(dataset.data, dataset.transform, cache_dir=tmp_path / "cache")
-    assert_equal(collect(persistent, name="tiny"), expected)
-    for path in (tmp_path / "task" / "imagesTr").iterdir():
-        path.unlink()
-    assert_equal(collect(persistent, name="tiny"), expected)
 
 
 def test_a_picture_and_a_volume_of_it_give_the_same_samples(tmp_path):
@@ -118,12 +81,6 @@ def test_intensity_rules(tmp_path):
     torch.testing.assert_close(scores, (raw - raw.mean((1, 2), True)) / raw.std((1, 2), correction=0, keepdim=True))
 
 
-def test_volumes(tmp_path):
-    samples = load_samples(task_manifest(write_task(tmp_path)), changed(dimensions=3, grid=(4, 10, 12)))
-    assert samples.case_ids == ("p1_a", "p1_b", "p2_a")
-    np.testing.assert_array_equal(samples.masks[0], labels().T.astype(bool))
-
-
 def test_limits_reach_the_samples(tmp_path):
     manifest = task_manifest(write_task(tmp_path))
     assert len(load_samples(manifest, changed(max_samples=4))) == 4
@@ -141,25 +98,13 @@ def test_a_preprocessing_without_meaning_is_refused_before_any_file_is_looked_at
             function(manifest, changed(intensity="hounsfield"))
 
 
-def linked(source: Path, target: Path, folders: tuple[str, ...], names: list[str]) -> Path:
-    for folder in folders:
-        (target / folder).mkdir(parents=True)
-        for name in names:
-            (target / folder / name).symlink_to(source / folder / name)
-    return target
-
-
 @pytest.mark.realdata
 def test_real_hippocampus_as_three_tasks(tmp_path, data_root):
-    source = data_root / "Task04_Hippocampus"
-    names = sorted(path.name for path in (source / "imagesTr").iterdir())[:6]
-    root = linked(source, tmp_path, ("imagesTr", "labelsTr"), names)
-    write_listing(root, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
-    layout = DecathlonLayout(root=root)
+    manifest = real_hippocampus(data_root, tmp_path, slice(6))
 
     def volumes(foreground):
-        manifest = DatasetManifest(name="hippocampus", modality="MR", layout=layout, foreground=foreground)
-        return load_samples(manifest, Preprocessing(grid=(32, 48, 32), dimensions=3, spacing=(1, 1, 1)))
+        one = manifest.model_copy(update={"foreground": foreground})
+        return load_samples(one, Preprocessing(grid=(32, 48, 32), dimensions=3, spacing=(1, 1, 1)))
 
     whole, anterior, posterior = volumes((1, 2)), volumes((1,)), volumes((2,))
     assert torch.equal(anterior.images, whole.images)
@@ -171,36 +116,3 @@ def test_real_hippocampus_as_three_tasks(tmp_path, data_root):
         assert (front * rows).sum() / front.sum() < (back * rows).sum() / back.sum()
     with pytest.raises(DataError, match="expected a mask of 0 and one other value"):
         volumes(None)
-
-
-@pytest.mark.realdata
-def test_real_heart(tmp_path, data_root):
-    source = data_root / "la2018_heart_mr3d"
-    names = sorted(path.name for path in (source / "imagesTr").iterdir())[:3]
-    root = linked(source, tmp_path, ("imagesTr", "labelsTr"), names)
-    write_listing(root, [{"image": f"imagesTr/{name}", "label": f"labelsTr/{name}"} for name in names])
-    manifest = DatasetManifest(name="heart", modality="MR", layout=DecathlonLayout(root=root))
-    samples = load_samples(manifest, Preprocessing(grid=(64, 64), max_per_case=10))
-    assert len(samples) == 30
-    assert len(samples.patients) == 3
-
-
-@pytest.mark.realdata
-@pytest.mark.parametrize(
-    ("name", "modality", "window", "pattern", "cases", "patients"),
-    [
-        ("msd_liver_ct2d", "CT", (0, 255), r"^liver_(\d+)_", 10, 3),
-        ("montgomery_lung_cxr2d", "other", None, None, 5, 5),
-        ("kvasir_polyp2d_train256", "other", None, None, 5, 5),
-    ],
-)
-def test_real_pictures(tmp_path, data_root, name, modality, window, pattern, cases, patients):
-    source = data_root / name
-    names = sorted(path.name for path in (source / "images").iterdir())[:cases]
-    root = linked(source, tmp_path, ("images", "masks"), names)
-    layout = FolderLayout(root=root, images="images/*.png", masks="masks/*.png", patient_pattern=pattern)
-    manifest = DatasetManifest(name=name, modality=modality, layout=layout, window=window)
-    samples = load_samples(manifest, Preprocessing(grid=(256, 256), min_pixels=1))
-    assert len(samples) == cases
-    assert len(samples.patients) <= patients
-    assert 0 <= samples.images.min() < samples.images.max() <= 255

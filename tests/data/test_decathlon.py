@@ -33,16 +33,6 @@ def test_cases_are_the_labeled_ones_in_their_order(tmp_path):
     ]
 
 
-def test_without_a_pattern_every_case_is_a_patient(tmp_path):
-    cases = DecathlonLayout(root=write_task(tmp_path)).cases()
-    assert [case.patient_id for case in cases] == [case.id for case in cases] == ["p1_a", "p1_b", "p2_a"]
-
-
-def test_listing_reads_no_volume(tmp_path):
-    write_listing(tmp_path, [{"image": "imagesTr/not_there.nii.gz", "label": "labelsTr/not_there.nii.gz"}])
-    assert [case.id for case in DecathlonLayout(root=tmp_path).cases()] == ["not_there"]
-
-
 def test_patients_that_the_pattern_misses_are_listed(tmp_path):
     write_task(tmp_path, ("p1_a", "q1_a", "q2_a"))
     with pytest.raises(DataError, match=r"q1_a, q2_a: patient_pattern .* finds no patient in the case's name; correct"):
@@ -159,17 +149,9 @@ def test_flat_and_padded_shapes_are_volumes(tmp_path):
 @pytest.mark.parametrize(
     ("image", "channel", "message"),
     [
-        (
-            np.zeros((*SHAPE, 2), np.float32),
-            None,
-            r"found 2 channels, shape \(12, 10, 4, 2\); say which one by `channel",
-        ),
+        (np.zeros((*SHAPE, 2), np.float32), None, r"found 2 channels, shape \(12, 10, 4, 2\); say which one by"),
         (np.zeros((*SHAPE, 2), np.float32), 2, r"expected channel 2, found 2 channels; set `channel` below that"),
-        (
-            np.zeros(SHAPE, np.float32),
-            1,
-            r"expected a volume with channels, found shape \(12, 10, 4\); leave `channel`",
-        ),
+        (np.zeros(SHAPE, np.float32), 1, r"expected a volume with channels, found shape \(12, 10, 4\); leave"),
         (np.zeros((*SHAPE, 2, 2), np.float32), 0, r"expected \(x, y, z\) or \(x, y, z, channels\), found shape"),
     ],
 )

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from medsegdist.data.check import check_dataset
 from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.dicom import DicomLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing, load_dataset
+from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
 from tests.data.making_dicom import (
@@ -68,29 +68,6 @@ def test_cases_are_drawings_with_their_series(tmp_path):
     np.testing.assert_array_equal(item["image"][0], STORED.T.astype(np.float32) - 1024)
     np.testing.assert_array_equal(item["label"][0], BOX.T)
     np.testing.assert_array_equal(item["image"].affine, item["label"].affine)
-
-
-def test_a_manifest_in_yaml(tmp_path):
-    write_case(tmp_path / "scans", "a", regions=("liver", "spleen"))
-    file = tmp_path / "liver.yaml"
-    layout = "{kind: dicom, root: scans, segmentation: rtstruct, roi: liver}"
-    file.write_text(f"name: Liver\nmodality: CT\nlayout: {layout}\n")
-    samples = load_samples(load_dataset(file), PREPROCESSING)
-    assert samples.case_ids == ("a__rt",) * 2
-    np.testing.assert_array_equal(samples.masks, BOX[1:3])
-
-
-def test_where_files_lie_says_nothing(tmp_path):
-    for name in ("a", "b"):
-        write_case(tmp_path, name)
-    flat = tmp_path / "flat"
-    flat.mkdir()
-    for k, path in enumerate(sorted(path for path in tmp_path.rglob("*") if path.is_file())):
-        shutil.copy(path, flat / f"{k:02d}")
-    layout = layout_of(flat)
-    assert [len(case.image) for case in layout.cases()] == [4, 4]
-    for case in layout.cases():
-        np.testing.assert_array_equal(layout.load(case.as_item())["label"][0], BOX.T)
 
 
 def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
@@ -250,12 +227,6 @@ def test_names_that_would_fall_together_are_refused(tmp_path):
 def test_options_of_the_other_kind_are_refused(tmp_path, options):
     with pytest.raises(ValidationError, match=r"`(roi|segment)`.* for '"):
         DicomLayout(root=tmp_path, **options)
-
-
-@pytest.mark.parametrize("threshold", [0, 1.5])
-def test_a_threshold_is_a_fraction(tmp_path, threshold):
-    with pytest.raises(ValidationError, match="fractional_threshold"):
-        DicomLayout(root=tmp_path, segmentation="seg", fractional_threshold=threshold)
 
 
 def test_a_replaced_slice_gives_new_samples(tmp_path):

@@ -30,6 +30,7 @@ from tests.data.making import (
     SHAPE,
     labels,
     pictures_manifest,
+    real_hippocampus,
     task_manifest,
     voxels,
     write_picture,
@@ -197,14 +198,13 @@ def with_affines_of_nifti(manifest: DatasetManifest) -> DatasetManifest:
     """The same dataset, with its affines rounded to the 32 bits that NIfTI has for each number."""
     loader = manifest.layout.load
 
-    class Rounded:
-        def __call__(self, item):
-            read = loader(item)
-            for key in ("image", "label"):
-                read[key].affine = read[key].affine.float().double()
-            return read
+    def load(self, item, **_):
+        read = loader(item)
+        for key in ("image", "label"):
+            read[key].affine = read[key].affine.float().double()
+        return read
 
-    return with_layout(manifest, load=lambda self, item, **_: Rounded()(item))
+    return with_layout(manifest, load=load)
 
 
 def colored_pictures(root: Path) -> DatasetManifest:
@@ -349,22 +349,11 @@ def test_slices_of_drawn_volumes_come_last(tmp_path):
 @pytest.mark.realdata
 @pytest.mark.parametrize("foreground", [(1,), (1, 2)])
 def test_real_hippocampus_as_a_binary_task(tmp_path, data_root, foreground):
-    source = data_root / "Task04_Hippocampus"
-    root = tmp_path / "source"
-    names = sorted(path.name for path in (source / "imagesTr").iterdir())[:3]
-    for folder in ("imagesTr", "labelsTr"):
-        (root / folder).mkdir(parents=True)
-        for name in names:
-            (root / folder / name).symlink_to(source / folder / name)
-    entries = [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names]
-    (root / "dataset.json").write_text(json.dumps({"training": entries}))
-    manifest = DatasetManifest(
-        name="hippocampus", modality="MR", layout=DecathlonLayout(root=root), foreground=foreground
-    )
+    manifest = real_hippocampus(data_root, tmp_path / "source", slice(3), foreground=foreground)
     task = tmp_path / "Task04_Hippocampus"
     export_task(manifest, task)
-    for name in names:
-        written, original = (nib.load(folder / "imagesTr" / name) for folder in (task, source))
+    for case in manifest.layout.cases():
+        written, original = (nib.load(path) for path in (task / "imagesTr" / f"{case.id}.nii.gz", case.image))
         np.testing.assert_array_equal(
             np.asanyarray(written.dataobj), np.asanyarray(original.dataobj).astype(np.float32)
         )

@@ -146,12 +146,10 @@ def test_images_of_different_channels_are_refused(tmp_path):
     manifest = task_manifest(write_task(tmp_path / "source"))
     loader = manifest.layout.load
 
-    class Uneven:
-        def __call__(self, item):
-            read = loader(item)
-            return stacked(read, images=2) if item["case_id"] == "p1_b" else read
+    def load(self, item, **_):
+        return stacked(loader(item), images=1 + (item["case_id"] == "p1_b"))
 
-    uneven = with_layout(manifest, load=lambda self, item, **_: Uneven()(item))
+    uneven = with_layout(manifest, load=load)
     message = r"all cases: expected as many channels in every image, found 1 \(case 'p1_a'\), 2 \(case 'p1_b'\); choose"
     with pytest.raises(DataError, match=message):
         export_task(uneven, tmp_path / "Task07_Uneven")
@@ -171,15 +169,14 @@ def test_a_volume_in_lps_is_written_in_ras(tmp_path):
     manifest = task_manifest(write_task(tmp_path / "source"))
     loader = manifest.layout.load
 
-    class InLps:
-        def __call__(self, item):
-            read = loader(item)
-            for key in ("image", "label"):
-                read[key].affine = torch.diag(torch.tensor([-1.0, -1, 1, 1], dtype=torch.float64)) @ read[key].affine
-                read[key].meta["space"] = "LPS"
-            return read
+    def load(self, item, **_):
+        read = loader(item)
+        for key in ("image", "label"):
+            read[key].affine = torch.diag(torch.tensor([-1.0, -1, 1, 1], dtype=torch.float64)) @ read[key].affine
+            read[key].meta["space"] = "LPS"
+        return read
 
     export_task(manifest, tmp_path / "Task07_Ras")
-    export_task(with_layout(manifest, load=lambda self, item, **_: InLps()(item)), tmp_path / "Task08_Lps")
+    export_task(with_layout(manifest, load=load), tmp_path / "Task08_Lps")
     files = [contents(tmp_path / name) for name in ("Task07_Ras", "Task08_Lps")]
     assert files[0] == files[1]

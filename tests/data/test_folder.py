@@ -1,18 +1,19 @@
+"""Folders of pictures and volumes: how files pair up, and what the pixels of PNG and TIFF mean."""
+
 from __future__ import annotations
 
 import os
-import textwrap
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from medsegdist.data.case import Case
-from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.folder import FolderLayout
-from medsegdist.data.manifest import Preprocessing, load_dataset
+from medsegdist.data.readers import read_picture
 from medsegdist.errors import DataError
-from tests.data.making import labels, voxels, write_picture, write_pictures, write_volume
+from tests.data.making import write_picture, write_pictures
 
 # An F: no flip, rotation or transposition of it is itself.
 LETTER = np.array([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]], dtype=np.uint8) * 255
@@ -45,22 +46,6 @@ def test_files_are_paired_by_the_part_at_the_star(tmp_path):
         )
         for name in ("s1_10", "s1_9", "s2_10")
     ]
-
-
-def test_a_folder_for_each_case(tmp_path):
-    for name in ("s1", "s2"):
-        write_volume(tmp_path / name / "ct.nii.gz", voxels(0))
-        write_volume(tmp_path / name / "liver.nii.gz", labels())
-    layout = FolderLayout(root=tmp_path, images="*/ct.nii.gz", masks="*/liver.nii.gz")
-    assert [case.id for case in layout.cases()] == ["s1", "s2"]
-
-
-def test_masks_beside_images_are_no_images(tmp_path):
-    for name in ("a", "b"):
-        write_volume(tmp_path / f"{name}.nii.gz", voxels(0))
-        write_volume(tmp_path / f"{name}_seg.nii.gz", labels())
-    layout = FolderLayout(root=tmp_path, images="*.nii.gz", masks="*_seg.nii.gz")
-    assert [case.id for case in layout.cases()] == ["a", "b"]
 
 
 def test_brackets_in_names_are_no_wildcards(tmp_path):
@@ -213,24 +198,65 @@ def test_real_pictures(data_root):
         np.testing.assert_array_equal(item["image"][0], np.asarray(picture))
 
 
-@pytest.mark.realdata
-def test_real_volumes_of_many_shapes(data_root):
-    layout = FolderLayout(root=data_root / "sct_spinalcord_mr3d", images="images/*.nii.gz", masks="labels/*.nii.gz")
-    cases = layout.cases()
-    assert len(cases) == 8
-    for case in cases:
-        item = layout.load(case.as_item())
-        assert item["image"].shape == item["label"].shape
-        assert item["image"].ndim == 4
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, ">u2", np.int16, np.int32, np.float32])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_tiff_of_every_depth(tmp_path, dtype, compression):
+    low, high = {"u": (0, 255 if dtype == np.uint8 else 65535), "i": (-9999, 9999), "f": (-9, 9)}[np.dtype(dtype).kind]
+    pixels = np.random.default_rng(0).uniform(low, high, (12, 10)).astype(dtype)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, byteorder=">" if dtype == ">u2" else "<", compression=compression)
+    for color in (None, "luminance"):
+        np.testing.assert_array_equal(read_picture(path, color)[0], pixels)
 
 
-def test_the_readme_describes_a_dataset_that_can_be_read(tmp_path, project_root):
-    text = (project_root / "data_manifests" / "README.md").read_text(encoding="utf-8")
-    block = text.split("### folder")[1].split("```yaml")[1].split("```")[0]
-    (tmp_path / "polyps.yaml").write_text(textwrap.dedent(block))
-    pictures = write_pictures(tmp_path / "polyps", names=("a", "b"))
-    for path in (pictures / "masks").iterdir():
-        path.rename(path.with_name(f"{path.stem}_mask.png"))
-    manifest = load_dataset(tmp_path / "polyps.yaml")
-    samples = load_samples(manifest, Preprocessing(grid=(8, 8), min_pixels=1))
-    assert samples.patients == ("a", "b")
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_tiff_in_colors(tmp_path, planar):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    stored = pixels if planar == "contig" else np.moveaxis(pixels, -1, 0)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", "green")[0], pixels[..., 1])
+
+
+MASK = np.eye(6, dtype=bool)
+
+
+@pytest.mark.parametrize("pixels", [MASK, MASK.astype(np.uint8), MASK.astype(np.uint16)])
+def test_a_tiff_mask_in_which_0_is_white_is_refused(tmp_path, pixels):
+    """tifffile and scikit-image save a bool array so. Pillow inverts it, others do not: foreground or background?"""
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=None if pixels.dtype == bool else "miniswhite")
+    with pytest.raises(DataError, match="expected 0 to be black, found a TIFF file in which 0 is white; save"):
+        read_picture(tmp_path / "a.tif", None)
+
+
+def test_a_tiff_image_in_which_0_is_white_is_read_as_it_is_shown(tmp_path):
+    pixels = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif", "luminance")[0], 255 - pixels)
+    tifffile.imwrite(tmp_path / "b.tif", pixels.astype(np.uint16), photometric="miniswhite")
+    with pytest.raises(DataError, match="expected 0 to be black"):  # Pillow would show it inverted.
+        read_picture(tmp_path / "b.tif", "luminance")
+
+
+def test_pixels_that_would_lose_bits_are_refused(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric="rgb")
+    with pytest.raises(DataError, match="expected 8 bits per color, found 16; save the picture in gray"):
+        read_picture(tmp_path / "a.tif", "luminance")
+    tifffile.imwrite(tmp_path / "b.tif", np.full((5, 7), -3, np.int8))
+    with pytest.raises(DataError, match="expected pixels from 0 to 255, found 8 bits with a sign; save"):
+        read_picture(tmp_path / "b.tif", "luminance")
+
+
+def test_a_stack_of_pages_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5, 6), np.uint8), photometric="minisblack")
+    with pytest.raises(DataError, match=r"expected one picture, found 4 pages; .* or a volume as NIfTI"):
+        read_picture(tmp_path / "a.tif", None)
+
+
+def test_print_colors_are_colors(tmp_path):
+    ink = np.zeros((8, 8, 4), np.uint8)
+    ink[..., 0] = 255  # full cyan: no red, all green
+    tifffile.imwrite(tmp_path / "a.tif", ink, photometric="separated")
+    red, green = (float(read_picture(tmp_path / "a.tif", color).mean()) for color in ("red", "green"))
+    assert red < 10
+    assert green > 200

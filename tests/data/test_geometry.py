@@ -148,10 +148,6 @@ def expected():
     return {name: samples_of(ArrayLayout(), options) for name, options in PREPROCESSINGS.items()}
 
 
-def test_there_are_48_orders():
-    assert len(set(CODES)) == 48
-
-
 def test_the_array_itself(expected):
     volumes = expected["volumes as they are"]
     np.testing.assert_array_equal(volumes.images[0], IMAGE)

@@ -77,6 +77,7 @@ AS_ITK = {
     ),
     "RAS.nrrd": nrrd(("left-posterior-superior", "right-anterior-superior")),
     "LAS.nrrd": nrrd(("left-posterior-superior", "LAS")),
+    "millimeters.nrrd": nrrd(("endian", 'space units: "mm" "mm" "mm"\nendian')),
     "space dimension.nrrd": nrrd(("space: left-posterior-superior", "space dimension: 3")),
     "long type.nrrd": nrrd(("type: short", "type: signed short int")),
     "C type.nrrd": nrrd(("type: short", "type: int16_t")),
@@ -157,11 +158,10 @@ def test_numbers_written_as_text(tmp_path):
 
 
 REFUSED = {
+    "scanner.nrrd": (nrrd(("left-posterior-superior", "scanner-xyz")), "found another space; write the file"),
+    "right-handed.nrrd": (nrrd(("left-posterior-superior", "3D-right-handed")), "found another space; write the file"),
     "type twice.nrrd": (nrrd(("type", "type: float\ntype")), "the header says something twice"),
-    "sizes twice, written in two ways.nrrd": (
-        nrrd(("sizes", "Si zes: 1 1 1\nsizes")),
-        "the header says something twice",
-    ),
+    "sizes twice, written in two ways.nrrd": (nrrd(("sizes", "Si zes: 1 1 1\nsizes")), "the header says something"),
     "no colon.nrrd": (nrrd(("type", "nothing\ntype")), "a line of the header is no field"),
     "lone carriage return.nrrd": (
         nrrd(("type", "content: x\rdata file: ../a.raw\ntype")),

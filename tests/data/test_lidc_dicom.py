@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 
 import nibabel as nib
@@ -245,20 +243,3 @@ def test_a_root_that_is_not_there(tmp_path):
 def test_images_and_their_root_go_together(options):
     with pytest.raises(ValidationError, match="`images: dicom` and `dicom_root` go together"):
         LidcLayout(malignancy=1, **options)
-
-
-def load_in_child(layout, item):
-    loaded = layout.load(item)
-    return np.asarray(loaded["image"]), np.asarray(loaded["label"])
-
-
-@pytest.mark.slow
-def test_several_processes_read_the_same(root):
-    layout = layout_of(root)
-    items = [case.as_item() for case in cases_of(layout)]
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
-        loaded = list(executor.map(load_in_child, [layout] * 2, items))
-    for item, (image, mask) in zip(items, loaded, strict=True):
-        here_image, here_mask = load_in_child(layout, item)
-        np.testing.assert_array_equal(image, here_image)
-        np.testing.assert_array_equal(mask, here_mask)

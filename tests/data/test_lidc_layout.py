@@ -8,7 +8,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 from monai.transforms import Orientation
-from pydantic import ValidationError
 from scipy.ndimage import binary_dilation
 
 from medsegdist.data.layouts.lidc import LidcLayout, malignancy_subsets, read_nodules
@@ -60,16 +59,8 @@ def test_the_mask_is_pylidcs_in_pylidcs_rows_and_columns(slices):
     np.testing.assert_allclose(zooms, (scan.slice_spacing, scan.pixel_spacing, scan.pixel_spacing), rtol=1e-6)
 
 
-def test_the_affine_runs_to_head_back_and_left():
-    layout = LidcLayout(malignancy=2)
-    item = load(layout, small_case(layout, 2))
-    for key in ("image", "label"):
-        assert nib.aff2axcodes(item[key].affine.numpy()) == ("S", "P", "L")
-        np.testing.assert_array_equal(Orientation(axcodes="SPL", labels=None)(item[key]), item[key])
-
-
 def test_every_slice_of_a_case_has_a_nodule_and_whole_hounsfield_units():
-    for level in (1, 3, 4):
+    for level in (1, 4):
         layout = LidcLayout(malignancy=level, max_patients=2, seed=level)
         for case in layout.cases():
             item = load(layout, case)
@@ -217,18 +208,3 @@ def test_no_nodule_left_is_an_error():
         DataError, match=r"malignancy 1: expected nodules of at least 9 readers .* ask for fewer readers"
     ):
         LidcLayout(malignancy=1, min_readers=9).cases()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"malignancy": 6}, "less than or equal to 5"),
-        ({"malignancy": 1, "rule": "worst"}, "median_high"),
-        ({"malignancy": 1, "consensus": 0}, "greater than 0"),
-        ({"malignancy": 1, "images": "drawn"}, "simulated"),
-        ({"malignancy": 1, "reader": 2}, "Extra inputs are not permitted"),
-    ],
-)
-def test_wrong_options_are_named(options, message):
-    with pytest.raises(ValidationError, match=message):
-        LidcLayout(**options)

@@ -1,10 +1,16 @@
+"""Descriptions of datasets and preprocessings: what is read, what is refused, and the fingerprint."""
+
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
@@ -105,11 +111,7 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (
-            "modality: CT",
-            "modalty: CT",
-            r"modalty: unknown key; did you mean 'modality'\? Allowed here: classes.*window\.",
-        ),
+        ("modality: CT", "modalty: CT", r"modalty: unknown key; did you mean 'modality'\? Allowed here:"),
         ("modality: CT", "", r"modality: this key is missing"),
         ("modality: CT", "modality: MRI", r"modality: expected 'CT', 'MR' or 'other', found 'MRI'; did you mean 'MR'"),
         ("root:", "rooot: x, root:", r"layout\.rooot: unknown key; did you mean 'root'\? Allowed here: channel, kind,"),
@@ -123,31 +125,15 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
         ("foreground: [1]", "foreground: [0, 1]", r"foreground: 0 is the background"),
         ("foreground: [1]", "foreground: [16777216]", r"foreground: expected label values between -16777216 and 16777"),
         ("foreground: [1]", "foreground: [1, 1]", r"foreground: a label value is named twice in \[1, 1\]"),
-        (
-            "foreground: [1]",
-            "foreground: []",
-            r"foreground: expected at least 1 entry, found 0\.$",
-        ),
+        ("foreground: [1]", "foreground: []", r"foreground: expected at least 1 entry, found 0\.$"),
         ("foreground: [1]", "foreground: [1.5]", r"foreground\.0: expected a whole number, .*, found 1\.5\.$"),
         ("foreground: [1]", "classes: {a: 0}", r"classes\.a: 0 is the background"),
         ("foreground: [1]", "classes: {a: [1, 1]}", r"classes\.a: a label value is named twice in \[1, 1\]"),
-        (
-            "foreground: [1]",
-            "classes: {a: [1, 2], b: 2}",
-            r"classes: the label value 2 is named in two classes, 'a' and",
-        ),
-        (
-            "foreground: [1]",
-            "classes: {a: []}",
-            r"classes\.a: expected at least 1 entry, found 0\.$",
-        ),
+        ("foreground: [1]", "classes: {a: [1, 2], b: 2}", r"classes: the label value 2 is named in two classes, 'a'"),
+        ("foreground: [1]", "classes: {a: []}", r"classes\.a: expected at least 1 entry, found 0\.$"),
         ("foreground: [1]", "classes: {a: 1.5}", r"classes\.a: .*found 1\.5"),
         ("foreground: [1]", "classes: {}", r"classes: expected at least 1 entry, found 0\.$"),
-        (
-            "foreground: [1]",
-            "classes: [1, 2]",
-            r"classes: expected a mapping of keys to values, found \[1, 2\]\.$",
-        ),
+        ("foreground: [1]", "classes: [1, 2]", r"classes: expected a mapping of keys to values, found \[1, 2\]\.$"),
         ("foreground: [1]", "classes: {../a: 1}", r"classes\.\.\./a.*expected a name of letters, digits, spaces"),
         (
             "foreground: [1]",
@@ -157,11 +143,7 @@ def test_unset_variable_is_named(tmp_path, monkeypatch, value):
         ("foreground: [1]", "window: [400, -1000]", r"window: the window is upside down.*\[400\.0, -1000\.0\]"),
         ("foreground: [1]", "window: [.nan, 3]", r"window\.0: .*finite"),
         ("name: lung", "name: no", r"name: expected a text, found false; put it in quotes"),
-        (
-            "name: lung",
-            "name: ../lung",
-            r"name: expected a name of letters, digits, spaces .*found '\.\./lung'; it becomes",
-        ),
+        ("name: lung", "name: ../lung", r"name: expected a name of letters, digits, spaces .*found '\.\./lung'; it"),
         ("name: lung", "name: !!python/object/apply:os.mkdir [made]", r"not valid YAML: could not determine a constr"),
     ],
 )
@@ -173,11 +155,6 @@ def test_wrong_dataset_names_file_place_and_what_was_found(tmp_path, monkeypatch
     assert not (tmp_path / "made").exists()
 
 
-def test_aliases_save_writing(tmp_path):
-    layout = "&root Task06_Lung}\ndescription: *root"
-    assert load_dataset(lung_with(tmp_path, "Task06_Lung}", layout)).description == "Task06_Lung"
-
-
 def test_an_unknown_home_is_refused(tmp_path):
     with pytest.raises(
         ManifestError, match=r"layout\.root: the home folder in '~nobody_at_all/x' is unknown; write it"
@@ -185,22 +162,11 @@ def test_an_unknown_home_is_refused(tmp_path):
         load_dataset(lung_with(tmp_path, "Task06_Lung", "~nobody_at_all/x"))
 
 
-def test_a_pattern_beyond_all_measure_is_refused(tmp_path):
-    pattern = f"root: x, patient_pattern: '(a{{{9**30}}})'"
-    with pytest.raises(ManifestError, match=r"patient_pattern: not a regular expression: the repetition number is too"):
-        load_dataset(lung_with(tmp_path, "root: Task06_Lung", pattern))
-
-
 def test_a_dataset_with_its_own_window_is_not_in_hounsfield():
     lung = DatasetManifest(name="lung", modality="CT", layout=DecathlonLayout(root="x"), window=(0, 255))
     lung.check_fits(Preprocessing(grid=(8, 8)))
     with pytest.raises(ManifestError, match=r"'lung': expected a CT in HU, .*, found a window of its own"):
         lung.check_fits(Preprocessing(grid=(8, 8), intensity="hounsfield"))
-
-
-def test_manifests_cannot_be_changed(tmp_path):
-    with pytest.raises(ValidationError, match="frozen"):
-        load_dataset(written(tmp_path, LUNG)).name = "liver"
 
 
 OTHER_VALUES = {
@@ -222,11 +188,6 @@ OTHER_VALUES = {
 def test_fingerprint_depends_on_every_field(field):
     usual = {"grid": (8, 9)}
     assert Preprocessing(**usual | OTHER_VALUES[field]).fingerprint != Preprocessing(**usual).fingerprint
-
-
-def test_fingerprint_does_not_depend_on_how_it_is_written():
-    usual = Preprocessing(grid=(8, 9))
-    assert Preprocessing(grid=[8, 9], delta=-1, ct_window=[-1000, 400], spacing=None).fingerprint == usual.fingerprint
 
 
 def test_a_missing_file_is_told_with_what_lies_beside_it(tmp_path, monkeypatch):
@@ -291,3 +252,34 @@ def test_a_datalist_is_told_by_its_files(tmp_path, ending, oriented):
     assert DatasetManifest(name="some", modality="CT", layout=layout).is_oriented() is oriented
     (tmp_path / "list.json").unlink()
     assert DatasetManifest(name="some", modality="CT", layout=layout).is_oriented() is None
+
+
+def test_fingerprint_is_the_same_in_another_process():
+    code = "from medsegdist.data.preprocessing import Preprocessing; print(Preprocessing(grid=(8, 9)).fingerprint)"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert found.stdout.strip() == Preprocessing(grid=(8, 9)).fingerprint
+
+
+@given(
+    grid=st.tuples(st.integers(1, 512), st.integers(1, 512)),
+    intensity=st.sampled_from(["window", "hounsfield", "zscore"]),
+    seed=st.integers(0, 2**63),
+    low=st.floats(-2000, 0),
+)
+def test_fingerprint_survives_json(grid, intensity, seed, low):
+    preprocessing = Preprocessing(grid=grid, intensity=intensity, seed=seed, ct_window=(low, low + 1))
+    again = Preprocessing.model_validate_json(preprocessing.model_dump_json())
+    assert again.fingerprint == preprocessing.fingerprint
+    assert len(again.fingerprint) == 16
+
+
+@pytest.mark.parametrize(("intensity", "delta"), [("window", -1), ("hounsfield", -2048), ("zscore", -6)])
+def test_delta_has_the_rules_own_default(intensity, delta):
+    assert Preprocessing(grid=(8, 8), intensity=intensity).effective_delta == delta
+    assert Preprocessing(grid=(8, 8), intensity=intensity, delta=-9999).effective_delta == -9999

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,16 +12,13 @@ import torch
 from medsegdist.data.check import check_dataset
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.collect import collect_classes, load_class_samples, load_samples
-from medsegdist.data.dataset import make_dataset
 from medsegdist.data.export import export_task
-from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import GmmMetric
 from medsegdist.distance.pairs import multiclass_distance
 from medsegdist.errors import DataError, ManifestError
-from tests.data.making import PREPROCESSING, labels, task_manifest, write_listing, write_task, write_volume
+from tests.data.making import PREPROCESSING, labels, real_hippocampus, task_manifest, write_task, write_volume
 from tests.data.test_collect import assert_equal
 
 CLASSES = {"liver": [1, 3], "kidney": 2}
@@ -67,15 +63,6 @@ def test_each_class_of_volumes_is_its_binary_dataset(manifest):
     assert_each_class_is_its_binary_dataset(manifest, Preprocessing(grid=(4, 10, 12), dimensions=3, min_pixels=2))
 
 
-def test_classes_of_a_case_that_are_too_small_are_taken_off(manifest):
-    def shown(min_pixels):
-        samples = load_class_samples(manifest, Preprocessing(grid=(10, 12), min_pixels=min_pixels))
-        return {name: sorted(set(one.case_ids)) for name, one in samples.by_class.items()}
-
-    assert shown(1) == {"liver": ["p1_a", "p2_a", "p3_a"], "kidney": ["p1_a", "p1_b", "p3_a"]}
-    assert shown(2) == {"liver": ["p1_a", "p2_a", "p3_a"], "kidney": ["p1_a", "p1_b"]}
-
-
 def test_the_order_of_classes_is_that_of_their_names_only(manifest):
     turned = manifest.model_copy(update={"classes": dict(reversed(manifest.classes.items()))})
     one, other = (load_class_samples(each, PREPROCESSING) for each in (manifest, turned))
@@ -83,13 +70,6 @@ def test_the_order_of_classes_is_that_of_their_names_only(manifest):
     assert one.shares == other.shares
     for name in CLASSES:
         assert_equal(one.by_class[name], other.by_class[name])
-
-
-def test_items_have_a_channel_for_each_class(manifest):
-    for part in itertools.chain.from_iterable(make_dataset(manifest, PREPROCESSING)):
-        assert part["image"].shape == (1, 10, 12)
-        assert part["label"].shape == (2, 10, 12)
-        assert part["label"].any()
 
 
 def test_the_cache_keeps_classes(manifest, tmp_path):
@@ -152,15 +132,6 @@ def test_a_class_that_falls_to_the_limit_of_samples_is_named(manifest):
     assert {error.split(", found ")[1] for error in found} <= {
         f"'{name}' in none of 1; take more samples, or leave the class out." for name in CLASSES
     }
-
-
-def test_bad_cases_are_skipped_for_all_classes_alike(manifest):
-    (manifest.layout.root / "labelsTr" / "p1_a.nii.gz").write_bytes(b"no volume")
-    with pytest.raises(DataError, match="1 of 4 cases cannot be used"):
-        load_class_samples(manifest, PREPROCESSING)
-    with pytest.warns(SkippedCasesWarning, match="left out 1 bad case"):
-        samples = load_class_samples(manifest, PREPROCESSING, on_bad_case="skip")
-    assert "p1_a" not in samples.case_ids
 
 
 def test_one_foreground_is_not_taken_for_classes_nor_classes_for_one(manifest, tmp_path):
@@ -261,20 +232,9 @@ def test_tensors_that_make_no_dataset(changes, message):
 HIPPOCAMPUS = {"anterior": 1, "posterior": 2}
 
 
-def half(root: Path, source: Path, name: str, chosen: slice, classes: dict[str, int] | None = None) -> DatasetManifest:
-    names = sorted(path.name for path in (source / "imagesTr").iterdir())[chosen]
-    for folder in ("imagesTr", "labelsTr"):
-        (root / name / folder).mkdir(parents=True)
-        for each in names:
-            (root / name / folder / each).symlink_to(source / folder / each)
-    write_listing(root / name, [{"image": f"imagesTr/{each}", "label": f"labelsTr/{each}"} for each in names])
-    layout = DecathlonLayout(root=root / name)
-    return DatasetManifest(name=name, modality="MR", layout=layout, classes=classes or HIPPOCAMPUS)
-
-
 @pytest.mark.realdata
 def test_real_hippocampus_in_two_classes(tmp_path, data_root):
-    manifest = half(tmp_path, data_root / "Task04_Hippocampus", "hippocampus", slice(6))
+    manifest = real_hippocampus(data_root, tmp_path, slice(6), classes=HIPPOCAMPUS)
     assert_each_class_is_its_binary_dataset(manifest, Preprocessing(grid=(48, 32), max_samples=10_000))
     assert check_dataset(manifest, Preprocessing(grid=(48, 32))).problems == ()
 
@@ -284,12 +244,15 @@ def test_real_hippocampus_in_two_classes(tmp_path, data_root):
 @pytest.mark.realdata
 def test_real_classes_of_two_halves_are_assigned_to_their_names(tmp_path, data_root):
     """Head and body of the hippocampus in two halves of the patients: the classes find each other without names."""
-    source = data_root / "Task04_Hippocampus"
     preprocessing = Preprocessing(dimensions=3, grid=(24, 32, 24), spacing=(1.5, 1.5, 1.5))
-    one = load_class_samples(half(tmp_path, source, "one", slice(0, 24, 2)), preprocessing)
-    other = load_class_samples(half(tmp_path, source, "other", slice(1, 24, 2)), preprocessing)
-    turned = load_class_samples(
-        half(tmp_path, source, "turned", slice(1, 24, 2), {"body and tail": 2, "head": 1}), preprocessing
+    halves = {
+        "one": (slice(0, 24, 2), HIPPOCAMPUS),
+        "other": (slice(1, 24, 2), HIPPOCAMPUS),
+        "turned": (slice(1, 24, 2), {"body and tail": 2, "head": 1}),
+    }
+    one, other, turned = (
+        load_class_samples(real_hippocampus(data_root, tmp_path / name, chosen, classes=classes), preprocessing)
+        for name, (chosen, classes) in halves.items()
     )
     for metric in (GmmMetric(components=2, intensity=False), GmmMetric(components=1, intensity=True)):
         distance = DatasetDistance(metric)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -14,8 +13,7 @@ from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.errors import DataError, ManifestError
-from tests.data.making import PREPROCESSING, labels, voxels, write_listing, write_picture, write_volume
-from tests.data.test_collect import assert_equal
+from tests.data.making import labels, voxels, write_picture, write_volume
 
 CHANNELS = ("T2", "ADC")
 
@@ -78,34 +76,11 @@ def test_cases_and_their_channels(tmp_path, ending, channel):
     np.testing.assert_array_equal(item["label"][0], labels())
 
 
-def test_the_same_volumes_as_a_decathlon_task_give_the_same_samples(tmp_path):
-    root = write_raw(tmp_path / "nnunet")
-    entries = [{"image": f"imagesTr/{name}.nii.gz", "label": f"labelsTr/{name}.nii.gz"} for name in ("p1_a", "p1_b")]
-    task = write_listing(tmp_path / "task", entries)
-    for entry in entries:
-        name = entry["image"][9:-7]
-        for target, source in (("image", f"imagesTr/{name}_0001.nii.gz"), ("label", entry["label"])):
-            path = task / entry[target]
-            path.parent.mkdir(exist_ok=True)
-            path.symlink_to(root / source)
-
-    def samples(layout):
-        return load_samples(DatasetManifest(name="tiny", modality="MR", layout=layout), PREPROCESSING)
-
-    assert_equal(samples(NnunetLayout(root=root, channel=1)), samples(DecathlonLayout(root=task)))
-
-
 def test_names_may_hold_anything(tmp_path):
     write_raw(tmp_path, ("a_0001", "b[1]*", "c.d"))
     (tmp_path / "imagesTr" / "._a_0001_0000.nii.gz").write_bytes(b"left by a Mac")
     (tmp_path / "labelsTr" / "notes.txt").write_text("of another ending")
     assert [case.id for case in NnunetLayout(root=tmp_path).cases()] == ["a_0001", "b[1]*", "c.d"]
-
-
-def test_names_that_are_no_utf_8_are_refused(tmp_path):
-    write_raw(tmp_path, ("a", os.fsdecode(b"\xe4")))
-    with pytest.raises(DataError, match=r"expected names in UTF-8, found '\\udce4'; rename these files"):
-        NnunetLayout(root=tmp_path).cases()
 
 
 def test_all_that_does_not_agree_is_listed(tmp_path):
@@ -193,10 +168,7 @@ def test_no_explicit_path_leaves_the_folder(tmp_path, key, path):
     ("changes", "message"),
     [
         ({"channel_names": None}, r"channel_names: this key is missing"),
-        (
-            {"channel_names": None, "modality": {"0": "CT"}},
-            r"found the 'modality' of the Decathlon and .*v1; use `kind",
-        ),
+        ({"channel_names": None, "modality": {"0": "CT"}}, r"found the 'modality' of the Decathlon and .*v1; use"),
         ({"channel_names": {}}, r"channel_names: expected at least 1 entry, found 0\.$"),
         ({"channel_names": ["CT"]}, r"channel_names: expected a mapping of keys to values, found \['CT'\]\.$"),
         ({"labels": None}, r"labels: this key is missing"),
@@ -216,28 +188,6 @@ def test_wrong_dataset_json(tmp_path, changes, message):
     with pytest.raises(DataError, match=message) as caught:
         NnunetLayout(root=write_raw(tmp_path, **changes)).cases()
     assert str(tmp_path / "dataset.json") in str(caught.value)
-
-
-def test_missing_and_broken_dataset_json(tmp_path):
-    with pytest.raises(
-        DataError, match=r"dataset\.json does not exist; set `root` to the folder that holds dataset\.j"
-    ):
-        NnunetLayout(root=tmp_path).cases()
-    (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(DataError, match=r"dataset\.json cannot be read as JSON"):
-        NnunetLayout(root=tmp_path).cases()
-    (tmp_path / "dataset.json").write_text("[" * 100_000)
-    with pytest.raises(DataError, match=r"dataset\.json cannot be read as JSON"):
-        NnunetLayout(root=tmp_path).cases()
-    (tmp_path / "dataset.json").write_text("[]")
-    with pytest.raises(DataError, match=r"dataset\.json: expected a mapping of keys to values, found \[\]\.$"):
-        NnunetLayout(root=tmp_path).cases()
-
-
-def test_a_mark_at_the_beginning_of_utf_8_is_no_error(tmp_path):
-    path = write_raw(tmp_path) / "dataset.json"
-    path.write_text(path.read_text(), encoding="utf-8-sig")
-    assert len(NnunetLayout(root=tmp_path).cases()) == 2
 
 
 def write_colors(root):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import nibabel as nib
 import numpy as np
@@ -144,13 +143,6 @@ def test_nnunet_files_that_do_not_agree(tmp_path, full):
     assert "expected the same shape, found (12, 10, 4) and (12, 10, 3)" in shape.problem
 
 
-def test_a_dataset_with_unlisted_cases_is_still_refused(tmp_path):
-    write_pictures(tmp_path, ("a", "b", "c"))
-    (tmp_path / "masks" / "a.png").unlink()
-    with pytest.raises(DataError, match="a: the image has no mask"):
-        load_samples(pictures_manifest(tmp_path), PREPROCESSING)
-
-
 def test_shapes_are_those_that_nibabel_shows(tmp_path):
     root = write_task(tmp_path)
     path = root / "labelsTr" / "p1_b.nii.gz"
@@ -173,9 +165,8 @@ def test_shapes_are_those_that_nibabel_shows(tmp_path):
     assert "found (10, 12, 4) and (10, 12, 4), which lie along other axes of the patient" in problem.problem
 
 
-def test_problems_of_all_cases_have_their_number(tmp_path):
-    write_pictures(tmp_path, tuple("abcdef"))
-    for name in "abc":
-        (tmp_path / "masks" / f"{name}.png").write_bytes(b"no picture")
-    found = check_dataset(pictures_manifest(tmp_path), PREPROCESSING, full=False).problems
-    assert Counter(problem.total for problem in found) == {6: 3}
+def test_a_dataset_with_unlisted_cases_is_still_refused(tmp_path):
+    write_pictures(tmp_path, ("a", "b", "c"))
+    (tmp_path / "masks" / "a.png").unlink()
+    with pytest.raises(DataError, match="a: the image has no mask"):
+        load_samples(pictures_manifest(tmp_path), PREPROCESSING)

@@ -1,5 +1,7 @@
 """Invented patients: the right organ in the right place, the same on every run."""
 
+from __future__ import annotations
+
 import math
 import os
 import pickle
@@ -11,12 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monai.transforms import Orientation
-from pydantic import ValidationError
+from medsegdist.transforms.pipeline import preprocessing_pipeline
+from monai.data import Dataset
+from monai.transforms import Compose, Orientation
 from scipy.ndimage import binary_dilation
 
+from medsegdist.data.collect import collect
 from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.phantom import AIR, Part, Plane, draw_patient, generator, scan_ct, scan_mr, smooth_field
+from medsegdist.data.phantom import AIR, Part, Plane, draw_patient, generator, scan_ct, scan_mr
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.metrics import PAPER_METHODS, make_metric
 
 ORGANS = ("lung_tumor", "tuberculoma", "liver", "spleen", "prostate")
 
@@ -207,22 +213,6 @@ def test_a_slice_cuts_an_ellipse_of_the_closed_form(x, a, b, turn, height):
     assert mask.sum() * 0.3 == pytest.approx(math.pi * a * b * (1 - height**2), rel=0.2)
 
 
-def test_what_is_painted_later_covers_image_and_mask():
-    image, mask = painted(Part("organ", (0, 0, 0), (20, 20, 20), 100), Part("bone", (0, 0, 0), (8, 8, 8), 400))
-    assert (image[130, 110], image[130, 138], image[0, 0]) == (400, 100, AIR)
-    assert not mask[130, 110]
-    assert mask[130, 138]
-    image, mask = painted(Part("organ", (500, 0, 0), (20, 20, 20), 100))
-    assert (image == AIR).all()
-
-
-def test_smooth_noise_has_its_mean_and_scale():
-    fields = np.stack([smooth_field(generator("field", k), (96, 80), 8) for k in range(40)])
-    assert fields.mean() == pytest.approx(0, abs=0.05)
-    assert fields.std() == pytest.approx(1, abs=0.15)
-    assert np.abs(np.diff(fields, axis=1)).mean() < 0.3  # white noise steps by 1.13
-
-
 @pytest.mark.parametrize("noise", [10.0, 30.0])
 def test_ct_noise_has_the_standard_deviation_asked_for(noise):
     image = scan_ct(np.full((256, 256), 40, dtype=np.float32), generator("noise"), noise)
@@ -237,16 +227,25 @@ def test_mr_noise_is_rician():
     assert empty.mean() == pytest.approx(20 * math.sqrt(math.pi / 2), rel=0.02)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"organ": "brain"}, "lung_tumor"),
-        ({"organ": "liver", "patients": 0}, "greater than or equal to 1"),
-        ({"organ": "liver", "size": (16, 64)}, "greater than or equal to 32"),
-        ({"organ": "liver", "spacing_mm": (1, 1, 0)}, "greater than 0"),
-        ({"organ": "liver", "images": 3}, "Extra inputs are not permitted"),
-    ],
-)
-def test_wrong_options_are_named(options, message):
-    with pytest.raises(ValidationError, match=message):
-        PhantomLayout(**options)
+@pytest.fixture(scope="module")
+def samples():
+    made = {}
+    for organ in ORGANS:
+        layout = PhantomLayout(organ=organ, patients=10, slices=4, seed=7)
+        pipeline = preprocessing_pipeline(grid=(96, 96), window=None if organ == "prostate" else (-1000.0, 400.0))
+        items = [case.as_item() for case in layout.cases()]
+        made[organ] = collect(Dataset(items, Compose([layout.load, pipeline])), name=organ, min_pixels=3)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", PAPER_METHODS)
+@pytest.mark.parametrize("target", ["lung_tumor", "tuberculoma"])
+def test_mr_of_the_pelvis_is_farthest_from_lung_lesions_and_the_other_lung_lesions_are_nearest(samples, method, target):
+    metric = DatasetDistance(make_metric(method))
+    found = {organ: metric(samples[organ], samples[target]) for organ in ORGANS if organ != target}
+    (sibling,) = {"lung_tumor", "tuberculoma"} - {target}
+    by_image = sorted(found, key=lambda organ: found[organ].image_term)
+    assert (by_image[0], by_image[-1]) == (sibling, "prostate")
+    by_value = sorted(found, key=lambda organ: found[organ].value)
+    assert (by_value[0], by_value[-1]) == (sibling, "prostate")

@@ -206,10 +206,7 @@ def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (
-            np.arange(120, dtype=np.uint8).reshape(10, 12),
-            "at most 64 label values, found 120; if it numbers instances",
-        ),
+        (np.arange(120, dtype=np.uint8).reshape(10, 12), "at most 64 label values, found 120; if it numbers instances"),
         (np.zeros((10, 12), dtype=np.uint8), "expected masks with foreground, found 0 only in 1 of 1 mask"),
     ],
 )
@@ -229,12 +226,6 @@ def test_a_fractional_mask_is_told(tmp_path):
         match=r"case 'a' \(label .*a_seg\.nii\.gz\): expected a mask of whole numbers, found 0\.5; threshold it",
     ):
         inspect(str(tmp_path))
-
-
-def test_a_variable_that_is_not_set_is_told(monkeypatch):
-    monkeypatch.delenv("NOT_SET_AT_ALL", raising=False)
-    with pytest.raises(ManifestError, match="the environment variable NOT_SET_AT_ALL is not set"):
-        inspect("${NOT_SET_AT_ALL}/a")
 
 
 @pytest.mark.parametrize("out", ["", "studies/deep"])

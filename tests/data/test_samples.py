@@ -181,12 +181,6 @@ def test_every_sample_of_a_patient_has_the_same_chance():
         assert abs(hits[index] - 4000 * chance) < 5 * (4000 * chance * (1 - chance)) ** 0.5
 
 
-def test_seed_decides():
-    ids = ["a"] * 100
-    assert spread_over_patients(ids, 5, 1) == spread_over_patients(ids, 5, 1)
-    assert spread_over_patients(ids, 5, 1) != spread_over_patients(ids, 5, 2)
-
-
 def test_choosing_none_is_refused():
     with pytest.raises(ValueError, match="expected k >= 1 samples to choose, found 0"):
         spread_over_patients(["a"], 0, 0)

@@ -6,7 +6,7 @@ import pytest
 
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.manifest import load_dataset
-from medsegdist.data.study import Study, load_preparation, load_study
+from medsegdist.data.study import load_preparation, load_study
 from medsegdist.errors import ManifestError
 from tests.data.test_manifest import LUNG, STUDY, study_with, written
 
@@ -32,23 +32,13 @@ def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
     assert study.dataset("polyps") is study.datasets[1]
 
 
-def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
-    monkeypatch.delenv("SOME_DATA", raising=False)
-    with pytest.raises(ManifestError, match=r"study\.yaml: datasets\.0: the environment variable SOME_DATA"):
-        load_study(study_with(tmp_path, "- lung.yaml", "- ${SOME_DATA}/lung.yaml"))
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("grid: [64, 64]", "grid: [64, 64], gird: 3", r"preprocessing\.gird: unknown key; did you mean 'grid'"),
         ("grid: [64, 64]", "grid: [64]", r"grid: expected \(rows, columns\) for 2 dimensions, found \[64\]"),
         ("grid: [64, 64]", "grid: [64, 0]", r"preprocessing\.grid\.1: .*greater than 0, found 0"),
-        (
-            "grid: [64, 64]",
-            "grid: [4, 64, 64]",
-            r"grid: expected \(rows, columns\) for 2 dimensions, found \[4, 64, 64",
-        ),
+        ("grid: [64, 64]", "grid: [4, 64, 64]", r"grid: expected \(rows, columns\) for 2 dimensions, found \[4, 64,"),
         ("grid: [64, 64]", "grid: [6, 6], dimensions: 3", r"grid: expected \(slices, rows, columns\) for 3 dimensions"),
         ("grid: [64, 64]", "grid: [6, 6], spacing: [1, 1, 1]", r"spacing: expected mm for each of \(rows, columns\)"),
         ("grid: [64, 64]", "grid: [6, 6], spacing: [1, -1]", r"preprocessing\.spacing\.1: .*greater than 0"),
@@ -63,16 +53,8 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
             "grid: [6, 6], intensity: hounsfield",
             r"'polyps': expected a CT in HU, .*'hounsfield', found modality 'other'",
         ),
-        (
-            "grid: [64, 64]",
-            "grid: [6, 6], spacing: [1, 1]",
-            r"'polyps': .*, found 2D images, whose size in mm is unknown",
-        ),
-        (
-            "grid: [64, 64]",
-            "grid: [6, 6, 6], dimensions: 3",
-            r"'polyps': expected volumes, .*, found 2D images",
-        ),
+        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, 1]", r"'polyps': .*, found 2D images, whose size in mm is"),
+        ("grid: [64, 64]", "grid: [6, 6, 6], dimensions: 3", r"'polyps': expected volumes, .*, found 2D images"),
         (
             "targets: [lung]",
             "targets: [lungs]",
@@ -95,11 +77,7 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
         ),
         ("images: images/*.png", "images: /x/*.png", r"datasets\.1 \('polyps'\)\.layout\.images: .*inside `root`"),
         ("images: images/*.png", "images: ../x/*.png", r"datasets\.1 \('polyps'\)\.layout\.images: .*inside `root`"),
-        (
-            "images: images/*.png",
-            "images: images/*",
-            r"datasets\.1 \('polyps'\)\.layout\.images: .*ending in \.nii\.gz",
-        ),
+        ("images: images/*.png", "images: images/*", r"datasets\.1 \('polyps'\)\.layout\.images: .*ending in"),
         (
             "images: images/*.png",
             "images: masks/*.png",
@@ -111,6 +89,7 @@ def test_unset_variable_in_a_dataset_path_is_named(tmp_path, monkeypatch):
             r"datasets\.1 \('polyps'\)\.layout\.imagse: unknown key; .*'images'",
         ),
         ("- lung.yaml", "- liver.yaml", r"liver\.yaml: expected a YAML file here, found none"),
+        ("- lung.yaml", "- ${NOT_SET_AT_ALL}/lung.yaml", r"datasets\.0: the environment variable NOT_SET_AT_ALL"),
         ("- lung.yaml", "- 3", r"datasets\.0: expected a mapping of keys to values, found 3"),
         ("- lung.yaml", "- {name: x}", r"datasets\.0 \('x'\)\.modality: this key is missing"),
     ],
@@ -147,19 +126,6 @@ def test_study_needs_a_list_of_two_datasets(tmp_path, entries):
         match=r"datasets: (this key is missing|expected a list, found 'l|expected at least 2 entries, found 1)",
     ):
         load_study(written(tmp_path, text, "study.yaml"))
-
-
-def test_unknown_dataset_of_a_study_is_named(tmp_path):
-    study = load_study(study_with(tmp_path, "two organs", "two organs"))
-    with pytest.raises(
-        ManifestError, match=r"study 'two organs': no dataset 'polyp' among .*; did you mean 'polyps'\?"
-    ):
-        study.dataset("polyp")
-
-
-def test_a_study_survives_json(tmp_path):
-    study = load_study(study_with(tmp_path, "two organs", "two organs"))
-    assert Study.model_validate_json(study.model_dump_json()) == study
 
 
 def test_a_dataset_in_the_place_of_a_study_is_told_so(tmp_path):

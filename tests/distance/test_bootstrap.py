@@ -1,18 +1,39 @@
-"""The replicates of a distance, against the same distances computed from scratch."""
+"""Patients drawn with replacement, the replicates of a distance, and the intervals, ranks and ties that follow."""
 
+from __future__ import annotations
+
+import statistics
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
 
 from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
-from medsegdist.distance.metrics import PAPER_METHODS, EuclideanMetric, FakeClassMetric, GmmMetric, make_metric
+from medsegdist.distance.metrics import METHODS as CATALOG
+from medsegdist.distance.metrics import (
+    PAPER_METHODS,
+    EuclideanMetric,
+    FakeClassMetric,
+    GmmMetric,
+    OtddMetric,
+    make_metric,
+)
+from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all
 from medsegdist.distance.resampling import (
     Bootstrap,
+    draw_patients,
+    interval,
+    probability_nearer,
+    rank_with_ties,
+    reflect,
     replicate_distances,
     summarize_resamples,
 )
 from medsegdist.distance.table import compare_all
+from tests.distance.test_laws import by_size
 from tests.synthetic import blobs, resample_patients
 
 A = blobs("a", n=24, patients=12, center=(0.45, 0.4), seed=1)
@@ -79,17 +100,6 @@ def test_clusters_of_a_replicate_are_those_of_its_own_samples():
         assert summary.classes.shape == (len(drawn),)
         assert torch.allclose(summary.mass, drawn.mass)
         assert set(summary.classes.tolist()) == set(range(int(summary.classes.max()) + 1))
-
-
-def test_nothing_is_read_or_compared_pixel_by_pixel_again(monkeypatch):
-    calls = []
-    monkeypatch.setattr(EuclideanMetric, "summarize", lambda *a: calls.append("summarize"))
-    metric = EuclideanMetric()
-    monkeypatch.setattr(EuclideanMetric, "compare", lambda *a: calls.append("compare") or torch.rand(24, 30).double())
-    images = pair_images(A, B)
-    sides = [{"it": summarize_resamples(one, metric, resample_patients(one, 4, 0))} for one in (A, B)]
-    replicate_distances({"it": DatasetDistance(metric)}, images, {"it": torch.rand(24, 30).double()}, *sides)
-    assert calls == ["summarize"] * 2
 
 
 def test_the_noise_floor_is_the_distance_to_the_own_resample():
@@ -170,3 +180,158 @@ def test_comparisons_lie_beside_the_distances_and_old_ones_go(tmp_path):
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Bootstrap(**options)
+
+
+SAMPLES = blobs("a", n=12, patients=4)
+
+
+def test_row_0_is_the_dataset_and_every_other_row_draws_as_many_patients_as_there_are():
+    weights = resample_patients(SAMPLES, 50, seed=3)
+    assert torch.equal(weights[0], SAMPLES.weights)
+    times = weights[1:] / SAMPLES.weights
+    assert torch.allclose(times, times.round(), rtol=0, atol=1e-12)
+    for patient in SAMPLES.patients:
+        own = [k for k, name in enumerate(SAMPLES.patient_ids) if name == patient]
+        together = times[:, own] - times[:, own[:1]]
+        assert together.abs().max() < 1e-12, "a patient's samples come and go together"
+    first_of_each = [SAMPLES.patient_ids.index(patient) for patient in SAMPLES.patients]
+    assert torch.allclose(times[:, first_of_each].sum(1), torch.tensor(4.0).double())
+
+
+def test_draws_are_as_often_as_chance_has_it():
+    weights = resample_patients(SAMPLES, 20_000, seed=0)[1:] / SAMPLES.weights
+    assert (weights.mean(0) - 1).abs().max() < 0.03
+    # A patient stays away with probability (3/4)^4.
+    assert ((weights == 0).double().mean(0) - 0.75**4).abs().max() < 0.02
+
+
+def test_the_order_of_the_samples_does_not_matter_but_seed_and_name_do():
+    order = [5, 3, 11, 0, 7, 1, 9, 2, 10, 4, 8, 6]
+    drawn = resample_patients(SAMPLES, 20, seed=1)
+    assert torch.equal(resample_patients(SAMPLES.take(order), 20, seed=1), drawn[:, order])
+    assert not torch.equal(resample_patients(SAMPLES, 20, seed=2), drawn)
+    assert not torch.equal(resample_patients(replace(SAMPLES, name="b"), 20, seed=1), drawn)
+
+
+def test_one_patient_cannot_be_drawn_anew():
+    assert resample_patients(blobs("a", patients=1), 10, seed=0) is None
+
+
+def test_every_replicate_has_a_patient_of_every_class():
+    times = draw_patients("a", [["p", "q", "r", "s"], ["s"]], 200, seed=1)
+    assert times["s"].min() >= 1
+    assert {int(sum(times[patient][k] for patient in times)) for k in range(200)} == {4}
+
+
+def estimate(value, *, spread=1.0, bias=0.0, seed=0, r=4000):
+    """What is looked for, of replicates around `value` + `bias`."""
+    drawn = value + bias + spread * torch.randn(r, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return reflect(value, torch.cat([torch.tensor([value], dtype=torch.float64), drawn]))
+
+
+def test_the_interval_lies_on_the_other_side_of_what_resampling_adds():
+    low, high = interval(estimate(100.0, spread=2.0, bias=5.0), 0.95)
+    assert low == pytest.approx(95 - 1.96 * 2, abs=0.2)
+    assert high == pytest.approx(95 + 1.96 * 2, abs=0.2)
+
+
+def test_the_offset_of_the_first_replicate_does_not_count():
+    # Replicates of a mixture are fitted to coarser cells than the mixture itself.
+    replicates = torch.tensor([100.0, 98.0, 101.0, 104.0], dtype=torch.float64)
+    assert interval(reflect(103.0, replicates), 0.9) == pytest.approx(
+        tuple(end + 3 for end in interval(reflect(100.0, replicates), 0.9)), abs=1e-9
+    )
+
+
+def test_a_distance_is_never_below_zero():
+    low, high = interval(estimate(1.0, spread=3.0), 0.95)
+    assert low == 0
+    assert high > 1
+
+
+def test_without_replicates_nothing_is_said():
+    assert interval(None, 0.95) == (None, None)
+    assert probability_nearer(None, estimate(4.0)) is None
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5, 2.0])
+def test_the_probability_is_that_of_two_normal_distances(gap):
+    found = probability_nearer(estimate(10.0, seed=1), estimate(10.0 + gap, seed=2))
+    assert found == pytest.approx(norm.cdf(gap / 2**0.5), abs=0.02)
+
+
+def test_common_replicates_tell_apart_what_separate_ones_do_not():
+    target = torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    near, far = (
+        reflect(value, torch.cat([torch.tensor([value]).double(), value + 5 * target])) for value in (10.0, 10.5)
+    )
+    assert interval(near, 0.95)[1] > interval(far, 0.95)[0], "the intervals overlap"
+    assert probability_nearer(near, far) == 1
+    found = rank_with_ties({"near": 10.0, "far": 10.5}, {"near": near, "far": far}, 0.95)
+    assert found == {"near": (1, False), "far": (2, False)}
+
+
+@given(st.floats(5, 50), st.floats(5, 50), st.integers(0, 99), st.integers(0, 99))
+def test_one_of_two_is_nearer(a, b, seed_a, seed_b):
+    one, other = estimate(a, seed=seed_a, r=50), estimate(b, seed=seed_b, r=50)
+    assert probability_nearer(one, other) + probability_nearer(other, one) == pytest.approx(1, abs=1e-12)
+
+
+def ranked(values):
+    replicates = {name: estimate(value, seed=ord(name)) for name, value in values.items()}
+    return rank_with_ties(values, replicates, 0.95)
+
+
+def test_groups_share_the_rank_of_their_first_and_the_next_rank_counts_them():
+    values = {"c": 12.0, "a": 10.0, "b": 10.5, "e": 30.0, "d": 29.5}
+    found = ranked(values)
+    assert found == {"a": (1, True), "b": (1, True), "c": (1, True), "d": (4, True), "e": (4, True)}
+
+
+def test_a_source_joins_a_group_by_its_first_member_not_by_its_last():
+    # b is like a, and c like b, but c is not like a.
+    found = ranked(dict(zip("abc", (10, 12, 14), strict=True)))
+    assert found == {"a": (1, True), "b": (1, True), "c": (3, False)}
+
+
+def test_without_replicates_only_equal_distances_are_one_rank():
+    found = rank_with_ties({"a": 1.0, "b": 1.0 + 1e-12, "c": 1.001}, {"a": None}, 0.95)
+    assert found == {"a": (1, True), "b": (1, True), "c": (3, False)}
+
+
+def test_the_papers_five_come_first_and_every_metric_has_its_own_name():
+    metrics = {name: make_metric(name, delta=-7, seed=3) for name in CATALOG}
+    assert tuple(metrics)[:5] == PAPER_METHODS
+    assert {name: metric.name for name, metric in metrics.items()} == {name: name for name in metrics}
+    for metric in metrics.values():
+        assert getattr(metric, "delta", -7) == -7
+        assert getattr(metric, "seed", 3) == 3
+
+
+METHODS = ["dice", "jaccard", "hausdorff", "hausdorff95", "cosine", "angular", "fingerprint"]
+METRICS = [*(make_metric(name) for name in METHODS), OtddMetric(by_size)]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_replicates_are_the_distances_of_resampled_datasets(metric):
+    a, b = blobs("a", seed=1), blobs("b", n=9, radius=7, seed=2)
+    bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
+    sides = prepare_all({"a": a, "b": b}, {"it": distance}, bootstrap, 1)
+    found = compare_pair(PairTask("a", "b", sides["a"], sides["b"], {"it": distance}))["it"]
+    draws = [resample_patients(one, bootstrap.replicates, bootstrap.seed) for one in (a, b)]
+    assert len(found.replicates) == 5
+    for k, reflected in enumerate(found.replicates.tolist(), start=1):
+        alone = distance(a.reweighted(draws[0][k]), b.reweighted(draws[1][k]))
+        assert found.value - (reflected - found.value) == pytest.approx(alone.value, rel=1e-9)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_the_noise_floor_is_the_median_distance_to_a_resample(metric):
+    samples = blobs(seed=1)
+    bootstrap, distance = Bootstrap(replicates=5), DatasetDistance(metric, image_weight=0.01)
+    prepared = prepare_all({"a": samples}, {"it": distance}, bootstrap, 1)["a"]
+    found = measure_noise(PairTask("a", "a", prepared, prepared, {"it": distance}))["it"]
+    draws = resample_patients(samples, bootstrap.replicates, bootstrap.seed)
+    alone = [distance(samples, samples.reweighted(draws[k])).value for k in range(1, len(draws))]
+    assert found == pytest.approx(statistics.median(alone), rel=1e-9)
+    assert found > 0

@@ -92,21 +92,6 @@ def test_moving_all_masks_by_t_gives_gmm2d_t_squared():
     assert found.image_term == 0
 
 
-def test_weights_scale_their_terms():
-    metric = EuclideanMetric()
-    images_only = DatasetDistance(metric, mask_weight=0)(A, B)
-    assert images_only.value == pytest.approx(exact(image_cost(A, B), A, B), rel=1e-9)
-    assert images_only.mask_term == 0
-    doubled = DatasetDistance(metric, image_weight=2, mask_weight=2)(A, B)
-    assert doubled.value == pytest.approx(2 * DatasetDistance(metric)(A, B).value, rel=1e-9)
-
-
-def test_a_larger_dataset_is_sampled_and_the_result_says_so():
-    found = DatasetDistance(EuclideanMetric(), max_samples=6)(A, B)
-    assert (found.n_source, found.n_target) == (6, 6)
-    assert DatasetDistance(EuclideanMetric(), max_samples=6)(A, B).value == found.value
-
-
 def test_different_preprocessing_is_refused():
     with pytest.raises(PreprocessingMismatchError, match="'a' and 'b' were prepared differently"):
         DatasetDistance(EuclideanMetric())(A, replace(B, preprocessing="other"))

@@ -22,12 +22,6 @@ from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
 from tests.synthetic import blobs, resample_patients
 
 
-def test_columns_are_named_for_both_dimensions():
-    assert feature_names(2) == ("regions", "mean_area", "mean_perimeter", "largest_row", "largest_column")
-    assert feature_names(3)[1:4] == ("mean_volume", "mean_surface", "largest_slice")
-    assert len(feature_names(3)) == 6
-
-
 def test_two_rectangles():
     mask = torch.zeros(1, 30, 40, dtype=torch.bool)
     mask[0, 2:6, 3:13] = True  # 4 x 10
@@ -51,19 +45,6 @@ def test_volume_and_surface_of_a_ball():
     assert volume == pytest.approx(4 / 3 * math.pi * 15**3, rel=0.01)
     assert surface == pytest.approx(4 * math.pi * 15**2, rel=0.1)
     assert centroid == pytest.approx([20, 20, 20])
-
-
-def test_single_pixel_and_single_voxel():
-    pixel = torch.zeros(1, 5, 5, dtype=torch.bool)
-    pixel[0, 4, 0] = True
-    regions, area, perimeter, *centroid = segment_features(pixel)[0].tolist()
-    assert (regions, area, *centroid) == (1, 1, 4, 0)
-    assert 0 < perimeter <= 4
-    voxel = torch.zeros(1, 5, 5, 5, dtype=torch.bool)
-    voxel[0, 0, 4, 2] = True
-    regions, volume, surface, *centroid = segment_features(voxel)[0].tolist()
-    assert (regions, volume, *centroid) == (1, 1, 0, 4, 2)
-    assert 0 < surface <= 6
 
 
 def test_diagonal_neighbors_are_one_region_and_the_first_of_equal_regions_is_the_largest():
@@ -98,20 +79,12 @@ def test_an_empty_mask_is_refused():
         segment_features(torch.zeros(1, 4, 4, dtype=torch.bool))
 
 
-TEXTURE = ("intensity_mean", "intensity_deviation", "intensity_entropy", "intensity_gradient")
 SHAPES = {"slices": (24, 30), "volumes": (9, 14, 12)}
 
 
 def ellipsoid(shape):
     axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
     return torch.from_numpy(sum(axis**2 for axis in axes) < 0.5)[None]
-
-
-def test_groups_are_written_out_in_one_order():
-    assert feature_names(2, ["texture", "location"]) == ("largest_row", "largest_column", *TEXTURE)
-    assert feature_names(3, ["centroid", "area"]) == ("mean_volume", "largest_slice", "largest_row", "largest_column")
-    assert feature_names(2, ["area", "shape"]) == ("regions", "mean_area", "mean_perimeter")
-    assert feature_names(2) == feature_names(2, ["shape", "location"])
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())

@@ -74,11 +74,6 @@ def test_a_large_p_takes_the_larger_term_and_does_not_overflow():
     assert only.mask_term == 0
 
 
-def test_without_options_nothing_has_changed_its_unit():
-    found = DatasetDistance(GMM)(A, B)
-    assert (found.power, found.scales) == (2.0, None)
-
-
 def test_a_pair_alone_is_divided_by_its_own_means():
     image, mask = costs(A, B)
     means = [float(A.mass.numpy() @ cost @ B.mass.numpy()) for cost in (image, mask)]

@@ -78,18 +78,6 @@ def test_brighter_images_have_the_same_histogram_further_up():
 
 
 @pytest.mark.parametrize("intensity", [False, True])
-def test_order_and_total_weight_of_the_samples_do_not_matter(intensity):
-    samples = make_samples()
-    shuffled = samples.take([4, 2, 0, 5, 1, 3])
-    heavier = SegmentationSamples.from_arrays("toy", samples.images, samples.masks, weights=2 * samples.weights)
-    expected = count_pixels(samples, intensity=intensity)
-    for same in (shuffled, heavier):
-        found = count_pixels(same, intensity=intensity)
-        torch.testing.assert_close(found.points, expected.points, rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(found.masses, expected.masses, rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize("intensity", [False, True])
 @pytest.mark.parametrize("index", [[1, 4], [0, 0, 3], torch.tensor([5, 2])])
 def test_chosen_samples_are_counted_as_often_as_they_are_named(intensity, index):
     samples = make_samples()
@@ -104,13 +92,6 @@ def test_constant_intensities_are_one_level_without_rounding():
     constant = SegmentationSamples.from_arrays("toy", torch.full_like(samples.images, 0.1), samples.masks)
     histogram = count_pixels(constant, intensity=True)
     assert set(histogram.points[:, 2].tolist()) == {float(np.float32(0.1))}
-
-
-def test_one_pixel_is_one_point():
-    mask = np.zeros((1, 4, 5), dtype=bool)
-    mask[0, 2, 3] = True
-    samples = SegmentationSamples.from_arrays("dot", np.full((1, 4, 5), 7.0), mask)
-    assert count_pixels(samples, intensity=True).points.tolist() == [[2.0, 3.0, 7.0]]
 
 
 def test_an_intensity_that_is_not_finite_names_dataset_and_case():

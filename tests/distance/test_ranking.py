@@ -9,7 +9,7 @@ import torch
 
 from medsegdist.distance import dataset_distance
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics import PAPER_METHODS, DiceMetric, EuclideanMetric, GmmMetric, make_metric
+from medsegdist.distance.metrics import PAPER_METHODS, EuclideanMetric, GmmMetric, make_metric
 from medsegdist.distance.table import COLUMNS, DistanceTable, compare_all
 from medsegdist.errors import DataError
 from tests.synthetic import blobs
@@ -94,15 +94,6 @@ def test_nothing_is_computed_twice(monkeypatch):
         assert len(metric.counts) == 3 + 3
 
 
-def test_one_metric_with_two_options_is_two_methods():
-    methods = {f"images times {w}": DatasetDistance(EuclideanMetric(), image_weight=w) for w in (1, 3)}
-    table = rank_sources(TARGET, [FAR, NEAR], methods)
-    assert table.methods == tuple(methods)
-    for row in table.rows:
-        alone = methods[row.method]({"near": NEAR, "far": FAR}[row.source], TARGET)
-        assert row.distance == pytest.approx(alone.value, rel=1e-9)
-
-
 def test_equal_distances_share_a_rank():
     table = rank_sources(TARGET, [FAR, NEAR], {"one": DatasetDistance(Counting("one"), image_weight=0)})
     assert [(row.rank, row.tied) for row in table.rows] == [(1, True), (1, True)]
@@ -120,24 +111,6 @@ def test_a_csv_without_a_column_is_refused(tmp_path):
     (tmp_path / "distances.csv").write_text("source,target\na,b\n")
     with pytest.raises(DataError, match=r"expected the columns method, distance, .*; found 'source', 'target'"):
         DistanceTable.load(tmp_path / "distances.csv")
-
-
-def test_missing_intervals_are_nan_in_a_frame_of_numbers(tmp_path):
-    table = rank_sources(TARGET, [NEAR, FAR], {"euclidean": METHODS["euclidean"]})
-    frame = table.to_frame()
-    assert {str(frame[name].dtype) for name in ("low", "high", "noise_floor", "distance")} == {"float64"}
-    assert frame["low"].isna().all()
-
-
-def test_names_of_methods_are_enough():
-    table = rank_sources(TARGET, [NEAR, FAR], ["euclidean", "dice"])
-    expected = rank_sources(
-        TARGET, [NEAR, FAR], {"euclidean": METHODS["euclidean"], "dice": DatasetDistance(DiceMetric())}
-    )
-    assert table == expected
-    assert set(table.summaries) == {(name, method) for name in ("target", "near", "far") for method in table.methods}
-    with pytest.raises(ValueError, match=r"expected a method to be one of euclidean, .*; did you mean 'euclidean'"):
-        rank_sources(TARGET, [NEAR, FAR], ["euclid"])
 
 
 def test_cells_of_other_people_are_checked(tmp_path):

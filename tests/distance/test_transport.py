@@ -1,4 +1,6 @@
-"""Exact optimal transport against scipy, closed forms and its own certificate."""
+"""Image costs against scipy, exact transport against linear programs and its certificate, and its strongest pairs."""
+
+from __future__ import annotations
 
 import warnings
 
@@ -8,11 +10,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment, linprog
+from scipy.spatial.distance import cdist
 from scipy.stats import wasserstein_distance
 
-from medsegdist.distance.transport import solve_transport
+from medsegdist.distance import image_cost as module
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.image_cost import image_cost, segment_cost
+from medsegdist.distance.metrics import EuclideanMetric, GmmMetric
+from medsegdist.distance.pairs import STRONGEST
+from medsegdist.distance.table import compare_all
+from medsegdist.distance.transport import MatchedPair, solve_transport, strongest_pairs
 from medsegdist.errors import ConvergenceError, DataError
+from tests.synthetic import blobs
 
 
 def random_problem(n, m, seed):
@@ -152,3 +163,117 @@ def test_a_stop_before_the_optimum_raises():
 def test_bad_input_is_refused(cost, source, target, message):
     with pytest.raises(DataError, match=message):
         solve_transport(cost, torch.tensor(source), torch.tensor(target))
+
+
+def hounsfield_images(n, *, seed, offset=0.0):
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy((rng.normal(1000, 300, size=(n, 96, 96)) + offset).astype(np.float32))
+
+
+def relative_error(found, a, b):
+    expected = cdist(a.reshape(len(a), -1).double().numpy(), b.reshape(len(b), -1).double().numpy())
+    assert ((expected == 0) <= (found.numpy() == 0)).all()
+    return np.max(np.abs(found.numpy() - expected)[expected > 0] / expected[expected > 0], initial=0.0)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1024.0, 2048.0])
+@pytest.mark.parametrize("step", [1e-3, 1.0, 100.0])
+def test_near_equal_images_far_from_zero_keep_their_distance(offset, step):
+    """The trap of float32 expansions: at HU + 2048 they return 0 for a true distance of 224."""
+    a = hounsfield_images(30, seed=0, offset=offset)
+    b = a.clone()
+    b[:, :, 0] += step * torch.arange(30)[:, None]
+    assert relative_error(image_cost(a, b), a, b) <= 1e-6
+
+
+@given(n=st.integers(1, 6), m=st.integers(1, 6), seed=st.integers(0, 1000), block=st.sampled_from([1, 4096, 2**27]))
+@settings(max_examples=25, deadline=None)
+def test_any_block_size_gives_scipys_distances(n, m, seed, block):
+    a, b = hounsfield_images(n, seed=seed), hounsfield_images(m, seed=seed + 1)
+    a, b = a[:, :16, :16], b[:, :16, :16]
+    assert relative_error(image_cost(a, b, block_bytes=block), a, b) <= 1e-9
+
+
+def test_the_images_are_left_alone():
+    a, b = hounsfield_images(3, seed=0).double(), hounsfield_images(4, seed=1).double()
+    before = a.clone(), b.clone()
+    image_cost(a, b)
+    assert torch.equal(a, before[0])
+    assert torch.equal(b, before[1])
+
+
+def test_different_grids_are_refused():
+    with pytest.raises(ValueError, match="expected images on one grid, found 16 and 25 pixels"):
+        image_cost(torch.zeros(2, 4, 4), torch.zeros(2, 5, 5))
+
+
+@pytest.mark.parametrize("slowdown", [0, 1e12], ids=["as sparse", "as dense"])
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.5])
+def test_segments_either_way_give_scipys_distances(monkeypatch, slowdown, density):
+    monkeypatch.setattr(module, "SPARSE_SLOWDOWN", slowdown)
+    rng = np.random.default_rng(0)
+    a = sparse.random_array((12, 400), density=density, format="csr", rng=rng) * 4000
+    b = sparse.random_array((9, 400), density=density, format="csr", rng=rng) * 4000
+    b = sparse.vstack([b, a[[3]], a[[4]] * (1 + 1e-9)], format="csr")
+    found = segment_cost(sparse.csr_array(a), sparse.csr_array(b))
+    assert relative_error(found, torch.from_numpy(a.toarray()), torch.from_numpy(b.toarray())) <= 1e-6
+
+
+METHODS = {
+    "euclidean": DatasetDistance(EuclideanMetric()),
+    "gmm2d": DatasetDistance(GmmMetric(components=1, intensity=False), max_samples=7),
+    "scaled": DatasetDistance(EuclideanMetric(), normalize=True, p=2),
+}
+
+
+@pytest.fixture(scope="module")
+def datasets():
+    return [blobs(name, n=n, seed=n) for name, n in (("a", 9), ("b", 12), ("c", 8))]
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_they_carry_the_most_mass_and_no_sample_comes_twice(n, m, seed):
+    rng = np.random.default_rng(seed)
+    cost = torch.from_numpy(rng.uniform(size=(n, m)))
+    plan = solve_transport(
+        cost, torch.from_numpy(rng.uniform(0.5, 2, n)), torch.from_numpy(rng.uniform(0.5, 2, m))
+    ).plan
+    found = strongest_pairs(plan, cost, 3)
+    assert 1 <= len(found) <= min(3, n, m)
+    assert found[0].mass == pytest.approx(float(plan.max()))
+    assert all(plan[one.source, one.target] == one.mass for one in found)
+    assert [one.mass for one in found] == sorted((one.mass for one in found), reverse=True)
+    for side in ("source", "target"):
+        assert len({getattr(one, side) for one in found}) == len(found)
+
+
+def test_of_equally_strong_pairs_the_nearest_are_taken_whatever_rounding_says():
+    cost = torch.tensor([[3.0, 9, 9], [9, 1, 9], [9, 9, 2]], dtype=torch.float64)
+    plan = torch.eye(3, dtype=torch.float64) / 3
+    plan[0, 0] += 1e-16
+    assert [(one.source, one.target) for one in strongest_pairs(plan, cost, 2)] == [(1, 1), (2, 2)]
+
+
+def test_they_are_those_of_the_distance_itself(datasets):
+    a, b, _ = datasets
+    found = compare_all(datasets, METHODS).matches
+    assert set(found) == {(s, t, m) for s in "abc" for t in "abc" if s != t for m in METHODS}
+    plan = METHODS["euclidean"](a, b).transport.plan
+    strongest = found["a", "b", "euclidean"]
+    assert len(strongest) == STRONGEST
+    assert strongest[0].mass == pytest.approx(float(plan.max()))
+    assert all(float(plan[one.source, one.target]) == pytest.approx(one.mass) for one in strongest)
+    assert found["b", "a", "euclidean"] == tuple(MatchedPair(k.target, k.source, k.mass) for k in strongest)
+
+
+def test_samples_are_numbered_as_in_the_whole_dataset(datasets):
+    _, b, _ = datasets
+    chosen = METHODS["gmm2d"].subsample(b)
+    found = compare_all(datasets, METHODS).matches
+    for pair in found["b", "c", "gmm2d"]:
+        assert b.case_ids[pair.source] in chosen.case_ids
+    distance = METHODS["gmm2d"](b, datasets[2])
+    plan, best = distance.transport.plan, found["b", "c", "gmm2d"][0]
+    row = chosen.case_ids.index(b.case_ids[best.source])
+    column = METHODS["gmm2d"].subsample(datasets[2]).case_ids.index(datasets[2].case_ids[best.target])
+    assert float(plan[row, column]) == pytest.approx(best.mass)

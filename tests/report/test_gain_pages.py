@@ -130,10 +130,7 @@ def test_an_agreement_of_other_tables_says_so(agreed):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (
-            "[{}]",
-            "agreement.json: expected what `medsegdist agreement` writes there, found in 0.method: Field required",
-        ),
+        ("[{}]", "agreement.json: expected what `medsegdist agreement` writes there, found in 0.method: Field"),
         ('[{"method": "m", "pairs": [{"source": "a"}]}]', "found in 0.pairs.0.target: Field required"),
         ("{}", "Input should be a valid"),
     ],

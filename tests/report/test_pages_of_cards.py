@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import csv
 
-import numpy as np
 import pytest
 
 from medsegdist.cards.ranking import record_cards
-from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.table import DistanceTable
-from medsegdist.report.describe import segment_histogram
 from medsegdist.report.page import render
-from medsegdist.report.record import MixtureNumbers, SegmentHistogram, StudyRecord
+from medsegdist.report.record import MixtureNumbers, SegmentHistogram
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import APPROXIMATE, approximate
-from tests.cards.making_cards import FIT, card, dataset, summarized
+from tests.cards.making_cards import FIT, card, summarized
 from tests.report.making_card_run import CARDS, of_cards
 from tests.report.making_run import write_run
 from tests.report.test_page import Page
@@ -32,32 +29,6 @@ def folder(tmp_path):
 @pytest.fixture
 def page(folder):
     return Page(render(Results.load(folder)))
-
-
-def test_the_record_survives_the_disk_and_holds_what_cards_hold(folder):
-    _, record = of_cards()
-    read = StudyRecord.load(folder / "study.json")
-    assert read == record
-    assert read.cards == CARDS
-    assert read.bootstrap is None
-    assert {method.optimality_gap for method in read.methods} == {None}
-    assert [method.options["components"] for method in read.methods[:2]] == [1, 1]
-    for one in read.datasets:
-        held = card(one.name)
-        assert (one.samples, one.patients) == (held.samples, held.patients) == (20, 10)
-        assert GaussianMixture.from_dict(one.mixture.model_dump()).to_dict() == held.gmm2d.mixture.to_dict()
-        assert [(c.name, c.mean, c.deviation) for c in one.characteristics] == [
-            (c.name, c.mean, c.deviation) for c in held.characteristics
-        ]
-
-
-def test_what_is_hidden_is_0_and_the_rest_sums_to_one():
-    samples = dataset("target")
-    shown = np.array(summarized(samples, min_patients=8).segment_histogram.mass)
-    everything = np.array(segment_histogram(samples, bins=8).mass)
-    assert 0 < (shown > 0).sum() < (everything > 0).sum()
-    assert shown.sum() == pytest.approx(1, abs=1e-3)
-    assert not shown[everything == 0].any()
 
 
 def test_the_notice_comes_first_and_how_it_was_computed_repeats_it(page):

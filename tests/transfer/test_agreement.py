@@ -21,7 +21,7 @@ from medsegdist.transfer.agreement import (
 )
 from medsegdist.transfer.gains import NOT_CONVERGED, DistanceRecord, Gain
 from medsegdist.transfer.ranks import permutation_test
-from tests.transfer.making_pairs import pairs_of, write_csv
+from tests.transfer.making_pairs import pairs_of
 
 
 def records(sources=12, targets=("t",), *, seed=0, slope=-2.0, noise=0.5, methods=("m",)):
@@ -114,17 +114,6 @@ def test_a_source_without_a_gain_gets_the_expected_one_on_targets_that_were_trai
     assert not any("elsewhere" in text for text in found.warnings)
     with pytest.raises(DataError, match="expected a prediction by one of the methods m, found 'other'"):
         measure_agreement(distances, gains, predict={"other": [1.0]})
-
-
-def test_files_and_records_are_the_same(tmp_path):
-    distances, gains = records(6, methods=("m", "other"))
-    rows = [f"{one.source},{one.target},{one.method},{one.distance!r}" for one in distances]
-    write_csv(tmp_path / "distances.csv", "\n".join(["source,target,method,distance", *rows]))
-    rows = [f"{one.source},{one.target},{one.gain_percent!r}" for one in gains]
-    write_csv(tmp_path / "gains.csv", "\n".join(["source,target,gain_percent", *rows]))
-    found = measure_agreement(tmp_path / "distances.csv", str(tmp_path / "gains.csv"))
-    assert found == measure_agreement(distances, gains)
-    assert [one.method for one in found] == ["m", "other"]
 
 
 def test_json_and_csv_hold_what_was_found(tmp_path):

@@ -125,13 +125,6 @@ def picture(n=3, grid=(20, 30)):
     return images, (images > 0.7).float()
 
 
-def test_no_variation_changes_nothing():
-    images, masks = picture()
-    found = variation(images, masks)
-    assert torch.equal(found[0], images)
-    assert torch.equal(found[1], masks)
-
-
 @pytest.mark.parametrize("grid", [(20, 30), (6, 20, 30)])
 def test_flips_mirror_image_and_mask_in_the_slice_plane(grid):
     images, masks = picture(24, grid)

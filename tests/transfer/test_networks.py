@@ -85,18 +85,6 @@ def test_features_are_as_coarse_as_the_strides_say(stem, output, low):
     assert last.shape[2:] == (64 // output, 96 // output)
 
 
-@pytest.mark.parametrize(("output", "rates"), [(16, (6, 12, 18)), (8, (12, 24, 36))])
-@pytest.mark.parametrize("dimensions", [2, 3])
-def test_the_pyramid_is_a_point_three_atrous_layers_and_the_whole_image(output, rates, dimensions):
-    network = build_network(SMALL_DEEPLAB.model_copy(update={"output_stride": output}), dimensions)
-    point, *atrous = [branch.conv for branch in network.pyramid.branches]
-    assert set(point.kernel_size) == {1}
-    assert [set(layer.kernel_size) for layer in atrous] == [{3}] * 3
-    assert tuple(layer.dilation[0] for layer in atrous) == rates
-    features = torch.randn(1, point.in_channels, *[5] * dimensions)
-    assert network.eval().pyramid.pooled(features).shape[2:] == (1,) * dimensions
-
-
 def test_a_finer_output_stride_changes_no_weight():
     coarse, fine = (DeepLabV3Plus(SMALL_DEEPLAB.model_copy(update={"output_stride": s}), 2) for s in (16, 8))
     assert {name: value.shape for name, value in coarse.state_dict().items()} == {

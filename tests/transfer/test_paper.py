@@ -13,7 +13,6 @@ from medsegdist.transfer.paper import (
     published_distances,
     published_gains,
     recompute_paper,
-    verdict,
 )
 
 
@@ -31,26 +30,6 @@ def test_gains_are_those_of_the_dice_scores():
     for one in published_gains():
         gain = relative_gain(dice[one.source, one.target], BASELINE_DICE[one.target])
         assert round(gain, 1) == one.gain_percent
-
-
-def test_dice_scores_say_no_more_than_gains():
-    """Every Dice score is the baseline raised by a gain of one digit, to the last digit that is printed."""
-    dice = {(one.source, one.target): one.dice for one in published_gains()}
-    for one in published_gains():
-        raised = BASELINE_DICE[one.target] * (1 + one.gain_percent / 100)
-        assert dice[one.source, one.target] == round(raised, 4)
-
-
-def test_what_the_paper_says_of_its_sources():
-    gains = {(one.source, one.target): one.gain_percent for one in published_gains()}
-    negative = {source for (source, _), gain in gains.items() if gain < 0}
-    assert negative == {"Decathlon Liver", "Decathlon Spleen", "Decathlon Prostate"}
-    # Sec. 6.5: GMM 3D predicts that LIDC 3 transfers to tuberculomas better than LIDC 1.
-    gmm3d = {
-        one.source: one.distance for one in published_distances() if one.method == "gmm3d" and one.target[0] == "T"
-    }
-    assert gmm3d["LIDC 3"] < gmm3d["LIDC 1"]
-    assert gains["LIDC 3", "Tuberculoma dataset"] > gains["LIDC 1", "Tuberculoma dataset"]
 
 
 R_SQUARED = (0.49, 0.80, 0.83, 0.61, 0.51)
@@ -117,10 +96,3 @@ def test_the_nearest_source_and_the_place_of_its_gain(comparisons):
         "fake_classes": [3, 1],
         "fake_class_gmm": [1, 1],
     }
-
-
-def test_the_verdict_says_so(comparisons):
-    said = verdict(comparisons)
-    assert "Table 12: 10 of 10 p-values follow from Tables 5 to 11 to the printed digits." in said
-    assert "of 0 of 5 methods do" in said
-    assert "R^2 of 0.49, 0.80, 0.83, 0.61, 0.51 instead of 0.57, 0.83, 0.87, 0.71, 0.65" in said

@@ -31,15 +31,6 @@ def test_a_trivially_learnable_set_is_learned(network):
     assert found.dice > 0.9
 
 
-def test_volumes_are_learned_from_patches():
-    samples = disks(grid=(12, 16, 16), slices=1)
-    recipe = quick(steps=60, validate_every=20, patch_size=(8, 8, 8), learning_rate=1e-2)
-    result = train(samples, halves(samples), recipe, seed=0)
-    # Each volume is segmented whole, not the patches only.
-    assert evaluate(result.network, samples, [0, 1], recipe).samples == 2
-    assert result.dice > 0.8
-
-
 class Pointwise(nn.Module):
     """Judges every point by itself, and notes the shapes that it is given."""
 
@@ -351,14 +342,6 @@ def test_the_second_training_can_save_it(monkeypatch):
 def test_a_collapse_in_both_is_said():
     result = run(quick(), make_network=Blind)
     assert (result.converged, result.hardened, result.dice) == (False, True, 0.0)
-
-
-def test_a_hardened_recipe_samples_by_foreground_and_adds_cross_entropy():
-    recipe = quick()
-    found = recipe.hardened()
-    assert (found.balanced, found.loss) == (True, "dice_ce")
-    differing = {name for name, value in recipe.model_dump().items() if found.model_dump()[name] != value}
-    assert differing == {"balanced", "loss"}
 
 
 def test_a_diverging_training_is_repeated_once():

@@ -30,11 +30,6 @@ def volume(affine=None, shape=(1, 40, 50, 60)) -> MetaTensor:
     return MetaTensor(torch.ones(shape), affine=torch.diag(torch.tensor([1.0, 1, 2, 1])) if affine is None else affine)
 
 
-def test_the_same_pixels_pass(kind, make):
-    image = make(np.ones((1, 2, 3)), kind)
-    assert CheckSameSpace()(image, np.ones((1, 2, 3))) is image
-
-
 def test_other_shapes_are_refused_with_both():
     with pytest.raises(ValueError, match=r"'image' and 'label': .* found \(2, 3, 4\) and \(2, 3, 5\); pair each image"):
         CheckSameSpaced("image")({"image": np.ones((1, 2, 3, 4)), "label": np.ones((1, 2, 3, 5))})

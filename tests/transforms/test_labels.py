@@ -61,11 +61,6 @@ def test_a_map_without_the_foreground_is_no_error(foreground):
     assert BinarizeLabel(foreground)(np.zeros((1, 3, 3))).sum() == 0
 
 
-def test_several_unnamed_values_are_refused_and_listed():
-    with pytest.raises(ValueError, match=r"0 and one other value, found 0, 1, 2, 3; name the values that are foregr"):
-        BinarizeLabel()(LABELS)
-
-
 def test_a_long_list_of_values_is_cut():
     with pytest.raises(ValueError, match=r"found 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\. \(256 values\)"):
         BinarizeLabel()(np.arange(256).reshape(1, 16, 16))

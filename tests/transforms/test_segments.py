@@ -80,38 +80,27 @@ def test_nan_outside_the_mask_does_not_matter():
     np.testing.assert_array_equal(NeutralizeSegment(-1)(image, np.array([[[0, 1]]])), [[[0, 5]]])
 
 
-@pytest.mark.parametrize(("delta", "smallest"), [(0, "-500"), (-500, "-500")])
-def test_delta_inside_the_range_is_refused_with_both_numbers(delta, smallest):
-    image = np.array([[[-1000.0, -500.0, 40.0]]])
-    with pytest.raises(ValueError, match=f"delta = {delta} must lie below .* the smallest there is {smallest};"):
-        NeutralizeSegment(delta)(image, np.array([[[0, 1, 1]]]))
+HU = np.array([[[-1000.0, -500.0, 40.0]]])
+ONES = np.ones((1, 2, 2))
 
 
-def test_delta_that_rounding_makes_equal_to_an_intensity_is_refused():
-    image = np.array([[[0.1]]], dtype=np.float32)  # 0.1 in float32 is above 0.1 in float64
-    with pytest.raises(ValueError, match=r"delta = 0\.1 must lie below"):
-        NeutralizeSegment(0.1)(image, np.ones((1, 1, 1)))
-
-
-def test_nan_inside_the_mask_is_refused():
-    with pytest.raises(ValueError, match="the smallest there is nan"):
-        NeutralizeSegment(-1)(np.array([[[np.nan, 4.0]]]), np.ones((1, 1, 2)))
-
-
-@pytest.mark.parametrize("shape", [(1, 2, 3), (2, 2, 2)])
-def test_a_mask_of_another_shape_is_refused(shape):
-    with pytest.raises(ValueError, match=r"image of shape \(1, 2, 2\) but mask of shape"):
-        NeutralizeSegment(-1)(np.ones((1, 2, 2)), np.ones(shape))
-
-
-def test_a_mask_that_is_not_binary_is_refused():
-    with pytest.raises(ValueError, match="expected a mask of 0 and 1"):
-        NeutralizeSegment(-1)(np.ones((1, 1, 2)), np.array([[[0, 255]]]))
-
-
-def test_delta_must_be_finite():
-    with pytest.raises(ValueError, match="finite delta, found nan"):
-        NeutralizeSegment(float("nan"))
+@pytest.mark.parametrize(
+    ("delta", "image", "mask", "message"),
+    [
+        (0, HU, [[[0, 1, 1]]], "delta = 0 must lie below .* the smallest there is -500;"),
+        (-500, HU, [[[0, 1, 1]]], "delta = -500 must lie below .* the smallest there is -500;"),
+        # 0.1 in float32 is above 0.1 in float64.
+        (0.1, np.array([[[0.1]]], np.float32), [[[1]]], r"delta = 0\.1 must lie below"),
+        (-1, np.array([[[np.nan, 4.0]]]), [[[1, 1]]], "the smallest there is nan"),
+        (-1, ONES, np.ones((1, 2, 3)), r"image of shape \(1, 2, 2\) but mask of shape"),
+        (-1, ONES, np.ones((2, 2, 2)), r"image of shape \(1, 2, 2\) but mask of shape"),
+        (-1, ONES, 255 * ONES, "expected a mask of 0 and 1"),
+        (float("nan"), ONES, ONES, "finite delta, found nan"),
+    ],
+)
+def test_what_makes_no_segment_is_refused(delta, image, mask, message):
+    with pytest.raises(ValueError, match=message):
+        NeutralizeSegment(delta)(image, np.array(mask))
 
 
 def test_an_item_without_mask_is_refused():

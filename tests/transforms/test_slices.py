@@ -112,25 +112,28 @@ def test_an_image_passes_as_it_is():
         assert result is not item
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (1, 1, 2, 4, 5)])
-def test_something_that_is_no_volume_is_refused(shape):
-    with pytest.raises(ValueError, match=r"expected a volume \(channels, slices, rows, columns\), found shape"):
-        ForegroundSlices()(np.ones(shape), np.ones(shape))
+ITEM = {"image": np.ones((1, 3, 4, 5)), "label": np.ones((1, 4, 4, 5))}
 
 
-def test_an_image_and_mask_of_other_shapes_are_refused():
-    item = {"image": np.ones((1, 3, 4, 5)), "label": np.ones((1, 4, 4, 5))}
-    with pytest.raises(ValueError, match=r"'image' has shape \(1, 3, 4, 5\) but the mask 'label' \(1, 4, 4, 5\)"):
-        ForegroundSlicesd(["image"])(item)
-
-
-def test_an_item_without_mask_is_refused():
-    with pytest.raises(KeyError, match="no mask under 'seg'"):
-        ForegroundSlicesd(["image"], label_key="seg")({"image": np.ones((1, 3, 4, 5))})
-
-
-def test_bad_options_are_refused():
-    with pytest.raises(ValueError, match="max_slices >= 1 or None, found 0"):
-        ForegroundSlices(max_slices=0)
-    with pytest.raises(ValueError, match="seed >= 0, found -1"):
-        ForegroundSlices(seed=-1)
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        *(
+            (
+                lambda shape=shape: ForegroundSlices()(np.ones(shape), np.ones(shape)),
+                r"expected a volume \(channels, sl",
+            )
+            for shape in ((4, 5), (1, 4, 5), (1, 1, 2, 4, 5))
+        ),
+        (
+            lambda: ForegroundSlicesd(["image"])(ITEM),
+            r"'image' has shape \(1, 3, 4, 5\) but the mask 'label' \(1, 4, 4",
+        ),
+        (lambda: ForegroundSlicesd(["image"], label_key="seg")(ITEM), "no mask under 'seg'"),
+        (lambda: ForegroundSlices(max_slices=0), "max_slices >= 1 or None, found 0"),
+        (lambda: ForegroundSlices(seed=-1), "seed >= 0, found -1"),
+    ],
+)
+def test_what_has_no_slices_to_choose_is_refused(use, message):
+    with pytest.raises((ValueError, KeyError), match=message):
+        use()

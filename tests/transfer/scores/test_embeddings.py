@@ -82,16 +82,6 @@ def test_distances_of_embeddings_that_are_known():
     assert task_distance(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 2.0, 0.0])) == pytest.approx(1)
 
 
-def test_tasks_on_other_inputs_are_farther_than_other_samples_of_the_same():
-    torch.manual_seed(0)
-    probe = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 1))
-    embeddings = []
-    for seed, factor in ((0, [1.0, 1, 1]), (1, [1.0, 1, 1]), (2, [0.0, 0, 9])):
-        x, y = data(seed=seed)
-        embeddings.append(task_embedding(probe, [(x * torch.tensor(factor), y)], binary_cross_entropy_with_logits))
-    assert 5 * task_distance(embeddings[0], embeddings[1]) < task_distance(embeddings[0], embeddings[2])
-
-
 def test_what_task2vec_refuses(logistic):
     x, y = data(4)
     with pytest.raises(ValueError, match="expected parameters among weight, bias, found head"):
@@ -140,11 +130,6 @@ def test_datasets_that_differ_are_told_apart_by_samples_not_seen():
 def test_datasets_that_do_not_differ_are_not():
     _, accuracy = embed_datasets(clouds(dict.fromkeys("abcd", 0), n=200), steps=QUICK)
     assert accuracy < 0.6
-
-
-def test_twins_are_nearer_than_strangers():
-    distances, _ = embed_datasets(clouds({"a": 0, "twin": 0.0, "stranger": 4}), steps=QUICK)
-    assert distances[0, 1] < 0.5 * distances[0, 2]
 
 
 def test_it_sees_spread_and_not_means_alone():
