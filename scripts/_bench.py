@@ -6,7 +6,7 @@ import gc
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,6 +37,12 @@ def seconds_of(function: Callable[[], T]) -> tuple[T, float]:
     start = time.process_time()
     result = function()
     return result, time.process_time() - start
+
+
+def least_seconds(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The least processor seconds of each piece of work; they take turns, and a first turn does not count."""
+    turns = [{name: seconds_of(function)[1] for name, function in work.items()} for _ in range(repeats + 1)]
+    return {name: min(turn[name] for turn in turns[1:]) for name in work}
 
 
 def peak_of(function: Callable[[], T]) -> tuple[T, float | None]:

@@ -26,7 +26,7 @@ def run(project_root: Path, script: str, *arguments: object) -> str:
 @pytest.mark.slow
 @pytest.mark.ci
 def test_mixtures(project_root):
-    shown = run(project_root, "bench_mixtures.py")
+    shown = run(project_root, "bench_mixtures.py", "--repeats", 1)
     gains = [float(gain) for gain in re.findall(r"log-likelihood (\S+)\)", shown)]
     assert len(gains) == 2
     assert min(gains) > 0, "one start of scikit-learn found a likelier mixture"
@@ -45,9 +45,8 @@ def test_image_cost(project_root):
 
 @pytest.mark.slow
 def test_reading(project_root):
-    shown = run(project_root, "bench_collect.py", "--cases", 2, "--repeats", 1, "--workers", 1)
-    assert "Task01_Made: 2 cases" in shown
-    assert re.search(r"2D, 8 slices a case 1( [\d.]+){4}", shown), shown
+    shown = run(project_root, "bench_collect.py", "--cases", 2, "--repeats", 1)
+    assert re.search(r"Task01_Made: 2 cases, 2D, 8 slices a case( [\d.]+ s){2} [\d.]+ <= 1.5", shown), shown
 
 
 @pytest.mark.slow

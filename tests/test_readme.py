@@ -54,8 +54,7 @@ NOT_RUN = {
     "medsegdist transfer": "names the command; the tests of the command run it",
     "medsegdist init": "asks at a terminal; tests/test_cli_init.py answers",
     "medsegdist transfer data_manifests/real_study.yaml --out DIR": "154 trainings on data that are downloaded",
-    "python scripts/bench_collect.py": "reads for minutes, on a machine that is to be idle; "
-    "tests/test_benchmarks.py runs it with --quick",
+    "python scripts/bench_collect.py": "reads for minutes; tests/test_benchmarks.py runs it with --quick",
     "python scripts/bench_mixtures.py": "computes for minutes; tests/test_benchmarks.py runs it with --quick",
     "pip install 'medsegdist[bundle]'": "installs",
     f"{BUNDLE_RUN}rank.yaml --study_file STUDY.yaml --out DIR": "tests/test_bundle.py runs it",
