@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
+from tests.recommend.planted import library, write
 from tests.synthetic import TRAINING
 from tests.test_cli import write_dataset
 
@@ -42,6 +43,7 @@ SUBSTITUTES = {
     "--target DIR": "--target pictures/target",
     "--source DIR": "--source pictures/source",
     "TaskXX_Name": "Task11_Name",
+    "LIBRARY...": "library",
     " ...": " STUDY.yaml --method euclidean --no-report",
     "tcp://HOST:8786": "tcp://localhost:8786",
 }
@@ -182,6 +184,7 @@ def make_place(folder: Path) -> None:
     run("cards", "make", "other.yaml", "--like", "STUDY.yaml", "-o", ".")
     (folder / "Spleen.json").rename("sent.json")
     run("rank", "STUDY.yaml", "--bootstrap", "4", "--no-report", "--out", "out/demo")
+    write(folder / "library", library(repetitions=1))
     run("paper", "--out", "paper")
     for name in ("distances", "gains"):
         shutil.copy(folder / "paper" / f"{name}.csv", folder / f"{name.upper()}.csv")
