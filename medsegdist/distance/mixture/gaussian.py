@@ -111,7 +111,8 @@ class GaussianMixture:
             DataError: it describes no mixture.
         """
         try:
-            return cls(*(torch.tensor(stored[name], dtype=torch.float64) for name in _FIELDS))
+            weights, means, covariances = (torch.tensor(stored[name], dtype=torch.float64) for name in _FIELDS)
+            return cls(weights, means, covariances)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"expected a mixture with {', '.join(_FIELDS)}, found a broken one: {error}") from error
 
