@@ -60,6 +60,7 @@ NOT_RUN = {
     "pip install 'medsegdist[bundle]'": "installs",
     f"{BUNDLE_RUN}rank.yaml --study_file STUDY.yaml --out DIR": "tests/test_bundle.py runs it",
     f"{BUNDLE_RUN}transfer.yaml --study_file STUDY.yaml --out DIR --bundle True": "tests/test_bundle.py trains so",
+    "python scripts/mixture_seeds.py STUDY.yaml --out DIR": "takes minutes; test_mixture_seeds.py runs it",
     "python scripts/monai_config.py scripts/distances.yaml": "tests/test_examples.py runs it",
     "python scripts/bench_trainer.py": "trains for minutes; tests/test_benchmarks.py runs it with --quick",
 }

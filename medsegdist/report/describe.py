@@ -16,7 +16,8 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.mixture.gaussian import GaussianMixture
+from medsegdist.distance.metrics.fake_classes import ClassMixtures
+from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.record import (
     MAX_BINS,
@@ -63,6 +64,7 @@ def describe_dataset(study: Study, samples: SegmentationSamples, table: Distance
         oriented=manifest.is_oriented(),
         histogram=segment_histogram(samples),
         mixture=plane_mixture(table.summaries.get((manifest.name, "gmm2d"))),
+        fit_spread=fit_spread(table, manifest.name),
         characteristics=characteristics(samples, UNITS[study.preprocessing.intensity]),
     )
 
@@ -157,6 +159,34 @@ def plane_mixture(summary: object) -> MixtureNumbers | None:
         return None
     plane = GaussianMixture(summary.weights, summary.means[:, -2:], summary.covariances[:, -2:, -2:])
     return MixtureNumbers.of(plane)
+
+
+def fit_spread(table: DistanceTable, name: str) -> dict[str, float]:
+    """How uncertain the fits of a dataset's mixtures are, by the methods that compare mixtures.
+
+    Args:
+        table: with its summaries.
+        name: of the dataset.
+
+    Returns:
+        The largest `fit_spread` as a share of the median MW2 to the mixtures of the other datasets.
+    """
+    found = {}
+    for method in table.methods:
+        of_dataset = {one: _mixtures(summary) for (one, of), summary in table.summaries.items() if of == method}
+        own = of_dataset.pop(name, ())
+        others = [mixture for mixtures in of_dataset.values() for mixture in mixtures]
+        spreads = [mixture.fit_spread for mixture in own if mixture.fit_spread is not None]
+        usual = float(mixture_wassersteins(own, others).quantile(0.5)) if spreads and others else 0.0
+        if usual > 0:
+            found[method] = max(spreads) / usual
+    return found
+
+
+def _mixtures(summary: object) -> tuple[GaussianMixture, ...]:
+    if isinstance(summary, ClassMixtures):
+        return summary.mixtures
+    return (summary,) if isinstance(summary, GaussianMixture) else ()
 
 
 def options_of(configured: object) -> dict[str, Any]:

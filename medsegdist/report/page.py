@@ -33,6 +33,8 @@ from medsegdist.words import printable
 SHOWN_TARGETS = 4
 """Targets whose figures are shown at once; those of the other ones are folded up."""
 
+MIXTURES_AGREE = 0.01
+"""Share of the median distance up to which two fits of the same pixels are one."""
 
 Facts = list[tuple[str, list[tuple[str, str]]]]
 """Headings with lines of (name, value)."""
@@ -176,6 +178,10 @@ def _how_computed(run: Results) -> Facts:
                 (f"Method {method.name}", [*([] if alike else formula), *_plain(method.options)])
                 for method, formula in zip(record.methods, formulas, strict=True)
             ),
+            (
+                "Spread of fits, of the median distance between mixtures",
+                [(name, ", ".join(of_method)) for name, of_method in _fit_spreads(record).items()],
+            ),
             ("Versions of the ranking" if record.cards else "Versions", _versions(record)),
         ]
     if trained is not None:
@@ -217,6 +223,17 @@ def _without_sample(dataset: DatasetRecord) -> tuple[str, str]:
     """How many cases of a dataset gave no sample, and why."""
     head = f"{dataset.name}, {sum(dataset.without_sample.values())} of {dataset.cases}"
     return head, "; ".join(f"{reason} ({count})" for reason, count in dataset.without_sample.items())
+
+
+def _fit_spreads(record: StudyRecord) -> dict[str, list[str]]:
+    """By method, the datasets whose mixture might be another one that is nearly as likely, the least certain first."""
+    found: dict[str, list[str]] = {}
+    for method in record.methods:
+        spreads = {one.name: one.fit_spread.get(method.name, 0.0) for one in record.datasets}
+        for name, spread in sorted(spreads.items(), key=lambda item: -item[1]):
+            if spread > MIXTURES_AGREE:
+                found.setdefault(method.name, []).append(f"{name} {spread:.0%}")
+    return found
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -167,6 +167,8 @@ class DatasetRecord(Part):
             CT or MR volumes do, pictures and radiographs need not; None if that is not known.
         histogram: where its segments lie.
         mixture: the mixture of `gmm2d` over (row, column), in pixels; None if that was not computed.
+        fit_spread: by method, how far mixtures that are nearly as likely as the fitted one lie from it at most, as a
+            share of the median distance to the mixtures of the other datasets.
         characteristics: what its segments are like.
     """
 
@@ -183,6 +185,7 @@ class DatasetRecord(Part):
     oriented: bool | None = None
     histogram: SegmentHistogram
     mixture: MixtureNumbers | None = None
+    fit_spread: dict[str, FiniteFloat] = Field(default_factory=dict)
     characteristics: tuple[Characteristic, ...] = ()
 
     @field_validator("mixture")

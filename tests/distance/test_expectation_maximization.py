@@ -17,7 +17,7 @@ from medsegdist.distance.mixture.em import (
     maximization,
     run_em,
 )
-from medsegdist.distance.mixture.fit import fit_mixture, refit_mixtures
+from medsegdist.distance.mixture.fit import fit_mixture, mixture_of, refit_mixtures
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, count_by_sample, count_pixels
 from medsegdist.errors import DataError
@@ -57,6 +57,26 @@ def test_many_points_are_searched_on_few_cells():
     points = torch.from_numpy(np.concatenate([rng.normal(0, 1, (4000, 3)), rng.normal(9, 1, (4000, 3))]))
     fit = fit_mixture(PixelCounts(points=points, masses=torch.ones(8000).double()), 2)
     np.testing.assert_allclose(fit.mixture.means.numpy(), [[0] * 3, [9] * 3], atol=0.1)
+
+
+@pytest.mark.parametrize("rows", [20, 21])
+def test_the_spread_of_a_fit_is_the_distance_to_the_other_way_of_cutting_a_rectangle(rows):
+    points = torch.cartesian_prod(torch.arange(rows), torch.arange(22)).double()
+    pixels = PixelCounts(points, torch.ones(len(points)).double(), torch.ones(2).double())
+    fit = fit_mixture(pixels, 2)
+    cells, center, scale = pixels.standardized()
+    upper = (points[:, 0] < rows / 2).double()
+    halves = torch.stack([cells.monomials @ (cells.masses * half) for half in (upper, 1 - upper)]).unsqueeze(1)
+    other = run_em(cells, halves, 2001, 1e-6, 1e-11)
+    assert fit.log_likelihood > float(other.log_likelihood) - float(scale.log().sum())
+    apart = mixture_wasserstein(fit.mixture, mixture_of(other.statistics[:, 0], 1e-6, center, scale))
+    assert fit.mixture.fit_spread == pytest.approx(apart, rel=1e-4)
+
+
+def test_a_fit_without_rivals_has_no_spread():
+    _, histogram = planted()
+    assert fit_mixture(histogram, 1).mixture.fit_spread == 0
+    assert fit_mixture(histogram, 3).mixture.fit_spread < 1e-3, "three clear clusters"
 
 
 def test_bad_input_is_refused():

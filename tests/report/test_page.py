@@ -121,6 +121,15 @@ def test_how_it_was_computed_and_what_is_simulated(html):
     assert "far everything" in text
 
 
+def test_mixtures_that_may_be_others_are_named_with_the_spread_of_their_fits(compared_datasets, tmp_path):
+    table, record = compared_datasets
+    spreads = zip(record.datasets, (0.02, 0.009, 0.25), strict=True)
+    datasets = tuple(one.model_copy(update={"fit_spread": {"gmm2d": spread}}) for one, spread in spreads)
+    write_run(tmp_path, table, record.model_copy(update={"datasets": datasets}))
+    text = Page(render(Results.load(tmp_path))).text
+    assert "Spread of fits, of the median distance between mixtures gmm2d far 25%, target 2% " in text
+
+
 @pytest.mark.parametrize(
     ("oriented", "said"),
     [

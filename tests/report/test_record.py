@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.mixture.gaussian import GaussianMixture
+from medsegdist.distance.table import DistanceRow, DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.report.describe import characteristics, segment_histogram
+from medsegdist.report.describe import characteristics, fit_spread, segment_histogram
 from medsegdist.report.record import MAX_BINS, StudyRecord
 from medsegdist.report.results import Results
 from medsegdist.transfer.gains import DistanceRecord, Gain
@@ -39,6 +42,20 @@ def test_the_mixture_is_the_one_that_was_compared(compared_datasets):
     for samples, dataset in zip(samples_of(), record.datasets, strict=True):
         summary = DISTANCES["gmm2d"].metric.summarize(samples)
         assert GaussianMixture.from_dict(dataset.mixture.model_dump()).means.equal(summary.means)
+
+
+def test_the_spread_of_a_fit_is_a_share_of_the_median_distance():
+    k, center = torch.ones(1, dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64)
+    still = torch.eye(2, dtype=torch.float64).unsqueeze(0)
+    places = {"near": 0.0, "far": 8.0, "farther": 12.0, "farthest": 40.0}
+    summaries = {
+        (name, "gmm2d"): GaussianMixture(k, center + place / 2**0.5, still, fit_spread=3.0)
+        for name, place in places.items()
+    }
+    row = DistanceRow("far", "near", "gmm2d", 1.0, 1.0, 0.0, None, None, None, 1, False, 4, 4, 0.0)
+    table = DistanceTable((row,), summaries=summaries | {("near", "dice"): None})
+    assert fit_spread(table, "near") == {"gmm2d": pytest.approx(3 / 12)}
+    assert fit_spread(replace(table, summaries={}), "near") == {}
 
 
 @pytest.mark.parametrize("grid", [(32, 40), (96, 70), (5, 24, 130)])

@@ -25,6 +25,8 @@ class GaussianMixture:
         weights: (k,) float64, positive, summing to 1.
         means: (k, d) float64, in the unit of the points.
         covariances: (k, d, d) float64, symmetric, positive semidefinite.
+        fit_spread: of a mixture that was fitted, the largest MW2 to another local optimum that its search went to and
+            that is nearly as likely, where another seed may end; 0 if there is none. None if that is not known.
 
     Raises:
         ValueError: shapes do not fit, or numbers are not what they should be.
@@ -33,6 +35,7 @@ class GaussianMixture:
     weights: Tensor
     means: Tensor
     covariances: Tensor
+    fit_spread: float | None = None
 
     def __post_init__(self) -> None:
         k = len(self.weights)
@@ -108,7 +111,8 @@ class GaussianMixture:
             DataError: it describes no mixture.
         """
         try:
-            return cls(*(torch.tensor(stored[name], dtype=torch.float64) for name in _FIELDS))
+            weights, means, covariances = (torch.tensor(stored[name], dtype=torch.float64) for name in _FIELDS)
+            return cls(weights, means, covariances)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"expected a mixture with {', '.join(_FIELDS)}, found a broken one: {error}") from error
 

@@ -105,31 +105,39 @@ def grow_mixtures(
         yield found
 
 
-def improve_mixture(points: WeightedPoints, fit: Fits, search: Search, rng: np.random.Generator) -> Fits:
-    """The likeliest mixture found by taking out components of the best one and placing them again, as long as it helps.
+def improve_mixture(points: WeightedPoints, fits: list[Fits], search: Search, rng: np.random.Generator) -> list[Fits]:
+    """Takes out components of the likeliest mixture and places them again, as long as it helps.
 
     Args:
         points: h points on the CPU.
-        fit: the best mixture so far, converged on these points.
+        fits: mixtures that have converged on these points, the likeliest first.
         search: the effort on coarse cells; less is made here, where each step takes longer.
         rng: of the places that are tried.
+
+    Returns:
+        The likeliest mixture, then all others that were found on the way.
     """
+    best, *others = fits
     search = replace(FINER_SEARCH, floor=search.floor, covariance=search.covariance)
-    for _ in range(ROUNDS if len(fit.statistics) > 1 else 0):
-        tried = best_fit(points, _grown(points, _without_each(points, fit.statistics, search), search, rng), search)
-        if not bool(tried.log_likelihood > fit.log_likelihood + LIKELIER):
+    for _ in range(ROUNDS if len(best.statistics) > 1 else 0):
+        tried, *more = all_fits(
+            points, _grown(points, _without_each(points, best.statistics, search), search, rng), search
+        )
+        others += [tried, *more]
+        if not bool(tried.log_likelihood > best.log_likelihood + LIKELIER):
             break
-        fit = tried
-    return fit
+        others.append(best)
+        best = tried
+    return [best, *others]
 
 
-def best_fit(points: WeightedPoints, statistics: Tensor, search: Search) -> Fits:
-    """The likeliest of the optima that (k, r, f) mixtures lead to."""
+def all_fits(points: WeightedPoints, statistics: Tensor, search: Search) -> list[Fits]:
+    """The optima that (k, r, f) mixtures lead to, the likeliest first."""
     fits = [
         run_em_newton(points, start, FINALIST_STEPS, search.floor, TOLERANCE, search.covariance)
         for start in statistics.split(1, dim=1)
     ]
-    return max(fits, key=lambda fit: float(fit.log_likelihood))
+    return sorted(fits, key=lambda fit: -float(fit.log_likelihood))
 
 
 def converge(points: WeightedPoints, statistics: Tensor, search: Search) -> tuple[Tensor, Tensor]:
