@@ -7,6 +7,8 @@ import json
 import pytest
 import yaml
 
+from medsegdist.data.collect import load_samples
+from medsegdist.data.study import load_study
 from tests.test_cli import change, run
 from tests.test_cli import study as study
 
@@ -106,3 +108,16 @@ def test_a_folder_that_takes_no_files_is_told(tmp_path, monkeypatch, arguments):
     said = run(*arguments, "--out", out, status=2).stderr
     assert f"{out} cannot be written ({tmp_path}: Permission denied); choose another place for it." in said
     assert not list(tmp_path.iterdir())
+
+
+def test_rank_says_which_earlier_methods_it_replaces(study, tmp_path):
+    plain = ("--out", tmp_path / "out", "--bootstrap", 0, "--no-report")
+    assert "replaced" not in run("rank", study, "--method", "gmm2d", "--method", "euclidean", *plain).stderr
+    said = run("rank", study, "--method", "gmm2d", *plain).stderr
+    assert f"{tmp_path / 'out' / 'distances.csv'} will be replaced, and holds no more euclidean; " in said
+    assert "replaced" not in run("rank", study, "--method", "gmm2d", *plain).stderr
+
+
+def test_the_path_of_a_study_is_as_good_as_the_study(study):
+    one, other = load_samples(str(study)), load_samples(load_study(study))
+    assert [samples.name for samples in one] == [samples.name for samples in other]

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from medsegdist.cli.console import reported_errors, say, study_distances
 from medsegdist.cli.options import AsJson, StudyFile, Workers
 from medsegdist.progress import show_progress
-from medsegdist.words import counted
+from medsegdist.words import counted, printable
 
 
 def check(
@@ -33,7 +34,6 @@ def check(
     from medsegdist.data.check import check_study
     from medsegdist.data.problems import merge_similar
     from medsegdist.data.study import load_study
-    from medsegdist.report.tables import problem_table
 
     with reported_errors():
         study = load_study(study_file)
@@ -46,7 +46,10 @@ def check(
     if as_json:
         typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
     elif problems:
-        Console().print(problem_table(shown))
+        for one in shown:
+            # One line each: a name or a path that is cut off, or broken, names nothing.
+            color = "bold red" if one.severity == "error" else "yellow"
+            Console().print(Text.assemble((one.severity, color), f" {printable(one.dataset)}: {one}"), soft_wrap=True)
         say(f"Errors: {errors}, warnings: {len(shown) - errors}, in {read}.")
     else:
         say(f"No problem found in {read}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -10,9 +10,10 @@ from pathlib import Path
 from medsegdist.cli.console import missing_root_explained, reported_errors, say, study_distances
 from medsegdist.cli.options import Methods, RankOptions, StudyFile, Targets, pick_device, takes
 from medsegdist.cli.report import show
-from medsegdist.errors import MedSegDistError
+from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
+from medsegdist.words import listed
 
 
 @takes(RankOptions)
@@ -62,6 +63,7 @@ def _compare(
     methods = study_distances(study, study_file, method, options.seed)
     # Where all pairs are asked for, the study still says what is ranked for what.
     refuse_shared_images(study.model_copy(update={"targets": tuple(target or study.targets)}))
+    _say_what_goes(out / "distances.csv", methods, targets)
     bootstrap = Bootstrap(options.bootstrap, seed=options.seed) if options.bootstrap else None
     # A scheduler that is missing is said before anything is read.
     with show_progress(), nullcontext() if options.dask is None else dask_cluster(options.dask):
@@ -82,3 +84,19 @@ def _compare(
         shown = ", ".join(alone)
         say(f"No interval for distances of {shown}: one patient does not show how patients differ.", stderr=True)
     show(results, out, report=not options.no_report, as_json=options.as_json, **tables)
+
+
+def _say_what_goes(earlier: Path, methods: Collection[str], targets: Collection[str]) -> None:
+    """Say which methods and targets of an earlier table this run will not put back; before it is replaced."""
+    from medsegdist.distance.table import DistanceTable
+
+    try:
+        found = DistanceTable.load(earlier).rows if earlier.exists() else ()
+    except DataError:
+        return  # no table of ours
+    gone = [one for one in dict.fromkeys(row.method for row in found) if one not in methods]
+    gone += [one for one in dict.fromkeys(row.target for row in found) if one not in targets]
+    if gone:
+        say(
+            f"{earlier} will be replaced, and holds no more {listed(gone)}; to keep it, use another --out.", stderr=True
+        )

@@ -34,7 +34,8 @@ def report(
     """Write the results in a folder as one HTML page, which needs no network.
 
     The page shows what the folder holds of distances.csv, comparisons.csv, study.json, thumbnails.json, gains.csv,
-    controls.csv, transfer.json, agreement.json and agreement.csv.
+    controls.csv, transfer.json, agreement.json and agreement.csv. characteristics.csv and scores.csv are not read:
+    study.json holds the characteristics, and agreement.json what scores were compared with.
     """
     from medsegdist.report.page import write_report
     from medsegdist.report.results import Results

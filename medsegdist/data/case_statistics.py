@@ -120,6 +120,8 @@ class LabelStatistics:
             named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self._other_values.items()))
             problem = f"expected masks of 0 and one other value, the same in every case, found {named}"
             return [(problem, "name the values that are foreground")]
+        if complete and self._foreground is not None and not (self._found or self._unwanted):
+            return [all_empty(cases)]
         absent = [label for label in self._foreground or () if label not in self._found] if complete else []
         # Where any wanted label is there, the others that some masks hold are background on purpose.
         others = "" if self._found else ", ".join(f"{value:g}" for value in sorted(self._unwanted))

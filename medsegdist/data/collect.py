@@ -19,7 +19,7 @@ from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, cached_files, case_tasks, load_case
 from medsegdist.data.problems import SkippedCasesWarning, as_error
 from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_over_patients
-from medsegdist.data.study import Study
+from medsegdist.data.study import Study, load_study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.parallel import map_ordered
 from medsegdist.words import counted
@@ -123,7 +123,7 @@ def collect_classes(
 
 @overload
 def load_samples(
-    source: Study,
+    source: Study | str | Path,
     preprocessing: None = None,
     *,
     names: Sequence[str] | None = None,
@@ -145,7 +145,7 @@ def load_samples(
 
 
 def load_samples(
-    source: Study | DatasetManifest,
+    source: Study | DatasetManifest | str | Path,
     preprocessing: Preprocessing | None = None,
     *,
     names: Sequence[str] | None = None,
@@ -156,7 +156,7 @@ def load_samples(
     """The samples of the datasets of a study, or of one dataset, read from their files once and cached case by case.
 
     Args:
-        source: a study, or one dataset.
+        source: a study, the path of its YAML file, or one dataset.
         preprocessing: how to prepare one dataset; a study has its own.
         names: which datasets of a study; None takes all.
         cache: folder that keeps prepared cases, one file for each content of manifest, preprocessing and files (paths,
@@ -175,6 +175,8 @@ def load_samples(
         MedSegDistError: a worker was killed.
         ValueError: an option is out of range, or the preprocessing of a dataset is missing.
     """
+    if isinstance(source, str | Path):
+        source = load_study(source)
     if isinstance(source, Study):
         preprocessing = source.preprocessing
         manifests = list(source.datasets) if names is None else [source.dataset(name) for name in names]

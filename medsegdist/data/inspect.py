@@ -44,6 +44,7 @@ class Statistics:
         pictures: whether any image is a picture.
         threshold: half of the masks' full value if their edges are soft; `values` are then those of cut masks.
         grays: how many values the masks with soft edges hold.
+        unusable: what is wrong with those of them that cannot be used.
     """
 
     seen: int
@@ -56,6 +57,7 @@ class Statistics:
     pictures: bool
     threshold: float | None = None
     grays: int = 0
+    unusable: tuple[DataError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,12 @@ def inspect(given: str) -> Inspection:
         remedy = ", ".join(part for part in (error.remedy, "or leave this folder out") if part)
         raise DataError(f"{where}{error.problem}", remedy) from error
     remarks += [partial] if partial else []
+    if statistics.unusable:
+        first, read = statistics.unusable[0], statistics.seen + len(statistics.unusable)
+        remarks.append(
+            f"{len(statistics.unusable)} of {counted(read, 'case')} that were read cannot be used, such as "
+            f"{first.problem}; `medsegdist check --full` names all"
+        )
     if pattern := _slices_pattern(cases):
         layout["patient_pattern"] = pattern
     remarks.append(_patient_remark(cases, layout))
@@ -186,26 +194,41 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
             mask, held = np.asarray(item["label"]), np.unique(item["label"])
             if (full := full_value(mask, held, str(case.label))) is not None:
                 soft[full] = max(soft.get(full, 0), len(held))
+                values = set[int]()
             else:
-                counts.update(_label_values(held))
+                values = _label_values(held)
+            files = {"image": case.image}
+            image = np.asarray(item["image"])
+            if not np.isfinite(image).all():
+                raise DataError("the image holds NaN or infinite intensities", "repair the image")
         except DataError as error:
             shown = [f"{key} {file}" for key, file in files.items() if isinstance(file, str)]
             named = any(str(file) in str(error) for file in files.values())
             where = f" ({', '.join(shown)})" if shown and not named else ""
             problems.append(DataError(f"case '{case.id}'{where}: {error.problem}", error.remedy))
             continue
-        image, shape = np.asarray(item["image"]), tuple(item["image"].shape[1:])
+        counts.update(values)
+        shape = tuple(item["image"].shape[1:])
         if len(shape) == 3:
             axes = closest_axes(item["image"].affine.numpy())[:, 0].tolist()
             shape = tuple(shape[axes.index(axis)] for axis in (2, 1, 0))
         sizes.append(shape)
-        lows.append(float(np.nanmin(image)))
-        highs.append(float(np.nanmax(image)))
+        lows.append(float(image.min()))
+        highs.append(float(image.max()))
         whole &= bool(np.array_equal(image, np.rint(image)))
     if not sizes:
         raise problems[0]
-    values = dict(sorted(counts.items()))
-    found = Statistics(len(sizes), len(cases), values, min(lows), max(highs), whole, tuple(sizes), pictures)
+    found = Statistics(
+        len(sizes),
+        len(cases),
+        dict(sorted(counts.items())),
+        min(lows),
+        max(highs),
+        whole,
+        tuple(sizes),
+        pictures,
+        unusable=tuple(problems),
+    )
     if not soft:
         return found
     full = max(soft)
@@ -226,7 +249,8 @@ def full_value(mask: Any, values: Any, file: str) -> int | None:
     import numpy as np
 
     full = next((one for one in (1, 255, 65535) if values[-1] <= one), 0)
-    if values[0] < 0 or values[-1] < full * 3 / 4 or not full or not np.isfinite(values).all():
+    # Not all that is found probable is certain.
+    if values[0] < 0 or (full > 1 and values[-1] < full * 3 / 4) or not full or not np.isfinite(values).all():
         return None
     fractional = (values != values.round()).any()
     if full == 1 or len(values) < 5:

@@ -44,7 +44,6 @@ class CaseFacts:
         low: the least intensity; None if no voxel was read.
         high: the largest intensity.
         wrapped: whether intensities look as if they had overflowed their type.
-        empty: whether the mask has no foreground.
         others: values of the mask that are neither foreground nor 0.
         filled: whether the mask is foreground everywhere.
     """
@@ -56,7 +55,6 @@ class CaseFacts:
     low: float | None = None
     high: float = 0.0
     wrapped: bool = False
-    empty: bool = False
     others: tuple[float, ...] = ()
     filled: bool = False
 

@@ -114,7 +114,8 @@ def _problem(details: ErrorDetails) -> str:
         # YAML reads yes, no, on, off, numbers and dates where a text was meant.
         hint = "; put it in quotes"
     elif kind == "tuple_type" and isinstance(found, (str, int, float)):
-        hint = f"; write its entries in brackets, as [{_shown(found)}]"
+        # Of numbers, most lists have one for each axis or end.
+        hint = f"; write its entries in brackets, as [{_shown(found)}{'' if isinstance(found, str) else ', ...'}]"
     elif kind.startswith(("greater", "less")):
         message = message.replace("Input should be", "expected a number")
     for python, yaml in _WORDS.items():

@@ -235,6 +235,7 @@ class DatasetDistance:
         scales: those scales, from elsewhere; None takes what `normalize` says.
 
     Raises:
+        TypeError: the metric is none, but its name, for example.
         ValueError: weights are negative or both 0, p is less than 1 or not finite, or there are scales and `normalize`
             is False.
     """
@@ -250,6 +251,11 @@ class DatasetDistance:
     scales: Scales | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.metric, type) or not hasattr(self.metric, "summarize"):
+            raise TypeError(
+                f"expected a mask metric, found {self.metric!r}; write DatasetDistance(make_metric(name)) for the "
+                "metric of that name, or GmmMetric() for one with options."
+            )
         weights = self.image_weight, self.mask_weight
         if not all(0 <= weight < math.inf for weight in weights) or sum(weights) == 0:
             raise ValueError(

@@ -18,7 +18,6 @@ from medsegdist.report.verdict import Answer, amount, rank_of
 from medsegdist.words import printable
 
 if TYPE_CHECKING:
-    from medsegdist.data.problems import Problem
     from medsegdist.distance.table import DistanceRow, DistanceTable
     from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
     from medsegdist.transfer.gains import Gain
@@ -154,20 +153,6 @@ def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
             blocks.append([])
         blocks[-1].append(k)
     return blocks
-
-
-def problem_table(problems: Iterable[Problem]) -> Table:
-    """All problems of a study: how bad, where, what and what to do."""
-    rich_table = Table("", title="Problems", title_justify="left")
-    # A name or a path that is cut off names nothing.
-    for column in ("Dataset", "Case", "Problem", "What to do"):
-        rich_table.add_column(column, overflow="fold")
-    for problem in problems:
-        severity = Text("error", style="bold red") if problem.severity == "error" else Text("warning")
-        # As Text, in which no name is taken for markup or for an emoji.
-        cells = (problem.dataset, problem.case, problem.problem, problem.remedy)
-        rich_table.add_row(severity, *(Text("\n".join(map(printable, cell.splitlines()))) for cell in cells))
-    return rich_table
 
 
 def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> Table:

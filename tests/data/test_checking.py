@@ -188,10 +188,18 @@ def test_all_masks_empty(tmp_path, foreground, dimensions):
     grid = (10, 12) if dimensions == 2 else (4, 10, 12)
     preprocessing = Preprocessing(grid=grid, dimensions=dimensions, min_pixels=1)
     (problem,) = check_dataset(task_manifest(root, foreground=foreground), preprocessing).problems
-    if foreground is None:
-        assert str(problem).startswith("all cases: all masks are empty, 3 cases read; check the masks")
-    else:
-        assert str(problem).startswith("all cases: label 1 is in none of the 3 cases; correct `foreground`")
+    assert str(problem).startswith("all cases: all masks are empty, 3 cases read; check the masks")
+
+
+def test_a_mask_that_is_almost_empty_is_a_warning(tmp_path):
+    root = write_task(tmp_path)
+    few = np.zeros(SHAPE, np.uint8)
+    few[3, 4, 2] = 1
+    write_volume(root / LABEL, few)
+    preprocessing = PREPROCESSING.model_copy(update={"min_pixels": 2})
+    (problem,) = check_dataset(task_manifest(root), preprocessing).problems
+    assert (problem.severity, problem.case) == ("warning", "p1_b")
+    assert problem.problem == "segment below min_pixels = 2"
 
 
 @pytest.mark.parametrize("foreground", [None, (1,)])
@@ -200,7 +208,7 @@ def test_one_empty_mask_is_a_warning(tmp_path, foreground):
     write_volume(root / LABEL, np.zeros(SHAPE, np.uint8))
     manifest = task_manifest(root, foreground=foreground)
     (problem,) = check_dataset(manifest, PREPROCESSING).problems
-    assert str(problem) == "case 'p1_b': the mask is empty; check the mask; the case gives no sample."
+    assert str(problem) == "case 'p1_b': mask without foreground; check the mask; the case gives no sample."
     assert problem.severity == "warning"
     assert set(load_samples(manifest, PREPROCESSING).case_ids) == {"p1_a", "p2_a"}
 
@@ -337,8 +345,6 @@ def test_masks_that_are_all_empty(tmp_path, foreground):
     (problem,) = check_dataset(pictures_manifest(root, foreground=foreground), PREPROCESSING, full=False).problems
     assert str(problem) == (
         "all cases: all masks are empty, 2 cases read; check the masks, and which labels are foreground."
-        if foreground is None
-        else "all cases: label 1 is in none of the 2 cases; correct `foreground` to labels that exist."
     )
 
 

@@ -67,6 +67,13 @@ def test_intensities_that_ran_over_the_end_of_their_type(modulus, offset):
     assert not looks_wrapped((image % modulus)[:20, :20]), "too few pixels to tell"
 
 
+def test_noise_and_equalized_contrast_are_not_taken_for_overflow():
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128))
+    assert not looks_wrapped(noise)
+    ranks = (smooth(0, 255) + np.random.default_rng(1).normal(0, 60, smooth(0, 255).shape)).ravel().argsort().argsort()
+    assert not looks_wrapped((ranks * 256 // ranks.size).reshape(smooth(0, 255).shape))
+
+
 def volume_forms(folder):
     affine = np.array([[0, 0, 3.0, 5], [1, 0, 0, -5], [0, -2, 0.1, 5], [0, 0, 0, 1]])
     array = voxels(0)

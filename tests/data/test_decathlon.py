@@ -35,7 +35,10 @@ def test_cases_are_the_labeled_ones_in_their_order(tmp_path):
 
 def test_patients_that_the_pattern_misses_are_listed(tmp_path):
     write_task(tmp_path, ("p1_a", "q1_a", "q2_a"))
-    with pytest.raises(DataError, match=r"q1_a, q2_a: patient_pattern .* finds no patient in the case's name; correct"):
+    with pytest.raises(
+        DataError,
+        match=r"2 of 3 cases, 'q1_a', 'q2_a': patient_pattern .* finds no patient in the case's name; correct",
+    ):
         DecathlonLayout(root=tmp_path, patient_pattern=r"^(p\d+)_").cases()
 
 

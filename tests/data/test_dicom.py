@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from medsegdist.data.check import check_dataset
 from medsegdist.data.collect import load_samples
+from medsegdist.data.inspect import inspect
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import SkippedCasesWarning
@@ -99,7 +100,7 @@ def test_links_that_lead_in_circles_come_to_an_end(tmp_path):
     (tmp_path / "a" / "self").symlink_to(tmp_path / "a" / "self")
     (tmp_path / "a" / "gone.dcm").symlink_to(tmp_path / "nowhere")
     told = "the link leads to no file; restore the file, or remove the link"
-    with pytest.raises(DataError, match=rf"2 files cannot be read:\n  a/gone\.dcm: {told}\.\n  a/self: {told}"):
+    with pytest.raises(DataError, match=rf"2 problems .*:\n  2 of 3 cases, 'a/gone\.dcm', 'a/self': {told}"):
         layout_of(tmp_path).cases()
 
 
@@ -178,8 +179,22 @@ def test_files_that_only_look_like_dicom_are_all_listed(tmp_path, content):
     write_case(tmp_path, "a")
     for name in ("x.dcm", "y.DCM"):
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=r"2 files cannot be read:\n  x\.dcm: the file .*; copy .*\n  y\.DCM: the file"):
+    with pytest.raises(DataError, match=r"2 problems with .*\n  2 of 3 cases, 'x\.dcm', 'y\.DCM': the file .*; copy"):
         layout_of(tmp_path).cases()
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_file_that_cannot_be_read_hides_no_case(tmp_path, full):
+    for name in "ab":
+        write_case(tmp_path, name)
+    (tmp_path / "x.dcm").write_bytes(b"no DICOM")
+    problems = check_dataset(manifest_of(tmp_path), PREPROCESSING, full=full).problems
+    assert [one.case for one in problems if one.severity == "error"] == ["x.dcm"]
+    found = inspect(str(tmp_path))
+    assert found.statistics.cases == 2
+    assert any(
+        "2 cases can be used; `medsegdist check` names what cannot, such as x.dcm: " in one for one in found.remarks
+    )
 
 
 def test_regions_without_numbers_are_told(tmp_path):
@@ -187,7 +202,7 @@ def test_regions_without_numbers_are_told(tmp_path):
     drawn = pydicom.dcmread(path)
     del drawn.StructureSetROISequence[0].ROINumber
     write(path, drawn)
-    with pytest.raises(DataError, match=r"1 file cannot be read:\n  a/rt\.dcm: its segments have no numbers; export"):
+    with pytest.raises(DataError, match=r"1 problem with .*:\n  a/rt\.dcm: its segments have no numbers; export"):
         layout_of(tmp_path).cases()
 
 

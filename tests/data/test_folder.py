@@ -76,8 +76,9 @@ def test_unpaired_files_are_all_listed(tmp_path):
     with pytest.raises(DataError, match="3 problems with its files or cases") as caught:
         png_layout(tmp_path).cases()
     assert str(caught.value).splitlines()[1:] == [
-        "  c, d: the image has no mask 'masks/*.png'; add the mask, or move the image away.",
+        "  2 of 4 cases, 'c', 'd': the image has no mask 'masks/*.png'; add the mask, or move the image away.",
         "  a: the mask has no image 'images/*.png'; add the image, or move the mask away.",
+        "  `medsegdist check` lists all by --json.",
     ]
 
 

@@ -267,3 +267,18 @@ def test_no_text_of_a_listing_leaves_its_place_in_the_study(tmp_path_factory, te
     )
     assert content["datasets"][0].get("description", "") == text
     assert content["datasets"][0].get("license", "") == text
+
+
+def test_probability_maps_are_cut_at_a_half_and_infinite_intensities_named(tmp_path):
+    root = write_task(tmp_path)
+    for path in (root / "labelsTr").iterdir():
+        write_volume(path, labels().astype(np.float32) * 0.625)
+    broken = voxels(0).astype(np.float32)
+    broken[0, 0, 0] = np.inf
+    write_volume(root / "imagesTr" / "p1_b.nii.gz", broken)
+    found = inspect(str(root))
+    assert found.statistics.threshold == 0.5
+    assert np.isfinite([found.statistics.low, found.statistics.high]).all()
+    (said,) = [one for one in found.remarks if "cannot be used" in one]
+    assert said.startswith(f"1 of 3 cases that were read cannot be used, such as case 'p1_b' (image {root}")
+    assert said.endswith(": the image holds NaN or infinite intensities; `medsegdist check --full` names all")

@@ -77,6 +77,11 @@ def test_a_wrong_value_of_any_kind_is_refused_in_one_line(model, key):
 @pytest.mark.parametrize(
     ("model", "values", "line"),
     [
+        (
+            "Preprocessing",
+            {"grid": 32},
+            "grid: expected a list, found 32; write its entries in brackets, as [32, ...].",
+        ),
         ("Study", {"targets": "a"}, "targets: expected a list, found 'a'; write its entries in brackets, as ['a']."),
         ("Study", {"name": None}, "name: expected a text, found an empty value."),
         ("Study", {"name": 3}, "name: expected a text, found 3; put it in quotes."),

@@ -173,3 +173,9 @@ def test_a_metric_of_one_number_that_is_none_is_refused(value):
         DataError, match=f"odd between 'a' and 'b': expected a finite mask distance >= 0, found {value}"
     ):
         DatasetDistance(Odd())(blobs("a", n=3), blobs("b", n=3, seed=2))
+
+
+@pytest.mark.parametrize("metric", ["gmm2d", GmmMetric])
+def test_a_name_or_a_class_in_the_place_of_a_metric_is_refused(metric):
+    with pytest.raises(TypeError, match=r"expected a mask metric, found .*; write DatasetDistance\(make_metric"):
+        DatasetDistance(metric)

@@ -113,8 +113,9 @@ def test_points_that_squares_overflow_with_are_refused(components):
     points = torch.from_numpy(np.random.default_rng(0).normal(size=(8, 3)) * 1e200)
     with pytest.raises(
         DataError,
-        match=f"expected segment pixels that {components} Gaussians can be fitted to .* these 8 pixels; look for "
-        "extreme intensities in the images, ask for fewer components .*, take another method, or leave the dataset out",
+        match=f"expected segment pixels that {components} Gaussians can be fitted to .* found 8 distinct pixels with "
+        r"coordinates from .*e\+200.* and weights from .*; look where these numbers are extreme, ask for fewer "
+        "components .*, take another method, or leave the dataset out",
     ):
         fit_mixture(PixelCounts(points, torch.ones(8, dtype=torch.float64)), components)
 

@@ -134,8 +134,8 @@ def forty_without_mask(folder: Path) -> None:
         DatalistLayout(root=folder).cases()
     lines = str(caught.value).split("\n")
     assert len(lines) <= 3
-    assert "entry 0, entry 1" in lines[1]
-    assert "(so of entry 0; the others alike)" in lines[1]
+    assert "'entry 0', 'entry 1'" in lines[1]
+    assert "(so of 'entry 0'; the others alike)" in lines[1]
 
 
 def forty_missing(folder: Path) -> None:

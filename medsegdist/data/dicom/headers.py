@@ -18,7 +18,6 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from medsegdist.errors import DataError, MedSegDistError
-from medsegdist.words import counted
 
 Kind = Literal["seg", "rtstruct"]
 
@@ -70,12 +69,14 @@ class DicomFolder:
         patients: SeriesInstanceUID -> identifies its patient; never shown to anybody.
         series_of: SOPInstanceUID of an image -> its SeriesInstanceUID.
         drawings: the drawings of each kind, in the order of their paths.
+        unreadable: what is wrong with files that cannot be read, with their paths in the folder as cases.
     """
 
     images: dict[str, list[Path]] = field(default_factory=dict)
     patients: dict[str, str] = field(default_factory=dict, repr=False)
     series_of: dict[str, str] = field(default_factory=dict, repr=False)
     drawings: dict[Kind, list[Drawing]] = field(default_factory=lambda: {"seg": [], "rtstruct": []})
+    unreadable: list[DataError] = field(default_factory=list)
 
     def series_of_drawing(self, drawing: Drawing) -> list[str]:
         """The image series in this folder that a drawing names, or else that hold images which it names."""
@@ -202,13 +203,8 @@ def files_under(root: Path) -> Iterator[Path]:
 
 
 def scan_folder(root: Path) -> DicomFolder:
-    """The image series and drawings under a folder, whatever the files are called.
-
-    Raises:
-        DataError: files that end in .dcm cannot be read (all of them are listed).
-    """
+    """The image series and drawings under a folder, whatever the files are called; no bad file hides the others."""
     found = DicomFolder()
-    problems = []
     for path in files_under(root):
         try:
             with discreet("its header cannot be read"):
@@ -216,9 +212,7 @@ def scan_folder(root: Path) -> DicomFolder:
                 if header is not None:
                     _add(found, path, header)
         except DataError as error:
-            problems.append(f"  {path.relative_to(root)}: {error}")
-    if problems:
-        raise DataError("\n".join([f"{root}: {counted(len(problems), 'file')} cannot be read:", *problems]))
+            found.unreadable.append(DataError(error.problem, error.remedy, case=path.relative_to(root).as_posix()))
     return found
 
 

@@ -73,7 +73,8 @@ class DicomLayout(BaseModel):
         What is wrong with a single case, such as images that are not there, is raised when it is loaded.
 
         Raises:
-            DataError: the folder does not exist, holds no drawing, or has files that cannot be read.
+            PartialListingError: files that cannot be read, or cases of unknown patients.
+            DataError: the folder does not exist, or holds no drawing.
         """
         from medsegdist.data.dicom.headers import scan_folder
 
@@ -82,6 +83,8 @@ class DicomLayout(BaseModel):
         found = scan_folder(self.root)
         drawings = found.drawings[self.segmentation]
         if not drawings:
+            if found.unreadable:
+                raise PartialListingError(str(self.root), found.unreadable)
             raise DataError(
                 f"{self.root} holds {len(found.images)} DICOM series but no {self.segmentation.upper()}",
                 "correct `root` or `segmentation`",
@@ -110,8 +113,8 @@ class DicomLayout(BaseModel):
             (one.id, one.image, one.label, first.setdefault(header, one.id) if header else None) for one, header in read
         ]
         cases, unknown = build_cases(known, self.patient_pattern)
-        if unknown:
-            raise PartialListingError(str(self.root), unknown, cases)
+        if found.unreadable or unknown:
+            raise PartialListingError(str(self.root), [*found.unreadable, *unknown], cases)
         return cases
 
     def load(
@@ -149,11 +152,7 @@ class DicomLayout(BaseModel):
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:
-        """What was drawn on the DICOM series in a folder; None if it holds no drawing.
-
-        Raises:
-            DataError: files that end in .dcm cannot be read.
-        """
+        """What was drawn on the DICOM series in a folder; None if it holds no drawing."""
         from medsegdist.data.dicom.headers import files_under, read_header, scan_folder
 
         if not any(_is_dicom(path) for path in islice(files_under(root), 200)):

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from medsegdist.data.case import Case
 from medsegdist.data.layouts.paths import Color
-from medsegdist.data.problems import template
+from medsegdist.data.problems import merge_similar, problem_of
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.files import read_text
-from medsegdist.words import counted, listed
+from medsegdist.words import counted, printable, sentence
 
-# A pattern that is wrong pairs none of thousands.
-_MOST_NAMED = 20
 _CT = {"ct", "cta", "cect", "cbct"}
 _MR = {"mr", "mri", "t1", "t2", "t1w", "t2w", "t1ce", "t1gd", "t1gdw", "flair", "adc", "dwi", "lge"}
 _OTHER = {"us", "ultrasound", "cxr", "dx", "cr", "xray", "rgb", "endoscopy", "microscopy", "fundus", "oct", "pet", "pt"}
@@ -69,17 +67,14 @@ class PartialListingError(DataError):
         usable: (`listed`) what could be listed, as the function that raises would have returned it.
     """
 
-    def __init__(self, where: str, unlisted: Sequence[DataError] = (), usable: Sequence[Any] = ()) -> None:
-        alike: dict[tuple[str, str], list[DataError]] = {}
-        for one in unlisted:
-            alike.setdefault((template(one.problem, one.case), one.remedy), []).append(one)
+    def __init__(self, where: str, unlisted: Sequence[DataError] = (), usable: Sequence[Case] = ()) -> None:
+        total = len({case.id for case in usable} | {one.case for one in unlisted})
+        shown = merge_similar([replace(problem_of(one, "", one.case), total=total) for one in unlisted])
         lines = [f"{where}: {counted(len(unlisted), 'problem')} with its files or cases:"]
-        for (_, remedy), group in alike.items():
-            cases, texts = [one.case for one in group], dict.fromkeys(one.problem for one in group)
-            whom = f"{listed(cases, _MOST_NAMED)}: " if any(cases) else ""
-            of_first = f" (so of {cases[0]}; the others alike)" if len(texts) > 1 else ""
-            lines.append(f"  {whom}{next(iter(texts))}{of_first}; {remedy}.")
-        if any(len(group) > _MOST_NAMED for group in alike.values()):
+        # What is named is not always a case, but an entry of a list or a file.
+        named = ((f"{one.case}: " if one.case else "", one) for one in shown)
+        lines += [f"  {printable(sentence(f'{name}{one.problem}; {one.remedy}'))}" for name, one in named]
+        if any(one.cases for one in shown):
             lines.append("  `medsegdist check` lists all by --json.")
         super().__init__("\n".join(lines))
         self.unlisted = tuple(unlisted)

@@ -114,9 +114,9 @@ def fit_mixture(
         best = run_em_newton(points, optimum, max_iterations, search.floor, tolerance, covariance)
     # Numbers that squares overflow with make LAPACK give up, or no number of the likelihood.
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
-        raise _cannot_be_fitted(len(points), components) from error
+        raise _cannot_be_fitted(pixels, components) from error
     if not (bool(best.log_likelihood.isfinite()) and bool(best.statistics.isfinite().all())):
-        raise _cannot_be_fitted(len(points), components)
+        raise _cannot_be_fitted(pixels, components)
     found, chosen, *others = (
         mixture_of(one.squeeze(1), search.floor, center.cpu(), scale.cpu(), covariance)
         for one in (best.statistics, *nearly)
@@ -141,12 +141,14 @@ def _nearly_as_likely(
     return [best.statistics, *(one.statistics for one in others if float(one.log_likelihood) >= least)]
 
 
-def _cannot_be_fitted(points: int, components: int) -> DataError:
+def _cannot_be_fitted(pixels: PixelCounts, components: int) -> DataError:
+    ends = ", ".join(f"{low:.3g} to {high:.3g}" for low, high in zip(*pixels.points.aminmax(dim=0), strict=True))
     return DataError(
         f"expected segment pixels that {counted(components, 'Gaussian')} can be fitted to in double precision, found "
-        f"none for these {counted(points, 'pixel')}",
-        "look for extreme intensities in the images, ask for fewer components (`components` of the study's "
-        "`distance`), take another method, or leave the dataset out",
+        f"{counted(len(pixels), 'distinct pixel')} with coordinates from {ends} and weights from "
+        f"{float(pixels.masses.min()):.3g} to {float(pixels.masses.max()):.3g}",
+        "look where these numbers are extreme, ask for fewer components (`components` of the study's `distance`), "
+        "take another method, or leave the dataset out",
     )
 
 
