@@ -144,9 +144,9 @@ def inspect(given: str) -> Inspection:
         raise DataError(f"{where}{error.problem}", remedy) from error
     remarks += [partial] if partial else []
     if statistics.unusable:
-        first, read = statistics.unusable[0], statistics.seen + len(statistics.unusable)
+        first, tried = statistics.unusable[0], statistics.seen + len(statistics.unusable)
         remarks.append(
-            f"{len(statistics.unusable)} of {counted(read, 'case')} that were read cannot be used, such as "
+            f"{len(statistics.unusable)} of {counted(tried, 'case')} that were read cannot be used, such as "
             f"{first.problem}; `medsegdist check --full` names all"
         )
     if pattern := _slices_pattern(cases):

@@ -95,7 +95,7 @@ def render(run: Results) -> str:
         "segments": ("Segments", context["segments"]),
         "matches": ("Matched mixtures", context["matches"]),
         "samples": ("Matched samples", run.thumbnails),
-        "characteristics": ("Characteristics", context["characteristics"]["rows"]),
+        "characteristics": ("Characteristics", context["characteristics"]),
         "transfer": ("What pre-training gained", context["transfer"]),
         "gains": ("Distance and gain", context["gains"]),
         "method": ("How it was computed", context["facts"] or context["simulation"]),
@@ -150,15 +150,23 @@ def _target(run: Results, target: str) -> dict[str, Any]:
     }
 
 
-def _characteristics(record: StudyRecord | None) -> dict[str, Any]:
-    """The table of characteristics: `columns` of (name, unit), and `rows` of datasets with a cell for each column."""
+COLUMNS_OF_A_TABLE = 7
+"""Characteristics that a page has room for."""
+
+
+def _characteristics(record: StudyRecord | None) -> list[dict[str, Any]]:
+    """Tables of characteristics: `columns` of (name, unit), and `rows` of datasets with a cell for each column."""
     datasets = () if record is None else record.datasets
     columns = list(dict.fromkeys((one.name, one.unit) for dataset in datasets for one in dataset.characteristics))
     known = [(dataset, {(one.name, one.unit): one for one in dataset.characteristics}) for dataset in datasets]
-    return {
-        "columns": columns,
-        "rows": [{"dataset": dataset, "cells": [found.get(one) for one in columns]} for dataset, found in known],
-    }
+    parts = [columns[k : k + COLUMNS_OF_A_TABLE] for k in range(0, len(columns), COLUMNS_OF_A_TABLE)]
+    return [
+        {
+            "columns": part,
+            "rows": [{"dataset": dataset, "cells": [found.get(one) for one in part]} for dataset, found in known],
+        }
+        for part in parts
+    ]
 
 
 def _how_computed(run: Results) -> Facts:

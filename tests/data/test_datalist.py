@@ -94,7 +94,7 @@ def test_one_of_several_channel_files(tmp_path):
     assert [case.id for case in layout.cases()] == ["a_t2", "b_t2"]
     item = layout.load(layout.cases()[1].as_item())
     np.testing.assert_array_equal(item["image"][0], voxels(11))
-    with pytest.raises(DataError, match=r"entry 0, entry 1: found 2 images; say which one by `channel: 0` to 1"):
+    with pytest.raises(DataError, match=r"'entry 0', 'entry 1': found 2 images; say which one by `channel: 0` to 1"):
         ids(tmp_path)
     with pytest.raises(DataError, match=r"entry 1: expected channel 2, found 2 images; set `channel` below that"):
         ids(tmp_path, channel=2)
