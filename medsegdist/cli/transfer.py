@@ -37,7 +37,8 @@ from medsegdist.words import did_you_mean
 if TYPE_CHECKING:
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study
-    from medsegdist.transfer.runs import TransferResult, TransferStudy
+    from medsegdist.transfer.outcomes import TransferResult
+from medsegdist.transfer.runs import TransferStudy
 
 
 def transfer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr, weightedtau
 
 from medsegdist.recommend.library import Library
-from medsegdist.recommend.model import fit_ridge
+from medsegdist.recommend.model import PairRows, fit_ridge
 
 CONSENSUS = ("boundary", "fingerprint", "patches")
 """Methods whose mean z-score within a target ranks where nothing was learned."""
@@ -40,6 +40,11 @@ class OrderReliability:
         """The greatest correlation that any predictor can be expected to have with the mean."""
         return float(np.sqrt(max(self.mean, 0.0)))
 
+    def of(self, repetitions: int) -> OrderReliability:
+        """The reliability of the mean of another number of repetitions."""
+        mean = repetitions * self.single / (1 + (repetitions - 1) * self.single)
+        return OrderReliability(repetitions, self.single, mean)
+
 
 def order_reliability(library: Library) -> OrderReliability | None:
     """The reliability of the order of the sources within targets; None without repetitions.
@@ -55,8 +60,8 @@ def order_reliability(library: Library) -> OrderReliability | None:
                 found.append(spearmanr(both[one], both[other]).statistic)
     if not found:
         return None
-    k, single = library.dice.shape[1], float(np.mean(found))
-    return OrderReliability(k, single, k * single / (1 + (k - 1) * single))
+    single = float(np.mean(found))
+    return OrderReliability(1, single, single).of(library.dice.shape[1])
 
 
 def distance_predictors(library: Library) -> dict[str, pd.Series]:
@@ -109,8 +114,9 @@ def learned_known(library: Library) -> pd.Series:
     """
     found = []
     families = library.families[library.features.index.get_level_values("target")].to_numpy()
+    rows = PairRows(library.features, library.ranks, library.families)
     for family in dict.fromkeys(families):
-        fit = fit_ridge(library.features, library.ranks, library.families, unseen=[family])
+        fit = fit_ridge(rows, unseen=[family])
         found.append(fit.predict(library.features[families == family]))
     predicted: pd.Series = pd.concat(found).loc[library.features.index]
     return predicted
@@ -125,12 +131,13 @@ def learned_strict(library: Library, *, by_family: bool = True) -> pd.Series:
     """
     groups = library.families if by_family else pd.Series(library.families.index, index=library.families.index)
     targets, sources = (groups[library.features.index.get_level_values(key)].to_numpy() for key in ("target", "source"))
+    measured = PairRows(library.features, library.ranks, groups)
     found = pd.Series(0.0, index=library.features.index)
     fits: dict[frozenset[str], pd.Series] = {}
     for pair in set(zip(targets, sources, strict=True)):
         unseen = frozenset(pair)
         if unseen not in fits:
-            fit = fit_ridge(library.features, library.ranks, groups, unseen=unseen, known_sources=False)
+            fit = fit_ridge(measured, unseen=unseen, known_sources=False)
             fits[unseen] = fit.predict(library.features)
         rows = (targets == pair[0]) & (sources == pair[1])
         found[rows] = fits[unseen][rows]
@@ -251,22 +258,43 @@ def random_choice(dice: pd.Series) -> pd.DataFrame:
     return judge(pd.Series(0.0, index=dice.index), dice)
 
 
-def predictors(library: Library) -> Iterator[tuple[str, pd.Series]]:
-    """All predictors of the order, by name: distances, characteristics, and what was learned in each setting.
+LEARNED: Mapping[str, Callable[[Library], pd.Series]] = {
+    "best on other targets": best_elsewhere,
+    "learned, known sources": learned_known,
+    "learned, new sources": lambda library: learned_strict(library, by_family=False),
+    "learned, new families": learned_strict,
+    "learned from shuffled Dice": lambda library: learned_known(shuffled(library, 0)),
+}
+"""Predictors that learn from transfers, each for targets whose family it does not see."""
+
+
+def halves(library: Library) -> list[tuple[Library, pd.Series]]:
+    """The library with half of the repetitions, and the mean Dice of the others.
+
+    All targets of a repetition start from the same pre-trainings, some of which are luckier than others. What is
+    learned from a repetition knows their luck, which no new pre-training has, and must not be judged by it.
 
     Args:
-        library: to be judged by.
+        library: with one repetition, which then stands on both sides, or more.
+
+    Returns:
+        A pair for each repetition, which begins the half that is judged by: the smaller one where they are odd.
     """
-    yield from distance_predictors(library).items()
-    yield "best on other targets", best_elsewhere(library)
-    yield "learned, known sources", learned_known(library)
-    yield "learned, new sources", learned_strict(library, by_family=False)
-    yield "learned, new families", learned_strict(library)
-    yield "learned from shuffled gains", learned_known(shuffled(library, 0))
+    seeds = list(library.dice.columns)
+    found = []
+    for k in range(len(seeds)):
+        judged = [seeds[(k + n) % len(seeds)] for n in range(max(1, len(seeds) // 2))]
+        rest = [seed for seed in seeds if seed not in judged] or seeds
+        both = library.dice[rest].notna().any(axis=1) & library.dice[judged].notna().any(axis=1)
+        of_rest = replace(library, dice=library.dice.loc[both, rest], features=library.features[both])
+        found.append((of_rest, library.dice.loc[both, judged].mean(axis=1)))
+    return found
 
 
 def compare_predictors(library: Library, *, seed: int = 0) -> pd.DataFrame:
     """How well each predictor orders the sources, and what pooling and no pre-training at all would have brought.
+
+    What was learned is judged by repetitions that it has not seen, see :func:`halves`; so are all other predictors.
 
     Args:
         library: to be judged by.
@@ -275,10 +303,22 @@ def compare_predictors(library: Library, *, seed: int = 0) -> pd.DataFrame:
     Returns:
         As :func:`intervals`, the best correlated predictors first, then choices that rank nothing.
     """
-    dice = library.dice.mean(axis=1)
-    judged = {name: judge(scores, dice) for name, scores in predictors(library)}
-    choices = {"a source at random": random_choice(dice), "no pre-training": judge_choice(library.scratch, dice)}
-    if len(library.pooled):
-        choices["all sources together"] = judge_choice(library.pooled, dice)
-    in_order = intervals(judged, seed=seed).sort_values("spearman", ascending=False)
-    return pd.concat([in_order, intervals(choices, seed=seed)])
+    judged: dict[str, list[pd.DataFrame]] = {}
+    choices: dict[str, list[pd.DataFrame]] = {}
+    plain = distance_predictors(library)
+    for of_rest, dice in halves(library):
+        for name, scores in plain.items():
+            judged.setdefault(name, []).append(judge(scores.loc[dice.index], dice))
+        for name, learn in LEARNED.items():
+            judged.setdefault(name, []).append(judge(learn(of_rest), dice))
+        choices.setdefault("a source at random", []).append(random_choice(dice))
+        choices.setdefault("no pre-training", []).append(judge_choice(library.scratch, dice))
+        if len(library.pooled):
+            choices.setdefault("all sources together", []).append(judge_choice(library.pooled, dice))
+    in_order = intervals(_means(judged), seed=seed).sort_values("spearman", ascending=False)
+    return pd.concat([in_order, intervals(_means(choices), seed=seed)])
+
+
+def _means(judged: Mapping[str, list[pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """The mean over several judgments of each target."""
+    return {name: pd.concat(frames).groupby(level=0, sort=False).mean() for name, frames in judged.items()}

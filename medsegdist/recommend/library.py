@@ -58,8 +58,18 @@ class Library:
     @property
     def ranks(self) -> pd.Series:
         """Rank of each source's mean Dice within its target, from -1 for the worst to 1 for the best."""
-        by_target = self.dice.mean(axis=1).groupby(level="target")
-        return 2 * (by_target.rank() - 1) / (by_target.transform("size") - 1) - 1
+        return ranks_of(self.dice.mean(axis=1))
+
+
+def ranks_of(dice: pd.Series) -> pd.Series:
+    """Rank of each source within its target, from -1 for the worst to 1 for the best.
+
+    Args:
+        dice: a row per target and source.
+    """
+    by_target = dice.groupby(level="target")
+    ranks: pd.Series = 2 * (by_target.rank() - 1) / (by_target.transform("size") - 1) - 1
+    return ranks
 
 
 @dataclass(frozen=True)

@@ -70,52 +70,14 @@ class RidgeFit:
         return predicted
 
 
-def fit_ridge(
-    features: pd.DataFrame,
-    ranks: pd.Series,
-    families: pd.Series,
-    *,
-    unseen: Collection[str] = (),
-    known_sources: bool = True,
-) -> RidgeFit:
-    """Learns how the order of sources goes with their features.
-
-    Feature set, penalty and the size of the sources' own effects are chosen by the squared error on families of targets
-    that are left out in turn, whose members are left out as sources, too.
+class PairRows:
+    """Features and ranks of pairs, with sums of products by the families of target and source: any part is fitted fast.
 
     Args:
         features: a row per target and source, centered within targets.
         ranks: of the same rows, from -1 to 1 within each target.
         families: of each dataset, by name.
-        unseen: families that may not be seen in any role, neither as targets nor as sources.
-        known_sources: whether sources may have effects of their own.
     """
-    rows = _Rows(features, ranks, families)
-    seen = [name for name in rows.families if name not in unseen]
-    choices = list(product(FEATURE_SETS, EFFECT_SCALES if known_sources else (0.0,)))
-    errors = np.zeros((len(choices), len(PENALTIES)))
-    for out in seen:
-        gram, moment = rows.sums([name for name in seen if name != out])
-        x, y = rows.of_targets([out], [*seen])
-        if len(y):
-            for k, (name, scale) in enumerate(choices):
-                errors[k] += np.square(y[:, None] - x @ rows.solve(gram, moment, name, scale).T).sum(axis=0)
-    best, at = np.unravel_index(np.argmin(errors), errors.shape)
-    (name, scale), penalty = choices[best], PENALTIES[at]
-    solution = rows.solve(*rows.sums(seen), name, scale)[at]
-    used = np.flatnonzero(rows.weights(name, 0.0))
-    return RidgeFit(
-        features=tuple(rows.names[k] for k in used),
-        coefficients=solution[used],
-        deviations=rows.deviations[used],
-        effects=dict(zip(rows.sources, solution[len(rows.names) :].tolist(), strict=True)) if scale else {},
-        penalty=penalty,
-        effect_scale=scale,
-    )
-
-
-class _Rows:
-    """Rows of pairs, and their sums of products by the families of target and source: any part is fitted at once."""
 
     def __init__(self, features: pd.DataFrame, ranks: pd.Series, families: pd.Series) -> None:
         values = features.dropna(axis=1, how="all").fillna(0.0)
@@ -141,11 +103,15 @@ class _Rows:
             of_pair = (self.of_target == one) & (self.of_source == other)
             self.gram[one, other] = self.x[of_pair].T @ self.x[of_pair]
             self.moment[one, other] = self.x[of_pair].T @ self.y[of_pair]
+        # Of all rows, and of those that a family has a part in, as target or source.
+        self.all_gram, self.all_moment = self.gram.sum((0, 1)), self.moment.sum((0, 1))
+        self.gram_of, self.moment_of = (some.sum(0) + some.sum(1) for some in (self.gram, self.moment))
 
-    def sums(self, seen: Sequence[str]) -> tuple[Array, Array]:
-        """Sums over rows of which both families are seen."""
-        at = np.isin(self.families, list(seen))
-        return self.gram[np.ix_(at, at)].sum((0, 1)), self.moment[np.ix_(at, at)].sum((0, 1))
+    def sums(self, unseen: Collection[str]) -> tuple[Array, Array]:
+        """Sums over rows of which neither family is unseen."""
+        at = np.flatnonzero(np.isin(self.families, list(unseen)))
+        gram = self.all_gram - self.gram_of[at].sum(0) + self.gram[np.ix_(at, at)].sum((0, 1))
+        return gram, self.all_moment - self.moment_of[at].sum(0) + self.moment[np.ix_(at, at)].sum((0, 1))
 
     def of_targets(self, families: Sequence[str], sources: Sequence[str]) -> tuple[Array, Array]:
         """Rows of the targets of some families, with sources of others."""
@@ -167,6 +133,40 @@ class _Rows:
         found = np.zeros((len(PENALTIES), len(weights)))
         found[:, at] = weights[at] * ((turned / (values + np.array(PENALTIES)[:, None])) @ vectors.T)
         return found
+
+
+def fit_ridge(rows: PairRows, *, unseen: Collection[str] = (), known_sources: bool = True) -> RidgeFit:
+    """Learns how the order of sources goes with their features.
+
+    Feature set, penalty and the size of the sources' own effects are chosen by the squared error on families of targets
+    that are left out in turn, whose members are left out as sources, too.
+
+    Args:
+        rows: what was measured.
+        unseen: families that may not be seen in any role, neither as targets nor as sources.
+        known_sources: whether sources may have effects of their own.
+    """
+    seen = [name for name in rows.families if name not in unseen]
+    choices = list(product(FEATURE_SETS, EFFECT_SCALES if known_sources else (0.0,)))
+    errors = np.zeros((len(choices), len(PENALTIES)))
+    for out in seen:
+        gram, moment = rows.sums([*unseen, out])
+        x, y = rows.of_targets([out], [*seen])
+        if len(y):
+            for k, (name, scale) in enumerate(choices):
+                errors[k] += np.square(y[:, None] - x @ rows.solve(gram, moment, name, scale).T).sum(axis=0)
+    best, at = np.unravel_index(np.argmin(errors), errors.shape)
+    (name, scale), penalty = choices[best], PENALTIES[at]
+    solution = rows.solve(*rows.sums(unseen), name, scale)[at]
+    used = np.flatnonzero(rows.weights(name, 0.0))
+    return RidgeFit(
+        features=tuple(rows.names[k] for k in used),
+        coefficients=solution[used],
+        deviations=rows.deviations[used],
+        effects=dict(zip(rows.sources, solution[len(rows.names) :].tolist(), strict=True)) if scale else {},
+        penalty=penalty,
+        effect_scale=scale,
+    )
 
 
 def chance_of_best(predicted: Array, deviation: float) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, V
 
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_bytes
-from medsegdist.recommend.evaluate import judge, learned_known, learned_strict, random_choice
+from medsegdist.recommend.evaluate import halves, judge, learned_known, learned_strict, random_choice
 from medsegdist.recommend.features import FEATURES
-from medsegdist.recommend.library import Library
-from medsegdist.recommend.model import RidgeFit, chance_of_best, fit_ridge
+from medsegdist.recommend.library import Library, ranks_of
+from medsegdist.recommend.model import PairRows, RidgeFit, chance_of_best, fit_ridge
 
 REASONS = 3
 """Features at most that are named as reasons for a source."""
@@ -54,25 +54,31 @@ class Evidence(BaseModel):
     deviation: PositiveFloat
 
     @classmethod
-    def of(cls, predicted: pd.Series, library: Library) -> Self:
-        """The evidence that predictions give, none of which was made with its own target.
+    def of(cls, rule: Callable[[Library], pd.Series], library: Library) -> Self:
+        """How well a rule predicts targets, and repetitions, that it has not seen.
 
         Args:
-            predicted: a row per target and source.
+            rule: predictions of all pairs, none of which was made with its own target.
             library: what was measured.
         """
-        dice = library.dice.mean(axis=1)
-        rule, random = judge(predicted, dice).mean(), random_choice(dice).mean()
-        centered = [values - values.groupby(level="target").transform("mean") for values in (library.ranks, predicted)]
+        parts = [(rule(of_rest), dice) for of_rest, dice in halves(library)]
+        found = pd.concat([judge(predicted, dice) for predicted, dice in parts]).mean()
+        random = pd.concat([random_choice(dice) for _, dice in parts]).mean()
+        errors = pd.concat([_centered(ranks_of(dice)) - _centered(predicted) for predicted, dice in parts])
         return cls(
             targets=len(library.targets),
-            spearman=float(rule["spearman"]),
-            within_2=float(rule["within_2"]),
+            spearman=float(found["spearman"]),
+            within_2=float(found["within_2"]),
             within_2_random=float(random["within_2"]),
-            regret=float(rule["regret"]),
+            regret=float(found["regret"]),
             regret_random=float(random["regret"]),
-            deviation=float((centered[0] - centered[1]).std(ddof=0)),
+            deviation=float(errors.std(ddof=0)),
         )
+
+
+def _centered(values: pd.Series) -> pd.Series:
+    centered: pd.Series = values - values.groupby(level="target").transform("mean")
+    return centered
 
 
 class Weights(BaseModel):
@@ -140,13 +146,13 @@ class LearnedRanking(BaseModel):
         Args:
             library: what was measured.
         """
-        known = fit_ridge(library.features, library.ranks, library.families)
-        new = fit_ridge(library.features, library.ranks, library.families, known_sources=False)
+        rows = PairRows(library.features, library.ranks, library.families)
+        known, new = fit_ridge(rows), fit_ridge(rows, known_sources=False)
         sources = library.features.index.unique("source")
         return cls(
             steps=library.step,
-            known=Weights.of(known, Evidence.of(learned_known(library), library)),
-            new=Weights.of(new, Evidence.of(learned_strict(library), library)),
+            known=Weights.of(known, Evidence.of(learned_known, library)),
+            new=Weights.of(new, Evidence.of(learned_strict, library)),
             entries={
                 str(name): {str(key): float(value) for key, value in library.characteristics.loc[name].dropna().items()}
                 for name in sources

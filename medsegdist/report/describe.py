@@ -30,7 +30,7 @@ from medsegdist.report.record import (
 )
 
 if TYPE_CHECKING:
-    from medsegdist.transfer.runs import TransferResult
+    from medsegdist.transfer.outcomes import TransferResult
 
 UNITS = {"window": "of 255", "hounsfield": "HU", "zscore": "SD"}
 """What intensities are in, by the rule of the preprocessing."""

@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import Any
 
 import monai
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
@@ -24,7 +23,8 @@ from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchE
 from medsegdist.files import write_csv
 from medsegdist.parallel import map_ordered, one_thread
 from medsegdist.transfer.evaluate import evaluate
-from medsegdist.transfer.gains import NOT_CONVERGED, OK, UNDEFINED, Gain, write_gains
+from medsegdist.transfer.gains import NOT_CONVERGED, OK, write_gains
+from medsegdist.transfer.outcomes import TransferResult, learning_curves, result_of
 from medsegdist.transfer.plan import POOLED, IntensityScale, Run, plan_runs
 from medsegdist.transfer.run_files import RunLog, load_weights, save_weights
 from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
@@ -166,25 +166,6 @@ def _samples_of(assignment: Assignment) -> tuple[SegmentationSamples, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class TransferResult:
-    """How the runs of a study ended.
-
-    Args:
-        gains: of every fine-tuning that ended, also those whose pre-training or baseline did not converge.
-        controls: of training from scratch with the steps of a pre-training and a fine-tuning.
-        not_converged: titles of pre-trainings and baselines that learned nothing, twice.
-        failed: titles of runs that failed, or rest on one that did, with the reason.
-        done: runs that ended well, now or before.
-    """
-
-    gains: tuple[Gain, ...]
-    controls: tuple[Gain, ...]
-    not_converged: tuple[str, ...]
-    failed: tuple[tuple[str, str], ...]
-    done: int
-
-
-@dataclass(frozen=True, slots=True)
 class TransferStudy:
     """A study that is ready to run: what is to be done, and what an earlier start has done.
 
@@ -320,7 +301,7 @@ def run_study(
                 else:
                     for path in (assignment.checkpoint, second_checkpoint(assignment.checkpoint)):
                         path.unlink(missing_ok=True)
-        result = _result(study, failures)
+        result = result_of(study, failures)
         if study.options.curve:
             write_csv(study.folder / "learning_curves.csv", learning_curves(study), float_format="%.6f")
         for name, gains in (("gains.csv", result.gains), ("controls.csv", result.controls)):
@@ -334,53 +315,6 @@ def _attempt(assignment: Assignment) -> dict[str, Any]:
     # One run that fails is no reason to end the others.
     except Exception as error:  # noqa: BLE001
         return {**assignment.run.facts(), "status": "failed", "error": str(error) or type(error).__name__}
-
-
-def _result(study: TransferStudy, failures: Mapping[str, str]) -> TransferResult:
-    outcomes = {run.key: study.log.outcome(run.key) for run in study.runs if run.key not in failures}
-    gains: list[Gain] = []
-    controls: list[Gain] = []
-    for run in study.runs:
-        outcome = outcomes.get(run.key)
-        if outcome is None or run.kind not in ("fine_tuning", "control"):
-            continue
-        before = [found for need in run.needs if (found := outcomes.get(need)) is not None]
-        baseline = float(before[-1]["dice"])
-        status = OK if baseline else UNDEFINED
-        if any(one["status"] == NOT_CONVERGED for one in before):
-            status = NOT_CONVERGED
-        gain = Gain(run.source or "", run.target or "", run.seed, float(outcome["dice"]), baseline, status=status)
-        (gains if run.kind == "fine_tuning" else controls).append(gain)
-    titles = {run.key: run.title for run in study.runs}
-    ended = [(key, outcome) for key, outcome in outcomes.items() if outcome is not None]
-    return TransferResult(
-        gains=tuple(gains),
-        controls=tuple(controls),
-        not_converged=tuple(titles[key] for key, outcome in ended if outcome["status"] == NOT_CONVERGED),
-        failed=tuple((titles[key], reason) for key, reason in failures.items()),
-        done=sum(outcome["status"] == "done" for _, outcome in ended),
-    )
-
-
-def learning_curves(study: TransferStudy) -> pd.DataFrame:
-    """The test Dice of fine-tunings at the steps of `curve`, with that of training from scratch for as many steps.
-
-    Args:
-        study: whose runs are done, or some of them.
-
-    Returns:
-        Columns source, target, seed, step, dice, dice_baseline: what learning_curves.csv holds.
-    """
-    outcomes = {run.key: study.log.outcome(run.key) or {} for run in study.runs}
-    rows = [
-        (run.source, run.target, run.seed, step, dice, scratch)
-        for run in study.runs
-        if run.kind == "fine_tuning"
-        for (step, dice), (_, scratch) in zip(
-            outcomes[run.key].get("curve", ()), outcomes[run.needs[-1]].get("curve", ()), strict=False
-        )
-    ]
-    return pd.DataFrame(rows, columns=["source", "target", "seed", "step", "dice", "dice_baseline"])
 
 
 def _store_anonymized(samples: SegmentationSamples, folder: Path) -> Path:

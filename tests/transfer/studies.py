@@ -10,8 +10,9 @@ from typing import Any
 
 from medsegdist.data.options import TransferOptions
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.transfer.outcomes import TransferResult
 from medsegdist.transfer.plan import IntensityScale
-from medsegdist.transfer.runs import TransferResult, TransferStudy, prepare_study, run_study
+from medsegdist.transfer.runs import TransferStudy, prepare_study, run_study
 from tests.transfer.making import TINY, disks
 
 OPTIONS: dict[str, Any] = {
