@@ -88,7 +88,7 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
                 return MetaTensor(torch.empty((1, *size), device="meta"))
             # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
             picture.load()
-            if unsigned_32 and picture.getextrema()[0] < 0:
+            if unsigned_32 and np.asarray(picture).min() < 0:
                 raise DataError("expected pixels below 2147483648, found larger ones", "save the picture with 16 bits")
             shown = ImageOps.exif_transpose(picture)
             pixels = _labels(shown) if color is None else _intensities(shown, color)

@@ -266,7 +266,7 @@ def save_case(case: PreparedCase, file: Path) -> None:
     """
     text = json.dumps({name: getattr(case, name) for name in _TEXTS}).encode()
     arrays = [np.empty(0, dtype=np.float32) if pixels is None else pixels for pixels in (case.images, case.masks)]
-    parts = dict(zip(_PARTS, [np.frombuffer(text, dtype=np.uint8), *arrays], strict=True))
+    parts: dict[str, Any] = dict(zip(_PARTS, [np.frombuffer(text, dtype=np.uint8), *arrays], strict=True))
     with atomic_write(file, binary=True) as stream:
         np.savez(stream, **parts, digest=np.array(_digest_of(file, parts)))
 
