@@ -352,8 +352,8 @@ def _read_voxels(header: _Header) -> NDArray[np.generic]:
     start = length - expected if header.ends_with_voxels else header.start
     found = max(length - max(start, 0), 0)
     if header.encoding == "raw":
-        # Of a file of voxels alone, more bytes than stated are a header of its own that would be read as voxels.
-        if start < 0 or expected > found or (start == 0 and expected < found):
+        # More than the end of a line are voxels of another type or shape than stated, or a second header.
+        if start < 0 or not expected <= found <= expected + (2 if start else 0):
             raise ValueError(f"{expected} bytes of voxels expected, {found} found")
         return np.fromfile(header.file, header.dtype, count, offset=start).reshape(header.shape, order="F")
     with header.file.open("rb") as file:
@@ -362,7 +362,7 @@ def _read_voxels(header: _Header) -> NDArray[np.generic]:
         most = 32 * count if header.encoding == "text" else expected + expected // 64
         content = file.read(min(found, most + _MARGIN))
     if header.encoding == "text":
-        words = content.replace(b",", b" ").split(maxsplit=count)[:count]
+        words = content.replace(b",", b" ").split(maxsplit=count)
         try:
             values = np.array(words, dtype=header.dtype)
         except OverflowError:

@@ -46,7 +46,8 @@ _COLOR_WEIGHTS: dict[str, tuple[float, float, float]] = {
     "blue": (0.0, 0.0, 1.0),
 }
 # Tags of TIFF and EXIF, and the orientations whose rows are stored as columns.
-_PHOTOMETRIC, _SAMPLE_FORMAT, _ORIENTATION, _ON_THEIR_SIDE = 262, 339, 0x0112, (5, 6, 7, 8)
+_COLUMNS, _ROWS, _PHOTOMETRIC, _SAMPLES, _COLORS, _SAMPLE_FORMAT = 256, 257, 262, 277, 320, 339
+_ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 
 
 def read_picture(path: Path, color: Color | None, *, header_only: bool = False) -> MetaTensor:
@@ -78,18 +79,19 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
             if picture.width * picture.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError(f"{picture.width} x {picture.height}")
             _check_pixels(picture, is_mask=color is None)
+            unsigned_32 = picture.mode == "I" and getattr(picture, "tag_v2", {}).get(_SAMPLE_FORMAT, (1,))[0] == 1
             if header_only:
-                size = picture.size[::-1]
+                # Of TIFF, Pillow has turned the size by itself.
+                tags = getattr(picture, "tag_v2", {_ROWS: picture.height, _COLUMNS: picture.width})
+                size = (tags[_ROWS], tags[_COLUMNS])
                 size = size[::-1] if picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else size
                 return MetaTensor(torch.empty((1, *size), device="meta"))
             # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
             picture.load()
+            if unsigned_32 and np.asarray(picture).min() < 0:
+                raise DataError("expected pixels below 2147483648, found larger ones", "save the picture with 16 bits")
             shown = ImageOps.exif_transpose(picture)
-            if color is None:
-                pixels = _labels(shown)
-            else:
-                shown = shown.convert("RGB") if shown.mode in ("CMYK", "P") else shown
-                pixels = _one_channel(np.asarray(shown).astype(np.float32), color)
+            pixels = _labels(shown) if color is None else _intensities(shown, color)
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -113,12 +115,31 @@ def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
         file.seek(28)
         if (bits := int.from_bytes(file.read(2), "little")) != 1:
             raise DataError(f"expected one bit for a pixel of two colors in BMP, found {bits}", "save it as PNG")
+    if "transparency" in picture.info and (";2" in stored or ";4" in stored) and picture.mode == "L":
+        raise DataError("expected 8 bits for a gray with transparency, found fewer", "save it without transparency")
     tags = getattr(picture, "tag_v2", {})
+    # Pillow passes over samples that are neither colors nor transparency, and over the lower bits of a palette.
+    passed_over = tags.get(_SAMPLES, 1) > len(picture.getbands()) or max(tags.get(_COLORS, (256,))) < 256
+    if passed_over or picture.mode in ("LAB", "La", "PA"):
+        problem = "expected gray values, RGB or a palette of 16 bits, found a TIFF file of other samples or colors"
+        raise DataError(problem, "save the picture as PNG, in gray or RGB")
     if tags.get(_SAMPLE_FORMAT, (1,))[0] == 2 and picture.mode == "L":
         raise DataError("expected pixels from 0 to 255, found 8 bits with a sign", "save the picture with 16 bits")
     # Pillow inverts some of these and not others; and whether a mask's 1 or its black is meant, is not known.
     if tags.get(_PHOTOMETRIC, 1) == 0 and (is_mask or picture.mode not in ("1", "L")):
         raise DataError("expected 0 to be black, found a TIFF file in which 0 is white", "save it with 0 as black")
+
+
+def _intensities(picture: Image.Image, color: Color) -> NDArray[np.float32]:
+    """One channel of an image, which transparency may hide where it is black already."""
+    alpha = _transparency(picture, np.asarray(picture))
+    picture.info.pop("transparency", None)
+    plain = picture.convert("RGB") if picture.mode in ("CMYK", "P", "YCbCr") else picture
+    pixels = _one_channel(np.asarray(plain).astype(np.float32), color)
+    if alpha is not None and alpha.min() < alpha.max() and pixels[alpha < alpha.max()].any():
+        problem = "expected what is transparent to be black, found pixels that transparency hides or dims"
+        raise DataError(problem, "save the image without transparency, as it is to be seen")
+    return pixels
 
 
 def _one_channel(pixels: NDArray[np.float32], color: Color | None) -> NDArray[np.float32]:

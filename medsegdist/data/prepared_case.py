@@ -254,6 +254,7 @@ def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | Non
             )
 
 
+_PARTS = ("case", "images", "masks")
 _TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels")
 
 
@@ -263,15 +264,11 @@ def save_case(case: PreparedCase, file: Path) -> None:
     Raises:
         OSError: the disk is full or not writable.
     """
-    text = json.dumps({name: getattr(case, name) for name in _TEXTS})
-    empty = np.empty(0, dtype=np.float32)
+    text = json.dumps({name: getattr(case, name) for name in _TEXTS}).encode()
+    arrays = [np.empty(0, dtype=np.float32) if pixels is None else pixels for pixels in (case.images, case.masks)]
+    parts: dict[str, Any] = dict(zip(_PARTS, [np.frombuffer(text, dtype=np.uint8), *arrays], strict=True))
     with atomic_write(file, binary=True) as stream:
-        np.savez(
-            stream,
-            case=np.frombuffer(text.encode(), dtype=np.uint8),
-            images=empty if case.images is None else case.images,
-            masks=empty if case.masks is None else case.masks,
-        )
+        np.savez(stream, **parts, digest=np.array(_digest_of(file, parts)))
 
 
 def load_case(file: Path, *, pixels: bool) -> PreparedCase:
@@ -286,17 +283,10 @@ def load_case(file: Path, *, pixels: bool) -> PreparedCase:
             case = PreparedCase(**{name: _as_tuples(fields[name]) for name in _TEXTS})
             if not pixels:
                 return case
-            images, masks = arrays["images"], arrays["masks"]
-            samples = len(case.case_ids)
-            # Bools of other bytes are neither true nor false to the programs that compute with them.
-            if samples and (
-                (images.dtype, masks.dtype) != (np.float32, np.bool_)
-                or not images.shape[1:] == case.grid == masks.shape[-images.ndim + 1 :]
-                or not len(images) == len(masks) == samples
-                or masks.view(np.uint8).max(initial=0) > 1
-            ):
-                raise ValueError("expected images and masks of 0 and 1, one for each sample")
-            return replace(case, images=images, masks=masks)
+            parts = {name: arrays[name] for name in _PARTS}
+            if arrays["digest"].item() != _digest_of(file, parts):
+                raise ValueError("its digest differs: it was changed, or is another case's")
+            return replace(case, images=parts["images"], masks=parts["masks"])
     # A byte that has changed may make the archive fail in any way.
     except Exception as error:
         raise DataError(
@@ -339,6 +329,15 @@ def source_stamp(source: object) -> object:
     # An .mhd is a header only, and its voxels change without it.
     data = detached_data(path)
     return [str(path), status.st_size, status.st_mtime_ns, *([] if data is None else [source_stamp(data)])]
+
+
+def _digest_of(file: Path, parts: Mapping[str, np.ndarray]) -> str:
+    """The SHA-256 of a cached case, by its file's name, which no other case has, and the type of each array."""
+    digest = hashlib.sha256(file.name.encode())
+    for array in parts.values():
+        digest.update(f"{array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _digest(content: object) -> str:

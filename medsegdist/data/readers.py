@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import os
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -76,7 +77,7 @@ def read_pair(
             the item are in one message.
     """
     read = dict(item)
-    if len(keys) > 1 and Path(item["image"]) == Path(item["label"]):
+    if len(keys) > 1 and os.path.realpath(item["image"]) == os.path.realpath(item["label"]):
         raise DataError(f"expected an image and its mask, found one file as both, {item['image']}", "correct the list")
     wrong = []
     for key in keys:
@@ -179,6 +180,9 @@ def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
             shape = header.get_data_shape()
             if math.prod(shape) > MOST_VOXELS:
                 raise ValueError(f"at most {MOST_VOXELS} voxels expected, found more")
+            # Of older files, and of pairs of .hdr and .img: nibabel would read the header as voxels.
+            if header.get_data_offset() < kind.sizeof_hdr:
+                raise DataError("expected voxels behind the header, found none of their own place", "save it again")
             voxels: Any = np.broadcast_to(np.uint8(0), shape)
             if not header_only:
                 expected = math.prod(shape) * header.get_data_dtype().itemsize

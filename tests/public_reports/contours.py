@@ -182,6 +182,12 @@ REPORTS = [
     _outlines("a contour twice, with other points", 100, TEN, [p for a, b in zip(TEN, TEN[1:] + TEN[:1], strict=True)
                                                                for p in (a, ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2))]),
     _outlines("a contour through centers twice, 0.01 voxels apart", 121, box(4, 4, 14, 14), box(4.01, 4, 14.01, 14)),
+    _outlines("a contour whose points are listed twice", 100, TEN + TEN),
+    _outlines("a contour that winds twice, 0.01 voxels apart", 100, TEN + moved(TEN, 0.01)),
+    *(
+        _outlines(f"a contour and one {by} voxels within it", 100, TEN, box(4.5 + by, 4.5 + by, 14.5 - by, 14.5 - by))
+        for by in (0.1, 0.2, 0.45)
+    ),
     _outlines("a contour twice, 0.3 voxels apart", 100, TEN, moved(TEN, 0.3)),
     _outlines("a contour twice with its edges", 121, TEN, TEN, contour_edges="include"),
     _outlines("a contour twice as exclusive or", 100, TEN, TEN, kind="CLOSEDPLANAR_XOR"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK
+from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import (
     UID,
@@ -20,6 +24,7 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
 )
@@ -87,6 +92,20 @@ def check_intensities(folder: Path, *, codec: UID | str, photometric: str) -> No
             path = encode(folder / f"{bits}{signed}.dcm", image(pixels, bits, signed, photometric), codec)
             found, _ = read_series([path])
             np.testing.assert_array_equal(found[..., 0].T, pixels * SLOPE + INTERCEPT)
+
+
+def check_jp2(folder: Path) -> None:
+    """JPEG 2000 as a file in the frame, where the standard wants its codestream alone."""
+    for kind, photometric in product((np.uint8, np.uint16), ("MONOCHROME1", "MONOCHROME2")):
+        pixels = np.arange(48 * 64).reshape(48, 64).astype(kind)
+        frame = BytesIO()
+        Image.fromarray(pixels).save(frame, "JPEG2000")
+        content = image(pixels, 8 * pixels.itemsize, False, photometric)
+        content.file_meta.TransferSyntaxUID = JPEG2000Lossless
+        content.PixelData = encapsulate([frame.getvalue()])
+        content["PixelData"].is_undefined_length = True
+        found, _ = read_series([write(folder / f"{photometric}{pixels.itemsize}.dcm", content)])
+        np.testing.assert_array_equal(found[..., 0].T, pixels * SLOPE + INTERCEPT)
 
 
 def check_high_bit(folder: Path) -> None:
@@ -231,6 +250,7 @@ REPORTS = [
         for kind, sop_class in (("CT", EnhancedCTImageStorage), ("MR", EnhancedMRImageStorage))
         for frames in (3, 1)
     ),
+    Report("", "JPEG 2000 wrapped as JP2", "slope * stored + intercept", check_jp2),
     Report("", "12 bits in the upper part of 16", "refused", check_high_bit),
     Report("", "an overlay in unused bits", "slope * stored + intercept", check_unused_bits),
     Report("", "slope or intercept absent or empty", "1 and 0", check_absent_rescale),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -207,7 +209,70 @@ def _check_warns(tmp_path: Path) -> None:
             assert found.severity == "warning"
 
 
+RAMP = np.add.outer(3 * np.arange(48), np.arange(64)).astype(np.uint8)
+
+
+def _intensities(tmp_path: Path, picture: Image.Image, suffix: str = ".png", **options: Any) -> NDArray[np.float32]:
+    picture.save(tmp_path / f"image{suffix}", **options)
+    return np.asarray(read_picture(tmp_path / f"image{suffix}", "luminance")[0])
+
+
+def _images_with_alpha(tmp_path: Path) -> None:
+    cut_out = RAMP * BOX
+    for color in (True, False):
+        for gray, alpha in ((RAMP, WHITE), (RAMP, WHITE // 2), (cut_out, BOX * 255), (cut_out, BOX * 100)):
+            found = _intensities(tmp_path, _with_alpha(gray, alpha, color=color))
+            np.testing.assert_allclose(found, gray, atol=1e-4)
+        for gray, alpha in ((RAMP, BOX * 255), (RAMP, 255 - BOX * 100), (WHITE - cut_out, BOX * 255)):
+            picture = _with_alpha(gray, alpha, color=color)
+            _refused("transparent to be black", lambda picture=picture: _intensities(tmp_path, picture))  # type: ignore[misc]
+    _refused("transparent to be black", lambda: _intensities(tmp_path, Image.fromarray(RAMP), transparency=9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clear = _in_palette(BOX, [0, 0, 0, 255, 255, 255])
+        np.testing.assert_allclose(_intensities(tmp_path, clear, transparency=bytes([0, 255])), BOX * 255, atol=1e-4)
+
+
+def _tiff(tmp_path: Path, pixels: NDArray[Any], **options: Any) -> Path:
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
+    return tmp_path / "a.tif"
+
+
+def _odd_tiff(tmp_path: Path) -> None:
+    extra: dict[str, Any] = {"extrasamples": ["unspecified"], "planarconfig": "contig"}
+    dark = np.zeros((3, 256), dtype=np.uint16)
+    dark[:, 1] = 200
+    large = BOX.astype(np.uint32) * 3_000_000_000
+    for message, pixels, options in (
+        ("other samples or colors", np.dstack([WHITE, BOX]), extra | {"photometric": "minisblack"}),
+        ("other samples or colors", np.dstack([WHITE] * 3 + [BOX]), extra | {"photometric": "rgb"}),
+        ("other samples or colors", BOX, {"photometric": "palette", "colormap": dark}),
+        ("pixels below 2147483648", large, {"photometric": "minisblack"}),
+    ):
+        path = _tiff(tmp_path, pixels, **options)
+        for color in (None, "luminance"):
+            _refused(message, lambda path=path, color=color: read_picture(path, color))  # type: ignore[misc]
+    gray = Image.fromarray(RAMP)
+    lab = Image.merge("LAB", [gray] * 3)
+    _refused("other samples or colors", lambda: _intensities(tmp_path, lab, ".tif"))
+    found = _intensities(tmp_path, gray.convert("RGB").convert("YCbCr"), ".tif")
+    np.testing.assert_allclose(found, RAMP, atol=2)
+    for turn in range(1, 9):
+        path = _tiff(tmp_path, RAMP, photometric="minisblack", extratags=[(274, "H", 1, turn, True)])
+        assert read_picture(path, None).shape == read_picture(path, None, header_only=True).shape
+
+
+def _image_that_is_its_mask(tmp_path: Path) -> None:
+    root = _write(tmp_path, [Image.fromarray(BOX)], ".png")
+    (root / "images" / "0.png").unlink()
+    (root / "images" / "0.png").symlink_to(root / "masks" / "0.png")
+    _refused("an image and its mask, found one file as both", lambda: load_samples(_pictures(root, ".png"), AS_IT_IS))
+
+
 REPORTS = [
+    Report("", "images with transparency", "read where it hides black alone, else refused", _images_with_alpha),
+    Report("", "samples and colors of TIFF that Pillow passes over", "refused; sizes as read", _odd_tiff),
+    Report("", "image that is a link to its mask", "refused", _image_that_is_its_mask),
     Report("CompVis/taming-transformers#8", "mask whose shape is in its alpha channel", "refused", _shape_in_alpha),
     Report("", "mask in gray with constant or agreeing alpha", "300 pixels", _alpha_that_says_nothing_new),
     Report("", "palettes in gray of both orders in one folder", "300 pixels in each", _both_orders),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
+import nibabel as nib
 import numpy as np
 import ot
 import pytest
@@ -19,7 +20,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import ConvergenceError, DataError
 from tests.data.making import PREPROCESSING, task_manifest, write_task
-from tests.data.test_headers import RAW, VOXELS, meta
+from tests.data.test_headers import RAW, VOXELS, meta, nrrd
 from tests.public_reports import Report
 
 DEFLATED = zlib.compress(RAW)
@@ -47,6 +48,43 @@ def refused(folder: Path, data: bytes, message: str) -> None:
         path.write_bytes(meta(change, data=data))
         with pytest.raises(DataError, match=message):
             read_volume(path)
+
+
+def longer_than_stated(folder: Path) -> None:
+    """Voxels of another type or number than the header says; the end of a line is none."""
+    long, text = VOXELS.astype("<i8").tobytes(), b" ".join(b"%d" % value for value in VOXELS.ravel())
+    for name, content in {
+        "long.mha": meta(("MET_SHORT", "MET_LONG"), data=long),
+        "more.mha": meta(data=RAW + b"\n\0\0"),
+        "channels.nrrd": nrrd(data=RAW * 3),
+        "text.nrrd": nrrd(("encoding: raw", "encoding: ascii"), data=text + b" 5"),
+    }.items():
+        (folder / name).write_bytes(content)
+        with pytest.raises(DataError, match=r"\d+ bytes of voxels expected, \d+ found"):
+            read_volume(folder / name)
+
+
+def voxels_in_the_header(folder: Path) -> None:
+    """Of a pair of .hdr and .img, or with an offset that nobody wrote."""
+    nib.save(nib.Nifti1Image(VOXELS, np.eye(4)), folder / "a.nii")
+    content = bytearray((folder / "a.nii").read_bytes())
+    content[108:112] = bytes(4)
+    for magic in (b"n+1\0", b"ni1\0"):
+        content[344:348] = magic
+        (folder / "b.nii").write_bytes(content)
+        with pytest.raises(DataError, match="expected voxels behind the header, found none of their own place; save"):
+            read_volume(folder / "b.nii")
+
+
+def exchanged_cases(folder: Path, copied: bool) -> None:
+    manifest = task_manifest(write_task(folder / "task", ("p1_a", "p2_a")))
+    load_samples(manifest, PREPROCESSING, cache=folder / "cache")
+    first, second = (folder / "cache").rglob("*.npz")
+    contents = first.read_bytes(), second.read_bytes()
+    first.write_bytes(contents[1])
+    second.write_bytes(contents[1 if copied else 0])
+    with pytest.raises(DataError, match=r"is damaged \(ValueError: its digest differs(.|\n)*delete the folder"):
+        load_samples(manifest, PREPROCESSING, cache=folder / "cache")
 
 
 def case_file(folder: Path) -> tuple[Path, Callable[[], SegmentationSamples]]:
@@ -208,6 +246,17 @@ REPORTS = [
     row(META_IO, "compressed .mha that is not compressed", DAMAGED, refused, RAW, "incorrect header check"),
     row(
         META_IO, "compressed .mha with a flipped byte", DAMAGED, refused, DEFLATED[:-2] + b"xx", "incorrect data check"
+    ),
+    row("", "raw voxels or numbers beyond those that are stated", DAMAGED, longer_than_stated),
+    row("", "NIfTI whose voxels begin in its header", "refused", voxels_in_the_header),
+    row(MONAI, "cached cases that changed places", DAMAGED, exchanged_cases, copied=False),
+    row(MONAI, "cached case in the place of another", DAMAGED, exchanged_cases, copied=True),
+    row(
+        MONAI,
+        "cached case with another intensity, stored as a new archive",
+        DAMAGED,
+        damaged_case,
+        rewritten(lambda arrays: arrays["images"].__iadd__(1)),
     ),
     row(MONAI, "cached case with a flipped byte", DAMAGED, damaged_case, flip),
     row(MONAI, "cached case that is cut off", DAMAGED, damaged_case, cut),

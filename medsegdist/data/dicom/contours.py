@@ -73,18 +73,18 @@ def combine(contours: Sequence[Filled], mask: NDArray[np.bool_], exclusive: bool
     around: list[list[int]] = []
     depths: list[int] = []
     for contour in sorted(contours, key=lambda one: -_area(one.outline)):
-        own = _on_slice(contour.closed, contour, mask.shape)
+        own, core = (_on_slice(part, contour, mask.shape) for part in (contour.closed, contour.inside))
         outer: list[int] = []
         for index, other in enumerate(kept):
             if not (own[other.window] & other.closed).any():
                 continue
             inside = _lies_within(contour, other)
             doubtful |= not inside
-            if inside and _lies_within(other, contour):
+            rim = other.closed & ~core[other.window]
+            if inside and (_lies_within(other, contour) or not rim.any()):
                 # What either of the two encloses counts.
                 doubtful = True
                 np.logical_or(other.closed, own[other.window], out=other.closed)
-                core = _on_slice(contour.inside, contour, mask.shape)
                 np.logical_or(other.inside, core[other.window], out=other.inside)
                 break
             if inside:

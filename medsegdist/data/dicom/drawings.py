@@ -123,8 +123,8 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     A voxel belongs to a contour if its center is inside or on it, to a thousandth of a voxel, by the even-odd rule, so
     a contour with a keyhole channel keeps its hole. Of contours of one slice, one inside another is a hole, whose own
     outline belongs to the region, and one in the hole is an island. Contours that overlap are united (of the type
-    CLOSEDPLANAR_XOR combined by exclusive or), a contour that is drawn twice (to a tenth of a voxel) counts once, and
-    a warning says so. Nothing is filled between slices.
+    CLOSEDPLANAR_XOR combined by exclusive or), a contour that is drawn twice (to a tenth of a voxel, or with no voxel
+    between) counts once, and a warning says so. Nothing is filled between slices.
 
     With the edges included, contours are painted as rt-utils and OpenCV do: their points are moved to the nearest
     voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region. That makes it
@@ -154,7 +154,9 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
                 f"a contour at {points[0] @ grid.normal:g} mm leaves the images",
                 "pair the structure set with the series that it was drawn on",
             )
-        on_slice[k].append(outline)
+        halves = np.array_split(outline, 2)
+        twice = len(halves[0]) == len(halves[1]) > 2 and np.abs(halves[0] - halves[1]).max() <= TOLERANCE
+        on_slice[k] += halves if twice else [outline]
     mask = np.zeros(grid.shape, dtype=np.bool_)
     doubtful = 0
     for k, outlines in on_slice.items():

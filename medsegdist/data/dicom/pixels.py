@@ -40,7 +40,7 @@ _STORED = [
     "PixelRepresentation",
     "PixelData",
 ]
-_JPEG_2000 = b"\xff\x4f\xff\x51"
+_JPEG_2000, _JP2 = b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
 # Of JPEG and JPEG-LS.
 _FRAME_STARTS = (*(marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)), 0xF7)
 _RESCALED = ["Modality", "PhotometricInterpretation", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"]
@@ -93,6 +93,9 @@ def _decoded(content: Dataset) -> NDArray[np.generic]:
     It is given nothing but the pixels, as it would invert MONOCHROME1, and trust all that a header says.
     """
     frame = get_frame(content.PixelData, 0, number_of_frames=1)
+    if frame.startswith(_JP2):
+        # Within the boxes of a file, which some programs leave around it.
+        frame = frame[frame.index(_JPEG_2000) :]
     if _size_of(frame) != (content.Rows, content.Columns, 1):
         raise ValueError("the frame's own header states another size")
     bare = Dataset()
