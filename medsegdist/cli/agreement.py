@@ -49,7 +49,13 @@ def agreement(
         ),
     ] = None,
     leave_out: Annotated[bool, typer.Option("--leave-out", help="Also show the result without each source.")] = False,
-    seed: Annotated[int, typer.Option(help="Random seed of the permutations.", min=0)] = 0,
+    step: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps of fine-tuning, where GAINS.csv is learning_curves.csv.", show_default="the last", min=0
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of permutations and intervals.", min=0)] = 0,
     no_report: NoReport = False,
     as_json: AsJson = False,
 ) -> None:
@@ -65,11 +71,14 @@ def agreement(
         save_agreement,
         to_json,
     )
+    from medsegdist.transfer.curves import read_learning_curves
     from medsegdist.transfer.gains import read_distances, read_gains
 
     with reported_errors():
         check_writable(out, folder=True)
-        distances, gains = read_distances(distances_file), read_gains(gains_file)
+        curves = step is not None or gains_file.name == "learning_curves.csv"
+        gains = read_learning_curves(gains_file, step=step) if curves else read_gains(gains_file)
+        distances = read_distances(distances_file)
         scores, looks = gains_file.parent / "scores.csv", distances_file.parent / "characteristics.csv"
         if scores.exists() and not scores.samefile(distances_file):
             distances += read_distances(scores)
@@ -118,6 +127,7 @@ def _show(agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAg
         certainty_table,
         choice_tables,
         correlation_table,
+        over_targets_table,
         prediction_table,
         rank_table,
         regression_table,
@@ -135,6 +145,7 @@ def _show(agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAg
     for part in (
         regression_table(agreements),
         rank_table(agreements),
+        over_targets_table(agreements),
         certainty_table(agreements),
         *choice_tables(agreements),
         without_table(agreements) if leave_out else None,

@@ -12,6 +12,7 @@ from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import read_csv
 from medsegdist.recommend.features import pair_features
+from medsegdist.transfer.curves import read_curve
 from medsegdist.transfer.gains import Number
 from medsegdist.transfer.plan import POOLED
 
@@ -72,16 +73,6 @@ def ranks_of(dice: pd.Series) -> pd.Series:
     return ranks
 
 
-@dataclass(frozen=True)
-class _Point:
-    source: str
-    target: str
-    seed: int
-    step: int
-    dice: float
-    dice_baseline: float
-
-
 def read_library(folder: str | Path, *, step: int | None = None) -> Library:
     """The transfers of a folder that `medsegdist rank` and `medsegdist transfer` wrote.
 
@@ -96,14 +87,7 @@ def read_library(folder: str | Path, *, step: int | None = None) -> Library:
     for name in ("distances.csv", "characteristics.csv", "learning_curves.csv"):
         if not (folder / name).exists():
             raise DataError(f"{folder / name}: expected a table, found no such file", REMEDY)
-    points = pd.DataFrame(
-        read_csv(folder / "learning_curves.csv", _Point, key=("source", "target", "seed", "step"), remedy=REMEDY)
-    )
-    steps = sorted(points["step"].unique())
-    chosen = steps[-1] if step is None else step
-    if chosen not in steps:
-        raise DataError(f"{folder}: expected a step among {', '.join(map(str, steps))}, found {step}.")
-    points = points[points["step"] == chosen]
+    points = pd.DataFrame(read_curve(folder / "learning_curves.csv", step=step))
     characteristics, families = read_characteristics(folder / "characteristics.csv")
     distances = DistanceTable.load(folder / "distances.csv").to_frame()
     dice = points.pivot(index=["target", "source"], columns="seed", values="dice")
@@ -133,7 +117,7 @@ def read_library(folder: str | Path, *, step: int | None = None) -> Library:
         families=families,
         characteristics=characteristics,
         distances=distances,
-        step=int(chosen),
+        step=int(points["step"].iloc[0]),
         unlearned=unlearned,
     )
 

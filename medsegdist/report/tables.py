@@ -199,6 +199,17 @@ def rank_table(agreements: Sequence[Agreement]) -> Table:
     return _filled_table("Order, and what the nearest source costs", heads, cells, ((one,) for one in agreements))
 
 
+def over_targets_table(agreements: Sequence[Agreement]) -> Table | None:
+    """Order and regret within targets, mean over targets with 95 % intervals; None if no method has several."""
+    heads = "Method | Targets | Spearman | 95 % | over the\nceiling | Regret | 95 %"
+    cells = (
+        "{0.method} | {1.targets} | {1.spearman:.2f} | {1.low:.2f} to {1.high:.2f} | {1.corrected:.2f} | "
+        "{1.regret:.1f} | {1.regret_low:.1f} to {1.regret_high:.1f}"
+    )
+    rows = [(one, one.over_targets) for one in agreements if one.over_targets is not None]
+    return _filled_table("Order within targets, mean over them", heads, cells, rows) if rows else None
+
+
 def certainty_table(agreements: Sequence[Agreement]) -> Table:
     """p-values that assume less than the regression's, and the one that is left without the weightiest source."""
     heads = (

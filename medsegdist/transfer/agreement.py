@@ -36,11 +36,13 @@ from medsegdist.transfer.gains import (
     read_gains,
 )
 from medsegdist.transfer.ranks import (
+    OverTargets,
     PermutationTest,
     RankCorrelation,
     Reliability,
     TargetAgreement,
     agree_by_target,
+    agree_over_targets,
     correlate_ranks,
     measure_reliability,
     permutation_test,
@@ -90,6 +92,7 @@ class Agreement:
         left_out: the pairs that did not go in, and why.
         warnings: what a reader ought to know, in words.
         reliability: of the gains, which limits what any distance can correlate with; None without repetitions.
+        over_targets: order and regret, mean over the targets with intervals; None for fewer than two.
     """
 
     method: str
@@ -108,6 +111,7 @@ class Agreement:
     left_out: LeftOut
     warnings: tuple[str, ...] = ()
     reliability: Reliability | None = None
+    over_targets: OverTargets | None = None
 
     @property
     def weakest(self) -> WithoutSource | None:
@@ -204,6 +208,7 @@ def _agreement(
         predictions=tuple(predict_gain(pairs, d, source=source, target=target) for d, source, target in new),
         left_out=matched.left_out,
         reliability=reliability,
+        over_targets=agree_over_targets(targets, reliability, seed=seed),
     )
     return replace(found, warnings=tuple(_warnings(found)))
 
@@ -255,6 +260,8 @@ def _summary(one: Agreement) -> dict[str, Any]:
         **columns(one.ranks, "spearman", "kendall", "weighted_kendall"),
         **columns(one.reliability, "reliability", "ceiling"),
         **columns(one, "regret", "regret_percent"),
+        **columns(one.over_targets, "spearman", "low", "high", "corrected", prefix="within_targets_"),
+        **columns(one.over_targets, "regret_low", "regret_high"),
         **columns(one.fixed_effects, "slope", "p_slope", prefix="fixed_effects_"),
         "p_within_targets": getattr(one.within_targets, "p_slope", None),
         "p_whole_sources": getattr(one.whole_sources, "p_slope", None),

@@ -1,12 +1,10 @@
-"""How the runs of a study ended: gains, controls and learning curves."""
+"""How the runs of a study ended: gains, controls, and what failed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import pandas as pd
 
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, UNDEFINED, Gain
 
@@ -63,26 +61,3 @@ def result_of(study: TransferStudy, failures: Mapping[str, str]) -> TransferResu
         failed=tuple((titles[key], reason) for key, reason in failures.items()),
         done=sum(outcome["status"] == "done" for _, outcome in ended),
     )
-
-
-def learning_curves(study: TransferStudy) -> pd.DataFrame:
-    """The test Dice of fine-tunings at the steps of `curve`, with that of training from scratch for as many steps.
-
-    Those of a pre-training that did not converge are left out: they say nothing of its dataset.
-
-    Args:
-        study: whose runs are done, or some of them.
-
-    Returns:
-        Columns source, target, seed, step, dice, dice_baseline: what learning_curves.csv holds.
-    """
-    outcomes = {run.key: study.log.outcome(run.key) or {} for run in study.runs}
-    rows = [
-        (run.source, run.target, run.seed, step, dice, scratch)
-        for run in study.runs
-        if run.kind == "fine_tuning" and outcomes[run.needs[0]].get("status") != NOT_CONVERGED
-        for (step, dice), (_, scratch) in zip(
-            outcomes[run.key].get("curve", ()), outcomes[run.needs[-1]].get("curve", ()), strict=False
-        )
-    ]
-    return pd.DataFrame(rows, columns=["source", "target", "seed", "step", "dice", "dice_baseline"])

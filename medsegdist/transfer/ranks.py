@@ -163,6 +163,64 @@ def agree_by_target(pairs: Sequence[TransferPair]) -> tuple[TargetAgreement, ...
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class OverTargets:
+    """How distance orders the sources of a target, mean over targets, with 95 % intervals of targets drawn again.
+
+    Args:
+        targets: how many have a correlation.
+        spearman: mean of their correlations of distance and gain: below 0 where nearer sources gain more.
+        low: lower end of its interval.
+        high: upper end.
+        corrected: spearman over the ceiling that the reliability of the gains sets; None where that is not known, or 0.
+        regret: mean over the same targets, percentage points.
+        regret_low: lower end of its interval.
+        regret_high: upper end.
+    """
+
+    targets: int
+    spearman: Number
+    low: Number
+    high: Number
+    corrected: Number | None
+    regret: Number
+    regret_low: Number
+    regret_high: Number
+
+
+def agree_over_targets(
+    targets: Sequence[TargetAgreement], reliability: Reliability | None, *, seed: int = 0
+) -> OverTargets | None:
+    """The mean over targets, and how far it would differ with other targets; None for fewer than two with an order.
+
+    Args:
+        targets: of one method.
+        reliability: of the gains.
+        seed: of the targets that are drawn.
+    """
+    found = [(one.correlation.spearman, one.regret) for one in targets if one.correlation is not None]
+    if len(found) < 2:
+        return None
+    values = np.array(found)
+    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLED, len(values)))
+    (low, regret_low), (high, regret_high) = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975], axis=0)
+    spearman, regret = values.mean(axis=0).tolist()
+    ceiling = 0.0 if reliability is None else reliability.ceiling
+    return OverTargets(
+        targets=len(values),
+        spearman=spearman,
+        low=float(low),
+        high=float(high),
+        corrected=spearman / ceiling if ceiling else None,
+        regret=regret,
+        regret_low=float(regret_low),
+        regret_high=float(regret_high),
+    )
+
+
+RESAMPLED = 2000
+"""Sets of targets that are drawn for an interval."""
+
 EXACT_UP_TO = 50_000
 """So many permutations are all tried; of more, some are drawn. Eight sources have 40,320."""
 

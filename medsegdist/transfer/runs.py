@@ -22,9 +22,10 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
 from medsegdist.files import write_csv
 from medsegdist.parallel import map_ordered, one_thread
+from medsegdist.transfer.curves import learning_curves
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, write_gains
-from medsegdist.transfer.outcomes import TransferResult, learning_curves, result_of
+from medsegdist.transfer.outcomes import TransferResult, result_of
 from medsegdist.transfer.plan import POOLED, IntensityScale, Run, plan_runs
 from medsegdist.transfer.run_files import RunLog, load_weights, save_weights
 from medsegdist.transfer.splits import seen_test_samples, split_source, split_target

@@ -1,13 +1,19 @@
 """Trainings without validation patients, test Dice after some steps, and all sources together."""
 
 import csv
+import json
 
+import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from medsegdist.cli import app
 from medsegdist.data.options import TransferOptions
 from medsegdist.errors import DataError
+from medsegdist.transfer.agreement import measure_agreement
+from medsegdist.transfer.curves import read_learning_curves
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.plan import POOLED
@@ -147,3 +153,39 @@ def test_weights_that_no_run_needs_may_be_gone(tmp_path):
     # Another target needs them.
     more = study(tmp_path, **QUICK, fine_tuning_learning_rate=1e-3).to_do
     assert {run.kind for run in more} == {"pretraining", "fine_tuning"}
+
+
+def test_curves_are_read_as_gains_of_one_step(curves):
+    rows = pd.read_csv(curves / "learning_curves.csv")
+    for step in (0, 2):
+        found = read_learning_curves(curves / "learning_curves.csv", step=step)
+        expected = rows[rows["step"] == step]
+        assert [one.dice for one in found] == expected["dice"].tolist()
+        for one, (_, row) in zip(found, expected.iterrows(), strict=True):
+            scratch = row["dice_baseline"]
+            gain = 100 * (row["dice"] - scratch) / scratch if scratch else None
+            assert one.gain_percent == (gain if gain is None else pytest.approx(gain))
+    last = read_learning_curves(curves / "learning_curves.csv")
+    assert last == read_learning_curves(curves / "learning_curves.csv", step=4)
+    with pytest.raises(DataError, match="expected a step among 0, 2, 4, found 3"):
+        read_learning_curves(curves / "learning_curves.csv", step=3)
+
+
+def test_a_pretraining_that_did_not_converge_has_no_curve(tmp_path):
+    changes = {**QUICK, "select": "last", "curve": (0, 4), "dice_floor": 0.999}
+    result = run_study(study(tmp_path, **changes))
+    assert result.not_converged
+    assert pd.read_csv(tmp_path / "learning_curves.csv").empty
+
+
+def test_agreement_takes_a_step_of_curves(curves, tmp_path):
+    distances = tmp_path / "distances.csv"
+    pairs = [(source, target) for target in ("near", "far") for source in ("near", "far", "other") if source != target]
+    numbers = [f"{source},{target},{k}" for k, (source, target) in enumerate(pairs)]
+    distances.write_text("\n".join(["source,target,distance", *numbers, ""]))
+    arguments = ["agreement", str(distances), str(curves / "learning_curves.csv"), "--out", str(tmp_path / "out")]
+    shown = CliRunner().invoke(app, [*arguments, "--step", "2", "--no-report"])
+    assert shown.exit_code == 0, shown.output
+    gains = read_learning_curves(curves / "learning_curves.csv", step=2)
+    (found,) = measure_agreement(distances, gains)
+    assert json.loads((tmp_path / "out" / "agreement.json").read_text())[0]["line"]["slope"] == found.line.slope

@@ -11,8 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from medsegdist.transfer.gains import Gain
-from medsegdist.transfer.ranks import DRAWN, agree_by_target, correlate_ranks, measure_reliability, permutation_test
+from medsegdist.transfer.gains import Gain, TransferPair
+from medsegdist.transfer.ranks import (
+    DRAWN,
+    Reliability,
+    agree_by_target,
+    agree_over_targets,
+    correlate_ranks,
+    measure_reliability,
+    permutation_test,
+)
 from tests.transfer.making_pairs import crossed_pairs, pairs_of, random_pairs
 
 
@@ -232,3 +240,24 @@ def test_reliability_at_its_ends_and_where_there_is_none():
     gains, _ = repeated(1.0, 1.0, sources=5, targets=1)
     assert measure_reliability([*gains, Gain("lost", "t0", 0, status="not_converged")]).pairs == 5
     assert measure_reliability(gains[1:]).pairs == 4
+
+
+def test_intervals_over_targets_are_those_of_their_means():
+    rng = np.random.default_rng(0)
+    pairs = [
+        TransferPair(f"s{k}", f"t{t}", distance, -distance + noise)
+        for t in range(12)
+        for k, (distance, noise) in enumerate(zip(rng.normal(size=9), rng.normal(size=9), strict=True))
+    ]
+    targets = agree_by_target(pairs)
+    found = agree_over_targets(targets, Reliability(3, 100, 0.4, 0.64))
+    values = np.array([one.correlation.spearman for one in targets])
+    assert found.targets == 12
+    assert found.spearman == pytest.approx(values.mean())
+    assert found.corrected == pytest.approx(values.mean() / 0.8)
+    error = 1.96 * values.std() / np.sqrt(12)
+    assert (found.low, found.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.06)
+    assert found.regret == pytest.approx(np.mean([one.regret for one in targets]))
+    assert found.regret_low < found.regret < found.regret_high
+    assert agree_over_targets(targets, None).corrected is None
+    assert agree_over_targets(targets[:1], None) is None
