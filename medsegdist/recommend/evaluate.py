@@ -65,7 +65,7 @@ def order_reliability(library: Library) -> OrderReliability | None:
 
 
 def distance_predictors(library: Library) -> dict[str, pd.Series]:
-    """Scores, more is better, of every distance and every characteristic by itself, without training or learning.
+    """Scores, more is better, of every distance, characteristic and score of a network by itself, without learning.
 
     Args:
         library: whose features and distances are compared.
@@ -83,6 +83,10 @@ def distance_predictors(library: Library) -> dict[str, pd.Series]:
             (distances[list(CONSENSUS)] - by_target.transform("mean")) / by_target.transform("std")
         ).mean(axis=1)
     found |= {name: -library.features[name] for name in _named(library, "difference ")}
+    for name, rows_of in library.scores.groupby("method"):
+        score = -rows_of.set_index(["target", "source"])["distance"].reindex(rows)
+        # A network without a score is as good as the others of the target.
+        found[str(name)] = score.fillna(score.groupby(level="target").transform("mean"))
     found["number of samples"] = library.features["own samples"]
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,7 @@ from medsegdist.errors import DataError
 from medsegdist.files import read_csv
 from medsegdist.recommend.features import pair_features
 from medsegdist.transfer.curves import read_curve
-from medsegdist.transfer.gains import Number
+from medsegdist.transfer.gains import Number, read_distances
 from medsegdist.transfer.plan import POOLED
 
 LEARNED = 0.2
@@ -39,6 +39,7 @@ class Library:
         distances: columns source, target, method, distance, image_term and mask_term.
         step: steps of fine-tuning after which Dice was measured.
         unlearned: targets that were left out, since no source reaches a mean Dice of 0.2.
+        scores: of the pre-trained networks, less is better: columns source, target, method and distance.
     """
 
     features: pd.DataFrame
@@ -50,6 +51,9 @@ class Library:
     distances: pd.DataFrame
     step: int
     unlearned: tuple[str, ...] = ()
+    scores: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["source", "target", "method", "distance"])
+    )
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -77,7 +81,7 @@ def read_library(folder: str | Path, *, step: int | None = None) -> Library:
     """The transfers of a folder that `medsegdist rank` and `medsegdist transfer` wrote.
 
     Args:
-        folder: with distances.csv, characteristics.csv and learning_curves.csv.
+        folder: with distances.csv, characteristics.csv and learning_curves.csv; a scores.csv is read, too.
         step: of fine-tuning, one of those in learning_curves.csv; None takes the last.
 
     Raises:
@@ -119,7 +123,13 @@ def read_library(folder: str | Path, *, step: int | None = None) -> Library:
         distances=distances,
         step=int(points["step"].iloc[0]),
         unlearned=unlearned,
+        scores=_read_scores(folder / "scores.csv"),
     )
+
+
+def _read_scores(path: Path) -> pd.DataFrame:
+    rows = [asdict(one) for one in read_distances(path)] if path.exists() else []
+    return pd.DataFrame(rows, columns=["source", "target", "method", "distance"])
 
 
 def read_libraries(folders: Sequence[str | Path], *, step: int | None = None) -> Library:
@@ -138,7 +148,7 @@ def read_libraries(folders: Sequence[str | Path], *, step: int | None = None) ->
         raise DataError(f"expected the same steps of fine-tuning, found {steps}", "choose some that all have by --step")
     together = {
         name: pd.concat([getattr(one, name) for one in found])
-        for name in ("features", "dice", "scratch", "pooled", "families", "characteristics", "distances")
+        for name in ("features", "dice", "scratch", "pooled", "families", "characteristics", "distances", "scores")
     }
     rows = together["features"].index
     if rows.has_duplicates:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.errors import DataError
+from medsegdist.recommend.evaluate import distance_predictors
 from medsegdist.recommend.library import read_libraries, read_library
 from medsegdist.recommend.ranking import LearnedRanking
 from tests.recommend.planted import NAMES, library, write
@@ -156,3 +157,16 @@ def test_a_step_that_was_not_measured_is_an_error(planted, tmp_path):
     shown = CliRunner().invoke(app, ["learn", str(tmp_path), "--step", "75"])
     assert shown.exit_code == 2
     assert "expected a step among 50, 100, found 75" in shown.output.replace("\n", " ")
+
+
+def test_scores_of_networks_are_predictors_too(planted, tmp_path):
+    write(tmp_path, planted)
+    dice = planted.dice.mean(axis=1)
+    rows = [(source, target, "logme", -value) for (target, source), value in dice.items() if source != "d1"]
+    pd.DataFrame(rows, columns=["source", "target", "method", "distance"]).to_csv(tmp_path / "scores.csv", index=False)
+    scores = distance_predictors(read_library(tmp_path))["logme"]
+    known = scores.drop("d1", level="source")
+    assert known.to_numpy() == pytest.approx(dice.loc[known.index].to_numpy())
+    # A network that has no score is as good as the others.
+    for target, score in scores.xs("d1", level="source").items():
+        assert score == pytest.approx(known[target].mean())

@@ -1,0 +1,101 @@
+#!/usr/bin/env python
+"""The tables and the picture of `scripts/results/transfer_library/README.md`, from its CSV files.
+
+    python scripts/library_tables.py [FOLDER] [--picture FILE.png]
+
+Prints Markdown: how much choosing matters, how reliable that is, and how well every predictor orders the sources after
+25, 50 and 100 steps of fine-tuning.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from medsegdist.recommend.evaluate import compare_predictors, halves, judge, learned_known, order_reliability
+from medsegdist.recommend.library import Library, read_library
+
+FOLDER = Path(__file__).parent / "results" / "transfer_library"
+STEPS = (25, 50, 100)
+MAIN = ("spearman", "low", "high", "weighted_kendall", "regret", "within_1", "within_2")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
+    parser.add_argument("--picture", type=Path, help="where to draw predicted against measured ranks")
+    options = parser.parse_args(arguments)
+    libraries = {step: read_library(options.folder, step=step) for step in STEPS}
+    print(overview(libraries), "\n")
+    for step, library in libraries.items():
+        print(predictor_table(step, library), "\n")
+    if options.picture is not None:
+        draw(libraries[STEPS[-1]], options.picture)
+
+
+def overview(libraries: dict[int, Library]) -> str:
+    """How much choosing matters after each number of steps, and how far repetitions agree."""
+    rows = []
+    for step, library in libraries.items():
+        dice = library.dice.mean(axis=1)
+        of_target = dice.groupby(level="target")
+        targets = list(library.targets)
+        reliability = order_reliability(library)
+        half = None if reliability is None else reliability.of(max(1, reliability.repetitions // 2))
+        numbers = [
+            of_target.max().mean(),
+            of_target.mean().mean(),
+            library.scratch[targets].mean(),
+            library.pooled.reindex(targets).mean(),
+        ]
+        known = [] if reliability is None or half is None else [reliability.single, reliability.mean, half.ceiling]
+        cells = [f"{100 * number:.1f}" for number in numbers] + [f"{number:.2f}" for number in known]
+        rows.append(f"| {step} | {len(targets)} | {' | '.join(cells)} |")
+    head = (
+        "| steps | targets | best source | source at random | from scratch | all sources together "
+        "| one repetition with another | mean of all | ceiling of a half |"
+    )
+    return "\n".join([head, "|" + "---|" * head.count(" | ") + "---|", *rows])
+
+
+def predictor_table(step: int, library: Library) -> str:
+    """Every predictor, the best correlated first, and what choices that rank nothing would have brought."""
+    table = compare_predictors(library)
+    rows = []
+    for name, row in table.iterrows():
+        ranks = not np.isnan(row["spearman"]) and name != "a source at random"
+        order = f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]" if ranks else ""
+        kendall = f"{row['weighted_kendall']:.2f}" if ranks else ""
+        regret = f"{row['regret']:.1f} [{row['regret_low']:.1f}, {row['regret_high']:.1f}]"
+        rows.append(
+            f"| {name} | {order} | {kendall} | {regret} | {100 * row['within_1']:.0f} | {100 * row['within_2']:.0f} |"
+        )
+    head = f"| after {step} steps | Spearman | weighted Kendall | regret | within 1, % | within 2, % |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
+def draw(library: Library, path: Path) -> None:
+    """Measured Dice against predicted rank of every source, a panel per target, of other repetitions."""
+    of_rest, measured = halves(library)[0]
+    predicted = learned_known(of_rest)
+    found = judge(predicted, measured)["spearman"].sort_values(ascending=False)
+    columns = 6
+    figure = Figure(figsize=(12, 2.2 * -(-len(found) // columns)), layout="constrained")
+    axes = figure.subplots(-(-len(found) // columns), columns, squeeze=False)
+    for ax in axes.flat[len(found) :]:
+        ax.set_axis_off()
+    for ax, (target, spearman) in zip(axes.flat, found.items(), strict=False):
+        ax.scatter(predicted[target].rank(), 100 * measured[target].loc[predicted[target].index], s=9, color="#1f6feb")
+        ax.set_title(f"{target} ({spearman:.2f})", fontsize=8)
+        ax.tick_params(labelsize=7)
+    figure.supxlabel("predicted rank of the source, best on the right", fontsize=9)
+    figure.supylabel("test Dice after fine-tuning, %", fontsize=9)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The library that ships: its README says what its tables give, and what it learned is what they teach."""
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+
+from medsegdist.recommend.evaluate import order_reliability
+from medsegdist.recommend.library import read_library
+
+PLACE = "scripts/results/transfer_library"
+
+
+@pytest.fixture(scope="module")
+def tables(project_root) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("library_tables", project_root / "scripts" / "library_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readme_has_the_overview_of_the_tables(project_root, tables):
+    libraries = {step: read_library(project_root / PLACE, step=step) for step in tables.STEPS}
+    assert tables.overview(libraries) in (project_root / PLACE / "README.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_the_readme_has_the_predictors_of_the_tables(project_root, tables):
+    readme = (project_root / PLACE / "README.md").read_text()
+    library = read_library(project_root / PLACE, step=100)
+    for line in tables.predictor_table(100, library).splitlines():
+        assert line in readme
+
+
+def test_the_library_is_large_enough_to_learn_from(project_root):
+    library = read_library(project_root / PLACE)
+    assert library.features.index.unique("source").size >= 20
+    assert len(library.targets) >= 14
+    assert order_reliability(library) is not None
