@@ -10,6 +10,7 @@ from .data.study import Study, load_study
 from .distance.dataset_distance import DatasetDistance, Distance, Scales
 from .distance.features import FeatureScale, joint_scale
 from .distance.metrics import (
+    BoundaryMetric,
     CosineMetric,
     DiceMetric,
     EuclideanMetric,
@@ -40,6 +41,8 @@ from .errors import (
     PreprocessingMismatchError,
 )
 from .parallel import dask_cluster
+from .recommend.library import Library, read_library
+from .recommend.ranking import LearnedRanking
 from .transfer.agreement import Agreement, measure_agreement
 from .transfer.regression import predict_gain
 
@@ -48,6 +51,7 @@ __version__: str
 __all__ = [
     "Agreement",
     "Bootstrap",
+    "BoundaryMetric",
     "ConvergenceError",
     "CosineMetric",
     "DataError",
@@ -64,6 +68,8 @@ __all__ = [
     "GaussianMixture",
     "GmmMetric",
     "HausdorffMetric",
+    "LearnedRanking",
+    "Library",
     "ManifestError",
     "MaskMetric",
     "MedSegDistError",
@@ -95,5 +101,6 @@ __all__ = [
     "mixture_wasserstein",
     "multiclass_distance",
     "predict_gain",
+    "read_library",
     "solve_transport",
 ]

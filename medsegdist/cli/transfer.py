@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study
     from medsegdist.transfer.outcomes import TransferResult
-from medsegdist.transfer.runs import TransferStudy
+    from medsegdist.transfer.runs import TransferStudy
 
 
 def transfer(
