@@ -41,8 +41,8 @@ from .errors import (
     PreprocessingMismatchError,
 )
 from .parallel import dask_cluster
+from .recommend.learned import LearnedRanking
 from .recommend.library import Library, read_library
-from .recommend.ranking import LearnedRanking
 from .transfer.agreement import Agreement, measure_agreement
 from .transfer.regression import predict_gain
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from medsegdist.recommend.evaluate import compare_predictors, halves, judge, learned_known, order_reliability
 from medsegdist.recommend.library import Library, read_library
+from medsegdist.recommend.predictors import compare_predictors, halves, judge, learned_known, order_reliability
 
 FOLDER = Path(__file__).parent / "results" / "transfer_library"
 STEPS = (25, 50, 100)

@@ -18,8 +18,8 @@ from medsegdist.files import check_writable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from medsegdist.recommend.evaluate import OrderReliability
     from medsegdist.recommend.library import Library
+    from medsegdist.recommend.predictors import OrderReliability
 
 
 def learn(
@@ -45,9 +45,9 @@ def learn(
 
     Every target is predicted by what was learned without it and its family. Intervals are over targets.
     """
-    from medsegdist.recommend.evaluate import compare_predictors, order_reliability
+    from medsegdist.recommend.learned import LearnedRanking
     from medsegdist.recommend.library import read_libraries
-    from medsegdist.recommend.ranking import LearnedRanking
+    from medsegdist.recommend.predictors import compare_predictors, order_reliability
 
     with reported_errors():
         if out is not None:

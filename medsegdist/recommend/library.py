@@ -11,7 +11,7 @@ import pandas as pd
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import read_csv
-from medsegdist.recommend.features import pair_features
+from medsegdist.recommend.pair_features import pair_features
 from medsegdist.transfer.curves import read_curve
 from medsegdist.transfer.gains import Number, read_distances
 from medsegdist.transfer.plan import POOLED
@@ -30,7 +30,7 @@ class Library:
     """What pre-training on each source brought each target.
 
     Args:
-        features: of :func:`~medsegdist.recommend.features.pair_features`, a row per target and source.
+        features: of :func:`~medsegdist.recommend.pair_features.pair_features`, a row per target and source.
         dice: (rows, seeds) test Dice of each repetition, NaN where one is missing; the rows of `features`.
         scratch: mean test Dice from scratch for as many steps, by target.
         pooled: that after pre-training on all sources together, by target; empty if it was not tried.

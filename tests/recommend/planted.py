@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from medsegdist.distance.characteristics import CHARACTERISTICS
-from medsegdist.recommend.features import pair_features
 from medsegdist.recommend.library import Library
+from medsegdist.recommend.pair_features import pair_features
 
 NAMES = [f"d{k}" for k in range(12)]
 FAMILIES = pd.Series({name: f"d{k // 2 * 2}" for k, name in enumerate(NAMES)})

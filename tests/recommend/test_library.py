@@ -5,8 +5,8 @@ from types import ModuleType
 
 import pytest
 
-from medsegdist.recommend.evaluate import order_reliability
 from medsegdist.recommend.library import read_library
+from medsegdist.recommend.predictors import order_reliability
 
 PLACE = "scripts/results/transfer_library"
 

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, V
 
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_bytes
-from medsegdist.recommend.evaluate import halves, judge, learned_known, learned_strict, random_choice
-from medsegdist.recommend.features import FEATURES
 from medsegdist.recommend.library import Library, ranks_of
 from medsegdist.recommend.model import PairRows, RidgeFit, chance_of_best, fit_ridge
+from medsegdist.recommend.pair_features import FEATURES
+from medsegdist.recommend.predictors import halves, judge, learned_known, learned_strict, random_choice
 
 REASONS = 3
 """Features at most that are named as reasons for a source."""

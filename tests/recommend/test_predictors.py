@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from medsegdist.recommend.evaluate import (
+from medsegdist.recommend.predictors import (
     compare_predictors,
     distance_predictors,
     intervals,

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.errors import DataError
-from medsegdist.recommend.evaluate import distance_predictors
+from medsegdist.recommend.learned import LearnedRanking
 from medsegdist.recommend.library import read_libraries, read_library
-from medsegdist.recommend.ranking import LearnedRanking
+from medsegdist.recommend.predictors import distance_predictors
 from tests.recommend.planted import NAMES, library, write
 
 
