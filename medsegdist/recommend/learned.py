@@ -169,17 +169,18 @@ class LearnedRanking(BaseModel):
             file.write(self.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path | None = None) -> Self:
         """Reads what :meth:`save` wrote.
 
         Args:
-            path: the file.
+            path: the file; None reads what the library of public tasks in `scripts/results/transfer_library` teaches.
 
         Raises:
             DataError: it is no such file.
         """
+        path = Path(__file__).with_name("ranking.json") if path is None else Path(path)
         try:
-            return cls.model_validate_json(read_bytes(Path(path)))
+            return cls.model_validate_json(read_bytes(path))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the file"
