@@ -92,6 +92,30 @@ def test_polygons_are_those_of_matplotlib(tmp_path_factory, grid, pixels, level)
         np.testing.assert_array_equal(mask[..., level].ravel()[clear], inside[clear])
 
 
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.floats(1, 38), st.floats(1, 28)), min_size=3, max_size=9, unique=True),
+    st.integers(0, 3),
+)
+def test_rounded_coordinates_decide_near_the_outline_only(tmp_path_factory, grid, pixels, decimals):
+    points = np.round(contour(pixels, 2), decimals)
+    mask = fill(tmp_path_factory.mktemp("rt"), grid, [points])[..., 2]
+    centers = np.argwhere(np.ones(SHAPE[:2])).astype(float)
+    # Each of two axes by the rounding of the file, and then by that of the reader.
+    clear = distance_to(pixels, centers) > 2 * np.hypot(*(0.5 * 10.0**-decimals / np.array(SPACING))) + 0.003
+    expected = crossings(np.array(pixels), centers) % 2 == 1
+    np.testing.assert_array_equal(mask.ravel()[clear], expected[clear])
+
+
+def test_exact_coordinates_of_few_decimals_are_no_rounded_ones(tmp_path, grid):
+    """Half a voxel is 0.25 mm across and 0.4 mm along: nothing is near enough to a center to be put there."""
+    between = fill(tmp_path, grid, [rectangle(2.5, 12.5, 1)])
+    assert between.sum() == 100
+    steep = fill(tmp_path, grid, [contour([(5, 5), (15, 7), (15, 17), (5, 15)], 1)])
+    expected = sum(5 + (x - 5) / 5 <= y <= 15 + (x - 5) / 5 for x in range(5, 16) for y in range(30))
+    assert steep.sum() == expected
+
+
 def edges(pixels):
     points = np.array(pixels, dtype=float)
     return list(zip(points, np.roll(points, -1, axis=0), strict=True))

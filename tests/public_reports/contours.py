@@ -30,13 +30,18 @@ def grid_of(shape: tuple[int, int, int], *, origin: float = ORIGIN, affine: np.n
 
 
 def read_outlines(
-    folder: Path, outlines: Sequence[Sequence[tuple[float, float]]], grid: Grid, warned: bool = False, **options: str
+    folder: Path,
+    outlines: Sequence[Sequence[tuple[float, float]]],
+    grid: Grid,
+    warned: bool = False,
+    form: str = ".12g",
+    **options: str,
 ) -> np.ndarray:
     """The mask of (column, row) outlines on slice 1, which must warn or not."""
     points = [np.array([[*point, 1.0, 1.0] for point in outline]) @ grid.affine.T[:, :3] for outline in outlines]
     content = structure_set({"it": points}, stack(np.zeros((3, 4, 4), np.int16)), options.pop("kind", "CLOSED_PLANAR"))
     for item, one in zip(content.ROIContourSequence[0].ContourSequence, points, strict=True):
-        item.ContourData = [f"{value:.12g}" for value in one.ravel()]
+        item.ContourData = [f"{value:{form}}" for value in one.ravel()]
     with warnings.catch_warnings():
         # pydicom's, of long contours.
         warnings.simplefilter("ignore")
@@ -100,6 +105,25 @@ def check_through_centers_oblique(folder: Path) -> None:
         )
         mask = read_structure_set(write(path, content), 1, grid)
         assert mask.sum() == 441
+
+
+def check_rounded_through_centers(folder: Path, *, decimals: int, spacings: Sequence[float], turned: bool) -> None:
+    """A square, the same with a point every 0.7 voxels, a diamond and a ring."""
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0] if turned else np.eye(3)
+    corners = np.array(box(4, 4, 14, 14), dtype=float)
+    steps = np.arange(0, 1, 0.07)[:, None]
+    dense = np.concatenate([a + steps * (b - a) for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)])
+    diamond = [(14, 4), (24, 14), (14, 24), (4, 14)]
+    for spacing in spacings:
+        for origin in ((-249.51171875, -100.123, 30.0), (-10.0, -20.0, 30.0)):
+            affine = np.eye(4)
+            affine[:3, :3] = np.linalg.det(turn) * turn @ np.diag([spacing, spacing, 4.0])
+            affine[:3, 3] = origin
+            for outlines, right in (([corners], 121), ([dense], 121), ([diamond], 221),
+                                    ([box(5, 5, 25, 25), box(10, 10, 20, 20)], 21**2 - 9**2)):  # fmt: skip
+                for form in (f".{decimals}f", ".12g"):
+                    grid = grid_of(FRAME, affine=affine)
+                    assert read_outlines(folder, outlines, grid, form=form).sum() == right, (spacing, origin, form)
 
 
 def check_mask_through_centers(folder: Path) -> None:
@@ -213,6 +237,18 @@ REPORTS = [
     ),
     Report("pyplati/platipy#165", "RTSTRUCT: squares through voxel centers of an oblique series", "441 voxels",
            check_through_centers_oblique),
+    *(
+        _report(
+            "", f"RTSTRUCT: outlines through voxel centers in whole {unit} mm, {'oblique' if turned else 'axial'}",
+            "the voxels that they mean", check_rounded_through_centers,
+            decimals=decimals, spacings=spacings, turned=turned,
+        )
+        for unit, decimals, spacings in (
+            (0.01, 2, (0.5, 0.98, 3.0)), (0.1, 1, (0.5, 0.7, 0.98, 1.5, 3.0)), (1, 0, (2.0, 3.0)),
+        )
+        for turned in (False, True)
+        if decimals or not turned
+    ),
     Report("", "RTSTRUCT: a ring through voxel centers", "the ring", check_mask_through_centers),
     Report("", "RTSTRUCT: a contour of 5,000 points", "its disc", check_long_contour),
     Report("", "SEG on coarser pixels", "refused", check_off_grid_segmentation),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from medsegdist.words import counted
 
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _OPEN = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
+# In voxels; headers round directions and positions, too.
+_MOST_DOUBT, _NOISE = 0.25, 0.0005
 
 
 def read_segmentation(
@@ -121,10 +124,12 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     """The mask of one region of interest (ROI) on the voxels of the images, (columns, rows, slices).
 
     A voxel belongs to a contour if its center is inside or on it, to a thousandth of a voxel, by the even-odd rule, so
-    a contour with a keyhole channel keeps its hole. Of contours of one slice, one inside another is a hole, whose own
-    outline belongs to the region, and one in the hole is an island. Contours that overlap are united (of the type
-    CLOSEDPLANAR_XOR combined by exclusive or), a contour that is drawn twice (to a tenth of a voxel, or with no voxel
-    between) counts once, and a warning says so. Nothing is filled between slices.
+    a contour with a keyhole channel keeps its hole. Points that were on a row or column of centers before their
+    coordinates were rounded, as far as their decimals let one say, are put back there, unless those leave more than a
+    quarter of a voxel open. Of contours of one slice, one inside another is a hole, whose own outline belongs to the
+    region, and one in the hole is an island. Contours that overlap are united (of the type CLOSEDPLANAR_XOR combined by
+    exclusive or), a contour that is drawn twice (to a tenth of a voxel, or with no voxel between) counts once, and a
+    warning says so. Nothing is filled between slices.
 
     With the edges included, contours are painted as rt-utils and OpenCV do: their points are moved to the nearest
     voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region. That makes it
@@ -141,14 +146,19 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     """
     on_slice: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
     to_voxel = np.linalg.inv(grid.affine)
-    contours, exclusive = _contours(path, roi)
+    contours, rounding, exclusive = _contours(path, roi)
+    # How far the rounding of coordinates may have moved a point, in voxels along columns and rows. By more than a
+    # quarter, an outline along the edges of voxels could be taken for one through centers.
+    moved = np.abs(to_voxel[:2, :3]) @ rounding
+    doubt = np.where(moved <= _MOST_DOUBT, moved, 0) + _NOISE
     for points in contours:
         # A point or a line has no inside, only an edge.
         if len(points) < 3 and contour_edges == "exclude":
             continue
         k = _slice_of(points, grid)
-        # Headers round directions and positions, and outlines often pass through centers.
         outline = np.round((np.column_stack([points, np.ones(len(points))]) @ to_voxel.T)[:, :2], 3)
+        centers = np.round(outline)
+        outline = np.where(np.abs(outline - centers) <= doubt, centers, outline)
         if outline.min() < -0.5 or (outline > np.array(grid.shape[:2]) - 0.5).any():
             raise DataError(
                 f"a contour at {points[0] @ grid.normal:g} mm leaves the images",
@@ -183,8 +193,8 @@ def _slice_of(points: NDArray[np.float64], grid: Grid) -> int:
     return k
 
 
-def _contours(path: Path, roi: int) -> tuple[list[NDArray[np.float64]], bool]:
-    """(n, 3) mm for each contour of the ROI, and whether they are combined by exclusive or."""
+def _contours(path: Path, roi: int) -> tuple[list[NDArray[np.float64]], NDArray[np.float64], bool]:
+    """(n, 3) mm for each contour of the ROI, (3,) mm of rounding, and whether they are combined by exclusive or."""
     with discreet("the contours cannot be read", "export the file again"):
         content = pydicom.dcmread(path, specific_tags=["ROIContourSequence"], force=True)
         contours = [
@@ -194,18 +204,23 @@ def _contours(path: Path, roi: int) -> tuple[list[NDArray[np.float64]], bool]:
             for contour in region.get("ContourSequence") or ()
         ]
         exclusive = any(contour.ContourGeometricType == "CLOSEDPLANAR_XOR" for contour in contours)
-        return [_points(contour) for contour in contours], exclusive
+        read = [_points(contour) for contour in contours]
+        # Zeros at the end are often left out, so the finest coordinate along an axis says how all are rounded.
+        decimals = np.array([places for _, places in read]).reshape(-1, 3).max(axis=0, initial=0)
+        return [points for points, _ in read], 0.5 * 10.0**-decimals, exclusive
 
 
-def _points(contour: Dataset) -> NDArray[np.float64]:
+def _points(contour: Dataset) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(n, 3) mm, and the most decimals along each axis."""
     kind = str(contour.ContourGeometricType)
     if kind not in _FILLED:
         found = f"the type {kind}" if kind in _OPEN else "an unknown type"
         raise DataError(f"expected closed contours, found {found}", "choose an ROI that has an inside")
     # As bytes: pydicom's numbers take twenty times their memory, and above 64 kB it takes them for no numbers.
     value = contour.get_item("ContourData").value
-    values = value.rstrip(b"\0 ").split(b"\\") if isinstance(value, bytes) else value
+    values = value.rstrip(b"\0 ").decode("ascii").split("\\") if isinstance(value, bytes) else list(map(str, value))
     points = np.array(values, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(points).all():
         raise DataError("a contour holds NaN or infinite coordinates", "export the file again")
-    return points
+    decimals = np.array([-int(Decimal(one).as_tuple().exponent) for one in values]).reshape(-1, 3)
+    return points, decimals.max(axis=0, initial=0)
