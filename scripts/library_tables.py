@@ -14,14 +14,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
+from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.recommend.library import Library, read_library
-from medsegdist.recommend.predictors import compare_predictors, halves, judge, learned_known, order_reliability
+from medsegdist.recommend.predictors import (
+    CONSENSUS,
+    compare_predictors,
+    gain_over,
+    halves,
+    judge,
+    judge_predictors,
+    learned_known,
+    order_reliability,
+)
 
 FOLDER = Path(__file__).parent / "results" / "transfer_library"
 STEPS = (25, 50, 100)
-MAIN = ("spearman", "low", "high", "weighted_kendall", "regret", "within_1", "within_2")
+COMPARED = ("consensus", "learned, known sources", "learned, new families")
+Judged = dict[str, pd.DataFrame]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     libraries = {step: read_library(options.folder, step=step) for step in STEPS}
     print(overview(libraries), "\n")
     for step, library in libraries.items():
-        print(predictor_table(step, library), "\n")
+        judged, choices = judge_predictors(library)
+        print(predictor_table(step, judged, choices), "\n")
+        print(difference_table(step, judged), "\n")
     if options.picture is not None:
         draw(libraries[STEPS[-1]], options.picture)
 
@@ -62,9 +76,9 @@ def overview(libraries: dict[int, Library]) -> str:
     return "\n".join([head, "|" + "---|" * head.count(" | ") + "---|", *rows])
 
 
-def predictor_table(step: int, library: Library) -> str:
+def predictor_table(step: int, judged: Judged, choices: Judged) -> str:
     """Every predictor, the best correlated first, and what choices that rank nothing would have brought."""
-    table = compare_predictors(library)
+    table = compare_predictors(judged, choices)
     rows = []
     for name, row in table.iterrows():
         ranks = not np.isnan(row["spearman"]) and name != "a source at random"
@@ -76,6 +90,20 @@ def predictor_table(step: int, library: Library) -> str:
         )
     head = f"| after {step} steps | Spearman | weighted Kendall | regret | within 1, % | within 2, % |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
+def difference_table(step: int, judged: Judged) -> str:
+    """How much more two of the predictors correlate than each distance by itself."""
+    columns = {name: gain_over(judged, name) for name in COMPARED}
+    rows = []
+    for method in (*PAPER_METHODS, *CONSENSUS, "consensus"):
+        cells = []
+        for found in columns.values():
+            row = found.loc[method] if method in found.index else None
+            cells.append("" if row is None else f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
+        rows.append(f"| {method} | {' | '.join(cells)} |")
+    head = f"| after {step} steps, more than | {' | '.join(columns)} |"
+    return "\n".join([head, "|---" * (1 + len(columns)) + "|", *rows])
 
 
 def draw(library: Library, path: Path) -> None:

@@ -47,14 +47,14 @@ def learn(
     """
     from medsegdist.recommend.learned import LearnedRanking
     from medsegdist.recommend.library import read_libraries
-    from medsegdist.recommend.predictors import compare_predictors, order_reliability
+    from medsegdist.recommend.predictors import compare_predictors, judge_predictors, order_reliability
 
     with reported_errors():
         if out is not None:
             check_writable(out, folder=False)
         library = read_libraries(folders, step=step)
         reliability = order_reliability(library)
-        table = compare_predictors(library, seed=seed)
+        table = compare_predictors(*judge_predictors(library), seed=seed)
         if out is not None:
             LearnedRanking.learn(library).save(out)
     if as_json:

@@ -295,17 +295,16 @@ def halves(library: Library) -> list[tuple[Library, pd.Series]]:
     return found
 
 
-def compare_predictors(library: Library, *, seed: int = 0) -> pd.DataFrame:
-    """How well each predictor orders the sources, and what pooling and no pre-training at all would have brought.
+def judge_predictors(library: Library) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+    """What following each predictor would have meant for each target, mean over :func:`halves` of the repetitions.
 
-    What was learned is judged by repetitions that it has not seen, see :func:`halves`; so are all other predictors.
+    What was learned is judged by repetitions that it has not seen; so are all other predictors.
 
     Args:
         library: to be judged by.
-        seed: of the intervals.
 
     Returns:
-        As :func:`intervals`, the best correlated predictors first, then choices that rank nothing.
+        As :func:`judge`, of every predictor by its name; and of choices that rank nothing.
     """
     judged: dict[str, list[pd.DataFrame]] = {}
     choices: dict[str, list[pd.DataFrame]] = {}
@@ -319,8 +318,24 @@ def compare_predictors(library: Library, *, seed: int = 0) -> pd.DataFrame:
         choices.setdefault("no pre-training", []).append(judge_choice(library.scratch, dice))
         if len(library.pooled):
             choices.setdefault("all sources together", []).append(judge_choice(library.pooled, dice))
-    in_order = intervals(_means(judged), seed=seed).sort_values("spearman", ascending=False)
-    return pd.concat([in_order, intervals(_means(choices), seed=seed)])
+    return _means(judged), _means(choices)
+
+
+def compare_predictors(
+    judged: Mapping[str, pd.DataFrame], choices: Mapping[str, pd.DataFrame], *, seed: int = 0
+) -> pd.DataFrame:
+    """How well each predictor orders the sources, and what pooling and no pre-training at all would have brought.
+
+    Args:
+        judged: of :func:`judge_predictors`.
+        choices: of the same.
+        seed: of the intervals.
+
+    Returns:
+        As :func:`intervals`, the best correlated predictors first, then choices that rank nothing.
+    """
+    in_order = intervals(judged, seed=seed).sort_values("spearman", ascending=False)
+    return pd.concat([in_order, intervals(choices, seed=seed)])
 
 
 def _means(judged: Mapping[str, list[pd.DataFrame]]) -> dict[str, pd.DataFrame]:

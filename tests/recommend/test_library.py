@@ -5,8 +5,9 @@ from types import ModuleType
 
 import pytest
 
+from medsegdist.recommend.learned import LearnedRanking
 from medsegdist.recommend.library import read_library
-from medsegdist.recommend.predictors import order_reliability
+from medsegdist.recommend.predictors import judge_predictors, order_reliability
 
 PLACE = "scripts/results/transfer_library"
 
@@ -29,8 +30,9 @@ def test_the_readme_has_the_overview_of_the_tables(project_root, tables):
 def test_the_readme_has_the_predictors_of_the_tables(project_root, tables):
     readme = (project_root / PLACE / "README.md").read_text()
     library = read_library(project_root / PLACE, step=100)
-    for line in tables.predictor_table(100, library).splitlines():
-        assert line in readme
+    judged, choices = judge_predictors(library)
+    for table in (tables.predictor_table(100, judged, choices), tables.difference_table(100, judged)):
+        assert table in readme
 
 
 def test_the_library_is_large_enough_to_learn_from(project_root):
@@ -38,3 +40,15 @@ def test_the_library_is_large_enough_to_learn_from(project_root):
     assert library.features.index.unique("source").size >= 20
     assert len(library.targets) >= 14
     assert order_reliability(library) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_what_ships_is_what_the_library_teaches(project_root):
+    learned, shipped = LearnedRanking.learn(read_library(project_root / PLACE)), LearnedRanking.load()
+    assert shipped.steps == learned.steps
+    for one, other in ((shipped.known, learned.known), (shipped.new, learned.new)):
+        assert one.coefficients == pytest.approx(other.coefficients, abs=1e-6)
+        assert one.effects == pytest.approx(other.effects, abs=1e-6)
+        assert one.evidence.model_dump() == pytest.approx(other.evidence.model_dump(), abs=1e-6)
+    assert shipped.entries.keys() == learned.entries.keys()

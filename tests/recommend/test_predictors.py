@@ -10,9 +10,11 @@ from scipy.stats import spearmanr
 from medsegdist.recommend.predictors import (
     compare_predictors,
     distance_predictors,
+    gain_over,
     intervals,
     judge,
     judge_choice,
+    judge_predictors,
     order_reliability,
     random_choice,
 )
@@ -81,7 +83,10 @@ def test_reliability_is_the_correlation_with_another_set_of_repetitions():
 
 def test_all_predictors_are_compared_and_the_planted_one_is_good():
     found = library()
-    table = compare_predictors(found)
+    judged, choices = judge_predictors(found)
+    table = compare_predictors(judged, choices)
+    over = gain_over(judged, "learned, known sources")
+    assert (over.loc["euclidean", "low"], over.loc["euclidean", "difference"]) > (0, 0.5)
     assert {"euclidean", "consensus", "learned, known sources", "all sources together"} <= set(table.index)
     assert table.loc["boundary, term alone", "spearman"] > 0.7
     assert table.loc["learned, known sources", "spearman"] > table.loc["boundary, term alone", "spearman"]
