@@ -144,8 +144,7 @@ def load_study(path: str | Path) -> Study:
         whole = {**content, "datasets": datasets} if datasets else content
         return Study.model_validate(whole, context={DIRECTORY: file.parent})
     except ValidationError as error:
-        lines = explain(error, Study, file, content, skip=problems)
-        raise ManifestError("\n".join([*problems.values(), *lines])) from error
+        raise ManifestError("\n".join(explain(error, Study, file, content, known=problems))) from error
 
 
 def load_datasets(path: str | Path, names: Sequence[str] = ()) -> list[DatasetManifest]:

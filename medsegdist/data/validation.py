@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from medsegdist.data.layouts.paths import DIRECTORY
 from medsegdist.errors import ManifestError
-from medsegdist.words import counted, did_you_mean, sentence
+from medsegdist.words import counted, did_you_mean, listed, sentence
 
 if typing.TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -58,21 +58,35 @@ def explain(
     file: Path | str,
     content: object = None,
     *,
-    skip: Collection[tuple[str | int, ...]] = (),
+    known: Mapping[tuple[str | int, ...], str] | None = None,
 ) -> list[str]:
-    """One line for each problem: file, dotted place, what was expected and what was found.
+    """One line for each problem: file, dotted place, what was expected and what was found; several places if equal.
 
     Args:
         error: what pydantic found.
         model: the model that was validated.
         file: where the values are from.
         content: the values; entries of lists are called by their names if it is given.
-        skip: places whose problems are left out.
+        known: lines that come first, of places whose problems are left out.
     """
-    details = [one for one in error.errors() if one["loc"] not in skip and not _follows(one)]
-    lines = [_line(one, model, file, content) for one in details[:_MOST_LINES]]
-    rest = len(details) - _MOST_LINES
-    return [*lines, f"{file}: and {counted(rest, 'more problem')}."] if rest > 0 else lines
+    known = known or {}
+    details = [one for one in error.errors() if one["loc"] not in known and not _follows(one)]
+    equal: dict[str, list[str]] = {}
+    for line in "\n".join(known.values()).splitlines():
+        equal.setdefault(line.split(": ", 2)[-1], []).append(line)
+    rest = 0
+    for one in details:
+        # Messages of our own say all that there is to know, wherever they stand: a variable that is not set.
+        problem = sentence(_problem(one)) if one["type"] == "value_error" else str(one["loc"])
+        if problem in equal or len(equal) < _MOST_LINES + len(known):
+            equal.setdefault(problem, []).append(_line(one, model, file, content))
+        else:
+            rest += 1
+    lines = [
+        lines[0] if len(lines) == 1 else f"{listed([one.removesuffix(f': {text}') for one in lines], 3)}: {text}"
+        for text, lines in equal.items()
+    ]
+    return [*lines, f"{file}: and {counted(rest, 'more problem')}."] if rest else lines
 
 
 def _follows(details: ErrorDetails) -> bool:

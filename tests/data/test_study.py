@@ -117,6 +117,19 @@ def test_all_problems_of_all_files_come_at_once(tmp_path):
     ]
 
 
+def test_a_variable_that_is_not_set_is_one_line_for_all_datasets(tmp_path):
+    for name in "abc":
+        written(tmp_path, LUNG.replace("lung", name, 1).replace("Task06_Lung", "'${NOT_SET_AT_ALL}/a'"), f"{name}.yaml")
+    one = "{{name: {0}, modality: CT, layout: {{kind: decathlon, root: '${{NOT_SET_AT_ALL}}/{0}'}}}}"
+    entries = "\n  - ".join([*(f"{name}.yaml" for name in "abc"), *(one.format(f"d{k}") for k in range(24))])
+    with pytest.raises(ManifestError) as caught:
+        load_study(study_with(tmp_path, "- lung.yaml", f"- {entries}"))
+    places = ", ".join(f"{tmp_path / name}.yaml: layout.root" for name in "abc")
+    problem = "the environment variable NOT_SET_AT_ALL is not set; set it to the folder that holds the data."
+    assert str(caught.value).splitlines()[0] == f"{places} and 24 more: {problem}"
+    assert str(caught.value).count("NOT_SET_AT_ALL") == 1
+
+
 @pytest.mark.parametrize("entries", ["", "datasets: lung.yaml", "datasets: [lung.yaml]"])
 def test_study_needs_a_list_of_two_datasets(tmp_path, entries):
     written(tmp_path, LUNG)
