@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Whether two seeds fit the same mixtures, and how likely these are beside scikit-learn's best of many starts.
+"""Whether two seeds fit the same mixtures, and how likely these are compared with scikit-learn's best of many starts.
 
     python scripts/mixture_seeds.py STUDY.yaml --out FOLDER
 

@@ -236,7 +236,7 @@ SOUGHT_IN_THIS_FILE = {
     "cards rank",
 }
 SOUGHT_IN_TASKS = {"prepare", "lidc export"}
-WITHOUT_PATIENTS = {"paper", "lidc subsets"}
+WITHOUT_PATIENTS = {"paper", "learn", "lidc subsets"}
 
 
 def test_whatever_a_command_gives_out_is_looked_through():

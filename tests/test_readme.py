@@ -55,6 +55,7 @@ NOT_RUN = {
     "medsegdist learn": "names the command; tests/recommend runs it",
     "medsegdist init": "asks at a terminal; tests/test_cli_init.py answers",
     "medsegdist transfer data_manifests/real_study.yaml --out DIR": "154 trainings on data that are downloaded",
+    "medsegdist transfer data_manifests/transfer_library.yaml --out DIR": "1,500 trainings on data that are downloaded",
     "python scripts/bench_collect.py": "reads for minutes; tests/test_benchmarks.py runs it with --quick",
     "python scripts/bench_mixtures.py": "computes for minutes; tests/test_benchmarks.py runs it with --quick",
     "pip install 'medsegdist[bundle]'": "installs",

@@ -97,7 +97,7 @@ def _named(library: Library, start: str) -> list[str]:
 
 
 def best_elsewhere(library: Library) -> pd.Series:
-    """The mean rank of a source on the targets of other families: what all trainings of a library tell of it.
+    """The mean rank of a source on the targets of other families: what all trainings of a library say of it.
 
     Args:
         library: whose targets are left out by families in turn.

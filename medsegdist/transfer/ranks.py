@@ -172,7 +172,7 @@ class OverTargets:
         spearman: mean of their correlations of distance and gain: below 0 where nearer sources gain more.
         low: lower end of its interval.
         high: upper end.
-        corrected: spearman over the ceiling that the reliability of the gains sets; None where that is not known, or 0.
+        corrected: spearman over the ceiling that the reliability of the gains sets; None if that is not known, or 0.
         regret: mean over the same targets, percentage points.
         regret_low: lower end of its interval.
         regret_high: upper end.

@@ -96,7 +96,7 @@ def test_one_of_several_channel_files(tmp_path):
     np.testing.assert_array_equal(item["image"][0], voxels(11))
     with pytest.raises(DataError, match=r"'entry 0', 'entry 1': found 2 images; say which one by `channel: 0` to 1"):
         ids(tmp_path)
-    with pytest.raises(DataError, match=r"entry 1: expected channel 2, found 2 images; set `channel` below that"):
+    with pytest.raises(DataError, match=r"'entry 1': expected channel 2, found 2 images; set `channel` below that"):
         ids(tmp_path, channel=2)
 
 

@@ -218,14 +218,11 @@ def test_masks_that_hold_no_labels_are_told(tmp_path, mask, message):
     assert str(caught.value).startswith(str(tmp_path))
 
 
-def test_a_fractional_mask_is_told(tmp_path):
+def test_a_fractional_mask_is_cut_at_half(tmp_path):
     write_volume(tmp_path / "a.nii.gz", voxels(0))
     write_volume(tmp_path / "a_seg.nii.gz", labels().astype(np.float32) / 2, AFFINE)
-    with pytest.raises(
-        DataError,
-        match=r"case 'a' \(label .*a_seg\.nii\.gz\): expected a mask of whole numbers, found 0\.5; threshold it",
-    ):
-        inspect(str(tmp_path))
+    found = inspect(str(tmp_path))
+    assert (found.statistics.threshold, found.labels) == (0.5, {})
 
 
 @pytest.mark.parametrize("out", ["", "studies/deep"])

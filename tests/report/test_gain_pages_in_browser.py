@@ -41,8 +41,8 @@ def pages(tmp_path_factory, compared_datasets):
     folders = {
         "transfer": (write_transfer(root / "transfer", source=HOSTILE), 2, 2, 0),
         "agreement": (write_agreement(root / "agreement", *hostile), 2, 0, 0),
-        "samples": (pictures(root / "samples", compared_datasets), 2 * (3 + 3 + 1) + 3 + 1, 4, 4),
-        "cards": (write_run(root / "cards", *of_cards()), 3 * 3 + 3 + 1, 2, 0),
+        "samples": (pictures(root / "samples", compared_datasets), 2 * (3 + 3 + 1) + 3 + 1, 5, 4),
+        "cards": (write_run(root / "cards", *of_cards()), 3 * 3 + 3 + 1, 3, 0),
     }
     return {
         name: (write_report(Results.load(folder), folder / "report.html"), *counts)
