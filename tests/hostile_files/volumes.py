@@ -243,7 +243,7 @@ def inflates_little(path: Path, message: str) -> None:
 
 
 def sparse(folder: Path) -> None:
-    """6 GiB of nothing behind a small volume take no memory, and are refused where a header states all that there is."""
+    """6 GiB of nothing behind a small volume take no memory, and are refused where the header states what there is."""
     for name in ("a.nii", "b.nii.gz", "c.mha", "d.nrrd"):
         path = folder / name
         if name in ("c.mha", "d.nrrd"):
