@@ -74,7 +74,11 @@ def study_facts(folder: Path) -> dict[str, Any]:
     """What study.json says of the study and its datasets, without versions and histograms."""
     content = json.loads((folder / "study.json").read_text())
     facts = {key: content[key] for key in ("name", "targets", "preprocessing", "bootstrap")}
-    return facts | {"datasets": [{key: one[key] for key in FACTS} for one in content["datasets"]]}
+    datasets = [{key: one[key] for key in FACTS} for one in content["datasets"]]
+    for one in datasets:
+        # By name: more may be measured than there were.
+        one["characteristics"] = {value["name"]: value for value in one["characteristics"]}
+    return facts | {"datasets": datasets}
 
 
 def prepared(name: str, folder: Path) -> dict[str, list[Any]]:
