@@ -59,14 +59,15 @@ def overview(libraries: dict[int, Library]) -> str:
         of_target = dice.groupby(level="target")
         targets = list(library.targets)
         reliability = order_reliability(library)
-        half = None if reliability is None else reliability.of(max(1, reliability.repetitions // 2))
         numbers = [
             of_target.max().mean(),
             of_target.mean().mean(),
             library.scratch[targets].mean(),
             library.pooled.reindex(targets).mean(),
         ]
-        known = [] if reliability is None or half is None else [reliability.single, reliability.mean, half.ceiling]
+        known = []
+        if reliability is not None:
+            known = [reliability.single, reliability.mean, reliability.of_half.ceiling]
         cells = [f"{100 * number:.1f}" for number in numbers] + [f"{number:.2f}" for number in known]
         rows.append(f"| {step} | {len(targets)} | {' | '.join(cells)} |")
     head = (

@@ -70,8 +70,9 @@ def _show(library: Library, reliability: OrderReliability | None, table: pd.Data
     console = Console()
     if reliability is not None:
         console.print(
-            f"Reliability of the order of sources over {reliability.repetitions} repetitions: {reliability.mean:.2f}; "
-            f"no predictor can be expected to correlate with it by more than {reliability.ceiling:.2f}."
+            f"Reliability of the order of sources over {reliability.repetitions} repetitions: {reliability.mean:.2f}. "
+            f"Predictors are judged by {reliability.of_half.repetitions} at a time, with which none can be expected to "
+            f"correlate by more than {reliability.of_half.ceiling:.2f}."
         )
     if library.unlearned:
         console.print(f"Left out, for no source reaches a Dice of 0.2 on them: {', '.join(library.unlearned)}.")

@@ -12,11 +12,12 @@ from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import read_csv
 from medsegdist.recommend.pair_features import pair_features
+from medsegdist.transfer.agreement import read_characteristics
 from medsegdist.transfer.curves import read_curve
-from medsegdist.transfer.gains import Number, read_distances
+from medsegdist.transfer.gains import read_distances
 from medsegdist.transfer.plan import POOLED
 
-LEARNED = 0.2
+LEARNABLE = 0.2
 """A target on which no source reaches this mean Dice is left out: nothing is learned there, whatever the source."""
 
 REMEDY = "run `medsegdist rank` and `medsegdist transfer` of one study into this folder"
@@ -92,13 +93,13 @@ def read_library(folder: str | Path, *, step: int | None = None) -> Library:
         if not (folder / name).exists():
             raise DataError(f"{folder / name}: expected a table, found no such file", REMEDY)
     points = pd.DataFrame(read_curve(folder / "learning_curves.csv", step=step))
-    characteristics, families = read_characteristics(folder / "characteristics.csv")
+    characteristics, families = _describe(folder / "characteristics.csv")
     distances = DistanceTable.load(folder / "distances.csv").to_frame()
     dice = points.pivot(index=["target", "source"], columns="seed", values="dice")
     pooled = dice[dice.index.get_level_values("source") == POOLED].mean(axis=1).droplevel("source")
     dice = dice[dice.index.get_level_values("source") != POOLED]
     best = dice.mean(axis=1).groupby(level="target").max()
-    unlearned = tuple(str(name) for name in best.index[best < LEARNED])
+    unlearned = tuple(str(name) for name in best.index[best < LEARNABLE])
     features = pair_features(distances, characteristics)
     rows = features.index.intersection(dice.index)
     targets = rows.get_level_values("target")
@@ -162,28 +163,16 @@ def read_libraries(folders: Sequence[str | Path], *, step: int | None = None) ->
 
 
 @dataclass(frozen=True)
-class _Row:
+class _Described:
     dataset: str
     characteristic: str
-    mean: Number
     samples: float
     family: str = ""
 
 
-def read_characteristics(path: Path) -> tuple[pd.DataFrame, pd.Series]:
-    """A row per dataset, with its characteristics, NaN where no sample has one, and its number of samples.
-
-    Args:
-        path: of a `characteristics.csv`.
-
-    Returns:
-        The table, and the family of each dataset.
-
-    Raises:
-        DataError: it is no such table.
-    """
-    rows = pd.DataFrame(read_csv(path, _Row, key=("dataset", "characteristic"), remedy=REMEDY))
-    table = rows.pivot(index="dataset", columns="characteristic", values="mean")
+def _describe(path: Path) -> tuple[pd.DataFrame, pd.Series]:
+    """A row per dataset, with its characteristics and its number of samples; and the family of each."""
+    rows = pd.DataFrame(read_csv(path, _Described, key=("dataset", "characteristic"), remedy=REMEDY))
     of_dataset = rows.groupby("dataset")[["samples", "family"]].first()
     families = of_dataset["family"].where(of_dataset["family"] != "", pd.Series(of_dataset.index, of_dataset.index))
-    return table.assign(samples=of_dataset["samples"]), families
+    return read_characteristics(path).assign(samples=of_dataset["samples"]), families

@@ -8,11 +8,11 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.stats import spearmanr, weightedtau
 
 from medsegdist.recommend.library import Library
 from medsegdist.recommend.model import PairRows, fit_ridge
+from medsegdist.transfer.ranks import interval_of_means
 
 CONSENSUS = ("boundary", "fingerprint", "patches")
 """Methods whose mean z-score within a target ranks where nothing was learned."""
@@ -39,6 +39,11 @@ class OrderReliability:
     def ceiling(self) -> float:
         """The greatest correlation that any predictor can be expected to have with the mean."""
         return float(np.sqrt(max(self.mean, 0.0)))
+
+    @property
+    def of_half(self) -> OrderReliability:
+        """That of the repetitions that judge, see :func:`halves`."""
+        return self.of(half_of(self.repetitions))
 
     def of(self, repetitions: int) -> OrderReliability:
         """The reliability of the mean of another number of repetitions."""
@@ -204,53 +209,40 @@ def judge_choice(chosen: pd.Series, dice: pd.Series) -> pd.DataFrame:
     ).astype("float64")
 
 
-def intervals(judged: Mapping[str, pd.DataFrame], *, replicates: int = 2000, seed: int = 0) -> pd.DataFrame:
+def intervals(judged: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFrame:
     """Means over targets with 95 % intervals, targets resampled with replacement, the same ones for all predictors.
 
     Args:
         judged: a row per target of each predictor, of :func:`judge`.
-        replicates: resamples of the targets.
         seed: of the resamples.
 
     Returns:
         A row per predictor; for each measure a column, and two with the suffixes _low and _high.
     """
     rows = {}
-    drawn = _resamples(judged, replicates, seed)
     for name, frame in judged.items():
-        row: dict[str, float] = {}
-        for measure in MEASURES:
-            values = frame[measure].to_numpy()
-            row[measure] = float(values.mean())
-            row[f"{measure}_low"], row[f"{measure}_high"] = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
-        rows[name] = row
+        values = frame[list(MEASURES)].to_numpy()
+        low, high = interval_of_means(values, seed=seed)
+        ends = {"": values.mean(axis=0), "_low": low, "_high": high}
+        rows[name] = {f"{one}{end}": float(ends[end][k]) for k, one in enumerate(MEASURES) for end in ends}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def gain_over(
-    judged: Mapping[str, pd.DataFrame], better: str, *, replicates: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def gain_over(judged: Mapping[str, pd.DataFrame], better: str, *, seed: int = 0) -> pd.DataFrame:
     """How much more than every other predictor one of them correlates, with a 95 % interval over targets.
 
     Args:
         judged: as for :func:`intervals`.
         better: the name of the one.
-        replicates: resamples of the targets.
         seed: of the resamples.
     """
-    drawn = _resamples(judged, replicates, seed)
     rows = {}
     for name, frame in judged.items():
         if name != better and frame["spearman"].notna().all():
-            values = (judged[better]["spearman"] - frame["spearman"]).to_numpy()
-            low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
-            rows[name] = (float(values.mean()), low, high)
+            values = (judged[better][["spearman"]] - frame[["spearman"]]).to_numpy()
+            low, high = interval_of_means(values, seed=seed)
+            rows[name] = (float(values.mean()), float(low[0]), float(high[0]))
     return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])
-
-
-def _resamples(judged: Mapping[str, pd.DataFrame], replicates: int, seed: int) -> NDArray[np.int64]:
-    count = len(next(iter(judged.values())))
-    return np.random.default_rng(seed).integers(count, size=(replicates, count))
 
 
 def random_choice(dice: pd.Series) -> pd.DataFrame:
@@ -272,6 +264,11 @@ LEARNED: Mapping[str, Callable[[Library], pd.Series]] = {
 """Predictors that learn from transfers, each for targets whose family it does not see."""
 
 
+def half_of(repetitions: int) -> int:
+    """How many repetitions judge what the others teach: the smaller half, at least one."""
+    return max(1, repetitions // 2)
+
+
 def halves(library: Library) -> list[tuple[Library, pd.Series]]:
     """The library with half of the repetitions, and the mean Dice of the others.
 
@@ -287,7 +284,7 @@ def halves(library: Library) -> list[tuple[Library, pd.Series]]:
     seeds = list(library.dice.columns)
     found = []
     for k in range(len(seeds)):
-        judged = [seeds[(k + n) % len(seeds)] for n in range(max(1, len(seeds) // 2))]
+        judged = [seeds[(k + n) % len(seeds)] for n in range(half_of(len(seeds)))]
         rest = [seed for seed in seeds if seed not in judged] or seeds
         both = library.dice[rest].notna().any(axis=1) & library.dice[judged].notna().any(axis=1)
         of_rest = replace(library, dice=library.dice.loc[both, rest], features=library.features[both])

@@ -202,8 +202,7 @@ def agree_over_targets(
     if len(found) < 2:
         return None
     values = np.array(found)
-    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLED, len(values)))
-    (low, regret_low), (high, regret_high) = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975], axis=0)
+    (low, regret_low), (high, regret_high) = interval_of_means(values, seed=seed)
     spearman, regret = values.mean(axis=0).tolist()
     ceiling = 0.0 if reliability is None else reliability.ceiling
     return OverTargets(
@@ -220,6 +219,22 @@ def agree_over_targets(
 
 RESAMPLED = 2000
 """Sets of targets that are drawn for an interval."""
+
+
+def interval_of_means(values: NDArray[np.float64], *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 95 % interval of the means over targets, which are drawn again with replacement.
+
+    Args:
+        values: (n, m) of n targets.
+        seed: of the targets that are drawn; the same ones for equal n.
+
+    Returns:
+        (m,) lower and (m,) upper ends.
+    """
+    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLED, len(values)))
+    low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975], axis=0)
+    return low, high
+
 
 EXACT_UP_TO = 50_000
 """So many permutations are all tried; of more, some are drawn. Eight sources have 40,320."""

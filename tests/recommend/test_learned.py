@@ -170,3 +170,12 @@ def test_scores_of_networks_are_predictors_too(planted, tmp_path):
     # A network that has no score is as good as the others.
     for target, score in scores.xs("d1", level="source").items():
         assert score == pytest.approx(known[target].mean())
+
+
+def test_a_dataset_that_lacks_a_characteristic_is_named(planted, tmp_path):
+    write(tmp_path, planted)
+    table = pd.read_csv(tmp_path / "characteristics.csv")
+    lacking = (table["dataset"] == "d3") & (table["characteristic"] == "edge_sharpness")
+    table[~lacking].to_csv(tmp_path / "characteristics.csv", index=False)
+    with pytest.raises(DataError, match="expected the characteristics edge_sharpness of 'd3'"):
+        read_library(tmp_path)
