@@ -16,8 +16,9 @@ from medsegdist.data.study import Preparation
 from medsegdist.distance.dataset_distance import Distance
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, make_metric, with_options
 from medsegdist.distance.mixture.gaussian import mixture_wassersteins, squared_bures_wasserstein
+from medsegdist.distance.ranking import DistanceRow, rank_rows
 from medsegdist.distance.resampling import Bootstrap
-from medsegdist.distance.table import DistanceRow, DistanceTable, rank_rows
+from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError, ManifestError, PreprocessingMismatchError
 from medsegdist.report.describe import UNITS, options_of, plane_mixture, versions

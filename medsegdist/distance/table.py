@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
@@ -22,71 +23,20 @@ from medsegdist.distance.pairs import (
     measure_noise,
     prepare_all,
 )
-from medsegdist.distance.resampling import Bootstrap, interval, probability_nearer, rank_with_ties
+from medsegdist.distance.ranking import (
+    Comparison,
+    DistanceRow,
+    Recommendation,
+    compare_sources,
+    rank_rows,
+    recommend,
+)
+from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.transport import MatchedPair
 from medsegdist.errors import DataError
 from medsegdist.files import read_csv, write_csv
 from medsegdist.parallel import map_ordered
 from medsegdist.words import check_choice, counted, listed
-
-
-@dataclass(frozen=True, slots=True)
-class DistanceRow:
-    """One source seen from one target by one method; the columns of `distances.csv`.
-
-    Args:
-        source: name of the dataset to pre-train on.
-        target: name of the dataset to train on in the end.
-        method: name of the mask metric.
-        distance: image_term + mask_term.
-        image_term: the part of the images.
-        mask_term: the part of the masks.
-        low: lower end of the interval of the distance; None without a bootstrap, or if a dataset has one patient only.
-        high: upper end of that interval.
-        noise_floor: the target's distance to its own resample; None without a bootstrap, or if it has one patient only.
-        rank: 1 for the nearest source of this target by this method. Sources that cannot be distinguished share one.
-        tied: the rank is shared.
-        n_source: samples of the source that were compared.
-        n_target: samples of the target that were compared.
-        optimality_gap: relative certificate of the transport; None for distances of cards, which have none.
-    """
-
-    source: str
-    target: str
-    method: str
-    distance: float
-    image_term: float
-    mask_term: float
-    low: float | None
-    high: float | None
-    noise_floor: float | None
-    rank: int
-    tied: bool
-    n_source: int
-    n_target: int
-    optimality_gap: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two sources of one target by one method; the columns of `comparisons.csv`.
-
-    Args:
-        target: name of the target.
-        method: name of the mask metric.
-        nearer: the source with the smaller distance.
-        farther: the other source.
-        probability: that `nearer` is nearer indeed, were there more patients; 0.5 is a toss-up.
-        patients: how many the smallest of the three datasets has.
-    """
-
-    target: str
-    method: str
-    nearer: str
-    farther: str
-    probability: float
-    patients: int
-
 
 COLUMNS = tuple(field.name for field in fields(DistanceRow))
 """The columns of `distances.csv`, in order."""
@@ -99,6 +49,7 @@ class DistanceTable:
     Args:
         rows: one per source, target and method.
         comparisons: one per two sources, target and method; empty without a bootstrap.
+        recommendations: one per source and target, see :meth:`recommended`.
         summaries: what each method's metric made of each dataset, by the names of dataset and method; not saved.
         matches: the pairs of samples that transport matches most strongly, numbered as in the datasets, by the names of
             source, target and method; not saved.
@@ -106,6 +57,7 @@ class DistanceTable:
 
     rows: tuple[DistanceRow, ...]
     comparisons: tuple[Comparison, ...] = ()
+    recommendations: tuple[Recommendation, ...] = ()
     summaries: Mapping[tuple[str, str], Any] = field(default_factory=dict, compare=False, repr=False)
     matches: Mapping[tuple[str, str, str], tuple[MatchedPair, ...]] = field(
         default_factory=dict, compare=False, repr=False
@@ -147,6 +99,29 @@ class DistanceTable:
             )
         return sorted(found, key=lambda row: (row.rank, row.distance))
 
+    def recommended(self, target: str) -> tuple[Recommendation, ...]:
+        """The sources of one target in the order that is recommended, the best first.
+
+        It is the mean z-score of their distances by `boundary`, `fingerprint` and `patches`, which predict gains best,
+        or of all methods where the table lacks one of these.
+
+        Args:
+            target: name of a target.
+
+        Raises:
+            ValueError: the table has no such target.
+        """
+        found = tuple(one for one in self.recommendations if one.target == target)
+        if found:
+            return found
+        distances: dict[str, dict[str, float]] = {}
+        for row in self.rows:
+            if row.target == target:
+                distances.setdefault(row.method, {})[row.source] = row.distance
+        if not distances:
+            raise ValueError(f"expected one of the targets {list(self.targets)}, found '{target}'.")
+        return tuple(recommend(target, distances))
+
     def matrix(self, method: str) -> pd.DataFrame:
         """Distances by one method: a row per source, a column per target, NaN if there is none (Tables 5 to 9).
 
@@ -167,23 +142,25 @@ class DistanceTable:
         return frame.astype({one.name: kinds[str(one.type)] for one in fields(DistanceRow) if one.type in kinds})
 
     def save(self, path: str | Path) -> None:
-        """Write the rows as CSV, whole or not at all; comparisons go into `comparisons.csv` next to it.
+        """Write the rows as CSV, whole or not at all; next to it comparisons.csv and recommendation.csv.
 
         Args:
             path: of the CSV, usually `distances.csv`; an existing one is replaced.
         """
         write_csv(path, self.to_frame(), float_format="%.17g")
-        orders = Path(path).with_name("comparisons.csv")
-        orders.unlink(missing_ok=True)  # an older one would belong to other distances
-        if self.comparisons:
-            write_csv(orders, pd.DataFrame([asdict(one) for one in self.comparisons]), float_format="%.4g")
+        recommendations = [one for target in self.targets for one in self.recommended(target)]
+        for name, content in (("comparisons.csv", self.comparisons), ("recommendation.csv", recommendations)):
+            file = Path(path).with_name(name)
+            file.unlink(missing_ok=True)  # an older one would belong to other distances
+            if content:
+                write_csv(file, pd.DataFrame([asdict(one) for one in content]), float_format="%.6g")
 
     @classmethod
     def load(cls, path: str | Path) -> DistanceTable:
         """Read what :meth:`save` wrote, or any CSV with the same columns.
 
         Args:
-            path: of the CSV; a `comparisons.csv` next to it is read, too.
+            path: of the CSV; a `comparisons.csv` and a `recommendation.csv` next to it are read, too.
 
         Raises:
             DataError: a file is missing or no such table, or a cell is not what its column holds.
@@ -192,11 +169,19 @@ class DistanceTable:
         if not file.exists():
             raise DataError(f"{file}: expected a table, found no such file", remedy)
         rows = read_csv(file, DistanceRow, key=("source", "target", "method"), remedy=remedy)
-        orders = file.with_name("comparisons.csv")
-        if not orders.exists():
-            return cls(rows=tuple(rows))
+        orders, advice = file.with_name("comparisons.csv"), file.with_name("recommendation.csv")
         key = ("target", "method", "nearer", "farther")
-        return cls(rows=tuple(rows), comparisons=tuple(read_csv(orders, Comparison, key=key, remedy=remedy)))
+        comparisons = read_csv(orders, Comparison, key=key, remedy=remedy) if orders.exists() else ()
+        recommended = (
+            read_csv(advice, Recommendation, key=("target", "source"), remedy=remedy) if advice.exists() else ()
+        )
+        if recommended and {(one.target, one.source) for one in recommended} != {
+            (row.target, row.source) for row in rows
+        }:
+            raise DataError(
+                f"{advice}: expected the sources and targets of {file.name}, found others", f"{remedy}, or remove it"
+            )
+        return cls(tuple(rows), tuple(comparisons), tuple(recommended))
 
 
 def compare_all(
@@ -306,6 +291,8 @@ def compare_all(
     level = (bootstrap or Bootstrap()).level
     rows: list[DistanceRow] = []
     comparisons: list[Comparison] = []
+    values: dict[str, dict[str, dict[str, float]]] = {target: {} for target in targets}
+    replicates: dict[str, dict[str, dict[str, Tensor | None]]] = {target: {} for target in targets}
     matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
     for method, distance in distances.items():
         # As many samples as are compared, spread over as many patients.
@@ -315,47 +302,14 @@ def compare_all(
         for target in targets:
             seen = [found[frozenset((s, target)), method].seen_from(s) for s in sources[target]]
             rows += rank_rows(seen, method, floors.get((target, method)), level)
-            comparisons += _comparisons(seen, method, patients)
+            comparisons += compare_sources(seen, method, patients)
             matches |= {(one.source, target, method): one.matches for one in seen}
-    return DistanceTable(tuple(rows), tuple(comparisons), summaries, matches)
-
-
-def rank_rows(seen: Sequence[Distance], method: str, noise_floor: float | None, level: float) -> Iterator[DistanceRow]:
-    """The rows of all sources of one target by one method.
-
-    Args:
-        seen: the distances, the target being the same.
-        method: its name in the table.
-        noise_floor: the target's.
-        level: of the intervals, and of the ranks that are shared.
-    """
-    ranks = rank_with_ties({one.source: one.value for one in seen}, {one.source: one.replicates for one in seen}, level)
-    for one in seen:
-        low, high = interval(one.replicates, level)
-        rank, tied = ranks[one.source]
-        yield DistanceRow(
-            source=one.source,
-            target=one.target,
-            method=method,
-            distance=one.value,
-            image_term=one.image_term,
-            mask_term=one.mask_term,
-            low=low,
-            high=high,
-            noise_floor=noise_floor,
-            rank=rank,
-            tied=tied,
-            n_source=one.n_source,
-            n_target=one.n_target,
-            optimality_gap=one.optimality_gap,
-        )
-
-
-def _comparisons(seen: Sequence[Distance], method: str, patients: Mapping[str, int]) -> Iterator[Comparison]:
-    """Every two sources of a target, the one that seems nearer first."""
-    for nearer, farther in combinations(sorted(seen, key=lambda one: one.value), 2):
-        probability = probability_nearer(nearer.replicates, farther.replicates)
-        if probability is not None:
-            names = (nearer.target, nearer.source, farther.source)
-            fewest = min(patients[name] for name in names)
-            yield Comparison(nearer.target, method, nearer.source, farther.source, probability, fewest)
+            values[target][method] = {one.source: one.value for one in seen}
+            replicates[target][method] = {one.source: one.replicates for one in seen}
+    advice = (
+        one
+        for target in targets
+        if sources[target]
+        for one in recommend(target, values[target], replicates[target], level)
+    )
+    return DistanceTable(tuple(rows), tuple(comparisons), tuple(advice), summaries, matches)

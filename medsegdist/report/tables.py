@@ -18,7 +18,8 @@ from medsegdist.report.verdict import Answer, amount, rank_of
 from medsegdist.words import printable
 
 if TYPE_CHECKING:
-    from medsegdist.distance.table import DistanceRow, DistanceTable
+    from medsegdist.distance.ranking import DistanceRow
+    from medsegdist.distance.table import DistanceTable
     from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
     from medsegdist.transfer.gains import Gain
     from medsegdist.transfer.paper import PaperComparison

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from medsegdist.distance.table import DistanceRow, DistanceTable
+from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.table import DistanceTable
 from medsegdist.words import counted
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from itertools import pairwise
 
 import pytest
 
-from medsegdist.distance.table import DistanceRow, DistanceTable
+from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.page import render
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import Answer

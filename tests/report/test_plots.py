@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
-from medsegdist.distance.table import DistanceRow, DistanceTable
+from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.figures import (
     FAINTEST,
     clustered,

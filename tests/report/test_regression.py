@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsegdist.distance.table import DistanceRow, DistanceTable
+from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.gain_sections import gain_points, of_other_tables, regress
 from medsegdist.report.results import Results
 from medsegdist.transfer.agreement import Agreement, measure_agreement, save_agreement

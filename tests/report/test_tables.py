@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from medsegdist.distance.table import Comparison, DistanceRow, DistanceTable
+from medsegdist.distance.ranking import Comparison, DistanceRow
+from medsegdist.distance.table import DistanceTable
 from medsegdist.report.tables import (
     certainty_table,
     choice_tables,

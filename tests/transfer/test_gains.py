@@ -4,7 +4,8 @@ import statistics
 
 import pytest
 
-from medsegdist.distance.table import DistanceRow, DistanceTable
+from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.transfer.gains import (
     NOT_CONVERGED,

@@ -1,0 +1,208 @@
+"""From the distances of a target to the order of its sources: by each method, and the one that is recommended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, pstdev
+
+import torch
+from torch import Tensor
+
+from medsegdist.distance.dataset_distance import Distance
+from medsegdist.distance.resampling import EQUAL, interval, probability_nearer, rank_with_ties
+
+CONSENSUS = ("boundary", "fingerprint", "patches")
+"""Methods whose mean recommends where a table has all of them: they predict gains best, see
+`scripts/results/transfer_library`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceRow:
+    """One source seen from one target by one method; the columns of `distances.csv`.
+
+    Args:
+        source: name of the dataset to pre-train on.
+        target: name of the dataset to train on in the end.
+        method: name of the mask metric.
+        distance: image_term + mask_term.
+        image_term: the part of the images.
+        mask_term: the part of the masks.
+        low: lower end of the interval of the distance; None without a bootstrap, or if a dataset has one patient only.
+        high: upper end of that interval.
+        noise_floor: the target's distance to its own resample; None without a bootstrap, or if it has one patient only.
+        rank: 1 for the nearest source of this target by this method. Sources that cannot be distinguished share one.
+        tied: the rank is shared.
+        n_source: samples of the source that were compared.
+        n_target: samples of the target that were compared.
+        optimality_gap: relative certificate of the transport; None for distances of cards, which have none.
+    """
+
+    source: str
+    target: str
+    method: str
+    distance: float
+    image_term: float
+    mask_term: float
+    low: float | None
+    high: float | None
+    noise_floor: float | None
+    rank: int
+    tied: bool
+    n_source: int
+    n_target: int
+    optimality_gap: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two sources of one target by one method; the columns of `comparisons.csv`.
+
+    Args:
+        target: name of the target.
+        method: name of the mask metric.
+        nearer: the source with the smaller distance.
+        farther: the other source.
+        probability: that `nearer` is nearer indeed, were there more patients; 0.5 is a toss-up.
+        patients: how many the smallest of the three datasets has.
+    """
+
+    target: str
+    method: str
+    nearer: str
+    farther: str
+    probability: float
+    patients: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One source of a target in the recommended order; the columns of `recommendation.csv`.
+
+    Args:
+        target: name of the dataset to train on in the end.
+        source: name of the dataset to pre-train on.
+        rank: 1 for the source that is recommended. Sources that cannot be distinguished share one.
+        tied: the rank is shared.
+        score: mean over methods of the distance's z-score within the target, the least is the best; only differences
+            within a target mean something.
+        chance: the probability that this source is the nearest of the list, were there more patients; None without a
+            bootstrap, or if a dataset has one patient only.
+    """
+
+    target: str
+    source: str
+    rank: int
+    tied: bool
+    score: float
+    chance: float | None
+
+
+def recommending(methods: Sequence[str]) -> tuple[str, ...]:
+    """The methods whose mean recommends: :data:`CONSENSUS` where all of them are there, or else every method.
+
+    Args:
+        methods: of a table.
+    """
+    return CONSENSUS if set(CONSENSUS) <= set(methods) else tuple(methods)
+
+
+def recommend(
+    target: str,
+    distances: Mapping[str, Mapping[str, float]],
+    replicates: Mapping[str, Mapping[str, Tensor | None]] | None = None,
+    level: float = 0.95,
+) -> Iterator[Recommendation]:
+    """The sources of a target in the recommended order, the best first.
+
+    The score of a source is the mean of its z-scores over the methods that recommend, among the sources of the target.
+    Replicates are scored on the same scale, so that the chance of a source is the share of them in which it is first.
+
+    Args:
+        target: name of the target.
+        distances: by the names of method and source; a source that a method lacks is judged by the others.
+        replicates: (r,) float64 values of each distance, as :func:`~medsegdist.distance.resampling.reflect` makes
+            them; None in place of those of a dataset with one patient.
+        level: as for :func:`~medsegdist.distance.resampling.rank_with_ties`.
+    """
+    methods = recommending(list(distances))
+    sources = list(dict.fromkeys(source for method in methods for source in distances[method]))
+    scores: dict[str, list[float]] = {source: [] for source in sources}
+    drawn: dict[str, list[Tensor | None]] = {source: [] for source in sources}
+    for method in methods:
+        values = distances[method]
+        mean, spread = fmean(values.values()), pstdev(values.values())
+        # Solvers do not resolve less, and it would be all that counts.
+        spread = 0.0 if spread <= EQUAL * max(map(abs, values.values())) else spread
+        for source, value in values.items():
+            scores[source].append((value - mean) / spread if spread else 0.0)
+            one = (replicates or {}).get(method, {}).get(source)
+            drawn[source].append(None if one is None else (one - mean) / spread if spread else torch.zeros_like(one))
+    score = {source: fmean(found) for source, found in scores.items()}
+    reflected: dict[str, Tensor | None] = {}
+    for source, found in drawn.items():
+        there = [one for one in found if one is not None]
+        reflected[source] = torch.stack(there).mean(0) if there and len(there) == len(found) else None
+    ranks = rank_with_ties(score, reflected, level)
+    chances = _chances(reflected)
+    for source in sorted(sources, key=lambda one: (ranks[one][0], score[one])):
+        yield Recommendation(target, source, *ranks[source], score[source], chances.get(source))
+
+
+def _chances(reflected: Mapping[str, Tensor | None]) -> dict[str, float]:
+    """How often each source is the first of all; empty if one has no replicates, which might be the first, too."""
+    there = [one for one in reflected.values() if one is not None]
+    if not there or len(there) < len(reflected):
+        return {}
+    together = torch.stack(there)
+    first = (together == together.amin(0)).double()
+    shares = (first / first.sum(0)).mean(1)
+    return dict(zip(reflected, shares.tolist(), strict=True))
+
+
+def rank_rows(seen: Sequence[Distance], method: str, noise_floor: float | None, level: float) -> Iterator[DistanceRow]:
+    """The rows of all sources of one target by one method.
+
+    Args:
+        seen: the distances, the target being the same.
+        method: its name in the table.
+        noise_floor: the target's.
+        level: of the intervals, and of the ranks that are shared.
+    """
+    ranks = rank_with_ties({one.source: one.value for one in seen}, {one.source: one.replicates for one in seen}, level)
+    for one in seen:
+        low, high = interval(one.replicates, level)
+        rank, tied = ranks[one.source]
+        yield DistanceRow(
+            source=one.source,
+            target=one.target,
+            method=method,
+            distance=one.value,
+            image_term=one.image_term,
+            mask_term=one.mask_term,
+            low=low,
+            high=high,
+            noise_floor=noise_floor,
+            rank=rank,
+            tied=tied,
+            n_source=one.n_source,
+            n_target=one.n_target,
+            optimality_gap=one.optimality_gap,
+        )
+
+
+def compare_sources(seen: Sequence[Distance], method: str, patients: Mapping[str, int]) -> Iterator[Comparison]:
+    """Every two sources of a target, the one that seems nearer first.
+
+    Args:
+        seen: the distances, the target being the same.
+        method: its name in the table.
+        patients: how many of each dataset are compared, by its name.
+    """
+    for nearer, farther in combinations(sorted(seen, key=lambda one: one.value), 2):
+        probability = probability_nearer(nearer.replicates, farther.replicates)
+        if probability is not None:
+            names = (nearer.target, nearer.source, farther.source)
+            fewest = min(patients[name] for name in names)
+            yield Comparison(nearer.target, method, nearer.source, farther.source, probability, fewest)
