@@ -48,6 +48,18 @@ def listed(names: Sequence[object], most: int = 5, *, quoted: bool = False) -> s
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
+def and_listed(names: Sequence[str]) -> str:
+    """All of some names.
+
+    Args:
+        names: at least one.
+
+    >>> and_listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
 def did_you_mean(found: object, allowed: Iterable[str]) -> str:
     """The end of a message that suggests the nearest allowed word; empty if no word is near.
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.distance.metrics import PAPER_METHODS
+from medsegdist.distance.ranking import CONSENSUS
 from medsegdist.distance.table import COLUMNS
 
 
@@ -63,12 +64,13 @@ def run(*arguments, status=0):
 
 def test_rank_puts_the_near_source_first_and_writes_every_distance(study, tmp_path):
     out = tmp_path / "out"
-    shown = run("rank", study, "--out", out).stdout
-    assert "Nearest sources for target" in shown
-    assert "For target the nearest source is near, by every method (5 of 5)." in shown
+    shown = run("rank", study, "--paper", "--out", out).stdout
+    assert "Sources for target" in shown
+    assert "Recommended: near" in shown
     frame = pd.read_csv(out / "distances.csv")
     assert tuple(frame.columns) == COLUMNS
     assert len(frame) == 2 * 5
+    assert pd.read_csv(out / "recommendation.csv")["source"].tolist() == ["near", "far"]
     assert set(frame.loc[frame["rank"] == 1, "source"]) == {"near"}
     assert (frame["optimality_gap"] < 1e-9).all()
 
@@ -77,8 +79,28 @@ def test_rank_json_is_all_of_standard_output(study, tmp_path):
     result = run("rank", study, "--method", "gmm2d", "--json", "--out", tmp_path / "out")
     content = json.loads(result.stdout)
     assert content["study"] == "tiny"
-    assert content["targets"]["target"]["mean_ranks"] == {"near": 1.0, "far": 2.0}
+    answer = content["targets"]["target"]
+    assert answer["recommended"] == "near"
+    assert [one["source"] for one in answer["order"]] == ["near", "far"]
+    assert answer["against"][0].startswith("Few patients: target (3) and near (3).")
     assert {row["method"] for row in content["distances"]} == {"gmm2d"}
+
+
+def test_by_default_terms_have_one_scale_and_three_methods_recommend(study, tmp_path):
+    def found(out, *arguments):
+        run("rank", study, "--bootstrap", 0, "--out", tmp_path / out, *arguments)
+        return pd.read_csv(tmp_path / out / "distances.csv").set_index(["method", "source"])
+
+    table = found("default")
+    assert set(table.index.unique("method")) == set(CONSENSUS)
+    # Of two pairs the scale of a term is the mean of the two.
+    assert table["image_term"].groupby("method").mean().tolist() == pytest.approx([1, 1, 1], abs=0.2)
+    one = ("--method", "gmm2d")
+    published = found("paper", "--paper", *one)
+    raw = found("raw", *one)
+    assert published["image_term"].min() > 100 * raw["image_term"].max()
+    change(study, distance={"normalize": False, "components": 1})
+    pd.testing.assert_frame_equal(found("stated", *one), published)
 
 
 def test_methods_beyond_the_papers_are_chosen_by_name(study, tmp_path):
@@ -91,7 +113,7 @@ def test_methods_beyond_the_papers_are_chosen_by_name(study, tmp_path):
 
 
 def test_distances_are_all_pairs(study, tmp_path):
-    shown = run("distances", study, "--out", tmp_path / "out").stdout
+    shown = run("distances", study, "--paper", "--out", tmp_path / "out").stdout
     for title in ("Table 5", "Table 6", "Table 7", "Table 8", "Table 9"):
         assert title in shown
     assert len(pd.read_csv(tmp_path / "out" / "distances.csv")) == 6 * len(PAPER_METHODS)
@@ -256,7 +278,7 @@ def test_the_options_of_a_study_reach_its_distances(study, tmp_path):
 )
 def test_options_that_cannot_be_are_one_clear_error(study, tmp_path, options, message):
     change(study, distance=options)
-    result = run("rank", study, "--out", tmp_path / "out", status=2)
+    result = run("rank", study, "--paper", "--out", tmp_path / "out", status=2)
     assert message in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()
 

@@ -80,7 +80,7 @@ def test_cards_are_ranked_as_rank_cards_does(place, rank, tmp_path):
     cards = [read_card(place / "cards" / f"{name}.json") for name in NAMES]
     rank_cards(cards[0], cards[1:], image_weight=2).save(tmp_path / "expected" / "distances.csv")
     assert (tmp_path / "out" / "distances.csv").read_bytes() == (tmp_path / "expected" / "distances.csv").read_bytes()
-    assert "For target the nearest source is near, by every method (3 of 3)." in shown
+    assert "Recommended: near." in shown
     assert "APPROXIMATE, from cards: mask terms of gmm2d and gmm3d are those of the datasets" in shown
     assert "Cards: target, near, far." in shown
 
@@ -98,6 +98,7 @@ def test_a_dataset_with_images_is_compared_with_cards_as_its_own_card_would_be(r
     # The card of a dataset that is here is nowhere written, and its samples where they are asked for.
     assert {path.name for path in (tmp_path / "mixed").iterdir()} == {
         "distances.csv",
+        "recommendation.csv",
         "characteristics.csv",
         "study.json",
         "report.html",
@@ -128,7 +129,7 @@ def test_json_is_all_of_standard_output(place, rank, tmp_path):
     assert content["study"] == "sent"
     assert content["approximate"].startswith("APPROXIMATE, from cards")
     assert content["cards"] == list(NAMES)
-    assert content["targets"]["target"]["mean_ranks"] == {"near": 1.0, "far": 2.0}
+    assert content["targets"]["target"]["recommended"] == "near"
     assert {(row["method"], row["optimality_gap"]) for row in content["distances"]} == {("gmm2d", None)}
     (made,) = json.loads(make(place, "near", "--json", out=tmp_path).stdout)
     assert made["bytes"] == (tmp_path / "near.json").stat().st_size
@@ -153,7 +154,8 @@ def test_what_an_earlier_run_with_images_left_does_not_stand_beside_distances_of
     for name in ("comparisons.csv", "report.html", "thumbnails.json"):
         (out / name).write_text("of other distances")
     rank(arguments=("--no-report",))
-    assert {path.name for path in out.iterdir()} == {"distances.csv", "characteristics.csv", "study.json"}
+    kept = {"distances.csv", "recommendation.csv", "characteristics.csv", "study.json"}
+    assert {path.name for path in out.iterdir()} == kept
     assert StudyRecord.load(out / "study.json").cards == NAMES
 
 

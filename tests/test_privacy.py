@@ -61,6 +61,9 @@ def study(tmp_path, layouts):
     return tmp_path / "study.yaml"
 
 
+RANKED = {"distances.csv", "recommendation.csv", "characteristics.csv", "study.json", "report.html"}
+
+
 @pytest.mark.parametrize(("command", "as_json"), [("rank", True), ("distances", False)])
 def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file_or_a_listing(
     study, tmp_path, command, as_json
@@ -69,7 +72,7 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
     assert_silent(result, *EVERYBODY)
     cache = written(tmp_path / "out" / "samples")
     reports = {name: content for name, content in written(tmp_path / "out").items() if not name.startswith("samples/")}
-    assert set(reports) == {"distances.csv", "characteristics.csv", "study.json", "report.html"}
+    assert set(reports) == RANKED
     assert naming(reports, *EVERYBODY) == []
     pictured = run(
         command, study, "--out", tmp_path / "pictured", "--cache", tmp_path / "out" / "samples", "--thumbnails"
@@ -107,7 +110,7 @@ def test_a_card_names_nobody(tmp_path, layouts, name):
     assert_silent(run("--verbose", "cards", *options), *EVERYBODY)
     assert_silent(run("cards", *options, "--json"), *EVERYBODY)
     assert_silent(run("report", tmp_path / "out"), *EVERYBODY)
-    assert set(without_cache(tmp_path / "out")) == {"distances.csv", "characteristics.csv", "study.json", "report.html"}
+    assert set(without_cache(tmp_path / "out")) == RANKED
     assert naming(without_cache(tmp_path / "out"), *EVERYBODY, "case0", str(tmp_path)) == []
 
 
@@ -159,7 +162,7 @@ def test_no_result_that_rests_on_others_names_anybody(trainable, tmp_path):
     shutil.copy(agreement / "agreement.csv", out)
     assert_silent(run("report", out), *EVERYBODY)
     expected = {"agreement.csv", "comparisons.csv", "distances.csv", "gains.csv", "report.html", "study.json"}
-    assert set(without_cache(out)) == expected | {"characteristics.csv"}
+    assert set(without_cache(out)) == expected | {"characteristics.csv", "recommendation.csv"}
     found = {"agreement.csv", "agreement.json", "characteristic_agreement.csv", "report.html"}
     assert set(written(agreement)) == found
     for folder in (out, agreement):

@@ -108,7 +108,7 @@ def check_formula(distance: DistanceOptions) -> None:
             "give the one that counts",
         )
     possible = {"p": 1.0, "normalize": False, "feature_scale": "dataset"}
-    found = {name: getattr(distance, name) for name in possible}
+    found = {name: getattr(distance, name) or False for name in possible}
     wrong = [f"{name}: {found[name]} (expected {one})" for name, one in possible.items() if found[name] != one]
     if wrong:
         raise ManifestError(f"distance: {', '.join(wrong)} cannot be had of cards", "leave it out")

@@ -95,7 +95,7 @@ def missing_root_explained(manifests: Sequence[DatasetManifest], file: Path) -> 
 
 
 def study_distances(
-    study: Study, file: Path, methods: Sequence[str] | None = None, seed: int = 0
+    study: Study, file: Path, methods: Sequence[str] | None = None, seed: int = 0, *, paper: bool = False
 ) -> dict[str, DatasetDistance]:
     """The distances of a study by the name of the method; an error names the study's file.
 
@@ -104,13 +104,17 @@ def study_distances(
         file: where it stands.
         methods: names to take instead of the study's.
         seed: of clustering, mixture fits and subsampling.
+        paper: takes the paper's five methods, if none are named, and adds terms in their own units, as published.
     """
     from medsegdist.distance.methods import choose_distances
     from medsegdist.distance.metrics import PAPER_METHODS
+    from medsegdist.distance.ranking import CONSENSUS
 
-    chosen, file = methods or study.methods or PAPER_METHODS, file.absolute()
+    chosen, file = methods or (PAPER_METHODS if paper else study.methods or CONSENSUS), file.absolute()
+    normalize = False if paper else study.distance.normalize is not False
+    options = study.distance.model_copy(update={"normalize": normalize})
     try:
-        return choose_distances(chosen, study.distance, delta=study.preprocessing.effective_delta, seed=seed)
+        return choose_distances(chosen, options, delta=study.preprocessing.effective_delta, seed=seed)
     except ManifestError as error:
         if methods:
             raise

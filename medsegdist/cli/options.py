@@ -38,8 +38,14 @@ Methods = Annotated[
         "--method",
         help=f"Method to compute, repeatable. Of the paper: {', '.join(PAPER_METHODS)}. "
         f"Others: {', '.join(name for name in METHODS if name not in PAPER_METHODS)}.",
-        show_default="the study's, else the paper's five",
+        show_default="the study's, else boundary, fingerprint and patches, which predict gains best",
         autocompletion=method_names,
+    ),
+]
+Paper = Annotated[
+    bool,
+    typer.Option(
+        "--paper", help="The paper's five distances as published: image and mask terms added in their own units."
     ),
 ]
 Cache = Annotated[

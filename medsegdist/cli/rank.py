@@ -8,7 +8,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from medsegdist.cli.console import missing_root_explained, reported_errors, say, study_distances
-from medsegdist.cli.options import Methods, RankOptions, StudyFile, Targets, pick_device, takes
+from medsegdist.cli.options import Methods, Paper, RankOptions, StudyFile, Targets, pick_device, takes
 from medsegdist.cli.report import show
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.files import check_writable
@@ -17,28 +17,36 @@ from medsegdist.words import listed
 
 
 @takes(RankOptions)
-def rank(study_file: StudyFile, target: Targets = None, method: Methods = None, *, options: RankOptions) -> None:
-    """Rank the sources of a study for its targets, nearest first."""
+def rank(
+    study_file: StudyFile, target: Targets = None, method: Methods = None, paper: Paper = False, *, options: RankOptions
+) -> None:
+    """Rank the sources of a study for its targets, the recommended one first."""
     with reported_errors():
-        _compare(study_file, target, method, options, rankings=True)
+        _compare(study_file, target, method, options, paper=paper, rankings=True)
 
 
 @takes(RankOptions)
-def distances(study_file: StudyFile, method: Methods = None, *, options: RankOptions) -> None:
+def distances(study_file: StudyFile, method: Methods = None, paper: Paper = False, *, options: RankOptions) -> None:
     """Compute the distances between all pairs of a study's datasets."""
     with reported_errors():
-        _compare(study_file, [], method, options, matrices=True)
+        _compare(study_file, [], method, options, paper=paper, matrices=True)
 
 
 @takes(RankOptions, out=Path("out/demo"))
 def demo(*, options: RankOptions) -> None:
     """Compare the paper's ten datasets in miniature: five distances, and a ranking for both targets."""
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
-        _compare(manifests / "demo.yaml", None, None, options, matrices=True, rankings=True)
+        _compare(manifests / "demo.yaml", None, None, options, paper=True, matrices=True, rankings=True)
 
 
 def _compare(
-    study_file: Path, target: Sequence[str] | None, method: Sequence[str] | None, options: RankOptions, **tables: bool
+    study_file: Path,
+    target: Sequence[str] | None,
+    method: Sequence[str] | None,
+    options: RankOptions,
+    *,
+    paper: bool,
+    **tables: bool,
 ) -> None:
     """Compute the distances of a study to its targets, or of all pairs if `target` is empty; save and show them."""
     from medsegdist.data.collect import load_samples
@@ -60,7 +68,7 @@ def _compare(
     targets = study.targets if target is None else target or names
     for name in targets:
         study.dataset(name)
-    methods = study_distances(study, study_file, method, options.seed)
+    methods = study_distances(study, study_file, method, options.seed, paper=paper)
     # Where all pairs are asked for, the study still says what is ranked for what.
     refuse_shared_images(study.model_copy(update={"targets": tuple(target or study.targets)}))
     _say_what_goes(out / "distances.csv", methods, targets)

@@ -65,6 +65,7 @@ def show(
         report: report.html was written, too.
         as_json: prints JSON instead of tables.
     """
+    from medsegdist.report.reasons import cautions, explained, reasons
     from medsegdist.report.tables import distance_tables, ranking_table
     from medsegdist.report.verdict import Answer
 
@@ -72,7 +73,15 @@ def show(
     answers = [Answer.of(table, target) for target in table.targets]
     if as_json:
         by_target = {
-            one.target: {"mean_ranks": one.mean_ranks, "headline": one.headline, "verdict": one.verdict}
+            one.target: {
+                "recommended": one.first,
+                "not_distinguished_from": one.alike,
+                "headline": one.headline,
+                "verdict": one.verdict,
+                "reasons": asdict(reasons(results, one)),
+                "against": cautions(results, one),
+                "order": [asdict(source) for source in one.order],
+            }
             for one in answers
         }
         of_cards = {}
@@ -87,7 +96,10 @@ def show(
         for answer in answers if rankings else ():
             console.print(ranking_table(table, answer.target))
             console.print(f"[bold]{escape(answer.headline)}[/bold]")
-            console.print(escape(answer.verdict), "\n")
+            console.print(escape(answer.verdict))
+            for line in explained(results, answer):
+                console.print(escape(line))
+            console.print()
         if results.approximate:
             console.print(f"[bold]{escape(results.approximate)}[/bold]", "\n")
         if results.left_out:

@@ -64,7 +64,8 @@ class DistanceOptions(BaseModel):
         image_weight: w_x, the weight of the images.
         mask_weight: w_y, the weight of the masks.
         p: how both are put together (Eq. 3).
-        normalize: divides both by a scale that all pairs have in common, so that distances have no unit.
+        normalize: divides both by a scale that all pairs have in common, so that distances have no unit; None does so
+            in rankings, but not with `--paper`, and not of cards, which have no common scale.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,7 +81,7 @@ class DistanceOptions(BaseModel):
     image_weight: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = 1.0
     mask_weight: Annotated[NonNegativeFloat, Field(allow_inf_nan=False)] = 1.0
     p: Annotated[FiniteFloat, Field(ge=1)] = 1.0
-    normalize: bool = False
+    normalize: bool | None = None
 
     def of_formula(self) -> dict[str, Any]:
         """The options of the dataset distance, those that were given."""

@@ -77,6 +77,22 @@ OWN: Mapping[str, tuple[str, str, _Transform]] = {
 }
 """What a source is like by itself: words for little and much of it, and its value."""
 
+MEASURED = (
+    "samples",
+    "segment_contrast",
+    "segment_brightness",
+    "edge_sharpness",
+    "segment_size",
+    "segment_regions",
+    "segment_spread",
+    "boundary_complexity",
+    "segment_location",
+    "texture_deviation",
+    "fine_texture",
+    "image_contrast",
+)
+"""Columns of the characteristics that all values above are made of."""
+
 FEATURES: Mapping[str, Feature] = {
     **{f"term {name}": Feature(f"term {name}", *words) for name, words in TERMS.items()},
     **{

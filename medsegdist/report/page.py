@@ -24,6 +24,7 @@ from medsegdist.report.figures import (
     segment_plot,
     terms_plot,
 )
+from medsegdist.report.reasons import cautions, kind_of, next_steps, reasons
 from medsegdist.report.record import DatasetRecord, StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
@@ -122,7 +123,7 @@ def render(run: Results) -> str:
         lstrip_blocks=True,
         finalize=_clean,
     )
-    environment.filters |= {"amount": amount, "rank": rank_of}
+    environment.filters |= {"amount": amount, "rank": rank_of, "kind": kind_of}
     return environment.get_template("report.html.jinja").render(
         **context,
         css=Markup(assets["report.css"]),
@@ -141,10 +142,18 @@ def _target(run: Results, target: str) -> dict[str, Any]:
     return {
         "answer": answer,
         "basis": basis(run, answer),
+        "reasons": reasons(run, answer),
+        "cautions": cautions(run, answer),
+        "next_steps": next_steps(answer),
         "sources": [
-            {"name": source, "mean_rank": mean_rank, "rows": [rows.get((source, one)) for one in answer.methods]}
-            for source, mean_rank in answer.mean_ranks.items()
+            {
+                "recommended": one,
+                "record": run.record.dataset(one.source) if run.record else None,
+                "rows": [rows.get((one.source, method)) for method in answer.methods],
+            }
+            for one in answer.order
         ],
+        "has_chances": any(one.chance is not None for one in answer.order),
         "rankings": [ranking_plot(table, target, method) for method in answer.methods],
         "terms": [terms_plot(table, target, method) for method in answer.methods],
     }

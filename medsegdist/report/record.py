@@ -158,6 +158,8 @@ class DatasetRecord(Part):
         family: the first dataset of its family of one organ and modality; its own name if the study has none of it.
         samples: how many were read; of a card, as coarse as its count.
         patients: of how many patients.
+        patients_known: whether anything says who a case shows; False if each case counts as a patient, and None if that
+            is not known.
         cases: how many cases were read; None if that is not known.
         without_sample: how many of them gave no sample, by the reason.
         description: what it shows, as its manifest says.
@@ -177,6 +179,7 @@ class DatasetRecord(Part):
     family: str = ""
     samples: PositiveInt
     patients: PositiveInt
+    patients_known: bool | None = None
     cases: PositiveInt | None = None
     without_sample: dict[str, PositiveInt] = Field(default_factory=dict)
     description: str = ""
@@ -230,6 +233,7 @@ class StudyRecord(JsonFile):
         software: versions by the name of the package.
         cards: names of the datasets that were cards. If there are any, all were compared by cards.
         left_out: of methods that were left out, the cards that lack them.
+        shared_images: whether sources may hold images or patients of a target.
     """
 
     written_by: ClassVar[str] = "rank"
@@ -248,6 +252,7 @@ class StudyRecord(JsonFile):
     software: dict[str, str] = Field(default_factory=dict)
     cards: tuple[str, ...] = ()
     left_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    shared_images: bool = False
 
     def dataset(self, name: str) -> DatasetRecord | None:
         """The dataset called `name`; None if there is none."""

@@ -165,6 +165,7 @@ class Results:
             bootstrap=bootstrap,
             device=str(samples[0].images.device),
             software=versions(),
+            shared_images=study.shared_images == "allow",
         )
         if not thumbnails:
             return cls(study.name, table, record)

@@ -98,7 +98,7 @@ def _numbered(table: DistanceTable, method: str) -> Iterator[Table]:
 
 
 def ranking_table(table: DistanceTable, target: str) -> Group:
-    """The sources of one target in order of their mean rank, with rank and distance by every method.
+    """The sources of one target in the recommended order, with rank and distance by every method.
 
     Methods that do not fit into 80 columns go into further tables below.
     """
@@ -108,21 +108,22 @@ def ranking_table(table: DistanceTable, target: str) -> Group:
     def cell(row: DistanceRow | None) -> Text:
         return Text.assemble((rank_of(row), "bold"), " ", amount(row.distance)) if row else Text(NOTHING)
 
-    cells = {method: [cell(rows.get((source, method))) for source in answer.mean_ranks] for method in answer.methods}
+    sources = [one.source for one in answer.order]
+    lead = {"Rank": [rank_of(one) for one in answer.order]}
+    if any(one.chance is not None for one in answer.order):
+        lead["Chance"] = [NOTHING if one.chance is None else f"{one.chance:.0%}" for one in answer.order]
+    cells = {method: [cell(rows.get((source, method))) for source in sources] for method in answer.methods}
     heads = {method: two_lines(method) for method in answer.methods}
     # Two spaces stand between columns.
     widths = [2 + max(*map(len, heads[method].split("\n")), *map(len, cells[method])) for method in answer.methods]
-    name = min(max(map(len, answer.mean_ranks)), SPLIT_NAME)
+    name = min(max(map(len, sources)), SPLIT_NAME)
     shown: list[Table] = []
-    for block in _blocks(widths, WIDTH - len("Mean") - 2 - name):
+    for block in _blocks(widths, WIDTH - sum(2 + len(head) for head in lead) - name):
         methods = [answer.methods[k] for k in block]
         part = _table(
-            f"{'The only source' if answer.alone else 'Nearest sources'} for {target}" if not shown else "",
-            ["Source", "Mean\nrank", *(heads[method] for method in methods)],
-            (
-                (source, f"{mean_rank:.1f}", *(cells[method][k] for method in methods))
-                for k, (source, mean_rank) in enumerate(answer.mean_ranks.items())
-            ),
+            f"{'The only source' if answer.alone else 'Sources'} for {target}" if not shown else "",
+            ["Source", *lead, *(heads[method] for method in methods)],
+            zip(sources, *lead.values(), *(cells[method] for method in methods), strict=True),
             left=(0, 1),
             wrap=True,
         )

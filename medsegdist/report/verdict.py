@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING
 
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.ranking import DistanceRow, Recommendation, recommending
 from medsegdist.distance.table import DistanceTable
-from medsegdist.words import counted
+from medsegdist.words import and_listed, counted
 
 if TYPE_CHECKING:
     from medsegdist.report.record import StudyRecord
@@ -22,8 +20,11 @@ APPROXIMATE = (
 )
 """What has to be said wherever distances of cards are shown."""
 
-MOST_NAMED = 3
-"""Sources that a headline names; the others are counted."""
+MOST_NAMED = 4
+"""Sources that a sentence names; the others are counted."""
+
+SMALL_CHANCE = 0.05
+"""Sources with less are not named for their chance."""
 
 
 def approximate(cards: Sequence[str]) -> str:
@@ -50,28 +51,25 @@ def left_out_sentence(methods: Mapping[str, Sequence[str]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Which source is nearest to a target, how sure that is, and by which methods.
+    """Which source is recommended for a target, how sure that is, and by which rule.
 
-    The one order of the sources is that of their mean rank over the methods; of equal ones that comes first which more
-    methods find nearest, then the nearer one.
+    Terminal, page, JSON and Python show this one order, :meth:`~medsegdist.distance.table.DistanceTable.recommended`.
 
     Args:
         target: its name.
+        order: the sources, the best first.
         methods: those that compared any source with it, in the order of the table.
-        mean_ranks: of every source, smallest first.
-        votes: how many methods find each source nearest; those that none does are not there.
-        alike: the sources that share the first rank with the nearest one, with the number of methods by which they do.
-        apart: how many methods find the nearest source so and distinguish it from all others; None without intervals.
+        by: those of them whose mean recommends.
+        nearest: the nearest source by each method that recommends.
         open: the sources without an interval, if others have one.
-        patients: of the smallest dataset that the nearest source cannot be distinguished with; None without such.
+        patients: of the smallest dataset that the first source cannot be distinguished with; None without such.
     """
 
     target: str
+    order: tuple[Recommendation, ...]
     methods: tuple[str, ...]
-    mean_ranks: Mapping[str, float]
-    votes: Mapping[str, int]
-    alike: Mapping[str, int]
-    apart: int | None
+    by: tuple[str, ...]
+    nearest: Mapping[str, str]
     open: tuple[str, ...]
     patients: int | None
 
@@ -86,101 +84,86 @@ class Answer:
         Raises:
             ValueError: the table has no such target.
         """
-        methods = methods_of(table, target)
-        rankings = [table.ranking(target, method) for method in methods]
-        votes = Counter(rows[0].source for rows in rankings)
-        ranks: dict[str, list[int]] = {}
-        places: Counter[str] = Counter()
-        for rows in rankings:
-            for place, row in enumerate(rows):
-                ranks.setdefault(row.source, []).append(row.rank)
-                places[row.source] += place
-        means = {source: fmean(found) for source, found in ranks.items()}
-        in_order = sorted(means, key=lambda source: (means[source], -votes[source], places[source]))
-        nearest = in_order[0]
-        alike: Counter[str] = Counter()
-        for rows in rankings:
-            first = [row.source for row in rows if row.rank == 1]
-            alike.update(source for source in first if nearest in first and source != nearest)
-        compared = [one for one in table.comparisons if one.target == target]
+        order, methods = table.recommended(target), methods_of(table, target)
+        first, by = order[0], recommending(methods)
+        alike = {one.source for one in order[1:] if one.rank == first.rank}
         concerned = [
             one.patients
-            for one in compared
-            if nearest in (one.nearer, one.farther) and {one.nearer, one.farther} & alike.keys()
+            for one in table.comparisons
+            if one.target == target and first.source in (one.nearer, one.farther) and {one.nearer, one.farther} & alike
         ]
-        known = {row.source: row.low is not None for rows in rankings for row in rows}
+        rows = [row for row in table.rows if row.target == target and row.method in by]
+        known = {row.source: row.low is not None for row in rows}
         return cls(
             target=target,
+            order=order,
             methods=methods,
-            mean_ranks={source: means[source] for source in in_order},
-            votes=dict(sorted(votes.items(), key=lambda item: (-item[1], in_order.index(item[0])))),
-            alike=dict(alike.most_common()),
-            apart=sum(rows[0].source == nearest and not rows[0].tied for rows in rankings) if compared else None,
+            by=by,
+            nearest={method: table.ranking(target, method)[0].source for method in by},
             open=tuple(source for source, there in known.items() if not there) if any(known.values()) else (),
             patients=min(concerned, default=None),
         )
 
     @property
-    def nearest(self) -> str:
-        """The first source."""
-        return next(iter(self.mean_ranks))
+    def first(self) -> str:
+        """The source that is recommended."""
+        return self.order[0].source
+
+    @property
+    def alike(self) -> tuple[str, ...]:
+        """The other sources that share the first rank, for they cannot be distinguished from the first one."""
+        return tuple(one.source for one in self.order[1:] if one.rank == self.order[0].rank)
 
     @property
     def alone(self) -> bool:
         """Whether there is no other source, so that nothing was ranked."""
-        return len(self.mean_ranks) == 1
+        return len(self.order) == 1
+
+    @property
+    def rule(self) -> str:
+        """What the sources are ordered by."""
+        if len(self.by) == 1:
+            return f"distance by {self.by[0]}"
+        return f"mean of the standardized distances by {and_listed(self.by)}"
 
     @property
     def headline(self) -> str:
-        """The answer in a few words: the nearest source, or that there is no clear one."""
-        methods, votes = len(self.methods), self.votes.get(self.nearest, 0)
+        """The answer in a few words: the source that is recommended, and what it cannot be distinguished from."""
         if self.alone:
-            return f"One source only: {self.nearest}."
-        if self.apart is None and votes == methods:
-            return f"Nearest by {votes} of {counted(methods, 'method')}: {self.nearest}."
-        if self.apart is None:
-            return f"Nearest by mean rank over {counted(methods, 'method')}: {self.nearest}."
-        if self.apart == 0:
-            # A source that few methods find as near is no candidate, unless there is no better one.
-            rivals = [source for source, count in self.alike.items() if 2 * count >= methods]
-            others = [one for one in (*self.alike, *self.votes, *self.mean_ranks) if one != self.nearest]
-            shown = [self.nearest, *(rivals or others[:1])]
+            return f"One source only: {self.first}."
+        if self.alike:
+            shown = list(self.alike)
             if len(shown) > MOST_NAMED:
-                shown = [*shown[:MOST_NAMED], f"{len(shown) - MOST_NAMED} more"]
-            return f"No clear winner: {', '.join(shown[:-1])} or {shown[-1]}."
-        if self.apart < methods:
-            return f"{self.nearest} seems nearest: {self.apart} of {methods} methods distinguish it from all others."
-        return f"{self.nearest} is the nearest source."
+                shown = [*shown[: MOST_NAMED - 1], f"{len(shown) - MOST_NAMED + 1} more"]
+            return f"Recommended: {self.first}. It cannot be distinguished from {and_listed(shown)}."
+        if self.order[0].chance is None:
+            return f"Recommended: {self.first}."
+        return f"Recommended: {self.first}, ahead of all others."
 
     @property
     def verdict(self) -> str:
-        """Which source is nearest, by how many methods, and which ones cannot be distinguished from it."""
-        target, nearest, methods = self.target, self.nearest, len(self.methods)
+        """By which rule the source is recommended, and how sure that is."""
         if self.alone:
-            return f"For {target} there is one source only, {nearest}, so nothing was ranked; its distances are shown."
-        if methods == 1:
-            found = f"For {target} the nearest source is {nearest}, by the one method that was asked for."
-        elif len(self.votes) == 1:
-            found = f"For {target} the nearest source is {nearest}, by every method ({methods} of {methods})."
-        else:
-            said = ", ".join(f"{source} (by {count} of {methods})" for source, count in self.votes.items())
-            found = (
-                f"For {target} the nearest source is {nearest}, by its mean rank over {methods} methods "
-                f"({self.mean_ranks[nearest]:.1f}). Single methods find nearest: {said}."
-            )
+            return f"For {self.target} there is one source only, {self.first}, so nothing was ranked."
+        said = f"Sources for {self.target} are in the order of their {self.rule}."
+        found: dict[str, list[str]] = {}
+        for method, source in self.nearest.items():
+            found.setdefault(source, []).append(method)
+        if len(found) > 1:
+            parts = (f"{source} ({', '.join(methods)})" for source, methods in found.items())
+            said += f" By single methods the nearest is {' or '.join(parts)}."
+        chances = [f"{one.source} {one.chance:.0%}" for one in self.order if one.chance and one.chance >= SMALL_CHANCE]
+        if chances:
+            said += f" Chance to be the nearest: {', '.join(chances[:MOST_NAMED])}."
         if self.patients is not None:
-            votes = (f"{source} (by {n} of {methods})" if methods > 1 else source for source, n in self.alike.items())
-            found += (
-                f" {nearest} cannot be told apart from {', '.join(votes)}, with {counted(self.patients, 'patient')} in "
-                "the smallest of these datasets."
-            )
+            said += f" The smallest dataset in the first group has {counted(self.patients, 'patient')}."
         if self.open:
             one, many = (
                 "has one patient, so how sure its place is",
                 "have one patient each, so how sure their places are",
             )
-            found += f" {', '.join(self.open)} {one if len(self.open) == 1 else many} remains open."
-        return found
+            said += f" {and_listed(self.open)} {one if len(self.open) == 1 else many} remains open."
+        return said
 
 
 def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
@@ -195,7 +178,7 @@ def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def rank_of(row: DistanceRow) -> str:
+def rank_of(row: DistanceRow | Recommendation) -> str:
     """A rank, with `=` behind it where it is shared."""
     return f"{row.rank}{'=' if row.tied else ''}"
 
@@ -215,9 +198,12 @@ def basis(run: Results, answer: Answer) -> str:
     least = "at least " if is_card else ""
     of_target = f"{least}{counted(max(row.n_target for row in rows), 'sample')}"
     if known:
-        of_target += f" of {least}{counted(known.patients, 'patient')}"
-    sources, methods = counted(len(answer.mean_ranks), "source"), counted(len(answer.methods), "method")
+        of_target += f" of {least}{counted(known.patients, 'case' if known.patients_known is False else 'patient')}"
+    sources, methods = counted(len(answer.order), "source"), counted(len(answer.methods), "method")
     said = f"It rests on {of_target} of {answer.target}, {sources} and {methods}"
+    normalized = {bool(one.formula.get("normalize")) for one in record.methods} if record and not is_card else set()
+    if len(normalized) == 1:
+        said += ", each term divided by its usual size" if True in normalized else ", terms added as published"
     if record and record.bootstrap and all(row.low is None for row in rows):
         said += "; how sure it is remains open, for one patient does not show how patients differ"
     elif record and record.bootstrap:
@@ -226,7 +212,7 @@ def basis(run: Results, answer: Answer) -> str:
         said += "; patients of cards cannot be resampled, so how sure it is remains open"
     elif not run.table.comparisons:
         said += "; patients were not resampled, so how sure it is remains open"
-    concerned = {answer.target, answer.nearest, *answer.alike}
+    concerned = {answer.target, answer.first, *answer.alike}
     if record and any(dataset.simulated for dataset in record.datasets if dataset.name in concerned):
         said += "; the data is simulated, in whole or in part"
     return f"{said}."

@@ -57,7 +57,9 @@ def test_defaults_are_those_of_the_distances():
         options = {name: value for name, value in everything.items() if name != "p"}
         assert with_options(defaults, options) == defaults
     formula = DatasetDistance(GmmMetric())
-    assert {name: getattr(formula, name) for name in OF_FORMULA} == {name: everything[name] for name in OF_FORMULA}
+    expected = {name: everything[name] for name in OF_FORMULA} | {"normalize": False}
+    assert everything["normalize"] is None
+    assert {name: getattr(formula, name) for name in OF_FORMULA} == expected
 
 
 def test_each_option_reaches_the_metrics_that_have_it(tmp_path):

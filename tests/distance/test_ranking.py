@@ -1,149 +1,101 @@
-"""Many datasets at once: the same numbers as one by one, ordered, with nothing computed twice."""
+"""The recommended order: mean z-scores over methods, with chances from the replicates."""
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from __future__ import annotations
 
-import pandas as pd
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import zscore
 
-from medsegdist.distance import dataset_distance
-from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics import PAPER_METHODS, EuclideanMetric, GmmMetric, make_metric
-from medsegdist.distance.table import COLUMNS, DistanceTable, compare_all
+from medsegdist.distance.ranking import CONSENSUS, DistanceRow, recommend, recommending
+from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
-from tests.synthetic import blobs
 
-NEAR = blobs("near", center=(0.5, 0.5), seed=1)
-TARGET = blobs("target", center=(0.5, 0.5), seed=2)
-FAR = blobs("far", center=(0.25, 0.3), radius=8, brightness=220, seed=3)
-# One component: how many there are makes no difference here but to the time.
-METHODS = {
-    name: DatasetDistance(replace(metric, components=1) if hasattr(metric, "components") else metric)
-    for name, metric in ((name, make_metric(name)) for name in PAPER_METHODS)
-}
+VALUES = st.lists(st.lists(st.integers(1, 1000), min_size=4, max_size=4, unique=True), min_size=1, max_size=5)
 
 
-def rank_sources(target, sources, distances):
-    return compare_all([target, *sources], distances, targets=[target.name])
+def of(rows):
+    return {f"m{k}": dict(zip("abcd", map(float, row), strict=True)) for k, row in enumerate(rows)}
 
 
-def test_the_near_source_comes_first_by_every_method():
-    table = rank_sources(TARGET, [FAR, NEAR], METHODS)
-    for method in METHODS:
-        ranking = table.ranking("target", method)
-        assert [(row.source, row.rank, row.tied) for row in ranking] == [("near", 1, False), ("far", 2, False)]
+@given(VALUES)
+def test_the_score_is_scipys_mean_z_score_and_sorts(rows):
+    found = {one.source: one.score for one in recommend("t", of(rows))}
+    expected = zscore(np.array(rows, dtype=float), axis=1).mean(axis=0)
+    np.testing.assert_allclose([found[name] for name in "abcd"], expected, atol=1e-12)
+    assert list(found.values()) == sorted(found.values())
 
 
-def test_rows_are_what_single_distances_give():
-    table = rank_sources(TARGET, [NEAR, FAR], METHODS)
-    for row in table.rows:
-        alone = METHODS[row.method]({"near": NEAR, "far": FAR}[row.source], TARGET)
-        assert row.distance == pytest.approx(alone.value, rel=1e-9)
-        assert row.image_term == pytest.approx(alone.image_term, rel=1e-9)
-        assert (row.n_source, row.n_target) == (alone.n_source, alone.n_target)
-        assert row.optimality_gap < 1e-9
+@given(VALUES, st.lists(st.floats(0.01, 100), min_size=5, max_size=5), st.permutations("abcd"))
+def test_units_of_methods_and_order_of_sources_do_not_matter(rows, factors, order):
+    values = of(rows)
+    scaled = {m: {s: factors[k] * v[s] + 3 for s in order} for k, (m, v) in enumerate(values.items())}
+    before, after = ({one.source: one.score for one in recommend("t", some)} for some in (values, scaled))
+    for name, score in before.items():
+        assert after[name] == pytest.approx(score, abs=1e-9)
 
 
-def test_all_pairs_are_symmetric_and_never_a_dataset_with_itself():
-    table = compare_all([NEAR, TARGET, FAR], {"gmm2d": DatasetDistance(GmmMetric(components=1, intensity=False))})
-    matrix = table.matrix("gmm2d")
-    assert len(table.rows) == 6
-    assert matrix.loc["near", "far"] == matrix.loc["far", "near"]
-    assert all(pd.isna(matrix.loc[name, name]) for name in matrix.columns)
+def test_three_methods_recommend_where_all_of_them_are_there():
+    values = {m: {"a": 1.0, "b": 2.0} for m in CONSENSUS} | {f"x{k}": {"a": 9.0, "b": 1.0} for k in range(9)}
+    assert recommending(tuple(values)) == CONSENSUS
+    assert next(iter(recommend("t", values))).source == "a"
+    del values["patches"]
+    assert recommending(tuple(values)) == tuple(values)
+    assert next(iter(recommend("t", values))).source == "b"
 
 
-def test_sizes_are_told_apart_in_both_directions():
-    small = blobs("small", n=5, seed=4)
-    table = compare_all([small, FAR], {"euclidean": DatasetDistance(EuclideanMetric())})
-    sizes = {(row.source, row.target): (row.n_source, row.n_target) for row in table.rows}
-    assert sizes == {("small", "far"): (5, 12), ("far", "small"): (12, 5)}
+def test_one_method_alone_recommends_its_own_order_and_ties():
+    rng = np.random.default_rng(0)
+    values = {"m": {"a": 1.0, "b": 1.05, "c": 5.0}}
+    drawn = {"m": {s: torch.from_numpy(v + 0.1 * rng.normal(size=200)) for s, v in values["m"].items()}}
+    assert [(one.source, one.rank, one.tied) for one in recommend("t", values, drawn)] == [
+        ("a", 1, True),
+        ("b", 1, True),
+        ("c", 3, False),
+    ]
 
 
-@dataclass(frozen=True)
-class Counting:
-    """Counts what it is asked."""
-
-    name: str
-    counts: Counter = field(default_factory=Counter)
-    power: float = 1.0
-
-    def summarize(self, samples, /):
-        self.counts[samples.name] += 1
-        return samples.name
-
-    def compare(self, source, target, image_cost, /):
-        self.counts[frozenset((source, target))] += 1
-        return torch.ones(1, 1, dtype=torch.float64)
+def test_chances_are_how_often_a_source_is_first():
+    # In 3 of 4 replicates a is first, in one b; equal replicates are shared.
+    drawn = {"m": {"a": torch.tensor([1.0, 1.0, 1.0, 3.0]).double(), "b": torch.tensor([2.0, 2.0, 1.0, 2.0]).double()}}
+    found = {one.source: one.chance for one in recommend("t", {"m": {"a": 1.0, "b": 2.0}}, drawn)}
+    assert found == {"a": 0.625, "b": 0.375}
 
 
-def test_nothing_is_computed_twice(monkeypatch):
-    costs, solved = [], []
-    image_cost, solve = dataset_distance.image_cost, dataset_distance.solve_transport
-    monkeypatch.setattr(
-        dataset_distance, "image_cost", lambda *args, **options: costs.append(1) or image_cost(*args, **options)
-    )
-    monkeypatch.setattr(
-        dataset_distance, "solve_transport", lambda *args, **options: solved.append(1) or solve(*args, **options)
-    )
-    metrics = [Counting("one"), Counting("two")]
-    compare_all([NEAR, TARGET, FAR], {metric.name: DatasetDistance(metric) for metric in metrics})
-    assert (len(costs), len(solved)) == (3, 3)
-    for metric in metrics:
-        assert set(metric.counts.values()) == {1}
-        assert len(metric.counts) == 3 + 3
+def test_a_source_without_replicates_might_be_first_so_that_no_chance_is_known():
+    drawn = {"m": {"a": torch.tensor([1.0, 1.1]).double(), "b": None}}
+    assert [one.chance for one in recommend("t", {"m": {"a": 1.0, "b": 2.0}}, drawn)] == [None, None]
 
 
-def test_equal_distances_share_a_rank():
-    table = rank_sources(TARGET, [FAR, NEAR], {"one": DatasetDistance(Counting("one"), image_weight=0)})
-    assert [(row.rank, row.tied) for row in table.rows] == [(1, True), (1, True)]
+def test_replicates_of_several_methods_are_averaged_as_the_distances_are():
+    # By m, a is nearer in every replicate, and by n farther by less of the spread: together a is first.
+    values = {"m": {"a": 1.0, "b": 3.0, "c": 9.0}, "n": {"a": 20.0, "b": 10.0, "c": 90.0}}
+    drawn = {m: {s: torch.full((8,), v).double() for s, v in some.items()} for m, some in values.items()}
+    found = list(recommend("t", values, drawn))
+    assert [one.chance for one in found] == [1.0, 0.0, 0.0]
+    assert [one.tied for one in found] == [False, False, False]
 
 
-def test_a_csv_holds_every_digit(tmp_path):
-    table = rank_sources(TARGET, [NEAR, FAR], METHODS)
-    table.save(tmp_path / "deep" / "distances.csv")
-    assert (tmp_path / "deep" / "distances.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
-    assert DistanceTable.load(tmp_path / "deep" / "distances.csv") == table
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["distances.csv"]
+@pytest.mark.parametrize("noise", [0.0, 1e-13])
+def test_what_solvers_do_not_resolve_is_no_order(noise):
+    found = list(recommend("t", {"m": {"a": 1.0, "b": 1.0 + noise, "c": 1.0}}))
+    assert {(one.rank, one.tied, one.score) for one in found} == {(1, True, 0.0)}
 
 
-def test_a_csv_without_a_column_is_refused(tmp_path):
-    (tmp_path / "distances.csv").write_text("source,target\na,b\n")
-    with pytest.raises(DataError, match=r"expected the columns method, distance, .*; found 'source', 'target'"):
+def test_a_table_keeps_its_recommendation_and_refuses_that_of_others(tmp_path):
+    def table(source):
+        rows = [
+            DistanceRow(s, "t", "m", v, v, 0.0, None, None, None, 1, False, 9, 9, 0.0)
+            for s, v in ((source, 1.0), ("b", 2.0))
+        ]
+        return DistanceTable(tuple(rows))
+
+    table("a").save(tmp_path / "distances.csv")
+    assert [one.source for one in DistanceTable.load(tmp_path / "distances.csv").recommended("t")] == ["a", "b"]
+    kept = (tmp_path / "recommendation.csv").read_text()
+    table("other").save(tmp_path / "distances.csv")
+    (tmp_path / "recommendation.csv").write_text(kept)
+    with pytest.raises(DataError, match=r"recommendation.csv: expected the sources and targets of distances.csv"):
         DistanceTable.load(tmp_path / "distances.csv")
-
-
-def test_cells_of_other_people_are_checked(tmp_path):
-    table = rank_sources(TARGET, [NEAR, FAR], {"euclidean": METHODS["euclidean"]})
-    path = tmp_path / "distances.csv"
-    table.save(path)
-    text = path.read_text()
-    path.write_text(text.replace("False", "perhaps", 1))
-    with pytest.raises(DataError, match=r"distances.csv, line 2, column 'tied': .*found 'perhaps'; correct the cell"):
-        DistanceTable.load(path)
-    path.write_text(text + text.splitlines()[1] + "\n")
-    with pytest.raises(DataError, match=r"one row for each source, target, method, found two for near, target, euclid"):
-        DistanceTable.load(path)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"targets": ["nobody"]}, "expected targets and sources among .*, found 'nobody'"),
-        ({"sources": ["nobody"]}, "found 'nobody'"),
-    ],
-)
-def test_unknown_names_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        compare_all([NEAR, FAR], METHODS, **arguments)
-
-
-def test_two_datasets_of_one_name_are_refused():
-    with pytest.raises(ValueError, match="distinct names"):
-        compare_all([NEAR, NEAR], METHODS)
-
-
-def test_asking_for_a_ranking_that_is_not_there():
-    table = rank_sources(TARGET, [NEAR], {"euclidean": METHODS["euclidean"]})
-    with pytest.raises(ValueError, match=r"found 'near' and 'euclidean'"):
-        table.ranking("near", "euclidean")

@@ -49,7 +49,7 @@ def test_all_is_there_that_cards_hold_and_nothing_is_claimed_that_they_do_not(pa
     assert "The study declares nothing as simulated." in page.text[page.text.rindex("How it was computed") :]
     figures = [div for div in page.of("div") if div.get("class") == "plot"]
     assert len(figures) == 3 * 3 + 3 + 1
-    assert "For target the nearest source is near" in page.text
+    assert "Recommended: near." in page.text
     assert "It rests on 20 samples of 10 patients of target, 2 sources and 3 methods" in page.text
     assert "patients of cards cannot be resampled, so how sure it is remains open" in page.text
     assert (
@@ -61,7 +61,7 @@ def test_all_is_there_that_cards_hold_and_nothing_is_claimed_that_they_do_not(pa
         "proven",
         "resampled 5",
         "Bootstrap replicates",
-        "cannot be told apart",
+        "cannot be distinguished",
         "dotted line",
     ):
         assert claim not in page.text

@@ -1,0 +1,157 @@
+"""What speaks for the recommended source, what against it, and what to do next: in words, from what is saved."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from medsegdist.recommend.pair_features import FEATURES, MEASURED, pair_features
+from medsegdist.report.record import DatasetRecord, StudyRecord
+from medsegdist.report.results import Results
+from medsegdist.report.verdict import Answer
+from medsegdist.words import and_listed, counted
+
+CLEAR = 0.5
+"""Standard deviations among the sources of a target from which on a feature is named."""
+
+REASONS, OBJECTIONS = 3, 2
+"""Features at most that are named for a source, and against it."""
+
+FEW_PATIENTS = 10
+"""A dataset with fewer says little of how patients differ."""
+
+SMALL_SHARE = 0.1
+"""Masks with a smaller part in the distance hardly count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why a source is recommended.
+
+    Args:
+        alike: in what it is nearer to the target than the other sources are, the clearest first.
+        unlike: in what it is farther from it.
+    """
+
+    alike: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [", ".join(self.alike), ", ".join(self.unlike)]
+        return "; but ".join(filter(None, parts)) if self.alike else parts[1]
+
+
+def reasons(run: Results, answer: Answer) -> Reasons:
+    """In what the recommended source is nearer to the target than the other sources, and in what it is farther.
+
+    Args:
+        run: a ranking, with the characteristics of its datasets where they are known.
+        answer: for one of its targets.
+    """
+    rows = run.table.to_frame()
+    of_target = rows[(rows["target"] == answer.target) & rows["method"].isin(answer.by)]
+    features = pair_features(of_target, _means(run.record, [answer.target, *(one.source for one in answer.order)]))
+    names = [name for name in FEATURES if not name.startswith("own ") and name != "term images"]
+    values = features[names].to_numpy()
+    own = values[[source for _, source in features.index].index(answer.first)]
+    pairs = zip(own, values.std(axis=0), names, strict=True)
+    # What is not known, or the same for all sources, distinguishes none.
+    known = sorted((float(value / spread), name) for value, spread, name in pairs if spread > 0)
+    alike = [one for one in known if one[0] <= -CLEAR]
+    unlike = [one for one in known[::-1] if one[0] >= CLEAR]
+    return Reasons(
+        tuple(FEATURES[name].low for _, name in alike[:REASONS]),
+        tuple(FEATURES[name].high for _, name in unlike[:OBJECTIONS]),
+    )
+
+
+def _means(record: StudyRecord | None, names: Sequence[str]) -> pd.DataFrame:
+    """Characteristics, a row per dataset; NaN where they are not known."""
+    found = {
+        dataset.name: {"samples": dataset.samples, **{one.name: one.mean for one in dataset.characteristics}}
+        for dataset in (record.datasets if record else ())
+    }
+    frame = pd.DataFrame.from_dict(found, orient="index", dtype="float64")
+    return frame.reindex(index=list(names), columns=list(MEASURED)).astype("float64")
+
+
+def cautions(run: Results, answer: Answer) -> tuple[str, ...]:
+    """What speaks against the recommended source, or against being sure of it; sentences.
+
+    Args:
+        run: a ranking.
+        answer: for one of its targets.
+    """
+    return tuple(_cautions(run, answer))
+
+
+def _cautions(run: Results, answer: Answer) -> Iterator[str]:
+    first, target, record = answer.first, answer.target, run.record
+    one, other = (record.dataset(name) if record else None for name in (first, target))
+    if one and other:
+        if one.modality and other.modality and one.modality != other.modality:
+            kinds = ["neither CT nor MR" if kind == "other" else kind for kind in (one.modality, other.modality)]
+            yield f"Another modality: {first} is {kinds[0]}, {target} is {kinds[1]}."
+        elif None not in (one.oriented, other.oriented) and one.oriented != other.oriented:
+            slices = first if one.oriented else target
+            yield f"Another kind of images: only those of {slices} are slices of volumes."
+        few = [f"{dataset.name} ({dataset.patients})" for dataset in (other, one) if dataset.patients < FEW_PATIENTS]
+        if few:
+            yield f"Few patients: {and_listed(few)}. So few say little of how patients differ."
+        unknown = [dataset.name for dataset in (other, one) if dataset.patients_known is False]
+        if unknown:
+            yield (
+                f"Who the cases of {and_listed(unknown)} show is not known: each counts as a patient, and chances are "
+                "too sure where patients have several."
+            )
+        if record and record.shared_images:
+            yield "The study allows sources that hold images or patients of a target, and such a source is always near."
+    if answer.alike:
+        several = counted(len(answer.alike), "other source")
+        yield f"{several} cannot be distinguished from it; training on each would decide."
+    rows = [row for row in run.table.rows if (row.source, row.target) == (first, target) and row.method in answer.by]
+    shares = [row.mask_term / row.distance for row in rows if row.distance > 0]
+    if shares and (share := float(np.mean(shares))) < SMALL_SHARE:
+        yield f"Masks make up {share:.1%} of its distance: the order rests almost on the images alone."
+
+
+def explained(run: Results, answer: Answer) -> Iterator[str]:
+    """Reasons and cautions as lines for a terminal.
+
+    Args:
+        run: a ranking.
+        answer: for one of its targets.
+    """
+    why = str(reasons(run, answer))
+    if why:
+        yield f"Compared with the other sources, {answer.first} has: {why}."
+    for caution in cautions(run, answer):
+        yield f"Against it: {caution}"
+
+
+def kind_of(dataset: DatasetRecord) -> str:
+    """Modality and size of a dataset, in a few words."""
+    patients = counted(dataset.patients, "case" if dataset.patients_known is False else "patient")
+    kind = "" if dataset.modality in ("", "other") else f"{dataset.modality}, "
+    return f"{kind}{patients}"
+
+
+def next_steps(answer: Answer) -> dict[str, str]:
+    """Commands that go on from an answer, by what they do; STUDY.yaml stands for the study's file.
+
+    Args:
+        answer: for a target.
+    """
+    target, first = (shlex.quote(name) for name in (answer.target, answer.first))
+    return {
+        "Prove it: pre-train on every source, fine-tune, and compare": (
+            f"medsegdist transfer STUDY.yaml --target {target} --out DIR"
+        ),
+        "Write the recommended source as a Decathlon task": (
+            f"medsegdist prepare STUDY.yaml --dataset {first} --out Task01_Source"
+        ),
+    }
