@@ -71,7 +71,7 @@ def test_rank_writes_what_the_command_writes(study, tmp_path):
     shared = ("--bootstrap", 2, "--workers", 1)
     shown = monai("rank", "--study_file", study, "--out", tmp_path / "a", *shared, "--methods", "['gmm3d','euclidean']")
     run_command("rank", study, "--out", tmp_path / "b", *shared, "--method", "gmm3d", "--method", "euclidean")
-    for name in ("distances.csv", "comparisons.csv", "study.json"):
+    for name in ("distances.csv", "comparisons.csv", "recommendation.csv", "study.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert len(pd.read_csv(tmp_path / "a" / "distances.csv")) == 2 * 2
     assert (tmp_path / "a" / "report.html").exists()
@@ -111,6 +111,7 @@ def test_every_value_can_be_given(study, tmp_path, here):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "characteristics.csv",
         "distances.csv",
+        "recommendation.csv",
         "study.json",
     ]
 

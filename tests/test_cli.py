@@ -105,7 +105,7 @@ def test_by_default_terms_have_one_scale_and_three_methods_recommend(study, tmp_
 
 def test_methods_beyond_the_papers_are_chosen_by_name(study, tmp_path):
     names = ["pixels", "patches", "dice", "fingerprint"]
-    change(study, methods=names)
+    change(study, methods=names, distance={"normalize": False})
     rows = json.loads(run("rank", study, "--json", "--out", tmp_path / "out").stdout)["distances"]
     assert {(row["method"], row["source"]) for row in rows} == {(name, s) for name in names for s in ("near", "far")}
     assert all(row["low"] <= row["high"] and row["noise_floor"] is not None for row in rows)

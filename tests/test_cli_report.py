@@ -20,7 +20,7 @@ def test_a_run_leaves_a_report_and_what_it_is_made_of(study, tmp_path):
     assert [(one.name, one.patients) for one in record.datasets] == [("target", 3), ("near", 3), ("far", 3)]
     assert all(len(dataset.mixture.weights) == 1 for dataset in record.datasets)
     page = (out / "report.html").read_text()
-    assert "For target the nearest source is near, by the one method that was asked for." in page
+    assert "Recommended: near" in page
     # From the folder alone the same page is written again, here or elsewhere.
     shown = run("report", out, "--out", tmp_path / "again.html").stdout
     assert f"Report: {tmp_path / 'again.html'}" in shown
@@ -48,7 +48,12 @@ def test_a_run_that_is_cut_off_leaves_nothing_of_an_earlier_one(study, tmp_path,
     monkeypatch.setattr(StudyRecord, "save", full)
     result = run("rank", study, "--method", "gmm2d", "--out", out, status=2)
     assert "No space left on device" in result.stderr
-    assert {path.name for path in out.iterdir()} == {"samples", "distances.csv", "comparisons.csv"}
+    assert {path.name for path in out.iterdir()} == {
+        "samples",
+        "distances.csv",
+        "comparisons.csv",
+        "recommendation.csv",
+    }
     assert set(pd.read_csv(out / "distances.csv")["method"]) == {"gmm2d"}
 
 

@@ -8,7 +8,12 @@ from medsegdist.cli import app
 from medsegdist.cli.console import show_error
 from medsegdist.errors import ManifestError, MedSegDistError
 
-FLAGS = {"report": "--no-report", "include_not_converged": "--include-not-converged", "bundle": "--bundle"}
+FLAGS = {
+    "report": "--no-report",
+    "paper": "--paper",
+    "include_not_converged": "--include-not-converged",
+    "bundle": "--bundle",
+}
 """The options that are True or False, with what the command line says for the one that is not the default."""
 
 
