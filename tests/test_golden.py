@@ -65,19 +65,8 @@ def rank(name: str, folder: Path, cache: Path, methods: list[str]) -> dict[str, 
     text = (GOLDEN / f"{base}.yaml").read_text()
     text += "distance: {normalize: true}\n" if name != base else ""
     (folder / "study.yaml").write_text(text)
-    chosen = [word for method in methods for word in ("--method", method)]
-    run(
-        "rank",
-        folder / "study.yaml",
-        "--out",
-        folder,
-        "--cache",
-        cache,
-        "--bootstrap",
-        20,
-        "--no-report",
-        *chosen,
-    )
+    chosen = [word for method in methods for word in ("--method", method)] + ["--paper"] * (name == base)
+    run("rank", folder / "study.yaml", "--out", folder, "--cache", cache, "--bootstrap", 20, "--no-report", *chosen)
     return {table: pd.read_csv(folder / f"{table}.csv") for table in KEYS}
 
 
