@@ -56,7 +56,7 @@ def describe_dataset(study: Study, samples: SegmentationSamples, table: Distance
         family=study.family_of(manifest.name),
         samples=len(samples),
         patients=len(samples.patients),
-        patients_known=samples.patient_ids != samples.case_ids,
+        patients_known=manifest.layout.kind == "phantom" or samples.patient_ids != samples.case_ids,
         cases=None if cases is None else cases.cases,
         without_sample={} if cases is None else cases.reasons,
         description=manifest.description,

@@ -83,9 +83,10 @@ def dataset_axis(labels: Sequence[str]) -> dict[str, Any]:
 
 
 def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
-    """A dot with its interval for every source, nearest on top; shared ranks lie on one band."""
-    rows = table.ranking(target, method)
-    colors = ["var(--accent)" if row.rank == 1 else "var(--neutral)" for row in rows]
+    """A dot with its interval for every source, in the recommended order; shared ranks lie on one band."""
+    rows = _in_order(table, target, method)
+    order = {one.source: one for one in table.recommended(target)}
+    colors = ["var(--accent)" if order[row.source].rank == 1 else "var(--neutral)" for row in rows]
     data: list[dict[str, Any]] = [
         scatter("lines", [row.low, row.high], [place, place], line={"color": color, "width": 2})
         for place, (row, color) in enumerate(zip(rows, colors, strict=True))
@@ -96,8 +97,8 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     data.append(scatter("markers", [row.distance for row in rows], places, hover, marker=marker))
     shared: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
-        if row.tied:
-            shared.setdefault(row.rank, []).append(place)
+        if order[row.source].tied:
+            shared.setdefault(order[row.source].rank, []).append(place)
     band = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "line": {"width": 0}, "layer": "below"}
     shapes: list[dict[str, Any]] = [
         {**band, "y0": group[0] - 0.44, "y1": group[-1] + 0.44, "fillcolor": "var(--band)"} for group in shared.values()
@@ -105,8 +106,8 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     floor = rows[0].noise_floor
     if floor is not None:
         shapes.append(vertical_line(floor, color="var(--ink-soft)", width=1.2, dash="dot"))
-    labels = [f"{rank_of(row)}  {label(row.source)}" for row in rows]
-    said = "; ".join(f"{rank_of(row)} {row.source} at {_with_interval(row)}" for row in rows)
+    labels = [f"{rank_of(order[row.source])}  {label(row.source)}" for row in rows]
+    said = "; ".join(f"{rank_of(order[row.source])} {row.source} at {_with_interval(row)}" for row in rows)
     floor_said = "" if floor is None else f" Noise floor {amount(floor)}."
     return Plot(
         data,
@@ -116,14 +117,21 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
             "xaxis": amount_axis([row.distance if row.high is None else row.high for row in rows]),
             "yaxis": dataset_axis(labels),
         },
-        f"Sources by their distance to {target}, method {method}, nearest first: {said}.{floor_said}",
+        f"Distances of the sources to {target}, method {method}, in the recommended order: {said}.{floor_said}",
         method,
     )
 
 
+def _in_order(table: DistanceTable, target: str, method: str) -> list[DistanceRow]:
+    """The sources of a target by one method, in the recommended order."""
+    rows = {row.source: row for row in table.ranking(target, method)}
+    order = [one.source for one in table.recommended(target)]
+    return [rows[source] for source in order if source in rows]
+
+
 def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
-    """Each distance as the bar of its two terms, nearest on top."""
-    rows = table.ranking(target, method)
+    """Each distance as the bar of its two terms, in the recommended order."""
+    rows = _in_order(table, target, method)
     places = list(range(len(rows)))
     data = [
         {
@@ -156,8 +164,7 @@ def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
 
 
 def _hover(row: DistanceRow) -> str:
-    shared = ", shared" if row.tied else ""
-    return f"{label(row.source, None)}<br>rank {row.rank}{shared}<br>{_with_interval(row)}"
+    return f"{label(row.source, None)}<br>{_with_interval(row)}"
 
 
 def _with_interval(row: DistanceRow) -> str:
@@ -188,6 +195,9 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
     heat: dict[str, Any] = {
         "type": "heatmap",
         "z": [[None if pd.isna(value) else value for value in row] for row in matrix.to_numpy().tolist()],
+        # From 0, so that distances that are nearly equal look so.
+        "zmin": 0,
+        "zmax": float(np.nanmax(matrix)) or 1.0,
         "text": written.to_numpy().tolist(),
         # Plotly writes light on dark cells, and dark on light ones.
         "texttemplate": "%{text}" if n <= MOST_WRITTEN else "",

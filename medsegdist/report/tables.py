@@ -98,7 +98,7 @@ def _numbered(table: DistanceTable, method: str) -> Iterator[Table]:
 
 
 def ranking_table(table: DistanceTable, target: str) -> Group:
-    """The sources of one target in the recommended order, with rank and distance by every method.
+    """The sources of one target in the recommended order, with their distance by every method, the nearest in bold.
 
     Methods that do not fit into 80 columns go into further tables below.
     """
@@ -106,7 +106,7 @@ def ranking_table(table: DistanceTable, target: str) -> Group:
     rows = {(row.source, row.method): row for row in table.rows if row.target == target}
 
     def cell(row: DistanceRow | None) -> Text:
-        return Text.assemble((rank_of(row), "bold"), " ", amount(row.distance)) if row else Text(NOTHING)
+        return Text(amount(row.distance), "bold" if row.rank == 1 else "") if row else Text(NOTHING)
 
     sources = [one.source for one in answer.order]
     lead = {"Rank": [rank_of(one) for one in answer.order]}

@@ -123,8 +123,8 @@ class Answer:
     def rule(self) -> str:
         """What the sources are ordered by."""
         if len(self.by) == 1:
-            return f"distance by {self.by[0]}"
-        return f"mean of the standardized distances by {and_listed(self.by)}"
+            return f"their distance by {self.by[0]}"
+        return f"the mean of their standardized distances by {and_listed(self.by)}"
 
     @property
     def headline(self) -> str:
@@ -145,7 +145,7 @@ class Answer:
         """By which rule the source is recommended, and how sure that is."""
         if self.alone:
             return f"For {self.target} there is one source only, {self.first}, so nothing was ranked."
-        said = f"Sources for {self.target} are in the order of their {self.rule}."
+        said = f"Sources for {self.target} are ordered by {self.rule}."
         found: dict[str, list[str]] = {}
         for method, source in self.nearest.items():
             found.setdefault(source, []).append(method)

@@ -125,13 +125,12 @@ def test_the_headline_says_what_is_open():
 def test_the_verdict_names_the_rule_and_single_methods():
     values = {"dice": {"a": 1.0, "b": 3.0}, "gmm2d": {"a": 2.0, "b": 1.9}}
     assert Answer.of(table_of(values), "t").verdict == (
-        "Sources for t are in the order of their mean of the standardized distances by dice and gmm2d. "
+        "Sources for t are ordered by the mean of their standardized distances by dice and gmm2d. "
         "By single methods the nearest is a (dice) or b (gmm2d)."
     )
     both = values | {m: {"a": 2.0, "b": 1.0} for m in CONSENSUS}
     assert Answer.of(table_of(both), "t").verdict == (
-        "Sources for t are in the order of their mean of the standardized distances by boundary, fingerprint and "
-        "patches."
+        "Sources for t are ordered by the mean of their standardized distances by boundary, fingerprint and patches."
     )
 
 

@@ -78,7 +78,7 @@ def test_the_answer_comes_first_in_the_words_of_the_terminal(run_folder, html):
         "What is simulated",
     ]
     assert Answer.of(table, "target").verdict in page.text
-    assert page.text.index(Answer.of(table, "target").verdict) < page.text.index("Nearest source on top")
+    assert page.text.index(Answer.of(table, "target").verdict) < page.text.index("The recommended source is on top")
     # Of all pairs, only what the study asked for is answered.
     assert [one["aria-label"] for one in page.of("article")] == ["target"]
     assert "It rests on 12 samples of 4 patients of target, 2 sources and 2 methods" in page.text

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.ranking import DistanceRow, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.figures import (
     FAINTEST,
@@ -69,7 +69,8 @@ def test_the_ranking_shows_distances_intervals_floor_and_shared_ranks():
         DistanceRow(name, "t", "m", d, d, 0.0, d - 0.5, d + 0.5, 0.25, rank, tied, 3, 3, 0.0)
         for name, (d, rank, tied) in values.items()
     ]
-    plot = ranking_plot(DistanceTable(tuple(reversed(rows))), "t", "m")
+    advice = [Recommendation("t", name, rank, tied, d, None) for name, (d, rank, tied) in values.items()]
+    plot = ranking_plot(DistanceTable(tuple(reversed(rows)), recommendations=tuple(advice)), "t", "m")
     *lines, dots = plot.data
     assert dots["x"] == [1.0, 2.0, 5.0]
     assert [line["x"] for line in lines] == [[0.5, 1.5], [1.5, 2.5], [4.5, 5.5]]
@@ -78,6 +79,23 @@ def test_the_ranking_shows_distances_intervals_floor_and_shared_ranks():
     assert floor["x0"] == floor["x1"] == 0.25
     assert plot.layout["yaxis"]["ticktext"] == ["1=  a", "1=  b", "3  c"]
     assert "1= a at 1 (0.5 to 1.5); 1= b at 2 (1.5 to 2.5); 3 c at 5 (4.5 to 5.5)." in plot.alt
+
+
+def test_all_figures_have_the_recommended_order_whatever_a_method_says():
+    values = {
+        "m": {"a": 1.0, "b": 2.0, "c": 9.0},
+        "n": {"a": 2.0, "b": 1.0, "c": 9.0},
+        "o": {"a": 1.0, "b": 2.0, "c": 3.0},
+    }
+    rest = (0.0, None, None, None, 1, False, 3, 3, 0.0)
+    table = DistanceTable(tuple(DistanceRow(s, "t", m, d, d, *rest) for m, of in values.items() for s, d in of.items()))
+    for method in values:
+        assert [one.split()[-1] for one in ranking_plot(table, "t", method).layout["yaxis"]["ticktext"]] == [
+            "a",
+            "b",
+            "c",
+        ]
+        assert terms_plot(table, "t", method).layout["yaxis"]["ticktext"] == ["a", "b", "c"]
 
 
 def test_the_bars_of_the_terms_add_up_to_the_distances(run_folder):

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.ranking import DistanceRow, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.tables import (
     certainty_table,
@@ -35,12 +35,16 @@ def shown(renderable, width=80):
     return console.export_text()
 
 
-def test_the_papers_methods_fit_80_columns_and_ties_are_marked():
+def test_the_papers_methods_fit_80_columns_with_rank_and_chance():
     methods = ("euclidean", "gmm2d", "gmm3d", "fake_classes", "fake_class_gmm")
-    table = DistanceTable(rows=tuple(row("Lung phantom", method, 12345.6, 1, tied=True) for method in methods))
+    names = ("Prostate phantom", "Lung phantom")
+    table = DistanceTable(
+        rows=tuple(row(name, method, 12345.6, 1, tied=True) for method in methods for name in names),
+        recommendations=tuple(Recommendation("target", name, 1, True, 0.0, 0.5) for name in names),
+    )
     lines = shown(ranking_table(table, "target")).splitlines()
     (line,) = [line for line in lines if "Lung phantom" in line]
-    assert line.count("1= 12,346") == 5
+    assert line.split() == ["Lung", "phantom", "1=", "50%", *["12,346"] * 5]
 
 
 def test_markup_in_a_name_is_a_name():
