@@ -18,9 +18,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medsegdist.distance.metrics import PAPER_METHODS
+from medsegdist.distance.ranking import CONSENSUS
 from medsegdist.recommend.library import Library, read_library
 from medsegdist.recommend.predictors import (
-    CONSENSUS,
     compare_predictors,
     gain_over,
     halves,
@@ -97,7 +97,7 @@ def difference_table(step: int, judged: Judged) -> str:
     """How much more two of the predictors correlate than each distance by itself."""
     columns = {name: gain_over(judged, name) for name in COMPARED}
     rows = []
-    for method in (*PAPER_METHODS, *CONSENSUS, "consensus"):
+    for method in (*PAPER_METHODS, "mean of the paper's five", *CONSENSUS, "consensus"):
         cells = []
         for found in columns.values():
             row = found.loc[method] if method in found.index else None

@@ -54,9 +54,10 @@ def learn(
             check_writable(out, folder=False)
         library = read_libraries(folders, step=step)
         reliability = order_reliability(library)
-        table = compare_predictors(*judge_predictors(library), seed=seed)
+        judged, choices = judge_predictors(library)
+        table = compare_predictors(judged, choices, seed=seed)
         if out is not None:
-            LearnedRanking.learn(library).save(out)
+            LearnedRanking.learn(library, judged | choices).save(out)
     if as_json:
         content = {"targets": list(library.targets), "unlearned": list(library.unlearned)}
         typer.echo(json.dumps({**content, "predictors": json.loads(table.to_json(orient="index"))}, indent=2))

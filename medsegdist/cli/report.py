@@ -65,7 +65,7 @@ def show(
         report: report.html was written, too.
         as_json: prints JSON instead of tables.
     """
-    from medsegdist.report.reasons import cautions, explained, reasons
+    from medsegdist.report.reasons import cautions, evidence, explained, reasons
     from medsegdist.report.tables import distance_tables, ranking_table
     from medsegdist.report.verdict import Answer
 
@@ -80,6 +80,7 @@ def show(
                 "verdict": one.verdict,
                 "reasons": asdict(reasons(results, one)),
                 "against": cautions(results, one),
+                "evidence": evidence(results, one),
                 "order": [asdict(source) for source in one.order],
             }
             for one in answers

@@ -16,7 +16,7 @@ from medsegdist.files import atomic_write, read_bytes
 from medsegdist.recommend.library import Library, ranks_of
 from medsegdist.recommend.model import PairRows, RidgeFit, chance_of_best, fit_ridge
 from medsegdist.recommend.pair_features import FEATURES
-from medsegdist.recommend.predictors import halves, judge, learned_known, learned_strict, random_choice
+from medsegdist.recommend.predictors import halves, learned_known, learned_strict
 
 REASONS = 3
 """Features at most that are named as reasons for a source."""
@@ -37,10 +37,7 @@ class Evidence(BaseModel):
         targets: how many there were.
         spearman: mean correlation of predicted and measured order.
         within_2: share of targets whose first choice was within 2 Dice points of the best source.
-        within_2_random: that of a source drawn at random.
         regret: Dice points that the first choice was behind the best source, mean over targets.
-        regret_random: that of a source drawn at random.
-        deviation: standard deviation of the errors of predicted ranks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,32 +45,41 @@ class Evidence(BaseModel):
     targets: int
     spearman: FiniteFloat
     within_2: _Share
-    within_2_random: _Share
     regret: FiniteFloat
-    regret_random: FiniteFloat
-    deviation: PositiveFloat
 
     @classmethod
-    def of(cls, rule: Callable[[Library], pd.Series], library: Library) -> Self:
-        """How well a rule predicts targets, and repetitions, that it has not seen.
+    def of(cls, judged: pd.DataFrame) -> Self:
+        """Means over targets.
 
         Args:
-            rule: predictions of all pairs, none of which was made with its own target.
-            library: what was measured.
+            judged: of :func:`~medsegdist.recommend.predictors.judge`, a row per target.
         """
-        parts = [(rule(of_rest), dice) for of_rest, dice in halves(library)]
-        found = pd.concat([judge(predicted, dice) for predicted, dice in parts]).mean()
-        random = pd.concat([random_choice(dice) for _, dice in parts]).mean()
-        errors = pd.concat([_centered(ranks_of(dice)) - _centered(predicted) for predicted, dice in parts])
+        found = judged.fillna(0.0).mean()
         return cls(
-            targets=len(library.targets),
+            targets=len(judged),
             spearman=float(found["spearman"]),
             within_2=float(found["within_2"]),
-            within_2_random=float(random["within_2"]),
             regret=float(found["regret"]),
-            regret_random=float(random["regret"]),
-            deviation=float(errors.std(ddof=0)),
         )
+
+
+def error_deviation(rule: Callable[[Library], pd.Series], library: Library) -> float:
+    """Standard deviation of the errors of predicted ranks, on targets and repetitions that were not learned from.
+
+    Args:
+        rule: predictions of all pairs, none of which was made with its own target.
+        library: what was measured.
+    """
+    parts = [(rule(of_rest), dice) for of_rest, dice in halves(library)]
+    errors = pd.concat([_centered(ranks_of(dice)) - _centered(predicted) for predicted, dice in parts])
+    return float(errors.std(ddof=0))
+
+
+def _is_rule(name: str, library: Library) -> bool:
+    """Whether a predictor is one that a ranking may follow, and no single feature."""
+    features = [str(one) for one in library.features]
+    single = [*features, *(f"{one.removeprefix('term ')}, term alone" for one in features)]
+    return name not in (*single, "learned from shuffled Dice", "number of samples")
 
 
 def _centered(values: pd.Series) -> pd.Series:
@@ -88,7 +94,7 @@ class Weights(BaseModel):
         coefficients: of each feature, per library standard deviation.
         deviations: of each feature within the targets of the library.
         effects: what a source of the library brings beyond its features, by its name.
-        evidence: how well the rule did where it had not seen the target.
+        error: standard deviation of the errors of predicted ranks, where the rule had not seen the target.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -96,7 +102,7 @@ class Weights(BaseModel):
     coefficients: dict[str, FiniteFloat]
     deviations: dict[str, PositiveFloat]
     effects: dict[str, FiniteFloat] = Field(default_factory=dict)
-    evidence: Evidence
+    error: PositiveFloat
 
     @property
     def fit(self) -> RidgeFit:
@@ -110,13 +116,13 @@ class Weights(BaseModel):
         )
 
     @classmethod
-    def of(cls, fit: RidgeFit, evidence: Evidence) -> Self:
+    def of(cls, fit: RidgeFit, error: float) -> Self:
         """The weights of a fit."""
         return cls(
             coefficients=dict(zip(fit.features, fit.coefficients.tolist(), strict=True)),
             deviations=dict(zip(fit.features, fit.deviations.tolist(), strict=True)),
             effects=dict(fit.effects),
-            evidence=evidence,
+            error=error,
         )
 
 
@@ -126,6 +132,7 @@ class LearnedRanking(BaseModel):
     Args:
         format: identifies the file.
         steps: of fine-tuning that it was learned from.
+        evidence: how well each distance and rule did, and choices such as "a source at random", by their names.
         known: for lists with sources of the library, whose own effects were measured.
         new: for lists of sources that nobody has measured.
         entries: characteristics of each source of the library, by its name and theirs.
@@ -135,24 +142,27 @@ class LearnedRanking(BaseModel):
 
     format: Literal["medsegdist ranking 1"] = "medsegdist ranking 1"
     steps: int
+    evidence: dict[str, Evidence]
     known: Weights
     new: Weights
     entries: dict[str, dict[str, FiniteFloat]]
 
     @classmethod
-    def learn(cls, library: Library) -> Self:
+    def learn(cls, library: Library, judged: Mapping[str, pd.DataFrame]) -> Self:
         """Learns from the transfers of a library.
 
         Args:
             library: what was measured.
+            judged: predictors and choices of :func:`~medsegdist.recommend.predictors.judge_predictors`.
         """
         rows = PairRows(library.features, library.ranks, library.families)
         known, new = fit_ridge(rows), fit_ridge(rows, known_sources=False)
         sources = library.features.index.unique("source")
         return cls(
             steps=library.step,
-            known=Weights.of(known, Evidence.of(learned_known, library)),
-            new=Weights.of(new, Evidence.of(learned_strict, library)),
+            evidence={name: Evidence.of(frame) for name, frame in judged.items() if _is_rule(name, library)},
+            known=Weights.of(known, error_deviation(learned_known, library)),
+            new=Weights.of(new, error_deviation(learned_strict, library)),
             entries={
                 str(name): {str(key): float(value) for key, value in library.characteristics.loc[name].dropna().items()}
                 for name in sources
@@ -221,7 +231,7 @@ class LearnedRanking(BaseModel):
         weights = self.known if any(entries.values()) else self.new
         fit = weights.fit
         predicted = fit.predict(features, entries)
-        chances = chance_of_best(predicted.to_numpy(), weights.evidence.deviation)
+        chances = chance_of_best(predicted.to_numpy(), weights.error)
         contributions = fit.contributions(features)
         found = [
             Recommended(

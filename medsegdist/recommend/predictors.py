@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr, weightedtau
 
+from medsegdist.distance.metrics import PAPER_METHODS
+from medsegdist.distance.ranking import CONSENSUS
 from medsegdist.recommend.library import Library
 from medsegdist.recommend.model import PairRows, fit_ridge
 from medsegdist.transfer.ranks import interval_of_means
 
-CONSENSUS = ("boundary", "fingerprint", "patches")
-"""Methods whose mean z-score within a target ranks where nothing was learned."""
+MEANS: Mapping[str, Sequence[str]] = {"consensus": CONSENSUS, "mean of the paper's five": PAPER_METHODS}
+"""Methods whose mean z-score within a target is a rule of its own."""
 
 MEASURES = ("spearman", "weighted_kendall", "regret", "within_1", "within_2")
 """What :func:`judge` finds for each target."""
@@ -82,11 +84,9 @@ def distance_predictors(library: Library) -> dict[str, pd.Series]:
     distances = by_method.loc[rows]
     found = {str(method): -distances[method] for method in distances}
     found |= {f"{name.removeprefix('term ')}, term alone": -library.features[name] for name in _named(library, "term ")}
-    if all(method in distances for method in CONSENSUS):
-        by_target = distances[list(CONSENSUS)].groupby(level="target")
-        found["consensus"] = -(
-            (distances[list(CONSENSUS)] - by_target.transform("mean")) / by_target.transform("std")
-        ).mean(axis=1)
+    for mean, methods in MEANS.items():
+        if set(methods) <= set(distances):
+            found[mean] = -_mean_standardized(distances[list(methods)])
     found |= {name: -library.features[name] for name in _named(library, "difference ")}
     for name, rows_of in library.scores.groupby("method"):
         score = -rows_of.set_index(["target", "source"])["distance"].reindex(rows)
@@ -94,6 +94,23 @@ def distance_predictors(library: Library) -> dict[str, pd.Series]:
         found[str(name)] = score.fillna(score.groupby(level="target").transform("mean"))
     found["number of samples"] = library.features["own samples"]
     return found
+
+
+def rule_name(methods: Collection[str]) -> str:
+    """What evidence calls the mean of some methods; empty if there is none of it.
+
+    Args:
+        methods: their names.
+    """
+    if len(methods) == 1:
+        return next(iter(methods))
+    return next((name for name, of_mean in MEANS.items() if set(of_mean) == set(methods)), "")
+
+
+def _mean_standardized(distances: pd.DataFrame) -> pd.Series:
+    by_target = distances.groupby(level="target")
+    means: pd.Series = ((distances - by_target.transform("mean")) / by_target.transform("std")).mean(axis=1)
+    return means
 
 
 def _named(library: Library, start: str) -> list[str]:

@@ -24,7 +24,7 @@ from medsegdist.report.figures import (
     segment_plot,
     terms_plot,
 )
-from medsegdist.report.reasons import cautions, kind_of, next_steps, reasons
+from medsegdist.report.reasons import cautions, evidence, kind_of, next_steps, reasons
 from medsegdist.report.record import DatasetRecord, StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
@@ -144,6 +144,7 @@ def _target(run: Results, target: str) -> dict[str, Any]:
         "basis": basis(run, answer),
         "reasons": reasons(run, answer),
         "cautions": cautions(run, answer),
+        "evidence": evidence(run, answer),
         "next_steps": next_steps(answer),
         "sources": [
             {

@@ -11,7 +11,7 @@ from medsegdist.cli import app
 from medsegdist.errors import DataError
 from medsegdist.recommend.learned import LearnedRanking
 from medsegdist.recommend.library import read_libraries, read_library
-from medsegdist.recommend.predictors import distance_predictors
+from medsegdist.recommend.predictors import distance_predictors, judge_predictors
 from tests.recommend.planted import NAMES, library, write
 
 
@@ -22,7 +22,8 @@ def planted():
 
 @pytest.fixture(scope="module")
 def learned(planted):
-    return LearnedRanking.learn(planted)
+    judged, choices = judge_predictors(planted)
+    return LearnedRanking.learn(planted, judged | choices)
 
 
 def of_target(planted, target):
