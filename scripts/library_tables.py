@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.distance.ranking import CONSENSUS
 from medsegdist.recommend.library import Library, read_library
 from medsegdist.recommend.predictors import (
+    Judged,
     compare_predictors,
     gain_over,
     halves,
@@ -33,7 +33,6 @@ from medsegdist.recommend.predictors import (
 FOLDER = Path(__file__).parent / "results" / "transfer_library"
 STEPS = (25, 50, 100)
 COMPARED = ("consensus", "learned, known sources", "learned, new families")
-Judged = dict[str, pd.DataFrame]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     libraries = {step: read_library(options.folder, step=step) for step in STEPS}
     print(overview(libraries), "\n")
     for step, library in libraries.items():
-        judged, choices = judge_predictors(library)
+        judged, choices = judge_predictors(library, workers=None)
         print(predictor_table(step, judged, choices), "\n")
         print(difference_table(step, judged), "\n")
     if options.picture is not None:

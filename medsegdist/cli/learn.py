@@ -54,7 +54,7 @@ def learn(
             check_writable(out, folder=False)
         library = read_libraries(folders, step=step)
         reliability = order_reliability(library)
-        judged, choices = judge_predictors(library)
+        judged, choices = judge_predictors(library, workers=None)
         table = compare_predictors(judged, choices, seed=seed)
         if out is not None:
             LearnedRanking.learn(library, judged | choices).save(out)

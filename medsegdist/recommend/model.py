@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -95,7 +95,9 @@ class PairRows:
         self.y = ranks.loc[features.index].to_numpy()
         of_target, of_source = families[targets].to_numpy(), families[sources].to_numpy()
         self.families = [str(name) for name in dict.fromkeys([*of_target, *of_source])]
-        place = {name: k for k, name in enumerate(self.families)}
+        self.place = place = {name: k for k, name in enumerate(self.families)}
+        # The same families are left out for many targets and sources.
+        self.solutions: dict[tuple[frozenset[str], str, float], Array] = {}
         self.of_target, self.of_source = (np.array([place[name] for name in some]) for some in (of_target, of_source))
         count, width = len(place), self.x.shape[1]
         self.gram, self.moment = np.zeros((count, count, width, width)), np.zeros((count, count, width))
@@ -109,23 +111,35 @@ class PairRows:
 
     def sums(self, unseen: Collection[str]) -> tuple[Array, Array]:
         """Sums over rows of which neither family is unseen."""
-        at = np.flatnonzero(np.isin(self.families, list(unseen)))
+        at = [self.place[name] for name in unseen if name in self.place]
         gram = self.all_gram - self.gram_of[at].sum(0) + self.gram[np.ix_(at, at)].sum((0, 1))
         return gram, self.all_moment - self.moment_of[at].sum(0) + self.moment[np.ix_(at, at)].sum((0, 1))
 
-    def of_targets(self, families: Sequence[str], sources: Sequence[str]) -> tuple[Array, Array]:
-        """Rows of the targets of some families, with sources of others."""
-        one, other = (np.flatnonzero(np.isin(self.families, list(some))) for some in (families, sources))
-        rows = np.isin(self.of_target, one) & np.isin(self.of_source, other)
+    def of_target_family(self, family: str, unseen: Collection[str]) -> tuple[Array, Array]:
+        """Rows of the targets of a family, without sources of unseen families."""
+        hidden = np.zeros(len(self.families), dtype=bool)
+        hidden[[self.place[name] for name in unseen if name in self.place]] = True
+        rows = (self.of_target == self.place[family]) & ~hidden[self.of_source]
         return self.x[rows], self.y[rows]
+
+    def predict(self, fit: RidgeFit, rows: NDArray[np.bool_]) -> Array:
+        """Predicted ranks of some rows, without effects of sources."""
+        at = [self.names.index(name) for name in fit.features]
+        return np.asarray(self.x[rows][:, at] @ fit.coefficients)
 
     def weights(self, name: str, scale: float) -> Array:
         """What each column is multiplied by: 1 for features of the set, the scale for effects."""
         used = [float(one.split()[0] in FEATURE_SETS[name]) for one in self.names]
         return np.array(used + [scale] * len(self.sources))
 
-    def solve(self, gram: Array, moment: Array, name: str, scale: float) -> Array:
+    def solve(self, unseen: frozenset[str], name: str, scale: float) -> Array:
         """(penalties, columns) coefficients by each penalty, 0 for columns that are not used."""
+        key = unseen, name, scale
+        if key not in self.solutions:
+            self.solutions[key] = self._solve(*self.sums(unseen), name, scale)
+        return self.solutions[key]
+
+    def _solve(self, gram: Array, moment: Array, name: str, scale: float) -> Array:
         weights = self.weights(name, scale)
         at = weights > 0
         values, vectors = np.linalg.eigh(gram[np.ix_(at, at)] * np.outer(weights[at], weights[at]))
@@ -150,14 +164,15 @@ def fit_ridge(rows: PairRows, *, unseen: Collection[str] = (), known_sources: bo
     choices = list(product(FEATURE_SETS, EFFECT_SCALES if known_sources else (0.0,)))
     errors = np.zeros((len(choices), len(PENALTIES)))
     for out in seen:
-        gram, moment = rows.sums([*unseen, out])
-        x, y = rows.of_targets([out], [*seen])
+        x, y = rows.of_target_family(out, unseen)
         if len(y):
             for k, (name, scale) in enumerate(choices):
-                errors[k] += np.square(y[:, None] - x @ rows.solve(gram, moment, name, scale).T).sum(axis=0)
+                errors[k] += np.square(y[:, None] - x @ rows.solve(frozenset([*unseen, out]), name, scale).T).sum(
+                    axis=0
+                )
     best, at = np.unravel_index(np.argmin(errors), errors.shape)
     (name, scale), penalty = choices[best], PENALTIES[at]
-    solution = rows.solve(*rows.sums(unseen), name, scale)[at]
+    solution = rows.solve(frozenset(unseen), name, scale)[at]
     used = np.flatnonzero(rows.weights(name, 0.0))
     return RidgeFit(
         features=tuple(rows.names[k] for k in used),

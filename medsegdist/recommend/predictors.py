@@ -12,6 +12,7 @@ from scipy.stats import spearmanr, weightedtau
 
 from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.distance.ranking import CONSENSUS
+from medsegdist.parallel import map_ordered
 from medsegdist.recommend.library import Library
 from medsegdist.recommend.model import PairRows, fit_ridge
 from medsegdist.transfer.ranks import interval_of_means
@@ -21,6 +22,10 @@ MEANS: Mapping[str, Sequence[str]] = {"consensus": CONSENSUS, "mean of the paper
 
 MEASURES = ("spearman", "weighted_kendall", "regret", "within_1", "within_2")
 """What :func:`judge` finds for each target."""
+
+
+Judged = dict[str, pd.DataFrame]
+"""What :func:`judge` finds, by the names of predictors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +163,12 @@ def learned_strict(library: Library, *, by_family: bool = True) -> pd.Series:
     groups = library.families if by_family else pd.Series(library.families.index, index=library.families.index)
     targets, sources = (groups[library.features.index.get_level_values(key)].to_numpy() for key in ("target", "source"))
     measured = PairRows(library.features, library.ranks, groups)
-    found = pd.Series(0.0, index=library.features.index)
-    fits: dict[frozenset[str], pd.Series] = {}
-    for pair in set(zip(targets, sources, strict=True)):
-        unseen = frozenset(pair)
-        if unseen not in fits:
-            fit = fit_ridge(measured, unseen=unseen, known_sources=False)
-            fits[unseen] = fit.predict(library.features)
-        rows = (targets == pair[0]) & (sources == pair[1])
-        found[rows] = fits[unseen][rows]
-    return found
+    found = np.zeros(len(targets))
+    for unseen in {frozenset(pair) for pair in zip(targets, sources, strict=True)}:
+        rows = np.isin(targets, list(unseen)) & np.isin(sources, list(unseen))
+        rows &= (targets != sources) | (len(unseen) == 1)
+        found[rows] = measured.predict(fit_ridge(measured, unseen=unseen, known_sources=False), rows)
+    return pd.Series(found, index=library.features.index)
 
 
 def shuffled(library: Library, seed: int) -> Library:
@@ -276,7 +277,6 @@ LEARNED: Mapping[str, Callable[[Library], pd.Series]] = {
     "learned, known sources": learned_known,
     "learned, new sources": lambda library: learned_strict(library, by_family=False),
     "learned, new families": learned_strict,
-    "learned from shuffled Dice": lambda library: learned_known(shuffled(library, 0)),
 }
 """Predictors that learn from transfers, each for targets whose family it does not see."""
 
@@ -309,13 +309,27 @@ def halves(library: Library) -> list[tuple[Library, pd.Series]]:
     return found
 
 
-def judge_predictors(library: Library) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+SHUFFLES = 5
+"""Orders that the control, which learns from shuffled Dice, is the mean of."""
+
+
+def _learn_all(library: Library) -> list[tuple[str, pd.Series]]:
+    """The predictions of everything that learns, and of the control."""
+    found = [(name, learn(library)) for name, learn in LEARNED.items()]
+    control = [learned_known(shuffled(library, seed)) for seed in range(SHUFFLES)]
+    return found + [("learned from shuffled Dice", scores) for scores in control]
+
+
+def judge_predictors(
+    library: Library, *, workers: int | None = 1
+) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
     """What following each predictor would have meant for each target, mean over :func:`halves` of the repetitions.
 
     What was learned is judged by repetitions that it has not seen; so are all other predictors.
 
     Args:
         library: to be judged by.
+        workers: processes, as for :func:`~medsegdist.parallel.map_ordered`.
 
     Returns:
         As :func:`judge`, of every predictor by its name; and of choices that rank nothing.
@@ -323,11 +337,13 @@ def judge_predictors(library: Library) -> tuple[dict[str, pd.DataFrame], dict[st
     judged: dict[str, list[pd.DataFrame]] = {}
     choices: dict[str, list[pd.DataFrame]] = {}
     plain = distance_predictors(library)
-    for of_rest, dice in halves(library):
+    parts = halves(library)
+    learned = map_ordered(_learn_all, [of_rest for of_rest, _ in parts], workers=workers, description="Learning")
+    for (_, dice), predictions in zip(parts, learned, strict=True):
         for name, scores in plain.items():
             judged.setdefault(name, []).append(judge(scores.loc[dice.index], dice))
-        for name, learn in LEARNED.items():
-            judged.setdefault(name, []).append(judge(learn(of_rest), dice))
+        for name, scores in predictions:
+            judged.setdefault(name, []).append(judge(scores, dice))
         choices.setdefault("a source at random", []).append(random_choice(dice))
         choices.setdefault("no pre-training", []).append(judge_choice(library.scratch, dice))
         if len(library.pooled):
