@@ -170,7 +170,7 @@ def test_comparisons_lie_beside_the_distances_and_old_ones_go(tmp_path):
     assert header == "target,method,nearer,farther,probability,patients"
     assert line.startswith("a,euclidean,c,b,")
     compare_all([A, B, c], methods, targets=[A.name]).save(tmp_path / "distances.csv")
-    assert [path.name for path in tmp_path.iterdir()] == ["distances.csv"]
+    assert {path.name for path in tmp_path.iterdir()} == {"distances.csv", "recommendation.csv"}
 
 
 @pytest.mark.parametrize(
