@@ -28,7 +28,7 @@ from medsegdist.report.reasons import cautions, evidence, kind_of, next_steps, r
 from medsegdist.report.record import DatasetRecord, StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
-from medsegdist.report.verdict import Answer, amount, basis, orientation, rank_of, simulation
+from medsegdist.report.verdict import Answer, amount, basis, orientation, preparation, rank_of, simulation
 from medsegdist.words import printable
 
 SHOWN_TARGETS = 4
@@ -76,6 +76,7 @@ def render(run: Results) -> str:
         "all_pairs": any(clustered(matrix) is not matrix for matrix in map(table.matrix, table.methods)),
         "orientation": orientation(run.record),
         "simulation": simulation(run),
+        "preparation": preparation(run.record) if run.record else "",
         "segments": [segment_plot(dataset) for dataset in (run.record.datasets if run.record else ())],
         "matches": [{"figure": match_plot(matched), "matched": matched} for matched in matched_mixtures(run)],
         "thumbnails": run.thumbnails,
