@@ -14,6 +14,7 @@ from medsegdist.cli import app
 from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.distance.ranking import CONSENSUS
 from medsegdist.distance.table import COLUMNS
+from medsegdist.recommend.learned import LearnedRanking
 
 
 def write_dataset(root, center, *, cases=3, seed=0):
@@ -101,6 +102,28 @@ def test_by_default_terms_have_one_scale_and_three_methods_recommend(study, tmp_
     assert published["image_term"].min() > 100 * raw["image_term"].max()
     change(study, distance={"normalize": False, "components": 1})
     pd.testing.assert_frame_equal(found("stated", *one), published)
+
+
+def test_a_learned_ranking_orders_the_sources(study, tmp_path):
+    learned = LearnedRanking.load()
+    learned.save(tmp_path / "mine.json")
+    common = ("rank", study, "--bootstrap", 0, "--out", tmp_path / "out")
+    shown = run(*common, "--ranking", tmp_path / "mine.json").stdout
+    assert "are ordered by what was learned from transfers between public datasets." in " ".join(shown.split())
+    table = pd.read_csv(tmp_path / "out" / "recommendation.csv")
+    assert set(table["rule"]) == {"learned, new families"}
+    assert table["chance"].sum() == pytest.approx(1, abs=1e-4)
+    content = yaml.safe_load(study.read_text())
+    for one in content["datasets"]:
+        one["library"] = next(iter(learned.entries))
+    study.write_text(yaml.safe_dump(content))
+    run(*common, "--ranking", tmp_path / "mine.json")
+    assert set(pd.read_csv(tmp_path / "out" / "recommendation.csv")["rule"]) == {"learned, known sources"}
+    change(study, datasets=[{**one, "library": "nowhere"} for one in content["datasets"]])
+    said = " ".join(run(*common, "--ranking", tmp_path / "mine.json", status=2).stderr.split())
+    assert "expected an entry of the library, hippocampus" in said
+    assert "found 'nowhere'" in said
+    assert "expected a ranking as `medsegdist learn` writes it" in run(*common, "--ranking", study, status=2).stderr
 
 
 def test_methods_beyond_the_papers_are_chosen_by_name(study, tmp_path):

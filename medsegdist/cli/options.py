@@ -97,6 +97,14 @@ class RankOptions:
     ] = 200
     workers: Workers = None
     dask: Dask = None
+    ranking: Annotated[
+        Path | None,
+        typer.Option(
+            help="Order the sources by what `medsegdist learn` wrote to this file.",
+            show_default="the mean distance",
+            dir_okay=False,
+        ),
+    ] = None
     thumbnails: Annotated[
         bool,
         typer.Option(

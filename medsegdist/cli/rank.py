@@ -56,6 +56,7 @@ def _compare(
     from medsegdist.distance.resampling import Bootstrap
     from medsegdist.distance.table import compare_all
     from medsegdist.parallel import dask_cluster
+    from medsegdist.recommend.learned import LearnedRanking
     from medsegdist.report.results import Results
 
     out, workers = options.out, options.workers
@@ -63,6 +64,7 @@ def _compare(
     if options.bootstrap == 1:
         raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 replicates, found 1.")
     device = pick_device(options.device)
+    ranking = None if options.ranking is None else LearnedRanking.load(options.ranking)
     study = load_study(study_file)
     names = [manifest.name for manifest in study.datasets]
     targets = study.targets if target is None else target or names
@@ -82,7 +84,9 @@ def _compare(
             methods = with_joint_scale(methods, samples, study.distance.features)
         sources = {name: study.sources_of(name) for name in targets}
         table = compare_all(samples, methods, targets=targets, sources=sources, bootstrap=bootstrap, workers=workers)
-        results = Results.of(study, samples, methods, table, bootstrap=bootstrap, thumbnails=options.thumbnails)
+        results = Results.of(
+            study, samples, methods, table, bootstrap=bootstrap, thumbnails=options.thumbnails, ranking=ranking
+        )
     results.save(out, report=not options.no_report)
     for one in samples:
         if one.case_summary is not None and one.case_summary.without_sample:

@@ -106,6 +106,7 @@ class DatasetManifest(BaseModel):
         description: what it shows, in a sentence.
         license: its license, as its origin states it.
         simulated: what of it is simulated; empty if nothing is. Layouts that invent images say so by themselves.
+        library: the entry of a learned ranking's library that this dataset is, such as "liver MSD".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -118,6 +119,7 @@ class DatasetManifest(BaseModel):
     mask_threshold: Annotated[FiniteFloat, Field(gt=0)] | None = None
     window: Window | None = None
     description: str = ""
+    library: str = ""
     license: str = ""
     simulated: Annotated[str, Field(validate_default=True)] = ""
 

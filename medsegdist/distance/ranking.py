@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, pstdev
@@ -11,11 +11,16 @@ import torch
 from torch import Tensor
 
 from medsegdist.distance.dataset_distance import Distance
+from medsegdist.distance.metrics.mask_metric import PAPER_METHODS
 from medsegdist.distance.resampling import EQUAL, interval, probability_nearer, rank_with_ties
+from medsegdist.words import and_listed
 
 CONSENSUS = ("boundary", "fingerprint", "patches")
 """Methods whose mean recommends where a table has all of them: they predict gains best, see
 `scripts/results/transfer_library`."""
+
+MEANS: Mapping[str, Sequence[str]] = {"consensus": CONSENSUS, "mean of the paper's five": PAPER_METHODS}
+"""Rules that are the mean z-score of several methods within a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,10 @@ class Recommendation:
         source: name of the dataset to pre-train on.
         rank: 1 for the source that is recommended. Sources that cannot be distinguished share one.
         tied: the rank is shared.
-        score: mean over methods of the distance's z-score within the target, the least is the best; only differences
-            within a target mean something.
-        chance: the probability that this source is the nearest of the list, were there more patients; None without a
-            bootstrap, or if a dataset has one patient only.
+        score: what the rule makes of it, the least is the best; only differences within a target mean something.
+        chance: the probability that this source is the nearest of the list, were there more patients (None without a
+            bootstrap, or if a dataset has one patient only); of a learned rule, that it is the best of the list.
+        rule: what the order rests on: a method, "consensus", "mean of ..." or "learned, ...".
     """
 
     target: str
@@ -97,6 +102,20 @@ class Recommendation:
     tied: bool
     score: float
     chance: float | None
+    rule: str = ""
+
+
+def rule_of(methods: Collection[str]) -> str:
+    """The name of the rule that takes the mean z-score of some methods.
+
+    Args:
+        methods: their names.
+
+    >>> rule_of(["gmm3d"]), rule_of(["patches", "boundary", "fingerprint"]), rule_of(["dice", "gmm2d"])
+    ('gmm3d', 'consensus', 'mean of dice and gmm2d')
+    """
+    known = (name for name, of_mean in MEANS.items() if set(of_mean) == set(methods))
+    return next(known, and_listed(list(methods)) if len(methods) == 1 else f"mean of {and_listed(list(methods))}")
 
 
 def recommending(methods: Sequence[str]) -> tuple[str, ...]:
@@ -147,7 +166,7 @@ def recommend(
     ranks = rank_with_ties(score, reflected, level)
     chances = _chances(reflected)
     for source in sorted(sources, key=lambda one: (ranks[one][0], score[one])):
-        yield Recommendation(target, source, *ranks[source], score[source], chances.get(source))
+        yield Recommendation(target, source, *ranks[source], score[source], chances.get(source), rule_of(methods))
 
 
 def _chances(reflected: Mapping[str, Tensor | None]) -> dict[str, float]:

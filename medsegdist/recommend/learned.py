@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
+from scipy.stats import norm
 
+from medsegdist.distance.ranking import Recommendation
+from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_bytes
 from medsegdist.recommend.library import Library, ranks_of
 from medsegdist.recommend.model import PairRows, RidgeFit, chance_of_best, fit_ridge
-from medsegdist.recommend.pair_features import FEATURES
+from medsegdist.recommend.pair_features import pair_features
 from medsegdist.recommend.predictors import halves, learned_known, learned_strict
 
-REASONS = 3
-"""Features at most that are named as reasons for a source."""
+KNOWN, NEW = "learned, known sources", "learned, new families"
+"""The learned rules: where a source of the list is an entry of the library, and where none is."""
 
-SMALLEST_REASON = 0.05
-"""A feature that moves a source by less than this is no reason; ranks go from -1 to 1."""
+SURE = 0.975
+"""Probability from which on one source is better than another."""
 
 ALIKE = 0.02
 """Characteristics that differ by less than this share are of one dataset."""
@@ -221,56 +224,46 @@ class LearnedRanking(BaseModel):
                 return entry
         return ""
 
-    def recommend(self, features: pd.DataFrame, entries: Mapping[str, str]) -> tuple[Recommended, ...]:
-        """The sources of one target, the best first.
+    def applied(self, table: DistanceTable, characteristics: pd.DataFrame, named: Mapping[str, str]) -> DistanceTable:
+        """The table with the order that was learned as the recommended one.
 
         Args:
-            features: of one target, a row per source, centered.
+            table: distances with normalized terms.
+            characteristics: a row per dataset, with a column per characteristic and one called samples.
+            named: the entries that the study names, by the names of datasets.
+        """
+        sources = dict.fromkeys(row.source for row in table.rows)
+        entries = {one: self.entry_of(one, characteristics.T[one], named.get(one, "")) for one in sources}
+        features = pair_features(table.to_frame(), characteristics)
+        return replace(table, recommendations=tuple(self.order(features, entries)))
+
+    def order(self, features: pd.DataFrame, entries: Mapping[str, str]) -> Iterator[Recommendation]:
+        """The sources of each target, the best first.
+
+        Sources share a rank where the better one of them is so with a probability below 0.975 only.
+
+        Args:
+            features: of :func:`~medsegdist.recommend.pair_features.pair_features`.
             entries: the entry of the library that each source is, by its name; those that are none need not be there.
         """
-        weights = self.known if any(entries.values()) else self.new
-        fit = weights.fit
-        predicted = fit.predict(features, entries)
-        chances = chance_of_best(predicted.to_numpy(), weights.error)
-        contributions = fit.contributions(features)
-        found = [
-            Recommended(
-                source=str(source),
-                score=float(predicted.iloc[k]),
-                chance=float(chances[k]),
-                entry=entries.get(str(source), ""),
-                speaks_for=_reasons(contributions.iloc[k], features.iloc[k], for_it=True),
-                speaks_against=_reasons(contributions.iloc[k], features.iloc[k], for_it=False),
-            )
-            for k, source in enumerate(features.index.get_level_values("source"))
-        ]
-        return tuple(sorted(found, key=lambda one: -one.score))
-
-
-@dataclass(frozen=True, slots=True)
-class Recommended:
-    """A source, and what the learned rule says of it.
-
-    Args:
-        source: its name.
-        score: predicted rank, of which only differences mean something.
-        chance: the probability that it is the best source of the list.
-        entry: the entry of the library that it is; empty if it is none.
-        speaks_for: how it differs from the other sources in its favor, in words, the weightiest first.
-        speaks_against: how it differs to its disadvantage.
-    """
-
-    source: str
-    score: float
-    chance: float
-    entry: str
-    speaks_for: tuple[str, ...]
-    speaks_against: tuple[str, ...]
-
-
-def _reasons(contributions: pd.Series, features: pd.Series, *, for_it: bool) -> tuple[str, ...]:
-    weight = contributions if for_it else -contributions
-    chosen: Sequence[str] = [
-        str(name) for name in weight.sort_values(ascending=False).index if weight[name] > SMALLEST_REASON
-    ]
-    return tuple(FEATURES[name].high if features[name] > 0 else FEATURES[name].low for name in chosen[:REASONS])
+        for target, rows in features.groupby(level="target", sort=False):
+            sources = [str(name) for name in rows.index.get_level_values("source")]
+            known = any(entries.get(source) for source in sources)
+            weights, rule = (self.known, KNOWN) if known else (self.new, NEW)
+            predicted = weights.fit.predict(rows, entries).to_numpy()
+            chances = chance_of_best(predicted, weights.error)
+            in_order = np.argsort(-predicted, kind="stable")
+            groups: list[list[int]] = []
+            for place in in_order:
+                # The difference of two independent normal errors.
+                behind = predicted[groups[-1][0]] - predicted[place] if groups else np.inf
+                if norm.cdf(behind / (weights.error * 2**0.5)) < SURE:
+                    groups[-1].append(int(place))
+                else:
+                    groups.append([int(place)])
+            rank = 1
+            for group in groups:
+                for k in group:
+                    score, chance = -float(predicted[k]), float(chances[k])
+                    yield Recommendation(str(target), sources[k], rank, len(group) > 1, score, chance, rule)
+                rank += len(group)

@@ -118,6 +118,7 @@ def pair_features(distances: pd.DataFrame, characteristics: pd.DataFrame) -> pd.
         method was not computed or a dataset lacks a characteristic.
     """
     keys = ["target", "source"]
+    characteristics = characteristics.reindex(columns=list(MEASURED)).astype("float64")
     terms = distances.pivot_table(index=keys, columns="method", values="mask_term", sort=False)
     images = distances[distances["image_term"] > 0].groupby(keys, sort=False)["image_term"].first()
     found = pd.DataFrame(index=terms.index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -10,15 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr, weightedtau
 
-from medsegdist.distance.metrics import PAPER_METHODS
-from medsegdist.distance.ranking import CONSENSUS
+from medsegdist.distance.ranking import MEANS
 from medsegdist.parallel import map_ordered
 from medsegdist.recommend.library import Library
 from medsegdist.recommend.model import PairRows, fit_ridge
 from medsegdist.transfer.ranks import interval_of_means
-
-MEANS: Mapping[str, Sequence[str]] = {"consensus": CONSENSUS, "mean of the paper's five": PAPER_METHODS}
-"""Methods whose mean z-score within a target is a rule of its own."""
 
 MEASURES = ("spearman", "weighted_kendall", "regret", "within_1", "within_2")
 """What :func:`judge` finds for each target."""
@@ -99,17 +95,6 @@ def distance_predictors(library: Library) -> dict[str, pd.Series]:
         found[str(name)] = score.fillna(score.groupby(level="target").transform("mean"))
     found["number of samples"] = library.features["own samples"]
     return found
-
-
-def rule_name(methods: Collection[str]) -> str:
-    """What evidence calls the mean of some methods; empty if there is none of it.
-
-    Args:
-        methods: their names.
-    """
-    if len(methods) == 1:
-        return next(iter(methods))
-    return next((name for name, of_mean in MEANS.items() if set(of_mean) == set(methods)), "")
 
 
 def _mean_standardized(distances: pd.DataFrame) -> pd.Series:

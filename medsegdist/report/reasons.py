@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from medsegdist.recommend.learned import LearnedRanking
-from medsegdist.recommend.pair_features import FEATURES, MEASURED, pair_features
-from medsegdist.recommend.predictors import rule_name
-from medsegdist.report.record import DatasetRecord, StudyRecord
+from medsegdist.recommend.pair_features import FEATURES, pair_features
+from medsegdist.report.record import DatasetRecord
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import Answer
 from medsegdist.words import and_listed, counted
@@ -56,7 +55,9 @@ def reasons(run: Results, answer: Answer) -> Reasons:
     """
     rows = run.table.to_frame()
     of_target = rows[(rows["target"] == answer.target) & rows["method"].isin(answer.by)]
-    features = pair_features(of_target, _means(run.record, [answer.target, *(one.source for one in answer.order)]))
+    compared = [answer.target, *(one.source for one in answer.order)]
+    means = run.record.means if run.record else pd.DataFrame(index=compared)
+    features = pair_features(of_target, means.reindex(compared))
     names = [name for name in FEATURES if not name.startswith("own ") and name != "term images"]
     values = features[names].to_numpy()
     own = values[[source for _, source in features.index].index(answer.first)]
@@ -69,16 +70,6 @@ def reasons(run: Results, answer: Answer) -> Reasons:
         tuple(FEATURES[name].low for _, name in alike[:REASONS]),
         tuple(FEATURES[name].high for _, name in unlike[:OBJECTIONS]),
     )
-
-
-def _means(record: StudyRecord | None, names: Sequence[str]) -> pd.DataFrame:
-    """Characteristics, a row per dataset; NaN where they are not known."""
-    found = {
-        dataset.name: {"samples": dataset.samples, **{one.name: one.mean for one in dataset.characteristics}}
-        for dataset in (record.datasets if record else ())
-    }
-    frame = pd.DataFrame.from_dict(found, orient="index", dtype="float64")
-    return frame.reindex(index=list(names), columns=list(MEASURED)).astype("float64")
 
 
 def cautions(run: Results, answer: Answer) -> tuple[str, ...]:
@@ -152,10 +143,10 @@ def evidence(run: Results, answer: Answer) -> str:
         answer: for one of its targets.
     """
     formulas = {one.name: one.formula for one in run.record.methods} if run.record else {}
+    learned = LearnedRanking.load()
+    found, random = learned.evidence.get(answer.order[0].rule), learned.evidence["a source at random"]
     if run.approximate or not all(formulas.get(method, {}).get("normalize") for method in answer.by):
         return ""  # only distances with normalized terms were measured
-    learned = LearnedRanking.load()
-    found, random = learned.evidence.get(rule_name(answer.by)), learned.evidence["a source at random"]
     if found is None:
         return ""
     said = (

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
+import pandas as pd
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -253,6 +254,15 @@ class StudyRecord(JsonFile):
     cards: tuple[str, ...] = ()
     left_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     shared_images: bool = False
+
+    @property
+    def means(self) -> pd.DataFrame:
+        """Mean characteristics, a row per dataset and a column for each, and the number of samples."""
+        found = {
+            one.name: {"samples": one.samples, **{value.name: value.mean for value in one.characteristics}}
+            for one in self.datasets
+        }
+        return pd.DataFrame.from_dict(found, orient="index", dtype="float64")
 
     def dataset(self, name: str) -> DatasetRecord | None:
         """The dataset called `name`; None if there is none."""

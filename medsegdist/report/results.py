@@ -27,6 +27,7 @@ from medsegdist.report.verdict import Answer, approximate, left_out_sentence
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
+    from medsegdist.recommend.learned import LearnedRanking
     from medsegdist.report.thumbnails import Thumbnails
     from medsegdist.transfer.agreement import Agreement
     from medsegdist.transfer.gains import DistanceRecord, Gain
@@ -141,6 +142,7 @@ class Results:
         *,
         bootstrap: Bootstrap | None = None,
         thumbnails: bool = False,
+        ranking: LearnedRanking | None = None,
     ) -> Results:
         """What a ranking found, how it came about, and what the datasets look like.
 
@@ -151,6 +153,7 @@ class Results:
             table: the result.
             bootstrap: how patients were resampled; None if they were not.
             thumbnails: whether to draw the samples that were matched.
+            ranking: what was learned, to order the sources by; None keeps the order of the table.
         """
         # Of a dataset with classes, the page shows the foreground of all.
         whole = [one.whole if isinstance(one, MulticlassSamples) else one for one in samples]
@@ -167,6 +170,8 @@ class Results:
             software=versions(),
             shared_images=study.shared_images == "allow",
         )
+        if ranking is not None:
+            table = ranking.applied(table, record.means, {one.name: one.library for one in study.datasets})
         if not thumbnails:
             return cls(study.name, table, record)
         from medsegdist.report.thumbnails import draw_thumbnails

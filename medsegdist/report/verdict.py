@@ -122,9 +122,16 @@ class Answer:
     @property
     def rule(self) -> str:
         """What the sources are ordered by."""
+        if self.order[0].rule.startswith("learned"):
+            return "what was learned from transfers between public datasets"
         if len(self.by) == 1:
             return f"their distance by {self.by[0]}"
         return f"the mean of their standardized distances by {and_listed(self.by)}"
+
+    @property
+    def best(self) -> str:
+        """What chances are of: to be the nearest source, or by a learned rule the best."""
+        return "best" if self.order[0].rule.startswith("learned") else "nearest"
 
     @property
     def headline(self) -> str:
@@ -154,7 +161,7 @@ class Answer:
             said += f" By single methods the nearest is {' or '.join(parts)}."
         chances = [f"{one.source} {one.chance:.0%}" for one in self.order if one.chance and one.chance >= SMALL_CHANCE]
         if chances:
-            said += f" Chance to be the nearest: {', '.join(chances[:MOST_NAMED])}."
+            said += f" Chance to be the {self.best}: {', '.join(chances[:MOST_NAMED])}."
         if self.patients is not None:
             said += f" The smallest dataset in the first group has {counted(self.patients, 'patient')}."
         if self.open:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.errors import DataError
-from medsegdist.recommend.learned import LearnedRanking
+from medsegdist.recommend.learned import KNOWN, NEW, LearnedRanking
 from medsegdist.recommend.library import read_libraries, read_library
 from medsegdist.recommend.predictors import distance_predictors, judge_predictors
 from tests.recommend.planted import NAMES, library, write
@@ -30,34 +30,43 @@ def of_target(planted, target):
     return planted.features.loc[[target]]
 
 
-def test_a_file_gives_the_same_recommendations(planted, learned, tmp_path):
+def test_a_file_gives_the_same_order(planted, learned, tmp_path):
     learned.save(tmp_path / "ranking.json")
     loaded = LearnedRanking.load(tmp_path / "ranking.json")
     features, entries = of_target(planted, "d3"), {name: name for name in NAMES}
-    assert loaded.recommend(features, entries) == learned.recommend(features, entries)
+    assert list(loaded.order(features, entries)) == list(learned.order(features, entries))
     assert loaded == learned
 
 
-def test_the_order_is_that_of_the_chances_and_has_its_reasons(planted, learned):
-    found = learned.recommend(of_target(planted, "d3"), {name: name for name in NAMES})
+def test_the_order_is_that_of_the_chances(planted, learned):
+    found = list(learned.order(of_target(planted, "d3"), {name: name for name in NAMES}))
     assert {one.source for one in found} == set(NAMES) - {"d3"}
+    assert {(one.target, one.rule) for one in found} == {("d3", KNOWN)}
     chances = [one.chance for one in found]
     assert sum(chances) == pytest.approx(1)
     assert chances == sorted(chances, reverse=True)
-    assert "similar boundaries" in found[0].speaks_for
-    assert "other boundaries" in found[-1].speaks_against
     dice = planted.dice.mean(axis=1)["d3"]
     assert found[0].source in dice.nlargest(2).index
 
 
+def test_sources_share_a_rank_where_errors_are_as_large_as_their_difference(planted, learned):
+    sharp = learned.known.model_copy(update={"error": 1e-9})
+    features = of_target(planted, "d3")
+    found = list(learned.model_copy(update={"known": sharp}).order(features, {name: name for name in NAMES}))
+    assert [one.rank for one in found] == list(range(1, len(NAMES)))
+    blunt = learned.known.model_copy(update={"error": 1e9})
+    found = list(learned.model_copy(update={"known": blunt}).order(features, {name: name for name in NAMES}))
+    assert {(one.rank, one.tied) for one in found} == {(1, True)}
+
+
 def test_sources_that_nobody_measured_are_ranked_without_effects(planted, learned):
     features = of_target(planted, "d3")
-    new = learned.recommend(features, {})
+    new = list(learned.order(features, {}))
     predicted = learned.new.fit.predict(features, {})
     assert [one.source for one in new] == list(predicted.droplevel("target").sort_values(ascending=False).index)
-    assert {one.entry for one in new} == {""}
+    assert {one.rule for one in new} == {NEW}
     # One that is known changes the rule for all.
-    assert learned.recommend(features, {"d1": "d1"}) != new
+    assert {one.rule for one in learned.order(features, {"d1": "d1"})} == {KNOWN}
 
 
 def test_an_entry_is_named_or_has_the_same_characteristics(planted, learned):
