@@ -121,7 +121,7 @@ def test_a_learned_ranking_orders_the_sources(study, tmp_path):
     assert set(pd.read_csv(tmp_path / "out" / "recommendation.csv")["rule"]) == {"learned, known sources"}
     change(study, datasets=[{**one, "library": "nowhere"} for one in content["datasets"]])
     said = " ".join(run(*common, "--ranking", tmp_path / "mine.json", status=2).stderr.split())
-    assert "expected an entry of the library, hippocampus" in said
+    assert "dataset 'target': library: expected an entry of the ranking, left atrium" in said
     assert "found 'nowhere'" in said
     assert "expected a ranking as `medsegdist learn` writes it" in run(*common, "--ranking", study, status=2).stderr
 

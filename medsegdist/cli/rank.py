@@ -66,6 +66,8 @@ def _compare(
     device = pick_device(options.device)
     ranking = None if options.ranking is None else LearnedRanking.load(options.ranking)
     study = load_study(study_file)
+    if ranking is not None:
+        ranking.check_named({one.name: one.library for one in study.datasets})
     names = [manifest.name for manifest in study.datasets]
     targets = study.targets if target is None else target or names
     for name in targets:

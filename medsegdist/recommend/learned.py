@@ -201,23 +201,28 @@ class LearnedRanking(BaseModel):
                 f"{path}: expected a ranking as `medsegdist learn` writes it, found that {place}: {first['msg']}"
             ) from error
 
-    def entry_of(self, name: str, characteristics: pd.Series, library: str = "") -> str:
-        """The entry of the library that a source is; empty if it is none.
+    def check_named(self, named: Mapping[str, str]) -> None:
+        """Refuses entries that there are not.
 
         Args:
-            name: of the source.
-            characteristics: of the source.
-            library: the entry that the study names, if it does.
+            named: the entries that a study names, by the names of datasets; empty where it names none.
 
         Raises:
-            DataError: the study names an entry that there is not.
+            DataError: there is no such entry.
         """
-        if library:
-            if library not in self.entries:
+        for name, entry in named.items():
+            if entry and entry not in self.entries:
                 raise DataError(
-                    f"expected an entry of the library, {', '.join(self.entries)}, found '{library}'", dataset=name
+                    f"library: expected an entry of the ranking, {', '.join(self.entries)}, found '{entry}'",
+                    dataset=name,
                 )
-            return library
+
+    def entry_of(self, characteristics: pd.Series) -> str:
+        """The entry of the library that has the characteristics of a source; empty if none has.
+
+        Args:
+            characteristics: of the source.
+        """
         for entry, known in self.entries.items():
             pairs = [(float(characteristics[key]), value) for key, value in known.items() if key in characteristics]
             if pairs and all(abs(one - other) <= ALIKE * max(abs(other), 1e-9) for one, other in pairs):
@@ -233,7 +238,7 @@ class LearnedRanking(BaseModel):
             named: the entries that the study names, by the names of datasets.
         """
         sources = dict.fromkeys(row.source for row in table.rows)
-        entries = {one: self.entry_of(one, characteristics.T[one], named.get(one, "")) for one in sources}
+        entries = {one: named.get(one) or self.entry_of(characteristics.T[one]) for one in sources}
         features = pair_features(table.to_frame(), characteristics)
         return replace(table, recommendations=tuple(self.order(features, entries)))
 

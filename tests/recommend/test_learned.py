@@ -69,13 +69,13 @@ def test_sources_that_nobody_measured_are_ranked_without_effects(planted, learne
     assert {one.rule for one in learned.order(features, {"d1": "d1"})} == {KNOWN}
 
 
-def test_an_entry_is_named_or_has_the_same_characteristics(planted, learned):
+def test_an_entry_has_the_same_characteristics_or_is_named(planted, learned):
     like_d1 = planted.characteristics.loc["d1"] * 1.001
-    assert learned.entry_of("mine", like_d1) == "d1"
-    assert learned.entry_of("mine", planted.characteristics.loc["d1"] * 1.1) == ""
-    assert learned.entry_of("mine", like_d1, "d5") == "d5"
-    with pytest.raises(DataError, match=r"expected an entry of the library, d1, .*, found 'liver'"):
-        learned.entry_of("mine", like_d1, "liver")
+    assert learned.entry_of(like_d1) == "d1"
+    assert learned.entry_of(planted.characteristics.loc["d1"] * 1.1) == ""
+    learned.check_named({"mine": "d5", "another": ""})
+    with pytest.raises(DataError, match=r"dataset 'mine': library: expected an entry .*, d1, .*, found 'liver'"):
+        learned.check_named({"mine": "liver"})
 
 
 @pytest.mark.parametrize(
