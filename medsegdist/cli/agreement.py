@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from medsegdist.cli.console import reported_errors, say
 from medsegdist.cli.options import AsJson, NoReport
@@ -15,6 +17,7 @@ from medsegdist.cli.report import announce, leave_report
 from medsegdist.errors import DataError
 from medsegdist.files import check_writable
 from medsegdist.progress import LOGGER
+from medsegdist.words import printable
 
 if TYPE_CHECKING:
     from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
@@ -84,7 +87,8 @@ def agreement(
             distances += read_distances(scores)
         names = method or list(dict.fromkeys(record.method for record in distances))
         predictions = _predictions(predict or (), names)
-        agreements = measure_agreement(distances, gains, methods=method, predict=predictions, seed=seed)
+        study = _study_name(distances_file, gains_file)
+        agreements = measure_agreement(distances, gains, methods=method, predict=predictions, seed=seed, study=study)
         correlated: Sequence[CharacteristicAgreement] = ()
         if looks.exists():
             means = read_characteristics(looks)
@@ -100,6 +104,22 @@ def agreement(
             _show(agreements, correlated, leave_out)
             say(f"All numbers: {out / 'agreement.json'}")
         announce(page)
+
+
+def _study_name(distances_file: Path, gains_file: Path) -> str:
+    """The name of the study whose tables these are, as `rank` and `transfer` leave it next to them; empty without."""
+    from medsegdist.report.record import StudyRecord, TransferRecord
+
+    records = (
+        (distances_file.with_name("study.json"), StudyRecord),
+        (gains_file.with_name("transfer.json"), TransferRecord),
+    )
+    for file, kind in records:
+        if file.exists():
+            # A title is no reason to stop; the report of that folder says what is wrong with the file.
+            with suppress(DataError):
+                return kind.load(file).name
+    return ""
 
 
 def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list[float]]:
@@ -123,6 +143,7 @@ def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list
 
 
 def _show(agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAgreement], leave_out: bool) -> None:
+    from medsegdist.report.gain_words import agreement_verdict
     from medsegdist.report.tables import (
         certainty_table,
         choice_tables,
@@ -136,12 +157,7 @@ def _show(agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAg
     )
 
     console = Console()
-    reliability = agreements[0].reliability
-    if reliability is not None:
-        console.print(
-            f"Reliability of the gains over {reliability.seeds} seeds: {reliability.reliability:.2f}; no predictor can "
-            f"be expected to correlate with them by more than {reliability.ceiling:.2f}."
-        )
+    console.print(escape(printable(" ".join(agreement_verdict(agreements)))), "\n")
     for part in (
         regression_table(agreements),
         rank_table(agreements),

@@ -72,7 +72,7 @@ def _fields(one: PaperComparison) -> dict[str, Any]:
     return {
         "method": one.method,
         "published": asdict(one.published),
-        "recomputed": asdict(recomputed.line),
+        "recomputed": asdict(one.line),
         "p_const_reproduced": one.p_const_reproduced,
         "p_slope_reproduced": one.p_slope_reproduced,
         "table_13_reproduced": one.table_13_reproduced,

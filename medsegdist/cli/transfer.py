@@ -32,7 +32,7 @@ from medsegdist.data.options import ScoreName
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
-from medsegdist.words import did_you_mean
+from medsegdist.words import did_you_mean, printable
 
 if TYPE_CHECKING:
     from medsegdist.data.samples import SegmentationSamples
@@ -116,7 +116,8 @@ def transfer(
         describe_transfer(described, targets, result, picked).save(out / "transfer.json")
         unwritten = [name for name in targets if name not in bundles] if bundle else []
         page = leave_report(out, wanted=not no_report)
-        _show(result, targets, out, study.options.dice_floor, bundles, unwritten, as_json)
+        said = {} if as_json else _said(out, targets)
+        _show(result, said, out, study.options.dice_floor, bundles, unwritten, as_json)
         announce(page)
         if result.failed:
             raise typer.Exit(1)
@@ -205,9 +206,18 @@ def _duration(seconds: float) -> str:
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
 
 
+def _said(out: Path, targets: Sequence[str]) -> dict[str, str]:
+    """What the report says of the gains of each target."""
+    from medsegdist.report.gain_words import transfer_verdict
+    from medsegdist.report.results import Results
+
+    run = Results.load(out)
+    return {target: transfer_verdict(run, target) for target in targets}
+
+
 def _show(
     result: TransferResult,
-    targets: Sequence[str],
+    said: Mapping[str, str],
     out: Path,
     dice_floor: float,
     bundles: Mapping[str, Path],
@@ -234,9 +244,10 @@ def _show(
         texts = [head, *lines] if head else list(lines)
         console.print(*map(escape, texts), sep="\n  " if head else "\n", soft_wrap=True)
 
-    for target in targets:
+    for target, verdict in said.items():
         if any(one.target == target and one.gain_percent is not None for one in (*result.gains, *result.controls)):
             console.print(gain_table(target, result.gains, result.controls))
+            console.print(escape(printable(verdict)), "\n")
     undefined = (one for one in result.gains if one.status == UNDEFINED)
     below = f"Not converged (validation Dice twice below {dice_floor:g}, the study's dice_floor), and left out:"
     for head, lines in {

@@ -1,4 +1,4 @@
-"""What a report says of gains: what pre-training brought, and whether distance predicts it."""
+"""What a page shows of gains: what pre-training brought, and whether distance predicts it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from medsegdist.report.figures import (
     scatter,
     vertical_line,
 )
+from medsegdist.report.gain_words import agreement_verdict, in_percent, transfer_verdict
 from medsegdist.report.tables import grouped_warnings
 from medsegdist.report.verdict import amount
 from medsegdist.transfer.gains import UNDEFINED, SourceGain, TransferPair, all_pairs, summarize_gains
-from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.report.results import Results
@@ -71,6 +71,7 @@ def gain_section(run: Results) -> dict[str, Any] | None:
         return None
     return {
         "methods": methods,
+        "answer": agreement_verdict(run.agreements) if run.agreements else [],
         "agreements": run.agreements,
         "warnings": grouped_warnings(run.agreements),
         "table": run.agreement,
@@ -106,39 +107,16 @@ def _target(run: Results, target: str) -> dict[str, Any]:
     }
     return {
         "name": target,
-        "verdict": _verdict(target, sources, control),
+        "verdict": transfer_verdict(run, target),
         "baseline": fmean(baselines.values()) if baselines else None,
         "baseline_seeds": len(baselines),
         "sources": sources,
         "control": control,
         "figure": transfer_plot(target, sources, control) if sources else None,
+        "curves": curve_plot(run, target),
+        "tested": all(one.tested for one in run.curves),
     }
 
-
-def _verdict(target: str, sources: list[SourceGain], control: SourceGain | None) -> str:
-    if not sources:
-        return f"No pre-training for {target} has a gain."
-    best = sources[0]
-    unequal = len({len(one.gains) for one in (*sources, *([control] if control else []))}) > 1
-    gained = f"{in_percent(best)}{_seeds(best) if unequal else ''}"
-    if best.gain > 0:
-        found = f"For {target} pre-training on {best.source} gained most: {gained}."
-    else:
-        found = f"For {target} no pre-training gained anything; {best.source} lost least: {gained}."
-    if control is None:
-        return found
-    beyond = "" if best.gain > control.gain else ", no less than the best source"
-    return (
-        f"{found} From scratch with as many steps: {in_percent(control)}{_seeds(control) if unequal else ''}{beyond}."
-    )
-
-
-def _seeds(found: SourceGain) -> str:
-    return f" over {counted(len(found.gains), 'seed')}"
-
-
-FEWEST = 4
-"""Pairs that a line with a band needs."""
 
 PLACES = 41
 """Distances at which the band is drawn."""
@@ -176,13 +154,13 @@ def regress(points: Sequence[TransferPair]) -> tuple[LinearFit, list[GainPredict
     None for too few pairs, or equal distances.
 
     Args:
-        points: at least 4 for a result.
+        points: of one method.
     """
-    from medsegdist.transfer.regression import fit_line, predict_gain
+    from medsegdist.transfer.regression import fit_line, makes_line, predict_gain
 
-    distances = np.array([point.distance for point in points])
-    if len(points) < FEWEST or np.ptp(distances) <= 1e-9 * np.abs(distances).max():
+    if not makes_line(points):
         return None
+    distances = np.array([point.distance for point in points])
     places = np.linspace(distances.min(), distances.max(), PLACES)
     return fit_line(points), [predict_gain(points, place) for place in places.tolist()]
 
@@ -232,9 +210,68 @@ def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGai
     )
 
 
-def in_percent(found: SourceGain) -> str:
-    """Mean and deviation over the seeds: +12.3% ± 1.4."""
-    return f"{found.gain:+.1f}%" + ("" if found.deviation is None else f" ± {found.deviation:.1f}")
+def curve_plot(run: Results, target: str) -> Plot | None:
+    """Dice by steps of fine-tuning, mean over seeds; the best and the recommended source stand out.
+
+    None where no source has two points.
+
+    Args:
+        run: with learning curves.
+        target: its name.
+    """
+    from medsegdist.transfer.curves import LearningCurve, mean_curve
+
+    by_source: dict[str, list[LearningCurve]] = {}
+    for one in run.curves:
+        if one.target == target:
+            by_source.setdefault(one.source, []).append(one)
+    lines = {source: mean_curve(curves) for source, curves in by_source.items()}
+    # A training from scratch may have gone on for longer; it is compared after as many steps.
+    last = max((points[-1][0] for source, points in lines.items() if source and points), default=0)
+    lines = {source: [point for point in points if point[0] <= last] for source, points in lines.items()}
+    lines = {source: points for source, points in lines.items() if len(points) > 1}
+    if not any(lines):
+        return None
+    best = next((one.source for one in summarize_gains(run.gains, target)), "")
+    recommended = run.table.recommended(target)[0].source if target in run.table.targets else ""
+    styles = {
+        recommended: (f"recommended: {label(recommended)}", "var(--third)", 2.5, "solid"),
+        best: (
+            f"gained most{', as recommended' * (best == recommended)}: {label(best)}",
+            "var(--accent)",
+            2.5,
+            "solid",
+        ),
+        "": ("from scratch", "var(--second)", 2.0, "dash"),
+    }
+    data: list[dict[str, Any]] = []
+    others = [source for source in lines if source not in styles]
+    for source in (*others, *(one for one in styles if one in lines)):
+        name, color, width, dash = styles.get(source, ("other sources", "var(--line-strong)", 1.2, "solid"))
+        x, y = [step for step, _ in lines[source]], [dice for _, dice in lines[source]]
+        hover = [f"{label(source, None) or name}<br>Dice {dice:.3f} after {step} steps" for step, dice in lines[source]]
+        shown = source in styles or source == others[0]
+        marker = {"color": color, "size": 5}
+        line = {"color": color, "width": width, "dash": dash}
+        data.append(scatter("lines+markers", x, y, hover, name=name, showlegend=shown, marker=marker, line=line))
+    said = "; ".join(f"{source or 'from scratch'} {points[-1][1]:.3f}" for source, points in lines.items())
+    return Plot(
+        data,
+        {
+            "height": 340,
+            "showlegend": True,
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+            "xaxis": {"nticks": 6, "title": {"text": "steps of fine-tuning, or from scratch", "standoff": 6}},
+            "yaxis": {"nticks": 6, "title": {"text": "Dice", "standoff": 6}},
+            "margin": {"l": 4, "r": 14, "t": 30, "b": 40},
+        },
+        f"Learning curves for {target}: mean Dice after {last} steps: {said}.",
+        f"Learning curves for {target}",
+    )
+
+
+MOST_NAMED = 12
+"""Points whose sources stand at them; of more, the names would cover one another."""
 
 
 def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit, list[GainPrediction]] | None) -> Plot:
@@ -248,6 +285,7 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
         ink = {"color": "var(--ink-soft)", "width": 1.5}
         places, centers = [one.distance for one in line], [one.gain for one in line]
         data.append(scatter("lines", places, centers, line=ink, showlegend=False))
+    middle = (min(point.distance for point in points) + max(point.distance for point in points)) / 2
     for k, target in enumerate(dict.fromkeys(point.target for point in points)):
         symbol, color = SYMBOLS[k % len(SYMBOLS)], COLORS[k % len(COLORS)]
         of_target = [point for point in points if point.target == target]
@@ -258,7 +296,12 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
             f"distance {amount(point.distance)}, gain {point.gain:.1f}%"
             for point in of_target
         ]
-        data.append(scatter("markers", x, y, hover, name=label(target), showlegend=True, marker=marker))
+        named: dict[str, Any] = {}
+        if len(points) <= MOST_NAMED:
+            places = ["middle left" if point.distance > middle else "middle right" for point in of_target]
+            named = {"text": [label(point.source, 14) for point in of_target], "textposition": places}
+        mode = "markers+text" if named else "markers"
+        data.append(scatter(mode, x, y, hover, name=label(target), showlegend=True, marker=marker, **named))
     fitted = ""
     if fit is not None:
         found = fit[0]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from medsegdist.recommend.learned import LearnedRanking
     from medsegdist.report.thumbnails import Thumbnails
     from medsegdist.transfer.agreement import Agreement
+    from medsegdist.transfer.curves import LearningCurve
     from medsegdist.transfer.gains import DistanceRecord, Gain
 
 NO_TABLE = DistanceTable(rows=())
@@ -60,6 +61,7 @@ class Results:
         transfer: how the gains came about: `transfer.json`.
         agreements: `agreement.json`.
         agreement: `agreement.csv`, all cells as text.
+        curves: `learning_curves.csv`, or else the validations of `runs.jsonl`.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Results:
     transfer: TransferRecord | None = None
     agreements: tuple[Agreement, ...] = ()
     agreement: pd.DataFrame | None = None
+    curves: tuple[LearningCurve, ...] = ()
 
     def __repr__(self) -> str:
         found = (len(self.distances), "distance"), (len(self.gains), "gain"), (len(self.agreements), "agreement")
@@ -224,8 +227,9 @@ class Results:
         record = StudyRecord.load(folder / "study.json") if "study.json" in has else None
         training = _of_training(folder)
         described = record or training.get("transfer")
+        compared = next((one.study for one in training.get("agreements", ()) if one.study), "")
         return cls(
-            name=folder.resolve().name if described is None else described.name,
+            name=compared or folder.resolve().name if described is None else described.name,
             table=table,
             listed=listed,
             record=record,
@@ -283,6 +287,7 @@ def _of_training(folder: Path) -> dict[str, Any]:
     if not there:
         return {}
     from medsegdist.transfer.agreement import Agreement
+    from medsegdist.transfer.curves import read_curves
     from medsegdist.transfer.gains import read_gains
 
     remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
@@ -294,4 +299,7 @@ def _of_training(folder: Path) -> dict[str, Any]:
         "agreements": lambda path: read_json(path, agreements, "agreement"),
         "agreement": lambda path: _cells(path, remedy),
     }
-    return {name: readers[name](path) for name, path in there.items()}
+    found = {name: readers[name](path) for name, path in there.items()}
+    if "gains" in found:
+        found["curves"] = read_curves(folder, found["gains"])
+    return found

@@ -184,11 +184,13 @@ def regression_table(agreements: Sequence[Agreement]) -> Table:
     """The paper's regression of gain on distance, a row per method."""
     heads = "Method | n | Slope | 95% interval | R^2 | p of the\nintercept | p of the\nslope"
     cells = (
-        "{0} | {1.n} | {1.slope:#.3g} | [{1.slope_low:#.2g}, {1.slope_high:#.2g}] | {1.r_squared:.2f} | "
+        "{0.method} | {2} | {1.slope:#.3g} | [{1.slope_low:#.2g}, {1.slope_high:#.2g}] | {1.r_squared:.2f} | "
         "{1.p_intercept:.3g} | {1.p_slope:.3g}"
     )
-    rows = ((one.method, one.line) for one in agreements)
-    return _filled_table("Gain = intercept + slope * distance", heads, cells, rows)
+    rows = ((one, one.line, len(one.pairs)) for one in agreements)
+    lined = all(one.line is not None for one in agreements)
+    caption = "" if lined else f"{NOTHING}: too few pairs for a line."
+    return _filled_table("Gain = intercept + slope * distance", heads, cells, rows, caption=caption)
 
 
 def rank_table(agreements: Sequence[Agreement]) -> Table:
@@ -229,14 +231,26 @@ def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
     """For each target the nearest source by each method, and what it gained."""
     heads = "Method | Nearest | Gain, % | Place | Regret"
     cells = "{0} | {2} | {1.picked_gain:.1f} | {1.picked_rank} of {1.sources} | {1.regret:.1f}"
-    best = "Best: {0.best}, {0.best_gain:.1f} %. Regret of a source drawn at random: {0.chance_regret:.1f}."
     chosen = [(one.method, found, ", ".join(found.picked)) for one in agreements for found in one.targets]
     for target in dict.fromkeys(found.target for _, found, _ in chosen):
         rows = [row for row in chosen if row[1].target == target]
         # The same by all methods, if they have the same sources.
-        captions = {best.format(found) for _, found, _ in rows}
+        captions = {
+            f"{best_source(found.best, found.best_gain)} Regret of a source drawn at random: {found.chance_regret:.1f}."
+            for _, found, _ in rows
+        }
         caption = captions.pop() if len(captions) == 1 else ""
         yield _filled_table(f"Nearest source for {target}", heads, cells, rows, left=(0, 1), caption=caption)
+
+
+def best_source(name: str, gain: float) -> str:
+    """The source that gained most; where none gained, the one that lost least.
+
+    Args:
+        name: of the source.
+        gain: its gain, percent.
+    """
+    return f"Best: {name}, {gain:.1f} %." if gain > 0 else f"No source gained; {name} lost least, {gain:.1f} %."
 
 
 def without_table(agreements: Sequence[Agreement]) -> Table:
@@ -299,7 +313,7 @@ def table_12(comparisons: Sequence[PaperComparison]) -> Table:
     """The p-values of the paper's Table 12, printed and recomputed."""
     heads = "Method | Const,\nprinted | recomputed | Slope,\nprinted | recomputed"
     cells = "{0} | {1.p_const:.3g} | {2.p_intercept:.3g} | {1.p_slope:.3g} | {2.p_slope:.3g}"
-    rows = ((one.method, one.published, one.recomputed.line) for one in comparisons)
+    rows = ((one.method, one.published, one.line) for one in comparisons)
     return _filled_table("Table 12: p-values of gain on distance", heads, cells, rows)
 
 
@@ -309,7 +323,7 @@ def table_13(comparisons: Sequence[PaperComparison]) -> Table:
     cells = "{1} | {2} | {0.slope:.5f} | [{0.slope_low:.5f}, {0.slope_high:.5f}] | {0.r_squared:.2f} | {3:.2f}"
     rows: list[tuple[Any, ...]] = []
     for one in comparisons:
-        line = one.recomputed.line
+        line = one.line
         rows.append((one.published, one.method, "printed", one.implied_r_squared))
         rows.append((line, "", "recomputed", line.r_squared))
     return _filled_table("Table 13: slope, interval, R^2", heads, cells, rows, left=(0, 1))

@@ -48,6 +48,7 @@ from medsegdist.transfer.ranks import (
     permutation_test,
 )
 from medsegdist.transfer.regression import (
+    FEWEST_FOR_A_LINE,
     FixedEffectsFit,
     GainPrediction,
     Influence,
@@ -56,6 +57,7 @@ from medsegdist.transfer.regression import (
     fit_fixed_effects,
     fit_line,
     leave_one_source_out,
+    makes_line,
     measure_influence,
     predict_gain,
 )
@@ -78,7 +80,7 @@ class Agreement:
     Args:
         method: name of the distance.
         pairs: all that was compared.
-        line: the paper's regression.
+        line: the paper's regression; None for fewer than four pairs.
         fixed_effects: the same with an intercept for each target; None if it says nothing.
         ranks: rank correlations over all pairs.
         targets: for each target, what choosing the nearest source would have meant.
@@ -86,18 +88,20 @@ class Agreement:
         regret_percent: the same in percent of what could be gained.
         within_targets: permutation test; None if nothing can be permuted.
         whole_sources: the more cautious one; None as above, and for one target, where it is the same.
-        influence: of every pair.
+        influence: of every pair; empty without a line.
         without_source: what is left without each source.
-        predictions: for the distances to a target of the pairs that have no gain yet, and for those asked for.
+        predictions: for the distances to a target of the pairs that have no gain yet, and for those asked for; empty
+            without a line.
         left_out: the pairs that did not go in, and why.
         warnings: what a reader ought to know, in words.
         reliability: of the gains, which limits what any distance can correlate with; None without repetitions.
         over_targets: order and regret, mean over the targets with intervals; None for fewer than two.
+        study: name of the study that was measured; empty if that is not known.
     """
 
     method: str
     pairs: tuple[TransferPair, ...]
-    line: LinearFit
+    line: LinearFit | None
     fixed_effects: FixedEffectsFit | None
     ranks: RankCorrelation | None
     targets: tuple[TargetAgreement, ...]
@@ -112,6 +116,7 @@ class Agreement:
     warnings: tuple[str, ...] = ()
     reliability: Reliability | None = None
     over_targets: OverTargets | None = None
+    study: str = ""
 
     @property
     def weakest(self) -> WithoutSource | None:
@@ -127,6 +132,7 @@ def measure_agreement(
     methods: Sequence[str] | None = None,
     predict: Mapping[str, Sequence[float]] | None = None,
     seed: int = 0,
+    study: str = "",
 ) -> tuple[Agreement, ...]:
     """Compares distances with gains, one result for each method. A pair counts once, however many seeds it has.
 
@@ -137,6 +143,7 @@ def measure_agreement(
         methods: which ones of the distances; None takes all.
         predict: distances of new sources whose gain is to be predicted, by the name of the method.
         seed: of the permutation tests.
+        study: name of the study that was measured, for the report.
 
     Raises:
         DataError: a file or a number is not what it should be; nothing can be compared.
@@ -148,7 +155,8 @@ def measure_agreement(
     for name in set(predict or {}).difference(names):
         raise DataError(f"expected a prediction by one of the methods {', '.join(names)}, found '{name}'.")
     reliability = measure_reliability(runs)
-    return tuple(_agreement(one, (predict or {}).get(one.method, ()), seed, reliability) for one in matched)
+    results = (_agreement(one, (predict or {}).get(one.method, ()), seed, reliability) for one in matched)
+    return tuple(replace(one, study=study) for one in results)
 
 
 def to_frame(agreements: Sequence[Agreement]) -> pd.DataFrame:
@@ -192,10 +200,11 @@ def _agreement(
     known = {one.target for one in targets}
     new = [(one.distance, one.source, one.target) for one in matched.left_out.without_gain if one.target in known]
     new += [(distance, "", "") for distance in predict]
+    lined = makes_line(pairs)
     found = Agreement(
         method=matched.method,
         pairs=pairs,
-        line=fit_line(pairs),
+        line=fit_line(pairs) if lined else None,
         fixed_effects=fit_fixed_effects(pairs),
         ranks=correlate_ranks(pairs),
         targets=targets,
@@ -203,9 +212,11 @@ def _agreement(
         regret_percent=fmean(percents) if percents else None,
         within_targets=permutation_test(pairs, "within_targets", seed=seed),
         whole_sources=permutation_test(pairs, "whole_sources", seed=seed) if len(targets) > 1 else None,
-        influence=measure_influence(pairs),
+        influence=measure_influence(pairs) if lined else (),
         without_source=leave_one_source_out(pairs),
-        predictions=tuple(predict_gain(pairs, d, source=source, target=target) for d, source, target in new),
+        predictions=tuple(
+            predict_gain(pairs, d, source=source, target=target) for d, source, target in (new if lined else ())
+        ),
         left_out=matched.left_out,
         reliability=reliability,
         over_targets=agree_over_targets(targets, reliability, seed=seed),
@@ -220,17 +231,25 @@ def _warnings(one: Agreement) -> Iterator[str]:
             f"The gains have a reliability of {reliability.reliability:.2f} over {reliability.seeds} seeds, below "
             f"{RELIABLE}: no distance can be expected to correlate with them by more than {reliability.ceiling:.2f}."
         )
-    if line.n < FEW_PAIRS:
-        yield f"Only {counted(line.n, 'pair')}: p-values and intervals of so few say little."
-    if line.slope > 0:
+    n = len(one.pairs)
+    if n < FEWEST_FOR_A_LINE:
+        yield f"Only {counted(n, 'pair')}: too few for a line, which needs {FEWEST_FOR_A_LINE}, and for expected gains."
+    elif n < FEW_PAIRS:
+        yield f"Only {counted(n, 'pair')}: p-values and intervals of so few say little."
+    if line is not None and line.slope > 0:
         yield "The slope is positive: here sources that are farther away gained more."
     outlying = dict.fromkeys(pair.source for pair in one.influence if pair.high)
     if outlying:
         yield f"The line leans on {listed(list(outlying))} (leverage or Cook's distance is high)."
     for others in one.without_source:
-        if line.p_slope < SIGNIFICANT and (others.line is None or others.line.p_slope >= SIGNIFICANT):
-            left = "there is no line" if others.line is None else f"p of the slope is {others.line.p_slope:.2g}"
-            yield f"Without {others.source} {left}, which is not significant at {SIGNIFICANT:.0%}."
+        if line is None or line.p_slope >= SIGNIFICANT:
+            break
+        left = sum(pair.source != others.source for pair in one.pairs)
+        if others.line is None and left >= FEWEST_FOR_A_LINE:
+            yield f"Without {others.source} there is no line, for all other pairs are equally far."
+        elif others.line is not None and others.line.p_slope >= SIGNIFICANT:
+            p_slope = f"{others.line.p_slope:.2g}"
+            yield f"Without {others.source} p of the slope is {p_slope}, which is not significant at {SIGNIFICANT:.0%}."
     if left_out.not_converged:
         failed = arrows(left_out.not_converged)
         yield f"Left out, for no run converged or the Dice from scratch is 0: {failed}."
@@ -253,7 +272,7 @@ def _summary(one: Agreement) -> dict[str, Any]:
 
     return {
         **columns(one, "method"),
-        **columns(one.line, "n"),
+        "n": len(one.pairs),
         "sources": len({pair.source for pair in one.pairs}),
         "targets": len(one.targets),
         **columns(one.line, "slope", "slope_low", "slope_high", "intercept", "r_squared", "p_intercept", "p_slope"),

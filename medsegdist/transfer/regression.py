@@ -11,11 +11,15 @@ import numpy as np
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.outliers_influence import OLSInfluence
 
-from medsegdist.transfer.gains import FEWEST_PAIRS, Number, TransferPair, distances_and_gains
+from medsegdist.transfer.gains import Number, TransferPair, distances_and_gains
 from medsegdist.transfer.ranks import correlate_ranks
 
 LEVEL = 0.95
 """Of every interval."""
+
+FEWEST_FOR_A_LINE = 4
+"""Pairs below which no line is shown anywhere: three points lie on one too often for its slope, p and R^2 to mean
+anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,16 @@ def fit_line(pairs: Sequence[TransferPair]) -> LinearFit:
         p_slope=float(result.pvalues[1]),
         deviation=float(np.sqrt(result.mse_resid)),
     )
+
+
+def makes_line(pairs: Sequence[TransferPair]) -> bool:
+    """Whether a line through these pairs is worth showing: there are enough, at distances that differ.
+
+    Args:
+        pairs: of one method.
+    """
+    distances = np.array([one.distance for one in pairs])
+    return len(pairs) >= FEWEST_FOR_A_LINE and bool(np.ptp(distances) > 1e-9 * np.abs(distances).max())
 
 
 def fit_fixed_effects(pairs: Sequence[TransferPair]) -> FixedEffectsFit | None:
@@ -216,11 +230,9 @@ def leave_one_source_out(pairs: Sequence[TransferPair]) -> tuple[WithoutSource, 
     found = []
     for source in sources:
         left = [one for one in pairs if one.source != source]
-        makes_line = len(left) >= FEWEST_PAIRS and np.ptp([one.distance for one in left]) > 0
         ranks = correlate_ranks(left)
-        found.append(
-            WithoutSource(source, fit_line(left) if makes_line else None, None if ranks is None else ranks.spearman)
-        )
+        line = fit_line(left) if makes_line(left) else None
+        found.append(WithoutSource(source, line, None if ranks is None else ranks.spearman))
     return tuple(found)
 
 

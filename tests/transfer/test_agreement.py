@@ -83,10 +83,26 @@ def test_a_source_that_everything_rests_on_is_named():
 
 
 def test_without_a_source_no_line_is_left():
-    distances = [DistanceRecord(s, "t", float(d), "m") for s, d in (("a", 1), ("b", 1), ("c", 1), ("d", 9))]
-    gains = [Gain(s, "t", gain_percent=g) for s, g in (("a", 5.0), ("b", 5.1), ("c", 4.9), ("d", -9.0))]
+    near = {"a": 5.0, "b": 5.1, "c": 4.9, "e": 5.2}
+    distances = [*(DistanceRecord(name, "t", 1.0, "m") for name in near), DistanceRecord("d", "t", 9.0, "m")]
+    gains = [Gain(name, "t", gain_percent=gain) for name, gain in {**near, "d": -9.0}.items()]
     (found,) = measure_agreement(distances, gains)
-    assert "Without d there is no line, which is not significant at 5%." in found.warnings
+    assert "Without d there is no line, for all other pairs are equally far." in found.warnings
+    assert sum(text.startswith("Without") for text in found.warnings) == 1
+
+
+def test_three_pairs_have_an_order_and_no_line_nor_anything_that_rests_on_one(tmp_path):
+    distances, gains = records(3)
+    new = DistanceRecord("new", "t", 2.0, "m")
+    (found,) = measure_agreement([*distances, new], gains, predict={"m": [1.0]})
+    assert (found.line, found.predictions, found.influence, found.weakest) == (None, (), (), None)
+    assert found.ranks is not None
+    assert "Only 3 pairs: too few for a line, which needs 4, and for expected gains." in found.warnings
+    save_agreement([found], tmp_path)
+    (row,) = pd.read_csv(tmp_path / "agreement.csv").to_dict("records")
+    assert row["n"] == 3
+    assert np.isnan([row["slope"], row["r_squared"], row["p_slope"]]).all()
+    assert measure_agreement(*records(4))[0].line is not None
 
 
 def test_what_was_left_out_is_said():
@@ -134,8 +150,8 @@ def test_json_and_csv_hold_what_was_found(tmp_path):
 
 
 def test_what_is_undefined_is_null():
-    distances = [DistanceRecord("a", target, float(k), "m") for k, target in enumerate("tuv")]
-    gains = [Gain("a", target, gain_percent=float(gain)) for target, gain in zip("tuv", (3, 2, 1), strict=True)]
+    distances = [DistanceRecord("a", target, float(k), "m") for k, target in enumerate("tuvw")]
+    gains = [Gain("a", target, gain_percent=float(gain)) for target, gain in zip("tuvw", (4, 3, 2, 1), strict=True)]
     agreements = measure_agreement(distances, gains)
     (read,) = json.loads(to_json(agreements), parse_constant=pytest.fail)
     assert read["regret"] is None
