@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from medsegdist.cli.console import reported_errors, say
+from medsegdist.errors import DataError
 from medsegdist.files import check_writable
 from medsegdist.progress import LOGGER, bars_are_wanted
 from medsegdist.words import printable
@@ -21,17 +23,22 @@ if TYPE_CHECKING:
 
 
 def report(
-    directory: Annotated[
-        Path,
+    directories: Annotated[
+        list[Path],
         typer.Argument(
-            help="Folder that rank, distances, demo, transfer or agreement wrote.", metavar="DIR", file_okay=False
+            help="Folder that rank, distances, demo, transfer or agreement wrote; or two rankings to compare.",
+            metavar="DIR [OTHER]",
+            file_okay=False,
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="File of the page.", show_default="DIR/report.html", dir_okay=False)
+        Path | None,
+        typer.Option(
+            "--out", help="File of the page.", show_default="DIR/report.html, or OTHER/comparison.html", dir_okay=False
+        ),
     ] = None,
 ) -> None:
-    """Write the results in a folder as one HTML page, which needs no network.
+    """Write the results in a folder as one HTML page, which needs no network; or what moved from one run to another.
 
     The page shows what the folder holds of distances.csv, comparisons.csv, study.json, thumbnails.json, gains.csv,
     controls.csv, transfer.json, agreement.json and agreement.csv. characteristics.csv and scores.csv are not read:
@@ -41,8 +48,37 @@ def report(
     from medsegdist.report.results import Results
 
     with reported_errors():
+        if len(directories) > 1:
+            _compare(directories, out)
+            return
+        (directory,) = directories
         check_writable(directory / "report.html" if out is None else out)
         page = write_report(Results.load(directory), directory / "report.html" if out is None else out)
+    say(f"Report: {page}")
+
+
+def _compare(directories: Sequence[Path], out: Path | None) -> None:
+    """Show what moved between the rankings of two folders, and write it as a page."""
+    from medsegdist.report.comparison import comparison_tables, write_comparison
+    from medsegdist.report.results import Results
+
+    if len(directories) > 2:
+        raise DataError(f"expected one folder, or two to compare, found {len(directories)}", "compare two at a time")
+    a, b = directories
+    if a.exists() and b.exists() and a.samefile(b):
+        raise DataError(f"expected two folders to compare, found {b} twice", "give the folder of another run")
+    page = b / "comparison.html" if out is None else out
+    check_writable(page)
+    compared = write_comparison(Results.load(a), Results.load(b), page)
+    console = Console()
+    say(f"A: {a}\nB: {b}\n")
+    for target in compared.targets:
+        for table in comparison_tables(target):
+            console.print(table)
+        console.print(f"[bold]{escape(printable(target.headline))}[/bold]", "\n")
+    console.print(escape(compared.knowledge))
+    for one in compared.differences:
+        say(printable(f"  {one.what}: {one.a or '-'} > {one.b or '-'}"))
     say(f"Report: {page}")
 
 

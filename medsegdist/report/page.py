@@ -56,8 +56,6 @@ def write_report(run: Results, path: str | Path) -> Path:
 
 def render(run: Results) -> str:
     """The report of a run as HTML; what the run does not know is left out."""
-    from plotly.offline import get_plotlyjs
-
     table = run.table
     targets = [_target(run, target) for target in run.targets]
     context: dict[str, Any] = {
@@ -104,6 +102,18 @@ def render(run: Results) -> str:
         "simulated": ("What is simulated", run.simulated),
     }
     context["sections"] = {name: heading for name, (heading, there) in headings.items() if there}
+    return fill("report.html.jinja", context)
+
+
+def fill(template: str, context: Mapping[str, Any]) -> str:
+    """A page of ours as HTML, with its styles, figures and scripts in it.
+
+    Args:
+        template: one of the assets.
+        context: what it shows, with a `title`.
+    """
+    from plotly.offline import get_plotlyjs
+
     assets = {name: _asset(name) for name in ("report.css", "report.js")}
     plotly = str(get_plotlyjs())
     placed: dict[str, dict[str, Any]] = {}
@@ -125,7 +135,7 @@ def render(run: Results) -> str:
         finalize=_clean,
     )
     environment.filters |= {"amount": amount, "rank": rank_of, "kind": kind_of}
-    return environment.get_template("report.html.jinja").render(
+    return environment.get_template(template).render(
         **context,
         css=Markup(assets["report.css"]),
         js=Markup(assets["report.js"]),

@@ -174,7 +174,7 @@ def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> 
     ]
     heads = "Source | Seeds | Dice | From scratch | Gain (%)"
     cells = "{1} | {2} | {0.dice:.3f} | {0.dice_baseline:.3f} | {0.gain:+.1f}{3}"
-    table = _filled_table(f"Transfer to {target}", heads, cells, rows, wrap=True)
+    table = filled_table(f"Transfer to {target}", heads, cells, rows, wrap=True)
     if ranked and len(rows) > len(ranked):
         table.rows[len(ranked) - 1].end_section = True
     return table
@@ -190,7 +190,7 @@ def regression_table(agreements: Sequence[Agreement]) -> Table:
     rows = ((one, one.line, len(one.pairs)) for one in agreements)
     lined = all(one.line is not None for one in agreements)
     caption = "" if lined else f"{NOTHING}: too few pairs for a line."
-    return _filled_table("Gain = intercept + slope * distance", heads, cells, rows, caption=caption)
+    return filled_table("Gain = intercept + slope * distance", heads, cells, rows, caption=caption)
 
 
 def rank_table(agreements: Sequence[Agreement]) -> Table:
@@ -200,7 +200,7 @@ def rank_table(agreements: Sequence[Agreement]) -> Table:
         "{0.method} | {0.ranks.spearman:.2f} | {0.ranks.kendall:.2f} | {0.ranks.weighted_kendall:.2f} | "
         "{0.regret:.1f} | {0.regret_percent:.0f}"
     )
-    return _filled_table("Order, and what the nearest source costs", heads, cells, ((one,) for one in agreements))
+    return filled_table("Order, and what the nearest source costs", heads, cells, ((one,) for one in agreements))
 
 
 def over_targets_table(agreements: Sequence[Agreement]) -> Table | None:
@@ -211,7 +211,7 @@ def over_targets_table(agreements: Sequence[Agreement]) -> Table | None:
         "{1.regret:.1f} | {1.regret_low:.1f} to {1.regret_high:.1f}"
     )
     rows = [(one, one.over_targets) for one in agreements if one.over_targets is not None]
-    return _filled_table("Order within targets, mean over them", heads, cells, rows) if rows else None
+    return filled_table("Order within targets, mean over them", heads, cells, rows) if rows else None
 
 
 def certainty_table(agreements: Sequence[Agreement]) -> Table:
@@ -224,7 +224,7 @@ def certainty_table(agreements: Sequence[Agreement]) -> Table:
         "{0.method} | {0.within_targets.p_slope:.2g} | {0.whole_sources.p_slope:.2g} | {0.fixed_effects.p_slope:.2g} | "
         "{0.weakest.line.p_slope:.2g} ({0.weakest.source})"
     )
-    return _filled_table("p of the slope", heads, cells, ((one,) for one in agreements))
+    return filled_table("p of the slope", heads, cells, ((one,) for one in agreements))
 
 
 def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
@@ -240,7 +240,7 @@ def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
             for _, found, _ in rows
         }
         caption = captions.pop() if len(captions) == 1 else ""
-        yield _filled_table(f"Nearest source for {target}", heads, cells, rows, left=(0, 1), caption=caption)
+        yield filled_table(f"Nearest source for {target}", heads, cells, rows, left=(0, 1), caption=caption)
 
 
 def best_source(name: str, gain: float) -> str:
@@ -258,7 +258,7 @@ def without_table(agreements: Sequence[Agreement]) -> Table:
     heads = "Method | Source | R^2 | p slope | Spearman"
     cells = "{0} | {1.source} | {1.line.r_squared:.2f} | {1.line.p_slope:.3g} | {1.spearman:.2f}"
     rows = ((one.method, left) for one in agreements for left in one.without_source)
-    return _filled_table("Without one source", heads, cells, rows, left=(0, 1))
+    return filled_table("Without one source", heads, cells, rows, left=(0, 1))
 
 
 def prediction_table(agreements: Sequence[Agreement]) -> Table | None:
@@ -276,7 +276,7 @@ def prediction_table(agreements: Sequence[Agreement]) -> Table | None:
         for one in agreements
         for found in one.predictions
     ]
-    return _filled_table("Expected gain", heads, cells, rows, left=(0, 1, 2, 5)) if rows else None
+    return filled_table("Expected gain", heads, cells, rows, left=(0, 1, 2, 5)) if rows else None
 
 
 def warning_lines(agreements: Sequence[Agreement]) -> Iterator[Text]:
@@ -306,7 +306,7 @@ def correlation_table(correlated: Sequence[CharacteristicAgreement]) -> Table:
         "Difference: |source - target| against gain; below 0, sources like the target gained more. Direction: "
         "source - target against gain. Spearman; p by shuffling within targets, adjusted for the number of rows."
     )
-    return _filled_table("Differences and gain", heads, cells, ((one,) for one in correlated), caption=caption)
+    return filled_table("Differences and gain", heads, cells, ((one,) for one in correlated), caption=caption)
 
 
 def table_12(comparisons: Sequence[PaperComparison]) -> Table:
@@ -314,7 +314,7 @@ def table_12(comparisons: Sequence[PaperComparison]) -> Table:
     heads = "Method | Const,\nprinted | recomputed | Slope,\nprinted | recomputed"
     cells = "{0} | {1.p_const:.3g} | {2.p_intercept:.3g} | {1.p_slope:.3g} | {2.p_slope:.3g}"
     rows = ((one.method, one.published, one.line) for one in comparisons)
-    return _filled_table("Table 12: p-values of gain on distance", heads, cells, rows)
+    return filled_table("Table 12: p-values of gain on distance", heads, cells, rows)
 
 
 def table_13(comparisons: Sequence[PaperComparison]) -> Table:
@@ -326,7 +326,7 @@ def table_13(comparisons: Sequence[PaperComparison]) -> Table:
         line = one.line
         rows.append((one.published, one.method, "printed", one.implied_r_squared))
         rows.append((line, "", "recomputed", line.r_squared))
-    return _filled_table("Table 13: slope, interval, R^2", heads, cells, rows, left=(0, 1))
+    return filled_table("Table 13: slope, interval, R^2", heads, cells, rows, left=(0, 1))
 
 
 class _Filled(Formatter):
@@ -344,7 +344,7 @@ class _Filled(Formatter):
         return NOTHING if unknown else str(super().format_field(value, format_spec))
 
 
-def _filled_table(title: str, heads: str, cells: str, rows: Iterable[tuple[Any, ...]], **options: Any) -> Table:
+def filled_table(title: str, heads: str, cells: str, rows: Iterable[tuple[Any, ...]], **options: Any) -> Table:
     """A table by a line of its heads and a line of templates, which are filled with what a row is about."""
 
     def filled(template: str, row: tuple[Any, ...]) -> str:

@@ -1,0 +1,344 @@
+"""Two runs side by side: what moved in the recommended order, and what differs between the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from scipy.stats import spearmanr
+
+from medsegdist.distance.ranking import DistanceRow, Recommendation
+from medsegdist.errors import DataError
+from medsegdist.files import atomic_write
+from medsegdist.report.figures import ROW_HEIGHT, Plot, label, scatter
+from medsegdist.report.record import StudyRecord
+from medsegdist.report.results import Results
+from medsegdist.report.tables import NAMES, filled_table
+from medsegdist.report.verdict import rank_of
+from medsegdist.words import and_listed, counted, listed
+
+UP, DOWN = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A source that both runs rank for a target.
+
+    Args:
+        before: where run A has it; its rank is among all sources of that run.
+        after: where run B has it.
+        places: in the orders of A and of B, 1 for the first, among the sources that both have.
+        rows: its distances in A and B, by the methods that both have.
+    """
+
+    before: Recommendation
+    after: Recommendation
+    places: tuple[int, int]
+    rows: Mapping[str, tuple[DistanceRow, DistanceRow]]
+
+    @property
+    def source(self) -> str:
+        """Its name."""
+        return self.before.source
+
+    @property
+    def up(self) -> int:
+        """Places that it moved up from A to B; below 0 if it moved down."""
+        return self.places[0] - self.places[1]
+
+    @property
+    def moved(self) -> str:
+        """The same in signs: an arrow and a number; a dash where it stayed."""
+        return f"{UP if self.up > 0 else DOWN} {abs(self.up)}" if self.up else "-"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetComparison:
+    """The recommended orders of one target in two runs.
+
+    Args:
+        target: its name.
+        first: the sources that A and B recommend, among all that each has.
+        shared: whether A, and B, ranks both of these first, for it cannot distinguish them.
+        moves: the sources of both runs, in the order of B.
+        only_a: sources that B does not have.
+        only_b: sources that A does not have.
+        methods: those by which both runs have distances to the target.
+        spearman: between the two orders; None for fewer than three sources.
+    """
+
+    target: str
+    first: tuple[str, str]
+    shared: tuple[bool, bool]
+    moves: tuple[Move, ...]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    methods: tuple[str, ...]
+    spearman: float | None
+
+    @property
+    def headline(self) -> str:
+        """What both recommend, or what each does, and how many sources moved."""
+        a, b = self.first
+        if a == b:
+            found = f"For {self.target} both runs recommend {a}."
+        else:
+            found = f"For {self.target} A recommends {a}, and B {b}."
+            known = [name for name, there in zip("AB", self.shared, strict=True) if there]
+            if known:
+                found += f" {and_listed(known)} {'does' if len(known) == 1 else 'do'} not distinguish the two."
+            found += f" {a} is no source in B." if a in self.only_a else ""
+            found += f" {b} is no source in A." if b in self.only_b else ""
+        moved = sum(move.up != 0 for move in self.moves)
+        found += f" {moved or 'None'} of {counted(len(self.moves), 'source')} moved"
+        return f"{found}." if self.spearman is None else f"{found} (Spearman {self.spearman:.2f})."
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting, version or dataset that is not the same in two runs.
+
+    Args:
+        what: its name.
+        a: what A has; empty where it has none.
+        b: what B has.
+    """
+
+    what: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """What two runs say of the same targets.
+
+    Args:
+        targets: those that both have, with a source in common.
+        differences: between the records of the runs.
+        knowledge: whether all that could differ is known, in a sentence.
+    """
+
+    targets: tuple[TargetComparison, ...]
+    differences: tuple[Difference, ...]
+    knowledge: str
+
+    @property
+    def headline(self) -> str:
+        """For how many targets something else is recommended."""
+        changed = [one.target for one in self.targets if one.first[0] != one.first[1]]
+        if not changed:
+            return f"Both runs recommend the same source for {counted(len(self.targets), 'target')}."
+        of = counted(len(self.targets), "target")
+        return f"Another source is recommended for {len(changed)} of {of}: {listed(changed)}."
+
+
+def compare_runs(a: Results, b: Results) -> RunComparison:
+    """What moved in the recommended orders from one run to another, and what differs between the two.
+
+    Args:
+        a: a ranking.
+        b: another one: with other preprocessing, methods, patients or versions.
+
+    Raises:
+        DataError: a run has no ranking; or the two have no target, or for no target a source, in common.
+    """
+    for name, run in (("first", a), ("second", b)):
+        if not run.table.rows:
+            raise DataError(
+                f"expected a ranking in the {name} of two runs, found none in '{run.name}'",
+                "`medsegdist rank STUDY.yaml --out DIR` leaves one",
+            )
+    common = [target for target in b.targets if target in a.targets]
+    if not common:
+        raise DataError(
+            f"expected two runs with a target in common, found {listed(a.targets, quoted=True)} in the first and "
+            f"{listed(b.targets, quoted=True)} in the second",
+            "compare rankings for the same target",
+        )
+    targets = tuple(one for target in common if (one := _compare_target(a, b, target)).moves)
+    if not targets:
+        sources = [listed([one.source for one in run.table.recommended(common[0])], quoted=True) for run in (a, b)]
+        raise DataError(
+            f"expected two runs with a source in common for {listed(common, quoted=True)}, found for '{common[0]}' "
+            f"{sources[0]} in the first and {sources[1]} in the second",
+            "datasets are compared by their names",
+        )
+    without = [name for name, run in (("A", a), ("B", b)) if run.record is None]
+    if a.record is None or b.record is None:
+        known = f"What differs is not known: there is no study.json in {and_listed(without)}."
+        return RunComparison(targets, (), known)
+    differences = tuple(_differences(a.record, b.record))
+    said = f"{counted(len(differences), 'setting')} differ." if len(differences) > 1 else "One setting differs."
+    return RunComparison(targets, differences, said if differences else "Nothing in the two study.json differs.")
+
+
+def _compare_target(a: Results, b: Results, target: str) -> TargetComparison:
+    orders = [run.table.recommended(target) for run in (a, b)]
+    known = [{one.source: one for one in order} for order in orders]
+    both = [[source for source in of_run if source in known[0] and source in known[1]] for of_run in known]
+    rows = [{(row.source, row.method): row for row in run.table.rows if row.target == target} for run in (a, b)]
+    methods = tuple(dict.fromkeys(method for key in rows[0] if key in rows[1] for method in key[1:]))
+    moves = tuple(
+        Move(
+            known[0][source],
+            known[1][source],
+            (both[0].index(source) + 1, place),
+            {
+                method: (rows[0][source, method], rows[1][source, method])
+                for method in methods
+                if (source, method) in rows[0] and (source, method) in rows[1]
+            },
+        )
+        for place, source in enumerate(both[1], start=1)
+    )
+    first = (orders[0][0].source, orders[1][0].source)
+    leading = [{one.source for one in order if one.rank == 1} for order in orders]
+    scores = [[move.before.score for move in moves], [move.after.score for move in moves]]
+    ordered = len(moves) > 2 and all(len(set(values)) > 1 for values in scores)
+    return TargetComparison(
+        target=target,
+        first=first,
+        shared=(set(first) <= leading[0], set(first) <= leading[1]),
+        moves=moves,
+        only_a=tuple(source for source in known[0] if source not in known[1]),
+        only_b=tuple(source for source in known[1] if source not in known[0]),
+        methods=methods,
+        spearman=float(spearmanr(*scores).statistic) if ordered else None,
+    )
+
+
+def _differences(a: StudyRecord, b: StudyRecord) -> Iterator[Difference]:
+    """What is not the same, in the order of the record; of methods and datasets that one run lacks, their names."""
+    names = [({one.name for one in record.methods}, {one.name for one in record.datasets}) for record in (a, b)]
+    methods, datasets = names[0][0] & names[1][0], names[0][1] & names[1][1]
+    facts = [dict(_facts(record, methods, datasets)) for record in (a, b)]
+    for what in dict.fromkeys([*facts[0], *facts[1]]):
+        found = facts[0].get(what, ""), facts[1].get(what, "")
+        if found[0] != found[1]:
+            yield Difference(what, *found)
+
+
+def _facts(record: StudyRecord, methods: set[str], datasets: set[str]) -> Iterator[tuple[str, str]]:
+    yield from _flat("preprocessing", record.preprocessing)
+    yield "methods", ", ".join(one.name for one in record.methods)
+    for method in record.methods:
+        if method.name in methods:
+            yield from _flat(f"method {method.name}:", {**method.formula, **method.options})
+    yield from _flat("bootstrap", {"replicates": 0} if record.bootstrap is None else asdict(record.bootstrap))
+    yield "targets", ", ".join(record.targets)
+    yield "datasets", ", ".join(one.name for one in record.datasets)
+    for dataset in record.datasets:
+        if dataset.name in datasets:
+            fields = ("modality", "samples", "patients", "cases", "simulated")
+            yield from _flat(f"dataset {dataset.name}:", {name: getattr(dataset, name) for name in fields})
+    yield "cards", ", ".join(record.cards)
+    yield from _flat("version of", record.software)
+    yield "device", record.device
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _flat(f"{name} {key}", part)
+    elif isinstance(value, list | tuple):
+        yield name, ", ".join(map(str, value))
+    else:
+        yield name, "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def mask_share(row: DistanceRow) -> str:
+    """The part of a distance that is the masks', in percent; a dash for a distance of 0."""
+    return f"{row.mask_term / row.distance:.0%}" if row.distance > 0 else "-"
+
+
+METHODS_OF_A_TABLE = 4
+"""Columns of methods that a terminal has room for."""
+
+
+def comparison_tables(compared: TargetComparison) -> Iterator[Table]:
+    """For a terminal: the sources of a target with their ranks in A and B, first as recommended, then by each method.
+
+    Args:
+        compared: of one target.
+    """
+    rows = [(move.source, rank_of(move.before), rank_of(move.after), move.moved) for move in compared.moves]
+    title = f"Sources for {compared.target}"
+    yield filled_table(title, "Source | A | B | Moved", "{0} | {1} | {2} | {3}", rows, wrap=True)
+    for start in range(0, len(compared.methods), METHODS_OF_A_TABLE):
+        methods = compared.methods[start : start + METHODS_OF_A_TABLE]
+        yield _by_method(compared, methods)
+
+
+def _by_method(compared: TargetComparison, methods: tuple[str, ...]) -> Table:
+    def cell(rows: tuple[DistanceRow, DistanceRow] | None) -> str:
+        if rows is None:
+            return "-"
+        (a, b) = rows
+        return f"{rank_of(a)} > {rank_of(b)} ({mask_share(a)} > {mask_share(b)})"
+
+    rows = [(move.source, *(cell(move.rows.get(method)) for method in methods)) for move in compared.moves]
+    cells = " | ".join(f"{{{k}}}" for k in range(len(methods) + 1))
+    return filled_table("By method: rank in A > B (share of the masks)", " | ".join(["Source", *methods]), cells, rows)
+
+
+def slope_plot(compared: TargetComparison) -> Plot:
+    """A line for each source from its place in A to its place in B; those that moved stand out.
+
+    Args:
+        compared: of one target.
+    """
+    n = len(compared.moves)
+    data = []
+    for move in compared.moves:
+        color = "var(--accent)" if move.up > 0 else "var(--second)" if move.up < 0 else "var(--neutral)"
+        hover = f"{label(move.source, None)}<br>rank {rank_of(move.before)} in A, {rank_of(move.after)} in B"
+        line, marker = {"color": color, "width": 2}, {"color": color, "size": 8}
+        data.append(scatter("lines+markers", [0, 1], list(move.places), [hover] * 2, line=line, marker=marker))
+    ticks = {"tickmode": "array", "tickvals": list(range(1, n + 1)), "showgrid": False, "ticks": ""}
+    before = sorted(compared.moves, key=lambda move: move.places[0])
+    axis = {"range": [n + 0.5, 0.5], **ticks, "ticktext": [f"{rank_of(m.before)}  {label(m.source)}" for m in before]}
+    said = "; ".join(f"{m.source} from {m.places[0]} to {m.places[1]}" for m in compared.moves)
+    return Plot(
+        data,
+        {
+            "height": ROW_HEIGHT * n + 70,
+            "xaxis": {"range": [-0.05, 1.05], "tickvals": [0, 1], "ticktext": ["A", "B"], "showgrid": False},
+            "yaxis": axis,
+        },
+        f"Places of the sources for {compared.target} in A and B: {said}.",
+        f"From A to B for {compared.target}",
+    )
+
+
+def write_comparison(a: Results, b: Results, path: str | Path) -> RunComparison:
+    """Writes the comparison of two runs as one HTML page, whole or not at all.
+
+    Args:
+        a: a ranking.
+        b: another one.
+        path: where the page will be.
+
+    Raises:
+        DataError: as for :func:`compare_runs`.
+    """
+    from medsegdist.report.page import fill
+
+    compared = compare_runs(a, b)
+    page = fill(
+        "comparison.html.jinja",
+        {
+            "title": f"Two runs of {a.name}" if a.name == b.name else f"{a.name} and {b.name}",
+            "names": NAMES,
+            "share": mask_share,
+            "compared": compared,
+            "runs": {"A": a, "B": b},
+            "figures": [slope_plot(target) for target in compared.targets],
+        },
+    )
+    with atomic_write(path) as file:
+        file.write(page)
+    return compared
