@@ -298,8 +298,8 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
         ]
         named: dict[str, Any] = {}
         if len(points) <= MOST_NAMED:
-            places = ["middle left" if point.distance > middle else "middle right" for point in of_target]
-            named = {"text": [label(point.source, 14) for point in of_target], "textposition": places}
+            sides = ["middle left" if point.distance > middle else "middle right" for point in of_target]
+            named = {"text": [label(point.source, 14) for point in of_target], "textposition": sides}
         mode = "markers+text" if named else "markers"
         data.append(scatter(mode, x, y, hover, name=label(target), showlegend=True, marker=marker, **named))
     fitted = ""

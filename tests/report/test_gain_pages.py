@@ -68,7 +68,7 @@ def test_with_distances_gains_are_set_against_them_without_what_collapsed(traine
     page = Page(render(Results.load(trained)))
     assert sections_of(page) == ["transfer", "gains", "method", "simulated"]
     figures = json.loads(next(text for tag, text in page.texts if tag == "script" and text.startswith("{")))
-    dots = [trace for trace in list(figures.values())[-1]["data"] if trace.get("mode") == "markers"]
+    dots = [trace for trace in list(figures.values())[-1]["data"] if "markers" in trace.get("mode", "")]
     assert {(trace["name"], *trace["x"]) for trace in dots} == {("liver", 0.0, 1.0), ("lung", 3.0)}
     assert "Runs without a gain are named above , and left out here." in page.text
     write_run(trained, *compared_datasets)
