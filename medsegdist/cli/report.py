@@ -69,7 +69,8 @@ def _compare(directories: Sequence[Path], out: Path | None) -> None:
         raise DataError(f"expected two folders to compare, found {b} twice", "give the folder of another run")
     page = b / "comparison.html" if out is None else out
     check_writable(page)
-    compared = write_comparison(Results.load(a), Results.load(b), page)
+    folders = a.resolve().name, b.resolve().name
+    compared = write_comparison(Results.load(a), Results.load(b), page, folders)
     console = Console()
     say(f"A: {a}\nB: {b}\n")
     for target in compared.targets:

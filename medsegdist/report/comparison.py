@@ -255,7 +255,7 @@ def mask_share(row: DistanceRow) -> str:
     return f"{row.mask_term / row.distance:.0%}" if row.distance > 0 else "-"
 
 
-METHODS_OF_A_TABLE = 4
+METHODS_OF_A_TABLE = 3
 """Columns of methods that a terminal has room for."""
 
 
@@ -277,12 +277,13 @@ def _by_method(compared: TargetComparison, methods: tuple[str, ...]) -> Table:
     def cell(rows: tuple[DistanceRow, DistanceRow] | None) -> str:
         if rows is None:
             return "-"
-        (a, b) = rows
-        return f"{rank_of(a)} > {rank_of(b)} ({mask_share(a)} > {mask_share(b)})"
+        a, b = rows
+        return f"{rank_of(a)} > {rank_of(b)}, {mask_share(a)} > {mask_share(b)}"
 
     rows = [(move.source, *(cell(move.rows.get(method)) for method in methods)) for move in compared.moves]
     cells = " | ".join(f"{{{k}}}" for k in range(len(methods) + 1))
-    return filled_table("By method: rank in A > B (share of the masks)", " | ".join(["Source", *methods]), cells, rows)
+    title = "Rank in A > B, and the masks' share of the distance in A > B"
+    return filled_table(title, " | ".join(["Source", *methods]), cells, rows, wrap=True)
 
 
 def slope_plot(compared: TargetComparison) -> Plot:
@@ -314,13 +315,14 @@ def slope_plot(compared: TargetComparison) -> Plot:
     )
 
 
-def write_comparison(a: Results, b: Results, path: str | Path) -> RunComparison:
+def write_comparison(a: Results, b: Results, path: str | Path, folders: tuple[str, str] = ("", "")) -> RunComparison:
     """Writes the comparison of two runs as one HTML page, whole or not at all.
 
     Args:
         a: a ranking.
         b: another one.
         path: where the page will be.
+        folders: names of theirs, for the page; two runs of one study have the same name.
 
     Raises:
         DataError: as for :func:`compare_runs`.
@@ -335,7 +337,7 @@ def write_comparison(a: Results, b: Results, path: str | Path) -> RunComparison:
             "names": NAMES,
             "share": mask_share,
             "compared": compared,
-            "runs": {"A": a, "B": b},
+            "runs": zip("AB", (a, b), folders, strict=True),
             "figures": [slope_plot(target) for target in compared.targets],
         },
     )

@@ -96,6 +96,9 @@ def test_a_planted_move_is_named_with_the_ties_that_explain_it():
     assert target.headline.startswith("For t A recommends a, and B b. A does not distinguish the two. 2 of 4 sources")
     (sure,) = compare_runs(made("abcd"), made("bacd")).targets
     assert "distinguish" not in sure.headline
+    tables = [shown(table) for table in comparison_tables(target)]
+    assert "1= > 2, 25% > 25%" in tables[1]
+    assert max(len(line) for table in tables for line in table.splitlines()) <= 80
     assert compare_runs(a, b).headline == "Another source is recommended for 1 of 1 target: t."
     text = shown(next(comparison_tables(target)))
     assert [line.split() for line in text.splitlines() if "↑" in line or "↓" in line] == [
@@ -189,6 +192,8 @@ def test_report_of_two_folders_shows_both_orders(folders, tmp_path):
     assert "preprocessing grid: 64, 64 > 32, 32" in stdout
     assert f"Report: {folders[1] / 'comparison.html'}" in stdout
     assert not (folders[1] / "report.html").exists()
+    text = Page((folders[1] / "comparison.html").read_text()).text
+    assert "A : study, folder before B : study, folder after" in text
     command("report", *folders, "--out", tmp_path / "page.html")
     assert (tmp_path / "page.html").read_bytes() == (folders[1] / "comparison.html").read_bytes()
 
