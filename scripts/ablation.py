@@ -32,7 +32,7 @@ from medsegdist import (
     load_samples,
     load_study,
 )
-from medsegdist.distance.dataset_distance import ImagePair, pair_images
+from medsegdist.distance.image_cost import ImagePair, pair_images
 
 Pair = tuple[str, str]
 

@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -14,10 +13,10 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.image_cost import Embedding, check_scales, embed_images, image_cost
+from medsegdist.distance.image_cost import Embedding, ImagePair, embed_images, pair_images
 from medsegdist.distance.metrics import MaskMetric
-from medsegdist.distance.transport import MatchedPair, Transport, solve_transport
-from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
+from medsegdist.distance.transport import MatchedPair, SampleCosts, Transport, solve_transport
+from medsegdist.errors import DataError, MedSegDistError
 
 ROUNDING = 1e-9
 """A mean distance below this, in pixels, intensity units or any other unit, is rounding and counts as 0."""
@@ -96,6 +95,8 @@ class Distance:
             bootstrap, or if one dataset has a single patient.
         matches: the pairs of samples that the transport matches most strongly, numbered as in the two datasets; only
             in a table.
+        sample_costs: what each sample of the source costs, and each one of the target, numbered as in the two datasets;
+            only in a table.
         parts: those of the classes that a sum over classes consists of, one if the datasets have none.
     """
 
@@ -113,6 +114,7 @@ class Distance:
     scales: Scales | None = None
     replicates: Tensor | None = None
     matches: tuple[MatchedPair, ...] = ()
+    sample_costs: tuple[SampleCosts, SampleCosts] | None = None
     parts: tuple[ClassPart, ...] = ()
 
     def __repr__(self) -> str:
@@ -140,75 +142,8 @@ class Distance:
             transport=None,
             parts=(),
             matches=tuple(MatchedPair(one.target, one.source, one.mass) for one in self.matches),
+            sample_costs=self.sample_costs and self.sample_costs[::-1],
         )
-
-
-@dataclass(eq=False)
-class ImagePair:
-    """The images of two datasets side by side: what all mask metrics share.
-
-    Args:
-        image_cost: (n, m) float64 d_X.
-        source_weights: (n,) positive.
-        target_weights: (m,) positive.
-        source: name of one dataset.
-        target: name of the other.
-        start: (n,) and (m,) dual potentials of a similar pair, from which the transport of the images starts.
-    """
-
-    image_cost: Tensor
-    source_weights: Tensor
-    target_weights: Tensor
-    source: str = ""
-    target: str = ""
-    start: tuple[Tensor, Tensor] | None = None
-
-    @cached_property
-    def transport(self) -> Transport:
-        """Optimal transport on the image cost alone, solved once."""
-        return solve_transport(self.image_cost, self.source_weights, self.target_weights, start=self.start)
-
-
-def pair_images(
-    source: SegmentationSamples,
-    target: SegmentationSamples,
-    source_features: Tensor | None = None,
-    target_features: Tensor | None = None,
-) -> ImagePair:
-    """The images of two datasets side by side.
-
-    Args:
-        source: n samples.
-        target: m samples on the same grid, prepared in the same way.
-        source_features: (n, f) what d_X compares instead of pixels.
-        target_features: (m, f) the same of the target.
-
-    Raises:
-        PreprocessingMismatchError: grids or preprocessing differ.
-        DataError: the datasets have different numbers of features.
-    """
-    if source.grid != target.grid:
-        raise PreprocessingMismatchError(
-            f"datasets '{source.name}' and '{target.name}' lie on different grids, {source.grid} and "
-            f"{target.grid}; prepare both with one preprocessing."
-        )
-    if source.preprocessing != target.preprocessing:
-        raise PreprocessingMismatchError(
-            f"datasets '{source.name}' and '{target.name}' were prepared differently (fingerprints "
-            f"{source.preprocessing} and {target.preprocessing}), so their distance would measure the "
-            "preparation; prepare both with one preprocessing."
-        )
-    if source.preprocessing == "unspecified":
-        check_scales(source, target)
-    if source_features is None or target_features is None:
-        source_features, target_features = source.images, target.images
-    elif source_features.shape[1] != target_features.shape[1]:
-        raise DataError(
-            f"expected the embedding to give all images equally many features, found {source_features.shape[1]} for "
-            f"dataset '{source.name}' and {target_features.shape[1]} for '{target.name}'."
-        )
-    cost = image_cost(source_features, target_features)
-    return ImagePair(cost, source.weights, target.weights, source.name, target.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +301,26 @@ class DatasetDistance:
             power=self.metric.power,
             scales=scales if self.normalize else None,
         )
+
+    def sample_costs(self, images: ImagePair, mask_cost: Tensor, found: Distance) -> tuple[SampleCosts, SampleCosts]:
+        """What each sample of the source and of the target costs, numbered as in the images.
+
+        Args:
+            images: of n and m samples.
+            mask_cost: (n, m) or (1, 1) d_Y, not raised to its power.
+            found: what :meth:`from_costs` made of them.
+
+        Raises:
+            ValueError: the distance has no transport.
+        """
+        if found.transport is None:
+            raise ValueError("expected a distance with its transport, found one without.")
+        plan, scales = found.transport.plan, found.scales or Scales(1.0, 1.0)
+        sides = plan.nonzero(as_tuple=True)
+        mask_part = mask_cost.to(plan.device).expand_as(plan)[sides] ** self.metric.power / scales.mask
+        costs = self._mixed_cost(images.image_cost[sides] / scales.image, mask_part)[0]
+        source, target = (SampleCosts.sum_of(side, plan[sides], costs) for side in sides)
+        return source, target
 
     def mean_costs(self, images: ImagePair, mask_cost: Tensor) -> tuple[float, float]:
         """Means of d_X and d_Y**q over all pairs of samples, weighted by the masses of both: no coupling.

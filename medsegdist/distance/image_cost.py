@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from scipy import sparse
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.transport import Transport, solve_transport
 from medsegdist.errors import DataError, PreprocessingMismatchError
 from medsegdist.words import counted
 
@@ -237,3 +240,71 @@ def check_scales(source: SegmentationSamples, target: SegmentationSamples) -> No
     if max(scales) >= OTHER_SCALE * min(scales):
         raise PreprocessingMismatchError(problem, remedy)
     warnings.warn(f"{problem}; {remedy}.", UserWarning, stacklevel=4)
+
+
+@dataclass(eq=False)
+class ImagePair:
+    """The images of two datasets side by side: what all mask metrics share.
+
+    Args:
+        image_cost: (n, m) float64 d_X.
+        source_weights: (n,) positive.
+        target_weights: (m,) positive.
+        source: name of one dataset.
+        target: name of the other.
+        start: (n,) and (m,) dual potentials of a similar pair, from which the transport of the images starts.
+    """
+
+    image_cost: Tensor
+    source_weights: Tensor
+    target_weights: Tensor
+    source: str = ""
+    target: str = ""
+    start: tuple[Tensor, Tensor] | None = None
+
+    @cached_property
+    def transport(self) -> Transport:
+        """Optimal transport on the image cost alone, solved once."""
+        return solve_transport(self.image_cost, self.source_weights, self.target_weights, start=self.start)
+
+
+def pair_images(
+    source: SegmentationSamples,
+    target: SegmentationSamples,
+    source_features: Tensor | None = None,
+    target_features: Tensor | None = None,
+) -> ImagePair:
+    """The images of two datasets side by side.
+
+    Args:
+        source: n samples.
+        target: m samples on the same grid, prepared in the same way.
+        source_features: (n, f) what d_X compares instead of pixels.
+        target_features: (m, f) the same of the target.
+
+    Raises:
+        PreprocessingMismatchError: grids or preprocessing differ.
+        DataError: the datasets have different numbers of features.
+    """
+    if source.grid != target.grid:
+        raise PreprocessingMismatchError(
+            f"datasets '{source.name}' and '{target.name}' lie on different grids, {source.grid} and "
+            f"{target.grid}; prepare both with one preprocessing."
+        )
+    if source.preprocessing != target.preprocessing:
+        raise PreprocessingMismatchError(
+            f"datasets '{source.name}' and '{target.name}' were prepared differently (fingerprints "
+            f"{source.preprocessing} and {target.preprocessing}), so their distance would measure the "
+            "preparation; prepare both with one preprocessing."
+        )
+    if source.preprocessing == "unspecified":
+        check_scales(source, target)
+    if source_features is None or target_features is None:
+        source_features, target_features = source.images, target.images
+    elif source_features.shape[1] != target_features.shape[1]:
+        raise DataError(
+            f"expected the embedding to give all images equally many features, found {source_features.shape[1]} for "
+            f"dataset '{source.name}' and {target_features.shape[1]} for '{target.name}'."
+        )
+    cost = image_cost(source_features, target_features)
+    return ImagePair(cost, source.weights, target.weights, source.name, target.name)

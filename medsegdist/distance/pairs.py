@@ -19,7 +19,8 @@ from torch import Tensor
 
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.dataset_distance import ClassPart, DatasetDistance, Distance, ImagePair, pair_images
+from medsegdist.distance.dataset_distance import ClassPart, DatasetDistance, Distance
+from medsegdist.distance.image_cost import ImagePair, pair_images
 from medsegdist.distance.multiclass import ClassSamples, DirectMetric, class_weights, classes_of, pair_classes
 from medsegdist.distance.resampling import (
     FLOOR_REPLICATES,
@@ -31,7 +32,7 @@ from medsegdist.distance.resampling import (
     replicate_weights,
     summarize_resamples,
 )
-from medsegdist.distance.transport import MatchedPair, solve_transport, strongest_pairs
+from medsegdist.distance.transport import MatchedPair, SampleCosts, solve_transport, strongest_pairs
 from medsegdist.parallel import map_ordered
 from medsegdist.words import check_choice
 
@@ -192,8 +193,12 @@ def compare_pair(task: PairTask) -> dict[str, Distance]:
             assert whole.transport is not None
             strongest = strongest_pairs(whole.transport.plan, images.image_cost, STRONGEST)
             matches = tuple(MatchedPair(places[0][k.source], places[1][k.target], k.mass) for k in strongest)
+            costs = distance.sample_costs(images, mask_costs[method], whole)
+            source, target = (
+                replace(a, samples=torch.tensor(b)[a.samples]) for a, b in zip(costs, places, strict=True)
+            )
             # Without its coupling, which is as large as a cost.
-            solved[method] = replace(whole, transport=None, matches=matches)
+            solved[method] = replace(whole, transport=None, matches=matches, sample_costs=(source, target))
         replicates = replicate_distances(methods, images, mask_costs, one.summaries, other.summaries)
         for method, part in solved.items():
             drawn = reflect(part.value, replicates[method]) if replicates else None
@@ -212,6 +217,15 @@ def _weighted_sum(parts: Sequence[ClassPart], source: str, target: str, n_source
     image_term = math.fsum(part.weight * part.distance.image_term for part in parts)
     mask_term = math.fsum(part.weight * part.distance.mask_term for part in parts)
     replicates = [part.weight * part.distance.replicates for part in parts if part.distance.replicates is not None]
+    costs = [(part.weight, part.distance.sample_costs) for part in parts if part.distance.sample_costs is not None]
+    of_source, of_target = (
+        SampleCosts.sum_of(
+            torch.cat([one[side].samples for _, one in costs]),
+            torch.cat([weight * one[side].masses for weight, one in costs]),
+            torch.cat([one[side].costs for _, one in costs]),
+        )
+        for side in (0, 1)
+    )
     return replace(
         max(parts, key=lambda part: part.weight).distance,
         source=source,
@@ -223,7 +237,8 @@ def _weighted_sum(parts: Sequence[ClassPart], source: str, target: str, n_source
         n_target=n_target,
         optimality_gap=max(part.distance.optimality_gap or 0.0 for part in parts),
         replicates=torch.stack(replicates).sum(0) if len(replicates) == len(parts) else None,
-        parts=tuple(parts),
+        sample_costs=(of_source, of_target),
+        parts=tuple(replace(part, distance=replace(part.distance, sample_costs=None)) for part in parts),
     )
 
 

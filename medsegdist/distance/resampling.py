@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.dataset_distance import DatasetDistance, ImagePair
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.image_cost import ImagePair
 from medsegdist.distance.metrics import MaskMetric, ResamplingMetric
 
 EQUAL = 1e-9

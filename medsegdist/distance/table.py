@@ -32,7 +32,7 @@ from medsegdist.distance.ranking import (
     recommend,
 )
 from medsegdist.distance.resampling import Bootstrap
-from medsegdist.distance.transport import MatchedPair
+from medsegdist.distance.transport import MatchedPair, SampleCosts
 from medsegdist.errors import DataError
 from medsegdist.files import read_csv, write_csv
 from medsegdist.parallel import map_ordered
@@ -53,6 +53,7 @@ class DistanceTable:
         summaries: what each method's metric made of each dataset, by the names of dataset and method; not saved.
         matches: the pairs of samples that transport matches most strongly, numbered as in the datasets, by the names of
             source, target and method; not saved.
+        sample_costs: what each sample of a source costs, by the names of source, target and method; not saved.
     """
 
     rows: tuple[DistanceRow, ...]
@@ -62,6 +63,7 @@ class DistanceTable:
     matches: Mapping[tuple[str, str, str], tuple[MatchedPair, ...]] = field(
         default_factory=dict, compare=False, repr=False
     )
+    sample_costs: Mapping[tuple[str, str, str], SampleCosts] = field(default_factory=dict, compare=False, repr=False)
 
     def __repr__(self) -> str:
         where = f" to {listed(self.targets, quoted=True)} by {listed(self.methods)}" if self.rows else ""
@@ -294,6 +296,7 @@ def compare_all(
     values: dict[str, dict[str, dict[str, float]]] = {target: {} for target in targets}
     replicates: dict[str, dict[str, dict[str, Tensor | None]]] = {target: {} for target in targets}
     matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
+    costs: dict[tuple[str, str, str], SampleCosts] = {}
     for method, distance in distances.items():
         # As many samples as are compared, spread over as many patients.
         patients = {
@@ -304,6 +307,7 @@ def compare_all(
             rows += rank_rows(seen, method, floors.get((target, method)), level)
             comparisons += compare_sources(seen, method, patients)
             matches |= {(one.source, target, method): one.matches for one in seen}
+            costs |= {(one.source, target, method): one.sample_costs[0] for one in seen if one.sample_costs}
             values[target][method] = {one.source: one.value for one in seen}
             replicates[target][method] = {one.source: one.replicates for one in seen}
     advice = (
@@ -312,4 +316,4 @@ def compare_all(
         if sources[target]
         for one in recommend(target, values[target], replicates[target], level)
     )
-    return DistanceTable(tuple(rows), tuple(comparisons), tuple(advice), summaries, matches)
+    return DistanceTable(tuple(rows), tuple(comparisons), tuple(advice), summaries, matches, costs)

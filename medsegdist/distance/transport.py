@@ -141,6 +141,38 @@ def solve_transport(
     return transport
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleCosts:
+    """What the samples of one dataset cost: of each, the mean cost of its mass under an optimal coupling.
+
+    Args:
+        samples: (n,) int64 numbers in the dataset of the samples that were compared.
+        masses: (n,) float64, which sum to 1.
+        costs: (n,) float64 in the unit of the distance, which is the sum of masses * costs.
+    """
+
+    samples: Tensor
+    masses: Tensor
+    costs: Tensor
+
+    @classmethod
+    def sum_of(cls, samples: Tensor, masses: Tensor, costs: Tensor) -> SampleCosts:
+        """The same of parts: each sample once, at the mean of its costs.
+
+        Args:
+            samples: (s,) int64 number of the sample that each part is of.
+            masses: (s,) float64 of the parts, which sum to 1.
+            costs: (s,) float64 of the parts.
+        """
+        numbers, place = samples.cpu().unique(return_inverse=True)
+        held, paid = (
+            torch.zeros(len(numbers), dtype=torch.float64).index_add_(0, place, values.cpu())
+            for values in (masses, masses * costs)
+        )
+        # A sample that is too light for any mass in float64 costs what all cost on average.
+        return cls(numbers, held, torch.where(held > 0, paid / held, paid.sum()))
+
+
 @dataclass(frozen=True, slots=True)
 class MatchedPair:
     """Two samples that transport matched.

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.image_cost import pair_images
 from medsegdist.distance.metrics import METHODS as CATALOG
 from medsegdist.distance.metrics import (
     PAPER_METHODS,

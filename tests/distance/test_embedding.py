@@ -8,9 +8,9 @@ import torch
 from scipy.spatial.distance import cdist
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance import dataset_distance
-from medsegdist.distance.dataset_distance import DatasetDistance, pair_images
-from medsegdist.distance.image_cost import embed_images
+from medsegdist.distance import image_cost
+from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.image_cost import embed_images, pair_images
 from medsegdist.distance.metrics import DiceMetric, EuclideanMetric, FakeClassMetric, GmmMetric
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import compare_all
@@ -96,10 +96,8 @@ def test_no_gradients_are_kept():
 @pytest.mark.parametrize("bootstrap", [None, Bootstrap(replicates=4)], ids=["plain", "bootstrap"])
 def test_a_dataset_is_embedded_once_per_embedding_and_costs_are_shared_within_one(monkeypatch, bootstrap):
     calls, costs = Counter(), []
-    image_cost = dataset_distance.image_cost
-    monkeypatch.setattr(
-        dataset_distance, "image_cost", lambda *args, **options: costs.append(1) or image_cost(*args, **options)
-    )
+    measure = image_cost.image_cost
+    monkeypatch.setattr(image_cost, "image_cost", lambda *args, **options: costs.append(1) or measure(*args, **options))
 
     def first(images):
         calls["first"] += 1

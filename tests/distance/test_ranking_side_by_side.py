@@ -201,7 +201,10 @@ def test_an_error_that_cannot_be_pickled_is_shown_all_the_same(datasets):
 
 
 def test_results_are_small():
-    """They go from process to process, and those of all pairs are kept: a coupling has no place in them."""
+    """They go from process to process, and those of all pairs are kept: a coupling has no place in them.
+
+    Three numbers of each sample by each of the three methods are kept.
+    """
     a, b = (blobs(name, n=150, grid=(16, 16), seed=seed) for seed, name in enumerate("ab"))
     distances = {
         "euclidean": DatasetDistance(EuclideanMetric()),
@@ -210,7 +213,7 @@ def test_results_are_small():
     }
     sides = prepare_all({"a": a, "b": b}, distances, None, 1)
     found = compare_pair(PairTask("a", "b", sides["a"], sides["b"], distances))
-    assert len(pickle.dumps(found)) < 3500 < 8 * len(a) * len(b)
+    assert len(pickle.dumps(found)) < 3 * 3 * 8 * (len(a) + len(b)) + 8000 < 8 * len(a) * len(b)
 
 
 INTERRUPTED = """
