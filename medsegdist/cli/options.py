@@ -113,6 +113,14 @@ class RankOptions:
             "thumbnails.json then contain images of patients.",
         ),
     ] = False
+    cases: Annotated[
+        bool,
+        typer.Option(
+            "--cases",
+            help="Rank the cases of each source by how well they serve the target. cases.csv then names cases; "
+            "report.html does not.",
+        ),
+    ] = False
     no_report: NoReport = False
     as_json: AsJson = False
 

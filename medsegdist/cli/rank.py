@@ -86,9 +86,8 @@ def _compare(
             methods = with_joint_scale(methods, samples, study.distance.features)
         sources = {name: study.sources_of(name) for name in targets}
         table = compare_all(samples, methods, targets=targets, sources=sources, bootstrap=bootstrap, workers=workers)
-        results = Results.of(
-            study, samples, methods, table, bootstrap=bootstrap, thumbnails=options.thumbnails, ranking=ranking
-        )
+        extras = {"thumbnails": options.thumbnails, "cases": options.cases}
+        results = Results.of(study, samples, methods, table, bootstrap=bootstrap, ranking=ranking, **extras)
     results.save(out, report=not options.no_report)
     for one in samples:
         if one.case_summary is not None and one.case_summary.without_sample:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -36,6 +36,7 @@ from medsegdist.files import atomic_path
 from medsegdist.parallel import map_ordered
 from medsegdist.transforms import BinarizeLabeld, CheckFinited, CheckSameSpaced, OrientAxiald
 from medsegdist.transforms.geometry import closest_axes
+from medsegdist.words import listed
 
 IMAGES, LABELS, UNLABELED = "imagesTr", "labelsTr", "imagesTs"
 LISTING, MANIFEST = "dataset.json", "dataset.yaml"
@@ -83,6 +84,7 @@ def export_task(
     directory: str | Path,
     *,
     label: str = "foreground",
+    case_ids: Collection[str] | None = None,
     pseudonyms: bool = False,
     workers: int | None = 1,
 ) -> ExportedTask:
@@ -99,27 +101,33 @@ def export_task(
         manifest: which dataset.
         directory: new or empty folder to write, named like Task11_LungNodules.
         label: what the foreground shows, for dataset.json.
+        case_ids: of the cases to write; None writes all.
         pseudonyms: call cases and patients case_0001 and patient_0001 on, in their order, instead of by their ids.
         workers: processes that read and compress cases, as for :func:`~medsegdist.parallel.map_ordered`.
 
     Raises:
         ManifestError: the folder's name or `label` cannot be used, or the dataset has classes.
-        DataError: cases are bad (every one is listed), a wanted label is in no case, or all masks are empty.
+        DataError: cases are bad (every one is listed), a wanted label is in no case, or all masks are empty; or
+            `case_ids` names others than the dataset has.
         FileExistsError: `directory` holds something already.
         MedSegDistError: a worker was killed.
         OSError: the disk is full or not writable; nothing is left behind.
     """
     # Through a symbolic link to the true place: renaming would replace the link.
     directory = Path(directory).resolve()
-    _check_request(manifest, directory, label)
+    check_request(manifest, directory, label)
     cases = manifest.cases()
+    if case_ids is not None:
+        unknown = sorted(set(case_ids) - {case.id for case in cases})
+        cases = [case for case in cases if case.id in case_ids]
+        if unknown or not cases:
+            found = listed(unknown, quoted=True) if unknown else "none"
+            raise DataError(f"expected ids of its cases, found {found}", "look them up", dataset=manifest.name)
     named = _named_cases(cases, manifest.name, pseudonyms=pseudonyms)
-    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-        raise FileExistsError(errno.EEXIST, "expected a new or empty folder; choose another, or remove it", directory)
     with atomic_path(directory) as work:
         for folder in (IMAGES, LABELS, UNLABELED):
             (work / folder).mkdir(parents=True)
-        written = _write_cases(manifest, cases, named, work, workers)
+        written = _write_cases(manifest, cases, named, work, workers, complete=case_ids is None)
         sheared = tuple(case.id for case, one in zip(named, written, strict=True) if one.sheared)
         channels = written[0].channels
         provenance = _provenance(manifest, cases, sheared=sheared, pseudonyms=pseudonyms)
@@ -136,7 +144,18 @@ def export_task(
     return ExportedTask(directory, len(cases), sheared)
 
 
-def _check_request(manifest: DatasetManifest, directory: Path, label: str) -> None:
+def check_request(manifest: DatasetManifest, directory: Path, label: str) -> None:
+    """Refuse a task that cannot be written, before any case is read.
+
+    Args:
+        manifest: which dataset.
+        directory: as for :func:`export_task`.
+        label: as for :func:`export_task`.
+
+    Raises:
+        ManifestError: the folder's name or `label` cannot be used, or the dataset has classes.
+        FileExistsError: `directory` holds something already.
+    """
     if not _TASK_NAME.fullmatch(directory.name):
         raise ManifestError(
             "expected a folder called Task, two or three digits, _ and a name without another _, like "
@@ -145,6 +164,8 @@ def _check_request(manifest: DatasetManifest, directory: Path, label: str) -> No
     if not label.strip() or label == "background":
         raise ManifestError(f"expected a name for the foreground, found '{label}'; name what the masks show.")
     manifest.check_one_foreground()
+    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
+        raise FileExistsError(errno.EEXIST, "expected a new or empty folder; choose another, or remove it", directory)
 
 
 def _named_cases(cases: Sequence[Case], dataset: str, *, pseudonyms: bool) -> list[Case]:
@@ -178,9 +199,15 @@ def _named_cases(cases: Sequence[Case], dataset: str, *, pseudonyms: bool) -> li
 
 
 def _write_cases(
-    manifest: DatasetManifest, cases: Sequence[Case], named: Sequence[Case], work: Path, workers: int | None
+    manifest: DatasetManifest,
+    cases: Sequence[Case],
+    named: Sequence[Case],
+    work: Path,
+    workers: int | None,
+    *,
+    complete: bool,
 ) -> list[_Written]:
-    """Write the files of all cases, and judge all of them together."""
+    """Write the files of some cases, and judge them together; those of a `complete` dataset hold every label."""
     results = map_ordered(
         partial(_write_case, manifest, work),
         list(zip(cases, named, strict=True)),
@@ -199,7 +226,7 @@ def _write_cases(
             written.append(result)
             tally.add(result.found, case.id)
             channels.setdefault(result.channels, case.id)
-    whole = tally.problems(len(cases), complete=not problems)
+    whole = tally.problems(len(cases), complete=complete and not problems)
     if not whole and not problems and not any(holds_foreground(one.found, manifest.foreground) for one in written):
         whole = [all_empty(len(cases))]
     if len(channels) > 1:

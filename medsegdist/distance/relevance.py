@@ -78,9 +78,10 @@ def rank_cases(
             by_method.append(sums[["score", "cost"]].div(sums["weight"], axis=0).assign(samples=sums["samples"]))
         means = pd.concat(by_method).groupby(level=0).agg({"score": "mean", "cost": "mean", "samples": "max"})
         # Scores that are equal but for rounding must not be ordered by it.
-        in_order = sorted(means.itertuples(), key=lambda row: (round(row.score, 9), row.Index))
+        rows = zip(means["score"].tolist(), means["cost"].tolist(), means["samples"].tolist(), means.index, strict=True)
+        in_order = sorted(rows, key=lambda row: (round(row[0], 9), row[-1]))
         found += [
-            RankedCase(target, source, str(row.Index), place, float(row.score), float(row.cost), int(row.samples))
-            for place, row in enumerate(in_order, start=1)
+            RankedCase(target, source, case, place, score, cost, samples)
+            for place, (score, cost, samples, case) in enumerate(in_order, start=1)
         ]
     return tuple(found)

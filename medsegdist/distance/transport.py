@@ -169,7 +169,7 @@ class SampleCosts:
             torch.zeros(len(numbers), dtype=torch.float64).index_add_(0, place, values.cpu())
             for values in (masses, masses * costs)
         )
-        # A sample that is too light for any mass in float64 costs what all cost on average.
+        # A class of weight 0 leaves samples without mass: they cost what all cost on average.
         return cls(numbers, held, torch.where(held > 0, paid / held, paid.sum()))
 
 

@@ -14,6 +14,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from medsegdist.files import atomic_write
+from medsegdist.report.case_sections import case_sections
 from medsegdist.report.figures import (
     Plot,
     clustered,
@@ -78,6 +79,7 @@ def render(run: Results) -> str:
         "segments": [segment_plot(dataset) for dataset in (run.record.datasets if run.record else ())],
         "matches": [{"figure": match_plot(matched), "matched": matched} for matched in matched_mixtures(run)],
         "thumbnails": run.thumbnails,
+        "cases": case_sections(run),
         "characteristics": _characteristics(run.record),
         "transfer": None,
         "gains": None,
@@ -95,6 +97,7 @@ def render(run: Results) -> str:
         "segments": ("Segments", context["segments"]),
         "matches": ("Matched mixtures", context["matches"]),
         "samples": ("Matched samples", run.thumbnails),
+        "cases": ("Cases", context["cases"]),
         "characteristics": ("Characteristics", context["characteristics"]),
         "transfer": ("What pre-training gained", context["transfer"]),
         "gains": ("Distance and gain", context["gains"]),

@@ -16,10 +16,11 @@ from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.dataset_distance import DatasetDistance
+from medsegdist.distance.relevance import RankedCase, rank_cases
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.files import read_text, write_csv
+from medsegdist.files import read_csv, read_text, write_csv
 from medsegdist.progress import track
 from medsegdist.report.describe import describe_dataset, describe_method, versions
 from medsegdist.report.record import StudyRecord, TransferRecord, read_json
@@ -55,6 +56,7 @@ class Results:
         table: distances with their ranks: `distances.csv` and `comparisons.csv`.
         record: how they came about: `study.json`.
         thumbnails: samples that were matched: `thumbnails.json`.
+        cases: of sources by their relevance: `cases.csv`; empty unless they were asked for.
         listed: `distances.csv` where it says no more than source, target, method and distance.
         gains: `gains.csv`, with the runs that have no gain.
         controls: `controls.csv`.
@@ -68,6 +70,7 @@ class Results:
     table: DistanceTable = NO_TABLE
     record: StudyRecord | None = None
     thumbnails: Thumbnails | None = None
+    cases: tuple[RankedCase, ...] = ()
     listed: tuple[DistanceRecord, ...] = ()
     gains: tuple[Gain, ...] = ()
     controls: tuple[Gain, ...] = ()
@@ -146,6 +149,7 @@ class Results:
         bootstrap: Bootstrap | None = None,
         thumbnails: bool = False,
         ranking: LearnedRanking | None = None,
+        cases: bool = False,
     ) -> Results:
         """What a ranking found, how it came about, and what the datasets look like.
 
@@ -157,6 +161,7 @@ class Results:
             bootstrap: how patients were resampled; None if they were not.
             thumbnails: whether to draw the samples that were matched.
             ranking: what was learned, to order the sources by; None keeps the order of the table.
+            cases: whether to rank the cases of the sources, by their names.
         """
         # Of a dataset with classes, the page shows the foreground of all.
         whole = [one.whole if isinstance(one, MulticlassSamples) else one for one in samples]
@@ -175,15 +180,17 @@ class Results:
         )
         if ranking is not None:
             table = ranking.applied(table, record.means, {one.name: one.library for one in study.datasets})
+        ranked = [case for target in record.targets for case in rank_cases(table, samples, target)] if cases else []
+        found = cls(study.name, table, record, cases=tuple(ranked))
         if not thumbnails:
-            return cls(study.name, table, record)
+            return found
         from medsegdist.report.thumbnails import draw_thumbnails
 
         drawn = draw_thumbnails(table, record.targets, table.matches, {one.name: one for one in whole})
-        return cls(study.name, table, record, drawn)
+        return replace(found, thumbnails=drawn)
 
     def save(self, folder: str | Path, *, report: bool = True) -> None:
-        """Writes distances.csv, comparisons.csv, study.json, characteristics.csv, thumbnails.json and report.html.
+        """Writes the tables, study.json, characteristics.csv, thumbnails.json, cases.csv and report.html.
 
         What an earlier ranking left in the folder goes; gains and agreement stay, and are shown on the page.
 
@@ -192,7 +199,7 @@ class Results:
             report: whether to write report.html.
         """
         folder = Path(folder)
-        for name in ("study.json", "characteristics.csv", "thumbnails.json", "report.html"):
+        for name in ("study.json", "characteristics.csv", "thumbnails.json", "cases.csv", "report.html"):
             (folder / name).unlink(missing_ok=True)
         self.table.save(folder / "distances.csv")
         for name, content in (("study.json", self.record), ("thumbnails.json", self.thumbnails)):
@@ -200,6 +207,9 @@ class Results:
                 content.save(folder / name)
         if self.record is not None:
             write_csv(folder / "characteristics.csv", _characteristics_frame(self.record), float_format="%.17g")
+        if self.cases:
+            frame = pd.DataFrame([asdict(one) for one in self.cases])
+            write_csv(folder / "cases.csv", frame, float_format="%.6g")
         if report:
             from medsegdist.report.page import write_report
 
@@ -234,6 +244,7 @@ class Results:
             listed=listed,
             record=record,
             thumbnails=_read_thumbnails(folder / "thumbnails.json"),
+            cases=_read_cases(folder / "cases.csv") if "cases.csv" in has else (),
             **training,
         )
 
@@ -279,6 +290,11 @@ def _read_thumbnails(path: Path) -> Thumbnails | None:
     from medsegdist.report.thumbnails import Thumbnails
 
     return Thumbnails.load(path)
+
+
+def _read_cases(path: Path) -> tuple[RankedCase, ...]:
+    remedy = "`medsegdist rank STUDY.yaml --cases --out DIR` writes it, or remove the file to report without it"
+    return tuple(read_csv(path, RankedCase, key=("target", "source", "case"), remedy=remedy))
 
 
 def _of_training(folder: Path) -> dict[str, Any]:
