@@ -29,6 +29,7 @@ from .distance.metrics import (
 from .distance.mixture.fit import fit_mixture
 from .distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
 from .distance.pairs import multiclass_distance
+from .distance.relevance import rank_cases
 from .distance.resampling import Bootstrap
 from .distance.table import DistanceTable, compare_all
 from .distance.transport import Transport, solve_transport
@@ -101,6 +102,7 @@ __all__ = [
     "mixture_wasserstein",
     "multiclass_distance",
     "predict_gain",
+    "rank_cases",
     "read_library",
     "solve_transport",
 ]

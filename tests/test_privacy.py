@@ -1,9 +1,10 @@
 """Who is who stays where the data is: patients planted everywhere, and sought in all that the commands give out.
 
 The rule, as README states it: what the header of a DICOM file says of its patient goes nowhere. No report, table or CSV
-names a case or a patient. Cases are called by the names of their files, and patients as listings and patterns call
-them, in the sample cache (which holds their images, too) and in a task prepared without --pseudonyms; an error message
-calls a case by its file, as does the line on cases without a sample, and nobody by anything else.
+names a case or a patient, but for the cases in cases.csv of `rank --cases`. Cases are called by the names of their
+files, and patients as listings and patterns call them, in the sample cache (which holds their images, too) and in a
+task prepared without --pseudonyms; an error message calls a case by its file, as does the line on cases without a
+sample, and nobody by anything else.
 """
 
 from __future__ import annotations
@@ -81,6 +82,14 @@ def test_no_report_names_anybody_and_the_cache_nobody_but_who_is_named_by_a_file
     pictures = written(tmp_path / "pictured")
     assert set(pictures) == {*reports, "thumbnails.json"}
     assert naming(pictures, *EVERYBODY) == []
+    ranked = run(command, study, "--out", tmp_path / "ranked", "--cache", tmp_path / "out" / "samples", "--cases")
+    assert_silent(ranked, *EVERYBODY)
+    assert_silent(run("report", tmp_path / "ranked"), *EVERYBODY)
+    cases = written(tmp_path / "ranked")
+    assert set(cases) == {*reports, "cases.csv"}
+    assert naming(cases, *IN_HEADER, IN_LISTING) == []
+    # Cases are called by their files and folders, there alone: one of these was called by a patient.
+    assert naming(cases, *EVERYBODY, "case0", "a__rt") == ["cases.csv"]
     assert cache
     assert naming(cache, *IN_HEADER) == []
     # A cached case names its own patient, in its content and not in its name.

@@ -209,7 +209,7 @@ class Results:
             write_csv(folder / "characteristics.csv", _characteristics_frame(self.record), float_format="%.17g")
         if self.cases:
             frame = pd.DataFrame([asdict(one) for one in self.cases])
-            write_csv(folder / "cases.csv", frame, float_format="%.6g")
+            write_csv(folder / "cases.csv", frame, float_format="%.17g")
         if report:
             from medsegdist.report.page import write_report
 

@@ -11,7 +11,9 @@ import torch
 
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
 from medsegdist.distance.ranking import DistanceRow, Recommendation
+from medsegdist.distance.relevance import RankedCase
 from medsegdist.distance.table import DistanceTable
+from medsegdist.report.case_sections import case_plot
 from medsegdist.report.figures import (
     FAINTEST,
     clustered,
@@ -42,13 +44,14 @@ def all_plots(folder):
     yield from map(segment_plot, record.datasets)
     yield from map(match_plot, matched_mixtures(run))
     yield from (gain_plot("gmm2d", points, fit) for fit in (regress(points), None))
+    yield case_plot([RankedCase("t", "s", f"case{k}", k + 1, k - 1.0, 0.5 * k, 2) for k in range(3)], 1)
     sources = summarize_gains(run.gains, "target")
     yield from (transfer_plot("target", sources, control) for control in (sources[0], None))
 
 
 def test_plotly_knows_every_property(run_folder):
     plots = list(all_plots(run_folder))
-    assert len(plots) == 3 + 3 + 2 + 3 + 1 + 2 + 2
+    assert len(plots) == 3 + 3 + 2 + 3 + 1 + 2 + 1 + 2
     for plot in plots:
         text = re.sub(r"var\(--[\w-]+\)", "#123456", json.dumps([plot.data, plot.layout], allow_nan=False))
         data, layout = json.loads(text)
