@@ -44,6 +44,15 @@ def test_image_cost(project_root):
 
 
 @pytest.mark.slow
+def test_commands(project_root):
+    shown = run(project_root, "bench_commands.py")
+    assert "demo, 4 replicates: processor seconds" in shown
+    summaries, least = re.search(r" summaries ([\d.]+) .* all [\d.]+ [\d.]+ ([\d.]+) ", shown).groups()
+    assert float(summaries) > 0
+    assert float(least) > 0
+
+
+@pytest.mark.slow
 def test_reading(project_root):
     shown = run(project_root, "bench_collect.py", "--cases", 2, "--repeats", 1)
     assert re.search(r"Task01_Made: 2 cases, 2D, 8 slices a case( [\d.]+ s){2} [\d.]+ <= 1.5", shown), shown
