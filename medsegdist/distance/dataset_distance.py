@@ -267,7 +267,7 @@ class DatasetDistance:
             powered = mask_cost if self.metric.power == 1 else mask_cost**self.metric.power
             scales = self.scales if self.normalize else Scales(1.0, 1.0)
             scales = scales or common_scales([self.mean_costs(images, mask_cost)])
-            image_weight, mask_weight = self.image_weight / scales.image, self.mask_weight / scales.mask
+            image_weight, mask_weight = self.weights_of_terms(scales)
             if self.p > 1:
                 cost, image_share, mask_share = self._mixed_cost(
                     images.image_cost / scales.image, powered / scales.mask
@@ -321,6 +321,15 @@ class DatasetDistance:
         costs = self._mixed_cost(images.image_cost[sides] / scales.image, mask_part)[0]
         source, target = (SampleCosts.sum_of(side, plan[sides], costs) for side in sides)
         return source, target
+
+    def weights_of_terms(self, scales: Scales | None = None) -> tuple[float, float]:
+        """What d_X and d_Y**q are multiplied by.
+
+        Args:
+            scales: what they are divided by; None takes the distance's own, or 1.
+        """
+        scales = scales or self.scales or Scales(1.0, 1.0)
+        return self.image_weight / scales.image, self.mask_weight / scales.mask
 
     def mean_costs(self, images: ImagePair, mask_cost: Tensor) -> tuple[float, float]:
         """Means of d_X and d_Y**q over all pairs of samples, weighted by the masses of both: no coupling.

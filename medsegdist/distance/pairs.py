@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, cast, get_args
 
@@ -70,6 +70,7 @@ class PairTask:
         other: classes of the target by their names.
         methods: by their names.
         given_weights: of the classes, as for :func:`~medsegdist.distance.multiclass.class_weights`.
+        known: d_Y that was found before, by the names of method and classes.
     """
 
     source: str
@@ -78,6 +79,7 @@ class PairTask:
     other: Mapping[str, PreparedClass]
     methods: Mapping[str, DatasetDistance]
     given_weights: Mapping[str, float] | None = None
+    known: Mapping[tuple[str, str, str], Tensor] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"the distance of '{self.source}' and '{self.target}'"
@@ -89,6 +91,8 @@ class PairTask:
 
     def mask_cost(self, method: str, one: str, other: str, images: ImagePair) -> Tensor:
         """d_Y of the samples of two classes."""
+        if (method, one, other) in self.known:
+            return self.known[method, one, other]
         summaries = self.one[one].summaries[method].summary, self.other[other].summaries[method].summary
         return self.methods[method].metric.compare(*summaries, images.image_cost)
 
@@ -166,15 +170,21 @@ def prepare_all(
     return prepared
 
 
-def measure_costs(task: PairTask) -> dict[str, tuple[float, float]]:
-    """Means of d_X and d_Y**q of two datasets by each method, from which common scales are made."""
+def measure_costs(task: PairTask) -> tuple[dict[str, tuple[float, float]], dict[tuple[str, str, str], Tensor]]:
+    """Means of d_X and d_Y**q of two datasets by each method, from which common scales are made; and d_Y to be `known`.
+
+    Only a d_Y that is one number is returned: it may have taken long, and others are large.
+    """
     found = {method: np.zeros(2) for method in task.methods}
+    known = {}
     for pair, weights in task.weights().items():
         images = task.images(*pair)
         for method, weight in weights.items():
-            costs = task.methods[method].mean_costs(images, task.mask_cost(method, *pair, images))
-            found[method] += weight * np.array(costs)
-    return {method: (float(image), float(mask)) for method, (image, mask) in found.items()}
+            mask_cost = task.mask_cost(method, *pair, images)
+            found[method] += weight * np.array(task.methods[method].mean_costs(images, mask_cost))
+            if mask_cost.numel() == 1:
+                known[method, *pair] = mask_cost
+    return {method: (float(image), float(mask)) for method, (image, mask) in found.items()}, known
 
 
 def compare_pair(task: PairTask) -> dict[str, Distance]:

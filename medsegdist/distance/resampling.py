@@ -15,7 +15,8 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.image_cost import ImagePair
-from medsegdist.distance.metrics import MaskMetric, ResamplingMetric
+from medsegdist.distance.metrics import MaskMetric, ReplicatesMetric, ResamplingMetric
+from medsegdist.distance.transport import EXACT_REPLICATES, predicted
 
 EQUAL = 1e-9
 """Distances that differ by less than this part of the largest share a rank: the solvers do not resolve more."""
@@ -150,7 +151,8 @@ def replicate_distances(
 ) -> dict[str, Tensor]:
     """Distances of the replicates of two datasets.
 
-    Every transport starts from the dual potentials of the datasets as they are; nothing of the images is read again.
+    The first 50 are solved exactly, from the dual potentials of the datasets as they are; the others are predicted by
+    these potentials, see :func:`~medsegdist.distance.transport.predicted`. Nothing of the images is read again.
 
     Args:
         distances: by the name of the method.
@@ -167,11 +169,28 @@ def replicate_distances(
     first, second = (next(iter(side.values())).weights for side in (sources, targets))
     if first is None or second is None:
         return {}
+    pairs = pairs or [(b, b) for b in range(len(first))]
+    at = torch.tensor(pairs)
+    masses = [side / side.sum(1, keepdim=True) for side in (first[at[:, 0]], second[at[:, 1]])]
+    # The d_Y of all pairs where it is one number for all samples.
+    numbers: dict[str, Sequence[Tensor]] = {}
+    exact: dict[str, int] = {}
+    for method, distance in distances.items():
+        one, other = sources[method].replicates, targets[method].replicates
+        if one is not None and other is not None and mask_costs[method].numel() == 1:
+            summaries = [(one[i], other[j]) for i, j in pairs]
+            numbers[method] = compare_replicates(distance.metric, summaries, images.image_cost)
+        # Only costs that stay, but for such a number, have potentials that predict them.
+        changes = one is not None and other is not None and method not in numbers
+        own_scale = distance.normalize and distance.scales is None
+        exact[method] = len(pairs) if changes or own_scale or distance.p > 1 else min(len(pairs), 1 + EXACT_REPLICATES)
+
+    values: dict[str, list[float]] = {method: [] for method in distances}
     starts: dict[str, tuple[Tensor, Tensor]] = {}
     image_start: tuple[Tensor, Tensor] | None = None
-    values: dict[str, list[float]] = {method: [] for method in distances}
-    for i, j in pairs or [(b, b) for b in range(len(first))]:
-        rows, columns = (weights.nonzero()[:, 0] for weights in (first[i], second[j]))
+    for k in range(max(exact.values())):
+        i, j = pairs[k]
+        rows, columns = (side[k].nonzero()[:, 0] for side in masses)
         part = ImagePair(
             images.image_cost[rows][:, columns],
             first[i][rows],
@@ -181,19 +200,48 @@ def replicate_distances(
             image_start and (image_start[0][rows], image_start[1][columns]),
         )
         for method, distance in distances.items():
+            if k >= exact[method]:
+                continue
             one, other = sources[method].replicates, targets[method].replicates
-            if one is None or other is None:
+            if method in numbers:
+                mask_cost = numbers[method][k]
+            elif one is None or other is None:
                 mask_cost = mask_costs[method][rows][:, columns]
             else:
                 mask_cost = distance.metric.compare(one[i], other[j], part.image_cost)
             start = starts.get(method)
             solved = distance.from_costs(part, mask_cost, start and (start[0][rows], start[1][columns]))
             values[method].append(solved.value)
-            if i == j == 0 and solved.transport is not None:
+            if k == 0 and solved.transport is not None:
                 starts[method] = solved.transport.source_potential, solved.transport.target_potential
-        if i == j == 0 and "transport" in vars(part):
+        if k == 0 and "transport" in vars(part):
             image_start = part.transport.source_potential, part.transport.target_potential
+    for method, distance in distances.items():
+        if exact[method] < len(pairs):
+            linear = masses[0] @ starts[method][0].cpu() + masses[1] @ starts[method][1].cpu()
+            if method in numbers:
+                image_weight, mask_weight = distance.weights_of_terms()
+                powered = (
+                    torch.tensor([float(one) for one in numbers[method]], dtype=torch.float64) ** distance.metric.power
+                )
+                linear = image_weight * linear + mask_weight * powered
+            values[method] = predicted(values[method], linear.tolist())
     return {method: torch.tensor(found, dtype=torch.float64) for method, found in values.items()}
+
+
+def compare_replicates(
+    metric: MaskMetric[Any], pairs: Sequence[tuple[Any, Any]], image_cost: Tensor
+) -> Sequence[Tensor]:
+    """d_Y of pairs of summaries, in the metric's own way if it has one for many replicates.
+
+    Args:
+        metric: compares them.
+        pairs: first the datasets as they are.
+        image_cost: d_X of the datasets as they are, which says where to compute.
+    """
+    if isinstance(metric, ReplicatesMetric):
+        return metric.compare_replicates(pairs, image_cost)
+    return [metric.compare(one, other, image_cost) for one, other in pairs]
 
 
 def reflect(value: float, replicates: Tensor) -> Tensor:

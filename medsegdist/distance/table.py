@@ -275,10 +275,10 @@ def compare_all(
         unscaled = {method: one for method, one in methods.items() if one.normalize and one.scales is None}
         if unscaled and tasks:
             work = [replace(task, methods=unscaled) for task in tasks]
-            means = list(map_ordered(measure_costs, work, workers=workers, description="Scaling"))
+            measured = list(map_ordered(measure_costs, work, workers=workers, description="Scaling"))
             for method, distance in unscaled.items():
-                methods[method] = replace(distance, scales=common_scales([one[method] for one in means]))
-            tasks = [replace(task, methods=methods) for task in tasks]
+                methods[method] = replace(distance, scales=common_scales([means[method] for means, _ in measured]))
+            tasks = [replace(task, methods=methods, known=one[1]) for task, one in zip(tasks, measured, strict=True)]
         solved = map_ordered(compare_pair, tasks, workers=workers, description="Comparing")
         for pair, by_method in zip(pairs, solved, strict=True):
             found |= {(frozenset(pair), method): distance for method, distance in by_method.items()}

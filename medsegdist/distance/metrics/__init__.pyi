@@ -10,6 +10,7 @@ from .hausdorff import HausdorffMetric as HausdorffMetric
 from .mask_metric import METHODS as METHODS
 from .mask_metric import PAPER_METHODS as PAPER_METHODS
 from .mask_metric import MaskMetric as MaskMetric
+from .mask_metric import ReplicatesMetric as ReplicatesMetric
 from .mask_metric import ResamplingMetric as ResamplingMetric
 from .mask_metric import make_metric as make_metric
 from .mask_metric import with_options as with_options

@@ -42,6 +42,7 @@ PAPER_METHODS = tuple(METHODS)[:5]
 """The paper's, in the order of its Tables 5 to 9."""
 
 S = TypeVar("S")
+C = TypeVar("C", contravariant=True)
 
 
 class MaskMetric(Protocol[S]):
@@ -104,6 +105,23 @@ class ResamplingMetric(Protocol[S]):
         Returns:
             r summaries, each of the samples that are left. None if d_Y of two samples depends on these two alone:
             d_Y of replicates is then a choice of rows and columns, and nothing is compared again.
+        """
+        ...
+
+
+@runtime_checkable
+class ReplicatesMetric(Protocol[C]):
+    """A mask metric with one number for a whole dataset, and a short way to those of many bootstrap replicates."""
+
+    def compare_replicates(self, pairs: Sequence[tuple[C, C]], image_cost: Tensor, /) -> Sequence[Tensor]:
+        """d_Y of each pair of summaries.
+
+        Args:
+            pairs: summaries of two datasets under other weights, those of the datasets as they are first.
+            image_cost: d_X of the datasets as they are, which says where to compute.
+
+        Returns:
+            A (1, 1) float64 tensor for each pair.
         """
         ...
 

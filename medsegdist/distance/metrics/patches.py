@@ -17,7 +17,7 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples, spread_over_patients
 from medsegdist.distance.image_cost import image_cost as euclidean_distances
 from medsegdist.distance.metrics.sliced import slice_directions, sliced_wasserstein
-from medsegdist.distance.transport import solve_transport
+from medsegdist.distance.transport import EXACT_REPLICATES, predicted, solve_transport
 
 SLICES = 128
 """Directions of the sliced solver."""
@@ -142,6 +142,26 @@ class PatchesMetric:
             cost = euclidean_distances(patches, other_patches).square_()
             value = solve_transport(cost, masses, other_masses).value ** 0.5
         return torch.full((1, 1), value, dtype=torch.float64, device=image_cost.device)
+
+    def compare_replicates(
+        self, pairs: Sequence[tuple[LocalPatches, LocalPatches]], image_cost: Tensor, /
+    ) -> list[Tensor]:
+        """(1, 1) W2 of each pair of datasets under other weights, the first ones exactly."""
+        (source, target), exact = pairs[0], pairs[: 1 + EXACT_REPLICATES]
+        same = all(one.patches is source.patches and other.patches is target.patches for one, other in pairs)
+        if self.solver == "sliced" or not same or len(exact) == len(pairs):
+            return [self.compare(one, other, image_cost) for one, other in pairs]
+        cost = euclidean_distances(source.patches, target.patches).square_()
+        whole = solve_transport(cost, source.masses, target.masses)
+        squared = [whole.value]
+        for one, other in exact[1:]:
+            rows, columns = one.masses > 0, other.masses > 0
+            squared.append(solve_transport(cost[rows][:, columns], one.masses[rows], other.masses[columns]).value)
+        linear = [
+            float(one.masses @ whole.source_potential + other.masses @ whole.target_potential) for one, other in pairs
+        ]
+        values = torch.tensor(predicted(squared, linear), dtype=torch.float64).clamp(min=0).sqrt()
+        return list(values.to(image_cost.device)[:, None, None])
 
 
 def draw_patches(
