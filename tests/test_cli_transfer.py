@@ -51,6 +51,7 @@ def test_a_study_is_planned_run_and_kept(study, tmp_path):
     found = run(study, "--out", out, "--workers", 1).stdout
     assert "Transfer to liver" in found
     assert "from scratch, as many steps" in found
+    assert "Measured with 2 repetitions, " in " ".join(found.split())
     with (out / "gains.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["source"], row["target"], row["seed"]) for row in rows] == [

@@ -169,7 +169,7 @@ def _answer(agreements: Sequence[Agreement]) -> Iterator[str]:
             f"{rho:.2f}, {counted(len(one.pairs), 'pair')})."
         )
     if len(tested) > 1:
-        yield f"Chance: ranks shuffled, at 5% for all {len(tested)} methods together (Holm)."
+        yield f"Chance: ranks shuffled, at 5% for the {len(tested)} methods together (Holm)."
 
 
 def _cost(agreements: Sequence[Agreement]) -> Iterator[str]:
