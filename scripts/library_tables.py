@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.distance.ranking import CONSENSUS
+from medsegdist.parallel import map_ordered
 from medsegdist.recommend.library import Library, read_library
 from medsegdist.recommend.predictors import (
     Judged,
@@ -42,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     libraries = {step: read_library(options.folder, step=step) for step in STEPS}
     print(overview(libraries), "\n")
-    for step, library in libraries.items():
-        judged, choices = judge_predictors(library, workers=None)
+    parts = map_ordered(judge_predictors, list(libraries.values()), workers=None)
+    for step, (judged, choices) in zip(libraries, parts, strict=True):
         print(predictor_table(step, judged, choices), "\n")
         print(difference_table(step, judged), "\n")
     if options.picture is not None:

@@ -287,7 +287,7 @@ def test_the_options_of_a_study_reach_its_distances(study, tmp_path):
     frame = pd.read_csv(tmp_path / "out" / "distances.csv").set_index("source")
     # Two pairs have one scale, the mean of the two: half the sum of both terms is their weight.
     assert frame["mask_term"].mean() == pytest.approx(0.5, rel=1e-9)
-    assert f"1 {frame.loc['near', 'distance']:.3g}" in shown
+    assert f"{frame.loc['near', 'distance']:.3g}" in shown
     assert frame.loc["near", "distance"] < frame.loc["far", "distance"] < 10
 
 
