@@ -119,6 +119,8 @@ def explained(run: Results, answer: Answer) -> Iterator[str]:
         run: a ranking.
         answer: for one of its targets.
     """
+    if run.record and not run.approximate and not any(one.formula.get("normalize") for one in run.record.methods):
+        yield "Image and mask terms are added in their own units, as published."
     why = str(reasons(run, answer))
     if why:
         yield f"Compared with the other sources, {answer.first} has: {why}."
