@@ -42,6 +42,8 @@ PREPROCESSING = {"grid": [32, 32], "min_pixels": 3}
 SUBSTITUTES = {
     "--target DIR": "--target pictures/target",
     "--source DIR": "--source pictures/source",
+    "--dataset SOURCE": "--dataset Spleen",
+    "--target TARGET": "--target Liver",
     "TaskXX_Name": "Task11_Name",
     "LIBRARY...": "library",
     " ...": " STUDY.yaml --method euclidean --no-report",
