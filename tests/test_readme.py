@@ -34,7 +34,7 @@ KINDS = ("python", "yaml", "sh", "bibtex")
 
 # Blocks of no language, by a word of theirs: how they are known to be true.
 PLAIN = {
-    "Nearest sources for Tuberculoma phantom": "the end of the demo's output; test_the_demo_ends_as_shown compares it",
+    "Sources for Tuberculoma phantom": "the end of the demo's output; test_the_demo_ends_as_shown compares it",
     "d(A, B) = min over couplings": "the formula; tests/distance/test_formula_options.py holds the code against it",
 }
 
