@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -67,6 +68,32 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         else:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A temporary folder to fill, which takes its name only when the block ends well.
+
+    Args:
+        path: where the folder will be; it may be there if it is empty.
+
+    Raises:
+        FileExistsError: it holds something, or is a file.
+    """
+    # Through a symbolic link to the true place: renaming would replace the link.
+    path = Path(path).resolve()
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise FileExistsError(errno.EEXIST, "expected a new or empty folder; choose another, or remove it", path)
+    with atomic_path(path) as partial:
+        partial.mkdir()
+        yield partial
+        if path.exists():
+            # It is empty, unless another process was first.
+            path.rmdir()
+    # What runs that were killed have left of this folder.
+    for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
+        if left.name.removeprefix(f".{path.name}.").removesuffix(".partial").isdigit():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

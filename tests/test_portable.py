@@ -24,6 +24,7 @@ for command in (
     "check study.yaml",
     "rank study.yaml --out out --bootstrap 5 --workers 1 --method euclidean --method gmm2d",
     "prepare dataset.yaml --out out/Task01_One --workers 1",
+    "handover study.yaml out --out out/hand --workers 1",
     "transfer study.yaml --out out --workers 1",
 ):
     app(command.split(), standalone_mode=False)
@@ -76,5 +77,12 @@ def folder(tmp_path: Path) -> Path:
 def test_the_commands_need_nothing_that_only_posix_has(folder):
     done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("distances.csv", "report.html", "Task01_One/dataset.json", "gains.csv", "runs.jsonl"):
+    for name in (
+        "distances.csv",
+        "report.html",
+        "Task01_One/dataset.json",
+        "hand/README.md",
+        "gains.csv",
+        "runs.jsonl",
+    ):
         assert (folder / "out" / name).is_file()

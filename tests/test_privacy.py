@@ -247,7 +247,7 @@ SOUGHT_IN_THIS_FILE = {
     "cards make",
     "cards rank",
 }
-SOUGHT_IN_TASKS = {"prepare", "lidc export"}
+SOUGHT_IN_TASKS = {"prepare", "lidc export", "handover"}
 WITHOUT_PATIENTS = {"paper", "learn", "lidc subsets"}
 
 

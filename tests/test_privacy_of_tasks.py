@@ -1,4 +1,4 @@
-"""Patients planted everywhere, and sought in the tasks of `prepare` and `lidc export`."""
+"""Patients planted everywhere, and sought in the tasks of `prepare`, `handover` and `lidc export`."""
 
 from __future__ import annotations
 
@@ -58,6 +58,18 @@ def test_without_pseudonyms_a_task_has_the_names_of_files_and_listings_and_none_
     assert naming(written(tasks), *IN_HEADER) == []
     asked = {"headers": [], "folders": IN_FOLDER, "listing": [IN_LISTING]}[name]
     assert all(naming(written(tasks), one) for one in asked)
+
+
+def test_what_is_handed_over_under_pseudonyms_names_nobody(tmp_path, layouts):
+    datasets = [{"name": name, "modality": "CT", "layout": layout} for name, layout in layouts.items()]
+    content = {"name": "secret", "preprocessing": {"grid": [24, 20], "min_pixels": 8}, "datasets": datasets}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**content, "targets": ["listing"], "methods": ["euclidean"]}))
+    run("rank", tmp_path / "study.yaml", "--out", tmp_path / "out", "--no-report")
+    for options, sought in (["--pseudonyms"], EVERYBODY), ([], IN_HEADER):
+        hand = tmp_path / f"hand{len(options)}"
+        words = ("handover", tmp_path / "study.yaml", tmp_path / "out", "--source", "folders", "--out", hand)
+        assert_silent(run(*words, *options), *EVERYBODY)
+        assert naming(written(hand), *sought) == []
 
 
 def write_scan(root: Path) -> tuple[str, str]:

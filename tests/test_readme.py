@@ -53,6 +53,7 @@ NOT_RUN = {
     "medsegdist rank": "names the command; the tests of the command run it",
     "medsegdist transfer": "names the command; the tests of the command run it",
     "medsegdist report A B": "names the command; tests/report/test_comparison.py runs it",
+    "medsegdist handover": "names the command; tests/transfer/test_handover.py runs it",
     "medsegdist learn": "names the command; tests/recommend runs it",
     "medsegdist init": "asks at a terminal; tests/test_cli_init.py answers",
     "medsegdist transfer data_manifests/real_study.yaml --out DIR": "154 trainings on data that are downloaded",

@@ -8,6 +8,7 @@ from medsegdist.cli.agreement import agreement
 from medsegdist.cli.cards import cards
 from medsegdist.cli.check import check
 from medsegdist.cli.console import loudness
+from medsegdist.cli.handover import handover
 from medsegdist.cli.init import init
 from medsegdist.cli.learn import learn
 from medsegdist.cli.lidc import export_lidc, subsets
@@ -26,7 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     callback=loudness,
 )
-for command in (demo, rank, distances, check, transfer, report, agreement, learn, paper, prepare, init):
+for command in (demo, rank, distances, check, transfer, report, agreement, learn, paper, prepare, handover, init):
     app.command(cls=Command)(command)
 lidc = typer.Typer(help="LIDC-IDRI by malignancy.", no_args_is_help=True, cls=Group)
 lidc.command(cls=Command)(subsets)

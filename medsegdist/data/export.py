@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import json
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +30,7 @@ from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, as_error, case_problem
 from medsegdist.errors import DataError, ManifestError
-from medsegdist.files import atomic_path
+from medsegdist.files import new_folder
 from medsegdist.parallel import map_ordered
 from medsegdist.transforms import BinarizeLabeld, CheckFinited, CheckSameSpaced, OrientAxiald
 from medsegdist.transforms.geometry import closest_axes
@@ -113,7 +111,6 @@ def export_task(
         MedSegDistError: a worker was killed.
         OSError: the disk is full or not writable; nothing is left behind.
     """
-    # Through a symbolic link to the true place: renaming would replace the link.
     directory = Path(directory).resolve()
     check_request(manifest, directory, label)
     cases = manifest.cases()
@@ -124,9 +121,9 @@ def export_task(
             found = listed(unknown, quoted=True) if unknown else "none"
             raise DataError(f"expected ids of its cases, found {found}", "look them up", dataset=manifest.name)
     named = _named_cases(cases, manifest.name, pseudonyms=pseudonyms)
-    with atomic_path(directory) as work:
+    with new_folder(directory) as work:
         for folder in (IMAGES, LABELS, UNLABELED):
-            (work / folder).mkdir(parents=True)
+            (work / folder).mkdir()
         written = _write_cases(manifest, cases, named, work, workers, complete=case_ids is None)
         sheared = tuple(case.id for case, one in zip(named, written, strict=True) if one.sheared)
         channels = written[0].channels
@@ -134,13 +131,6 @@ def export_task(
         listing = _listing(manifest, named, provenance, label=label, channels=channels)
         (work / LISTING).write_text(json.dumps(listing, indent=2) + "\n", encoding="utf-8", newline="")
         (work / MANIFEST).write_text(_manifest_text(manifest, channels), encoding="utf-8", newline="")
-        if directory.exists():
-            # It is empty, unless another process was first.
-            directory.rmdir()
-    # What runs that were killed have left of this task.
-    for left in directory.parent.glob(f".{directory.name}.*.partial"):
-        if left.name.removeprefix(f".{directory.name}.").removesuffix(".partial").isdigit():
-            shutil.rmtree(left, ignore_errors=True)
     return ExportedTask(directory, len(cases), sheared)
 
 

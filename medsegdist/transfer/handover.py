@@ -1,0 +1,279 @@
+"""From a ranking to training: a source and a target as Decathlon tasks, and what to type in nnU-Net and MONAI."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import yaml
+from sklearn.model_selection import GroupKFold
+
+from medsegdist.data.export import IMAGES, LISTING, MANIFEST, export_task
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.study import Study
+from medsegdist.distance.ranking import Recommendation
+from medsegdist.errors import ManifestError
+from medsegdist.files import new_folder
+from medsegdist.transfer.bundle import bundle_names
+from medsegdist.words import counted, did_you_mean, listed
+
+_SPLITS = "splits_final.json"
+_GUIDE = "https://github.com/MIC-DKFZ/nnUNet/blob/master/documentation/pretraining_and_finetuning.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What was written for one target.
+
+    Args:
+        directory: the folder.
+        source: name of the dataset to pre-train on.
+        target: name of the dataset to fine-tune on.
+        tasks: folders of both in `directory`, in this order.
+        configuration: of nnU-Net, "2d" or "3d_fullres".
+        cautions: what speaks against it, in sentences.
+    """
+
+    directory: Path
+    source: str
+    target: str
+    tasks: tuple[str, str]
+    configuration: str
+    cautions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A task that is written: its dataset, its folder's name, its dataset.json and what is known of its images."""
+
+    manifest: DatasetManifest
+    folder: str
+    listing: dict[str, Any]
+    slices: float
+    sheared: int
+
+    @property
+    def nnunet(self) -> str:
+        """What nnU-Net calls it."""
+        return f"Dataset{self.folder.removeprefix('Task')}"
+
+    @property
+    def cases(self) -> str:
+        """How many it has."""
+        return counted(len(self.listing["training"]), "case")
+
+
+def write_handover(
+    study: Study,
+    order: Sequence[Recommendation],
+    directory: str | Path,
+    *,
+    source: str | None = None,
+    pseudonyms: bool = False,
+    workers: int | None = 1,
+) -> Handover:
+    """Write source and target as tasks, with a study of both, patient-wise folds, and a README.md of commands.
+
+    The folder appears when it is complete, and may be moved: no path of this machine is in it.
+
+    Args:
+        study: holds the datasets that were ranked.
+        order: the sources of one target, as :meth:`~medsegdist.distance.table.DistanceTable.recommended` gives them.
+        directory: new or empty folder to write.
+        source: name of the source; None is the first one.
+        pseudonyms: as for :func:`~medsegdist.data.export.export_task`.
+        workers: as for :func:`~medsegdist.data.export.export_task`.
+
+    Raises:
+        ManifestError: the study lacks a dataset of the ranking, the source was not ranked, or one has classes.
+        DataError: cases are bad.
+        FileExistsError: `directory` holds something already.
+        OSError: the disk is full or not writable; nothing is left behind.
+    """
+    target = order[0].target
+    manifests = {dataset.name: dataset for dataset in study.datasets}
+    ranked = {one.source: one for one in order}
+    missing = [name for name in (target, *ranked) if name not in manifests]
+    if missing:
+        found = listed(missing, quoted=True)
+        raise ManifestError(
+            f"study '{study.name}': expected every dataset of the ranking, found none called {found}",
+            "rank the study again",
+        )
+    chosen = ranked.get(source or order[0].source)
+    if chosen is None:
+        hint = did_you_mean(source, ranked) or "; choose one of them, or rank the study again."
+        raise ManifestError(
+            f"expected a source of '{target}' in the ranking, {listed([*ranked])}, found '{source}'{hint}"
+        )
+    with new_folder(directory) as work:
+        # nnU-Net has folders of its own there, in which no number is taken.
+        pair = [
+            _write_task(manifests[name], work, number, pseudonyms=pseudonyms, workers=workers)
+            for name, number in ((chosen.source, 501), (target, 502))
+        ]
+        # What nnU-Net does by itself: it plans 3D networks for volumes of more than one slice.
+        configuration = "3d_fullres" if min(task.slices for task in pair) > 1 else "2d"
+        cautions = tuple(_cautions(order, chosen, pair))
+        folds = _splits(pair[1].listing["training"])
+        bundle = bundle_names([chosen.source, target])[target]
+        texts = {
+            "README.md": _readme(pair, configuration, cautions, len(folds), bundle),
+            "study.yaml": _study(study, pair),
+            **({_SPLITS: json.dumps(folds, indent=2) + "\n"} if folds else {}),
+        }
+        for name, text in texts.items():
+            (work / name).write_text(text, encoding="utf-8", newline="")
+    tasks = (pair[0].folder, pair[1].folder)
+    return Handover(Path(directory), chosen.source, target, tasks, configuration, cautions)
+
+
+def _write_task(manifest: DatasetManifest, directory: Path, number: int, **options: Any) -> _Task:
+    # nnU-Net, and every shell, takes letters, digits and hyphens as they are.
+    name = re.sub(r"[^A-Za-z0-9]+", "-", manifest.name).strip("-") or "Dataset"
+    written = export_task(manifest, directory / f"Task{number}_{name}", **options)
+    listing = json.loads((written.directory / LISTING).read_text(encoding="utf-8"))
+    images: list[Any] = [nib.loadsave.load(path) for path in (written.directory / IMAGES).iterdir()]
+    slices = median(min(one.shape[:3]) for one in images)
+    return _Task(manifest, written.directory.name, listing, slices, len(written.sheared))
+
+
+def _study(study: Study, pair: Sequence[_Task]) -> str:
+    """A study of the two tasks, prepared and trained on as in the one that ranked them."""
+    kept = {"name", "preprocessing", "distance", "methods", "transfer", "shared_images"}
+    content = study.model_dump(mode="json", include=kept, exclude_unset=True)
+    content |= {"datasets": [f"{task.folder}/{MANIFEST}" for task in pair], "targets": [pair[1].manifest.name]}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _splits(entries: Sequence[dict[str, str]]) -> list[dict[str, list[str]]]:
+    """Five folds as nnU-Net reads them, which by itself would cut patients; fewer of few patients, none of one."""
+    names = np.array([Path(one["image"]).name.removesuffix(".nii.gz") for one in entries])
+    patients = [one.get("patient_id", name) for one, name in zip(entries, names, strict=True)]
+    folds = min(5, len({*patients}))
+    parts = GroupKFold(folds).split(names, groups=patients) if folds > 1 else ()
+    return [{"train": names[train].tolist(), "val": names[held_out].tolist()} for train, held_out in parts]
+
+
+def _cautions(order: Sequence[Recommendation], chosen: Recommendation, pair: Sequence[_Task]) -> Iterator[str]:
+    """What speaks against pre-training on this source, in sentences."""
+    name, tied = chosen.source, [one.source for one in order if one.rank == chosen.rank and one is not chosen]
+    if len(order) == 1:
+        yield f"{name} is the only source: nothing was ranked."
+    if chosen is not order[0]:
+        yield f"The ranking recommends {order[0].source}; {name} has rank {chosen.rank} of {len(order)}."
+    if tied:
+        yield f"The ranking cannot distinguish {name} from {listed(tied)}: they share rank {chosen.rank}."
+    if chosen.chance is None and len(order) > 1:
+        yield "How sure the ranking is remains open, as it has no intervals."
+    elif chosen.chance is not None and len(order) > 1:
+        yield (
+            f"Were there more patients, {name} would be the nearest of the {len(order)} sources with a chance of "
+            f"{100 * chosen.chance:.0f} %."
+        )
+    yield "A distance is no proof that pre-training helps: train from scratch, too, and compare."
+    ranges = [
+        "CT in HU" if one.modality == "CT" and one.window is None else f"{one.modality} in a range of its own"
+        for one in (task.manifest for task in pair)
+    ]
+    if len({*ranges}) > 1 and "CT" in {task.manifest.modality for task in pair}:
+        yield (
+            f"{name} is {ranges[0]} and {chosen.target} is {ranges[1]}, but the plans bring the target's normalization "
+            "to the source, of CT also its clip values, mean and deviation. nnU-Net says that this may not work well."
+        )
+    for task in pair:
+        called = task.manifest.name
+        if "spacing" in task.listing["provenance"]:
+            yield (
+                f"The pixel size of {called} is unknown, and 1 mm stands for it; nnU-Net resamples both to the "
+                "spacing of the target."
+            )
+        if task.sheared:
+            yield (
+                f"Axes are not at right angles in {task.sheared} of {task.cases} of {called}, as of a "
+                "tilted gantry: ITK, by which nnU-Net converts, does not read them."
+            )
+        if task.manifest.simulated:
+            yield f"Simulated in {called}: {task.manifest.simulated}."
+
+
+def _readme(pair: Sequence[_Task], configuration: str, cautions: Sequence[str], folds: int, bundle: str) -> str:
+    source, target = pair
+    fold = "0" if folds else "all"
+    copy = f"\ncp {_SPLITS} nnUNet_preprocessed/{target.nnunet}/{_SPLITS}" if folds else ""
+    held_out = (
+        f"`{_SPLITS}` holds {counted(folds, 'fold')}, counted from 0, that cut no patient."
+        if folds
+        else f"Nothing can be held out of the one patient of {target.manifest.name}: Dice will mean nothing."
+    )
+    weights = f"{source.nnunet}/nnUNetTrainer__nnUNetPlansOf502__{configuration}/fold_all/checkpoint_final.pth"
+    against = "\n".join(f"- {one}" for one in cautions)
+    return f"""# Pre-train on {source.manifest.name}, fine-tune on {target.manifest.name}
+
+Written by medsegdist {version("medsegdist")}, for commands that are typed in this folder.
+
+- `{source.folder}`, to pre-train on: {source.manifest.name}, {source.cases}.
+- `{target.folder}`, to fine-tune on: {target.manifest.name}, {target.cases}.
+
+Both are Decathlon tasks of one channel, with 0 as background and 1 as foreground.
+
+## What speaks against it
+
+{against}
+
+## nnU-Net v2
+
+As [nnU-Net documents it]({_GUIDE}), the plans of the target are moved to the source, so that both networks are the
+same; the source's own plans are not used, but preprocessing needs a file that planning leaves. Written for nnunetv2
+2.8.1 (`pip install nnunetv2`) and a POSIX shell.
+
+```sh
+export nnUNet_raw="$PWD/nnUNet_raw"
+export nnUNet_preprocessed="$PWD/nnUNet_preprocessed"
+export nnUNet_results="$PWD/nnUNet_results"
+nnUNetv2_convert_MSD_dataset -i {source.folder}
+nnUNetv2_convert_MSD_dataset -i {target.folder}
+nnUNetv2_extract_fingerprint -d 501 502 --verify_dataset_integrity
+nnUNetv2_plan_experiment -d 501 502
+nnUNetv2_move_plans_between_datasets -s 502 -t 501 -sp nnUNetPlans -tp nnUNetPlansOf502
+nnUNetv2_preprocess -d 502 -plans_name nnUNetPlans -c {configuration}
+nnUNetv2_preprocess -d 501 -plans_name nnUNetPlansOf502 -c {configuration}{copy}
+nnUNetv2_train 501 {configuration} all -p nnUNetPlansOf502
+nnUNetv2_train 502 {configuration} {fold} -pretrained_weights nnUNet_results/{weights}
+```
+
+{held_out} From scratch, to compare with, into another folder, as nnU-Net would put both into one:
+
+```sh
+nnUNet_results="$PWD/nnUNet_scratch" nnUNetv2_train 502 {configuration} {fold}
+```
+
+## MONAI
+
+`study.yaml` is the study with these two datasets. This pre-trains, fine-tunes, trains from scratch, and writes
+`transfer/gains.csv` and, if there is a gain, the pre-trained network as a MONAI Bundle, `transfer/bundles/{bundle}`:
+
+```sh
+medsegdist transfer study.yaml --out transfer --bundle
+```
+
+For training code of your own, items prepared as for the ranking, or the files themselves:
+
+```python
+import medsegdist
+from monai.data import load_decathlon_datalist
+
+study = medsegdist.load_study("study.yaml")
+source, target = (medsegdist.make_dataset(dataset, study.preprocessing) for dataset in study.datasets)
+source_files = load_decathlon_datalist("{source.folder}/{LISTING}", data_list_key="training")
+target_files = load_decathlon_datalist("{target.folder}/{LISTING}", data_list_key="training")
+```
+"""
