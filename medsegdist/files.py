@@ -70,6 +70,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
                 partial.unlink(missing_ok=True)
 
 
+def check_new_folder(path: Path) -> None:
+    """Refuse a folder to write that is there and not empty.
+
+    Args:
+        path: where the folder will be.
+
+    Raises:
+        FileExistsError: it holds something, or is a file.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise FileExistsError(errno.EEXIST, "expected a new or empty folder; choose another, or remove it", path)
+
+
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder to fill, which takes its name only when the block ends well.
@@ -82,8 +95,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     """
     # Through a symbolic link to the true place: renaming would replace the link.
     path = Path(path).resolve()
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise FileExistsError(errno.EEXIST, "expected a new or empty folder; choose another, or remove it", path)
+    check_new_folder(path)
     with atomic_path(path) as partial:
         partial.mkdir()
         yield partial

@@ -30,7 +30,7 @@ from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, as_error, case_problem
 from medsegdist.errors import DataError, ManifestError
-from medsegdist.files import new_folder
+from medsegdist.files import check_new_folder, new_folder
 from medsegdist.parallel import map_ordered
 from medsegdist.transforms import BinarizeLabeld, CheckFinited, CheckSameSpaced, OrientAxiald
 from medsegdist.transforms.geometry import closest_axes
@@ -154,8 +154,7 @@ def check_request(manifest: DatasetManifest, directory: Path, label: str) -> Non
     if not label.strip() or label == "background":
         raise ManifestError(f"expected a name for the foreground, found '{label}'; name what the masks show.")
     manifest.check_one_foreground()
-    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
-        raise FileExistsError(errno.EEXIST, "expected a new or empty folder; choose another, or remove it", directory)
+    check_new_folder(directory)
 
 
 def _named_cases(cases: Sequence[Case], dataset: str, *, pseudonyms: bool) -> list[Case]:

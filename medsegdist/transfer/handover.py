@@ -166,19 +166,16 @@ def _splits(entries: Sequence[dict[str, str]]) -> list[dict[str, list[str]]]:
 def _cautions(order: Sequence[Recommendation], chosen: Recommendation, pair: Sequence[_Task]) -> Iterator[str]:
     """What speaks against pre-training on this source, in sentences."""
     name, tied = chosen.source, [one.source for one in order if one.rank == chosen.rank and one is not chosen]
-    if len(order) == 1:
-        yield f"{name} is the only source: nothing was ranked."
     if chosen is not order[0]:
         yield f"The ranking recommends {order[0].source}; {name} has rank {chosen.rank} of {len(order)}."
     if tied:
         yield f"The ranking cannot distinguish {name} from {listed(tied)}: they share rank {chosen.rank}."
-    if chosen.chance is None and len(order) > 1:
-        yield "How sure the ranking is remains open, as it has no intervals."
-    elif chosen.chance is not None and len(order) > 1:
-        yield (
-            f"Were there more patients, {name} would be the nearest of the {len(order)} sources with a chance of "
-            f"{100 * chosen.chance:.0f} %."
-        )
+    if len(order) == 1:
+        yield f"{name} is the only source: nothing was ranked."
+    elif chosen.chance is None:
+        yield "How sure the ranking is remains open, as it has no chances."
+    else:
+        yield f"By the ranking, the chance that {name} is the best of {len(order)} is {100 * chosen.chance:.0f} %."
     yield "A distance is no proof that pre-training helps: train from scratch, too, and compare."
     ranges = [
         "CT in HU" if one.modality == "CT" and one.window is None else f"{one.modality} in a range of its own"

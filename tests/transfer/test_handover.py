@@ -213,7 +213,7 @@ def cautions(tmp_path, order, **more):
 def test_a_clear_ranking_is_still_no_proof(tmp_path):
     found = cautions(tmp_path, order_of(SOURCE, OTHER, chance=0.874))
     simulated = [f"Simulated in {name}: everything." for name in (SOURCE, TARGET)]
-    chance = f"Were there more patients, {SOURCE} would be the nearest of the 2 sources with a chance of 87 %."
+    chance = f"By the ranking, the chance that {SOURCE} is the best of 2 is 87 %."
     assert list(found) == [chance, PROOF, *simulated]
     text = (tmp_path / "hand" / "README.md").read_text()
     assert [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")][2:] == list(found)
@@ -228,7 +228,7 @@ def test_another_source_than_the_recommended_one_is_said_to_be_one(tmp_path):
     found = cautions(tmp_path, order_of(SOURCE, OTHER), source=OTHER)
     assert found[:2] == (
         f"The ranking recommends {SOURCE}; {OTHER} has rank 2 of 2.",
-        "How sure the ranking is remains open, as it has no intervals.",
+        "How sure the ranking is remains open, as it has no chances.",
     )
 
 
