@@ -5,6 +5,7 @@ This module imports MONAI: layouts import it inside `load` only.
 
 from __future__ import annotations
 
+import filecmp
 import gzip
 import io
 import math
@@ -26,7 +27,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from medsegdist.data.inflate import inflate
-from medsegdist.data.itk import MOST_VOXELS, read_itk
+from medsegdist.data.itk import MOST_VOXELS, detached_data, read_itk
 from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
 from medsegdist.data.pictures import read_picture
 from medsegdist.data.problems import check_present, damaged_file
@@ -77,8 +78,8 @@ def read_pair(
             the item are in one message.
     """
     read = dict(item)
-    if len(keys) > 1 and os.path.realpath(item["image"]) == os.path.realpath(item["label"]):
-        raise DataError(f"expected an image and its mask, found one file as both, {item['image']}", "correct the list")
+    if len(keys) > 1:
+        _check_two_files(Path(item["image"]), Path(item["label"]))
     wrong = []
     for key in keys:
         path, is_mask = Path(item[key]), key == "label"
@@ -241,6 +242,19 @@ def _in_working_type(stored: Any) -> NDArray[Any]:
         native = stored.dtype.newbyteorder("=")
         kind = native if native in _KEPT_TYPES else kind
     return np.require(stored, dtype=kind, requirements="W")
+
+
+def _check_two_files(image: Path, label: Path) -> None:
+    """Refuse one file, or a copy of it, as image and mask."""
+    files = [os.path.realpath(detached_data(path) or path) for path in (image, label)]
+    if files[0] == files[1]:
+        raise DataError(f"expected an image and its mask, found one file as both, {image}", "correct the list")
+    # Bytes are read of files of one size only, up to the first that differs.
+    if all(map(os.path.isfile, files)) and os.path.getsize(files[0]) and filecmp.cmp(*files, shallow=False):
+        raise DataError(
+            f"expected an image and its mask, found copies of one file as both, {image} and {label}",
+            "put back the one that was replaced",
+        )
 
 
 def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:

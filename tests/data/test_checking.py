@@ -12,6 +12,7 @@ from medsegdist.data.collect import load_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.manifest import Preprocessing
 from medsegdist.data.problems import SkippedCasesWarning
+from medsegdist.data.readers import read_pair
 from medsegdist.errors import DataError
 from tests.data.making import (
     AFFINE,
@@ -260,6 +261,32 @@ def test_a_mask_that_is_listed_as_its_own_image(tmp_path, full):
     (problem,) = check_dataset(task_manifest(root), PREPROCESSING, full=full).problems
     told = f"expected an image and its mask, found one file as both, {root / LABEL}"
     assert (problem.case, problem.problem, problem.remedy) == ("p1_b", told, "correct the list")
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("lost", ["image", "label"])
+def test_a_copy_of_one_file_as_image_and_mask(tmp_path, lost, full):
+    root = write_task(tmp_path)
+    files = {key: root / folder / "p1_b.nii.gz" for key, folder in FOLDERS.items()}
+    kept = files["label" if lost == "image" else "image"]
+    files[lost].write_bytes(kept.read_bytes())
+    (problem,) = check_dataset(task_manifest(root, foreground=(1,)), PREPROCESSING, full=full).problems
+    said = f"expected an image and its mask, found copies of one file as both, {files['image']} and {files['label']}"
+    assert (problem.severity, problem.case, problem.problem) == ("error", "p1_b", said)
+    assert problem.remedy == "put back the one that was replaced"
+
+
+def test_two_headers_alike_whose_voxels_differ_are_image_and_mask(tmp_path):
+    header = "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\nElementDataFile = a.raw\n"
+    for folder, voxels in (("images", bytes(range(24))), ("masks", bytes([1] + [0] * 23))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.mhd").write_text(header)
+        (tmp_path / folder / "a.raw").write_bytes(voxels)
+    paths = {key: str(tmp_path / folder / "a.mhd") for key, folder in (("image", "images"), ("label", "masks"))}
+    assert read_pair(paths)["label"].sum() == 1
+    (tmp_path / "images" / "a.raw").write_bytes(voxels)
+    with pytest.raises(DataError, match="found copies of one file as both"):
+        read_pair(paths)
 
 
 @pytest.mark.realdata

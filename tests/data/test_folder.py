@@ -90,8 +90,8 @@ def test_missing_and_empty_folder(tmp_path):
 
 
 def test_row_0_is_on_top_and_column_0_on_the_left(tmp_path):
-    item = read(tmp_path, LETTER)
-    np.testing.assert_array_equal(item["image"], LETTER[None])
+    item = read(tmp_path, 255 - LETTER)
+    np.testing.assert_array_equal(item["image"], 255 - LETTER[None])
     np.testing.assert_array_equal(item["label"], LETTER[None])
     assert item["image"].dtype.is_floating_point
 
@@ -121,8 +121,8 @@ def test_luminance_is_pillows_to_its_rounding(tmp_path):
 
 def test_gray_rgb_is_that_gray_and_a_good_mask(tmp_path):
     gray = np.repeat(LETTER[..., None], 3, axis=2)
-    item = read(tmp_path, gray, gray)
-    np.testing.assert_allclose(item["image"][0], LETTER, rtol=1e-6)
+    item = read(tmp_path, 255 - gray, gray)
+    np.testing.assert_allclose(item["image"][0], 255 - LETTER, rtol=1e-6)
     np.testing.assert_array_equal(item["label"][0], LETTER)
 
 
@@ -130,8 +130,8 @@ def test_transparency_is_ignored(tmp_path):
     rgba = np.concatenate([COLORS, np.full((5, 3, 1), 7, np.uint8)], axis=2)
     np.testing.assert_array_equal(read(tmp_path / "rgba", rgba, color="green")["image"][0], COLORS[..., 1])
     gray_alpha = np.stack([LETTER, np.full_like(LETTER, 7)], axis=2)
-    item = read(tmp_path / "la", gray_alpha, gray_alpha)
-    np.testing.assert_array_equal(item["image"][0], LETTER)
+    item = read(tmp_path / "la", gray_alpha // 2, gray_alpha)
+    np.testing.assert_array_equal(item["image"][0], LETTER // 2)
     np.testing.assert_array_equal(item["label"][0], LETTER)
 
 
@@ -146,15 +146,16 @@ def test_a_palette_of_all_colors_is_labels_in_a_mask_and_colors_in_an_image(tmp_
     indices = np.arange(15, dtype=np.uint8).reshape(5, 3) % 4
     palette = [0, 0, 0, *range(3, 3 * 256)]
     palette = [value % 256 for value in palette]
-    for folder in ("images", "masks"):
-        picture = Image.fromarray(indices)
+    shown = {"images": indices[::-1], "masks": indices}
+    for folder, values in shown.items():
+        picture = Image.fromarray(values)
         picture.putpalette(palette)
         (tmp_path / folder).mkdir()
         picture.save(tmp_path / folder / "a.png")
     layout = png_layout(tmp_path, color="red")
     item = layout.load(layout.cases()[0].as_item())
     np.testing.assert_array_equal(item["label"][0], indices)
-    np.testing.assert_array_equal(item["image"][0], np.array(palette[::3])[indices])
+    np.testing.assert_array_equal(item["image"][0], np.array(palette[::3])[shown["images"]])
 
 
 def test_a_mask_in_colors_is_refused(tmp_path):
