@@ -35,7 +35,7 @@ def ranking(order, *, target="t", methods=("one", "two"), tied=(), mask=0.25):
         rank = 1 if source in tied else k + 1
         numbers = (k + 1.0, (1 - mask) * (k + 1), mask * (k + 1), None, None, None)
         rows += [DistanceRow(source, target, one, *numbers, rank, source in tied, 9, 9, 0.0) for one in methods]
-        advice.append(Recommendation(target, source, rank, source in tied, float(k), None))
+        advice.append(Recommendation(target, source, rank, source in tied, float(k), None, rule="consensus"))
     return DistanceTable(tuple(rows), recommendations=tuple(advice))
 
 
