@@ -9,7 +9,6 @@ import filecmp
 import gzip
 import io
 import math
-import os
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -246,11 +245,11 @@ def _in_working_type(stored: Any) -> NDArray[Any]:
 
 def _check_two_files(image: Path, label: Path) -> None:
     """Refuse one file, or a copy of it, as image and mask."""
-    files = [os.path.realpath(detached_data(path) or path) for path in (image, label)]
-    if files[0] == files[1]:
+    one, other = (Path(detached_data(path) or path).resolve() for path in (image, label))
+    if one == other:
         raise DataError(f"expected an image and its mask, found one file as both, {image}", "correct the list")
     # Bytes are read of files of one size only, up to the first that differs.
-    if all(map(os.path.isfile, files)) and os.path.getsize(files[0]) and filecmp.cmp(*files, shallow=False):
+    if one.is_file() and other.is_file() and one.stat().st_size and filecmp.cmp(one, other, shallow=False):
         raise DataError(
             f"expected an image and its mask, found copies of one file as both, {image} and {label}",
             "put back the one that was replaced",

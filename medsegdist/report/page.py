@@ -25,6 +25,7 @@ from medsegdist.report.figures import (
     segment_plot,
     terms_plot,
 )
+from medsegdist.report.gain_words import measured
 from medsegdist.report.reasons import cautions, evidence, kind_of, next_steps, reasons
 from medsegdist.report.record import DatasetRecord, StudyRecord, TransferRecord
 from medsegdist.report.results import Results
@@ -159,6 +160,7 @@ def _target(run: Results, target: str) -> dict[str, Any]:
         "reasons": reasons(run, answer),
         "cautions": cautions(run, answer),
         "evidence": evidence(run, answer),
+        "measured": measured(run, target),
         "next_steps": next_steps(answer),
         "sources": [
             {

@@ -11,6 +11,7 @@ import pandas as pd
 
 from medsegdist.recommend.learned import LearnedRanking
 from medsegdist.recommend.pair_features import FEATURES, pair_features
+from medsegdist.report.gain_words import measured
 from medsegdist.report.record import DatasetRecord
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import Answer
@@ -128,6 +129,8 @@ def explained(run: Results, answer: Answer) -> Iterator[str]:
         yield f"Against it: {caution}"
     if known := evidence(run, answer):
         yield known
+    if found := measured(run, answer.target):
+        yield found
 
 
 def kind_of(dataset: DatasetRecord) -> str:
@@ -164,7 +167,9 @@ def evidence(run: Results, answer: Answer) -> str:
 
 
 def next_steps(answer: Answer) -> dict[str, str]:
-    """Commands that go on from an answer, by what they do; STUDY.yaml stands for the study's file.
+    """Commands that go on from an answer, by what they do.
+
+    STUDY.yaml stands for the study's file and RANKING for the folder of the page.
 
     Args:
         answer: for a target.
@@ -174,7 +179,10 @@ def next_steps(answer: Answer) -> dict[str, str]:
         "Prove it: pre-train on every source, fine-tune, and compare": (
             f"medsegdist transfer STUDY.yaml --target {target} --out DIR"
         ),
-        "Write the recommended source as a Decathlon task": (
-            f"medsegdist prepare STUDY.yaml --dataset {first} --out Task01_Source"
+        "Hand it over: both datasets as tasks, with the commands of nnU-Net and MONAI that pre-train and fine-tune": (
+            f"medsegdist handover STUDY.yaml RANKING --target {target} --out NEW_DIR"
+        ),
+        "Take only the cases that are nearest to the target": (
+            f"medsegdist prepare STUDY.yaml --dataset {first} --nearest 50 --target {target} --out Task01_Source"
         ),
     }

@@ -278,13 +278,13 @@ def test_a_copy_of_one_file_as_image_and_mask(tmp_path, lost, full):
 
 def test_two_headers_alike_whose_voxels_differ_are_image_and_mask(tmp_path):
     header = "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\nElementDataFile = a.raw\n"
-    for folder, voxels in (("images", bytes(range(24))), ("masks", bytes([1] + [0] * 23))):
+    for folder, content in (("images", bytes(range(24))), ("masks", bytes([1] + [0] * 23))):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.mhd").write_text(header)
-        (tmp_path / folder / "a.raw").write_bytes(voxels)
+        (tmp_path / folder / "a.raw").write_bytes(content)
     paths = {key: str(tmp_path / folder / "a.mhd") for key, folder in (("image", "images"), ("label", "masks"))}
     assert read_pair(paths)["label"].sum() == 1
-    (tmp_path / "images" / "a.raw").write_bytes(voxels)
+    (tmp_path / "images" / "a.raw").write_bytes(content)
     with pytest.raises(DataError, match="found copies of one file as both"):
         read_pair(paths)
 
