@@ -88,7 +88,7 @@ def _compare(
         table = compare_all(samples, methods, targets=targets, sources=sources, bootstrap=bootstrap, workers=workers)
         extras = {"thumbnails": options.thumbnails, "cases": options.cases}
         results = Results.of(study, samples, methods, table, bootstrap=bootstrap, ranking=ranking, **extras)
-    results.save(out, report=not options.no_report)
+    results = results.save(out, report=not options.no_report)
     for one in samples:
         if one.case_summary is not None and one.case_summary.without_sample:
             say(one.case_summary.sentence(one.name), stderr=True)

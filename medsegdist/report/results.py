@@ -189,7 +189,7 @@ class Results:
         drawn = draw_thumbnails(table, record.targets, table.matches, {one.name: one for one in whole})
         return replace(found, thumbnails=drawn)
 
-    def save(self, folder: str | Path, *, report: bool = True) -> None:
+    def save(self, folder: str | Path, *, report: bool = True) -> Results:
         """Writes the tables, study.json, characteristics.csv, thumbnails.json, cases.csv and report.html.
 
         What an earlier ranking left in the folder goes; gains and agreement stay, and are shown on the page.
@@ -197,6 +197,9 @@ class Results:
         Args:
             folder: made if it is not there.
             report: whether to write report.html.
+
+        Returns:
+            What the folder holds now: this, with what was trained.
         """
         folder = Path(folder)
         for name in ("study.json", "characteristics.csv", "thumbnails.json", "cases.csv", "report.html"):
@@ -210,10 +213,12 @@ class Results:
         if self.cases:
             frame = pd.DataFrame([asdict(one) for one in self.cases])
             write_csv(folder / "cases.csv", frame, float_format="%.17g")
+        together = replace(self, **_of_training(folder))
         if report:
             from medsegdist.report.page import write_report
 
-            write_report(replace(self, **_of_training(folder)), folder / "report.html")
+            write_report(together, folder / "report.html")
+        return together
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:

@@ -1,7 +1,4 @@
-"""Distances against gains: whether distance predicts what transfer learning gains.
-
-Both are rows of source, target and number, from CSV files that other tools may write or read just as well.
-"""
+"""Distances against gains, from CSV files of anybody: whether distance predicts what transfer learning gains."""
 
 from __future__ import annotations
 
@@ -90,8 +87,7 @@ class Agreement:
         whole_sources: the more cautious one; None as above, and for one target, where it is the same.
         influence: of every pair; empty without a line.
         without_source: what is left without each source.
-        predictions: for the distances to a target of the pairs that have no gain yet, and for those asked for; empty
-            without a line.
+        predictions: of pairs without a gain yet, and of distances that were asked for; empty without a line.
         left_out: the pairs that did not go in, and why.
         warnings: what a reader ought to know, in words.
         reliability: of the gains, which limits what any distance can correlate with; None without repetitions.
