@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from medsegdist.distance.metrics import PAPER_METHODS
-from medsegdist.distance.ranking import CONSENSUS
+from medsegdist.distance.order import CONSENSUS
 from medsegdist.parallel import map_ordered
 from medsegdist.recommend.library import Library, read_library
 from medsegdist.recommend.predictors import (

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from medsegdist.cli import app
 from medsegdist.distance.metrics import PAPER_METHODS
-from medsegdist.distance.ranking import CONSENSUS
+from medsegdist.distance.order import CONSENSUS
 from medsegdist.distance.table import COLUMNS
 from medsegdist.recommend.learned import LearnedRanking
 

@@ -16,7 +16,7 @@ from medsegdist.data.study import Preparation
 from medsegdist.distance.dataset_distance import Distance
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, make_metric, with_options
 from medsegdist.distance.mixture.gaussian import mixture_wassersteins, squared_bures_wasserstein
-from medsegdist.distance.ranking import DistanceRow, rank_rows
+from medsegdist.distance.order import DistanceRow, rank_rows
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import solve_transport

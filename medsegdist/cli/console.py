@@ -108,7 +108,7 @@ def study_distances(
     """
     from medsegdist.distance.methods import choose_distances
     from medsegdist.distance.metrics import PAPER_METHODS
-    from medsegdist.distance.ranking import CONSENSUS
+    from medsegdist.distance.order import CONSENSUS
 
     chosen, file = methods or (PAPER_METHODS if paper else study.methods or CONSENSUS), file.absolute()
     normalize = False if paper else study.distance.normalize is not False

@@ -17,7 +17,7 @@ from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
 
 if TYPE_CHECKING:
-    from medsegdist.distance.ranking import Recommendation
+    from medsegdist.distance.order import Recommendation
 
 
 def handover(

@@ -90,7 +90,7 @@ def _nearest_cases(
     from medsegdist.data.leakage import refuse_shared_images
     from medsegdist.data.study import load_study
     from medsegdist.distance.methods import with_joint_scale
-    from medsegdist.distance.ranking import recommending
+    from medsegdist.distance.order import recommending
     from medsegdist.distance.relevance import rank_cases
     from medsegdist.distance.table import compare_all
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.ranking import recommending
+from medsegdist.distance.order import recommending
 from medsegdist.distance.resampling import EQUAL
 from medsegdist.distance.table import DistanceTable
 

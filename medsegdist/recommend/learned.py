@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
 from scipy.stats import norm
 
-from medsegdist.distance.ranking import Recommendation
+from medsegdist.distance.order import Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_bytes

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr, weightedtau
 
-from medsegdist.distance.ranking import MEANS
+from medsegdist.distance.order import MEANS
 from medsegdist.parallel import map_ordered
 from medsegdist.recommend.library import Library
 from medsegdist.recommend.model import PairRows, fit_ridge

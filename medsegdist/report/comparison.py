@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from scipy.stats import spearmanr
 
-from medsegdist.distance.ranking import DistanceRow, Recommendation
+from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
 from medsegdist.report.figures import ROW_HEIGHT, Plot, label, scatter

@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.order import DistanceRow
 from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import solve_transport
 from medsegdist.report.record import DatasetRecord, MixtureNumbers

@@ -18,7 +18,7 @@ from medsegdist.report.verdict import Answer, amount, rank_of
 from medsegdist.words import printable
 
 if TYPE_CHECKING:
-    from medsegdist.distance.ranking import DistanceRow
+    from medsegdist.distance.order import DistanceRow
     from medsegdist.distance.table import DistanceTable
     from medsegdist.transfer.agreement import Agreement, CharacteristicAgreement
     from medsegdist.transfer.gains import Gain

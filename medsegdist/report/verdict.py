@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medsegdist.distance.ranking import DistanceRow, Recommendation, recommending
+from medsegdist.distance.order import DistanceRow, Recommendation, recommending
 from medsegdist.distance.table import DistanceTable
 from medsegdist.words import and_listed, counted
 

@@ -19,7 +19,7 @@ from sklearn.model_selection import GroupKFold
 from medsegdist.data.export import IMAGES, LISTING, MANIFEST, export_task
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.study import Study
-from medsegdist.distance.ranking import Recommendation
+from medsegdist.distance.order import Recommendation
 from medsegdist.errors import ManifestError
 from medsegdist.files import new_folder
 from medsegdist.transfer.bundle import bundle_names

@@ -16,7 +16,7 @@ from medsegdist import DiceMetric, GmmMetric, MulticlassSamples, compare_all, so
 from medsegdist.cli import app
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import METHODS
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.order import DistanceRow
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.results import Results
 from medsegdist.report.tables import distance_tables, ranking_table

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from medsegdist.cli.report import show
 from medsegdist.distance.dataset_distance import Distance
-from medsegdist.distance.ranking import CONSENSUS, DistanceRow, compare_sources, rank_rows, recommend
+from medsegdist.distance.order import CONSENSUS, DistanceRow, compare_sources, rank_rows, recommend
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.page import render
 from medsegdist.report.reasons import cautions, reasons

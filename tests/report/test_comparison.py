@@ -9,7 +9,7 @@ from dataclasses import replace
 import plotly.graph_objects as go
 import pytest
 
-from medsegdist.distance.ranking import DistanceRow, Recommendation
+from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medsegdist.distance.ranking import DistanceRow, Recommendation
+from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.report.gain_sections import curve_plot, gain_plot, regress

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.order import DistanceRow
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.page import render
 from medsegdist.report.results import Results

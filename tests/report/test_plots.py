@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
-from medsegdist.distance.ranking import DistanceRow, Recommendation
+from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.distance.relevance import RankedCase
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.case_sections import case_plot

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from medsegdist.distance.characteristics import characterize
 from medsegdist.distance.mixture.gaussian import GaussianMixture
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.order import DistanceRow
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.report.describe import characteristics, fit_spread, segment_histogram

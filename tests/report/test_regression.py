@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.order import DistanceRow
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.gain_sections import gain_points, of_other_tables, regress
 from medsegdist.report.results import Results

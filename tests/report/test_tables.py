@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from medsegdist.distance.ranking import DistanceRow, Recommendation
+from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.tables import (
     certainty_table,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.order import DistanceRow
 from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import MatchedPair
 from medsegdist.errors import DataError

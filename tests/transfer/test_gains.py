@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from medsegdist.distance.ranking import DistanceRow
+from medsegdist.distance.order import DistanceRow
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.transfer.gains import (

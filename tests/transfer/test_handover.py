@@ -22,7 +22,7 @@ from medsegdist.data.collect import load_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.study import load_study
-from medsegdist.distance.ranking import Recommendation
+from medsegdist.distance.order import Recommendation
 from medsegdist.transfer import handover
 from medsegdist.transfer.handover import write_handover
 from tests import readme

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import zscore
 
-from medsegdist.distance.ranking import CONSENSUS, DistanceRow, recommend, recommending
+from medsegdist.distance.order import CONSENSUS, DistanceRow, recommend, recommending
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 
