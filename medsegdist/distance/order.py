@@ -102,7 +102,7 @@ class Recommendation:
     tied: bool
     score: float
     chance: float | None
-    rule: str = ""
+    rule: str
 
 
 def rule_of(methods: Collection[str]) -> str:

@@ -72,7 +72,7 @@ def test_the_ranking_shows_distances_intervals_floor_and_shared_ranks():
         DistanceRow(name, "t", "m", d, d, 0.0, d - 0.5, d + 0.5, 0.25, rank, tied, 3, 3, 0.0)
         for name, (d, rank, tied) in values.items()
     ]
-    advice = [Recommendation("t", name, rank, tied, d, None) for name, (d, rank, tied) in values.items()]
+    advice = [Recommendation("t", name, rank, tied, d, None, "m") for name, (d, rank, tied) in values.items()]
     plot = ranking_plot(DistanceTable(tuple(reversed(rows)), recommendations=tuple(advice)), "t", "m")
     *lines, dots = plot.data
     assert dots["x"] == [1.0, 2.0, 5.0]

@@ -40,7 +40,7 @@ def test_the_papers_methods_fit_80_columns_with_rank_and_chance():
     names = ("Prostate phantom", "Lung phantom")
     table = DistanceTable(
         rows=tuple(row(name, method, 12345.6, 1, tied=True) for method in methods for name in names),
-        recommendations=tuple(Recommendation("target", name, 1, True, 0.0, 0.5) for name in names),
+        recommendations=tuple(Recommendation("target", name, 1, True, 0.0, 0.5, "mean") for name in names),
     )
     lines = shown(ranking_table(table, "target")).splitlines()
     (line,) = [line for line in lines if "Lung phantom" in line]

@@ -146,7 +146,15 @@ class PatchesMetric:
     def compare_replicates(
         self, pairs: Sequence[tuple[LocalPatches, LocalPatches]], image_cost: Tensor, /
     ) -> list[Tensor]:
-        """(1, 1) W2 of each pair of datasets under other weights, the first ones exactly."""
+        """W2 of each pair of datasets under other weights; beyond the first 50, dual potentials predict it.
+
+        Args:
+            pairs: patches of two datasets under other weights, those of the datasets as they are first.
+            image_cost: d_X of the datasets as they are, which says where the results lie.
+
+        Returns:
+            A (1, 1) float64 tensor for each pair.
+        """
         (source, target), exact = pairs[0], pairs[: 1 + EXACT_REPLICATES]
         same = all(one.patches is source.patches and other.patches is target.patches for one, other in pairs)
         if self.solver == "sliced" or not same or len(exact) == len(pairs):
