@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from medsegdist.errors import DataError, ManifestError
-from medsegdist.files import MAX_TEXT_BYTES, MAX_YAML_BYTES, atomic_path, atomic_write, read_csv, read_text, read_yaml
+from medsegdist.files import MAX_TEXT_BYTES, atomic_path, atomic_write, read_csv, read_text
+from medsegdist.strict_yaml import MAX_YAML_BYTES, read_yaml
 
 
 @dataclass(frozen=True)

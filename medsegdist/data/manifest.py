@@ -32,7 +32,7 @@ from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
 from medsegdist.data.validation import validate
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
-from medsegdist.files import read_yaml
+from medsegdist.strict_yaml import read_yaml
 from medsegdist.words import listed
 
 __all__ = ["DatasetManifest", "Layout", "Preprocessing", "load_dataset"]

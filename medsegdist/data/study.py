@@ -15,7 +15,7 @@ from medsegdist.data.options import DistanceOptions, TransferOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.validation import explain, validate
 from medsegdist.errors import ManifestError
-from medsegdist.files import read_yaml
+from medsegdist.strict_yaml import read_yaml
 from medsegdist.words import did_you_mean
 
 _GROUPS = ("same_images", "families")

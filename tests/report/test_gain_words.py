@@ -33,7 +33,7 @@ def ranked(*sources, target="t"):
     return DistanceTable(
         tuple(rows),
         recommendations=tuple(
-            Recommendation(target, one, k + 1, False, float(k), None) for k, one in enumerate(sources)
+            Recommendation(target, one, k + 1, False, float(k), None, "consensus") for k, one in enumerate(sources)
         ),
     )
 

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel as nib
@@ -38,7 +37,7 @@ def order_of(*sources: str, target: str = TARGET, tied: int = 1, chance: float |
     """Sources in their order, of which the first `tied` share rank 1."""
     ranks = [1 if k < tied else k + 1 for k in range(len(sources))]
     return [
-        Recommendation(target, name, rank, tied > 1 and rank == 1, k, chance)
+        Recommendation(target, name, rank, tied > 1 and rank == 1, k, chance, "consensus")
         for k, (name, rank) in enumerate(zip(sources, ranks, strict=True))
     ]
 
@@ -365,49 +364,3 @@ def test_a_dataset_of_several_classes_is_refused(ranked):
     content = yaml.safe_load(study.read_text())
     change(study, datasets=[{**one, "classes": {"a": [1]}} for one in content["datasets"]])
     assert "expected one foreground, found the classes a" in refused(*ranked)
-
-
-# --- nnU-Net itself --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("nnunetv2") is None, reason="nnunetv2 is not installed: pip install nnunetv2")
-@pytest.mark.parametrize("slices", [6, 1])
-def test_nnunet_converts_plans_moves_the_plans_and_preprocesses(tmp_path, slices):
-    """The commands as written, in processes of their own; training takes a GPU, and is left out."""
-    folder = tmp_path / "it's here"
-    study = write_study(folder)
-    content = yaml.safe_load(study.read_text())
-    for dataset in content["datasets"]:
-        dataset["layout"]["slices"] = slices
-    change(study, datasets=content["datasets"])
-    written = write_handover(load_study(study), order_of(SOURCE, OTHER), folder / "hand")
-    script = blocks_of(written.directory, "sh")[0].partition("nnUNetv2_train")[0]
-    # As many processes as are needed; the commands are those of this environment.
-    script = script.replace("nnUNetv2_preprocess", "nnUNetv2_preprocess -np 1")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-e", "-c", script],
-        cwd=written.directory,
-        env=os.environ | {"PATH": path, "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    plans = written.directory / "nnUNet_preprocessed"
-    own = json.loads((plans / "Dataset502_2" / "nnUNetPlans.json").read_text())
-    moved = json.loads((plans / "Dataset501_Spleen-a-b-c" / "nnUNetPlansOf502.json").read_text())
-    assert written.configuration == ("2d" if slices == 1 else "3d_fullres")
-    assert written.configuration in own["configurations"]
-    # nnU-Net's name of the folder of the weights is made of these.
-    assert (moved["dataset_name"], moved["plans_name"]) == ("Dataset501_Spleen-a-b-c", "nnUNetPlansOf502")
-    for one in (own["configurations"], moved["configurations"]):
-        one[written.configuration].pop("data_identifier")
-    assert moved["configurations"][written.configuration] == own["configurations"][written.configuration]
-    for dataset, identifier in (("Dataset502_2", "nnUNetPlans"), ("Dataset501_Spleen-a-b-c", "nnUNetPlansOf502")):
-        prepared = plans / dataset / f"{identifier}_{written.configuration}"
-        assert len({path.name.split(".")[0].removesuffix("_seg") for path in prepared.iterdir()}) == 5
-    # The cases of the folds are what nnU-Net calls them.
-    folds = json.loads((plans / "Dataset502_2" / "splits_final.json").read_text())
-    assert {name for fold in folds for name in fold["val"]} == {f"liver_{k:04d}" for k in range(1, 6)}

@@ -118,7 +118,7 @@ class ReplicatesMetric(Protocol[C]):
 
         Args:
             pairs: summaries of two datasets under other weights, those of the datasets as they are first.
-            image_cost: d_X of the datasets as they are, which says where to compute.
+            image_cost: (n, m) float64 d_X of the datasets as they are, which says where to compute.
 
         Returns:
             A (1, 1) float64 tensor for each pair.

@@ -150,7 +150,7 @@ class PatchesMetric:
 
         Args:
             pairs: patches of two datasets under other weights, those of the datasets as they are first.
-            image_cost: d_X of the datasets as they are, which says where the results lie.
+            image_cost: (n, m) float64 d_X of the datasets as they are, which says where the results lie.
 
         Returns:
             A (1, 1) float64 tensor for each pair.
