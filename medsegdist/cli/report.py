@@ -102,7 +102,7 @@ def show(
         report: report.html was written, too.
         as_json: prints JSON instead of tables.
     """
-    from medsegdist.report.reasons import cautions, evidence, explained, reasons
+    from medsegdist.report.reasons import cautions, explained, reasons, trust
     from medsegdist.report.tables import distance_tables, ranking_table
     from medsegdist.report.verdict import Answer
 
@@ -117,7 +117,7 @@ def show(
                 "verdict": one.verdict,
                 "reasons": asdict(reasons(results, one)),
                 "against": cautions(results, one),
-                "evidence": evidence(results, one),
+                "trust": str(trust(results, one) or ""),
                 "order": [asdict(source) for source in one.order],
             }
             for one in answers

@@ -26,7 +26,7 @@ from medsegdist.report.figures import (
     terms_plot,
 )
 from medsegdist.report.gain_words import measured
-from medsegdist.report.reasons import cautions, evidence, kind_of, next_steps, reasons
+from medsegdist.report.reasons import cautions, kind_of, next_steps, reasons, trust
 from medsegdist.report.record import DatasetRecord, StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
@@ -159,7 +159,7 @@ def _target(run: Results, target: str) -> dict[str, Any]:
         "basis": basis(run, answer),
         "reasons": reasons(run, answer),
         "cautions": cautions(run, answer),
-        "evidence": evidence(run, answer),
+        "trust": trust(run, answer),
         "measured": measured(run, target),
         "next_steps": next_steps(answer),
         "sources": [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medsegdist.recommend.learned import LearnedRanking
+from medsegdist.recommend.learned import Evidence, LearnedRanking
 from medsegdist.recommend.pair_features import FEATURES, pair_features
 from medsegdist.report.gain_words import measured
 from medsegdist.report.record import DatasetRecord
@@ -127,8 +127,8 @@ def explained(run: Results, answer: Answer) -> Iterator[str]:
         yield f"Compared with the other sources, {answer.first} has: {why}."
     for caution in cautions(run, answer):
         yield f"Against it: {caution}"
-    if known := evidence(run, answer):
-        yield known
+    if known := trust(run, answer):
+        yield str(known)
     if found := measured(run, answer.target):
         yield found
 
@@ -140,30 +140,57 @@ def kind_of(dataset: DatasetRecord) -> str:
     return f"{kind}{patients}"
 
 
-def evidence(run: Results, answer: Answer) -> str:
-    """How well the rule behind an answer chose for public targets whose transfers were measured; empty if unknown.
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How well the rule behind an answer chose for public targets whose transfers were measured.
+
+    Args:
+        rule: what its first choices were worth.
+        random: what a source at random was worth.
+        pooled: what pre-training on all sources together was worth; None if that is not known.
+        steps: of fine-tuning that were measured.
+    """
+
+    rule: Evidence
+    random: Evidence
+    pooled: Evidence | None
+    steps: int
+
+    @property
+    def share(self) -> str:
+        """How often the first choice was nearly the best one."""
+        return f"{self.rule.within_2:.0%}, at random {self.random.within_2:.0%}"
+
+    def __str__(self) -> str:
+        rule, random = self.rule, self.random
+        said = (
+            f"On {rule.targets} public targets of 2D slices, the first choice of this rule was within 2 Dice points of the "
+            f"best source for {rule.within_2:.0%} of them and {rule.regret:.1f} points behind it on average, against "
+            f"{random.within_2:.0%} and {random.regret:.1f} for a source at random, after {self.steps} steps of fine-tuning "
+            "on 4 patients."
+        )
+        if self.pooled is not None:
+            behind = f"{self.pooled.regret:.1f} points behind the best single one"
+            said += f" Pre-training on all sources together was {behind}."
+        return said
+
+
+def trust(run: Results, answer: Answer) -> Trust | None:
+    """How well the rule behind an answer chose elsewhere; None where that was not measured.
 
     Args:
         run: a ranking.
         answer: for one of its targets.
     """
     formulas = {one.name: one.formula for one in run.record.methods} if run.record else {}
-    learned = LearnedRanking.load()
-    found, random = learned.evidence.get(answer.order[0].rule), learned.evidence["a source at random"]
     if run.approximate or not all(formulas.get(method, {}).get("normalize") for method in answer.by):
-        return ""  # only distances with normalized terms were measured
+        return None  # only distances with normalized terms were measured
+    learned = LearnedRanking.load()
+    found = learned.evidence.get(answer.order[0].rule)
     if found is None:
-        return ""
-    said = (
-        f"On {found.targets} public targets of 2D slices, the first choice of this rule was within 2 Dice points of "
-        f"the best source in {found.within_2:.0%} and {found.regret:.1f} points behind it on average, against "
-        f"{random.within_2:.0%} and {random.regret:.1f} for a source at random, after {learned.steps} steps of "
-        "fine-tuning on 4 patients."
-    )
+        return None
     pooled = learned.evidence.get("all sources together")
-    if pooled is not None:
-        said += f" Pre-training on all sources together was {pooled.regret:.1f} points behind the best single one."
-    return said
+    return Trust(found, learned.evidence["a source at random"], pooled, learned.steps)
 
 
 def next_steps(answer: Answer) -> dict[str, str]:

@@ -214,7 +214,8 @@ def basis(run: Results, answer: Answer) -> str:
     if record and record.bootstrap and all(row.low is None for row in rows):
         said += "; how sure it is remains open, for one patient does not show how patients differ"
     elif record and record.bootstrap:
-        said += f"; patients were resampled {record.bootstrap.replicates} times to say how sure it is"
+        drawn = "cases" if known and known.patients_known is False else "patients"
+        said += f"; {drawn} were resampled {record.bootstrap.replicates} times to say how sure it is"
     elif run.approximate:
         said += "; patients of cards cannot be resampled, so how sure it is remains open"
     elif not run.table.comparisons:

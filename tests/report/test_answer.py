@@ -16,8 +16,9 @@ from medsegdist.cli.report import show
 from medsegdist.distance.dataset_distance import Distance
 from medsegdist.distance.order import CONSENSUS, DistanceRow, compare_sources, rank_rows, recommend
 from medsegdist.distance.table import DistanceTable
+from medsegdist.recommend.learned import LearnedRanking
 from medsegdist.report.page import render
-from medsegdist.report.reasons import cautions, reasons
+from medsegdist.report.reasons import cautions, reasons, trust
 from medsegdist.report.results import Results
 from medsegdist.report.tables import ranking_table
 from medsegdist.report.verdict import Answer
@@ -204,3 +205,20 @@ def test_reasons_name_the_characteristic_in_which_the_source_is_alike(compared_d
 def test_one_source_has_no_reasons():
     run = Results("run", table_of({"boundary": {"a": 1.0}}))
     assert str(reasons(run, Answer.of(run.table, "t"))) == ""
+
+
+def test_trust_is_known_of_normalized_rules_that_were_measured(compared_datasets):
+    table, record = compared_datasets
+
+    def trusted(rule, normalize):
+        methods = tuple(one.model_copy(update={"formula": {"normalize": normalize}}) for one in record.methods)
+        advice = tuple(replace(one, rule=rule) for one in table.recommended("target"))
+        run = Results("run", replace(table, recommendations=advice), record.model_copy(update={"methods": methods}))
+        return trust(run, Answer.of(run.table, "target"))
+
+    known = LearnedRanking.load().evidence
+    found = trusted("consensus", normalize=True)
+    assert (found.rule, found.random) == (known["consensus"], known["a source at random"])
+    assert f"within 2 Dice points of the best source for {known['consensus'].within_2:.0%} of them" in str(found)
+    assert trusted("consensus", normalize=False) is None
+    assert trusted("mean of dice and gmm2d", normalize=True) is None
