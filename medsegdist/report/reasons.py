@@ -164,10 +164,10 @@ class Trust:
     def __str__(self) -> str:
         rule, random = self.rule, self.random
         said = (
-            f"On {rule.targets} public targets of 2D slices, the first choice of this rule was within 2 Dice points of the "
-            f"best source for {rule.within_2:.0%} of them and {rule.regret:.1f} points behind it on average, against "
-            f"{random.within_2:.0%} and {random.regret:.1f} for a source at random, after {self.steps} steps of fine-tuning "
-            "on 4 patients."
+            f"On {rule.targets} public targets of 2D slices, the first choice of this rule was within 2 Dice points of "
+            f"the best source for {rule.within_2:.0%} of them and {rule.regret:.1f} points behind it on average, against "
+            f"{random.within_2:.0%} and {random.regret:.1f} for a source at random, after {self.steps} steps of "
+            "fine-tuning on 4 patients."
         )
         if self.pooled is not None:
             behind = f"{self.pooled.regret:.1f} points behind the best single one"
