@@ -166,8 +166,8 @@ class Trust:
         said = (
             f"On {rule.targets} public targets of 2D slices, the first choice of this rule was within 2 Dice points of "
             f"the best source for {rule.within_2:.0%} of them and {rule.regret:.1f} points behind it on average, "
-            f"against {random.within_2:.0%} and {random.regret:.1f} for a source at random, after {self.steps} steps of "
-            "fine-tuning on 4 patients."
+            f"against {random.within_2:.0%} and {random.regret:.1f} for a source at random, after {self.steps} steps "
+            "of fine-tuning on 4 patients."
         )
         if self.pooled is not None:
             behind = f"{self.pooled.regret:.1f} points behind the best single one"
