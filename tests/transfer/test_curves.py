@@ -19,6 +19,7 @@ from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.plan import POOLED
 from medsegdist.transfer.run_files import load_weights
 from medsegdist.transfer.runs import perform, run_study
+from medsegdist.transfer.scores.compute import score_sources
 from medsegdist.transfer.splits import Split, split_source, split_target
 from medsegdist.transfer.train import train
 from tests.transfer.making import disks, equal_weights, halves, quick
@@ -189,3 +190,10 @@ def test_agreement_takes_a_step_of_curves(curves, tmp_path):
     gains = read_learning_curves(curves / "learning_curves.csv", step=2)
     (found,) = measure_agreement(distances, gains)
     assert json.loads((tmp_path / "out" / "agreement.json").read_text())[0]["line"]["slope"] == found.line.slope
+
+
+def test_scores_of_datasets_leave_out_all_sources_together(curves):
+    prepared = study(curves, **QUICK, select="last", curve=(0, 2, 4), pooled=True)
+    found = score_sources(prepared, ["nce", "task2vec", "deep_sets"]).set_index("method")["source"]
+    assert set(found["nce"]) == {"near", "far", "other", POOLED}
+    assert set(found["task2vec"]) == set(found["deep_sets"]) == {"near", "far", "other"}

@@ -70,6 +70,8 @@ def score_sources(study: TransferStudy, names: Sequence[str]) -> pd.DataFrame:
     samples = {name: SegmentationSamples.load(directory) for name, directory in study.data.items()}
     tuned = [run for run in study.runs if run.kind == "fine_tuning"]
     pairs = list(dict.fromkeys((run.source or "", run.target or "") for run in tuned))
+    # Scores of datasets: all sources together are none.
+    of_datasets = [(source, target) for source, target in pairs if source in samples]
     scale = study.runs[0].recipe.scale
     rows: list[_Row] = []
     for seed in track(study.options.seeds, "Scoring sources"):
@@ -85,11 +87,11 @@ def score_sources(study: TransferStudy, names: Sequence[str]) -> pd.DataFrame:
         if "task2vec" in names and networks:
             probe = next(iter(networks.values()))
             vectors = {name: _task_vector(probe, one, scale) for name, one in samples.items()}
-            for source, target in pairs:
+            for source, target in of_datasets:
                 distance = partial(task_distance, vectors[source], vectors[target])
                 rows += _guarded(source, target, "task2vec", distance)
     if "deep_sets" in names:
-        rows += _deep_sets(pairs, samples)
+        rows += _deep_sets(of_datasets, samples)
     keys = ["source", "target", "method"]
     table = pd.DataFrame(rows, columns=[*keys, "distance"]).groupby(keys, sort=False, as_index=False).mean()
     table["score"] = -table["distance"].where(table["method"].isin(OF_NETWORKS))
