@@ -23,8 +23,10 @@ from medsegdist.recommend.library import Library, read_library
 from medsegdist.recommend.predictors import (
     Judged,
     compare_predictors,
+    distance_predictors,
     gain_over,
     halves,
+    intervals,
     judge,
     judge_predictors,
     learned_known,
@@ -33,6 +35,12 @@ from medsegdist.recommend.predictors import (
 
 FOLDER = Path(__file__).parent / "results" / "transfer_library"
 STEPS = (25, 50, 100)
+REGIMES = {
+    "fine-tuning at 1e-4": "curves_at_1e-4.csv",
+    "2 patients": "curves_of_2_patients.csv",
+    "16 patients": "curves_of_16_patients.csv",
+}
+RULES = ("consensus", "mean of the paper's five")
 COMPARED = ("consensus", "learned, known sources", "learned, new families")
 
 
@@ -47,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for step, (judged, choices) in zip(libraries, parts, strict=True):
         print(predictor_table(step, judged, choices), "\n")
         print(difference_table(step, judged), "\n")
+    print(regime_table(options.folder))
     if options.picture is not None:
         draw(libraries[STEPS[-1]], options.picture)
 
@@ -75,6 +84,32 @@ def overview(libraries: dict[int, Library]) -> str:
         "| one repetition with another | mean of all | ceiling of a half |"
     )
     return "\n".join([head, "|" + "---|" * head.count(" | ") + "---|", *rows])
+
+
+def regime_table(folder: Path) -> str:
+    """How well distances order the sources in other regimes, judged by all their repetitions: nothing was learned."""
+    rows = []
+    there = {name: file for name, file in REGIMES.items() if (folder / file).exists()}
+    for name, file in there.items():
+        for step in STEPS:
+            library = read_library(folder, step=step, curves=file)
+            dice = library.dice.mean(axis=1)
+            of_target = dice.groupby(level="target")
+            numbers = [of_target.max().mean(), of_target.mean().mean(), library.scratch[list(library.targets)].mean()]
+            plain = distance_predictors(library)
+            judged = intervals({one: judge(plain[one].loc[dice.index], dice) for one in RULES})
+            cells = [f"{100 * number:.1f}" for number in numbers]
+            for one in RULES:
+                row = judged.loc[one]
+                cells.append(f"{row['spearman']:.2f} [{row['spearman_low']:.2f}, {row['spearman_high']:.2f}]")
+            reliability = order_reliability(library)
+            cells += [f"{judged.loc['consensus', 'regret']:.1f}", f"{reliability.ceiling:.2f}" if reliability else ""]
+            rows.append(f"| {name} | {step} | {len(library.targets)} | {' | '.join(cells)} |")
+    head = (
+        "| regime | steps | targets | best source | source at random | from scratch | consensus "
+        "| mean of the paper's five | regret of the consensus | ceiling |"
+    )
+    return "\n".join([head, "|" + "---|" * (head.count(" | ") + 1), *rows])
 
 
 def predictor_table(step: int, judged: Judged, choices: Judged) -> str:

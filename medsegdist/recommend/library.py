@@ -78,21 +78,22 @@ def ranks_of(dice: pd.Series) -> pd.Series:
     return ranks
 
 
-def read_library(folder: str | Path, *, step: int | None = None) -> Library:
+def read_library(folder: str | Path, *, step: int | None = None, curves: str = "learning_curves.csv") -> Library:
     """The transfers of a folder that `medsegdist rank` and `medsegdist transfer` wrote.
 
     Args:
         folder: with distances.csv, characteristics.csv and learning_curves.csv; a scores.csv is read, too.
         step: of fine-tuning, one of those in learning_curves.csv; None takes the last.
+        curves: the file with test Dice, where it is another one.
 
     Raises:
         DataError: a file is missing or damaged, there is no such step, or too little was measured to learn from.
     """
     folder = Path(folder)
-    for name in ("distances.csv", "characteristics.csv", "learning_curves.csv"):
+    for name in ("distances.csv", "characteristics.csv", curves):
         if not (folder / name).exists():
             raise DataError(f"{folder / name}: expected a table, found no such file", REMEDY)
-    points = pd.DataFrame(read_curve(folder / "learning_curves.csv", step=step))
+    points = pd.DataFrame(read_curve(folder / curves, step=step))
     characteristics, families = _describe(folder / "characteristics.csv")
     distances = DistanceTable.load(folder / "distances.csv").to_frame()
     dice = points.pivot(index=["target", "source"], columns="seed", values="dice")
