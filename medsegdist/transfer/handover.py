@@ -175,7 +175,8 @@ def _cautions(order: Sequence[Recommendation], chosen: Recommendation, pair: Seq
     elif chosen.chance is None:
         yield "How sure the ranking is remains open, as it has no chances."
     else:
-        yield f"By the ranking, the chance that {name} is the best of {len(order)} is {100 * chosen.chance:.0f} %."
+        best = "best" if chosen.rule.startswith("learned") else "nearest"
+        yield f"By the ranking, the chance that {name} is the {best} of {len(order)} is {100 * chosen.chance:.0f} %."
     yield "A distance is no proof that pre-training helps: train from scratch, too, and compare."
     ranges = [
         "CT in HU" if one.modality == "CT" and one.window is None else f"{one.modality} in a range of its own"

@@ -212,7 +212,7 @@ def cautions(tmp_path, order, **more):
 def test_a_clear_ranking_is_still_no_proof(tmp_path):
     found = cautions(tmp_path, order_of(SOURCE, OTHER, chance=0.874))
     simulated = [f"Simulated in {name}: everything." for name in (SOURCE, TARGET)]
-    chance = f"By the ranking, the chance that {SOURCE} is the best of 2 is 87 %."
+    chance = f"By the ranking, the chance that {SOURCE} is the nearest of 2 is 87 %."
     assert list(found) == [chance, PROOF, *simulated]
     text = (tmp_path / "hand" / "README.md").read_text()
     assert [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")][2:] == list(found)
