@@ -105,16 +105,17 @@ class Recommendation:
     rule: str
 
 
-def rule_of(methods: Collection[str]) -> str:
+def rule_of(methods: Collection[str], *, normalized: bool = True) -> str:
     """The name of the rule that takes the mean z-score of some methods.
 
     Args:
         methods: their names.
+        normalized: whether terms were divided by their usual size: only such means have names.
 
     >>> rule_of(["gmm3d"]), rule_of(["patches", "boundary", "fingerprint"]), rule_of(["dice", "gmm2d"])
     ('gmm3d', 'consensus', 'mean of dice and gmm2d')
     """
-    known = (name for name, of_mean in MEANS.items() if set(of_mean) == set(methods))
+    known = (name for name, of_mean in MEANS.items() if normalized and set(of_mean) == set(methods))
     return next(known, and_listed(list(methods)) if len(methods) == 1 else f"mean of {and_listed(list(methods))}")
 
 
@@ -132,6 +133,8 @@ def recommend(
     distances: Mapping[str, Mapping[str, float]],
     replicates: Mapping[str, Mapping[str, Tensor | None]] | None = None,
     level: float = 0.95,
+    *,
+    normalized: bool = True,
 ) -> Iterator[Recommendation]:
     """The sources of a target in the recommended order, the best first.
 
@@ -144,6 +147,7 @@ def recommend(
         replicates: (r,) float64 values of each distance, as :func:`~medsegdist.distance.resampling.reflect` makes
             them; None in place of those of a dataset with one patient.
         level: as for :func:`~medsegdist.distance.resampling.rank_with_ties`.
+        normalized: as for :func:`rule_of`.
     """
     methods = recommending(list(distances))
     sources = list(dict.fromkeys(source for method in methods for source in distances[method]))
@@ -164,9 +168,9 @@ def recommend(
         there = [one for one in found if one is not None]
         reflected[source] = torch.stack(there).mean(0) if there and len(there) == len(found) else None
     ranks = rank_with_ties(score, reflected, level)
-    chances = _chances(reflected)
+    chances, rule = _chances(reflected), rule_of(methods, normalized=normalized)
     for source in sorted(sources, key=lambda one: (ranks[one][0], score[one])):
-        yield Recommendation(target, source, *ranks[source], score[source], chances.get(source), rule_of(methods))
+        yield Recommendation(target, source, *ranks[source], score[source], chances.get(source), rule)
 
 
 def _chances(reflected: Mapping[str, Tensor | None]) -> dict[str, float]:

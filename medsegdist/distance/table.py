@@ -209,7 +209,8 @@ def compare_all(
     Args:
         datasets: all prepared alike, with distinct names.
         distances: the dataset distances to compute, by the name of the method; or names of methods, such as
-            ["gmm2d", "euclidean"] or "gmm2d", with the options of the paper.
+            ["gmm2d", "euclidean"] or "gmm2d", with the options of the paper: terms are added in their own units. What
+            `medsegdist rank` recommends rests on `DatasetDistance(make_metric(method), normalize=True)`.
         targets: names of the targets; all datasets by default.
         sources: names of the sources, or those of each target by its name; all datasets by default. A dataset is never
             its own source.
@@ -310,10 +311,11 @@ def compare_all(
             costs |= {(one.source, target, method): one.sample_costs[0] for one in seen if one.sample_costs}
             values[target][method] = {one.source: one.value for one in seen}
             replicates[target][method] = {one.source: one.replicates for one in seen}
+    normalized = all(one.normalize for one in distances.values())
     advice = (
         one
         for target in targets
         if sources[target]
-        for one in recommend(target, values[target], replicates[target], level)
+        for one in recommend(target, values[target], replicates[target], level, normalized=normalized)
     )
     return DistanceTable(tuple(rows), tuple(comparisons), tuple(advice), summaries, matches, costs)

@@ -26,6 +26,9 @@ REASONS, OBJECTIONS = 3, 2
 FEW_PATIENTS = 10
 """A dataset with fewer says little of how patients differ."""
 
+NEARLY = 1.0
+"""Dice points by which two choices may differ and be about as good."""
+
 SMALL_SHARE = 0.1
 """Masks with a smaller part in the distance hardly count."""
 
@@ -104,10 +107,13 @@ def _cautions(run: Results, answer: Answer) -> Iterator[str]:
             )
         if record and record.shared_images:
             yield "The study allows sources that hold images or patients of a target, and such a source is always near."
+    rows = [row for row in run.table.rows if (row.source, row.target) == (first, target) and row.method in answer.by]
+    unclear = [row.method for row in rows if row.rank > 1 or row.tied]
+    if unclear and len(unclear) < len(rows) and not answer.alone:
+        yield f"By {and_listed(unclear)} alone it is not ahead of all others."
     if answer.alike:
         several = counted(len(answer.alike), "other source")
         yield f"{several} cannot be distinguished from it; training on each would decide."
-    rows = [row for row in run.table.rows if (row.source, row.target) == (first, target) and row.method in answer.by]
     shares = [row.mask_term / row.distance for row in rows if row.distance > 0]
     if shares and (share := float(np.mean(shares))) < SMALL_SHARE:
         yield f"Masks make up {share:.1%} of its distance: the order rests almost on the images alone."
@@ -171,7 +177,8 @@ class Trust:
         )
         if self.pooled is not None:
             behind = f"{self.pooled.regret:.1f} points behind the best single one"
-            said += f" Pre-training on all sources together was {behind}."
+            alike = ", which is about as good" if abs(self.pooled.regret - rule.regret) < NEARLY else ""
+            said += f" Pre-training on all sources together was {behind}{alike}."
         return said
 
 

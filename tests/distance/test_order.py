@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.stats import zscore
 
 from medsegdist.distance.order import CONSENSUS, DistanceRow, recommend, recommending
-from medsegdist.distance.table import DistanceTable
+from medsegdist.distance.table import DistanceTable, compare_all
 from medsegdist.errors import DataError
+from tests.synthetic import blobs
 
 VALUES = st.lists(st.lists(st.integers(1, 1000), min_size=4, max_size=4, unique=True), min_size=1, max_size=5)
 
@@ -44,6 +45,16 @@ def test_three_methods_recommend_where_all_of_them_are_there():
     del values["patches"]
     assert recommending(tuple(values)) == tuple(values)
     assert next(iter(recommend("t", values))).source == "b"
+
+
+def test_only_a_mean_of_normalized_distances_is_the_rule_that_was_measured():
+    values = {m: {"a": 1.0, "b": 2.0} for m in CONSENSUS}
+    assert {one.rule for one in recommend("t", values)} == {"consensus"}
+    raw = {one.rule for one in recommend("t", values, normalized=False)}
+    assert raw == {"mean of boundary, fingerprint and patches"}
+    samples = [blobs(name, n=4, seed=seed) for seed, name in enumerate("abc")]
+    table = compare_all(samples, list(CONSENSUS), targets=["a"])
+    assert {one.rule for one in table.recommendations} == raw
 
 
 def test_one_method_alone_recommends_its_own_order_and_ties():

@@ -182,6 +182,14 @@ def test_masks_that_hardly_count_are_said_and_others_are_not():
         assert bool(found) is expected
 
 
+def test_a_method_by_which_the_source_is_not_ahead_is_named():
+    values = {"dice": {"a": 1.0, "b": 3.0, "c": 9.0}, "gmm2d": {"a": 2.0, "b": 1.9, "c": 9.0}}
+    run = Results("run", table_of(values))
+    assert "By gmm2d alone it is not ahead of all others." in cautions(run, Answer.of(run.table, "t"))
+    run = Results("run", table_of({"dice": values["dice"]}))
+    assert not any("alone it is not" in one for one in cautions(run, Answer.of(run.table, "t")))
+
+
 def with_characteristic(compared_datasets, name, **means):
     table, record = compared_datasets
     datasets = []
