@@ -213,7 +213,7 @@ def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGai
 def curve_plot(run: Results, target: str) -> Plot | None:
     """Dice by steps of fine-tuning, mean over seeds; the best and the recommended source stand out.
 
-    None where no source has two points.
+    None if no source has two points.
 
     Args:
         run: with learning curves.

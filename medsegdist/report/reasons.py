@@ -183,7 +183,7 @@ class Trust:
 
 
 def trust(run: Results, answer: Answer) -> Trust | None:
-    """How well the rule behind an answer chose elsewhere; None where that was not measured.
+    """How well the rule behind an answer chose elsewhere; None if that was not measured.
 
     Args:
         run: a ranking.
