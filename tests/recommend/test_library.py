@@ -22,7 +22,9 @@ def tables(project_root) -> ModuleType:
 
 def test_the_readme_has_the_overview_of_the_tables(project_root, tables):
     libraries = {step: read_library(project_root / PLACE, step=step) for step in tables.STEPS}
-    assert tables.overview(libraries) in (project_root / PLACE / "README.md").read_text()
+    readme = (project_root / PLACE / "README.md").read_text()
+    assert tables.overview(libraries) in readme
+    assert tables.regime_table(project_root / PLACE) in readme
 
 
 @pytest.mark.slow
