@@ -9,6 +9,7 @@ import filecmp
 import gzip
 import io
 import math
+import os
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -245,7 +246,8 @@ def _in_working_type(stored: Any) -> NDArray[Any]:
 
 def _check_two_files(image: Path, label: Path) -> None:
     """Refuse one file, or a copy of it, as image and mask."""
-    one, other = (Path(detached_data(path) or path).resolve() for path in (image, label))
+    # Path.resolve raises for a link to itself.
+    one, other = (Path(os.path.realpath(detached_data(path) or path)) for path in (image, label))
     if one == other:
         raise DataError(f"expected an image and its mask, found one file as both, {image}", "correct the list")
     # Bytes are read of files of one size only, up to the first that differs.

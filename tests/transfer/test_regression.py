@@ -170,7 +170,7 @@ def test_without_a_source_is_the_result_of_the_others():
 def test_too_few_others_make_no_line():
     assert [one.line for one in leave_one_source_out(pairs_of([1, 2, 3], [3, 2, 2.5]))] == [None] * 3
     assert [one.spearman for one in leave_one_source_out(pairs_of([1, 2, 3], [3, 2, 2.5]))] == [None] * 3
-    constant = leave_one_source_out(pairs_of([1, 1, 1, 2], [3, 2, 1, 0]))
-    assert [one.line is None for one in constant] == [False, False, False, True]
+    constant = leave_one_source_out(pairs_of([1, 1, 1, 1, 2], [3, 2, 1, 0.5, 0]))
+    assert [one.line is None for one in constant] == [False, False, False, False, True]
     one_source = pairs_of([1, 2, 3], [3, 2, 1], targets=list("abc"), sources=["x"] * 3)
     assert leave_one_source_out(one_source) == ()
