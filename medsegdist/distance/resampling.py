@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -303,18 +303,29 @@ def rank_with_ties(
             Without them, only equal distances are a group.
         level: as that of the intervals; 0.95 demands a probability of 0.975.
     """
-    order = sorted(values, key=lambda source: values[source])
     resolution = EQUAL * max(values.values(), default=0.0)
+
+    def joins(first: str, source: str) -> bool:
+        probability = probability_nearer(reflected.get(first), reflected.get(source))
+        equal = values[source] - values[first] <= resolution
+        return equal if probability is None else probability < (1 + level) / 2
+
+    return shared_ranks(sorted(values, key=lambda source: values[source]), joins)
+
+
+def shared_ranks(order: Sequence[str], joins: Callable[[str, str], bool]) -> dict[str, tuple[int, bool]]:
+    """Rank of each source, and whether it shares it: all of a group have the rank of its first.
+
+    Args:
+        order: the sources, the best first.
+        joins: whether the second of two sources is in the group that the first one begins.
+    """
     groups: list[list[str]] = []
     for source in order:
-        first = groups[-1][0] if groups else None
-        if first is not None:
-            probability = probability_nearer(reflected.get(first), reflected.get(source))
-            equal = values[source] - values[first] <= resolution
-            if equal if probability is None else probability < (1 + level) / 2:
-                groups[-1].append(source)
-                continue
-        groups.append([source])
+        if groups and joins(groups[-1][0], source):
+            groups[-1].append(source)
+        else:
+            groups.append([source])
     found = {}
     rank = 1
     for group in groups:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, V
 from scipy.stats import norm
 
 from medsegdist.distance.order import Recommendation
+from medsegdist.distance.resampling import shared_ranks
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_bytes
@@ -252,23 +253,21 @@ class LearnedRanking(BaseModel):
             entries: the entry of the library that each source is, by its name; those that are none need not be there.
         """
         for target, rows in features.groupby(level="target", sort=False):
-            sources = [str(name) for name in rows.index.get_level_values("source")]
-            known = any(entries.get(source) for source in sources)
-            weights, rule = (self.known, KNOWN) if known else (self.new, NEW)
-            predicted = weights.fit.predict(rows, entries).to_numpy()
-            chances = chance_of_best(predicted, weights.error)
-            in_order = np.argsort(-predicted, kind="stable")
-            groups: list[list[int]] = []
-            for place in in_order:
-                # The difference of two independent normal errors.
-                behind = predicted[groups[-1][0]] - predicted[place] if groups else np.inf
-                if norm.cdf(behind / (weights.error * 2**0.5)) < SURE:
-                    groups[-1].append(int(place))
-                else:
-                    groups.append([int(place)])
-            rank = 1
-            for group in groups:
-                for k in group:
-                    score, chance = -float(predicted[k]), float(chances[k])
-                    yield Recommendation(str(target), sources[k], rank, len(group) > 1, score, chance, rule)
-                rank += len(group)
+            yield from self._order_of(str(target), rows, entries)
+
+    def _order_of(self, target: str, rows: pd.DataFrame, entries: Mapping[str, str]) -> Iterator[Recommendation]:
+        sources = [str(name) for name in rows.index.get_level_values("source")]
+        known = any(entries.get(source) for source in sources)
+        weights, rule = (self.known, KNOWN) if known else (self.new, NEW)
+        scores = weights.fit.predict(rows, entries).to_numpy()
+        predicted = dict(zip(sources, scores.tolist(), strict=True))
+        chances = dict(zip(sources, chance_of_best(scores, weights.error).tolist(), strict=True))
+        # The difference of two independent normal errors.
+        spread = weights.error * 2**0.5
+
+        def joins(first: str, source: str) -> bool:
+            return bool(norm.cdf((predicted[first] - predicted[source]) / spread) < SURE)
+
+        in_order = sorted(sources, key=lambda source: -predicted[source])
+        for source, (rank, tied) in shared_ranks(in_order, joins).items():
+            yield Recommendation(target, source, rank, tied, -predicted[source], chances[source], rule)
