@@ -104,6 +104,11 @@ class Recommendation:
     chance: float | None
     rule: str
 
+    @property
+    def learned(self) -> bool:
+        """Whether the rule was learned from transfers, so that chances are of being the best and not the nearest."""
+        return self.rule.startswith("learned")
+
 
 def rule_of(methods: Collection[str], *, normalized: bool = True) -> str:
     """The name of the rule that takes the mean z-score of some methods.

@@ -192,6 +192,8 @@ def trust(run: Results, answer: Answer) -> Trust | None:
     formulas = {one.name: one.formula for one in run.record.methods} if run.record else {}
     if run.approximate or not all(formulas.get(method, {}).get("normalize") for method in answer.by):
         return None  # only distances with normalized terms were measured
+    if answer.order[0].learned:
+        return None  # it may have been learned from any library; what ships knows of its own only
     learned = LearnedRanking.load()
     found = learned.evidence.get(answer.order[0].rule)
     if found is None:

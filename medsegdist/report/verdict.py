@@ -122,7 +122,7 @@ class Answer:
     @property
     def rule(self) -> str:
         """What the sources are ordered by."""
-        if self.order[0].rule.startswith("learned"):
+        if self.order[0].learned:
             return "what was learned from transfers between public datasets"
         if len(self.by) == 1:
             return f"their distance by {self.by[0]}"
@@ -131,7 +131,7 @@ class Answer:
     @property
     def best(self) -> str:
         """What chances are of: to be the nearest source, or by a learned rule the best."""
-        return "best" if self.order[0].rule.startswith("learned") else "nearest"
+        return "best" if self.order[0].learned else "nearest"
 
     @property
     def headline(self) -> str:

@@ -175,7 +175,7 @@ def _cautions(order: Sequence[Recommendation], chosen: Recommendation, pair: Seq
     elif chosen.chance is None:
         yield "How sure the ranking is remains open, as it has no chances."
     else:
-        best = "best" if chosen.rule.startswith("learned") else "nearest"
+        best = "best" if chosen.learned else "nearest"
         yield f"By the ranking, the chance that {name} is the {best} of {len(order)} is {100 * chosen.chance:.0f} %."
     yield "A distance is no proof that pre-training helps: train from scratch, too, and compare."
     ranges = [
