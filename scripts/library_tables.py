@@ -4,7 +4,7 @@
     python scripts/library_tables.py [FOLDER] [--picture FILE.png]
 
 Prints Markdown: how much choosing matters, how reliable that is, and how well every predictor orders the sources after
-25, 50 and 100 steps of fine-tuning.
+25, 50 and 100 steps of fine-tuning, at the study's learning rate and at the paper's.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from medsegdist.recommend.predictors import (
 
 FOLDER = Path(__file__).parent / "results" / "transfer_library"
 STEPS = (25, 50, 100)
+PAPER_RATE = "curves_at_1e-4.csv"
 REGIMES = {
-    "fine-tuning at 1e-4": "curves_at_1e-4.csv",
+    "fine-tuning at 1e-4": PAPER_RATE,
     "2 patients": "curves_of_2_patients.csv",
     "16 patients": "curves_of_16_patients.csv",
 }
@@ -51,10 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     libraries = {step: read_library(options.folder, step=step) for step in STEPS}
     print(overview(libraries), "\n")
-    parts = map_ordered(judge_predictors, list(libraries.values()), workers=None)
-    for step, (judged, choices) in zip(libraries, parts, strict=True):
-        print(predictor_table(step, judged, choices), "\n")
-        print(difference_table(step, judged), "\n")
+    judged_after = {f"{step} steps": library for step, library in libraries.items()}
+    if (options.folder / PAPER_RATE).exists():
+        judged_after |= {
+            f"{step} steps at 1e-4": read_library(options.folder, step=step, curves=PAPER_RATE) for step in STEPS
+        }
+    parts = map_ordered(judge_predictors, list(judged_after.values()), workers=None)
+    for after, (judged, choices) in zip(judged_after, parts, strict=True):
+        print(predictor_table(after, judged, choices), "\n")
+        print(difference_table(after, judged), "\n")
     print(regime_table(options.folder))
     if options.picture is not None:
         draw(libraries[STEPS[-1]], options.picture)
@@ -112,7 +118,7 @@ def regime_table(folder: Path) -> str:
     return "\n".join([head, "|" + "---|" * (head.count(" | ") + 1), *rows])
 
 
-def predictor_table(step: int, judged: Judged, choices: Judged) -> str:
+def predictor_table(after: str, judged: Judged, choices: Judged) -> str:
     """Every predictor, the best correlated first, and what choices that rank nothing would have brought."""
     table = compare_predictors(judged, choices)
     rows = []
@@ -124,11 +130,11 @@ def predictor_table(step: int, judged: Judged, choices: Judged) -> str:
         rows.append(
             f"| {name} | {order} | {kendall} | {regret} | {100 * row['within_1']:.0f} | {100 * row['within_2']:.0f} |"
         )
-    head = f"| after {step} steps | Spearman | weighted Kendall | regret | within 1, % | within 2, % |"
+    head = f"| after {after} | Spearman | weighted Kendall | regret | within 1, % | within 2, % |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
 
 
-def difference_table(step: int, judged: Judged) -> str:
+def difference_table(after: str, judged: Judged) -> str:
     """How much more two of the predictors correlate than each distance by itself."""
     columns = {name: gain_over(judged, name) for name in COMPARED}
     rows = []
@@ -138,7 +144,7 @@ def difference_table(step: int, judged: Judged) -> str:
             row = found.loc[method] if method in found.index else None
             cells.append("" if row is None else f"{row['difference']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]")
         rows.append(f"| {method} | {' | '.join(cells)} |")
-    head = f"| after {step} steps, more than | {' | '.join(columns)} |"
+    head = f"| after {after}, more than | {' | '.join(columns)} |"
     return "\n".join([head, "|---" * (1 + len(columns)) + "|", *rows])
 
 

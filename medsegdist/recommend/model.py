@@ -75,11 +75,11 @@ class PairRows:
 
     Args:
         features: a row per target and source, centered within targets.
-        ranks: of the same rows, from -1 to 1 within each target.
+        ranks: of the same rows, from -1 to 1 within each target; or several of them, a column each.
         families: of each dataset, by name.
     """
 
-    def __init__(self, features: pd.DataFrame, ranks: pd.Series, families: pd.Series) -> None:
+    def __init__(self, features: pd.DataFrame, ranks: pd.Series | pd.DataFrame, families: pd.Series) -> None:
         values = features.dropna(axis=1, how="all").fillna(0.0)
         deviations = values.std(ddof=0)
         values, deviations = values.loc[:, deviations > 0], deviations[deviations > 0]
@@ -92,15 +92,18 @@ class PairRows:
         # An effect is centered within the target as features are.
         own -= own.groupby(level="target").transform("mean")
         self.x = np.hstack([values.to_numpy() / self.deviations, own.to_numpy()])
-        self.y = ranks.loc[features.index].to_numpy()
+        self.y = pd.DataFrame(ranks).loc[features.index].to_numpy()
         of_target, of_source = families[targets].to_numpy(), families[sources].to_numpy()
         self.families = [str(name) for name in dict.fromkeys([*of_target, *of_source])]
         self.place = place = {name: k for k, name in enumerate(self.families)}
         # The same families are left out for many targets and sources.
         self.solutions: dict[tuple[frozenset[str], str, float], Array] = {}
+        self.sums_of: dict[frozenset[str], tuple[Array, Array]] = {}
+        self.weights_of = {choice: self._weights(*choice) for choice in product(FEATURE_SETS, EFFECT_SCALES)}
         self.of_target, self.of_source = (np.array([place[name] for name in some]) for some in (of_target, of_source))
         count, width = len(place), self.x.shape[1]
-        self.gram, self.moment = np.zeros((count, count, width, width)), np.zeros((count, count, width))
+        self.gram = np.zeros((count, count, width, width))
+        self.moment = np.zeros((count, count, width, self.y.shape[1]))
         for one, other in set(zip(self.of_target.tolist(), self.of_source.tolist(), strict=True)):
             of_pair = (self.of_target == one) & (self.of_source == other)
             self.gram[one, other] = self.x[of_pair].T @ self.x[of_pair]
@@ -109,11 +112,14 @@ class PairRows:
         self.all_gram, self.all_moment = self.gram.sum((0, 1)), self.moment.sum((0, 1))
         self.gram_of, self.moment_of = (some.sum(0) + some.sum(1) for some in (self.gram, self.moment))
 
-    def sums(self, unseen: Collection[str]) -> tuple[Array, Array]:
+    def sums(self, unseen: frozenset[str]) -> tuple[Array, Array]:
         """Sums over rows of which neither family is unseen."""
-        at = [self.place[name] for name in unseen if name in self.place]
-        gram = self.all_gram - self.gram_of[at].sum(0) + self.gram[np.ix_(at, at)].sum((0, 1))
-        return gram, self.all_moment - self.moment_of[at].sum(0) + self.moment[np.ix_(at, at)].sum((0, 1))
+        if unseen not in self.sums_of:
+            at = [self.place[name] for name in unseen if name in self.place]
+            gram = self.all_gram - self.gram_of[at].sum(0) + self.gram[np.ix_(at, at)].sum((0, 1))
+            moment = self.all_moment - self.moment_of[at].sum(0) + self.moment[np.ix_(at, at)].sum((0, 1))
+            self.sums_of[unseen] = gram, moment
+        return self.sums_of[unseen]
 
     def of_target_family(self, family: str, unseen: Collection[str]) -> tuple[Array, Array]:
         """Rows of the targets of a family, without sources of unseen families."""
@@ -127,30 +133,43 @@ class PairRows:
         at = [self.names.index(name) for name in fit.features]
         return np.asarray(self.x[rows][:, at] @ fit.coefficients)
 
-    def weights(self, name: str, scale: float) -> Array:
+    def _weights(self, name: str, scale: float) -> Array:
         """What each column is multiplied by: 1 for features of the set, the scale for effects."""
         used = [float(one.split()[0] in FEATURE_SETS[name]) for one in self.names]
         return np.array(used + [scale] * len(self.sources))
 
     def solve(self, unseen: frozenset[str], name: str, scale: float) -> Array:
-        """(penalties, columns) coefficients by each penalty, 0 for columns that are not used."""
+        """(penalties, columns, ranks) coefficients by each penalty, 0 for columns that are not used."""
         key = unseen, name, scale
         if key not in self.solutions:
             self.solutions[key] = self._solve(*self.sums(unseen), name, scale)
         return self.solutions[key]
 
     def _solve(self, gram: Array, moment: Array, name: str, scale: float) -> Array:
-        weights = self.weights(name, scale)
+        weights = self.weights_of[name, scale]
         at = weights > 0
         values, vectors = np.linalg.eigh(gram[np.ix_(at, at)] * np.outer(weights[at], weights[at]))
-        turned = vectors.T @ (moment[at] * weights[at])
-        found = np.zeros((len(PENALTIES), len(weights)))
-        found[:, at] = weights[at] * ((turned / (values + np.array(PENALTIES)[:, None])) @ vectors.T)
+        turned = vectors.T @ (weights[at, None] * moment[at])
+        shrunk = turned / (values[:, None] + np.array(PENALTIES)[:, None, None])
+        found = np.zeros((len(PENALTIES), len(weights), moment.shape[1]))
+        found[:, at] = weights[at, None] * (vectors @ shrunk)
         return found
 
 
 def fit_ridge(rows: PairRows, *, unseen: Collection[str] = (), known_sources: bool = True) -> RidgeFit:
-    """Learns how the order of sources goes with their features.
+    """Learns how the order of sources goes with their features, as :func:`fit_each` does.
+
+    Args:
+        rows: what was measured, with one column of ranks.
+        unseen: families that may not be seen in any role, neither as targets nor as sources.
+        known_sources: whether sources may have effects of their own.
+    """
+    (fit,) = fit_each(rows, unseen=unseen, known_sources=known_sources)
+    return fit
+
+
+def fit_each(rows: PairRows, *, unseen: Collection[str] = (), known_sources: bool = True) -> list[RidgeFit]:
+    """Learns each of several orders of the same sources by itself.
 
     Feature set, penalty and the size of the sources' own effects are chosen by the squared error on families of targets
     that are left out in turn, whose members are left out as sources, too.
@@ -162,18 +181,22 @@ def fit_ridge(rows: PairRows, *, unseen: Collection[str] = (), known_sources: bo
     """
     seen = [name for name in rows.families if name not in unseen]
     choices = list(product(FEATURE_SETS, EFFECT_SCALES if known_sources else (0.0,)))
-    errors = np.zeros((len(choices), len(PENALTIES)))
+    errors = np.zeros((len(choices), len(PENALTIES), rows.y.shape[1]))
     for out in seen:
         x, y = rows.of_target_family(out, unseen)
         if len(y):
             for k, (name, scale) in enumerate(choices):
-                errors[k] += np.square(y[:, None] - x @ rows.solve(frozenset([*unseen, out]), name, scale).T).sum(
-                    axis=0
-                )
-    best, at = np.unravel_index(np.argmin(errors), errors.shape)
-    (name, scale), penalty = choices[best], PENALTIES[at]
-    solution = rows.solve(frozenset(unseen), name, scale)[at]
-    used = np.flatnonzero(rows.weights(name, 0.0))
+                errors[k] += np.square(y - x @ rows.solve(frozenset([*unseen, out]), name, scale)).sum(axis=1)
+    found = []
+    for k, error in enumerate(np.moveaxis(errors, -1, 0)):
+        best, at = np.unravel_index(np.argmin(error), error.shape)
+        solution = rows.solve(frozenset(unseen), *choices[best])[at, :, k]
+        found.append(_chosen(rows, solution, *choices[best], PENALTIES[at]))
+    return found
+
+
+def _chosen(rows: PairRows, solution: Array, name: str, scale: float, penalty: float) -> RidgeFit:
+    used = np.flatnonzero(rows.weights_of[name, 0.0])
     return RidgeFit(
         features=tuple(rows.names[k] for k in used),
         coefficients=solution[used],

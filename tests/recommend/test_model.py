@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from medsegdist.recommend.model import FEATURE_SETS, PairRows, chance_of_best, fit_ridge
+from medsegdist.recommend.model import FEATURE_SETS, PairRows, chance_of_best, fit_each, fit_ridge
 from medsegdist.recommend.pair_features import FEATURES, pair_features
 from medsegdist.recommend.predictors import best_elsewhere, judge, learned_known, learned_strict, shuffled
 from tests.recommend.planted import FAMILIES, characteristics, distances, library
@@ -58,6 +58,19 @@ def test_nothing_is_learned_from_shuffled_dice():
     assert abs(np.mean(scores)) < 0.25
     for one in (library(), shuffled(library(), 1)):
         assert sorted(one.dice[0]) == sorted(library().dice[0])
+
+
+def test_several_orders_are_learned_as_each_by_itself_and_reversed_ranks_teach_the_reversed():
+    found = library(effect=0.05)
+    ranks = pd.DataFrame({"as they are": found.ranks, "reversed": -found.ranks, "shuffled": shuffled(found, 3).ranks})
+    fits = fit_each(PairRows(found.features, ranks, FAMILIES), unseen=["d2"])
+    for fit, name in zip(fits, ranks, strict=True):
+        alone = fit_ridge(PairRows(found.features, ranks[name], FAMILIES), unseen=["d2"])
+        assert (fit.features, fit.penalty, fit.effect_scale) == (alone.features, alone.penalty, alone.effect_scale)
+        assert fit.coefficients == pytest.approx(alone.coefficients, abs=1e-12)
+        assert fit.effects == pytest.approx(alone.effects, abs=1e-12)
+    assert fits[1].coefficients == pytest.approx(-fits[0].coefficients, abs=1e-12)
+    assert fits[2].coefficients != pytest.approx(fits[0].coefficients, abs=1e-3)
 
 
 def test_a_family_that_is_unseen_changes_nothing_in_any_role():
