@@ -33,22 +33,6 @@ def test_methods_of_a_study_that_do_not_exist_are_told_with_their_place(study, t
     assert second.endswith("found 'nope'.")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (("check", "{dataset}"), "expected a study, found the description of a dataset; list this file under"),
-        (("rank", "{dataset}"), "expected a study, found the description of a dataset; list this file under"),
-        (("prepare", "{study}", "--out", "{out}"), "expected the description of one dataset, found a study"),
-        (("cards", "make", "{dataset}", "--like", "{dataset}"), "expected a study, found the description of a dataset"),
-    ],
-)
-def test_a_dataset_for_a_study_and_a_study_for_a_dataset(study, tmp_path, arguments, told):
-    dataset = tmp_path / "near.yaml"
-    dataset.write_text(yaml.safe_dump(yaml.safe_load(study.read_text())["datasets"][1]))
-    places = {"study": study, "dataset": dataset, "out": tmp_path / "Task01_Tiny"}
-    assert told in run(*(one.format(**places) for one in arguments), status=2).stderr
-
-
 def test_check_says_equal_problems_once_and_in_json_for_every_case(study, tmp_path):
     for k in range(3):
         (tmp_path / "near" / "masks" / f"case{k}.nii.gz").write_bytes(b"")

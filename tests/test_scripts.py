@@ -81,13 +81,6 @@ def test_the_demo_installs_the_constrained_project_once_and_runs_where_it_was_ca
     assert checkout.noted()[1:] == [f"medsegdist in {checkout.elsewhere}: demo --out my folder"] * 3
 
 
-def test_the_tests_run_in_the_checkout_with_their_extra(checkout: Checkout) -> None:
-    assert checkout.run("test", "-k", "one").returncode == 0
-    installation, run = checkout.noted()
-    assert installation.endswith(f"--editable {checkout.root}[test]")
-    assert run == f"pytest in {checkout.root}: -m pytest -k one"
-
-
 def test_the_tests_add_their_extra_to_the_demo_and_both_stay_installed(checkout: Checkout) -> None:
     for script in ("demo", "test", "demo", "test"):
         assert checkout.run(script).returncode == 0
@@ -122,11 +115,6 @@ def test_a_checkout_that_moved_is_installed_again(checkout: Checkout) -> None:
     assert checkout.installations()[1].endswith(f"--editable {checkout.root}")
 
 
-def test_a_system_without_ensurepip_uses_its_own_pip(checkout: Checkout) -> None:
-    assert checkout.run("demo", NO_ENSUREPIP="1").returncode == 0
-    assert checkout.installations()[0] == f"pip: -m pip --python {checkout.root}/.venv/bin/python install pip"
-
-
 def test_an_old_python_is_refused(checkout: Checkout) -> None:
     for name in ("python", "python3.11", "python3.12", "python3.13", "python3.14"):
         shutil.copy(checkout.python, checkout.python.with_name(name))
@@ -135,12 +123,6 @@ def test_an_old_python_is_refused(checkout: Checkout) -> None:
     assert "demo: expected Python >= 3.11 on the path, found" in refused.stderr
     assert "PYTHON=/path/to/python3.11" in refused.stderr
     assert not (checkout.root / ".venv").exists()
-
-
-def test_a_named_python_that_does_not_run_is_refused(checkout: Checkout) -> None:
-    refused = checkout.run("demo", PYTHON="/no/such/python")
-    assert refused.returncode == 1
-    assert "PYTHON is set to '/no/such/python', which is no Python >= 3.11 that runs." in refused.stderr
 
 
 def test_a_broken_environment_is_named_and_left_alone(checkout: Checkout) -> None:

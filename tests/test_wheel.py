@@ -10,8 +10,6 @@ import tomllib
 import zipfile
 from pathlib import Path, PurePosixPath
 
-import pytest
-
 # Folder of the checkout -> where its files lie in the wheel.
 PLACES = {
     "medsegdist": "medsegdist",
@@ -83,13 +81,3 @@ def test_wheel_and_sdist_hold_the_tree(project_root: Path, tmp_path: Path) -> No
     for folder in PLACES:
         assert {path.relative_to(tree).as_posix() for path in (tree / folder).rglob("*") if path.is_file()} <= members
     assert set(BESIDE) <= members
-
-
-@pytest.mark.parametrize("forgotten", ["medsegdist/distance/new_room/__init__.py", "data_manifests/template.unlisted"])
-def test_a_file_that_pyproject_forgets_is_noticed(forgotten: str, project_root: Path, tmp_path: Path) -> None:
-    tree = copy_of(project_root, tmp_path)
-    (tree / forgotten).parent.mkdir(exist_ok=True)
-    (tree / forgotten).write_text('"""New."""\n', encoding="utf-8")
-    missing = files_of(tree).keys() - wheel_of(build(tree, "--wheel")).keys()
-    folder, _, rest = forgotten.partition("/")
-    assert missing == {f"{PLACES[folder]}/{rest}"}

@@ -8,11 +8,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import random
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -63,8 +61,8 @@ def visible(place: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in named.items() if not name.startswith(".")}
 
 
-def child(run: Callable[[], None], wait: float | None) -> bool:
-    """Whether the run was killed, by itself or after `wait` seconds."""
+def child(run: Callable[[], None]) -> bool:
+    """Whether the run was killed."""
     pid = os.fork()
     if not pid:
         try:
@@ -72,9 +70,6 @@ def child(run: Callable[[], None], wait: float | None) -> bool:
             os._exit(0)
         finally:
             os._exit(1)
-    if wait is not None:
-        time.sleep(wait)
-        os.kill(pid, signal.SIGKILL)
     status = os.waitpid(pid, 0)[1]
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
     return os.WIFSIGNALED(status)
@@ -95,15 +90,6 @@ def interrupted(
 ) -> Iterator[bool]:
     """Ends the run in one way after another; true when it has been ended."""
     fresh()
-    if how == "killed":
-        rng = random.Random(7)
-        start = time.perf_counter()
-        child(run, None)
-        length = time.perf_counter() - start
-        fresh()
-        for _ in range(10):
-            yield child(run, rng.uniform(0, length))
-        return
     n = 1
     while True:
         if how == "killed at each change":
@@ -112,7 +98,7 @@ def interrupted(
                 hook.arm(place, n, kill_self)
                 run()
 
-            ended = child(armed, None)
+            ended = child(armed)
         else:
             hook.arm(place, n, fill_disk)
             try:

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from medsegdist.data import prepared_case
 from medsegdist.data.collect import ReadCase, load_samples
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.prepared_case import load_case, source_stamp
+from medsegdist.data.prepared_case import load_case
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
 from tests.data.making import PREPROCESSING, SHAPE, labels, task_manifest, write_task, write_volume
@@ -209,24 +208,6 @@ def test_a_run_that_ended_early_goes_on_with_what_is_there(tmp_path, reads, n, h
     assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "undisturbed")
 
 
-def test_runs_killed_at_any_moment_end_with_the_same_bytes(tmp_path):
-    root = write_task(tmp_path / "task", tuple(f"p{k}_a" for k in range(40)))
-    begun = time.monotonic()
-    process, expected = started(root, tmp_path / "undisturbed")
-    process.join()
-    length = time.monotonic() - begun
-    rng = random.Random(7)
-    for _ in range(8):
-        process, _ = started(root, tmp_path / "cache")
-        time.sleep(rng.uniform(0, 0.5) * length)
-        process.kill()
-        process.join()
-    process, found = started(root, tmp_path / "cache")
-    process.join()
-    assert found.get() == expected.get()
-    assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "undisturbed")
-
-
 def test_two_processes_on_one_cache_get_the_same(tmp_path):
     root = write_task(tmp_path / "task", tuple(f"p{k}_a" for k in range(12)))
     begin = FORK.Barrier(2)
@@ -237,12 +218,3 @@ def test_two_processes_on_one_cache_get_the_same(tmp_path):
     alone = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "alone")
     assert [said.get() for _, said in both] == [float(alone.images.double().sum())] * 2
     assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "alone")
-
-
-def test_a_folder_of_files_changes_with_each_of_them(tmp_path):
-    (tmp_path / "1.dcm").write_text("a")
-    before = source_stamp(str(tmp_path))
-    assert source_stamp(str(tmp_path)) == before
-    (tmp_path / "1.dcm").write_text("ab")
-    assert source_stamp(str(tmp_path)) != before
-    assert source_stamp({"scan": 3}) == {"scan": 3}, "a layout may describe what is no file"

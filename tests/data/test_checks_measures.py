@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from medsegdist.data.check import looks_wrapped, spacing_of, spacing_outliers
 from medsegdist.data.leakage import CaseFacts, file_marks, voxel_mark
-from medsegdist.data.problems import Problem, as_error, merge_similar
+from medsegdist.data.problems import Problem, merge_similar
 from medsegdist.data.readers import read_volume
 from tests.data.making import smooth, voxels
 
@@ -191,15 +191,3 @@ def test_a_name_within_a_word_is_no_name():
 
 def test_cases_that_are_called_by_numbers():
     assert len(merge_similar([case(str(k), "found shape (1, 4, 5)") for k in range(12)])) == 1
-
-
-def test_an_error_says_each_problem_once():
-    error = as_error([case(name, "too large") for name in "abcd"], "A", 9)
-    assert str(error) == (
-        "dataset 'A': 4 of 9 cases cannot be used:\n  4 of 9 cases, 'a', 'b', 'c' and 1 more: too large; mend it."
-    )
-    assert str(as_error([case("a", "too large")], "A", 1)).startswith("dataset 'A': 1 of 1 case cannot be used:\n")
-
-
-def test_a_question_ends_with_its_own_mark():
-    assert str(case("a", "found 'x'", "did you mean 'y'?")) == "case 'a': found 'x'; did you mean 'y'?"

@@ -112,14 +112,11 @@ BAD = {
         lambda: {"image": torch.rand(2, 4, 5), "label": torch.ones(2, 4, 5)},
         r"expected an image of shape \(1, rows, columns\) or .*, found \(2, 4, 5\); put the channel first",
     ),
-    "no channel": (lambda: {"image": torch.rand(4, 5), "label": torch.ones(4, 5)}, r"found \(4, 5\); put the"),
     "other shape": (
         lambda: item() | {"label": torch.ones(1, 5, 4)},
         r"the image has shape \(1, 4, 5\) but its mask \(1, 5, 4\); pair each",
     ),
     "nan": (lambda: item() | {"image": torch.full((1, 4, 5), torch.nan)}, "the image holds NaN or infinite values;"),
-    "one nan": (lambda: item() | {"image": item()["image"].index_fill(1, torch.tensor(1), torch.nan)}, "holds NaN or"),
-    "infinite": (lambda: item() | {"image": item()["image"] / 0}, "the image holds NaN or infinite"),
     "too large": (lambda: item() | {"image": item()["image"].double() * 1e300}, "the image holds NaN or infinite"),
     "constant": (lambda: item() | {"image": torch.full((1, 4, 5), 7.0)}, "the image is constant, 7 everywhere; check"),
     "fractions": (
@@ -127,8 +124,6 @@ BAD = {
         r"expected a mask of 0 and 1, found 0\.0526316, .*; binarize the labels first",
     ),
     "labels": (lambda: item() | {"label": item()["label"] * 2}, "expected a mask of 0 and 1, found 2; binarize"),
-    "negative": (lambda: item() | {"label": -item()["label"].int()}, "expected a mask of 0 and 1, found -1; binarize"),
-    "nan label": (lambda: item() | {"label": item()["label"] / 0}, "expected a mask of 0 and 1, found .*nan"),
     "other grid": (lambda: item(grid=(5, 5)), r"expected the grid \(4, 5\), as in case 'c1', found \(5, 5\); resample"),
     "another error": (boom, r"KeyError: 'not what you think'; repair the case, or take it out"),
     "in a list": (lambda: [item(), {"image": 1}], r"found the keys \['image'\]"),

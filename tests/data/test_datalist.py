@@ -42,14 +42,6 @@ def with_first(**changes):
     return [{key: value for key, value in (ENTRIES[0] | changes).items() if value is not ...}, *ENTRIES[1:]]
 
 
-def test_cases_in_the_order_of_the_list(tmp_path):
-    cases = DatalistLayout(root=write_list(tmp_path, [*reversed(ENTRIES)])).cases()
-    assert [(case.id, case.patient_id, case.image, case.label) for case in cases] == [
-        (name, name, str(tmp_path / folder / f"{name}.nii.gz"), str(tmp_path / folder / f"{name}_seg.nii.gz"))
-        for folder, name in (("p2", "c"), ("p1", "b"), ("p1", "a"))
-    ]
-
-
 def test_monai_reads_the_same_files(tmp_path):
     write_list(tmp_path)
     expected = load_decathlon_datalist(tmp_path / "datalist.json", True, "training")

@@ -45,13 +45,6 @@ def fill(folder, grid, contours, **options):
     return read_structure_set(path, 2, grid)
 
 
-def test_a_voxel_counts_where_its_center_is(tmp_path, grid):
-    mask = fill(tmp_path, grid, [contour([(4.6, 9.5), (12.4, 9.5), (12.4, 20.4), (4.6, 20.4)], 1)])
-    expected = np.zeros(SHAPE, dtype=bool)
-    expected[5:13, 10:21, 1] = True
-    np.testing.assert_array_equal(mask, expected)
-
-
 def test_a_contour_within_another_is_a_hole_and_one_in_the_hole_an_island(tmp_path, grid):
     mask = fill(tmp_path, grid, [rectangle(2.5, 22.5, 1), rectangle(5.5, 19.5, 1), rectangle(9.5, 12.5, 1)])
     assert mask.sum() == 20**2 - 14**2 + 3**2
@@ -65,11 +58,6 @@ def test_a_keyhole_channel_keeps_its_hole(tmp_path, grid):
     mask = fill(tmp_path, grid, [contour([*outer, *inner, (2.5, 12.3)], 1)])
     assert mask.sum() == 20**2 - 12**2
     assert not mask[12, 12, 1]
-
-
-def test_islands_apart_and_several_slices(tmp_path, grid):
-    mask = fill(tmp_path, grid, [rectangle(2.5, 5.5, 0), rectangle(10.5, 12.5, 0), rectangle(7.5, 9.5, 2)])
-    assert mask.sum(axis=(0, 1)).tolist() == [9 + 4, 0, 4]
 
 
 @settings(max_examples=40)

@@ -56,13 +56,6 @@ def test_overlapping_segments_by_number_and_label(root, segment, place):
     np.testing.assert_array_equal(label_of(root, segment=segment), masks()[..., place].T)
 
 
-def test_label_maps(root):
-    drawn = masks(1)
-    write(root / "seg.dcm", segmentation(SLICES, drawn[..., 0].astype(np.uint8), ["liver"], kind="LABELMAP"))
-    assert pydicom.dcmread(root / "seg.dcm").SegmentationType == "LABELMAP"
-    np.testing.assert_array_equal(label_of(root), drawn[..., 0].T)
-
-
 def test_each_label_of_a_label_map(root):
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[1:3, 2:8, 3:8] = 1

@@ -76,18 +76,14 @@ AS_ITK = {
         ("space origin: (10,-20,30)\n", ""),
     ),
     "RAS.nrrd": nrrd(("left-posterior-superior", "right-anterior-superior")),
-    "LAS.nrrd": nrrd(("left-posterior-superior", "LAS")),
     "millimeters.nrrd": nrrd(("endian", 'space units: "mm" "mm" "mm"\nendian')),
     "space dimension.nrrd": nrrd(("space: left-posterior-superior", "space dimension: 3")),
     "long type.nrrd": nrrd(("type: short", "type: signed short int")),
-    "C type.nrrd": nrrd(("type: short", "type: int16_t")),
-    "unsigned type.nrrd": nrrd(("type: short", "type: unsigned short int")),
     "big endian.nrrd": nrrd(("little", "big"), data=VOXELS.astype(">i2").tobytes()),
     "text.nrrd": nrrd(("encoding: raw", "encoding: ascii"), data=TEXT),
     "voxels at the end.nrrd": nrrd(("type", "byte skip: -1\ntype"), data=b"skipped" + RAW),
     "bytes to skip.nrrd": nrrd(("type", "byteskip: 7\ntype"), data=b"skipped" + RAW),
     "vectors.nrrd": nrrd(*channels("vector")),
-    "lists.nrrd": nrrd(*channels("list")),
     "vectors behind.nrrd": nrrd(
         ("dimension: 3", "dimension: 4"),
         ("sizes: 12 10 4", "sizes: 12 10 2 2"),
@@ -109,10 +105,8 @@ AS_ITK = {
     "other name of endian.mha": meta(
         ("BinaryDataByteOrderMSB = False", "ElementByteOrderMSB = True"), data=VOXELS.astype(">i2").tobytes()
     ),
-    "Position.mha": meta(("Offset", "Position")),
     "Origin.mha": meta(("Offset", "Origin")),
     "Rotation.mha": meta(("TransformMatrix", "Rotation")),
-    "Orientation.mha": meta(("TransformMatrix", "Orientation")),
     "ElementSize.mha": meta(("ElementSpacing", "ElementSize")),
     "no spacing.mha": meta(("ElementSpacing = 0.5 1.25 2.5\n", "")),
     "turned.mha": meta(("1 0 0 0 1 0 0 0 1", "0 1 0 0 0 -1 -1 0 0")),
@@ -120,7 +114,6 @@ AS_ITK = {
     "channels.mha": meta(("12 10 4", "12 10 2"), ("ElementType", "ElementNumberOfChannels = 2\nElementType")),
     "voxels at the end.mha": meta(("NDims", "HeaderSize = -1\nNDims"), data=b"skipped" + RAW),
     "MET_LONG.mha": meta(("MET_SHORT", "MET_LONG"), data=VOXELS.astype("<i4").tobytes()),
-    "MET_LONG_LONG.mha": meta(("MET_SHORT", "MET_LONG_LONG"), data=VOXELS.astype("<i8").tobytes()),
     "MET_ULONG_LONG.mha": meta(("MET_SHORT", "MET_ULONG_LONG"), data=VOXELS.astype("<u8").tobytes()),
     "a line behind the voxels.mha": meta(data=RAW + b"\n"),
 }
@@ -159,20 +152,10 @@ def test_numbers_written_as_text(tmp_path):
 
 REFUSED = {
     "scanner.nrrd": (nrrd(("left-posterior-superior", "scanner-xyz")), "found another space; write the file"),
-    "right-handed.nrrd": (nrrd(("left-posterior-superior", "3D-right-handed")), "found another space; write the file"),
     "type twice.nrrd": (nrrd(("type", "type: float\ntype")), "the header says something twice"),
-    "sizes twice, written in two ways.nrrd": (nrrd(("sizes", "Si zes: 1 1 1\nsizes")), "the header says something"),
     "no colon.nrrd": (nrrd(("type", "nothing\ntype")), "a line of the header is no field"),
-    "lone carriage return.nrrd": (
-        nrrd(("type", "content: x\rdata file: ../a.raw\ntype")),
-        "expected lines that end with LF or CRLF, found other control characters",
-    ),
-    "lone carriage returns only.nrrd": (nrrd(end="\r"), "not a NRRD file"),
-    "zero byte.mha": (meta(("NDims", "Comment = \0\nNDims")), "found other control characters"),
-    "lone carriage return.mha": (meta(("NDims", "Comment = x\rElementDataFile = ../a\nNDims")), "found other control"),
     "no endian.nrrd": (nrrd(("endian: little\n", "")), "the header has no endian"),
     "unknown encoding.nrrd": (nrrd(("encoding: raw", "encoding: zrl")), "type or encoding of the voxels is not known"),
-    "blocks.nrrd": (nrrd(("type: short", "type: block")), "type or encoding of the voxels is not known"),
     "complex.nrrd": (nrrd(*channels("complex")), "expected real intensities, found complex ones"),
     "two axes of channels.nrrd": (
         nrrd(("kinds: domain domain domain", "kinds: list list domain")),
@@ -182,13 +165,11 @@ REFUSED = {
     "axes that coincide.nrrd": (nrrd(("(0,1.25,0)", "(1,0,0)")), "the axes have no length, coincide"),
     "endless direction.nrrd": (nrrd(("(0,1.25,0)", "(0,inf,0)")), "the axes have no length, coincide"),
     "short vector.nrrd": (nrrd(("(0,1.25,0)", "(0,1.25)")), "3 numbers expected in a line of the header"),
-    "odd vectors.nrrd": (nrrd(("(0,1.25,0)", "x (0,1.25,0)")), "the space directions are no vectors"),
     "lines to skip.nrrd": (nrrd(("type", "line skip: 1\ntype")), "found some to be skipped"),
     "other case.mha": (meta(("NDims", "ndims")), "a key of the header is written in another case"),
     "two origins.mha": (meta(("NDims", "Origin = 1 2 3\nNDims")), "one of Offset, Position, Origin expected"),
     "DimSize twice.mha": (meta(("NDims", "DimSize = 1 1 1\nNDims")), "the header says something twice"),
     "micrometers.mha": (meta(("NDims", "DistanceUnits = um\nNDims")), "expected millimeters, found another unit"),
-    "slope.mha": (meta(("NDims", "ElementToIntensityFunctionSlope = 2\nNDims")), "found a slope or an offset"),
     "offset of intensities.mha": (
         meta(("NDims", "ElementToIntensityFunctionOffset = -1024\nNDims")),
         "found a slope or an offset",

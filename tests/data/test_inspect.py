@@ -242,12 +242,6 @@ def test_one_dataset_is_not_taken_for_several(tmp_path, planted, images):
     assert recognize(tmp_path).layout["images"].startswith(images)
 
 
-def test_a_mask_that_is_missing_is_told_of_by_the_layout(tmp_path):
-    plant(tmp_path, "images/a.png", "images/b.png", "masks/a.png")
-    with pytest.raises(DataError, match="b: the image has no mask"):
-        FolderLayout(root=tmp_path, **recognize(tmp_path).layout).cases()
-
-
 def test_an_unrecognized_folder_is_told_with_all_that_was_looked_for_and_found(tmp_path):
     plant(tmp_path, "a.nii.gz", "b.nii.gz", "notes.txt", "more/c.txt", ".hidden")
     with pytest.raises(DataError) as caught:
@@ -260,22 +254,7 @@ def test_an_unrecognized_folder_is_told_with_all_that_was_looked_for_and_found(t
     assert "or describe the dataset by hand" in said
 
 
-def test_an_empty_folder_holds_nothing(tmp_path):
-    with pytest.raises(DataError, match=r"Found: nothing;"):
-        recognize(tmp_path)
-
-
 def test_the_folder_of_several_tasks_is_told_to_name_one(tmp_path):
     plant(tmp_path, "Task01_A/dataset.json", "Task02_B/dataset.json")
     with pytest.raises(DataError, match=r"have a dataset\.json: Task01_A, Task02_B; name one of them"):
         recognize(tmp_path)
-
-
-def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(DataError, match=r"the folder .*nowhere does not exist; name the folder that holds"):
-        inspect(str(tmp_path / "nowhere"))
-
-
-def test_a_file_that_is_no_list_is_told(tmp_path):
-    with pytest.raises(DataError, match=r"Found: a file of another kind"):
-        recognize(plant(tmp_path, "a.png") / "a.png")

@@ -146,12 +146,6 @@ def test_consensus_is_that_of_pylidc(patient):
             np.testing.assert_array_equal(votes.consensus(fraction), np.moveaxis(expected, 2, 0))
 
 
-def test_these_scans_hold_holes():
-    scans = {nodule.scan_id: nodule for nodule in read_nodules() if nodule.patient_id in PATIENTS}
-    outlines = [o for n in read_nodules() if n.scan_id in scans for o in read_outlines(n.scan_id, n.annotations)]
-    assert not all(outline.inclusion for outline in outlines)
-
-
 def square(low, high):
     side = list(range(low, high))
     ring = [(low, c) for c in side] + [(r, high) for r in side]
@@ -209,18 +203,6 @@ assert not [name for name in added if name.partition(".")[0] in ("pkg_resources"
 
 def test_nothing_outside_pylidc_is_touched(tmp_path):
     assert ".pylidcrc" not in in_new_process(UNTOUCHED.format(use=USE), tmp_path)
-
-
-def test_the_numbers_of_pylidcs_own_documentation():
-    pylidc = load_pylidc()
-    assert pylidc.query(pylidc.Scan).filter(pylidc.Scan.slice_thickness <= 1).count() == 97
-    suspicious = pylidc.query(pylidc.Annotation).filter(
-        pylidc.Annotation.malignancy > 3, pylidc.Annotation.spiculation < 3
-    )
-    assert suspicious.count() == 1083
-    annotation = pylidc.query(pylidc.Annotation).first()
-    assert [(s.start, s.stop) for s in annotation.bbox()] == [(151, 185), (349, 376), (44, 50)]
-    assert annotation.bbox_dims(pad=30.0) == pytest.approx([30.55, 31.2, 33.0])
 
 
 def test_the_database_cannot_be_written():

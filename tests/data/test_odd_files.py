@@ -63,11 +63,6 @@ def endless(path):
     path.symlink_to("/dev/zero")
 
 
-def loop(path):
-    path.unlink()
-    path.symlink_to(path)
-
-
 def without_voxels(root):
     write_volume(root / IMAGE, np.zeros((12, 0, 4), np.float32))
     write_volume(root / LABEL, np.zeros((12, 0, 4), np.uint8))
@@ -87,10 +82,6 @@ BAD = {
     "label that 32 bits confuse with another": (
         lambda r: write_volume(r / LABEL, labels().astype(np.int32) * (2**24 + 1)),
         "expected label values between -16777216 and 16777216, which 32-bit floats hold exactly, found 16777216; ren",
-    ),
-    "largest label of 32 bits": (
-        lambda r: write_volume(r / LABEL, labels().astype(np.int32) * (2**31 - 1)),
-        "which 32-bit floats hold exactly, found 2147483648; renumber the labels",
     ),
     "label beyond all floats": (
         lambda r: write_volume(r / LABEL, labels() * 1e300),
@@ -116,19 +107,12 @@ BAD = {
         lambda r: write_volume(r / IMAGE, (voxels(0) * 1j).astype(np.complex64)),
         "expected real intensities, found complex ones; save the magnitude",
     ),
-    "mask in colors": (lambda r: write_volume(r / LABEL, colors()), "found colors; save the volume in gray"),
     "no voxels": (without_voxels, "expected a volume with voxels, found shape (12, 0, 4); save it again"),
     "voxels that begin behind the end": (
         lambda r: overwrite(r / IMAGE, OFFSET, struct.pack("<f", 1e9)),
         "(ValueError: 1920 bytes of voxels expected, 0 found); copy or download it again",
     ),
-    "voxels that begin nowhere": (lambda r: overwrite(r / IMAGE, OFFSET, NAN), "the file cannot be read (ValueError"),
-    "fewer than no voxels": (
-        lambda r: overwrite(r / IMAGE, DIM, struct.pack("<4h", 3, 12, -10, 4)),
-        "the file cannot be read (ValueError",
-    ),
     "micrometers": (in_unit(3), "expected millimeters, found the unit micron; write the file in mm"),
-    "meters": (in_unit(1), "expected millimeters, found the unit m; write the file in mm"),
     "intensities beyond all floats": (
         lambda r: overwrite(r / IMAGE, SLOPE, struct.pack("<f", 1e38)),
         "'image': expected finite intensities, found 476 of 480 that are NaN or infinite; repair the image",
@@ -144,7 +128,6 @@ BAD = {
     ),
     "pipe": (lambda r: pipe(r / IMAGE), "the file is a pipe or a device; put a regular file in its place"),
     "device without end": (lambda r: endless(r / IMAGE), "the file is a pipe or a device; put a regular file"),
-    "link to itself": (lambda r: loop(r / IMAGE), "the file does not exist; restore it, or take the case out"),
 }
 
 
@@ -206,22 +189,6 @@ def test_a_slope_that_is_none_scales_nothing(tmp_path, content):
     path = write_volume(tmp_path / "a.nii.gz", voxels(0))
     overwrite(path, SLOPE, content)
     np.testing.assert_array_equal(read_volume(path)[0], voxels(0))
-
-
-def test_bytes_in_the_other_order(tmp_path):
-    image = nib.Nifti1Image(voxels(0).astype(">f4"), AFFINE, nib.Nifti1Header(endianness=">"))
-    nib.save(image, tmp_path / "a.nii.gz")
-    assert nib.load(tmp_path / "a.nii.gz").header.endianness == ">"
-    volume = read_volume(tmp_path / "a.nii.gz")
-    np.testing.assert_array_equal(volume[0], voxels(0))
-    np.testing.assert_array_equal(volume.affine, AFFINE)
-
-
-def test_a_mask_of_one_channel_is_a_mask(tmp_path):
-    root = write_task(tmp_path)
-    expected = load_samples(task_manifest(root), PREPROCESSING).masks
-    write_volume(root / LABEL, labels()[..., None])
-    np.testing.assert_array_equal(load_samples(task_manifest(root), PREPROCESSING).masks, expected)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

@@ -9,14 +9,11 @@ import numpy as np
 import pytest
 
 from medsegdist.data.check import check_dataset
-from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
-from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.listing import PartialListingError
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.errors import DataError
 from tests.data.making import PREPROCESSING, labels, pictures_manifest, voxels, write_pictures, write_task, write_volume
 from tests.data.test_nnunet import write_raw
 
@@ -69,23 +66,6 @@ def test_a_pattern_that_fits_no_file_is_told_once(tmp_path, full, key, other):
         f"all cases: {tmp_path} holds 2 files '{other}/*.png' but none '{key}/*.jpg'; correct the pattern "
         f"`{key}`, or add the files."
     )
-
-
-def test_an_error_names_three_of_many_unpaired_files_of_many(tmp_path):
-    write_pictures(tmp_path, tuple(f"{k:02d}" for k in range(26)))
-    layout = FolderLayout(root=tmp_path, images="images/*.png", masks="masks/*.png")
-    for k in range(1, 26):
-        (tmp_path / "masks" / f"{k:02d}.png").unlink()
-    with pytest.raises(DataError, match="25 problems with its files or cases") as caught:
-        layout.cases()
-    lines = str(caught.value).splitlines()
-    assert len(lines) == 3
-    assert "25 of 26 cases, '01', '02', '03' and 22 more: the image has no mask" in lines[1]
-    assert lines[-1] == "  `medsegdist check` lists all by --json."
-    for k in range(2, 26):
-        (tmp_path / "images" / f"{k:02d}.png").unlink()
-    with pytest.raises(DataError, match="1 problem with its files or cases"):
-        layout.cases()
 
 
 @DEPTHS
@@ -163,10 +143,3 @@ def test_shapes_are_those_that_nibabel_shows(tmp_path):
     nib.save(nib.Nifti1Image(labels().swapaxes(0, 1), image.affine[:, [1, 0, 2, 3]]), path)
     (problem,) = check_dataset(manifest, PREPROCESSING).problems
     assert "found (10, 12, 4) and (10, 12, 4), which lie along other axes of the patient" in problem.problem
-
-
-def test_a_dataset_with_unlisted_cases_is_still_refused(tmp_path):
-    write_pictures(tmp_path, ("a", "b", "c"))
-    (tmp_path / "masks" / "a.png").unlink()
-    with pytest.raises(DataError, match="a: the image has no mask"):
-        load_samples(pictures_manifest(tmp_path), PREPROCESSING)

@@ -26,7 +26,7 @@ from medsegdist.data.proposal import (
     written_root,
 )
 from medsegdist.errors import DataError, ManifestError
-from tests.data.making import AFFINE, labels, voxels, write_picture, write_pictures, write_task, write_volume
+from tests.data.making import labels, voxels, write_picture, write_pictures, write_task, write_volume
 from tests.data.making_dicom import rectangle, stack, stored_values, structure_set, write, write_slices
 
 
@@ -216,13 +216,6 @@ def test_masks_that_hold_no_labels_are_told(tmp_path, mask, message):
     with pytest.raises(DataError, match=message) as caught:
         inspect(str(tmp_path))
     assert str(caught.value).startswith(str(tmp_path))
-
-
-def test_a_fractional_mask_is_cut_at_half(tmp_path):
-    write_volume(tmp_path / "a.nii.gz", voxels(0))
-    write_volume(tmp_path / "a_seg.nii.gz", labels().astype(np.float32) / 2, AFFINE)
-    found = inspect(str(tmp_path))
-    assert (found.statistics.threshold, found.labels) == (0.5, {})
 
 
 @pytest.mark.parametrize("out", ["", "studies/deep"])

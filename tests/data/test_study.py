@@ -37,14 +37,9 @@ def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
     [
         ("grid: [64, 64]", "grid: [64, 64], gird: 3", r"preprocessing\.gird: unknown key; did you mean 'grid'"),
         ("grid: [64, 64]", "grid: [64]", r"grid: expected \(rows, columns\) for 2 dimensions, found \[64\]"),
-        ("grid: [64, 64]", "grid: [64, 0]", r"preprocessing\.grid\.1: .*greater than 0, found 0"),
-        ("grid: [64, 64]", "grid: [4, 64, 64]", r"grid: expected \(rows, columns\) for 2 dimensions, found \[4, 64,"),
-        ("grid: [64, 64]", "grid: [6, 6], dimensions: 3", r"grid: expected \(slices, rows, columns\) for 3 dimensions"),
         ("grid: [64, 64]", "grid: [6, 6], spacing: [1, 1, 1]", r"spacing: expected mm for each of \(rows, columns\)"),
-        ("grid: [64, 64]", "grid: [6, 6], spacing: [1, -1]", r"preprocessing\.spacing\.1: .*greater than 0"),
         ("grid: [64, 64]", "grid: [6, 6], ct_window: [4, 4]", r"preprocessing\.ct_window: the window is upside down"),
         ("grid: [64, 64]", "grid: [6, 6], percentiles: [1, 101]", r"percentiles: expected 0 <= low < high <= 100"),
-        ("grid: [64, 64]", "grid: [6, 6], percentiles: [9, 1]", r"percentiles: expected 0 <= low < high <= 100"),
         ("grid: [64, 64]", "grid: [6, 6], delta: 0", r"delta: expected a number below 0, the least.*'window'.*found 0"),
         ("grid: [64, 64]", "grid: [6, 6], intensity: zscore, delta: -5", r"below -5.*'zscore' gives, found -5; .* -6"),
         ("grid: [64, 64]", "grid: [6, 6], dimensions: 4", r"dimensions: expected 2 or 3, found 4"),
@@ -61,13 +56,11 @@ def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
             r"targets: 'lungs' is no dataset of this study, which has lung, polyps; did you mean 'lung'\?$",
         ),
         ("targets: [lung]", "targets: [lung, lung]", r"targets: the name 'lung' is given twice"),
-        ("targets: [lung]", "targets: []", r"targets: expected at least 1 entry, found 0\.$"),
         (
             "targets: [lung]",
             "targets: lung",
             r"targets: expected a list, found 'lung'; write its entries in brackets, as \['lung'\]\.$",
         ),
-        ("targets: [lung]", "targets: [lung]\nsources: [spleen]", r"sources: 'spleen' is no dataset"),
         ("targets: [lung]", "targets: [lung]\nsources: [lung]", r"the target 'lung' has no source left but itself"),
         ("name: polyps", "name: lung", r"datasets: the name 'lung' is given twice"),
         (
@@ -76,22 +69,14 @@ def test_study_finds_dataset_files_beside_itself(tmp_path, monkeypatch):
             r"datasets\.1 \('polyps'\)\.layout\.images: .*one \*.*'images/a\.png'",
         ),
         ("images: images/*.png", "images: /x/*.png", r"datasets\.1 \('polyps'\)\.layout\.images: .*inside `root`"),
-        ("images: images/*.png", "images: ../x/*.png", r"datasets\.1 \('polyps'\)\.layout\.images: .*inside `root`"),
         ("images: images/*.png", "images: images/*", r"datasets\.1 \('polyps'\)\.layout\.images: .*ending in"),
         (
             "images: images/*.png",
             "images: masks/*.png",
             r"datasets\.1 \('polyps'\)\.layout: images and masks have the same pattern",
         ),
-        (
-            "images: images/*.png",
-            "imagse: images/*.png",
-            r"datasets\.1 \('polyps'\)\.layout\.imagse: unknown key; .*'images'",
-        ),
         ("- lung.yaml", "- liver.yaml", r"liver\.yaml: expected a YAML file here, found none"),
         ("- lung.yaml", "- ${NOT_SET_AT_ALL}/lung.yaml", r"datasets\.0: the environment variable NOT_SET_AT_ALL"),
-        ("- lung.yaml", "- 3", r"datasets\.0: expected a mapping of keys to values, found 3"),
-        ("- lung.yaml", "- {name: x}", r"datasets\.0 \('x'\)\.modality: this key is missing"),
     ],
 )
 def test_wrong_study_names_place_and_what_was_found(tmp_path, old, new, message):
@@ -171,13 +156,6 @@ def test_a_study_among_the_datasets_of_a_study_is_told_so(tmp_path):
     outer = written(tmp_path, STUDY.replace("lung.yaml", "study.yaml"), "outer.yaml")
     with pytest.raises(ManifestError, match=r"study\.yaml: expected the description of one dataset, found a study"):
         load_study(outer)
-
-
-@pytest.mark.parametrize("text", ["name: x\n", "name: x\nlayout: {kind: lidc}\ntargets: [x]\n"])
-def test_a_file_that_may_be_either_is_checked_as_what_was_asked_for(tmp_path, text):
-    path = written(tmp_path, text)
-    with pytest.raises(ManifestError, match="modality: this key is missing"):
-        load_dataset(path)
 
 
 def test_a_preparation_is_that_of_the_study(project_root) -> None:

@@ -13,8 +13,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from monai.data import CacheDataset, Dataset, PersistentDataset
-from monai.transforms import Compose, Lambda
 
 from medsegdist.data.collect import collect, collect_classes, load_samples
 from medsegdist.errors import DataError, MedSegDistError
@@ -74,22 +72,6 @@ def test_any_number_of_workers_gives_the_same_samples():
     one, two = (collected(Items(17, uneven), workers, max_samples=12, min_pixels=5) for workers in (1, 2))
     assert len(one) == 12
     assert_equal(two, one)
-
-
-def entry_to_item(entry: dict) -> dict:
-    return item(entry["k"])
-
-
-def test_every_monai_dataset_gives_the_same(tmp_path):
-    index = [{"k": k} for k in range(6)]
-    read = Compose(Lambda(entry_to_item))
-    expected = collected([item(k) for k in range(6)], 1)
-    for dataset in (
-        Dataset(index, read),
-        CacheDataset(index, read, num_workers=0, progress=False),
-        PersistentDataset(index, read, cache_dir=tmp_path / "cache"),
-    ):
-        assert_equal(collected(dataset, 2), expected)
 
 
 def test_all_bad_cases_are_listed_in_order():

@@ -103,17 +103,6 @@ def test_clusters_of_a_replicate_are_those_of_its_own_samples():
         assert set(summary.classes.tolist()) == set(range(int(summary.classes.max()) + 1))
 
 
-def test_the_noise_floor_is_the_distance_to_the_own_resample():
-    metric = EuclideanMetric()
-    side = {"it": summarize_resamples(A, metric, resample_patients(A, 3, 0))}
-    images = pair_images(A, A)
-    costs = {"it": metric.compare(side["it"].summary, side["it"].summary, images.image_cost)}
-    own = [(0, b) for b in range(4)]
-    found = replicate_distances({"it": DatasetDistance(metric)}, images, costs, side, side, own)
-    expected = [DatasetDistance(metric)(A, A.reweighted(side["it"].weights[b])).value for b in (1, 2, 3)]
-    assert found["it"][1:].tolist() == pytest.approx(expected, rel=1e-9)
-
-
 def test_a_table_says_how_sure_it_is():
     far = blobs("far", n=20, patients=10, center=(0.25, 0.3), radius=9, brightness=230, seed=5)
     twin = blobs("twin", n=24, patients=12, center=(0.45, 0.4), seed=8)
@@ -155,12 +144,6 @@ def test_one_patient_gives_no_interval_rather_than_a_width_of_zero():
         assert (row.low is not None) == (row.high is not None) == known
         assert (row.noise_floor is not None) == (row.target != "alone")
     assert table.comparisons == ()
-
-
-def test_a_table_with_its_uncertainty_survives_the_disk(tmp_path):
-    table = compare_all([A, B], {"euclidean": DatasetDistance(EuclideanMetric())}, bootstrap=FEW)
-    table.save(tmp_path / "distances.csv")
-    assert type(table).load(tmp_path / "distances.csv").rows == table.rows
 
 
 def test_comparisons_lie_beside_the_distances_and_old_ones_go(tmp_path):

@@ -22,15 +22,6 @@ from medsegdist.distance.metrics import FakeClassGmmMetric, FakeClassMetric
 from tests.synthetic import blobs, resample_patients
 
 
-def test_two_rectangles():
-    mask = torch.zeros(1, 30, 40, dtype=torch.bool)
-    mask[0, 2:6, 3:13] = True  # 4 x 10
-    mask[0, 20:22, 30:32] = True  # 2 x 2
-    regions, area, _, row, column = segment_features(mask)[0].tolist()
-    assert (regions, area) == (2, 22)
-    assert (row, column) == (3.5, 7.5)
-
-
 def test_perimeter_of_a_disk_is_that_of_a_circle():
     row, column = np.mgrid[:101, :101]
     disk = torch.from_numpy((row - 50) ** 2 + (column - 50) ** 2 <= 40**2)[None]
@@ -45,13 +36,6 @@ def test_volume_and_surface_of_a_ball():
     assert volume == pytest.approx(4 / 3 * math.pi * 15**3, rel=0.01)
     assert surface == pytest.approx(4 * math.pi * 15**2, rel=0.1)
     assert centroid == pytest.approx([20, 20, 20])
-
-
-def test_diagonal_neighbors_are_one_region_and_the_first_of_equal_regions_is_the_largest():
-    mask = torch.zeros(1, 6, 6, dtype=torch.bool)
-    mask[0, 0, 5] = mask[0, 3, 1] = mask[0, 4, 2] = mask[0, 1, 4] = True
-    regions, area, _, row, column = segment_features(mask)[0].tolist()
-    assert (regions, area, row, column) == (2, 2, 0.5, 4.5)
 
 
 @pytest.mark.parametrize("shape", [(24, 30), (9, 14, 12)])
@@ -175,20 +159,6 @@ def test_a_joint_scale_makes_classes_of_two_datasets_comparable():
     # A dataset that is one group on the joint scale is stretched to [0, 1] by its own.
     alone = ClassOptions(features=["area"], classes=2)
     assert torch.equal(replace(alone, scale=joint_scale([small], ["area"])).classify(small), alone.classify(small))
-
-
-def test_features_weigh_otherwise_on_a_joint_scale():
-    a, b = (
-        blobs(name, n=16, center=center, seed=seed)
-        for name, center, seed in (("a", (0.2, 0.5), 1), ("b", (0.8, 0.5), 2))
-    )
-    options = ClassOptions(classes=2, features=["area", "centroid"])
-    joint = replace(options, scale=joint_scale([a, b], ["area", "centroid"]))
-    # The rows of one dataset are a small part of the rows of both.
-    columns = feature_names(2, options.features)
-    rows = columns.index("largest_row")
-    assert float(joint.points(a)[:, rows].amax()) < 0.5
-    assert float(options.points(a)[:, rows].amax()) == 1
 
 
 @pytest.mark.parametrize("scaling", ["dataset", "joint"])

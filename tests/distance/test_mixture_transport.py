@@ -100,10 +100,6 @@ def test_a_small_difference_is_not_lost_in_rounding(step):
     assert bures(one, other) == pytest.approx(step**2, rel=1e-4)
 
 
-def test_negative_eigenvalues_from_rounding_count_as_zero():
-    assert bures(torch.diag(torch.tensor([4.0, -1e-12])), torch.zeros(2, 2)) == pytest.approx(4, rel=1e-12)
-
-
 @given(k=st.integers(1, 6), d=st.integers(1, 4), seed=seeds)
 def test_a_mixture_is_at_no_distance_from_itself(k, d, seed):
     a = random_mixture(k, d, seed)
@@ -133,14 +129,6 @@ def test_pixels_of_another_size_scale_the_distance(factor, seed):
     a, b = random_mixture(4, 3, seed), random_mixture(5, 3, seed + 1)
     scaled = mixture_wasserstein(moved(a, factor=factor), moved(b, factor=factor))
     assert scaled == pytest.approx(factor * mixture_wasserstein(a, b), rel=1e-9)
-
-
-@given(d=st.integers(1, 4), seed=seeds)
-def test_of_single_gaussians_it_is_theirs(d, seed):
-    a, b = random_mixture(1, d, seed), random_mixture(1, d, seed + 1)
-    theirs = float(squared_bures_wasserstein(a.means, a.covariances, b.means, b.covariances))
-    assert mixture_wasserstein(a, b) ** 2 == pytest.approx(theirs, rel=1e-12)
-    assert mixture_wasserstein(a, b) == pytest.approx(theirs**0.5, rel=1e-12)
 
 
 @given(k=st.integers(1, 5), other_k=st.integers(1, 5), d=st.integers(2, 3), seed=seeds)

@@ -6,8 +6,6 @@ import numpy as np
 import ot
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import minimum_filter
 from scipy.spatial.distance import cdist
@@ -17,7 +15,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import load_study
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PatchesMetric
-from medsegdist.distance.metrics.patches import _quotas, draw_patches
+from medsegdist.distance.metrics.patches import draw_patches
 from medsegdist.distance.resampling import draw_patients, replicate_weights
 from medsegdist.distance.table import compare_all
 from tests.laws import mask_distance
@@ -118,18 +116,6 @@ def test_more_samples_than_patches_are_chosen_in_turn_over_patients():
     assert sorted(chosen) == sorted(2 * list(samples.patients))
 
 
-@given(
-    count=st.integers(3, 500),
-    mix=st.tuples(*[st.sampled_from([0.0, 0.1, 0.25, 1.0, 7.0])] * 3).filter(lambda mix: sum(mix) > 0),
-)
-def test_quotas_sum_up_and_leave_no_kind_out(count, mix):
-    quotas = _quotas(count, mix)
-    assert sum(quotas) == count
-    for quota, share in zip(quotas, mix, strict=True):
-        assert (quota > 0) == (share > 0)
-        assert abs(quota - count * share / sum(mix)) <= 3
-
-
 def test_kinds_that_a_sample_has_not_are_taken_over_by_the_others():
     dot = dots("dot", [[(4, 4)]], grid=(9, 9))  # no pixel of the segment but its boundary
     drawn = draw_patches(dot, width=3, count=12, mix=MIX, label_weight=1.0, seed=0)
@@ -140,14 +126,6 @@ def test_kinds_that_a_sample_has_not_are_taken_over_by_the_others():
     everything = dots("all", [np.argwhere(np.ones((9, 9)))], grid=(9, 9))
     drawn = draw_patches(everything, width=3, count=12, mix=(0.5, 0, 0.5), label_weight=1.0, seed=0)
     assert len(drawn.patches) == 12, "neither boundary nor background"
-
-
-def test_a_seed_decides_the_centers():
-    a, b = blobs("a", seed=1), blobs("b", radius=8, seed=2)
-    one, other = (PatchesMetric(width=5, count=120, seed=seed) for seed in (1, 2))
-    assert mask_distance(one, a, b) == mask_distance(one, a, b)
-    assert mask_distance(one, a, b) != mask_distance(other, a, b)
-    assert mask_distance(one, a, b) == pytest.approx(mask_distance(other, a, b), rel=0.2)
 
 
 def test_a_samples_centers_do_not_hang_on_its_company():

@@ -121,11 +121,6 @@ def test_two_points_with_intensities_lie_at_their_euclidean_distance():
     assert DatasetDistance(PixelsMetric())(a, b).mask_term == pytest.approx(13, rel=1e-12)
 
 
-def test_volumes_have_three_axes():
-    a, b = dots("a", [[(1, 2, 3)]], grid=(6, 9, 9)), dots("b", [[(2, 4, 5)]], grid=(6, 9, 9))
-    assert mask_distance(PixelsMetric(), a, b) == pytest.approx(3, rel=1e-12)
-
-
 @pytest.mark.parametrize("bin", [2, 3, 5, 8])
 @pytest.mark.parametrize("intensity", [False, True])
 def test_bins_are_wrong_by_no_more_than_their_error(bin, intensity):
@@ -143,10 +138,6 @@ def test_bins_are_wrong_by_no_more_than_their_error(bin, intensity):
     error = metric.summarize(a).error + metric.summarize(b).error
     assert 0 < error <= 2 * bin * (2 + intensity) ** 0.5 / 2, "half a diagonal each"
     assert abs(mask_distance(metric, a, b) - true) <= error
-
-
-def test_pixels_of_their_own_bins_have_no_error():
-    assert PixelsMetric(bin=1).summarize(blobs()).error == 0
 
 
 @pytest.mark.parametrize("intensity", [False, True])
@@ -280,10 +271,3 @@ def test_scipy_agrees_on_a_line(n, m, seed):
     assert mask_distance(MmdMetric(intensity=False), a, b) == pytest.approx(
         energy_distance(one, other), rel=1e-9, abs=1e-7
     )
-
-
-def test_few_bins_are_close_to_all_pixels():
-    a, b = blobs("a", seed=1), blobs("b", center=(0.6, 0.6), seed=2)
-    coarse, fine = (MmdMetric(intensity=False, max_bins=bins) for bins in (64, 100_000))
-    assert len(coarse.summarize(a)) <= 64 < len(fine.summarize(a))
-    assert mask_distance(coarse, a, b) == pytest.approx(mask_distance(fine, a, b), rel=0.05)

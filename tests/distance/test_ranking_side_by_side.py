@@ -3,10 +3,6 @@
 import os
 import pickle
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,12 +88,6 @@ def test_processes_give_the_same_table(by_grid, one_after_another, grid, bootstr
     assert bool(table.comparisons) == (bootstrap is not None)
 
 
-@pytest.mark.slow
-def test_a_dask_cluster_gives_the_same_table(datasets, one_after_another, cluster):
-    with dask_cluster(cluster.scheduler_address):
-        assert compare_all(datasets, METHODS, bootstrap=LITTLE) == one_after_another["2D", True]
-
-
 def test_a_method_of_a_notebook_goes_to_other_processes(datasets):
     @dataclass(frozen=True)
     class Local(Broken):
@@ -136,23 +126,6 @@ def test_a_dask_worker_that_is_killed_changes_nothing(datasets, cluster, tmp_pat
         table = compare_all(datasets, methods)
     assert (tmp_path / "killed").is_dir()
     assert table == compare_all(datasets, methods)
-
-
-@dataclass(frozen=True)
-class Murderous(Deadly):
-    """Kills whatever process compares with it."""
-
-    def compare(self, source, target, image_cost, /):
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError("still alive")
-
-
-@pytest.mark.slow
-def test_dask_workers_that_die_over_one_task_again_and_again_are_told_of(datasets, cluster, tmp_path):
-    methods = {"murderous": DatasetDistance(Murderous(tmp_path))}
-    message = r"workers of the Dask cluster at tcp:.* died again and again"
-    with pytest.raises(MedSegDistError, match=message), dask_cluster(cluster.scheduler_address):
-        compare_all(datasets[1:], methods)
 
 
 @dataclass(frozen=True)
@@ -214,54 +187,3 @@ def test_results_are_small():
     sides = prepare_all({"a": a, "b": b}, distances, None, 1)
     found = compare_pair(PairTask("a", "b", sides["a"], sides["b"], distances))
     assert len(pickle.dumps(found)) < 3 * 3 * 8 * (len(a) + len(b)) + 8000 < 8 * len(a) * len(b)
-
-
-INTERRUPTED = """
-import time
-from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.table import compare_all
-from tests.distance.test_ranking_side_by_side import Broken
-from tests.synthetic import blobs
-
-class Slow(Broken):
-    def summarize(self, samples, /):
-        print("begun", flush=True)
-        time.sleep(600)
-
-if __name__ == "__main__":
-    compare_all([blobs("a"), blobs("b"), blobs("c")], {"slow": DatasetDistance(Slow())}, workers=2)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.ci
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up as Linux lists them")
-@pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_ends_parent_and_workers(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(INTERRUPTED))
-    root = Path(__file__).parents[2]
-    parent = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
-    )
-    try:
-        assert parent.stdout.readline() == "begun\n"
-        workers = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
-        assert len(workers) >= 2
-        os.killpg(parent.pid, signal.SIGINT)
-        parent.wait(timeout=60)
-    finally:
-        if parent.poll() is None:
-            os.killpg(parent.pid, signal.SIGKILL)
-        parent.stdout.close()
-    assert parent.returncode != 0
-    for _ in range(100):
-        if not any(Path(f"/proc/{worker}").exists() for worker in workers):
-            break
-        time.sleep(0.1)
-    assert [worker for worker in workers if Path(f"/proc/{worker}").exists()] == []
