@@ -152,13 +152,14 @@ def replicate_distances(
     """Distances of the replicates of two datasets.
 
     The first 50 are solved exactly, from the dual potentials of the datasets as they are; the others are predicted by
-    these potentials, see :func:`~medsegdist.distance.transport.predicted`. Nothing of the images is read again.
+    these potentials, and by d_Y where it is one number that is known for all of them, see
+    :func:`~medsegdist.distance.transport.predicted`. Nothing of the images is read again.
 
     Args:
-        distances: by the name of the method.
+        distances: by the name of the method; one that normalizes has its scales.
         images: of the n and m samples.
         mask_costs: d_Y of the datasets as they are, by the name of the method.
-        sources: by the name of the method; all hold the same replicates.
+        sources: by the name of the method; all hold the same replicates, or the first ones of these.
         targets: by the name of the method, with as many replicates.
         pairs: numbers of a replicate of the source and one of the target, first (0, 0), the datasets as they are; by
             default the b-th of one and the b-th of the other.
@@ -172,23 +173,18 @@ def replicate_distances(
     pairs = pairs or [(b, b) for b in range(len(first))]
     at = torch.tensor(pairs)
     masses = [side / side.sum(1, keepdim=True) for side in (first[at[:, 0]], second[at[:, 1]])]
-    # The d_Y of all pairs where it is one number for all samples.
+    # The d_Y of pairs where it is one number for all samples.
     numbers: dict[str, Sequence[Tensor]] = {}
-    exact: dict[str, int] = {}
     for method, distance in distances.items():
         one, other = sources[method].replicates, targets[method].replicates
         if one is not None and other is not None and mask_costs[method].numel() == 1:
-            summaries = [(one[i], other[j]) for i, j in pairs]
+            summaries = [(one[i], other[j]) for i, j in pairs if i < len(one) and j < len(other)]
             numbers[method] = compare_replicates(distance.metric, summaries, images.image_cost)
-        # Only costs that stay, but for such a number, have potentials that predict them.
-        changes = one is not None and other is not None and method not in numbers
-        own_scale = distance.normalize and distance.scales is None
-        exact[method] = len(pairs) if changes or own_scale or distance.p > 1 else min(len(pairs), 1 + EXACT_REPLICATES)
 
     values: dict[str, list[float]] = {method: [] for method in distances}
     starts: dict[str, tuple[Tensor, Tensor]] = {}
     image_start: tuple[Tensor, Tensor] | None = None
-    for k in range(max(exact.values())):
+    for k in range(min(len(pairs), 1 + EXACT_REPLICATES)):
         i, j = pairs[k]
         rows, columns = (side[k].nonzero()[:, 0] for side in masses)
         part = ImagePair(
@@ -200,8 +196,6 @@ def replicate_distances(
             image_start and (image_start[0][rows], image_start[1][columns]),
         )
         for method, distance in distances.items():
-            if k >= exact[method]:
-                continue
             one, other = sources[method].replicates, targets[method].replicates
             if method in numbers:
                 mask_cost = numbers[method][k]
@@ -217,15 +211,12 @@ def replicate_distances(
         if k == 0 and "transport" in vars(part):
             image_start = part.transport.source_potential, part.transport.target_potential
     for method, distance in distances.items():
-        if exact[method] < len(pairs):
-            linear = masses[0] @ starts[method][0].cpu() + masses[1] @ starts[method][1].cpu()
-            if method in numbers:
-                image_weight, mask_weight = distance.weights_of_terms()
-                powered = (
-                    torch.tensor([float(one) for one in numbers[method]], dtype=torch.float64) ** distance.metric.power
-                )
-                linear = image_weight * linear + mask_weight * powered
-            values[method] = predicted(values[method], linear.tolist())
+        linear = masses[0] @ starts[method][0].cpu() + masses[1] @ starts[method][1].cpu()
+        of_method = torch.tensor([float(one) for one in numbers.get(method, ())], dtype=torch.float64)
+        if len(of_method) == len(pairs):
+            image_weight, mask_weight = distance.weights_of_terms()
+            linear = image_weight * linear + mask_weight * of_method**distance.metric.power
+        values[method] = predicted(values[method], linear.tolist())
     return {method: torch.tensor(found, dtype=torch.float64) for method, found in values.items()}
 
 

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from medsegdist.distance.mixture.gaussian import (
     GaussianMixture,
     mixture_wasserstein,
+    paired_mixture_wassersteins,
     squared_bures_wasserstein,
 )
 
@@ -28,6 +29,14 @@ def random_mixture(k, d, seed, spread=20.0):
         means=torch.from_numpy(rng.normal(scale=spread, size=(k, d))),
         covariances=torch.from_numpy(factors @ factors.transpose(0, 2, 1)),
     )
+
+
+def test_pairs_of_mixtures_of_any_sizes_are_compared_as_each_by_itself():
+    sizes = [(2, 3), (5, 5), (2, 3), (1, 4), (5, 5)]
+    pairs = [(random_mixture(k, 3, seed), random_mixture(m, 3, seed + 50)) for seed, (k, m) in enumerate(sizes)]
+    expected = [mixture_wasserstein(*pair) for pair in pairs]
+    assert paired_mixture_wassersteins(pairs).tolist() == pytest.approx(expected, rel=1e-12)
+    assert paired_mixture_wassersteins([]).tolist() == []
 
 
 def moved(mixture, shift=0.0, factor=1.0):

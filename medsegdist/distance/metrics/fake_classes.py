@@ -14,6 +14,7 @@ from medsegdist.distance.classes import ClassedSamples, ClassOptions, class_dist
 from medsegdist.distance.metrics.gmm import MixtureOptions
 from medsegdist.distance.mixture.fit import refit_mixtures
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
+from medsegdist.distance.transport import EXACT_REPLICATES
 from medsegdist.errors import DataError
 
 
@@ -48,7 +49,8 @@ class FakeClassMetric(ClassOptions):
     def resample(
         self, samples: SegmentationSamples, summary: ClassedSamples, weights: Tensor, /
     ) -> list[ClassedSamples]:
-        """The classes of the whole dataset, clustered on under other weights of its samples."""
+        """The classes of the whole dataset, clustered on under the first of other weights of its samples."""
+        weights = weights[: 1 + EXACT_REPLICATES]
         return drawn_classes(self.reclassify(samples, summary.classes, weights), weights)
 
     def compare(self, source: ClassedSamples, target: ClassedSamples, image_cost: Tensor, /) -> Tensor:
@@ -108,7 +110,8 @@ class FakeClassGmmMetric(ClassOptions, MixtureOptions):
         return ClassMixtures(classes=classes, mixtures=tuple(mixtures))
 
     def resample(self, samples: SegmentationSamples, summary: ClassMixtures, weights: Tensor, /) -> list[ClassMixtures]:
-        """The whole dataset's classes and their mixtures, fitted on under other weights of its samples."""
+        """The whole dataset's classes and their mixtures, fitted on under the first of other weights of its samples."""
+        weights = weights[: 1 + EXACT_REPLICATES]
         classes = self.reclassify(samples, summary.classes, weights)
         counts = self.count_by_sample(samples)
         mixtures: list[dict[int, GaussianMixture]] = [{} for _ in weights]

@@ -17,7 +17,7 @@ from medsegdist.distance.mixture.choice import (
 )
 from medsegdist.distance.mixture.em import COVARIANCE_TYPES, CovarianceType
 from medsegdist.distance.mixture.fit import fit_mixture, refit_mixtures
-from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
+from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins, paired_mixture_wassersteins
 from medsegdist.distance.mixture.pixel_counts import SampleCounts, count_by_sample, count_pixels
 from medsegdist.errors import DataError
 from medsegdist.words import check_choice
@@ -124,3 +124,9 @@ class GmmMetric(MixtureOptions):
     def compare(self, source: GaussianMixture, target: GaussianMixture, image_cost: Tensor, /) -> Tensor:
         """(1, 1) MW2 in pixels (and intensity units), not squared."""
         return mixture_wassersteins([source], [target]).to(image_cost.device)
+
+    def compare_replicates(
+        self, pairs: Sequence[tuple[GaussianMixture, GaussianMixture]], image_cost: Tensor, /
+    ) -> Sequence[Tensor]:
+        """(1, 1) MW2 of each pair."""
+        return list(paired_mixture_wassersteins(pairs).to(image_cost.device)[:, None, None])

@@ -103,8 +103,9 @@ class ResamplingMetric(Protocol[S]):
             weights: (r, n) float64 on the CPU; a sample of weight 0 is left out.
 
         Returns:
-            r summaries, each of the samples that are left. None if d_Y of two samples depends on these two alone:
-            d_Y of replicates is then a choice of rows and columns, and nothing is compared again.
+            r summaries, each of the samples that are left. The first 51 of them will do where d_Y is no single number:
+            distances of further replicates are predicted. None if d_Y of two samples depends on these two alone: d_Y of
+            replicates is then a choice of rows and columns, and nothing is compared again.
         """
         ...
 

