@@ -170,17 +170,6 @@ def test_all_masks_empty(tmp_path, foreground, dimensions):
         assert str(problem).startswith("all cases: all masks are empty, 3 cases read; check the masks")
 
 
-def test_a_mask_that_is_almost_empty_is_a_warning(tmp_path):
-    root = write_task(tmp_path)
-    few = np.zeros(SHAPE, np.uint8)
-    few[3, 4, 2] = 1
-    write_volume(root / LABEL, few)
-    preprocessing = PREPROCESSING.model_copy(update={"min_pixels": 2})
-    (problem,) = check_dataset(task_manifest(root), preprocessing).problems
-    assert (problem.severity, problem.case) == ("warning", "p1_b")
-    assert problem.problem == "segment below min_pixels = 2"
-
-
 @pytest.mark.parametrize("foreground", [None, (1,)])
 def test_one_empty_mask_is_a_warning(tmp_path, foreground):
     root = write_task(tmp_path)
@@ -322,12 +311,3 @@ def test_masks_are_read_until_one_holds_foreground(tmp_path, monkeypatch):
     manifest = task_manifest(root, foreground=(2,), layout=layout)
     assert check_dataset(manifest, PREPROCESSING, full=False).problems == ()
     assert seen == ["a", "b", "c"]
-
-
-def test_a_damaged_first_mask_is_told_and_the_next_one_read(tmp_path):
-    root = write_pictures(tmp_path, ("a", "b", "c"))
-    path = root / "masks" / "a.png"
-    path.write_bytes(path.read_bytes()[:-30])
-    (problem,) = check_dataset(pictures_manifest(root), PREPROCESSING, full=False).problems
-    assert problem.case == "a"
-    assert problem.problem.startswith(f"label {path}: the file cannot be read")

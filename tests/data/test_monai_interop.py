@@ -21,7 +21,7 @@ from monai.data import (
 from monai.data.utils import no_collation
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
-from medsegdist.data.collect import collect, load_samples
+from medsegdist.data.collect import collect
 from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
@@ -163,14 +163,3 @@ def test_items_keep_what_monai_knows_of_their_files(task):
     for part in make_dataset(manifest, PREPROCESSING)[0]:
         assert part["image"].meta["filename_or_obj"] == str(task / "imagesTr" / "p1_a.nii.gz")
         assert torch.isfinite(part["image"].affine).all()
-
-
-def test_a_prepared_dataset_can_be_cached_and_loaded_by_workers(task):
-    manifest = DatasetManifest(name="tiny", modality="MR", layout=DecathlonLayout(root=task))
-    expected = load_samples(manifest, PREPROCESSING)
-    made = make_dataset(manifest, PREPROCESSING)
-    loader = DataLoader(CacheDataset(made.data, made.transform, progress=False), batch_size=1, num_workers=2)
-    batches = list(loader)
-    assert torch.equal(torch.cat([batch["image"] for batch in batches])[:, 0].as_tensor(), expected.images)
-    assert torch.equal(torch.cat([batch["label"] for batch in batches])[:, 0].as_tensor().bool(), expected.masks)
-    assert [name for batch in batches for name in batch["case_id"]] == list(expected.case_ids)

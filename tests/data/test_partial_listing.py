@@ -47,15 +47,6 @@ def test_unpaired_pictures_hide_no_damaged_one(tmp_path, full):
 
 
 @DEPTHS
-def test_nothing_paired_is_all_that_is_told(tmp_path, full):
-    write_pictures(tmp_path)
-    for name in "ab":
-        (tmp_path / "masks" / f"{name}.png").rename(tmp_path / "masks" / f"{name}_seg.png")
-    found = found_in(pictures_manifest(tmp_path), full=full)
-    assert [(case, total) for case, _, _, total in found] == [("a", 4), ("b", 4), ("a_seg", 4), ("b_seg", 4)]
-
-
-@DEPTHS
 @pytest.mark.parametrize(("key", "other"), [("images", "masks"), ("masks", "images")])
 def test_a_pattern_that_fits_no_file_is_told_once(tmp_path, full, key, other):
     write_pictures(tmp_path)

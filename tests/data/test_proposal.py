@@ -22,7 +22,6 @@ from medsegdist.data.proposal import (
     propose,
     study_text,
     window_of,
-    with_distinct_names,
     written_root,
 )
 from medsegdist.errors import DataError, ManifestError
@@ -237,11 +236,6 @@ def test_a_study_finds_the_folder_from_where_it_lies(tmp_path, monkeypatch, give
 def test_every_name_is_one_that_a_manifest_takes(text):
     layout = {"kind": "folder", "root": "x", "images": "*.png", "masks": "*_m.png"}
     DatasetManifest(name=manifest_name(text), modality="CT", layout=layout)
-
-
-def test_datasets_of_one_name_are_numbered(tmp_path):
-    inspection = inspect(str(write_pictures(tmp_path / "a")))
-    assert [one.name for one in with_distinct_names(propose(inspection) * 3)] == ["a", "a 2", "a 3"]
 
 
 @given(st.text(max_size=80))

@@ -17,7 +17,6 @@ from medsegdist.distance.metrics import METHODS as CATALOG
 from medsegdist.distance.metrics import (
     PAPER_METHODS,
     EuclideanMetric,
-    FakeClassMetric,
     GmmMetric,
     OtddMetric,
     make_metric,
@@ -92,17 +91,6 @@ def test_the_first_is_the_distance_itself_and_the_others_scatter_around_it(metho
     assert len(found["it"].unique()) == 21
 
 
-def test_clusters_of_a_replicate_are_those_of_its_own_samples():
-    metric = FakeClassMetric()
-    _, sides = replicates(metric)
-    for b in range(5):
-        summary = sides[0]["it"].replicates[b]
-        drawn = A.reweighted(sides[0]["it"].weights[b])
-        assert summary.classes.shape == (len(drawn),)
-        assert torch.allclose(summary.mass, drawn.mass)
-        assert set(summary.classes.tolist()) == set(range(int(summary.classes.max()) + 1))
-
-
 def test_a_table_says_how_sure_it_is():
     far = blobs("far", n=20, patients=10, center=(0.25, 0.3), radius=9, brightness=230, seed=5)
     twin = blobs("twin", n=24, patients=12, center=(0.45, 0.4), seed=8)
@@ -144,17 +132,6 @@ def test_one_patient_gives_no_interval_rather_than_a_width_of_zero():
         assert (row.low is not None) == (row.high is not None) == known
         assert (row.noise_floor is not None) == (row.target != "alone")
     assert table.comparisons == ()
-
-
-def test_comparisons_lie_beside_the_distances_and_old_ones_go(tmp_path):
-    c = blobs("c", n=12, patients=6, seed=7)
-    methods = {"euclidean": DatasetDistance(EuclideanMetric())}
-    compare_all([A, B, c], methods, targets=[A.name], bootstrap=FEW).save(tmp_path / "distances.csv")
-    header, line = (tmp_path / "comparisons.csv").read_text().splitlines()
-    assert header == "target,method,nearer,farther,probability,patients"
-    assert line.startswith("a,euclidean,c,b,")
-    compare_all([A, B, c], methods, targets=[A.name]).save(tmp_path / "distances.csv")
-    assert {path.name for path in tmp_path.iterdir()} == {"distances.csv", "recommendation.csv"}
 
 
 @pytest.mark.parametrize(

@@ -68,14 +68,6 @@ def test_refitting_with_the_own_weights_changes_nothing():
     assert torch.equal(refit_classes(features, classes, weights[None])[0], classes)
 
 
-def test_a_class_of_which_nothing_is_drawn_is_gone():
-    features = torch.tensor([[0.0], [0.1], [0.5], [0.9], [1.0]])
-    classes = torch.tensor([0, 0, 1, 2, 2])
-    weights = torch.tensor([[1.0, 1.0, 0.0, 2.0, 1.0]], dtype=torch.float64)
-    found = refit_classes(features.double(), classes, weights)
-    assert found.tolist() == [[0, 0, -1, 2, 2]]
-
-
 def groups(k, n=120, seed=0):
     """Round groups, in as many dimensions as there are groups."""
     rng = np.random.default_rng(seed)
@@ -119,12 +111,6 @@ def test_order_copies_and_a_factor_of_the_weights_change_nothing(rule):
     copies = weights.long()
     expanded = fake_classes(features.repeat_interleave(copies, 0), torch.ones(int(copies.sum())), classes=rule)
     assert torch.equal(expanded, found.repeat_interleave(copies))
-
-
-def test_few_observations_support_few_classes():
-    assert count(groups(4), "bic", observations=1.0) == 1
-    assert count(groups(4), "bic", observations=2.2) <= 2
-    assert count(groups(4), "gap", max_classes=3) == 3
 
 
 @pytest.mark.parametrize("rule", CLASS_RULES)

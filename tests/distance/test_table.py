@@ -134,9 +134,3 @@ def test_unknown_names_are_refused(arguments, message):
 def test_two_datasets_of_one_name_are_refused():
     with pytest.raises(ValueError, match="distinct names"):
         compare_all([NEAR, NEAR], METHODS)
-
-
-def test_asking_for_a_ranking_that_is_not_there():
-    table = rank_sources(TARGET, [NEAR], {"euclidean": METHODS["euclidean"]})
-    with pytest.raises(ValueError, match=r"found 'near' and 'euclidean'"):
-        table.ranking("near", "euclidean")
