@@ -16,8 +16,6 @@ import torch
 
 from medsegdist.data import prepared_case
 from medsegdist.data.collect import ReadCase, load_samples
-from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.prepared_case import load_case
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
@@ -90,16 +88,6 @@ def test_another_version_reads_again(tmp_path, monkeypatch, reads):
     monkeypatch.setattr(prepared_case, "version", lambda name: "99.0")
     load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     assert len(reads) == 6
-
-
-def test_a_dataset_without_files_is_cached_too(tmp_path, reads):
-    layout = PhantomLayout(organ="liver", patients=2, size=(64, 64))
-    manifest = DatasetManifest(name="liver (CT) + x", modality="CT", layout=layout)
-    first = load_samples(manifest, PREPROCESSING, cache=tmp_path)
-    assert_equal(load_samples(manifest, PREPROCESSING, cache=tmp_path), first)
-    assert len(reads) == 2
-    (folder,) = tmp_path.iterdir()
-    assert folder.name.startswith("liver_CT_x-")
 
 
 def test_bad_cases_are_not_cached_and_are_skipped_again(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 
-import nibabel as nib
 import numpy as np
 import pytest
 
@@ -81,19 +80,6 @@ def test_sources_may_share_images(tmp_path, full):
         "3 of 3 cases have the same image in 'b', which is a source, too: 'p1_a', 'p1_b', 'p2_a'; "
     )
     assert check_study(study_of(target, *sources, shared_images="allow"), full=full) == []
-
-
-def test_the_same_voxels_stored_in_another_way(tmp_path):
-    one = task_manifest(write_task(tmp_path / "one"), name="target")
-    two = task_manifest(other_task(tmp_path / "two"), name="source")
-    image, mask = (nib.load(tmp_path / "one" / f / "p1_b.nii.gz") for f in ("imagesTr", "labelsTr"))
-    for folder, volume in (("imagesTr", image), ("labelsTr", mask)):
-        turned = nib.as_closest_canonical(volume)
-        array = turned.get_fdata().astype(np.int16)
-        write_volume(tmp_path / "two" / folder / "p2_a.nii.gz", array, turned.affine)
-    assert check_study(study_of(one, two)) == []
-    (problem,) = check_study(study_of(one, two), full=True)
-    assert "'p1_b' (there 'p2_a')" in problem.problem
 
 
 @DEPTHS

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from medsegdist.data.collect import load_samples
+from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.errors import DataError
+from medsegdist.errors import DataError, ManifestError
 from tests.data.making import (
     AFFINE,
     PREPROCESSING,
@@ -78,6 +79,13 @@ def test_limits_reach_the_samples(tmp_path):
         load_samples(manifest, changed(min_pixels=10))
     with pytest.raises(DataError, match="expected intensities above delta = 1e"):
         load_samples(task_manifest(tmp_path, modality="CT"), changed(intensity="hounsfield", delta=1e6))
+
+
+def test_a_preprocessing_without_meaning_is_refused_before_any_file_is_looked_at(tmp_path):
+    manifest = task_manifest(tmp_path / "nowhere")
+    for function in (make_dataset, load_samples):
+        with pytest.raises(ManifestError, match=r"'tiny': expected a CT in HU, .*, found modality 'MR'"):
+            function(manifest, changed(intensity="hounsfield"))
 
 
 @pytest.mark.realdata

@@ -78,17 +78,6 @@ def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
     assert [case.patient_id for case in by_folder] == ["a", "b", "c", "d"]
 
 
-def test_a_subset_made_of_links_is_read(tmp_path):
-    for name in ("a", "b", "c"):
-        write_case(tmp_path / "all", name)
-    subset = tmp_path / "subset"
-    subset.mkdir()
-    for name in ("c", "a"):
-        (subset / name).symlink_to(tmp_path / "all" / name)
-    cases = layout_of(subset).cases()
-    assert [(case.id, len(case.image)) for case in cases] == [("a__rt", 4), ("c__rt", 4)]
-
-
 def test_links_that_lead_in_circles_come_to_an_end(tmp_path):
     write_case(tmp_path, "a")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
@@ -192,6 +181,26 @@ def test_a_file_that_cannot_be_read_hides_no_case(tmp_path, full):
     assert any(
         "2 cases can be used; `medsegdist check` names what cannot, such as x.dcm: " in one for one in found.remarks
     )
+
+
+def test_regions_without_numbers_are_told(tmp_path):
+    path = write_case(tmp_path, "a")
+    drawn = pydicom.dcmread(path)
+    del drawn.StructureSetROISequence[0].ROINumber
+    write(path, drawn)
+    with pytest.raises(DataError, match=r"1 problem with .*:\n  a/rt\.dcm: its segments have no numbers; export"):
+        layout_of(tmp_path).cases()
+
+
+def test_a_file_that_may_not_be_read_is_the_machines_trouble(tmp_path, monkeypatch):
+    write_case(tmp_path, "a")
+
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pydicom.dcmread", denied)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        layout_of(tmp_path).cases()
 
 
 def test_names_that_would_fall_together_are_refused(tmp_path):

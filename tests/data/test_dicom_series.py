@@ -187,6 +187,13 @@ def test_damaged_files_are_refused(tmp_path):
         read_series(paths)
 
 
+def test_an_empty_file_is_refused(tmp_path):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.dcm: the file is empty or no DICOM file; copy it again, or move it away"):
+        read_series([path])
+
+
 def test_odd_headers_are_read_in_silence(tmp_path):
     # pydicom would quote them in a warning, which pytest turns into an error here.
     with pydicom.config.disable_value_validation():

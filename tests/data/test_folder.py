@@ -142,6 +142,11 @@ def test_a_palette_of_all_colors_is_labels_in_a_mask_and_colors_in_an_image(tmp_
     np.testing.assert_array_equal(item["image"][0], np.array(palette[::3])[shown["images"]])
 
 
+def test_a_mask_in_colors_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"label .*a\.png: expected a mask of one channel, found colors; save"):
+        read(tmp_path, LETTER, COLORS)
+
+
 def test_a_damaged_picture_is_refused(tmp_path):
     write_pictures(tmp_path, ("a",))
     path = tmp_path / "images" / "a.png"

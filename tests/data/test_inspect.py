@@ -14,7 +14,7 @@ from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.listing import labels_of, modality_of
 from medsegdist.data.proposal import propose
 from medsegdist.errors import DataError
-from tests.data.making import labels, voxels, write_listing, write_task, write_volume
+from tests.data.making import labels, voxels, write_task, write_volume
 from tests.data.making_dicom import (
     rectangle,
     segmentation,
@@ -45,18 +45,6 @@ def test_a_decathlon_task(tmp_path):
     assert found.labels == {"liver": (1,), "tumor": (2,)}
     assert (found.license, found.description) == ("CC-BY", "Two lines")
     assert len(inspect(str(root)).statistics.sizes) == 3
-
-
-def test_of_several_channels_the_first_one_is_proposed(tmp_path):
-    for k in range(2):
-        write_volume(tmp_path / f"i{k}.nii.gz", np.stack([voxels(0), voxels(1)], axis=-1))
-        write_volume(tmp_path / f"l{k}.nii.gz", labels())
-    entries = [{"image": f"i{k}.nii.gz", "label": f"l{k}.nii.gz"} for k in range(2)]
-    write_listing(tmp_path, entries, modality={"0": "T2", "1": "ADC"})
-    inspection = inspect(str(tmp_path))
-    assert inspection.layout == {"kind": "decathlon", "channel": 0}
-    assert inspection.remarks[0] == "channel: 0 is T2, the first of T2, ADC"
-    assert inspection.found.modality == "MR"
 
 
 def test_an_nnunet_dataset(tmp_path):

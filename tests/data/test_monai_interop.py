@@ -23,7 +23,6 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
 from medsegdist.data.collect import collect
 from medsegdist.data.dataset import make_dataset
-from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest
 from tests.data.making import AFFINE, PREPROCESSING, write_listing, write_task
@@ -134,19 +133,6 @@ def test_a_smart_cache_is_what_it_holds_now_under_the_right_names(datalist, expe
         rows = [k for name in dict.fromkeys(samples.case_ids) for k, own in enumerate(expected.case_ids) if own == name]
         assert_equal(samples, expected.take(rows))
     assert set(first.case_ids) != set(second.case_ids)
-
-
-def test_a_datalist_of_auto3dseg_is_read_by_both(tmp_path):
-    root = write_task(tmp_path, NAMES)
-    entries = json.loads((root / "dataset.json").read_text())["training"]
-    write_listing(root, [{**entry, "fold": k % 2} for k, entry in enumerate(entries)])
-    layout = DatalistLayout(root=root, file="dataset.json", folds=(1,))
-    manifest = DatasetManifest(name="tiny", modality="MR", layout=layout)
-    own = collected(make_dataset(manifest, PREPROCESSING))
-    assert own.case_ids == ("p1_b", "p1_b", "p3_a", "p3_a")
-    # MONAI's own split, as Auto3DSeg's templates make it.
-    fold = [entry for entry in load_decathlon_datalist(root / "dataset.json", base_dir=root) if entry["fold"] == 1]
-    assert_equal(collected(CacheDataset(fold, WHOLE, progress=False)), own)
 
 
 def test_items_keep_what_monai_knows_of_their_files(task):

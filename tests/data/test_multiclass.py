@@ -63,15 +63,6 @@ def test_each_class_of_volumes_is_its_binary_dataset(manifest):
     assert_each_class_is_its_binary_dataset(manifest, Preprocessing(grid=(4, 10, 12), dimensions=3, min_pixels=2))
 
 
-def test_the_order_of_classes_is_that_of_their_names_only(manifest):
-    turned = manifest.model_copy(update={"classes": dict(reversed(manifest.classes.items()))})
-    one, other = (load_class_samples(each, PREPROCESSING) for each in (manifest, turned))
-    assert other.classes == ("kidney", "liver")
-    assert one.shares == other.shares
-    for name in CLASSES:
-        assert_equal(one.by_class[name], other.by_class[name])
-
-
 def test_the_cache_keeps_classes(manifest, tmp_path):
     first = load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")
     again = load_class_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")

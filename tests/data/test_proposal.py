@@ -192,16 +192,6 @@ def test_who_counts_as_a_patient_is_always_told(tmp_path, names, told):
     assert any(remark.startswith(told) for remark in inspect(str(write_pictures(tmp_path, names))).remarks)
 
 
-def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
-    alone = named_task(tmp_path / "alone").remarks
-    assert "patients: each case counts as one (3); set patient_pattern if several are of one patient" in alone
-    root = write_task(tmp_path / "of_two")
-    entries = json.loads((root / "dataset.json").read_text())["training"]
-    told = [{**entry, "patient": name} for entry, name in zip(entries, ("a", "a", "b"), strict=True)]
-    (root / "list.json").write_text(json.dumps({"training": told}))
-    assert "patients: 2 patients in 3 cases, as the listing says" in inspect(str(root / "list.json")).remarks
-
-
 @pytest.mark.parametrize(
     ("mask", "message"),
     [

@@ -181,6 +181,11 @@ def test_every_sample_of_a_patient_has_the_same_chance():
         assert abs(hits[index] - 4000 * chance) < 5 * (4000 * chance * (1 - chance)) ** 0.5
 
 
+def test_choosing_none_is_refused():
+    with pytest.raises(ValueError, match="expected k >= 1 samples to choose, found 0"):
+        spread_over_patients(["a"], 0, 0)
+
+
 def test_samples_spread_over_their_patients():
     samples = SegmentationSamples.from_arrays(
         "x", torch.arange(6.0).reshape(6, 1, 1), torch.ones(6, 1, 1), patient_ids=["b", "b", "b", "b", "a", "c"]

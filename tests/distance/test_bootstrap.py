@@ -174,10 +174,6 @@ def test_the_order_of_the_samples_does_not_matter_but_seed_and_name_do():
     assert not torch.equal(resample_patients(replace(SAMPLES, name="b"), 20, seed=1), drawn)
 
 
-def test_one_patient_cannot_be_drawn_anew():
-    assert resample_patients(blobs("a", patients=1), 10, seed=0) is None
-
-
 def test_every_replicate_has_a_patient_of_every_class():
     times = draw_patients("a", [["p", "q", "r", "s"], ["s"]], 200, seed=1)
     assert times["s"].min() >= 1
@@ -208,11 +204,6 @@ def test_a_distance_is_never_below_zero():
     low, high = interval(estimate(1.0, spread=3.0), 0.95)
     assert low == 0
     assert high > 1
-
-
-def test_without_replicates_nothing_is_said():
-    assert interval(None, 0.95) == (None, None)
-    assert probability_nearer(None, estimate(4.0)) is None
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.5, 2.0])

@@ -139,13 +139,6 @@ def test_a_dataset_has_the_mean_and_the_deviation_by_weight():
     assert size.deviation == pytest.approx(math.sqrt(0.75 * 0.75**2 + 0.25 * 2.25**2))
 
 
-def test_texture_is_that_of_the_features():
-    levels = [[0.0, 0.0, 8.0, 8.0]]
-    found = characterize(dots("d", [[(4, 4), (4, 5), (5, 4), (5, 5)]], intensities=levels))
-    assert found["texture_entropy"].mean == pytest.approx(1)
-    assert found["texture_deviation"].mean == pytest.approx(4)
-
-
 def test_a_segment_that_fills_its_grid_has_no_surround():
     images = np.random.default_rng(0).normal(size=(2, 6, 6))
     masks = np.ones((2, 6, 6), dtype=bool)

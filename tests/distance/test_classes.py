@@ -113,6 +113,12 @@ def test_order_copies_and_a_factor_of_the_weights_change_nothing(rule):
     assert torch.equal(expanded, found.repeat_interleave(copies))
 
 
+def test_few_observations_support_few_classes():
+    assert count(groups(4), "bic", observations=1.0) == 1
+    assert count(groups(4), "bic", observations=2.2) <= 2
+    assert count(groups(4), "gap", max_classes=3) == 3
+
+
 @pytest.mark.parametrize("rule", CLASS_RULES)
 def test_equal_samples_are_one_class(rule):
     assert count(torch.ones(9, 3).double(), rule) == 1

@@ -260,6 +260,11 @@ def test_datasets_prepared_differently(a, b, extension):
         multiclass_distance(a, replace(b, preprocessing="other"), GMM, extension=extension)
 
 
+def test_a_class_that_cannot_be_summarized_is_named(a, b):
+    with pytest.raises(DataError, match=r"dataset 'a \(liver\)'"):
+        multiclass_distance(a, b, DatasetDistance(GmmMetric(components=10_000, intensity=False)))
+
+
 @pytest.mark.gpu
 def test_it_is_the_same_on_cuda(a, b):
     for extension in ("decomposition", "direct"):

@@ -18,7 +18,7 @@ from medsegdist.distance.metrics import PatchesMetric
 from medsegdist.distance.metrics.patches import draw_patches
 from medsegdist.distance.table import compare_all
 from tests.laws import mask_distance
-from tests.synthetic import blobs, dots
+from tests.synthetic import blobs, dots, resample_patients
 
 NOTHING = torch.zeros(1, 1, dtype=torch.float64)
 MIX = (0.5, 0.25, 0.25)
@@ -158,6 +158,21 @@ def test_reweighted_samples_keep_their_patches():
     there = torch.isin(summary.owner, summary.distinct[[0, 2, 5]])
     torch.testing.assert_close(part.nonzero()[0], summary.patches[there], rtol=0, atol=0)
     assert float(part.masses.sum()) == pytest.approx(1, rel=1e-12)
+
+
+def test_half_as_many_patches_spread_as_all_do():
+    a, b = blobs("a", n=24, patients=12, seed=1), blobs("b", n=24, patients=12, radius=8, brightness=150, seed=2)
+    drawn = [resample_patients(one, 60, 0) for one in (a, b)]
+    metric = PatchesMetric(width=5, count=240)
+    whole = [[metric.summarize(one).reweighted(row) for row in rows] for one, rows in zip((a, b), drawn, strict=True)]
+    halved = [metric.resample(one, metric.summarize(one), rows) for one, rows in zip((a, b), drawn, strict=True)]
+    found = []
+    for one, other in (whole, halved):
+        values = [float(metric.compare(x, y, NOTHING)) for x, y in zip(one, other, strict=True)]
+        found.append((np.std(values[1:]), np.mean(values[1:]) - values[0]))
+    (spread, excess), (coarse_spread, coarse_excess) = found
+    assert 0.7 * spread < coarse_spread < 2 * spread
+    assert 0.5 * excess < coarse_excess < 2 * excess
 
 
 def test_a_replicate_of_samples_that_gave_no_patch_is_drawn_from_again():
