@@ -54,10 +54,10 @@ def learn(
             check_writable(out, folder=False)
         library = read_libraries(folders, step=step)
         reliability = order_reliability(library)
-        judged, choices = judge_predictors(library, workers=None)
+        judged, choices, errors = judge_predictors(library, workers=None)
         table = compare_predictors(judged, choices, seed=seed)
         if out is not None:
-            LearnedRanking.learn(library, judged | choices).save(out)
+            LearnedRanking.learn(library, judged | choices, errors).save(out)
     if as_json:
         content = {"targets": list(library.targets), "unlearned": list(library.unlearned)}
         typer.echo(json.dumps({**content, "predictors": json.loads(table.to_json(orient="index"))}, indent=2))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
 from scipy.stats import norm
@@ -17,10 +16,11 @@ from medsegdist.distance.resampling import shared_ranks
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_bytes
-from medsegdist.recommend.library import Library, ranks_of
 from medsegdist.recommend.model import PairRows, RidgeFit, chance_of_best, fit_ridge
 from medsegdist.recommend.pair_features import pair_features
-from medsegdist.recommend.predictors import halves, learned_known, learned_strict
+
+if TYPE_CHECKING:
+    from medsegdist.recommend.library import Library
 
 KNOWN, NEW = "learned, known sources", "learned, new families"
 """The learned rules: where a source of the list is an entry of the library, and where none is."""
@@ -67,28 +67,11 @@ class Evidence(BaseModel):
         )
 
 
-def error_deviation(rule: Callable[[Library], pd.Series], library: Library) -> float:
-    """Standard deviation of the errors of predicted ranks, on targets and repetitions that were not learned from.
-
-    Args:
-        rule: predictions of all pairs, none of which was made with its own target.
-        library: what was measured.
-    """
-    parts = [(rule(of_rest), dice) for of_rest, dice in halves(library)]
-    errors = pd.concat([_centered(ranks_of(dice)) - _centered(predicted) for predicted, dice in parts])
-    return float(errors.std(ddof=0))
-
-
 def _is_rule(name: str, library: Library) -> bool:
     """Whether a predictor is one that a ranking may follow, and no single feature."""
     features = [str(one) for one in library.features]
     single = [*features, *(f"{one.removeprefix('term ')}, term alone" for one in features)]
     return name not in (*single, "learned from shuffled Dice", "number of samples")
-
-
-def _centered(values: pd.Series) -> pd.Series:
-    centered: pd.Series = values - values.groupby(level="target").transform("mean")
-    return centered
 
 
 class Weights(BaseModel):
@@ -110,24 +93,13 @@ class Weights(BaseModel):
 
     @property
     def fit(self) -> RidgeFit:
-        """The weights as arrays."""
-        names = tuple(self.coefficients)
-        return RidgeFit(
-            features=names,
-            coefficients=np.array([self.coefficients[name] for name in names]),
-            deviations=np.array([self.deviations[name] for name in names]),
-            effects=self.effects,
-        )
+        """What predicts by these weights."""
+        return RidgeFit(self.coefficients, self.deviations, self.effects)
 
     @classmethod
     def of(cls, fit: RidgeFit, error: float) -> Self:
         """The weights of a fit."""
-        return cls(
-            coefficients=dict(zip(fit.features, fit.coefficients.tolist(), strict=True)),
-            deviations=dict(zip(fit.features, fit.deviations.tolist(), strict=True)),
-            effects=dict(fit.effects),
-            error=error,
-        )
+        return cls(coefficients=fit.coefficients, deviations=fit.deviations, effects=fit.effects, error=error)
 
 
 class LearnedRanking(BaseModel):
@@ -152,21 +124,21 @@ class LearnedRanking(BaseModel):
     entries: dict[str, dict[str, FiniteFloat]]
 
     @classmethod
-    def learn(cls, library: Library, judged: Mapping[str, pd.DataFrame]) -> Self:
+    def learn(cls, library: Library, judged: Mapping[str, pd.DataFrame], errors: Mapping[str, float]) -> Self:
         """Learns from the transfers of a library.
 
         Args:
             library: what was measured.
             judged: predictors and choices of :func:`~medsegdist.recommend.predictors.judge_predictors`.
+            errors: of the same.
         """
         rows = PairRows(library.features, library.ranks, library.families)
-        known, new = fit_ridge(rows), fit_ridge(rows, known_sources=False)
         sources = library.features.index.unique("source")
         return cls(
             steps=library.step,
             evidence={name: Evidence.of(frame) for name, frame in judged.items() if _is_rule(name, library)},
-            known=Weights.of(known, error_deviation(learned_known, library)),
-            new=Weights.of(new, error_deviation(learned_strict, library)),
+            known=Weights.of(fit_ridge(rows), errors[KNOWN]),
+            new=Weights.of(fit_ridge(rows, known_sources=False), errors[NEW]),
             entries={
                 str(name): {str(key): float(value) for key, value in library.characteristics.loc[name].dropna().items()}
                 for name in sources

@@ -32,41 +32,32 @@ class RidgeFit:
     """What was learned.
 
     Args:
-        features: names of the features that are used.
-        coefficients: of each, per library standard deviation.
+        coefficients: of each feature that is used, by its name, per library standard deviation.
         deviations: of each within the targets of the library.
         effects: what a source of the library brings beyond its features, by its name.
         penalty: that was chosen; 0 where that is not known.
         effect_scale: that was chosen; 0 is none.
     """
 
-    features: tuple[str, ...]
-    coefficients: Array
-    deviations: Array
-    effects: Mapping[str, float]
+    coefficients: dict[str, float]
+    deviations: dict[str, float]
+    effects: dict[str, float]
     penalty: float = 0.0
     effect_scale: float = 0.0
-
-    def contributions(self, features: pd.DataFrame) -> pd.DataFrame:
-        """What each feature adds to the prediction, a row per target and source; features that are unknown add 0.
-
-        Args:
-            features: centered within targets.
-        """
-        used = features.reindex(columns=list(self.features)).fillna(0.0)
-        return used.mul(self.coefficients / self.deviations, axis=1)
 
     def predict(self, features: pd.DataFrame, known: Mapping[str, str] | None = None) -> pd.Series:
         """Predicted ranks within the target, higher for better sources; only their differences mean something.
 
         Args:
-            features: a row per target and source, centered within targets.
+            features: a row per target and source, centered within targets; those that are not known add nothing.
             known: the entry of the library that a source is, by the source's name; None takes sources by their names.
         """
         sources = features.index.get_level_values("source")
         entries = sources if known is None else sources.map(lambda name: known.get(name, ""))
         effects = np.array([self.effects.get(name, 0.0) for name in entries])
-        predicted: pd.Series = self.contributions(features).sum(axis=1) + effects
+        weights = pd.Series(self.coefficients) / pd.Series(self.deviations)
+        used = features.reindex(columns=weights.index).fillna(0.0)
+        predicted: pd.Series = used.mul(weights, axis=1).sum(axis=1) + effects
         return predicted
 
 
@@ -130,8 +121,8 @@ class PairRows:
 
     def predict(self, fit: RidgeFit, rows: NDArray[np.bool_]) -> Array:
         """Predicted ranks of some rows, without effects of sources."""
-        at = [self.names.index(name) for name in fit.features]
-        return np.asarray(self.x[rows][:, at] @ fit.coefficients)
+        at = [self.names.index(name) for name in fit.coefficients]
+        return np.asarray(self.x[rows][:, at] @ np.array(list(fit.coefficients.values())))
 
     def _weights(self, name: str, scale: float) -> Array:
         """What each column is multiplied by: 1 for features of the set, the scale for effects."""
@@ -141,18 +132,16 @@ class PairRows:
     def solve(self, unseen: frozenset[str], name: str, scale: float) -> Array:
         """(penalties, columns, ranks) coefficients by each penalty, 0 for columns that are not used."""
         key = unseen, name, scale
-        if key not in self.solutions:
-            self.solutions[key] = self._solve(*self.sums(unseen), name, scale)
-        return self.solutions[key]
-
-    def _solve(self, gram: Array, moment: Array, name: str, scale: float) -> Array:
-        weights = self.weights_of[name, scale]
+        if key in self.solutions:
+            return self.solutions[key]
+        (gram, moment), weights = self.sums(unseen), self.weights_of[name, scale]
         at = weights > 0
         values, vectors = np.linalg.eigh(gram[np.ix_(at, at)] * np.outer(weights[at], weights[at]))
         turned = vectors.T @ (weights[at, None] * moment[at])
         shrunk = turned / (values[:, None] + np.array(PENALTIES)[:, None, None])
         found = np.zeros((len(PENALTIES), len(weights), moment.shape[1]))
         found[:, at] = weights[at, None] * (vectors @ shrunk)
+        self.solutions[key] = found
         return found
 
 
@@ -196,11 +185,10 @@ def fit_each(rows: PairRows, *, unseen: Collection[str] = (), known_sources: boo
 
 
 def _chosen(rows: PairRows, solution: Array, name: str, scale: float, penalty: float) -> RidgeFit:
-    used = np.flatnonzero(rows.weights_of[name, 0.0])
+    used = [k for k, weight in enumerate(rows.weights_of[name, 0.0]) if weight]
     return RidgeFit(
-        features=tuple(rows.names[k] for k in used),
-        coefficients=solution[used],
-        deviations=rows.deviations[used],
+        coefficients={rows.names[k]: float(solution[k]) for k in used},
+        deviations={rows.names[k]: float(rows.deviations[k]) for k in used},
         effects=dict(zip(rows.sources, solution[len(rows.names) :].tolist(), strict=True)) if scale else {},
         penalty=penalty,
         effect_scale=scale,

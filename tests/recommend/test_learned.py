@@ -22,8 +22,8 @@ def planted():
 
 @pytest.fixture(scope="module")
 def learned(planted):
-    judged, choices = judge_predictors(planted)
-    return LearnedRanking.learn(planted, judged | choices)
+    judged, choices, errors = judge_predictors(planted)
+    return LearnedRanking.learn(planted, judged | choices, errors)
 
 
 def of_target(planted, target):
