@@ -109,7 +109,7 @@ def test_a_learned_ranking_orders_the_sources(study, tmp_path):
     learned.save(tmp_path / "mine.json")
     common = ("rank", study, "--bootstrap", 0, "--out", tmp_path / "out")
     shown = run(*common, "--ranking", tmp_path / "mine.json").stdout
-    assert "are ordered by what was learned from transfers between public datasets." in " ".join(shown.split())
+    assert "are ordered by what was learned from transfers between datasets." in " ".join(shown.split())
     table = pd.read_csv(tmp_path / "out" / "recommendation.csv")
     assert set(table["rule"]) == {"learned, new families"}
     assert table["chance"].sum() == pytest.approx(1, abs=1e-4)
@@ -172,7 +172,8 @@ def test_only_the_targets_that_are_ranked_count(study, tmp_path):
         (["--target", "tarjet"], "study 'tiny': no dataset 'tarjet' among target, near, far; did you mean 'target'?"),
         (["--method", "gmm4d"], "expected a method among euclidean, gmm2d, gmm3d, fake_classes, fake_class_gmm"),
         (["--method", "GMM-3d"], "found 'GMM-3d'; did you mean 'gmm3d'?"),
-        (["--device", "cuda:9"], "expected a CUDA device|cuda:9"),
+        (["--device", "cuda:9"], "expected the CUDA device 'cuda:9'"),
+        (["--device", "gpu"], "expected a device such as cpu or cuda:0, found 'gpu'"),
     ],
 )
 def test_bad_choices_are_one_clear_error(study, tmp_path, arguments, message):

@@ -13,7 +13,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from medsegdist.distance.metrics.mask_metric import METHODS, PAPER_METHODS
-from medsegdist.errors import MedSegDistError
 
 StudyFile = Annotated[
     Path, typer.Argument(help="YAML file with datasets, targets and preprocessing.", metavar="STUDY.yaml")
@@ -168,21 +167,3 @@ class Command(_PlainFlags, TyperCommand):
 
 class Group(_PlainFlags, TyperGroup):
     """Commands with one first word."""
-
-
-def pick_device(name: str) -> str:
-    """The device of this name; "auto" is the GPU if there is one.
-
-    Args:
-        name: cpu, cuda, cuda:1 ..., or auto.
-
-    Raises:
-        MedSegDistError: it is not there.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MedSegDistError(f"expected a CUDA device for --device {name}, found none", "use --device cpu")
-    return name

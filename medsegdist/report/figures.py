@@ -93,7 +93,8 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
         if row.low is not None and row.high is not None
     ]
     marker = {"color": colors, "size": 9, "line": {"color": "var(--surface)", "width": 1.5}}
-    hover, places = [_hover(row) for row in rows], list(range(len(rows)))
+    hover = [f"{label(row.source, None)}<br>{_with_interval(row)}" for row in rows]
+    places = list(range(len(rows)))
     data.append(scatter("markers", [row.distance for row in rows], places, hover, marker=marker))
     shared: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
@@ -161,10 +162,6 @@ def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
         f"Image term and mask term of the distances to {target}, method {method}: {said}.",
         method,
     )
-
-
-def _hover(row: DistanceRow) -> str:
-    return f"{label(row.source, None)}<br>{_with_interval(row)}"
 
 
 def _with_interval(row: DistanceRow) -> str:

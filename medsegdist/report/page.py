@@ -14,7 +14,6 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from medsegdist.files import atomic_write
-from medsegdist.report.case_sections import case_sections
 from medsegdist.report.figures import (
     Plot,
     clustered,
@@ -25,7 +24,6 @@ from medsegdist.report.figures import (
     segment_plot,
     terms_plot,
 )
-from medsegdist.report.gain_words import measured
 from medsegdist.report.reasons import cautions, kind_of, next_steps, reasons, trust
 from medsegdist.report.record import DatasetRecord, StudyRecord, TransferRecord
 from medsegdist.report.results import Results
@@ -80,16 +78,19 @@ def render(run: Results) -> str:
         "segments": [segment_plot(dataset) for dataset in (run.record.datasets if run.record else ())],
         "matches": [{"figure": match_plot(matched), "matched": matched} for matched in matched_mixtures(run)],
         "thumbnails": run.thumbnails,
-        "cases": case_sections(run),
+        "measured": {},
+        "cases": None,
         "characteristics": _characteristics(run.record),
         "transfer": None,
         "gains": None,
         "facts": _how_computed(run),
     }
-    if run.trained:
-        from medsegdist.report.gain_sections import gain_section, transfer_section
+    if run.trained or run.cases:
+        from medsegdist.report.gain_words import measured
+        from medsegdist.report.sections import case_sections, gain_section, transfer_section
 
-        context |= {"transfer": transfer_section(run), "gains": gain_section(run)}
+        context["measured"] = {target: measured(run, target) for target in run.targets}
+        context |= {"transfer": transfer_section(run), "gains": gain_section(run), "cases": case_sections(run)}
     headings = {
         "answer": ("Answer", targets),
         "ranking": ("Ranking", targets),
@@ -158,9 +159,8 @@ def _target(run: Results, target: str) -> dict[str, Any]:
         "answer": answer,
         "basis": basis(run, answer),
         "reasons": reasons(run, answer),
-        "cautions": cautions(run, answer),
+        "cautions": [*cautions(run, answer)],
         "trust": trust(run, answer),
-        "measured": measured(run, target),
         "next_steps": next_steps(answer),
         "sources": [
             {

@@ -27,6 +27,7 @@ from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_bytes
+from medsegdist.words import counted
 
 T = TypeVar("T")
 
@@ -198,6 +199,11 @@ class DatasetRecord(Part):
         if found is not None and found.mixture.dimensions != 2:
             raise ValueError(f"expected a mixture over 2 axes, found {found.mixture.dimensions}")
         return found
+
+    @property
+    def patients_said(self) -> str:
+        """How many patients it has; of cases where nobody knows who they show."""
+        return counted(self.patients, "case" if self.patients_known is False else "patient")
 
 
 class MethodRecord(Part):

@@ -24,7 +24,7 @@ from medsegdist.files import read_csv, read_text, write_csv
 from medsegdist.progress import track
 from medsegdist.report.describe import describe_dataset, describe_method, versions
 from medsegdist.report.record import StudyRecord, TransferRecord, read_json
-from medsegdist.report.verdict import Answer, approximate, left_out_sentence
+from medsegdist.report.verdict import Answer, approximate
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
@@ -129,7 +129,11 @@ class Results:
     @property
     def left_out(self) -> str:
         """Which methods are not there because a card lacks them; empty if none is missing."""
-        return "" if self.record is None else left_out_sentence(self.record.left_out)
+        return " ".join(
+            f"{method} is left out, because {'the card' if len(names) == 1 else 'the cards'} {', '.join(names)} "
+            f"{'lacks' if len(names) == 1 else 'lack'} it: a fake class has fewer patients than a card may show."
+            for method, names in (self.record.left_out.items() if self.record else ())
+        )
 
     @property
     def simulated(self) -> dict[str, str] | None:
@@ -240,6 +244,15 @@ class Results:
         needed = "distances.csv" in has or not has & {"gains.csv", "agreement.json"}
         table, listed = _distances(folder / "distances.csv") if needed else (NO_TABLE, ())
         record = StudyRecord.load(folder / "study.json") if "study.json" in has else None
+        thumbnails: Thumbnails | None = None
+        cases: list[RankedCase] = []
+        if "thumbnails.json" in has:
+            from medsegdist.report.thumbnails import Thumbnails
+
+            thumbnails = Thumbnails.load(folder / "thumbnails.json")
+        if "cases.csv" in has:
+            remedy = "`medsegdist rank STUDY.yaml --cases --out DIR` writes it, or remove the file to report without it"
+            cases = read_csv(folder / "cases.csv", RankedCase, key=("target", "source", "case"), remedy=remedy)
         training = _of_training(folder)
         described = record or training.get("transfer")
         compared = next((one.study for one in training.get("agreements", ()) if one.study), "")
@@ -248,8 +261,8 @@ class Results:
             table=table,
             listed=listed,
             record=record,
-            thumbnails=_read_thumbnails(folder / "thumbnails.json"),
-            cases=_read_cases(folder / "cases.csv") if "cases.csv" in has else (),
+            thumbnails=thumbnails,
+            cases=tuple(cases),
             **training,
         )
 
@@ -287,19 +300,6 @@ def _cells(path: Path, remedy: str) -> pd.DataFrame:
         raise DataError(f"{path}: expected a CSV file, found an empty file", remedy) from error
     except (DataError, ValueError) as error:
         raise DataError(f"{path}: expected a CSV file in UTF-8, found something else ({error})", remedy) from error
-
-
-def _read_thumbnails(path: Path) -> Thumbnails | None:
-    if not path.exists():
-        return None
-    from medsegdist.report.thumbnails import Thumbnails
-
-    return Thumbnails.load(path)
-
-
-def _read_cases(path: Path) -> tuple[RankedCase, ...]:
-    remedy = "`medsegdist rank STUDY.yaml --cases --out DIR` writes it, or remove the file to report without it"
-    return tuple(read_csv(path, RankedCase, key=("target", "source", "case"), remedy=remedy))
 
 
 def _of_training(folder: Path) -> dict[str, Any]:

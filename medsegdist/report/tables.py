@@ -48,10 +48,11 @@ LONGEST_HEAD = 24
 LEAST_NAME, SPLIT_NAME = 8, 16
 """Characters that names of rows have at least, with many columns; and where columns go into several tables."""
 
+FROM_SCRATCH = "from scratch, as many steps"
+"""What the control is called, whose steps are those of a pre-training and a fine-tuning together."""
+
 NOTHING = "-"
 """Stands where a number is undefined."""
-
-FROM_SCRATCH = "from scratch, as many steps"
 
 
 def distance_tables(table: DistanceTable) -> list[Table]:

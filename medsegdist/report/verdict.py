@@ -36,19 +36,6 @@ def approximate(cards: Sequence[str]) -> str:
     return f"{APPROXIMATE} Cards: {', '.join(cards)}." if cards else APPROXIMATE
 
 
-def left_out_sentence(methods: Mapping[str, Sequence[str]]) -> str:
-    """Which methods are not there because a card lacks them; empty if nothing is left out.
-
-    Args:
-        methods: names of the cards that lack it, by the name of the method.
-    """
-    return " ".join(
-        f"{method} is left out, because {'the card' if len(names) == 1 else 'the cards'} {', '.join(names)} "
-        f"{'lacks' if len(names) == 1 else 'lack'} it: a fake class has fewer patients than a card may show."
-        for method, names in methods.items()
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Which source is recommended for a target, how sure that is, and by which rule.
@@ -123,7 +110,7 @@ class Answer:
     def rule(self) -> str:
         """What the sources are ordered by."""
         if self.order[0].learned:
-            return "what was learned from transfers between public datasets"
+            return "what was learned from transfers between datasets"
         if len(self.by) == 1:
             return f"their distance by {self.by[0]}"
         return f"the mean of their standardized distances by {and_listed(self.by)}"
@@ -174,15 +161,8 @@ class Answer:
 
 
 def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
-    """The methods that compared any source with this target, in the order of the table.
-
-    Raises:
-        ValueError: the table has no such target.
-    """
-    found = dict.fromkeys(row.method for row in table.rows if row.target == target)
-    if not found:
-        raise ValueError(f"expected one of the targets {list(table.targets)}, found '{target}'.")
-    return tuple(found)
+    """The methods that compared any source with this target, in the order of the table."""
+    return tuple(dict.fromkeys(row.method for row in table.rows if row.target == target))
 
 
 def rank_of(row: DistanceRow | Recommendation) -> str:
@@ -205,7 +185,7 @@ def basis(run: Results, answer: Answer) -> str:
     least = "at least " if is_card else ""
     of_target = f"{least}{counted(max(row.n_target for row in rows), 'sample')}"
     if known:
-        of_target += f" of {least}{counted(known.patients, 'case' if known.patients_known is False else 'patient')}"
+        of_target += f" of {least}{known.patients_said}"
     sources, methods = counted(len(answer.order), "source"), counted(len(answer.methods), "method")
     said = f"It rests on {of_target} of {answer.target}, {sources} and {methods}"
     normalized = {bool(one.formula.get("normalize")) for one in record.methods} if record and not is_card else set()
