@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, TypeAdapter
 from scipy.stats import norm
 
 from medsegdist.distance.order import Recommendation
 from medsegdist.distance.resampling import shared_ranks
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write, read_bytes
+from medsegdist.files import atomic_write, read_json
 from medsegdist.recommend.model import PairRows, RidgeFit, chance_of_best, fit_ridge
 from medsegdist.recommend.pair_features import pair_features
 
@@ -165,14 +165,7 @@ class LearnedRanking(BaseModel):
             DataError: it is no such file.
         """
         path = Path(__file__).with_name("ranking.json") if path is None else Path(path)
-        try:
-            return cls.model_validate_json(read_bytes(path))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            raise DataError(
-                f"{path}: expected a ranking as `medsegdist learn` writes it, found that {place}: {first['msg']}"
-            ) from error
+        return read_json(path, TypeAdapter(cls), "learn", "run it again")
 
     def check_named(self, named: Mapping[str, str]) -> None:
         """Refuses entries that there are not.

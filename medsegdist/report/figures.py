@@ -345,19 +345,17 @@ class MatchedMixtures:
     distance: float
 
 
-def ellipse(mixture: MixtureNumbers, k: int, *, deviations: float = 2.0, points: int = 49) -> np.ndarray:
-    """A closed line around component k, (points, 2) of (row, column).
+def ellipse(mixture: MixtureNumbers, k: int) -> np.ndarray:
+    """A closed line two standard deviations around the mean of component k, (49, 2) of (row, column).
 
     Args:
         mixture: in pixels.
         k: number of the component.
-        deviations: how many standard deviations it is away from the mean.
-        points: how many the line has.
     """
     values, vectors = np.linalg.eigh(np.array(mixture.covariances[k]))
-    angles = np.linspace(0, 2 * np.pi, points)
+    angles = np.linspace(0, 2 * np.pi, 49)
     circle = np.stack([np.cos(angles), np.sin(angles)])
-    axes = vectors * (deviations * np.sqrt(values.clip(min=0)))
+    axes = vectors * (2 * np.sqrt(values.clip(min=0)))
     return np.asarray(np.array(mixture.means[k]) + (axes @ circle).T)
 
 

@@ -20,10 +20,10 @@ from medsegdist.distance.relevance import RankedCase, rank_cases
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.files import read_csv, read_text, write_csv
+from medsegdist.files import read_csv, read_json, read_text, write_csv
 from medsegdist.progress import track
 from medsegdist.report.describe import describe_dataset, describe_method, versions
-from medsegdist.report.record import StudyRecord, TransferRecord, read_json
+from medsegdist.report.record import StudyRecord, TransferRecord
 from medsegdist.report.verdict import Answer, approximate
 from medsegdist.words import counted
 

@@ -81,9 +81,9 @@ def test_an_entry_has_the_same_characteristics_or_is_named(planted, learned):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "found that steps: Field required"),
-        ("no json", "found that the file: Invalid JSON"),
-        ('{"format": "other"}', "found that format"),
+        ("{}", "expected what `medsegdist learn` writes there, found in steps: Field required"),
+        ("no json", "found: Invalid JSON"),
+        ('{"format": "other"}', "found in format"),
     ],
 )
 def test_another_file_is_refused(text, message, tmp_path):
