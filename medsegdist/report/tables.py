@@ -237,21 +237,12 @@ def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
         rows = [row for row in chosen if row[1].target == target]
         # The same by all methods, if they have the same sources.
         captions = {
-            f"{best_source(found.best, found.best_gain)} Regret of a source drawn at random: {found.chance_regret:.1f}."
-            for _, found, _ in rows
+            (f"Best: {one.best}" if one.best_gain > 0 else f"No source gained; {one.best} lost least")
+            + f", {one.best_gain:.1f} %. Regret of a source drawn at random: {one.chance_regret:.1f}."
+            for _, one, _ in rows
         }
         caption = captions.pop() if len(captions) == 1 else ""
         yield filled_table(f"Nearest source for {target}", heads, cells, rows, left=(0, 1), caption=caption)
-
-
-def best_source(name: str, gain: float) -> str:
-    """The source that gained most; where none gained, the one that lost least.
-
-    Args:
-        name: of the source.
-        gain: its gain, percent.
-    """
-    return f"Best: {name}, {gain:.1f} %." if gain > 0 else f"No source gained; {name} lost least, {gain:.1f} %."
 
 
 def without_table(agreements: Sequence[Agreement]) -> Table:
