@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, TypeAdapter
 from scipy.stats import norm
 
@@ -16,7 +18,6 @@ from medsegdist.distance.resampling import shared_ranks
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, read_json
-from medsegdist.recommend.model import PairRows, RidgeFit, chance_of_best, fit_ridge
 from medsegdist.recommend.pair_features import pair_features
 
 if TYPE_CHECKING:
@@ -74,14 +75,15 @@ def _is_rule(name: str, library: Library) -> bool:
     return name not in (*single, "learned from shuffled Dice", "number of samples")
 
 
-class Weights(BaseModel):
-    """What one rule learned; see :class:`~medsegdist.recommend.model.RidgeFit`.
+class RidgeFit(BaseModel):
+    """What was learned.
 
     Args:
-        coefficients: of each feature, per library standard deviation.
-        deviations: of each feature within the targets of the library.
+        coefficients: of each feature that is used, by its name, per library standard deviation.
+        deviations: of each within the targets of the library.
         effects: what a source of the library brings beyond its features, by its name.
-        error: standard deviation of the errors of predicted ranks, where the rule had not seen the target.
+        penalty: that was chosen; 0 where that is not known.
+        effect_scale: that was chosen; 0 is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,17 +91,33 @@ class Weights(BaseModel):
     coefficients: dict[str, FiniteFloat]
     deviations: dict[str, PositiveFloat]
     effects: dict[str, FiniteFloat] = Field(default_factory=dict)
+    penalty: float = Field(default=0.0, exclude=True)
+    effect_scale: float = Field(default=0.0, exclude=True)
+
+    def predict(self, features: pd.DataFrame, known: Mapping[str, str] | None = None) -> pd.Series:
+        """Predicted ranks within the target, higher for better sources; only their differences mean something.
+
+        Args:
+            features: a row per target and source, centered within targets; those that are not known add nothing.
+            known: the entry of the library that a source is, by the source's name; None takes sources by their names.
+        """
+        sources = features.index.get_level_values("source")
+        entries = sources if known is None else sources.map(lambda name: known.get(name, ""))
+        effects = np.array([self.effects.get(name, 0.0) for name in entries])
+        weights = pd.Series(self.coefficients) / pd.Series(self.deviations)
+        used = features.reindex(columns=weights.index).fillna(0.0)
+        predicted: pd.Series = used.mul(weights, axis=1).sum(axis=1) + effects
+        return predicted
+
+
+class Weights(RidgeFit):
+    """What one rule learned, see :class:`RidgeFit`.
+
+    Args:
+        error: standard deviation of the errors of predicted ranks, where the rule had not seen the target.
+    """
+
     error: PositiveFloat
-
-    @property
-    def fit(self) -> RidgeFit:
-        """What predicts by these weights."""
-        return RidgeFit(self.coefficients, self.deviations, self.effects)
-
-    @classmethod
-    def of(cls, fit: RidgeFit, error: float) -> Self:
-        """The weights of a fit."""
-        return cls(coefficients=fit.coefficients, deviations=fit.deviations, effects=fit.effects, error=error)
 
 
 class LearnedRanking(BaseModel):
@@ -132,13 +150,15 @@ class LearnedRanking(BaseModel):
             judged: predictors and choices of :func:`~medsegdist.recommend.predictors.judge_predictors`.
             errors: of the same.
         """
+        from medsegdist.recommend.model import PairRows, fit_ridge
+
         rows = PairRows(library.features, library.ranks, library.families)
         sources = library.features.index.unique("source")
         return cls(
             steps=library.step,
             evidence={name: Evidence.of(frame) for name, frame in judged.items() if _is_rule(name, library)},
-            known=Weights.of(fit_ridge(rows), errors[KNOWN]),
-            new=Weights.of(fit_ridge(rows, known_sources=False), errors[NEW]),
+            known=Weights(**fit_ridge(rows).model_dump(), error=errors[KNOWN]),
+            new=Weights(**fit_ridge(rows, known_sources=False).model_dump(), error=errors[NEW]),
             entries={
                 str(name): {str(key): float(value) for key, value in library.characteristics.loc[name].dropna().items()}
                 for name in sources
@@ -224,7 +244,7 @@ class LearnedRanking(BaseModel):
         sources = [str(name) for name in rows.index.get_level_values("source")]
         known = any(entries.get(source) for source in sources)
         weights, rule = (self.known, KNOWN) if known else (self.new, NEW)
-        scores = weights.fit.predict(rows, entries).to_numpy()
+        scores = weights.predict(rows, entries).to_numpy()
         predicted = dict(zip(sources, scores.tolist(), strict=True))
         chances = dict(zip(sources, chance_of_best(scores, weights.error).tolist(), strict=True))
         # The difference of two independent normal errors.
@@ -236,3 +256,24 @@ class LearnedRanking(BaseModel):
         in_order = sorted(sources, key=lambda source: -predicted[source])
         for source, (rank, tied) in shared_ranks(in_order, joins).items():
             yield Recommendation(target, source, rank, tied, -predicted[source], chances[source], rule)
+
+
+def chance_of_best(predicted: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:
+    """The probability of each source to be the best, if predictions are off by independent normal errors.
+
+    Args:
+        predicted: (n,) predictions, higher for better.
+        deviation: of the errors, above 0.
+
+    Returns:
+        (n,) probabilities that sum to 1.
+
+    >>> chance_of_best(np.array([0.0, 0.0]), 1.0)
+    array([0.5, 0.5])
+    """
+    levels = np.asarray(predicted, dtype=np.float64) / deviation
+    points = np.linspace(levels.min() - 8, levels.max() + 8, 2001)
+    below = norm.logcdf(points[:, None] - levels)
+    density = np.exp(norm.logpdf(points[:, None] - levels) + below.sum(axis=1, keepdims=True) - below)
+    chances = np.trapezoid(density, points, axis=0)
+    return np.asarray(chances / chances.sum())

@@ -1,15 +1,15 @@
-"""A ridge regression of the order of a target's sources on features of the pairs, and the order that it predicts."""
+"""A ridge regression of the order of a target's sources on features of the pairs, fast for any part of a library."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
+
+from medsegdist.recommend.learned import RidgeFit
 
 Array = NDArray[np.float64]
 
@@ -25,40 +25,6 @@ FEATURE_SETS: Mapping[str, tuple[str, ...]] = {
     "characteristics": ("difference", "own"),
 }
 """Sets of features that it chooses among: the first words of their names."""
-
-
-@dataclass(frozen=True, slots=True)
-class RidgeFit:
-    """What was learned.
-
-    Args:
-        coefficients: of each feature that is used, by its name, per library standard deviation.
-        deviations: of each within the targets of the library.
-        effects: what a source of the library brings beyond its features, by its name.
-        penalty: that was chosen; 0 where that is not known.
-        effect_scale: that was chosen; 0 is none.
-    """
-
-    coefficients: dict[str, float]
-    deviations: dict[str, float]
-    effects: dict[str, float]
-    penalty: float = 0.0
-    effect_scale: float = 0.0
-
-    def predict(self, features: pd.DataFrame, known: Mapping[str, str] | None = None) -> pd.Series:
-        """Predicted ranks within the target, higher for better sources; only their differences mean something.
-
-        Args:
-            features: a row per target and source, centered within targets; those that are not known add nothing.
-            known: the entry of the library that a source is, by the source's name; None takes sources by their names.
-        """
-        sources = features.index.get_level_values("source")
-        entries = sources if known is None else sources.map(lambda name: known.get(name, ""))
-        effects = np.array([self.effects.get(name, 0.0) for name in entries])
-        weights = pd.Series(self.coefficients) / pd.Series(self.deviations)
-        used = features.reindex(columns=weights.index).fillna(0.0)
-        predicted: pd.Series = used.mul(weights, axis=1).sum(axis=1) + effects
-        return predicted
 
 
 class PairRows:
@@ -193,24 +159,3 @@ def _chosen(rows: PairRows, solution: Array, name: str, scale: float, penalty: f
         penalty=penalty,
         effect_scale=scale,
     )
-
-
-def chance_of_best(predicted: Array, deviation: float) -> Array:
-    """The probability of each source to be the best, if predictions are off by independent normal errors.
-
-    Args:
-        predicted: (n,) predictions, higher for better.
-        deviation: of the errors, above 0.
-
-    Returns:
-        (n,) probabilities that sum to 1.
-
-    >>> chance_of_best(np.array([0.0, 0.0]), 1.0)
-    array([0.5, 0.5])
-    """
-    levels = np.asarray(predicted, dtype=np.float64) / deviation
-    points = np.linspace(levels.min() - 8, levels.max() + 8, 2001)
-    below = norm.logcdf(points[:, None] - levels)
-    density = np.exp(norm.logpdf(points[:, None] - levels) + below.sum(axis=1, keepdims=True) - below)
-    chances = np.trapezoid(density, points, axis=0)
-    return np.asarray(chances / chances.sum())

@@ -62,7 +62,7 @@ def test_sources_share_a_rank_where_errors_are_as_large_as_their_difference(plan
 def test_sources_that_nobody_measured_are_ranked_without_effects(planted, learned):
     features = of_target(planted, "d3")
     new = list(learned.order(features, {}))
-    predicted = learned.new.fit.predict(features, {})
+    predicted = learned.new.predict(features, {})
     assert [one.source for one in new] == list(predicted.droplevel("target").sort_values(ascending=False).index)
     assert {one.rule for one in new} == {NEW}
     # One that is known changes the rule for all.

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from medsegdist.recommend.model import FEATURE_SETS, PairRows, chance_of_best, fit_each, fit_ridge
+from medsegdist.recommend.learned import chance_of_best
+from medsegdist.recommend.model import FEATURE_SETS, PairRows, fit_each, fit_ridge
 from medsegdist.recommend.pair_features import FEATURES, pair_features
 from medsegdist.recommend.predictors import best_elsewhere, judge, learned_known, learned_strict, shuffled
 from tests.recommend.planted import FAMILIES, characteristics, distances, library
