@@ -17,6 +17,8 @@ from medsegdist.progress import show_progress
 from medsegdist.words import listed
 
 if TYPE_CHECKING:
+    import torch
+
     from medsegdist.data.class_samples import MulticlassSamples
     from medsegdist.data.samples import SegmentationSamples
     from medsegdist.data.study import Study
@@ -68,7 +70,7 @@ def _compare(
     check_writable(out, folder=True)
     if options.bootstrap == 1:
         raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 replicates, found 1.")
-    check_device(options.device)
+    device = check_device(options.device)
     ranking = None if options.ranking is None else LearnedRanking.load(options.ranking)
     study = load_study(study_file)
     if ranking is not None:
@@ -84,8 +86,8 @@ def _compare(
     bootstrap = Bootstrap(options.bootstrap, seed=options.seed) if options.bootstrap else None
     # A scheduler that is missing is said before anything is read.
     with show_progress(), nullcontext() if options.dask is None else dask_cluster(options.dask):
-        reading: dict[str, Any] = {"cache": options.cache or out / "samples", "workers": workers}
-        samples, methods = load_compared(study, study_file, methods, device=options.device, **reading)
+        cache = options.cache or out / "samples"
+        samples, methods = load_compared(study, study_file, methods, device, cache=cache, workers=workers)
         sources = {name: study.sources_of(name) for name in targets}
         table = compare_all(samples, methods, targets=targets, sources=sources, bootstrap=bootstrap, workers=workers)
         extras = {"thumbnails": options.thumbnails, "cases": options.cases}
@@ -102,7 +104,7 @@ def _compare(
 
 
 def load_compared(
-    study: Study, file: Path, distances: Mapping[str, DatasetDistance], *, device: str = "auto", **options: Any
+    study: Study, file: Path, distances: Mapping[str, DatasetDistance], device: torch.device, **options: Any
 ) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, DatasetDistance]]:
     """The samples that are compared, and the distances that compare them.
 
@@ -110,16 +112,14 @@ def load_compared(
         study: describes the datasets.
         file: where it stands, for messages.
         distances: of the study; where it asks for a joint scale of features, they get that of these samples.
-        device: where samples are put, as for :func:`~medsegdist.parallel.check_device`.
+        device: where samples are put.
         **options: of :func:`~medsegdist.data.collect.load_samples`.
     """
     from medsegdist.data.collect import load_samples
     from medsegdist.distance.methods import with_joint_scale
-    from medsegdist.parallel import check_device
 
-    found = check_device(device)
     with missing_root_explained(study.datasets, file):
-        samples = [one.to(found) for one in load_samples(study, **options)]
+        samples = [one.to(device) for one in load_samples(study, **options)]
     if study.distance.feature_scale == "joint":
         return samples, with_joint_scale(distances, samples, study.distance.features)
     return samples, dict(distances)

@@ -17,7 +17,7 @@ from medsegdist.cli.rank import load_compared
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
-from medsegdist.words import and_listed, counted
+from medsegdist.words import and_listed, counted, did_you_mean
 
 if TYPE_CHECKING:
     from medsegdist.data.manifest import DatasetManifest
@@ -96,6 +96,7 @@ def _nearest_cases(
     from medsegdist.distance.order import recommending
     from medsegdist.distance.relevance import rank_cases
     from medsegdist.distance.table import compare_all
+    from medsegdist.parallel import check_device
 
     study, source = load_study(study_file), manifest.name
     if target is None and len(study.targets) > 1:
@@ -112,9 +113,8 @@ def _nearest_cases(
     methods = study_distances(study, study_file)
     refuse_shared_images(study.model_copy(update={"targets": (target,), "sources": (source,)}))
     with show_progress():
-        samples, methods = load_compared(
-            study, study_file, methods, names=[source, target], cache=cache, workers=workers
-        )
+        reading: dict[str, Any] = {"names": [source, target], "cache": cache, "workers": workers}
+        samples, methods = load_compared(study, study_file, methods, check_device("auto"), **reading)
         table = compare_all(samples, methods, targets=[target], workers=workers)
     ranked, summary = rank_cases(table, samples, target), samples[0].case_summary
     if summary is not None and (left_out := summary.sentence(source)):
@@ -194,7 +194,6 @@ def handover(
 def _recommended(folder: Path, target: str | None) -> tuple[Recommendation, ...]:
     """The order of the sources of the target, or of the only one."""
     from medsegdist.report.results import Results
-    from medsegdist.words import did_you_mean
 
     results = Results.load(folder)
     if not results.targets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
@@ -36,15 +36,6 @@ if TYPE_CHECKING:
 
 NO_TABLE = DistanceTable(rows=())
 """Of a folder without rankings."""
-
-OF_TRAINING = {
-    "gains": "gains.csv",
-    "controls": "controls.csv",
-    "transfer": "transfer.json",
-    "agreements": "agreement.json",
-    "agreement": "agreement.csv",
-}
-"""What `transfer` and `agreement` leave in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,23 +295,24 @@ def _cells(path: Path, remedy: str) -> pd.DataFrame:
 
 def _of_training(folder: Path) -> dict[str, Any]:
     """What `transfer` and `agreement` left in a folder."""
-    there = {name: folder / file for name, file in OF_TRAINING.items() if (folder / file).exists()}
-    if not there:
+    has = {path.name for path in folder.iterdir()}
+    if not has & {"gains.csv", "controls.csv", "transfer.json", "agreement.json", "agreement.csv"}:
         return {}
     from medsegdist.transfer.agreement import Agreement
     from medsegdist.transfer.curves import read_curves
     from medsegdist.transfer.gains import read_gains
 
-    remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
-    agreements = TypeAdapter(tuple[Agreement, ...])
-    readers: dict[str, Callable[[Path], Any]] = {
-        "gains": lambda path: tuple(read_gains(path, rows_needed=False)),
-        "controls": lambda path: tuple(read_gains(path, of_controls=True, rows_needed=False)),
-        "transfer": TransferRecord.load,
-        "agreements": lambda path: read_json(path, agreements, "agreement"),
-        "agreement": lambda path: _cells(path, remedy),
-    }
-    found = {name: readers[name](path) for name, path in there.items()}
-    if "gains" in found:
+    found: dict[str, Any] = {}
+    if "gains.csv" in has:
+        found["gains"] = tuple(read_gains(folder / "gains.csv", rows_needed=False))
         found["curves"] = read_curves(folder, found["gains"])
+    if "controls.csv" in has:
+        found["controls"] = tuple(read_gains(folder / "controls.csv", of_controls=True, rows_needed=False))
+    if "transfer.json" in has:
+        found["transfer"] = TransferRecord.load(folder / "transfer.json")
+    if "agreement.json" in has:
+        found["agreements"] = read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
+    if "agreement.csv" in has:
+        remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
+        found["agreement"] = _cells(folder / "agreement.csv", remedy)
     return found
