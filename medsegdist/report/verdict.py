@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from medsegdist.distance.order import DistanceRow, Recommendation, recommending
 from medsegdist.distance.table import DistanceTable
-from medsegdist.words import and_listed, counted
+from medsegdist.words import and_listed, counted, listed
 
 if TYPE_CHECKING:
     from medsegdist.report.record import StudyRecord
@@ -126,10 +126,9 @@ class Answer:
         if self.alone:
             return f"One source only: {self.first}."
         if self.alike:
-            shown = list(self.alike)
-            if len(shown) > MOST_NAMED:
-                shown = [*shown[: MOST_NAMED - 1], f"{len(shown) - MOST_NAMED + 1} more"]
-            return f"Recommended: {self.first}. It cannot be distinguished from {and_listed(shown)}."
+            several = len(self.alike) > MOST_NAMED
+            others = listed(self.alike, MOST_NAMED - 1) if several else and_listed(self.alike)
+            return f"Recommended: {self.first}. It cannot be distinguished from {others}."
         if self.order[0].chance is None:
             return f"Recommended: {self.first}."
         return f"Recommended: {self.first}, ahead of all others."
