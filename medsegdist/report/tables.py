@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
@@ -342,7 +343,7 @@ def filled_table(title: str, heads: str, cells: str, rows: Iterable[tuple[Any, .
     def filled(template: str, row: tuple[Any, ...]) -> str:
         text = _Filled().format(template, *row)
         # Where nothing of a cell is known, one dash says so.
-        return text if not text or any(map(str.isalnum, text)) else NOTHING
+        return NOTHING if text == re.sub(r"{.*?}", NOTHING, template) else text
 
     return _table(
         title, heads.split(" | "), ([filled(one, row) for one in cells.split(" | ")] for row in rows), **options
