@@ -14,6 +14,7 @@ from medsegdist.data.collect import load_samples
 from medsegdist.data.inspect import inspect
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.problems import DoubtfulFileWarning
 from medsegdist.errors import DataError
 from tests.data.making_dicom import (
     PATIENT_ID,
@@ -66,6 +67,39 @@ def test_cases_are_drawings_with_their_series(tmp_path):
     np.testing.assert_array_equal(item["image"][0], STORED.T.astype(np.float32) - 1024)
     np.testing.assert_array_equal(item["label"][0], BOX.T)
     np.testing.assert_array_equal(item["image"].affine, item["label"].affine)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_check_lists_rounded_and_overlapping_contours(tmp_path, workers):
+    """Those of the first mask without reading every voxel, those of all masks otherwise."""
+    for name in ("a", "b", "c"):
+        path = write_case(tmp_path, name)
+        drawn = pydicom.dcmread(path)
+        contours = drawn.ROIContourSequence[0].ContourSequence
+        if name != "b":
+            outline = [(-9, -19), (-7, -20), (-5, -18), (-4, -17), (-6, -15), (-8, -16)]
+            contours[0].ContourData = [value for point in outline for value in (*point, 32.5)]
+            contours[0].NumberOfContourPoints = len(outline)
+            del contours[1]
+        else:
+            contours.append(contours[0])
+        write(path, drawn)
+    steps = "the coordinates of ROI 1 go by steps of 1 mm on pixels of 0.8 x 0.5 mm; if they were rounded, its outline"
+    said = {
+        "b__rt": "contours overlap or are drawn twice on 1 slice; look at them there",
+        **dict.fromkeys(("a__rt", "c__rt"), f"{steps} is off by up to 0.71 mm; export it with more decimals"),
+    }
+    manifest = manifest_of(tmp_path)
+    for full, cases in ((False, ["a__rt"]), (True, ["a__rt", "b__rt", "c__rt"])):
+        found = check_dataset(manifest, PREPROCESSING, full=full, workers=workers).problems
+        found = [one for one in found if one.problem.startswith(("contours", "the coordinates"))]
+        assert [(one.case, one.severity) for one in found] == [(case, "warning") for case in cases]
+        assert all(str(one) == f"case '{one.case}': {said[one.case]}." for one in found)
+    with pytest.warns(DoubtfulFileWarning) as warned:
+        load_samples(manifest, PREPROCESSING)
+    assert [str(one.message) for one in warned] == [
+        f"{tmp_path / name / 'rt.dcm'}: {said[f'{name}__rt']}" for name in ("a", "b", "c")
+    ]
 
 
 def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
