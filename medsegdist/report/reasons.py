@@ -89,8 +89,8 @@ def cautions(run: Results, answer: Answer) -> Iterator[str]:
     one, other = (record.dataset(name) if record else None for name in (first, target))
     if one and other:
         if one.modality and other.modality and one.modality != other.modality:
-            kinds = ["neither CT nor MR" if kind == "other" else kind for kind in (one.modality, other.modality)]
-            yield f"Another modality: {first} is {kinds[0]}, {target} is {kinds[1]}."
+            # "other" may also stand for what nobody knows.
+            yield f"Another modality: the study calls {first} {one.modality} and {target} {other.modality}."
         elif None not in (one.oriented, other.oriented) and one.oriented != other.oriented:
             slices = first if one.oriented else target
             yield f"Another kind of images: only those of {slices} are slices of volumes."

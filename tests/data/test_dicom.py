@@ -15,7 +15,10 @@ from medsegdist.data.inspect import inspect
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import DoubtfulFileWarning
+from medsegdist.data.study import Study
+from medsegdist.distance.table import compare_all
 from medsegdist.errors import DataError
+from medsegdist.report.describe import describe_dataset
 from tests.data.making_dicom import (
     PATIENT_ID,
     rectangle,
@@ -107,7 +110,9 @@ def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
     write_case(tmp_path, "b", patient="")
     write_case(tmp_path, "c", patient="Q17")
     write_case(tmp_path, "d", patient="")
-    assert [case.patient_id for case in layout_of(tmp_path).cases()] == ["a__rt", "b__rt", "a__rt", "d__rt"]
+    assert [case.patient_id for case in layout_of(tmp_path).cases()] == [
+        *("patient of a__rt", "b__rt", "patient of a__rt", "d__rt")
+    ]
     by_folder = layout_of(tmp_path, patient_pattern=r"^([a-z])__").cases()
     assert [case.patient_id for case in by_folder] == ["a", "b", "c", "d"]
 
@@ -268,3 +273,18 @@ def test_a_replaced_slice_gives_new_samples(tmp_path):
     after = load_samples(manifest, PREPROCESSING, cache=cache)
     assert len(list(cache.rglob("*.npz"))) == 2
     assert not np.array_equal(before.images, after.images)
+
+
+@pytest.mark.parametrize(
+    ("ids", "options", "known"),
+    [(("Q1", "Q2"), {}, True), (("", ""), {}, False), (("", ""), {"patient_pattern": "^([a-z])__"}, True)],
+)
+def test_patients_of_one_case_each_are_known_if_headers_or_a_pattern_name_them(tmp_path, ids, options, known):
+    for name, patient in zip("ab", ids, strict=True):
+        write_case(tmp_path, name, patient=patient)
+    manifest = manifest_of(tmp_path, **options)
+    other = manifest.model_copy(update={"name": "other"})
+    study = Study(name="study", preprocessing=PREPROCESSING, datasets=[manifest, other], targets=["tiny"])
+    samples = load_samples(study)
+    table = compare_all(samples, ["euclidean"])
+    assert describe_dataset(study, samples[0], table).patients_known is known
