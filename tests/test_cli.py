@@ -123,7 +123,7 @@ def test_a_learned_ranking_orders_the_sources(study, tmp_path):
     said = " ".join(run(*common, "--ranking", tmp_path / "mine.json", status=2).stderr.split())
     assert "dataset 'target': library: expected an entry of the ranking, left atrium" in said
     assert "found 'nowhere'" in said
-    assert "expected a ranking as `medsegdist learn` writes it" in run(*common, "--ranking", study, status=2).stderr
+    assert "expected what `medsegdist learn` writes there" in run(*common, "--ranking", study, status=2).stderr
 
 
 def test_distances_are_all_pairs(study, tmp_path):

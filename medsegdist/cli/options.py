@@ -53,6 +53,15 @@ Cache = Annotated[
         "--cache", help="Folder of prepared samples, reused by later runs.", show_default="OUT/samples", file_okay=False
     ),
 ]
+KeptSamples = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        help="Folder of prepared samples, images included, such as OUT/samples of `rank`.",
+        show_default="none is kept",
+        file_okay=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
 Out = Annotated[
     Path, typer.Option("--out", help="Folder for distances.csv, study.json and report.html.", file_okay=False)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from medsegdist.cli.console import missing_root_explained, reported_errors, say, study_distances
-from medsegdist.cli.options import AsJson, StudyFile, Workers
+from medsegdist.cli.options import AsJson, KeptSamples, StudyFile, Workers
 from medsegdist.cli.rank import load_compared
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.files import check_writable
@@ -49,15 +49,7 @@ def prepare(
     target: Annotated[
         str | None, typer.Option("--target", help="Target of --nearest.", show_default="the study's only one")
     ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            help="Folder of prepared samples for --nearest, such as OUT/samples of `rank`.",
-            show_default="none is kept",
-            file_okay=False,
-        ),
-    ] = None,
+    cache: KeptSamples = None,
     label: Annotated[str, typer.Option(help="What the masks show, for dataset.json.")] = "foreground",
     pseudonyms: Pseudonyms = False,
     workers: Workers = None,
@@ -211,7 +203,11 @@ def _recommended(folder: Path, target: str | None) -> tuple[Recommendation, ...]
     return results.table.recommended(target)
 
 
-Rule = Literal["median_high", "median_low", "mean", "mode"]
+Rule = Annotated[
+    Literal["median_high", "median_low", "mean", "mode"],
+    typer.Option(help="How the ratings of a nodule's readers become one level."),
+]
+MinReaders = Annotated[int, typer.Option(help="Readers that must have outlined a nodule.", min=1, max=4)]
 Level = Annotated[int, typer.Option(min=1, max=5, help="1 highly unlikely ... 5 highly suspicious.")]
 Exclusive = Annotated[
     Literal["patient", "slice", "none"], typer.Option(help="What this level may not share with the other ones.")
@@ -222,8 +218,8 @@ MostPatients = Annotated[
 
 
 def subsets(
-    rule: Annotated[Rule, typer.Option(help="How the ratings of a nodule's readers become one level.")] = "median_high",
-    min_readers: Annotated[int, typer.Option(help="Readers that must have outlined the nodule.", min=1, max=4)] = 3,
+    rule: Rule = "median_high",
+    min_readers: MinReaders = 3,
     as_json: AsJson = False,
 ) -> None:
     """Count the nodules of LIDC-IDRI per malignancy level."""
@@ -246,8 +242,8 @@ def subsets(
 def export_lidc(
     malignancy: Level,
     out: Out,
-    rule: Annotated[Rule, typer.Option(help="How the ratings of a nodule's readers become one level.")] = "median_high",
-    min_readers: Annotated[int, typer.Option(help="Readers that must have outlined a nodule.", min=1, max=4)] = 3,
+    rule: Rule = "median_high",
+    min_readers: MinReaders = 3,
     consensus: Annotated[
         float, typer.Option(help="Fraction of the readers that a pixel needs.", min=0.01, max=1)
     ] = 0.5,

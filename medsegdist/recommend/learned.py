@@ -185,7 +185,7 @@ class LearnedRanking(BaseModel):
             DataError: it is no such file.
         """
         path = Path(__file__).with_name("ranking.json") if path is None else Path(path)
-        return read_json(path, TypeAdapter(cls), "learn", "run it again")
+        return read_json(path, TypeAdapter(cls), "learn", "give a ranking that it wrote")
 
     def check_named(self, named: Mapping[str, str]) -> None:
         """Refuses entries that there are not.
