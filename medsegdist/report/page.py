@@ -28,7 +28,7 @@ from medsegdist.report.reasons import cautions, kind_of, next_steps, reasons, tr
 from medsegdist.report.record import StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
-from medsegdist.report.verdict import Answer, amount, basis, orientation, preparation, rank_of, simulation
+from medsegdist.report.verdict import Answer, amount, basis, orientation, preparation, rank_of, setting, simulation
 from medsegdist.words import printable
 
 SHOWN_TARGETS = 4
@@ -262,17 +262,7 @@ def _fit_spreads(record: StudyRecord) -> list[tuple[str, str]]:
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name, _said(value)) for name, value in values.items() if value is not None]
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_said(part)}" for name, part in value.items() if part is not None)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_said, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return [(name, setting(value)) for name, value in values.items() if value is not None]
 
 
 def _clean(value: Any) -> Any:

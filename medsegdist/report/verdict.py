@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medsegdist.distance.order import DistanceRow, Recommendation, recommending
 from medsegdist.distance.table import DistanceTable
@@ -172,6 +172,17 @@ def rank_of(row: DistanceRow | Recommendation) -> str:
 def amount(distance: float) -> str:
     """A distance with as many digits as a reader wants; normalized ones are about 1."""
     return f"{distance:,.0f}" if abs(distance) >= 100 else f"{distance:.3g}"
+
+
+def setting(value: Any) -> str:
+    """What an option was set to, in words; parts of it that are None are left out."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {setting(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def basis(run: Results, answer: Answer) -> str:
