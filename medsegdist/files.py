@@ -20,8 +20,10 @@ from medsegdist.words import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import TypeAdapter
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """A full disk, and a quota that is used up."""
@@ -131,6 +133,32 @@ def sync(file: IO[Any]) -> None:
     except OSError as error:
         if error.errno not in _NO_SYNC:
             raise
+
+
+def read_json(path: str | Path, kind: TypeAdapter[T], command: str, remedy: str = "") -> T:
+    """What a JSON file holds that a command of ours wrote.
+
+    Args:
+        path: the file.
+        kind: what it is to hold.
+        command: the one that writes it, for messages.
+        remedy: what to do if it holds something else; empty says how to report without it.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind.validate_json(read_bytes(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{path}: expected what `medsegdist {command}` writes there, found{f' in {place}' if place else ''}: "
+            f"{first['msg']}",
+            remedy or "run it again, or remove the file to report without it",
+        ) from error
 
 
 def write_csv(path: str | Path, frame: pd.DataFrame, *, float_format: str) -> None:

@@ -18,6 +18,7 @@ from medsegdist.errors import MedSegDistError, MissingDependencyError
 from medsegdist.progress import step
 
 if TYPE_CHECKING:
+    import torch
     from distributed import Client
 
 T = TypeVar("T")
@@ -150,6 +151,29 @@ def one_thread() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
+
+
+def check_device(name: str | torch.device) -> torch.device:
+    """The device of this name, if this machine has it.
+
+    Args:
+        name: cpu, cuda, cuda:1 ..., or auto, which is the GPU if there is one.
+
+    Raises:
+        MedSegDistError: it is no device, or this machine does not have it.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    try:
+        found = torch.device(("cuda" if count else "cpu") if name == "auto" else name)
+    except RuntimeError as error:
+        raise MedSegDistError(f"expected a device such as cpu or cuda:0, found '{name}'.") from error
+    if found.type == "cuda" and (found.index or 0) >= count:
+        raise MedSegDistError(
+            f"expected the CUDA device '{found}', found {count} CUDA devices on this machine; use the device 'cpu'."
+        )
+    return found
 
 
 @contextmanager

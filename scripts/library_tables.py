@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from medsegdist.distance.metrics import PAPER_METHODS
@@ -24,7 +25,6 @@ from medsegdist.recommend.predictors import (
     Judged,
     compare_predictors,
     distance_predictors,
-    gain_over,
     halves,
     intervals,
     judge,
@@ -32,6 +32,7 @@ from medsegdist.recommend.predictors import (
     learned_known,
     order_reliability,
 )
+from medsegdist.transfer.ranks import interval_of_means
 
 FOLDER = Path(__file__).parent / "results" / "transfer_library"
 STEPS = (25, 50, 100)
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{step} steps at 1e-4": read_library(options.folder, step=step, curves=PAPER_RATE) for step in STEPS
         }
     parts = map_ordered(judge_predictors, list(judged_after.values()), workers=None)
-    for after, (judged, choices) in zip(judged_after, parts, strict=True):
+    for after, (judged, choices, _) in zip(judged_after, parts, strict=True):
         print(predictor_table(after, judged, choices), "\n")
         print(difference_table(after, judged), "\n")
     print(regime_table(options.folder))
@@ -132,6 +133,19 @@ def predictor_table(after: str, judged: Judged, choices: Judged) -> str:
         )
     head = f"| after {after} | Spearman | weighted Kendall | regret | within 1, % | within 2, % |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
+def gain_over(judged: Judged, better: str) -> pd.DataFrame:
+    """How much more than every other predictor one of them correlates, with a 95 % interval over targets."""
+    rows = {}
+    for name, frame in judged.items():
+        # The control's rows are no targets.
+        same = frame.index.isin(judged[better].index).all()
+        if name != better and same and frame["spearman"].notna().all():
+            values = (judged[better][["spearman"]] - frame[["spearman"]]).to_numpy()
+            low, high = interval_of_means(values)
+            rows[name] = (float(values.mean()), float(low[0]), float(high[0]))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])
 
 
 def difference_table(after: str, judged: Judged) -> str:

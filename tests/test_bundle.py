@@ -78,8 +78,8 @@ def test_rank_writes_what_the_command_writes(study, tmp_path):
     assert "Reading liver: 4 done" in shown
 
 
-def test_transfer_writes_what_the_command_writes(study, tmp_path):
-    monai("transfer", "--study_file", study, "--out", tmp_path / "a", "--bundle", True, "--workers", 1)
+def test_transfer_writes_what_the_command_writes(study, tmp_path, here):
+    here("transfer", study_file=str(study), out=str(tmp_path / "a"), bundle=True, workers=1)
     run_command("transfer", study, "--out", tmp_path / "b", "--workers", 1)
     for name in ("gains.csv", "controls.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -109,7 +109,7 @@ def test_a_learned_ranking_orders_the_sources(study, tmp_path):
     learned.save(tmp_path / "mine.json")
     common = ("rank", study, "--bootstrap", 0, "--out", tmp_path / "out")
     shown = run(*common, "--ranking", tmp_path / "mine.json").stdout
-    assert "are ordered by what was learned from transfers between public datasets." in " ".join(shown.split())
+    assert "are ordered by what was learned from transfers between datasets." in " ".join(shown.split())
     table = pd.read_csv(tmp_path / "out" / "recommendation.csv")
     assert set(table["rule"]) == {"learned, new families"}
     assert table["chance"].sum() == pytest.approx(1, abs=1e-4)
@@ -123,16 +123,7 @@ def test_a_learned_ranking_orders_the_sources(study, tmp_path):
     said = " ".join(run(*common, "--ranking", tmp_path / "mine.json", status=2).stderr.split())
     assert "dataset 'target': library: expected an entry of the ranking, left atrium" in said
     assert "found 'nowhere'" in said
-    assert "expected a ranking as `medsegdist learn` writes it" in run(*common, "--ranking", study, status=2).stderr
-
-
-def test_methods_beyond_the_papers_are_chosen_by_name(study, tmp_path):
-    names = ["pixels", "patches", "dice", "fingerprint"]
-    change(study, methods=names, distance={"normalize": False})
-    rows = json.loads(run("rank", study, "--json", "--out", tmp_path / "out").stdout)["distances"]
-    assert {(row["method"], row["source"]) for row in rows} == {(name, s) for name in names for s in ("near", "far")}
-    assert all(row["low"] <= row["high"] and row["noise_floor"] is not None for row in rows)
-    assert all(0 <= row["mask_term"] <= 1 for row in rows if row["method"] == "dice")
+    assert "expected what `medsegdist learn` writes there" in run(*common, "--ranking", study, status=2).stderr
 
 
 def test_distances_are_all_pairs(study, tmp_path):
@@ -146,27 +137,6 @@ def test_check_finds_nothing_wrong(study):
     assert "No problem found in headers and first masks of 3 datasets." in run("check", study).stdout
     assert "No problem found in every voxel of 3 datasets." in run("check", study, "--full").stdout
     assert json.loads(run("check", study, "--full", "--json").stdout) == []
-
-
-def test_check_tells_an_image_that_is_in_target_and_source(study, tmp_path):
-    for folder in ("images", "masks"):
-        shutil.copy(tmp_path / "target" / folder / "case1.nii.gz", tmp_path / "near" / folder / "case1.nii.gz")
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    (problem,) = json.loads(run("check", study, "--json", status=1).stdout)
-    assert problem == {
-        "dataset": "target",
-        "case": "case1",
-        "problem": "1 of 3 cases has the same image in the source 'near': 'case1'",
-        "remedy": "take them out of one of the two, group both under `same_images`, or say "
-        "`shared_images: allow` in the study",
-        "severity": "error",
-        "cases": ["case1"],
-        "total": 3,
-    }
-    assert "Errors: 1, warnings: 0" in run("check", study, "--full", status=1).stdout
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    change(study, shared_images="allow")
-    assert "Errors: 0, warnings: 1, in headers and first masks of 3 datasets." in run("check", study).stdout
 
 
 @pytest.mark.parametrize("command", ["rank", "distances"])
@@ -196,21 +166,14 @@ def test_only_the_targets_that_are_ranked_count(study, tmp_path):
     assert "in the source 'far'" in run("rank", study, "--target", "near", *options, status=2).stderr
 
 
-def test_check_reads_with_any_number_of_workers(study, tmp_path):
-    (tmp_path / "near" / "masks" / "case0.nii.gz").write_bytes(b"")
-    shutil.copy(tmp_path / "far" / "images" / "case0.nii.gz", tmp_path / "far" / "images" / "case2.nii.gz")
-    found = [run("check", study, "--full", "--workers", k, "--json", status=1).stdout for k in ("1", "2")]
-    assert found[0] == found[1]
-    assert {problem["dataset"] for problem in json.loads(found[0])} == {"near", "far"}
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--target", "tarjet"], "study 'tiny': no dataset 'tarjet' among target, near, far; did you mean 'target'?"),
         (["--method", "gmm4d"], "expected a method among euclidean, gmm2d, gmm3d, fake_classes, fake_class_gmm"),
         (["--method", "GMM-3d"], "found 'GMM-3d'; did you mean 'gmm3d'?"),
-        (["--device", "cuda:9"], "expected a CUDA device|cuda:9"),
+        (["--device", "cuda:9"], "expected the CUDA device 'cuda:9'"),
+        (["--device", "gpu"], "expected a device such as cpu or cuda:0, found 'gpu'"),
     ],
 )
 def test_bad_choices_are_one_clear_error(study, tmp_path, arguments, message):

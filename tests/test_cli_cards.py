@@ -148,17 +148,6 @@ def test_a_card_says_whether_its_dataset_is_simulated(place, rank, tmp_path):
     assert [one.simulated for one in record.datasets] == ["", "in whole or in part, as its card says", ""]
 
 
-def test_what_an_earlier_run_with_images_left_does_not_stand_beside_distances_of_cards(rank, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    for name in ("comparisons.csv", "report.html", "thumbnails.json"):
-        (out / name).write_text("of other distances")
-    rank(arguments=("--no-report",))
-    kept = {"distances.csv", "recommendation.csv", "characteristics.csv", "study.json"}
-    assert {path.name for path in out.iterdir()} == kept
-    assert StudyRecord.load(out / "study.json").cards == NAMES
-
-
 def test_the_report_says_that_it_is_approximate_and_is_written_again_from_the_folder(rank, tmp_path):
     out = tmp_path / "out"
     said = rank("target.yaml", "near", "far", arguments=("--method", "gmm2d", "--json"))
@@ -256,13 +245,6 @@ def test_a_file_that_is_no_card_is_refused_and_how_cards_are_made_is_said(refuse
     said = refused("target.yaml", tmp_path / "card.json")
     assert message in said
     assert "`medsegdist cards make DATASET.yaml --like STUDY.yaml -o DIR`" in said
-
-
-def test_a_study_may_lend_its_preprocessing_though_none_of_its_datasets_is_here(place, tmp_path):
-    theirs = {"name": "theirs", **LIKE, "datasets": ["a/secret.yaml", "b/secret.yaml"], "targets": ["a"]}
-    (tmp_path / "theirs.yaml").write_text(yaml.safe_dump(theirs))
-    make(place, "near", "--like", tmp_path / "theirs.yaml", out=tmp_path)
-    assert (tmp_path / "near.json").read_bytes() == (place / "cards" / "near.json").read_bytes()
 
 
 def test_a_study_gives_a_card_of_each_of_its_datasets(place, tmp_path):

@@ -87,27 +87,6 @@ def test_prepare_writes_exactly_the_planted_cases(study, tmp_path):
         assert [one.read_bytes() for one in images[0]] == [one.read_bytes() for one in images[1]]
 
 
-def test_more_cases_than_there_are_is_all_of_those_with_samples(study, tmp_path):
-    change(study, methods=["dice"])
-    task = tmp_path / "Task07_All"
-    result = run("prepare", study, "--dataset", "mixed", "--nearest", 50, "--workers", 1, "--out", task)
-    assert "--nearest 50: mixed has 5 cases with samples; all are written." in " ".join(result.stderr.split())
-    assert len(list((task / "imagesTr").iterdir())) == 5
-
-
-def test_a_label_may_be_in_none_of_the_nearest(study, tmp_path):
-    content = yaml.safe_load(study.read_text())
-    for folder in ("case0", "case1", "case2"):
-        path = tmp_path / "mixed" / "masks" / f"{folder}.nii.gz"
-        volume = nib.load(path)
-        nib.save(nib.Nifti1Image(np.asanyarray(volume.dataobj) * np.uint8(2), volume.affine), path)
-    content["datasets"][1]["foreground"] = [1, 2]
-    change(study, methods=["dice"], datasets=content["datasets"])
-    task = tmp_path / "Task07_Nearest"
-    run("prepare", study, "--dataset", "mixed", "--nearest", 2, "--workers", 1, "--out", task)
-    assert {path.name for path in (task / "imagesTr").iterdir()} == {f"{name}.nii.gz" for name in PLANTED}
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

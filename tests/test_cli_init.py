@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from medsegdist.cli import app
 from medsegdist.data.study import load_study
 from tests.data.making import write_picture, write_pictures, write_task
 from tests.test_cli import run, write_dataset
@@ -74,18 +68,6 @@ def test_labels_of_one_folder_are_datasets_of_their_own(tmp_path):
     result = init(task, out=tmp_path / "other.yaml", status=2)
     assert "expected a target and a source, found one dataset, tiny; name another folder by --source" in result.stderr
     assert not (tmp_path / "other.yaml").exists()
-
-
-def test_variables_are_kept(folders, tmp_path):
-    named = ["${PLANTED}/target_ct", "${PLANTED}/near_ct"]
-    study = tmp_path / "deep" / "study.yaml"
-    result = CliRunner().invoke(
-        app,
-        ["init", "--target", named[0], "--source", named[1], "--out", str(study)],
-        env={"PLANTED": str(tmp_path)},
-    )
-    assert result.exit_code == 0, result.output
-    assert [dataset["layout"]["root"] for dataset in yaml.safe_load(study.read_text())["datasets"]] == named
 
 
 def test_nothing_is_overwritten_but_by_force(folders, tmp_path):
@@ -191,18 +173,6 @@ def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_pa
             nib.save(nib.Nifti1Image(np.zeros((24, 20, 6), np.uint8), np.diag([-1.0, -1, 2, 1])), path)
     shown = init(tmp_path / "a", tmp_path / "b", out=tmp_path / "study.yaml").stdout
     assert f"foreground [1]: looked at 4 of 10 masks: {told}" in shown
-
-
-def test_trouble_while_writing_names_the_file_that_was_asked_for(folders, tmp_path, monkeypatch):
-    out = tmp_path / "new" / "study.yaml"
-
-    def full(partial, target):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial), None, str(target))
-
-    monkeypatch.setattr(Path, "replace", full)
-    told = init(*folders[:2], out=out, status=2).stderr
-    assert f"Error: {out}: No space left on device" in told.replace("\n", "")
-    assert list(out.parent.iterdir()) == []
 
 
 def test_a_folder_with_files_that_have_no_partner_becomes_a_study_that_check_explains(tmp_path):

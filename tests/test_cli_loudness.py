@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
 
 from medsegdist.cli import app
-from tests.data.making import write_pictures
 from tests.test_cli import study as study
 
 
@@ -44,27 +41,12 @@ def test_quiet_shows_errors(study, tmp_path):
     assert "none.yaml: expected a YAML file here, found none" in result.stderr
 
 
-def test_quiet_init_says_nothing_of_its_steps(tmp_path):
-    folders = [str(write_pictures(tmp_path / name)) for name in ("a", "b")]
-    arguments = ["init", "--target", folders[0], "--source", folders[1], "--out", str(tmp_path / "s.yaml")]
-    assert f"Looking into {folders[1]}" in CliRunner().invoke(app, ["--verbose", *arguments]).stderr
-    assert CliRunner().invoke(app, ["--quiet", *arguments, "--force"]).stderr == ""
-
-
 @pytest.mark.parametrize("option", ["--verbose", "--quiet"])
 def test_the_logger_is_left_as_it_was(study, tmp_path, option):
     logger = logging.getLogger("medsegdist")
     before = logger.level, list(logger.handlers)
     ranked(study, tmp_path, option)
     assert (logger.level, logger.handlers) == before
-
-
-def test_an_import_adds_no_handler():
-    code = (
-        "import logging, medsegdist.cli; print(logging.getLogger('medsegdist').handlers, logging.getLogger().handlers)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[] []"
 
 
 def test_both_at_once_are_refused(study):

@@ -35,18 +35,6 @@ def test_prepare_writes_a_task_and_says_where(dataset, tmp_path):
     assert load_dataset(task / "dataset.yaml").name == "tiny"
 
 
-def test_nothing_is_overwritten(dataset, tmp_path):
-    task = tmp_path / "Task07_Tiny"
-    run("prepare", dataset, "--out", task)
-    stamp = (task / "dataset.json").stat().st_mtime_ns
-    refused = run("prepare", dataset, "--out", task, "--pseudonyms", status=2)
-    assert "expected a new or empty folder" in " ".join(refused.stderr.split())
-    assert (task / "dataset.json").stat().st_mtime_ns == stamp
-    run("prepare", dataset, "--out", tmp_path / "Task08_Tiny", "--pseudonyms")
-    images = sorted((tmp_path / "Task08_Tiny" / "imagesTr").iterdir())
-    assert [path.name for path in images] == [f"case_000{k}.nii.gz" for k in (1, 2, 3)]
-
-
 def test_axes_that_itk_refuses_are_told(dataset, tmp_path):
     tilted = AFFINE.copy()
     tilted[1, 2] = 0.7

@@ -163,7 +163,7 @@ def test_the_best_pretraining_becomes_a_bundle(study, tmp_path):
     ("arguments", "message"),
     [
         (("--target", "livre"), "no dataset 'livre' among"),
-        (("--device", "cuda:31"), "expected a CUDA device"),
+        (("--device", "cuda:31"), "expected the CUDA device 'cuda:31'"),
     ],
 )
 def test_wrong_arguments_are_told(arguments, message, study, tmp_path):

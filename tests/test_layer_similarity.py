@@ -13,7 +13,6 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from layer_similarity import (
-    LayerSimilarity,
     layer_similarity,
     linear_cka,
     similarity_by_part,
@@ -127,20 +126,6 @@ def test_a_layer_is_what_the_hook_saw(networks, batches, unbiased):
     assert found.cka == pytest.approx(expected, rel=1e-9)
 
 
-def test_batches_are_summed_before_the_ratio_is_taken(networks, batches):
-    for network in networks:
-        network.eval()
-    (found,) = layer_similarity(*networks, batches, layers=["decoder.1"])
-    terms = []
-    for batch in batches:
-        with torch.no_grad():
-            x, y = (network(batch).flatten(1).double().numpy() for network in networks)
-        k, m = x @ x.T, y @ y.T
-        terms.append([hsic_of_song(k, m), hsic_of_song(k, k), hsic_of_song(m, m)])
-    xy, xx, yy = np.sum(terms, axis=0)
-    assert found.cka == pytest.approx(xy / math.sqrt(xx * yy), rel=1e-9)
-
-
 def test_the_networks_stay_as_they_were(networks, batches):
     first, second = networks
     first.encoder.eval()
@@ -162,13 +147,3 @@ def test_what_cannot_be_compared_is_said(networks, batches):
     unused.spare = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="expected the layer 'spare' to run and return a tensor"):
         layer_similarity(unused, unused, batches, layers=["spare"])
-
-
-def test_means_leave_out_what_is_undefined():
-    layers = [
-        LayerSimilarity("a", 0.5, "encoder"),
-        LayerSimilarity("b", math.nan, "encoder"),
-        LayerSimilarity("c", 0.1),
-    ]
-    assert similarity_by_part(layers) == {"encoder": 0.5}
-    assert math.isnan(similarity_by_part([LayerSimilarity("a", math.nan, "x")])["x"])

@@ -68,7 +68,7 @@ NOT_RUN = {
     "python scripts/bench_trainer.py": "trains for minutes; tests/test_benchmarks.py runs it with --quick",
 }
 # Too long for every run of the tests.
-SLOW = ("python scripts/ablation.py", "python scripts/card_agreement.py")
+SLOW = ("python scripts/ablation.py", "python scripts/card_agreement.py", "python scripts/library_tables.py")
 
 # Where names that README calls come from, if not from medsegdist.
 CALLS = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medsegdist.cli.console import missing_root_explained, reported_errors, say
-from medsegdist.cli.options import AsJson, Command, Group, NoReport, Out, Workers
+from medsegdist.cli.options import AsJson, Command, Group, KeptSamples, NoReport, Out, Workers
 from medsegdist.cli.report import show
 from medsegdist.errors import ManifestError, PreprocessingMismatchError
 from medsegdist.files import check_writable
@@ -25,10 +25,6 @@ cards = typer.Typer(
     help="Datasets whose images may not travel: summaries of them, and rankings.", no_args_is_help=True, cls=Group
 )
 
-Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", help="Folder for prepared samples, images included.", file_okay=False),
-]
 LIKE = "YAML with the `preprocessing` and `distance` that all cards have in common: a study, or these keys alone."
 
 
@@ -52,7 +48,7 @@ def make(
         int,
         typer.Option(help="Smaller datasets are refused; parts with fewer patients are left out.", min=1),
     ] = 10,
-    cache: Cache = None,
+    cache: KeptSamples = None,
     seed: Annotated[int, typer.Option(help="Random seed (clustering, mixture fits, subsampling), of all cards.")] = 0,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -101,7 +97,7 @@ def rank(
         ),
     ] = None,
     out: Out = Path("out"),
-    cache: Cache = None,
+    cache: KeptSamples = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the cards.", show_default="the first card's")] = None,
     workers: Workers = None,
     no_report: NoReport = False,

@@ -1,20 +1,24 @@
-"""`medsegdist init`: from folders of images and masks to a study that can be checked and ranked."""
+"""`medsegdist init` and `check`: from folders of images and masks to a study that can be ranked."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
-from medsegdist.cli.console import reported_errors, say
+from medsegdist.cli.console import reported_errors, say, study_distances
+from medsegdist.cli.options import AsJson, StudyFile, Workers
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import atomic_write, check_writable
 from medsegdist.progress import show_progress
-from medsegdist.words import check_choice, printable
+from medsegdist.words import check_choice, counted, printable
 
 if TYPE_CHECKING:
     from medsegdist.data.inspect import Inspection
@@ -148,3 +152,45 @@ def _show(proposals: Sequence[Proposal], targets: Sequence[str], out: Path) -> N
         for line in (*lines, *one.inspection.remarks):
             say(printable(f"  {line}"))
     say(f"Written: {out}. Next:\n  medsegdist check {out}\n  medsegdist rank {out}")
+
+
+def check(
+    study_file: StudyFile,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Read every voxel, not only headers and one mask of each dataset (slower)."),
+    ] = False,
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """List every problem of a study's datasets at once, and change nothing.
+
+    All headers are read, and masks of each dataset until one has foreground.
+
+    Exit status 1 if there is an error, else 0.
+    """
+    from medsegdist.data.check import check_study
+    from medsegdist.data.problems import merge_similar
+    from medsegdist.data.study import load_study
+
+    with reported_errors():
+        study = load_study(study_file)
+        study_distances(study, study_file)
+        with show_progress():
+            problems = check_study(study, full=full, workers=workers)
+    shown = merge_similar(problems)
+    errors = sum(problem.severity == "error" for problem in shown)
+    read = f"{'every voxel' if full else 'headers and first masks'} of {counted(len(study.datasets), 'dataset')}"
+    if as_json:
+        typer.echo(json.dumps([asdict(problem) for problem in problems], indent=2))
+    elif problems:
+        for one in shown:
+            # One line each: a name or a path that is cut off, or broken, names nothing.
+            color = "bold red" if one.severity == "error" else "yellow"
+            Console().print(Text.assemble((one.severity, color), f" {printable(one.dataset)}: {one}"), soft_wrap=True)
+        say(f"Errors: {errors}, warnings: {len(shown) - errors}, in {read}.")
+    else:
+        say(f"No problem found in {read}.")
+    if not (full or as_json or errors):
+        say("--full reads every voxel.")
+    raise typer.Exit(1 if errors else 0)

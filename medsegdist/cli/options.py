@@ -13,7 +13,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from medsegdist.distance.metrics.mask_metric import METHODS, PAPER_METHODS
-from medsegdist.errors import MedSegDistError
 
 StudyFile = Annotated[
     Path, typer.Argument(help="YAML file with datasets, targets and preprocessing.", metavar="STUDY.yaml")
@@ -52,6 +51,15 @@ Cache = Annotated[
     Path | None,
     typer.Option(
         "--cache", help="Folder of prepared samples, reused by later runs.", show_default="OUT/samples", file_okay=False
+    ),
+]
+KeptSamples = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        help="Folder of prepared samples, images included, such as OUT/samples of `rank`.",
+        show_default="none is kept",
+        file_okay=False,
     ),
 ]
 Device = Annotated[str, typer.Option(help="Device: auto, cpu, cuda or cuda:N.")]
@@ -168,21 +176,3 @@ class Command(_PlainFlags, TyperCommand):
 
 class Group(_PlainFlags, TyperGroup):
     """Commands with one first word."""
-
-
-def pick_device(name: str) -> str:
-    """The device of this name; "auto" is the GPU if there is one.
-
-    Args:
-        name: cpu, cuda, cuda:1 ..., or auto.
-
-    Raises:
-        MedSegDistError: it is not there.
-    """
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MedSegDistError(f"expected a CUDA device for --device {name}, found none", "use --device cpu")
-    return name

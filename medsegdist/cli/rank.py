@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from medsegdist.cli.console import missing_root_explained, reported_errors, say, study_distances
-from medsegdist.cli.options import Methods, Paper, RankOptions, StudyFile, Targets, pick_device, takes
+from medsegdist.cli.options import Methods, Paper, RankOptions, StudyFile, Targets, takes
 from medsegdist.cli.report import show
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
 from medsegdist.words import listed
+
+if TYPE_CHECKING:
+    import torch
+
+    from medsegdist.data.class_samples import MulticlassSamples
+    from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.data.study import Study
+    from medsegdist.distance.dataset_distance import DatasetDistance
 
 
 @takes(RankOptions)
@@ -49,13 +58,11 @@ def _compare(
     **tables: bool,
 ) -> None:
     """Compute the distances of a study to its targets, or of all pairs if `target` is empty; save and show them."""
-    from medsegdist.data.collect import load_samples
     from medsegdist.data.leakage import refuse_shared_images
     from medsegdist.data.study import load_study
-    from medsegdist.distance.methods import with_joint_scale
     from medsegdist.distance.resampling import Bootstrap
     from medsegdist.distance.table import compare_all
-    from medsegdist.parallel import dask_cluster
+    from medsegdist.parallel import check_device, dask_cluster
     from medsegdist.recommend.learned import LearnedRanking
     from medsegdist.report.results import Results
 
@@ -63,7 +70,7 @@ def _compare(
     check_writable(out, folder=True)
     if options.bootstrap == 1:
         raise MedSegDistError("--bootstrap: expected 0, for no intervals, or at least 2 replicates, found 1.")
-    device = pick_device(options.device)
+    device = check_device(options.device)
     ranking = None if options.ranking is None else LearnedRanking.load(options.ranking)
     study = load_study(study_file)
     if ranking is not None:
@@ -79,11 +86,8 @@ def _compare(
     bootstrap = Bootstrap(options.bootstrap, seed=options.seed) if options.bootstrap else None
     # A scheduler that is missing is said before anything is read.
     with show_progress(), nullcontext() if options.dask is None else dask_cluster(options.dask):
-        with missing_root_explained(study.datasets, study_file):
-            samples = load_samples(study, cache=options.cache or out / "samples", workers=workers)
-        samples = [one.to(device) for one in samples]
-        if study.distance.feature_scale == "joint":
-            methods = with_joint_scale(methods, samples, study.distance.features)
+        cache = options.cache or out / "samples"
+        samples, methods = load_compared(study, study_file, methods, device, cache=cache, workers=workers)
         sources = {name: study.sources_of(name) for name in targets}
         table = compare_all(samples, methods, targets=targets, sources=sources, bootstrap=bootstrap, workers=workers)
         extras = {"thumbnails": options.thumbnails, "cases": options.cases}
@@ -97,6 +101,28 @@ def _compare(
         shown = ", ".join(alone)
         say(f"No interval for distances of {shown}: one patient does not show how patients differ.", stderr=True)
     show(results, out, report=not options.no_report, as_json=options.as_json, **tables)
+
+
+def load_compared(
+    study: Study, file: Path, distances: Mapping[str, DatasetDistance], device: torch.device, **options: Any
+) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, DatasetDistance]]:
+    """The samples that are compared, and the distances that compare them.
+
+    Args:
+        study: describes the datasets.
+        file: where it stands, for messages.
+        distances: of the study; where it asks for a joint scale of features, they get that of these samples.
+        device: where samples are put.
+        **options: of :func:`~medsegdist.data.collect.load_samples`.
+    """
+    from medsegdist.data.collect import load_samples
+    from medsegdist.distance.methods import with_joint_scale
+
+    with missing_root_explained(study.datasets, file):
+        samples = [one.to(device) for one in load_samples(study, **options)]
+    if study.distance.feature_scale == "joint":
+        return samples, with_joint_scale(distances, samples, study.distance.features)
+    return samples, dict(distances)
 
 
 def _say_what_goes(earlier: Path, methods: Collection[str], targets: Collection[str]) -> None:

@@ -116,7 +116,7 @@ def show(
                 "headline": one.headline,
                 "verdict": one.verdict,
                 "reasons": asdict(reasons(results, one)),
-                "against": cautions(results, one),
+                "against": [*cautions(results, one)],
                 "trust": str(trust(results, one) or ""),
                 "order": [asdict(source) for source in one.order],
             }

@@ -14,23 +14,13 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from medsegdist.cli.console import missing_root_explained, reported_errors
-from medsegdist.cli.options import (
-    AsJson,
-    Cache,
-    Dask,
-    Device,
-    NoReport,
-    StudyFile,
-    Targets,
-    pick_device,
-)
+from medsegdist.cli.options import AsJson, Cache, Dask, Device, NoReport, StudyFile, Targets
 from medsegdist.cli.report import announce, leave_report
 from medsegdist.data.options import ScoreName
 from medsegdist.errors import ManifestError, MedSegDistError
-from medsegdist.files import check_writable
+from medsegdist.files import check_writable, write_csv
 from medsegdist.progress import show_progress
 from medsegdist.words import did_you_mean, printable
 
@@ -79,15 +69,15 @@ def transfer(
     import torch
 
     from medsegdist.data.study import load_study
-    from medsegdist.parallel import dask_cluster
+    from medsegdist.parallel import check_device, dask_cluster
     from medsegdist.report.describe import describe_transfer
     from medsegdist.transfer.bundle import write_bundles
     from medsegdist.transfer.runs import run_study
-    from medsegdist.transfer.scores.compute import save_scores, score_sources
+    from medsegdist.transfer.scores.compute import score_sources
 
     with reported_errors():
         # A cluster may have the device that is named where this machine has none.
-        picked = device if dask is not None and device != "auto" else pick_device(device)
+        picked = device if dask is not None and device != "auto" else str(check_device(device))
         check_writable(out, folder=True)
         described = load_study(study_file)
         targets = target or described.targets
@@ -111,13 +101,12 @@ def transfer(
                 include_not_converged=include_not_converged,
             )
             if wanted:
-                save_scores(score_sources(study, wanted), out / "scores.csv")
+                write_csv(out / "scores.csv", score_sources(study, wanted), float_format="%.10g")
         bundles = write_bundles(study, result, described, targets, out / "bundles") if bundle else {}
         describe_transfer(described, targets, result, picked).save(out / "transfer.json")
         unwritten = [name for name in targets if name not in bundles] if bundle else []
         page = leave_report(out, wanted=not no_report)
-        said = {} if as_json else _said(out, targets)
-        _show(result, said, out, study.options.dice_floor, bundles, unwritten, as_json)
+        _show(result, targets, out, study.options.dice_floor, bundles, unwritten, as_json)
         announce(page)
         if result.failed:
             raise typer.Exit(1)
@@ -166,6 +155,7 @@ def worker_devices(device: str, workers: int | None, *, cuda_devices: int, cores
 def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], as_json: bool) -> None:
     """The runs of a study and how long they will take, as measured now."""
     from medsegdist.data.samples import SegmentationSamples
+    from medsegdist.report.tables import filled_table
     from medsegdist.transfer.train import seconds_per_step
 
     to_do = study.to_do
@@ -180,15 +170,13 @@ def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], a
         cost = {"seconds_per_step": pace, "workers": len(devices), "seconds": seconds}
         typer.echo(json.dumps({"study": described.name, "runs": plan, "estimate": cost}, indent=2))
         return
-    table = Table("Runs", title=f"Plan of {escape(described.name)}", title_justify="left")
-    for column in ("all", "to do", "steps to do"):
-        table.add_column(column, justify="right")
-    left = Counter(run.kind for run in to_do)
+    rows = []
     for kind, count in Counter(run.kind for run in study.runs).items():
-        steps = sum(run.recipe.steps for run in to_do if run.kind == kind)
-        table.add_row(kind.replace("_", "-"), str(count), str(left[kind]), f"{steps:,}")
+        steps = [run.recipe.steps for run in to_do if run.kind == kind]
+        rows.append((kind.replace("_", "-"), count, len(steps), sum(steps)))
+    heads, cells = "Runs | all | to do | steps to do", "{0} | {1} | {2} | {3:,}"
     console = Console()
-    console.print(table)
+    console.print(filled_table(f"Plan of {described.name}", heads, cells, rows))
     if not to_do:
         console.print("Nothing is to do: every run has ended.")
         return
@@ -206,24 +194,17 @@ def _duration(seconds: float) -> str:
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
 
 
-def _said(out: Path, targets: Sequence[str]) -> dict[str, str]:
-    """What the report says of the gains of each target."""
-    from medsegdist.report.gain_words import transfer_verdict
-    from medsegdist.report.results import Results
-
-    run = Results.load(out)
-    return {target: transfer_verdict(run, target) for target in targets}
-
-
 def _show(
     result: TransferResult,
-    said: Mapping[str, str],
+    targets: Sequence[str],
     out: Path,
     dice_floor: float,
     bundles: Mapping[str, Path],
     unwritten: Sequence[str],
     as_json: bool,
 ) -> None:
+    from medsegdist.report.gain_words import transfer_verdict
+    from medsegdist.report.results import Results
     from medsegdist.report.tables import gain_table
     from medsegdist.transfer.gains import UNDEFINED
 
@@ -238,16 +219,16 @@ def _show(
         }
         typer.echo(json.dumps(content, indent=2))
         return
-    console = Console()
+    console, run = Console(), Results.load(out)
 
     def show(lines: Iterable[str], head: str = "") -> None:
         texts = [head, *lines] if head else list(lines)
         console.print(*map(escape, texts), sep="\n  " if head else "\n", soft_wrap=True)
 
-    for target, verdict in said.items():
+    for target in targets:
         if any(one.target == target and one.gain_percent is not None for one in (*result.gains, *result.controls)):
             console.print(gain_table(target, result.gains, result.controls))
-            console.print(escape(printable(verdict)), "\n")
+            console.print(escape(printable(transfer_verdict(run, target))), "\n")
     undefined = (one for one in result.gains if one.status == UNDEFINED)
     below = f"Not converged (validation Dice twice below {dice_floor:g}, the study's dice_floor), and left out:"
     for head, lines in {

@@ -36,7 +36,7 @@ from medsegdist.data.leakage import (
     voxel_mark,
 )
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.problems import Problem, case_problem, problem_of, shared_problem
+from medsegdist.data.problems import Problem, case_problem, noting_doubts, problem_of, shared_problem
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.parallel import map_ordered
@@ -127,6 +127,7 @@ def check_dataset(
         return DatasetFacts(manifest, problems=(*unlisted, problem_of(error, name, "")))
     problems += _label_problems(manifest, read, named)
     problems += [*_intensity_problems(manifest, preprocessing, read), *spacing_outliers(name, read)]
+    problems += [Problem(name, one.case, *doubt, "warning") for one in read for doubt in one.doubts]
     known_problems = _with_totals([*unlisted, *problems], unlisted, cases)
     return replace(facts, problems=tuple(dict.fromkeys([*known_problems, *doubled_images(facts)])))
 
@@ -154,22 +155,19 @@ def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[lis
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
     read = {one.case for one in facts}
-    held: dict[str, tuple[tuple[float, ...], bool]] = {}
+    held: dict[str, dict[str, Any]] = {}
     problems += _look_for_foreground(manifest, [case for case in cases if case.id in read], held)
-    for k, one in enumerate(facts):
-        others, filled = held.get(one.case, ((), False))
-        facts[k] = replace(one, others=others, filled=filled)
-    return facts, problems
+    return [replace(one, **held.get(one.case, {})) for one in facts], problems
 
 
 def _look_for_foreground(
-    manifest: DatasetManifest, cases: Sequence[Case], held: dict[str, tuple[tuple[float, ...], bool]]
+    manifest: DatasetManifest, cases: Sequence[Case], held: dict[str, dict[str, Any]]
 ) -> list[Problem]:
     """Read masks until one holds foreground: the first one, unless a label is named that is rare or nowhere.
 
-    What :func:`other_labels` finds in the one that holds some goes into `held`.
+    What is known of those that were read goes into `held`.
     """
-    load = partial(manifest.load, keys=("label",))
+    load = noting_doubts(partial(manifest.load, keys=("label",)))
     binarize = (
         BinarizeLabeld("label", manifest.foreground)
         if manifest.classes is None
@@ -180,6 +178,7 @@ def _look_for_foreground(
     for case in cases:
         try:
             item: Any = load(case.as_item())
+            held[case.id] = {"doubts": item["doubts"]}
             found = find_labels(item["label"], manifest.label_values)
             binarize(item)
         # One bad case must not hide the others.
@@ -187,7 +186,8 @@ def _look_for_foreground(
             problems.append(case_problem(error, manifest.name, case.id))
             continue
         if holds_foreground(found, manifest.label_values):
-            held[case.id] = other_labels(item["label"], manifest.label_values)
+            others, filled = other_labels(item["label"], manifest.label_values)
+            held[case.id] |= {"others": others, "filled": filled}
             return problems
         tally.add(found, case.id)
     if problems or not cases:
@@ -201,7 +201,8 @@ def _read_voxels(
 ) -> tuple[list[CaseFacts], list[Problem]]:
     """What every voxel says, and the problems for which `load_samples` would refuse the dataset."""
     read, tasks = plan_reading(manifest, preprocessing, None, cases)
-    read = replace(read, observe=partial(_case_facts, foreground=manifest.label_values))
+    observe = partial(_case_facts, foreground=manifest.label_values)
+    read = replace(read, load=noting_doubts(read.load), observe=observe)
     statistics = CaseStatistics(read.dataset, read.min_pixels, read.foreground, read.classes)
     results = map_ordered(
         read, tasks, workers=workers, description=f"Reading {manifest.name}", name_of=attrgetter("name")
@@ -244,6 +245,7 @@ def _case_facts(
         # Where none is foreground, the error of the whole dataset names what there is.
         others=others if holds_foreground(labels, foreground) else (),
         filled=filled,
+        doubts=item["doubts"],
     )
 
 

@@ -46,6 +46,7 @@ class CaseFacts:
         wrapped: whether intensities look as if they had overflowed their type.
         others: values of the mask that are neither foreground nor 0.
         filled: whether the mask is foreground everywhere.
+        doubts: problem and remedy of what its files leave open.
     """
 
     case: str
@@ -57,6 +58,7 @@ class CaseFacts:
     wrapped: bool = False
     others: tuple[float, ...] = ()
     filled: bool = False
+    doubts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

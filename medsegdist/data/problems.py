@@ -6,10 +6,11 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
 from medsegdist.words import counted, listed, printable, sentence
@@ -25,6 +26,20 @@ Severity = Literal["error", "warning"]
 
 class SkippedCasesWarning(UserWarning):
     """Cases were left out because something is wrong with them."""
+
+
+class DoubtfulFileWarning(UserWarning):
+    """A file was read as it stands, and something in it is to be looked at.
+
+    Args:
+        file: its path.
+        problem: what was found.
+        remedy: what to do.
+    """
+
+    def __init__(self, file: Path, problem: str, remedy: str) -> None:
+        super().__init__(f"{file}: {problem}; {remedy}")
+        self.problem, self.remedy = problem, remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,25 @@ def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
     if isinstance(error, MedSegDistError):
         return Problem(dataset, case, error.problem.strip().rstrip("."), error.remedy.rstrip("."))
     return Problem(dataset, case, f"{type(error).__name__}: {str(error).strip().rstrip('.')}", _DEFAULT_REMEDY)
+
+
+def noting_doubts(load: Callable[[Any], Mapping[Any, Any]]) -> Callable[[Any], dict[Any, Any]]:
+    """`load`, with what it warns of as doubtful noted under "doubts" of the item, as problems with their remedies.
+
+    Args:
+        load: from the key of a case to its item.
+    """
+
+    def noted(key: Any) -> dict[Any, Any]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DoubtfulFileWarning)
+            item = load(key)
+        doubts = [one.message for one in caught if isinstance(one.message, DoubtfulFileWarning)]
+        for other in (one.message for one in caught if one.message not in doubts):
+            warnings.warn(other, stacklevel=2)
+        return {**item, "doubts": tuple((one.problem, one.remedy) for one in doubts)}
+
+    return noted
 
 
 def shared_problem(

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, TypeAdapter
 from scipy.stats import norm
 
 from medsegdist.distance.order import Recommendation
 from medsegdist.distance.resampling import shared_ranks
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write, read_bytes
-from medsegdist.recommend.library import Library, ranks_of
-from medsegdist.recommend.model import PairRows, RidgeFit, chance_of_best, fit_ridge
+from medsegdist.files import atomic_write, read_json
 from medsegdist.recommend.pair_features import pair_features
-from medsegdist.recommend.predictors import halves, learned_known, learned_strict
+
+if TYPE_CHECKING:
+    from medsegdist.recommend.library import Library
 
 KNOWN, NEW = "learned, known sources", "learned, new families"
 """The learned rules: where a source of the list is an entry of the library, and where none is."""
@@ -67,18 +68,6 @@ class Evidence(BaseModel):
         )
 
 
-def error_deviation(rule: Callable[[Library], pd.Series], library: Library) -> float:
-    """Standard deviation of the errors of predicted ranks, on targets and repetitions that were not learned from.
-
-    Args:
-        rule: predictions of all pairs, none of which was made with its own target.
-        library: what was measured.
-    """
-    parts = [(rule(of_rest), dice) for of_rest, dice in halves(library)]
-    errors = pd.concat([_centered(ranks_of(dice)) - _centered(predicted) for predicted, dice in parts])
-    return float(errors.std(ddof=0))
-
-
 def _is_rule(name: str, library: Library) -> bool:
     """Whether a predictor is one that a ranking may follow, and no single feature."""
     features = [str(one) for one in library.features]
@@ -86,19 +75,15 @@ def _is_rule(name: str, library: Library) -> bool:
     return name not in (*single, "learned from shuffled Dice", "number of samples")
 
 
-def _centered(values: pd.Series) -> pd.Series:
-    centered: pd.Series = values - values.groupby(level="target").transform("mean")
-    return centered
-
-
-class Weights(BaseModel):
-    """What one rule learned; see :class:`~medsegdist.recommend.model.RidgeFit`.
+class RidgeFit(BaseModel):
+    """What was learned.
 
     Args:
-        coefficients: of each feature, per library standard deviation.
-        deviations: of each feature within the targets of the library.
+        coefficients: of each feature that is used, by its name, per library standard deviation.
+        deviations: of each within the targets of the library.
         effects: what a source of the library brings beyond its features, by its name.
-        error: standard deviation of the errors of predicted ranks, where the rule had not seen the target.
+        penalty: that was chosen; 0 where that is not known.
+        effect_scale: that was chosen; 0 is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,28 +91,33 @@ class Weights(BaseModel):
     coefficients: dict[str, FiniteFloat]
     deviations: dict[str, PositiveFloat]
     effects: dict[str, FiniteFloat] = Field(default_factory=dict)
+    penalty: float = Field(default=0.0, exclude=True)
+    effect_scale: float = Field(default=0.0, exclude=True)
+
+    def predict(self, features: pd.DataFrame, known: Mapping[str, str] | None = None) -> pd.Series:
+        """Predicted ranks within the target, higher for better sources; only their differences mean something.
+
+        Args:
+            features: a row per target and source, centered within targets; those that are not known add nothing.
+            known: the entry of the library that a source is, by the source's name; None takes sources by their names.
+        """
+        sources = features.index.get_level_values("source")
+        entries = sources if known is None else sources.map(lambda name: known.get(name, ""))
+        effects = np.array([self.effects.get(name, 0.0) for name in entries])
+        weights = pd.Series(self.coefficients) / pd.Series(self.deviations)
+        used = features.reindex(columns=weights.index).fillna(0.0)
+        predicted: pd.Series = used.mul(weights, axis=1).sum(axis=1) + effects
+        return predicted
+
+
+class Weights(RidgeFit):
+    """What one rule learned, see :class:`RidgeFit`.
+
+    Args:
+        error: standard deviation of the errors of predicted ranks, where the rule had not seen the target.
+    """
+
     error: PositiveFloat
-
-    @property
-    def fit(self) -> RidgeFit:
-        """The weights as arrays."""
-        names = tuple(self.coefficients)
-        return RidgeFit(
-            features=names,
-            coefficients=np.array([self.coefficients[name] for name in names]),
-            deviations=np.array([self.deviations[name] for name in names]),
-            effects=self.effects,
-        )
-
-    @classmethod
-    def of(cls, fit: RidgeFit, error: float) -> Self:
-        """The weights of a fit."""
-        return cls(
-            coefficients=dict(zip(fit.features, fit.coefficients.tolist(), strict=True)),
-            deviations=dict(zip(fit.features, fit.deviations.tolist(), strict=True)),
-            effects=dict(fit.effects),
-            error=error,
-        )
 
 
 class LearnedRanking(BaseModel):
@@ -152,21 +142,23 @@ class LearnedRanking(BaseModel):
     entries: dict[str, dict[str, FiniteFloat]]
 
     @classmethod
-    def learn(cls, library: Library, judged: Mapping[str, pd.DataFrame]) -> Self:
+    def learn(cls, library: Library, judged: Mapping[str, pd.DataFrame], errors: Mapping[str, float]) -> Self:
         """Learns from the transfers of a library.
 
         Args:
             library: what was measured.
             judged: predictors and choices of :func:`~medsegdist.recommend.predictors.judge_predictors`.
+            errors: of the same.
         """
+        from medsegdist.recommend.model import PairRows, fit_ridge
+
         rows = PairRows(library.features, library.ranks, library.families)
-        known, new = fit_ridge(rows), fit_ridge(rows, known_sources=False)
         sources = library.features.index.unique("source")
         return cls(
             steps=library.step,
             evidence={name: Evidence.of(frame) for name, frame in judged.items() if _is_rule(name, library)},
-            known=Weights.of(known, error_deviation(learned_known, library)),
-            new=Weights.of(new, error_deviation(learned_strict, library)),
+            known=Weights(**fit_ridge(rows).model_dump(), error=errors[KNOWN]),
+            new=Weights(**fit_ridge(rows, known_sources=False).model_dump(), error=errors[NEW]),
             entries={
                 str(name): {str(key): float(value) for key, value in library.characteristics.loc[name].dropna().items()}
                 for name in sources
@@ -193,14 +185,7 @@ class LearnedRanking(BaseModel):
             DataError: it is no such file.
         """
         path = Path(__file__).with_name("ranking.json") if path is None else Path(path)
-        try:
-            return cls.model_validate_json(read_bytes(path))
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the file"
-            raise DataError(
-                f"{path}: expected a ranking as `medsegdist learn` writes it, found that {place}: {first['msg']}"
-            ) from error
+        return read_json(path, TypeAdapter(cls), "learn", "give a ranking that it wrote")
 
     def check_named(self, named: Mapping[str, str]) -> None:
         """Refuses entries that there are not.
@@ -259,7 +244,7 @@ class LearnedRanking(BaseModel):
         sources = [str(name) for name in rows.index.get_level_values("source")]
         known = any(entries.get(source) for source in sources)
         weights, rule = (self.known, KNOWN) if known else (self.new, NEW)
-        scores = weights.fit.predict(rows, entries).to_numpy()
+        scores = weights.predict(rows, entries).to_numpy()
         predicted = dict(zip(sources, scores.tolist(), strict=True))
         chances = dict(zip(sources, chance_of_best(scores, weights.error).tolist(), strict=True))
         # The difference of two independent normal errors.
@@ -271,3 +256,24 @@ class LearnedRanking(BaseModel):
         in_order = sorted(sources, key=lambda source: -predicted[source])
         for source, (rank, tied) in shared_ranks(in_order, joins).items():
             yield Recommendation(target, source, rank, tied, -predicted[source], chances[source], rule)
+
+
+def chance_of_best(predicted: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:
+    """The probability of each source to be the best, if predictions are off by independent normal errors.
+
+    Args:
+        predicted: (n,) predictions, higher for better.
+        deviation: of the errors, above 0.
+
+    Returns:
+        (n,) probabilities that sum to 1.
+
+    >>> chance_of_best(np.array([0.0, 0.0]), 1.0)
+    array([0.5, 0.5])
+    """
+    levels = np.asarray(predicted, dtype=np.float64) / deviation
+    points = np.linspace(levels.min() - 8, levels.max() + 8, 2001)
+    below = norm.logcdf(points[:, None] - levels)
+    density = np.exp(norm.logpdf(points[:, None] - levels) + below.sum(axis=1, keepdims=True) - below)
+    chances = np.trapezoid(density, points, axis=0)
+    return np.asarray(chances / chances.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -39,8 +39,8 @@ class Library:
         characteristics: a row per dataset.
         distances: columns source, target, method, distance, image_term and mask_term.
         step: steps of fine-tuning after which Dice was measured.
-        unlearned: targets that were left out, since no source reaches a mean Dice of 0.2.
         scores: of the pre-trained networks, less is better: columns source, target, method and distance.
+        unlearned: targets that were left out, since no source reaches a mean Dice of 0.2.
     """
 
     features: pd.DataFrame
@@ -51,10 +51,8 @@ class Library:
     characteristics: pd.DataFrame
     distances: pd.DataFrame
     step: int
+    scores: pd.DataFrame
     unlearned: tuple[str, ...] = ()
-    scores: pd.DataFrame = field(
-        default_factory=lambda: pd.DataFrame(columns=["source", "target", "method", "distance"])
-    )
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -115,6 +113,7 @@ def read_library(folder: str | Path, *, step: int | None = None, curves: str = "
     # Features are centered within the sources that were measured.
     features = features.loc[rows]
     features = features - features.groupby(level="target").transform("mean")
+    scores = read_distances(folder / "scores.csv") if (folder / "scores.csv").exists() else []
     return Library(
         features=features,
         dice=dice.loc[rows],
@@ -125,13 +124,8 @@ def read_library(folder: str | Path, *, step: int | None = None, curves: str = "
         distances=distances,
         step=int(points["step"].iloc[0]),
         unlearned=unlearned,
-        scores=_read_scores(folder / "scores.csv"),
+        scores=pd.DataFrame(scores, columns=["source", "target", "method", "distance"]),
     )
-
-
-def _read_scores(path: Path) -> pd.DataFrame:
-    rows = [asdict(one) for one in read_distances(path)] if path.exists() else []
-    return pd.DataFrame(rows, columns=["source", "target", "method", "distance"])
 
 
 def read_libraries(folders: Sequence[str | Path], *, step: int | None = None) -> Library:

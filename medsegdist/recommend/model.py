@@ -1,15 +1,15 @@
-"""A ridge regression of the order of a target's sources on features of the pairs, and the order that it predicts."""
+"""A ridge regression of the order of a target's sources on features of the pairs, fast for any part of a library."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
+
+from medsegdist.recommend.learned import RidgeFit
 
 Array = NDArray[np.float64]
 
@@ -25,49 +25,6 @@ FEATURE_SETS: Mapping[str, tuple[str, ...]] = {
     "characteristics": ("difference", "own"),
 }
 """Sets of features that it chooses among: the first words of their names."""
-
-
-@dataclass(frozen=True, slots=True)
-class RidgeFit:
-    """What was learned.
-
-    Args:
-        features: names of the features that are used.
-        coefficients: of each, per library standard deviation.
-        deviations: of each within the targets of the library.
-        effects: what a source of the library brings beyond its features, by its name.
-        penalty: that was chosen; 0 where that is not known.
-        effect_scale: that was chosen; 0 is none.
-    """
-
-    features: tuple[str, ...]
-    coefficients: Array
-    deviations: Array
-    effects: Mapping[str, float]
-    penalty: float = 0.0
-    effect_scale: float = 0.0
-
-    def contributions(self, features: pd.DataFrame) -> pd.DataFrame:
-        """What each feature adds to the prediction, a row per target and source; features that are unknown add 0.
-
-        Args:
-            features: centered within targets.
-        """
-        used = features.reindex(columns=list(self.features)).fillna(0.0)
-        return used.mul(self.coefficients / self.deviations, axis=1)
-
-    def predict(self, features: pd.DataFrame, known: Mapping[str, str] | None = None) -> pd.Series:
-        """Predicted ranks within the target, higher for better sources; only their differences mean something.
-
-        Args:
-            features: a row per target and source, centered within targets.
-            known: the entry of the library that a source is, by the source's name; None takes sources by their names.
-        """
-        sources = features.index.get_level_values("source")
-        entries = sources if known is None else sources.map(lambda name: known.get(name, ""))
-        effects = np.array([self.effects.get(name, 0.0) for name in entries])
-        predicted: pd.Series = self.contributions(features).sum(axis=1) + effects
-        return predicted
 
 
 class PairRows:
@@ -130,8 +87,8 @@ class PairRows:
 
     def predict(self, fit: RidgeFit, rows: NDArray[np.bool_]) -> Array:
         """Predicted ranks of some rows, without effects of sources."""
-        at = [self.names.index(name) for name in fit.features]
-        return np.asarray(self.x[rows][:, at] @ fit.coefficients)
+        at = [self.names.index(name) for name in fit.coefficients]
+        return np.asarray(self.x[rows][:, at] @ np.array(list(fit.coefficients.values())))
 
     def _weights(self, name: str, scale: float) -> Array:
         """What each column is multiplied by: 1 for features of the set, the scale for effects."""
@@ -141,18 +98,16 @@ class PairRows:
     def solve(self, unseen: frozenset[str], name: str, scale: float) -> Array:
         """(penalties, columns, ranks) coefficients by each penalty, 0 for columns that are not used."""
         key = unseen, name, scale
-        if key not in self.solutions:
-            self.solutions[key] = self._solve(*self.sums(unseen), name, scale)
-        return self.solutions[key]
-
-    def _solve(self, gram: Array, moment: Array, name: str, scale: float) -> Array:
-        weights = self.weights_of[name, scale]
+        if key in self.solutions:
+            return self.solutions[key]
+        (gram, moment), weights = self.sums(unseen), self.weights_of[name, scale]
         at = weights > 0
         values, vectors = np.linalg.eigh(gram[np.ix_(at, at)] * np.outer(weights[at], weights[at]))
         turned = vectors.T @ (weights[at, None] * moment[at])
         shrunk = turned / (values[:, None] + np.array(PENALTIES)[:, None, None])
         found = np.zeros((len(PENALTIES), len(weights), moment.shape[1]))
         found[:, at] = weights[at, None] * (vectors @ shrunk)
+        self.solutions[key] = found
         return found
 
 
@@ -196,33 +151,11 @@ def fit_each(rows: PairRows, *, unseen: Collection[str] = (), known_sources: boo
 
 
 def _chosen(rows: PairRows, solution: Array, name: str, scale: float, penalty: float) -> RidgeFit:
-    used = np.flatnonzero(rows.weights_of[name, 0.0])
+    used = [k for k, weight in enumerate(rows.weights_of[name, 0.0]) if weight]
     return RidgeFit(
-        features=tuple(rows.names[k] for k in used),
-        coefficients=solution[used],
-        deviations=rows.deviations[used],
+        coefficients={rows.names[k]: float(solution[k]) for k in used},
+        deviations={rows.names[k]: float(rows.deviations[k]) for k in used},
         effects=dict(zip(rows.sources, solution[len(rows.names) :].tolist(), strict=True)) if scale else {},
         penalty=penalty,
         effect_scale=scale,
     )
-
-
-def chance_of_best(predicted: Array, deviation: float) -> Array:
-    """The probability of each source to be the best, if predictions are off by independent normal errors.
-
-    Args:
-        predicted: (n,) predictions, higher for better.
-        deviation: of the errors, above 0.
-
-    Returns:
-        (n,) probabilities that sum to 1.
-
-    >>> chance_of_best(np.array([0.0, 0.0]), 1.0)
-    array([0.5, 0.5])
-    """
-    levels = np.asarray(predicted, dtype=np.float64) / deviation
-    points = np.linspace(levels.min() - 8, levels.max() + 8, 2001)
-    below = norm.logcdf(points[:, None] - levels)
-    density = np.exp(norm.logpdf(points[:, None] - levels) + below.sum(axis=1, keepdims=True) - below)
-    chances = np.trapezoid(density, points, axis=0)
-    return np.asarray(chances / chances.sum())

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from medsegdist.distance.characteristics import CHARACTERISTICS as MEASURED
 
 SMALLEST = 1e-3
 """Share of a target's median term below which a term counts as so large: log has no value at 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """One number of a source and a target.
+class Feature(NamedTuple):
+    """Words for one number of a source and a target.
 
     Args:
-        name: which one.
-        low: what a source is like that has less of it than the target's other sources, in words.
+        low: what a source is like that has less of it than the target's other sources.
         high: what one is like that has more of it.
     """
 
-    name: str
     low: str
     high: str
 
@@ -77,29 +76,12 @@ OWN: Mapping[str, tuple[str, str, _Transform]] = {
 }
 """What a source is like by itself: words for little and much of it, and its value."""
 
-MEASURED = (
-    "samples",
-    "segment_contrast",
-    "segment_brightness",
-    "edge_sharpness",
-    "segment_size",
-    "segment_regions",
-    "segment_spread",
-    "boundary_complexity",
-    "segment_location",
-    "texture_deviation",
-    "fine_texture",
-    "image_contrast",
-)
-"""Columns of the characteristics that all values above are made of."""
-
 FEATURES: Mapping[str, Feature] = {
-    **{f"term {name}": Feature(f"term {name}", *words) for name, words in TERMS.items()},
+    **{f"term {name}": Feature(*words) for name, words in TERMS.items()},
     **{
-        f"difference {name}": Feature(f"difference {name}", f"similar {word}", f"other {word}")
-        for name, (word, _) in CHARACTERISTICS.items()
+        f"difference {name}": Feature(f"similar {word}", f"other {word}") for name, (word, _) in CHARACTERISTICS.items()
     },
-    **{f"own {name}": Feature(f"own {name}", low, high) for name, (low, high, _) in OWN.items()},
+    **{f"own {name}": Feature(low, high) for name, (low, high, _) in OWN.items()},
 }
 """All features by their names: terms of distances, differences of characteristics, and what a source has by itself."""
 
@@ -118,7 +100,7 @@ def pair_features(distances: pd.DataFrame, characteristics: pd.DataFrame) -> pd.
         method was not computed or a dataset lacks a characteristic.
     """
     keys = ["target", "source"]
-    characteristics = characteristics.reindex(columns=list(MEASURED)).astype("float64")
+    characteristics = characteristics.reindex(columns=[*MEASURED, "samples"]).astype("float64")
     terms = distances.pivot_table(index=keys, columns="method", values="mask_term", sort=False)
     images = distances[distances["image_term"] > 0].groupby(keys, sort=False)["image_term"].first()
     found = pd.DataFrame(index=terms.index)

@@ -8,11 +8,11 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, spearmanr, weightedtau
+from scipy.stats import rankdata, spearmanr, weightedtau, zscore
 
 from medsegdist.distance.order import MEANS
 from medsegdist.parallel import map_ordered
-from medsegdist.recommend.library import Library
+from medsegdist.recommend.library import Library, ranks_of
 from medsegdist.recommend.model import PairRows, fit_each, fit_ridge
 from medsegdist.transfer.ranks import interval_of_means
 
@@ -87,7 +87,8 @@ def distance_predictors(library: Library) -> dict[str, pd.Series]:
     found |= {f"{name.removeprefix('term ')}, term alone": -library.features[name] for name in _named(library, "term ")}
     for mean, methods in MEANS.items():
         if set(methods) <= set(distances):
-            found[mean] = -_mean_standardized(distances[list(methods)])
+            scores = distances[list(methods)].groupby(level="target").transform(zscore, nan_policy="omit")
+            found[mean] = -scores.mean(axis=1)
     found |= {name: -library.features[name] for name in _named(library, "difference ")}
     for name, rows_of in library.scores.groupby("method"):
         score = -rows_of.set_index(["target", "source"])["distance"].reindex(rows)
@@ -95,12 +96,6 @@ def distance_predictors(library: Library) -> dict[str, pd.Series]:
         found[str(name)] = score.fillna(score.groupby(level="target").transform("mean"))
     found["number of samples"] = library.features["own samples"]
     return found
-
-
-def _mean_standardized(distances: pd.DataFrame) -> pd.Series:
-    by_target = distances.groupby(level="target")
-    means: pd.Series = ((distances - by_target.transform("mean")) / by_target.transform("std")).mean(axis=1)
-    return means
 
 
 def _named(library: Library, start: str) -> list[str]:
@@ -237,25 +232,6 @@ def intervals(judged: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFr
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def gain_over(judged: Mapping[str, pd.DataFrame], better: str, *, seed: int = 0) -> pd.DataFrame:
-    """How much more than every other predictor one of them correlates, with a 95 % interval over targets.
-
-    Args:
-        judged: as for :func:`intervals`.
-        better: the name of the one.
-        seed: of the resamples.
-    """
-    rows = {}
-    for name, frame in judged.items():
-        # The control's rows are no targets.
-        same = frame.index.isin(judged[better].index).all()
-        if name != better and same and frame["spearman"].notna().all():
-            values = (judged[better][["spearman"]] - frame[["spearman"]]).to_numpy()
-            low, high = interval_of_means(values, seed=seed)
-            rows[name] = (float(values.mean()), float(low[0]), float(high[0]))
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["difference", "low", "high"])
-
-
 def random_choice(dice: pd.Series) -> pd.DataFrame:
     """What a source drawn at random means on average, as :func:`judge` has it.
 
@@ -307,11 +283,6 @@ SHUFFLES = 60
 what it teaches is right or wrong for many targets at once."""
 
 
-def _learn_all(library: Library) -> dict[str, pd.Series]:
-    """The predictions of everything that learns."""
-    return {name: learn(library) for name, learn in LEARNED.items()}
-
-
 def _judge_control(library: Library, dice: pd.Series, seeds: range) -> pd.DataFrame:
     """What is learned from shuffled Dice, a row per shuffle: the mean over targets."""
     ranks = pd.DataFrame({f"shuffle {seed}": shuffled(library, seed).ranks for seed in seeds})
@@ -319,9 +290,7 @@ def _judge_control(library: Library, dice: pd.Series, seeds: range) -> pd.DataFr
     return pd.DataFrame({name: judge(scores, dice).mean() for name, scores in predictions}).T
 
 
-def judge_predictors(
-    library: Library, *, workers: int | None = 1
-) -> tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]:
+def judge_predictors(library: Library, *, workers: int | None = 1) -> tuple[Judged, Judged, dict[str, float]]:
     """What following each predictor would have meant for each target, mean over :func:`halves` of the repetitions.
 
     What was learned is judged by repetitions that it has not seen; so are all other predictors.
@@ -332,24 +301,36 @@ def judge_predictors(
 
     Returns:
         As :func:`judge`, of every predictor by its name, with a row per shuffle of the control, which learns from
-        shuffled Dice; and of choices that rank nothing.
+        shuffled Dice; the same of choices that rank nothing; and of everything that learns, the standard deviation of
+        the errors of its predicted ranks.
     """
     judged: dict[str, list[pd.DataFrame]] = {}
     choices: dict[str, list[pd.DataFrame]] = {}
+    errors: dict[str, list[pd.Series]] = {}
     plain = distance_predictors(library)
     parts = halves(library)
-    learned = map_ordered(_learn_all, [of_rest for of_rest, _ in parts], workers=workers, description="Learning")
+    learned = map_ordered(
+        lambda of_rest: {name: learn(of_rest) for name, learn in LEARNED.items()},
+        [of_rest for of_rest, _ in parts],
+        workers=workers,
+        description="Learning",
+    )
     shuffles = -(-SHUFFLES // len(parts))
     for k, ((of_rest, dice), predictions) in enumerate(zip(parts, learned, strict=True)):
         for name, scores in (plain | predictions).items():
             judged.setdefault(name, []).append(judge(scores.loc[dice.index], dice))
+        for name, scores in predictions.items():
+            # Ranks are centered within targets, predictions need not be.
+            centered = scores - scores.groupby(level="target").transform("mean")
+            errors.setdefault(name, []).append(ranks_of(dice) - centered)
         control = _judge_control(of_rest, dice, range(k * shuffles, (k + 1) * shuffles))
         judged.setdefault("learned from shuffled Dice", []).append(control)
         choices.setdefault("a source at random", []).append(random_choice(dice))
         choices.setdefault("no pre-training", []).append(judge_choice(library.scratch, dice))
         if len(library.pooled):
             choices.setdefault("all sources together", []).append(judge_choice(library.pooled, dice))
-    return _means(judged), _means(choices)
+    deviations = {name: float(pd.concat(of_halves).std(ddof=0)) for name, of_halves in errors.items()}
+    return _means(judged), _means(choices), deviations
 
 
 def compare_predictors(

@@ -17,7 +17,7 @@ from medsegdist.report.figures import ROW_HEIGHT, Plot, label, scatter
 from medsegdist.report.record import StudyRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES, filled_table
-from medsegdist.report.verdict import rank_of
+from medsegdist.report.verdict import rank_of, setting
 from medsegdist.words import and_listed, counted, listed
 
 UP, DOWN = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
@@ -244,10 +244,8 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _flat(f"{name} {key}", part)
-    elif isinstance(value, list | tuple):
-        yield name, ", ".join(map(str, value))
     else:
-        yield name, "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        yield name, "" if value is None else setting(value)
 
 
 def mask_share(row: DistanceRow) -> str:

@@ -6,7 +6,7 @@ import math
 import platform
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,13 +50,14 @@ def describe_method(name: str, distance: DatasetDistance, table: DistanceTable) 
 def describe_dataset(study: Study, samples: SegmentationSamples, table: DistanceTable) -> DatasetRecord:
     """What a dataset of a study looks like: counts, outlines and the table's mixture, no pixel and no case."""
     manifest, cases = study.dataset(samples.name), samples.case_summary
+    by_rule = any(getattr(manifest.layout, key, None) for key in ("patient_pattern", "patient_key"))
     return DatasetRecord(
         name=manifest.name,
         modality=manifest.modality,
         family=study.family_of(manifest.name),
         samples=len(samples),
         patients=len(samples.patients),
-        patients_known=manifest.layout.kind == "phantom" or samples.patient_ids != samples.case_ids,
+        patients_known=manifest.layout.kind == "phantom" or by_rule or samples.patient_ids != samples.case_ids,
         cases=None if cases is None else cases.cases,
         without_sample={} if cases is None else cases.reasons,
         description=manifest.description,
@@ -203,11 +204,5 @@ def options_of(configured: object) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that are installed, by name."""
-    found = {"Python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    """Python's version and those of the packages, by name."""
+    return {"Python": platform.python_version(), **{package: version(package) for package in PACKAGES}}

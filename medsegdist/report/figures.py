@@ -93,7 +93,8 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
         if row.low is not None and row.high is not None
     ]
     marker = {"color": colors, "size": 9, "line": {"color": "var(--surface)", "width": 1.5}}
-    hover, places = [_hover(row) for row in rows], list(range(len(rows)))
+    hover = [f"{label(row.source, None)}<br>{_with_interval(row)}" for row in rows]
+    places = list(range(len(rows)))
     data.append(scatter("markers", [row.distance for row in rows], places, hover, marker=marker))
     shared: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
@@ -161,10 +162,6 @@ def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
         f"Image term and mask term of the distances to {target}, method {method}: {said}.",
         method,
     )
-
-
-def _hover(row: DistanceRow) -> str:
-    return f"{label(row.source, None)}<br>{_with_interval(row)}"
 
 
 def _with_interval(row: DistanceRow) -> str:
@@ -348,19 +345,17 @@ class MatchedMixtures:
     distance: float
 
 
-def ellipse(mixture: MixtureNumbers, k: int, *, deviations: float = 2.0, points: int = 49) -> np.ndarray:
-    """A closed line around component k, (points, 2) of (row, column).
+def ellipse(mixture: MixtureNumbers, k: int) -> np.ndarray:
+    """A closed line two standard deviations around the mean of component k, (49, 2) of (row, column).
 
     Args:
         mixture: in pixels.
         k: number of the component.
-        deviations: how many standard deviations it is away from the mean.
-        points: how many the line has.
     """
     values, vectors = np.linalg.eigh(np.array(mixture.covariances[k]))
-    angles = np.linspace(0, 2 * np.pi, points)
+    angles = np.linspace(0, 2 * np.pi, 49)
     circle = np.stack([np.cos(angles), np.sin(angles)])
-    axes = vectors * (deviations * np.sqrt(values.clip(min=0)))
+    axes = vectors * (2 * np.sqrt(values.clip(min=0)))
     return np.asarray(np.array(mixture.means[k]) + (axes @ circle).T)
 
 

@@ -122,16 +122,24 @@ def agreement_verdict(agreements: Sequence[Agreement]) -> list[str]:
     Args:
         agreements: of the same gains, one for each method.
     """
-    return [*_reliability(agreements), *_answer(agreements), *_cost(agreements)]
-
-
-def _reliability(agreements: Sequence[Agreement]) -> Iterator[str]:
+    said = []
     found = next((one.reliability for one in agreements if one.reliability is not None), None)
     if found is not None:
-        yield (
+        said.append(
             f"Reliability of the gains over {found.seeds} seeds: {found.reliability:.2f}; no predictor can "
             f"be expected to correlate with them by more than {found.ceiling:.2f}."
         )
+    said += _answer(agreements)
+    regrets = [one.regret for one in agreements if one.regret is not None]
+    chances = [target.chance_regret for one in agreements for target in one.targets if target.sources > 1]
+    if regrets:
+        low, high = min(regrets), max(regrets)
+        span = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}, by the method,"
+        said.append(
+            f"The nearest source is {span} points of gain behind the best one on average, and a source drawn at random "
+            f"{fmean(chances):.1f}."
+        )
+    return said
 
 
 def _answer(agreements: Sequence[Agreement]) -> Iterator[str]:
@@ -170,15 +178,3 @@ def _answer(agreements: Sequence[Agreement]) -> Iterator[str]:
         )
     if len(tested) > 1:
         yield f"Chance: ranks shuffled, at 5% for the {len(tested)} methods together (Holm)."
-
-
-def _cost(agreements: Sequence[Agreement]) -> Iterator[str]:
-    regrets = [one.regret for one in agreements if one.regret is not None]
-    chances = [target.chance_regret for one in agreements for target in one.targets if target.sources > 1]
-    if regrets:
-        low, high = min(regrets), max(regrets)
-        span = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}, by the method,"
-        yield (
-            f"The nearest source is {span} points of gain behind the best one on average, and a source drawn at random "
-            f"{fmean(chances):.1f}."
-        )

@@ -14,7 +14,6 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from medsegdist.files import atomic_write
-from medsegdist.report.case_sections import case_sections
 from medsegdist.report.figures import (
     Plot,
     clustered,
@@ -25,12 +24,11 @@ from medsegdist.report.figures import (
     segment_plot,
     terms_plot,
 )
-from medsegdist.report.gain_words import measured
 from medsegdist.report.reasons import cautions, kind_of, next_steps, reasons, trust
-from medsegdist.report.record import DatasetRecord, StudyRecord, TransferRecord
+from medsegdist.report.record import StudyRecord, TransferRecord
 from medsegdist.report.results import Results
 from medsegdist.report.tables import NAMES
-from medsegdist.report.verdict import Answer, amount, basis, orientation, preparation, rank_of, simulation
+from medsegdist.report.verdict import Answer, amount, basis, orientation, preparation, rank_of, setting, simulation
 from medsegdist.words import printable
 
 SHOWN_TARGETS = 4
@@ -80,16 +78,19 @@ def render(run: Results) -> str:
         "segments": [segment_plot(dataset) for dataset in (run.record.datasets if run.record else ())],
         "matches": [{"figure": match_plot(matched), "matched": matched} for matched in matched_mixtures(run)],
         "thumbnails": run.thumbnails,
-        "cases": case_sections(run),
+        "measured": {},
+        "cases": None,
         "characteristics": _characteristics(run.record),
         "transfer": None,
         "gains": None,
         "facts": _how_computed(run),
     }
-    if run.trained:
-        from medsegdist.report.gain_sections import gain_section, transfer_section
+    if run.trained or run.cases:
+        from medsegdist.report.gain_words import measured
+        from medsegdist.report.sections import case_sections, gain_section, transfer_section
 
-        context |= {"transfer": transfer_section(run), "gains": gain_section(run)}
+        context["measured"] = {target: measured(run, target) for target in run.targets}
+        context |= {"transfer": transfer_section(run), "gains": gain_section(run), "cases": case_sections(run)}
     headings = {
         "answer": ("Answer", targets),
         "ranking": ("Ranking", targets),
@@ -158,9 +159,8 @@ def _target(run: Results, target: str) -> dict[str, Any]:
         "answer": answer,
         "basis": basis(run, answer),
         "reasons": reasons(run, answer),
-        "cautions": cautions(run, answer),
+        "cautions": [*cautions(run, answer)],
         "trust": trust(run, answer),
-        "measured": measured(run, target),
         "next_steps": next_steps(answer),
         "sources": [
             {
@@ -176,23 +176,12 @@ def _target(run: Results, target: str) -> dict[str, Any]:
     }
 
 
-COLUMNS_OF_A_TABLE = 7
-"""Characteristics that a page has room for."""
-
-
-def _characteristics(record: StudyRecord | None) -> list[dict[str, Any]]:
-    """Tables of characteristics: `columns` of (name, unit), and `rows` of datasets with a cell for each column."""
+def _characteristics(record: StudyRecord | None) -> dict[str, Any]:
+    """The `columns` of characteristics, (name, unit), and `rows` of datasets with what is known of each column."""
     datasets = () if record is None else record.datasets
-    columns = list(dict.fromkeys((one.name, one.unit) for dataset in datasets for one in dataset.characteristics))
-    known = [(dataset, {(one.name, one.unit): one for one in dataset.characteristics}) for dataset in datasets]
-    parts = [columns[k : k + COLUMNS_OF_A_TABLE] for k in range(0, len(columns), COLUMNS_OF_A_TABLE)]
-    return [
-        {
-            "columns": part,
-            "rows": [{"dataset": dataset, "cells": [found.get(one) for one in part]} for dataset, found in known],
-        }
-        for part in parts
-    ]
+    rows = [(dataset, {(one.name, one.unit): one for one in dataset.characteristics}) for dataset in datasets]
+    columns = dict.fromkeys(column for _, found in rows for column in found)
+    return {"columns": list(columns), "rows": rows} if columns else {}
 
 
 def _how_computed(run: Results) -> Facts:
@@ -206,16 +195,23 @@ def _how_computed(run: Results) -> Facts:
         alike = all(formula == formulas[0] for formula in formulas)
         facts += [
             ("Preprocessing", [*_plain(record.preprocessing), ("fingerprint", record.fingerprint)]),
-            ("Cases without a sample", [_without_sample(dataset) for dataset in record.datasets if dataset.cases]),
+            (
+                "Cases without a sample",
+                [
+                    (
+                        f"{one.name}, {sum(one.without_sample.values())} of {one.cases}",
+                        "; ".join(f"{reason} ({count})" for reason, count in one.without_sample.items()),
+                    )
+                    for one in record.datasets
+                    if one.cases
+                ],
+            ),
             ("Formula, for all methods", formulas[0] if formulas and alike else []),
             *(
                 (f"Method {method.name}", [*([] if alike else formula), *_plain(method.options)])
                 for method, formula in zip(record.methods, formulas, strict=True)
             ),
-            (
-                "Spread of fits, of the median distance between mixtures",
-                [(name, ", ".join(of_method)) for name, of_method in _fit_spreads(record).items()],
-            ),
+            ("Spread of fits, of the median distance between mixtures", _fit_spreads(record)),
             ("Versions of the ranking" if record.cards else "Versions", _versions(record)),
         ]
     if trained is not None:
@@ -253,35 +249,20 @@ def _versions(record: StudyRecord | TransferRecord) -> list[tuple[str, str]]:
     return [*record.software.items(), ("device", record.device)]
 
 
-def _without_sample(dataset: DatasetRecord) -> tuple[str, str]:
-    """How many cases of a dataset gave no sample, and why."""
-    head = f"{dataset.name}, {sum(dataset.without_sample.values())} of {dataset.cases}"
-    return head, "; ".join(f"{reason} ({count})" for reason, count in dataset.without_sample.items())
-
-
-def _fit_spreads(record: StudyRecord) -> dict[str, list[str]]:
+def _fit_spreads(record: StudyRecord) -> list[tuple[str, str]]:
     """By method, the datasets whose mixture might be another one that is nearly as likely, the least certain first."""
-    found: dict[str, list[str]] = {}
+    found = []
     for method in record.methods:
         spreads = {one.name: one.fit_spread.get(method.name, 0.0) for one in record.datasets}
-        for name, spread in sorted(spreads.items(), key=lambda item: -item[1]):
-            if spread > MIXTURES_AGREE:
-                found.setdefault(method.name, []).append(f"{name} {spread:.0%}")
+        uncertain = sorted(
+            (name for name in spreads if spreads[name] > MIXTURES_AGREE), key=lambda name: -spreads[name]
+        )
+        found.append((method.name, ", ".join(f"{name} {spreads[name]:.0%}" for name in uncertain)))
     return found
 
 
 def _plain(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(name, _said(value)) for name, value in values.items() if value is not None]
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_said(part)}" for name, part in value.items() if part is not None)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_said, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return [(name, setting(value)) for name, value in values.items() if value is not None]
 
 
 def _clean(value: Any) -> Any:

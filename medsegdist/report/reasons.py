@@ -11,7 +11,6 @@ import pandas as pd
 
 from medsegdist.recommend.learned import Evidence, LearnedRanking
 from medsegdist.recommend.pair_features import FEATURES, pair_features
-from medsegdist.report.gain_words import measured
 from medsegdist.report.record import DatasetRecord
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import Answer
@@ -28,6 +27,9 @@ FEW_PATIENTS = 10
 
 NEARLY = 1.0
 """Dice points by which two choices may differ and be about as good."""
+
+MOST_NEAREST = 50
+"""Cases that a command takes; half of them where there are known to be fewer than twice as many."""
 
 SMALL_SHARE = 0.1
 """Masks with a smaller part in the distance hardly count."""
@@ -76,23 +78,19 @@ def reasons(run: Results, answer: Answer) -> Reasons:
     )
 
 
-def cautions(run: Results, answer: Answer) -> tuple[str, ...]:
+def cautions(run: Results, answer: Answer) -> Iterator[str]:
     """What speaks against the recommended source, or against being sure of it; sentences.
 
     Args:
         run: a ranking.
         answer: for one of its targets.
     """
-    return tuple(_cautions(run, answer))
-
-
-def _cautions(run: Results, answer: Answer) -> Iterator[str]:
     first, target, record = answer.first, answer.target, run.record
     one, other = (record.dataset(name) if record else None for name in (first, target))
     if one and other:
         if one.modality and other.modality and one.modality != other.modality:
-            kinds = ["neither CT nor MR" if kind == "other" else kind for kind in (one.modality, other.modality)]
-            yield f"Another modality: {first} is {kinds[0]}, {target} is {kinds[1]}."
+            # "other" may also stand for what nobody knows.
+            yield f"Another modality: the study calls {first} {one.modality} and {target} {other.modality}."
         elif None not in (one.oriented, other.oriented) and one.oriented != other.oriented:
             slices = first if one.oriented else target
             yield f"Another kind of images: only those of {slices} are slices of volumes."
@@ -135,15 +133,17 @@ def explained(run: Results, answer: Answer) -> Iterator[str]:
         yield f"Against it: {caution}"
     if known := trust(run, answer):
         yield str(known)
-    if found := measured(run, answer.target):
-        yield found
+    if run.trained:
+        from medsegdist.report.gain_words import measured
+
+        if found := measured(run, answer.target):
+            yield found
 
 
 def kind_of(dataset: DatasetRecord) -> str:
     """Modality and size of a dataset, in a few words."""
-    patients = counted(dataset.patients, "case" if dataset.patients_known is False else "patient")
     kind = "" if dataset.modality in ("", "other") else f"{dataset.modality}, "
-    return f"{kind}{patients}"
+    return f"{kind}{dataset.patients_said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,20 @@ def trust(run: Results, answer: Answer) -> Trust | None:
     return Trust(found, learned.evidence["a source at random"], pooled, learned.steps)
 
 
+def nearest_command(source: str, target: str, nearest: int = MOST_NEAREST) -> str:
+    """The command that writes the cases of a source that are nearest to a target; STUDY.yaml is the study's file.
+
+    Args:
+        source: its name.
+        target: its name.
+        nearest: how many cases.
+    """
+    source, target = shlex.quote(source), shlex.quote(target)
+    return (
+        f"medsegdist prepare STUDY.yaml --dataset {source} --nearest {nearest} --target {target} --out Task01_Nearest"
+    )
+
+
 def next_steps(answer: Answer) -> dict[str, str]:
     """Commands that go on from an answer, by what they do.
 
@@ -210,7 +224,7 @@ def next_steps(answer: Answer) -> dict[str, str]:
     Args:
         answer: for a target.
     """
-    target, first = (shlex.quote(name) for name in (answer.target, answer.first))
+    target = shlex.quote(answer.target)
     return {
         "Prove it: pre-train on every source, fine-tune, and compare": (
             f"medsegdist transfer STUDY.yaml --target {target} --out DIR"
@@ -218,7 +232,5 @@ def next_steps(answer: Answer) -> dict[str, str]:
         "Hand it over: both datasets as tasks, with the commands of nnU-Net and MONAI that pre-train and fine-tune": (
             f"medsegdist handover STUDY.yaml RANKING --target {target} --out NEW_DIR"
         ),
-        "Take only the cases that are nearest to the target": (
-            f"medsegdist prepare STUDY.yaml --dataset {first} --nearest 50 --target {target} --out Task01_Source"
-        ),
+        "Take only the cases that are nearest to the target": nearest_command(answer.first, answer.target),
     }

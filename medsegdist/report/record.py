@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pandas as pd
 from pydantic import (
@@ -18,17 +18,14 @@ from pydantic import (
     FiniteFloat,
     PositiveInt,
     TypeAdapter,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
-from medsegdist.errors import DataError
-from medsegdist.files import atomic_write, read_bytes
-
-T = TypeVar("T")
+from medsegdist.files import atomic_write, read_json
+from medsegdist.words import counted
 
 MAX_BINS = 64
 """Bins along an axis of a histogram at most: enough to see where segments are, too coarse to see a patient."""
@@ -199,6 +196,11 @@ class DatasetRecord(Part):
             raise ValueError(f"expected a mixture over 2 axes, found {found.mixture.dimensions}")
         return found
 
+    @property
+    def patients_said(self) -> str:
+        """How many patients it has; of cases where nobody knows who they show."""
+        return counted(self.patients, "case" if self.patients_known is False else "patient")
+
 
 class MethodRecord(Part):
     """One method, and how it was set.
@@ -306,25 +308,3 @@ class TransferRecord(JsonFile):
     done: int = 0
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
-
-
-def read_json(path: str | Path, kind: TypeAdapter[T], command: str) -> T:
-    """What a JSON file holds.
-
-    Args:
-        path: the file.
-        kind: what it is to hold.
-        command: the one that writes it, for messages.
-
-    Raises:
-        DataError: it holds something else.
-    """
-    try:
-        return kind.validate_json(read_bytes(path))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(
-            f"{path}: expected what `medsegdist {command}` writes there, found{f' in {place}' if place else ''}: "
-            f"{first['msg']}; run it again, or remove the file to report without it."
-        ) from error

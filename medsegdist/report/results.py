@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
@@ -20,11 +20,11 @@ from medsegdist.distance.relevance import RankedCase, rank_cases
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.files import read_csv, read_text, write_csv
+from medsegdist.files import read_csv, read_json, read_text, write_csv
 from medsegdist.progress import track
 from medsegdist.report.describe import describe_dataset, describe_method, versions
-from medsegdist.report.record import StudyRecord, TransferRecord, read_json
-from medsegdist.report.verdict import Answer, approximate, left_out_sentence
+from medsegdist.report.record import StudyRecord, TransferRecord
+from medsegdist.report.verdict import Answer, approximate
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
@@ -36,15 +36,6 @@ if TYPE_CHECKING:
 
 NO_TABLE = DistanceTable(rows=())
 """Of a folder without rankings."""
-
-OF_TRAINING = {
-    "gains": "gains.csv",
-    "controls": "controls.csv",
-    "transfer": "transfer.json",
-    "agreements": "agreement.json",
-    "agreement": "agreement.csv",
-}
-"""What `transfer` and `agreement` leave in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +120,11 @@ class Results:
     @property
     def left_out(self) -> str:
         """Which methods are not there because a card lacks them; empty if none is missing."""
-        return "" if self.record is None else left_out_sentence(self.record.left_out)
+        return " ".join(
+            f"{method} is left out, because {'the card' if len(names) == 1 else 'the cards'} {', '.join(names)} "
+            f"{'lacks' if len(names) == 1 else 'lack'} it: a fake class has fewer patients than a card may show."
+            for method, names in (self.record.left_out.items() if self.record else ())
+        )
 
     @property
     def simulated(self) -> dict[str, str] | None:
@@ -240,6 +235,15 @@ class Results:
         needed = "distances.csv" in has or not has & {"gains.csv", "agreement.json"}
         table, listed = _distances(folder / "distances.csv") if needed else (NO_TABLE, ())
         record = StudyRecord.load(folder / "study.json") if "study.json" in has else None
+        thumbnails: Thumbnails | None = None
+        cases: list[RankedCase] = []
+        if "thumbnails.json" in has:
+            from medsegdist.report.thumbnails import Thumbnails
+
+            thumbnails = Thumbnails.load(folder / "thumbnails.json")
+        if "cases.csv" in has:
+            remedy = "`medsegdist rank STUDY.yaml --cases --out DIR` writes it, or remove the file to report without it"
+            cases = read_csv(folder / "cases.csv", RankedCase, key=("target", "source", "case"), remedy=remedy)
         training = _of_training(folder)
         described = record or training.get("transfer")
         compared = next((one.study for one in training.get("agreements", ()) if one.study), "")
@@ -248,8 +252,8 @@ class Results:
             table=table,
             listed=listed,
             record=record,
-            thumbnails=_read_thumbnails(folder / "thumbnails.json"),
-            cases=_read_cases(folder / "cases.csv") if "cases.csv" in has else (),
+            thumbnails=thumbnails,
+            cases=tuple(cases),
             **training,
         )
 
@@ -289,38 +293,26 @@ def _cells(path: Path, remedy: str) -> pd.DataFrame:
         raise DataError(f"{path}: expected a CSV file in UTF-8, found something else ({error})", remedy) from error
 
 
-def _read_thumbnails(path: Path) -> Thumbnails | None:
-    if not path.exists():
-        return None
-    from medsegdist.report.thumbnails import Thumbnails
-
-    return Thumbnails.load(path)
-
-
-def _read_cases(path: Path) -> tuple[RankedCase, ...]:
-    remedy = "`medsegdist rank STUDY.yaml --cases --out DIR` writes it, or remove the file to report without it"
-    return tuple(read_csv(path, RankedCase, key=("target", "source", "case"), remedy=remedy))
-
-
 def _of_training(folder: Path) -> dict[str, Any]:
     """What `transfer` and `agreement` left in a folder."""
-    there = {name: folder / file for name, file in OF_TRAINING.items() if (folder / file).exists()}
-    if not there:
+    has = {path.name for path in folder.iterdir()}
+    if not has & {"gains.csv", "controls.csv", "transfer.json", "agreement.json", "agreement.csv"}:
         return {}
     from medsegdist.transfer.agreement import Agreement
     from medsegdist.transfer.curves import read_curves
     from medsegdist.transfer.gains import read_gains
 
-    remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
-    agreements = TypeAdapter(tuple[Agreement, ...])
-    readers: dict[str, Callable[[Path], Any]] = {
-        "gains": lambda path: tuple(read_gains(path, rows_needed=False)),
-        "controls": lambda path: tuple(read_gains(path, of_controls=True, rows_needed=False)),
-        "transfer": TransferRecord.load,
-        "agreements": lambda path: read_json(path, agreements, "agreement"),
-        "agreement": lambda path: _cells(path, remedy),
-    }
-    found = {name: readers[name](path) for name, path in there.items()}
-    if "gains" in found:
+    found: dict[str, Any] = {}
+    if "gains.csv" in has:
+        found["gains"] = tuple(read_gains(folder / "gains.csv", rows_needed=False))
         found["curves"] = read_curves(folder, found["gains"])
+    if "controls.csv" in has:
+        found["controls"] = tuple(read_gains(folder / "controls.csv", of_controls=True, rows_needed=False))
+    if "transfer.json" in has:
+        found["transfer"] = TransferRecord.load(folder / "transfer.json")
+    if "agreement.json" in has:
+        found["agreements"] = read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
+    if "agreement.csv" in has:
+        remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
+        found["agreement"] = _cells(folder / "agreement.csv", remedy)
     return found

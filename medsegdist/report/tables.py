@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
@@ -48,10 +49,11 @@ LONGEST_HEAD = 24
 LEAST_NAME, SPLIT_NAME = 8, 16
 """Characters that names of rows have at least, with many columns; and where columns go into several tables."""
 
+FROM_SCRATCH = "from scratch, as many steps"
+"""What the control is called, whose steps are those of a pre-training and a fine-tuning together."""
+
 NOTHING = "-"
 """Stands where a number is undefined."""
-
-FROM_SCRATCH = "from scratch, as many steps"
 
 
 def distance_tables(table: DistanceTable) -> list[Table]:
@@ -236,21 +238,12 @@ def choice_tables(agreements: Sequence[Agreement]) -> Iterator[Table]:
         rows = [row for row in chosen if row[1].target == target]
         # The same by all methods, if they have the same sources.
         captions = {
-            f"{best_source(found.best, found.best_gain)} Regret of a source drawn at random: {found.chance_regret:.1f}."
-            for _, found, _ in rows
+            (f"Best: {one.best}" if one.best_gain > 0 else f"No source gained; {one.best} lost least")
+            + f", {one.best_gain:.1f} %. Regret of a source drawn at random: {one.chance_regret:.1f}."
+            for _, one, _ in rows
         }
         caption = captions.pop() if len(captions) == 1 else ""
         yield filled_table(f"Nearest source for {target}", heads, cells, rows, left=(0, 1), caption=caption)
-
-
-def best_source(name: str, gain: float) -> str:
-    """The source that gained most; where none gained, the one that lost least.
-
-    Args:
-        name: of the source.
-        gain: its gain, percent.
-    """
-    return f"Best: {name}, {gain:.1f} %." if gain > 0 else f"No source gained; {name} lost least, {gain:.1f} %."
 
 
 def without_table(agreements: Sequence[Agreement]) -> Table:
@@ -350,7 +343,7 @@ def filled_table(title: str, heads: str, cells: str, rows: Iterable[tuple[Any, .
     def filled(template: str, row: tuple[Any, ...]) -> str:
         text = _Filled().format(template, *row)
         # Where nothing of a cell is known, one dash says so.
-        return text if not text or any(map(str.isalnum, text)) else NOTHING
+        return NOTHING if text == re.sub(r"{.*?}", NOTHING, template) else text
 
     return _table(
         title, heads.split(" | "), ([filled(one, row) for one in cells.split(" | ")] for row in rows), **options

@@ -133,14 +133,13 @@ def _drawn(samples: SegmentationSamples, number: int, color: tuple[int, int, int
     return base64.b64encode(thumbnail(samples.images[number], samples.masks[number], color)).decode()
 
 
-def thumbnail(image: Tensor, mask: Tensor, color: tuple[int, int, int], side: int = SIDE) -> bytes:
+def thumbnail(image: Tensor, mask: Tensor, color: tuple[int, int, int]) -> bytes:
     """A sample as a small PNG with the outline of its mask.
 
     Args:
         image: (rows, columns), or (slices, rows, columns), of which the slice with the most foreground is shown.
         mask: of the same shape.
         color: red, green and blue of the outline.
-        side: pixels of the longer side.
     """
     if image.ndim == 3:
         fullest = int(mask.flatten(1).sum(1).argmax())
@@ -149,7 +148,7 @@ def thumbnail(image: Tensor, mask: Tensor, color: tuple[int, int, int], side: in
     low, high = np.percentile(pixels, [0.5, 99.5])
     grays = (GRAYS - 1) * ((pixels - low) / (high - low or 1)).clip(0, 1)
     height, width = pixels.shape
-    size = tuple(max(1, round(side * length / max(height, width))) for length in (width, height))
+    size = tuple(max(1, round(SIDE * length / max(height, width))) for length in (width, height))
     shrunk = Image.fromarray(grays.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     area = Image.fromarray(255 * mask.cpu().numpy().astype(np.uint8)).resize(size, Image.Resampling.BOX)
     outlined = np.asarray(shrunk).round().astype(np.uint8)

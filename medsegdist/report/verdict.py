@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medsegdist.distance.order import DistanceRow, Recommendation, recommending
 from medsegdist.distance.table import DistanceTable
-from medsegdist.words import and_listed, counted
+from medsegdist.words import and_listed, counted, listed
 
 if TYPE_CHECKING:
     from medsegdist.report.record import StudyRecord
@@ -34,19 +34,6 @@ def approximate(cards: Sequence[str]) -> str:
         cards: names of the datasets that are cards; empty where that is not known.
     """
     return f"{APPROXIMATE} Cards: {', '.join(cards)}." if cards else APPROXIMATE
-
-
-def left_out_sentence(methods: Mapping[str, Sequence[str]]) -> str:
-    """Which methods are not there because a card lacks them; empty if nothing is left out.
-
-    Args:
-        methods: names of the cards that lack it, by the name of the method.
-    """
-    return " ".join(
-        f"{method} is left out, because {'the card' if len(names) == 1 else 'the cards'} {', '.join(names)} "
-        f"{'lacks' if len(names) == 1 else 'lack'} it: a fake class has fewer patients than a card may show."
-        for method, names in methods.items()
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +110,7 @@ class Answer:
     def rule(self) -> str:
         """What the sources are ordered by."""
         if self.order[0].learned:
-            return "what was learned from transfers between public datasets"
+            return "what was learned from transfers between datasets"
         if len(self.by) == 1:
             return f"their distance by {self.by[0]}"
         return f"the mean of their standardized distances by {and_listed(self.by)}"
@@ -139,10 +126,9 @@ class Answer:
         if self.alone:
             return f"One source only: {self.first}."
         if self.alike:
-            shown = list(self.alike)
-            if len(shown) > MOST_NAMED:
-                shown = [*shown[: MOST_NAMED - 1], f"{len(shown) - MOST_NAMED + 1} more"]
-            return f"Recommended: {self.first}. It cannot be distinguished from {and_listed(shown)}."
+            several = len(self.alike) > MOST_NAMED
+            others = listed(self.alike, MOST_NAMED - 1) if several else and_listed(self.alike)
+            return f"Recommended: {self.first}. It cannot be distinguished from {others}."
         if self.order[0].chance is None:
             return f"Recommended: {self.first}."
         return f"Recommended: {self.first}, ahead of all others."
@@ -174,15 +160,8 @@ class Answer:
 
 
 def methods_of(table: DistanceTable, target: str) -> tuple[str, ...]:
-    """The methods that compared any source with this target, in the order of the table.
-
-    Raises:
-        ValueError: the table has no such target.
-    """
-    found = dict.fromkeys(row.method for row in table.rows if row.target == target)
-    if not found:
-        raise ValueError(f"expected one of the targets {list(table.targets)}, found '{target}'.")
-    return tuple(found)
+    """The methods that compared any source with this target, in the order of the table."""
+    return tuple(dict.fromkeys(row.method for row in table.rows if row.target == target))
 
 
 def rank_of(row: DistanceRow | Recommendation) -> str:
@@ -195,6 +174,17 @@ def amount(distance: float) -> str:
     return f"{distance:,.0f}" if abs(distance) >= 100 else f"{distance:.3g}"
 
 
+def setting(value: Any) -> str:
+    """What an option was set to, in words; parts of it that are None are left out."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {setting(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def basis(run: Results, answer: Answer) -> str:
     """What the answer for a target rests on, in a sentence."""
     rows = [row for row in run.table.rows if row.target == answer.target]
@@ -205,7 +195,7 @@ def basis(run: Results, answer: Answer) -> str:
     least = "at least " if is_card else ""
     of_target = f"{least}{counted(max(row.n_target for row in rows), 'sample')}"
     if known:
-        of_target += f" of {least}{counted(known.patients, 'case' if known.patients_known is False else 'patient')}"
+        of_target += f" of {least}{known.patients_said}"
     sources, methods = counted(len(answer.order), "source"), counted(len(answer.methods), "method")
     said = f"It rests on {of_target} of {answer.target}, {sources} and {methods}"
     normalized = {bool(one.formula.get("normalize")) for one in record.methods} if record and not is_card else set()

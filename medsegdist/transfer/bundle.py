@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -179,90 +180,28 @@ def _metadata(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
 
 
 def _inference(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
-    scale = recipe.scale
-    inferer: dict[str, Any] = {"_target_": "SimpleInferer"}
+    """The configuration of every bundle, with what this network takes in place of null."""
+    text = (files("medsegdist.transfer") / "bundle_inference.json").read_text(encoding="utf-8")
+    config: dict[str, Any] = json.loads(text)
+    # A bundle's expressions are evaluated: nothing of a study's free text is among these numbers and choices.
+    network = recipe.network
+    options = {
+        "_target_": f"{type(network).__module__}.{type(network).__qualname__}",
+        **network.model_dump(mode="json"),
+    }
+    config["network_def"] |= {"options": options, "dimensions": len(content.grid)}
+    center, half_range = recipe.scale.center, recipe.scale.half_range
+    config["preprocessing"]["transforms"][2] |= {"a_min": center - half_range, "a_max": center + half_range}
+    config["dataloader"]["batch_size"] = recipe.batch_size
     if recipe.patch_size is not None:
-        inferer = {
+        config["inferer"] = {
             "_target_": "SlidingWindowInferer",
             "roi_size": list(recipe.patch_size),
             "sw_batch_size": recipe.batch_size,
             "overlap": recipe.overlap,
             "mode": "gaussian",
         }
-    return {
-        "imports": ["$import glob"],
-        "bundle_root": ".",
-        "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
-        "dataset_dir": "$@bundle_root + '/images'",
-        "output_dir": "$@bundle_root + '/eval'",
-        "pattern": "*.npy",
-        "datalist": "$[{'image': path} for path in sorted(glob.glob(@dataset_dir + '/' + @pattern))]",
-        "network_def": {
-            "_target_": "medsegdist.transfer.networks.build_network",
-            # A bundle's expressions are evaluated: nothing of a study's free text is among these numbers and choices.
-            "options": {
-                "_target_": f"{type(recipe.network).__module__}.{type(recipe.network).__qualname__}",
-                **recipe.network.model_dump(mode="json"),
-            },
-            "dimensions": len(content.grid),
-        },
-        "network": "$@network_def.to(@device)",
-        "preprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                {"_target_": "LoadImaged", "keys": "image"},
-                {"_target_": "EnsureChannelFirstd", "keys": "image", "channel_dim": "no_channel"},
-                {
-                    "_target_": "ScaleIntensityRanged",
-                    "keys": "image",
-                    "a_min": scale.center - scale.half_range,
-                    "a_max": scale.center + scale.half_range,
-                    "b_min": -1.0,
-                    "b_max": 1.0,
-                },
-                {"_target_": "EnsureTyped", "keys": "image"},
-            ],
-        },
-        "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
-        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": recipe.batch_size},
-        "inferer": inferer,
-        "postprocessing": {
-            "_target_": "Compose",
-            "transforms": [
-                {"_target_": "Activationsd", "keys": "pred", "sigmoid": True},
-                {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
-                {
-                    "_target_": "SaveImaged",
-                    "keys": "pred",
-                    "output_dir": "@output_dir",
-                    "output_ext": ".nii.gz",
-                    "output_postfix": "pred",
-                    "separate_folder": False,
-                    "resample": False,
-                    "print_log": False,
-                },
-            ],
-        },
-        "handlers": [
-            {
-                "_target_": "CheckpointLoader",
-                "load_path": "$@bundle_root + '/models/model.pt'",
-                "load_dict": {"model": "@network"},
-                "map_location": "@device",
-            }
-        ],
-        "evaluator": {
-            "_target_": "SupervisedEvaluator",
-            "device": "@device",
-            "val_data_loader": "@dataloader",
-            "network": "@network",
-            "inferer": "@inferer",
-            "postprocessing": "@postprocessing",
-            "val_handlers": "@handlers",
-        },
-        "initialize": [],
-        "run": ["$@evaluator.run()"],
-    }
+    return config
 
 
 def _readme(content: BundleContent) -> str:

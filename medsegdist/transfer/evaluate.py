@@ -16,7 +16,7 @@ from monai.utils import CommonKeys
 from torch import Tensor, nn
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.errors import MedSegDistError
+from medsegdist.parallel import check_device
 from medsegdist.transfer.batches import NetworkInputs
 from medsegdist.transfer.plan import Recipe
 
@@ -199,22 +199,3 @@ def quiet_logger() -> logging.Logger:
     logger = logging.Logger("medsegdist.transfer")
     logger.addHandler(logging.NullHandler())
     return logger
-
-
-def check_device(device: torch.device | str) -> torch.device:
-    """The device, such as "cpu" or "cuda:1", if this machine has it.
-
-    Raises:
-        MedSegDistError: it is no device, or this machine does not have it.
-    """
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise MedSegDistError(f"expected a device such as cpu or cuda:0, found '{device}'.") from error
-    if found.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (found.index or 0) >= count:
-            raise MedSegDistError(
-                f"expected the CUDA device '{found}', found {count} CUDA devices on this machine; use the device 'cpu'."
-            )
-    return found

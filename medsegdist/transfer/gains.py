@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pydantic import BeforeValidator, Field
 
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write, plain_cell, read_csv
-from medsegdist.words import listed
+from medsegdist.words import did_you_mean, listed
 
 OK, NOT_CONVERGED, UNDEFINED = "ok", "not_converged", "undefined"
 """Status of a gain: it counts, a training collapsed, or the Dice score it would be relative to is 0."""
@@ -362,8 +361,6 @@ def _close(known: Iterable[tuple[str, str]], left: Iterable[tuple[str, str]]) ->
     """A hint at names that are written differently; else what to do."""
     mine = {name for key in known for name in key}
     for name in sorted({name for key in left for name in key} - mine):
-        by_case = {other.casefold(): other for other in sorted(mine)}
-        near = difflib.get_close_matches(name.casefold(), by_case, n=1, cutoff=0.8)
-        if near:
-            return f"Is '{name}' of the gains the same as '{by_case[near[0]]}' of the distances? Names must be equal."
+        if hint := did_you_mean(name, sorted(mine)):
+            return f"'{name}' of the gains is no name of the distances{hint} Names must be equal in both files."
     return "Names must be equal in both files."

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import jinja2
 import nibabel as nib
 import numpy as np
 import yaml
@@ -26,7 +28,6 @@ from medsegdist.transfer.bundle import bundle_names
 from medsegdist.words import counted, did_you_mean, listed
 
 _SPLITS = "splits_final.json"
-_GUIDE = "https://github.com/MIC-DKFZ/nnUNet/blob/master/documentation/pretraining_and_finetuning.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,74 +205,18 @@ def _cautions(order: Sequence[Recommendation], chosen: Recommendation, pair: Seq
 
 
 def _readme(pair: Sequence[_Task], configuration: str, cautions: Sequence[str], folds: int, bundle: str) -> str:
-    source, target = pair
-    fold = "0" if folds else "all"
-    copy = f"\ncp {_SPLITS} nnUNet_preprocessed/{target.nnunet}/{_SPLITS}" if folds else ""
-    held_out = (
-        f"`{_SPLITS}` holds {counted(folds, 'fold')}, counted from 0, that cut no patient."
-        if folds
-        else f"Nothing can be held out of the one patient of {target.manifest.name}: Dice will mean nothing."
+    text = (files("medsegdist.transfer") / "handover.md.jinja").read_text(encoding="utf-8")
+    template = jinja2.Template(text, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    rendered: str = template.render(
+        source=pair[0],
+        target=pair[1],
+        configuration=configuration,
+        cautions=cautions,
+        folds=folds,
+        folds_said=counted(folds, "fold"),
+        bundle=bundle,
+        splits=_SPLITS,
+        listing=LISTING,
+        version=version("medsegdist"),
     )
-    weights = f"{source.nnunet}/nnUNetTrainer__nnUNetPlansOf502__{configuration}/fold_all/checkpoint_final.pth"
-    against = "\n".join(f"- {one}" for one in cautions)
-    return f"""# Pre-train on {source.manifest.name}, fine-tune on {target.manifest.name}
-
-Written by medsegdist {version("medsegdist")}, for commands that are typed in this folder.
-
-- `{source.folder}`, to pre-train on: {source.manifest.name}, {source.cases}.
-- `{target.folder}`, to fine-tune on: {target.manifest.name}, {target.cases}.
-
-Both are Decathlon tasks of one channel, with 0 as background and 1 as foreground.
-
-## What speaks against it
-
-{against}
-
-## nnU-Net v2
-
-As [nnU-Net documents it]({_GUIDE}), the plans of the target are moved to the source, so that both networks are the
-same; the source's own plans are not used, but preprocessing needs a file that planning leaves. Written for nnunetv2
-2.8.1 (`pip install nnunetv2`) and a POSIX shell.
-
-```sh
-export nnUNet_raw="$PWD/nnUNet_raw"
-export nnUNet_preprocessed="$PWD/nnUNet_preprocessed"
-export nnUNet_results="$PWD/nnUNet_results"
-nnUNetv2_convert_MSD_dataset -i {source.folder}
-nnUNetv2_convert_MSD_dataset -i {target.folder}
-nnUNetv2_extract_fingerprint -d 501 502 --verify_dataset_integrity
-nnUNetv2_plan_experiment -d 501 502
-nnUNetv2_move_plans_between_datasets -s 502 -t 501 -sp nnUNetPlans -tp nnUNetPlansOf502
-nnUNetv2_preprocess -d 502 -plans_name nnUNetPlans -c {configuration}
-nnUNetv2_preprocess -d 501 -plans_name nnUNetPlansOf502 -c {configuration}{copy}
-nnUNetv2_train 501 {configuration} all -p nnUNetPlansOf502
-nnUNetv2_train 502 {configuration} {fold} -pretrained_weights nnUNet_results/{weights}
-```
-
-{held_out} From scratch, to compare with, into another folder, as nnU-Net would put both into one:
-
-```sh
-nnUNet_results="$PWD/nnUNet_scratch" nnUNetv2_train 502 {configuration} {fold}
-```
-
-## MONAI
-
-`study.yaml` is the study with these two datasets. This pre-trains, fine-tunes, trains from scratch, and writes
-`transfer/gains.csv` and, if there is a gain, the pre-trained network as a MONAI Bundle, `transfer/bundles/{bundle}`:
-
-```sh
-medsegdist transfer study.yaml --out transfer --bundle
-```
-
-For training code of your own, items prepared as for the ranking, or the files themselves:
-
-```python
-import medsegdist
-from monai.data import load_decathlon_datalist
-
-study = medsegdist.load_study("study.yaml")
-source, target = (medsegdist.make_dataset(dataset, study.preprocessing) for dataset in study.datasets)
-source_files = load_decathlon_datalist("{source.folder}/{LISTING}", data_list_key="training")
-target_files = load_decathlon_datalist("{target.folder}/{LISTING}", data_list_key="training")
-```
-"""
+    return rendered

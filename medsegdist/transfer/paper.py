@@ -13,9 +13,6 @@ from medsegdist.transfer.agreement import Agreement, measure_agreement
 from medsegdist.transfer.gains import DistanceRecord, Gain, read_distances, read_gains
 from medsegdist.transfer.regression import LEVEL, LinearFit, fit_line
 
-BASELINE_DICE: Mapping[str, float] = {"Decathlon Lung": 0.6506, "Tuberculoma dataset": 0.8164}
-"""Table 10: test Dice score of each target without pre-training."""
-
 
 @dataclass(frozen=True, slots=True)
 class PublishedFit:

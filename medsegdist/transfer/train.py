@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import ConvergenceError, DataError, MedSegDistError
-from medsegdist.parallel import one_thread
+from medsegdist.parallel import check_device, one_thread
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
 from medsegdist.transfer.evaluate import (
     KEY_METRIC,
     Bfloat16Inferer,
-    check_device,
     make_evaluator,
     make_loss,
     quiet_logger,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from medsegdist import DatasetDistance, FakeClassGmmMetric, GmmMetric, SegmentationSamples, compare_all
+from medsegdist import DatasetDistance, FakeClassGmmMetric, GmmMetric, compare_all
 from medsegdist.cards.card import Card, read_card, write_card
 from medsegdist.cards.making import gaussian_of, project
 from medsegdist.cards.ranking import CARD_METHODS, differences, rank_cards, settings_of
@@ -135,21 +135,6 @@ def test_the_covariance_within_classes_follows_from_what_the_card_holds() -> Non
         within += away.T @ (mass[classes == c, None] * away)
     found = card("near").within_classes
     torch.testing.assert_close(found, within, rtol=0, atol=1e-5 * float(found.abs().max()))
-
-
-def test_volumes_have_cards_too() -> None:
-    rng = np.random.default_rng(0)
-    made = []
-    for name, low in (("one", 1), ("other", 3)):
-        masks = np.zeros((6, 8, 10, 12), dtype=bool)
-        masks[:, low : low + 3, 3:7, 4:9] = True
-        images = rng.normal(size=masks.shape)
-        made.append(SegmentationSamples.from_arrays(name, images, masks))
-    one, other = (summarized(samples, 1) for samples in made)
-    distances = {"gmm3d": FULL["gmm3d"]}
-    (row,) = rank_cards(one, [other], methods=["gmm3d"]).rows
-    (expected,) = compare_all(made, distances, targets=["one"]).rows
-    assert row.mask_term == pytest.approx(expected.mask_term, rel=1e-12)
 
 
 PREPARED = Preprocessing(grid=(32, 40))

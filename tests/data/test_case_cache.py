@@ -16,12 +16,10 @@ import torch
 
 from medsegdist.data import prepared_case
 from medsegdist.data.collect import ReadCase, load_samples
-from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.prepared_case import load_case
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
-from tests.data.making import PREPROCESSING, SHAPE, labels, task_manifest, write_task, write_volume
+from tests.data.making import PREPROCESSING, SHAPE, task_manifest, write_task, write_volume
 from tests.data.test_collect import assert_equal
 from tests.data.test_dataset import changed
 
@@ -92,16 +90,6 @@ def test_another_version_reads_again(tmp_path, monkeypatch, reads):
     assert len(reads) == 6
 
 
-def test_a_dataset_without_files_is_cached_too(tmp_path, reads):
-    layout = PhantomLayout(organ="liver", patients=2, size=(64, 64))
-    manifest = DatasetManifest(name="liver (CT) + x", modality="CT", layout=layout)
-    first = load_samples(manifest, PREPROCESSING, cache=tmp_path)
-    assert_equal(load_samples(manifest, PREPROCESSING, cache=tmp_path), first)
-    assert len(reads) == 2
-    (folder,) = tmp_path.iterdir()
-    assert folder.name.startswith("liver_CT_x-")
-
-
 def test_bad_cases_are_not_cached_and_are_skipped_again(tmp_path):
     root = write_task(tmp_path / "task")
     (root / "imagesTr" / "p1_b.nii.gz").write_bytes(b"")
@@ -110,21 +98,6 @@ def test_bad_cases_are_not_cached_and_are_skipped_again(tmp_path):
             samples = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "cache", on_bad_case="skip")
         assert samples.case_ids == ("p1_a", "p1_a", "p2_a", "p2_a")
     assert len(stored_bytes(tmp_path / "cache")) == 2
-
-
-def test_why_cases_have_no_sample_is_known_with_and_without_the_cache(tmp_path):
-    root = write_task(tmp_path / "task")
-    write_volume(root / "labelsTr" / "p2_a.nii.gz", labels(2))
-    corner = np.zeros(SHAPE, dtype=np.uint8)
-    corner[0, 0, 1:3] = 1
-    write_volume(root / "labelsTr" / "p1_b.nii.gz", corner)
-    preprocessing = Preprocessing(grid=(8, 10), spacing=(1.0, 1.0), min_pixels=1)
-    for cache in (None, tmp_path / "cache", tmp_path / "cache"):
-        summary = load_samples(task_manifest(root, foreground=(1,)), preprocessing, cache=cache).case_summary
-        assert (summary.cases, summary.without_sample) == (
-            3,
-            {"p1_b": "no foreground left on the grid", "p2_a": "mask without foreground"},
-        )
 
 
 def test_no_changed_byte_goes_unnoticed(tmp_path):

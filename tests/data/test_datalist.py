@@ -92,11 +92,6 @@ def test_one_of_several_channel_files(tmp_path):
         ids(tmp_path, channel=2)
 
 
-def test_one_file_in_a_list_needs_no_channel(tmp_path):
-    layout = DatalistLayout(root=write_files(tmp_path, [ENTRIES[0] | {"image": ["p1/a.nii.gz"]}]))
-    np.testing.assert_array_equal(layout.load(layout.cases()[0].as_item())["image"][0], voxels(0))
-
-
 def test_lists_and_single_files_do_not_mix(tmp_path):
     write_list(tmp_path, with_first(image=["p1/a.nii.gz", "p1/b.nii.gz"]))
     with pytest.raises(DataError, match="some images are one file and some are lists of files; write all in one way"):

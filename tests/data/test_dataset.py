@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from medsegdist.data.collect import collect, load_samples
+from medsegdist.data.collect import load_samples
 from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
@@ -26,16 +26,6 @@ from tests.data.test_collect import assert_equal
 
 def changed(preprocessing: Preprocessing = PREPROCESSING, **changes) -> Preprocessing:
     return Preprocessing(**preprocessing.model_dump() | changes)
-
-
-def test_the_samples_are_those_of_the_dataset(tmp_path):
-    manifest = task_manifest(write_task(tmp_path))
-    samples = load_samples(manifest, PREPROCESSING)
-    expected = collect(make_dataset(manifest, PREPROCESSING), name="tiny", preprocessing=PREPROCESSING.fingerprint)
-    assert_equal(samples, expected)
-    assert samples.patients == ("p1", "p2")
-    assert samples.images.min() == 0
-    assert samples.images.max() == 255
 
 
 def test_a_picture_and_a_volume_of_it_give_the_same_samples(tmp_path):

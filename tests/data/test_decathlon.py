@@ -120,17 +120,6 @@ def test_the_affine_is_nibabels_whatever_the_voxel_size_in_the_header(tmp_path, 
     np.testing.assert_array_equal(image.affine, nib.load(tmp_path / "a.nii.gz").affine)
 
 
-@pytest.mark.parametrize("channel", [0, 2])
-def test_one_channel_of_several(tmp_path, channel):
-    channels = np.stack([voxels(k) for k in range(3)], axis=-1)
-    write_volume(tmp_path / "a.nii.gz", channels)
-    write_volume(tmp_path / "b.nii.gz", labels())
-    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
-    (item,) = loaded(tmp_path, channel=channel)
-    assert item["image"].shape == (1, *SHAPE)
-    np.testing.assert_array_equal(item["image"][0], voxels(channel))
-
-
 def test_flat_and_padded_shapes_are_volumes(tmp_path):
     write_volume(tmp_path / "a.nii.gz", voxels(0)[..., :1, None])
     write_volume(tmp_path / "b.nii.gz", labels()[..., 0])

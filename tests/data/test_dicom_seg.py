@@ -149,19 +149,6 @@ def test_frames_that_lack_something_are_refused(root, keyword, message):
         read_on(root, content)
 
 
-def test_a_segmentation_cut_short_is_refused(root):
-    path = write(root / "seg.dcm", segmentation(SLICES, masks(1), ["liver"]))
-    path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(DataError, match=r"seg\.dcm: .*export it again"):
-        label_of(root)
-
-
-def test_an_image_that_says_it_is_a_segmentation_is_refused(root):
-    _, grid = read_series(sorted((root / "ct").iterdir()))
-    with pytest.raises(DataError, match=r"highdicom cannot read it \(\w+\); export it again"):
-        read_segmentation(sorted((root / "ct").iterdir())[0], 1, grid)
-
-
 def test_without_highdicom_the_loader_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(MissingDependencyError, match=r"not installed; run: pip install medsegdist\[dicom\]"):

@@ -119,22 +119,6 @@ def test_luminance_is_pillows_to_its_rounding(tmp_path):
     np.testing.assert_allclose(read(tmp_path, COLORS)["image"][0], expected, atol=1.0)
 
 
-def test_gray_rgb_is_that_gray_and_a_good_mask(tmp_path):
-    gray = np.repeat(LETTER[..., None], 3, axis=2)
-    item = read(tmp_path, 255 - gray, gray)
-    np.testing.assert_allclose(item["image"][0], 255 - LETTER, rtol=1e-6)
-    np.testing.assert_array_equal(item["label"][0], LETTER)
-
-
-def test_transparency_is_ignored(tmp_path):
-    rgba = np.concatenate([COLORS, np.full((5, 3, 1), 7, np.uint8)], axis=2)
-    np.testing.assert_array_equal(read(tmp_path / "rgba", rgba, color="green")["image"][0], COLORS[..., 1])
-    gray_alpha = np.stack([LETTER, np.full_like(LETTER, 7)], axis=2)
-    item = read(tmp_path / "la", gray_alpha // 2, gray_alpha)
-    np.testing.assert_array_equal(item["image"][0], LETTER // 2)
-    np.testing.assert_array_equal(item["label"][0], LETTER)
-
-
 def test_sixteen_bits_and_one_bit_are_kept(tmp_path):
     deep = LETTER.astype(np.uint16) * 257
     item = read(tmp_path, deep, mask_mode="1")
@@ -161,16 +145,6 @@ def test_a_palette_of_all_colors_is_labels_in_a_mask_and_colors_in_an_image(tmp_
 def test_a_mask_in_colors_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"label .*a\.png: expected a mask of one channel, found colors; save"):
         read(tmp_path, LETTER, COLORS)
-
-
-def test_several_pages_are_refused(tmp_path):
-    write_pictures(tmp_path, ("a",))
-    pages = [Image.fromarray(LETTER), Image.fromarray(LETTER)]
-    (tmp_path / "images" / "a.png").unlink()
-    pages[0].save(tmp_path / "images" / "a.tif", save_all=True, append_images=pages[1:])
-    layout = png_layout(tmp_path, images="images/*.tif")
-    with pytest.raises(DataError, match="expected one picture, found 2 pages; save each page"):
-        layout.load(layout.cases()[0].as_item())
 
 
 def test_a_damaged_picture_is_refused(tmp_path):

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.data.inspect import inspect, recognize
+from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.listing import labels_of, modality_of
 from medsegdist.data.proposal import propose
 from medsegdist.errors import DataError
-from tests.data.making import labels, voxels, write_listing, write_task, write_volume
+from tests.data.making import labels, voxels, write_task, write_volume
 from tests.data.making_dicom import (
     rectangle,
     segmentation,
@@ -45,18 +46,6 @@ def test_a_decathlon_task(tmp_path):
     assert found.labels == {"liver": (1,), "tumor": (2,)}
     assert (found.license, found.description) == ("CC-BY", "Two lines")
     assert len(inspect(str(root)).statistics.sizes) == 3
-
-
-def test_of_several_channels_the_first_one_is_proposed(tmp_path):
-    for k in range(2):
-        write_volume(tmp_path / f"i{k}.nii.gz", np.stack([voxels(0), voxels(1)], axis=-1))
-        write_volume(tmp_path / f"l{k}.nii.gz", labels())
-    entries = [{"image": f"i{k}.nii.gz", "label": f"l{k}.nii.gz"} for k in range(2)]
-    write_listing(tmp_path, entries, modality={"0": "T2", "1": "ADC"})
-    inspection = inspect(str(tmp_path))
-    assert inspection.layout == {"kind": "decathlon", "channel": 0}
-    assert inspection.remarks[0] == "channel: 0 is T2, the first of T2, ADC"
-    assert inspection.found.modality == "MR"
 
 
 def test_an_nnunet_dataset(tmp_path):
@@ -112,6 +101,26 @@ def test_segmentation_objects(tmp_path):
     inspection = inspect(str(tmp_path))
     assert inspection.layout == {"kind": "dicom", "segmentation": "seg"}
     assert inspection.statistics.values == {1: 1}
+
+
+def test_fractions_get_a_threshold_and_the_reason(tmp_path):
+    """Those from one half on count, and a segmentation of yes and no in the same folder stays what it is."""
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    drawn = np.zeros((4, 12, 10, 1), dtype=np.float32)
+    drawn[1:3, 2:8, 3:8] = 0.45
+    drawn[1:3, 4:6, 3:8] = 0.55
+    for name, kind, mask in (("a", "FRACTIONAL", drawn), ("b", "BINARY", drawn > 0)):
+        slices = stack(stored_values((4, 12, 10)), series=name)
+        write_slices(tmp_path / name, slices)
+        write(tmp_path / name / "seg.dcm", segmentation(slices, mask, ["liver"], kind))
+    inspection = inspect(str(tmp_path))
+    assert inspection.layout == {"kind": "dicom", "segmentation": "seg", "fractional_threshold": 0.5}
+    assert inspection.remarks[0] == (
+        "fractions (FRACTIONAL) in 1 of 2 segmentation objects: voxels count from half of the largest possible one on; "
+        "`fractional_threshold` changes that"
+    )
+    layout = DicomLayout.model_validate({"root": tmp_path, **inspection.layout})
+    assert [int(layout.load(case.as_item())["label"].sum()) for case in layout.cases()] == [2 * 2 * 5, 2 * 6 * 5]
 
 
 def test_dicom_images_without_a_drawing_are_no_dataset(tmp_path):

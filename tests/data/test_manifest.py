@@ -266,9 +266,3 @@ def test_fingerprint_survives_json(grid, intensity, seed, low):
     again = Preprocessing.model_validate_json(preprocessing.model_dump_json())
     assert again.fingerprint == preprocessing.fingerprint
     assert len(again.fingerprint) == 16
-
-
-@pytest.mark.parametrize(("intensity", "delta"), [("window", -1), ("hounsfield", -2048), ("zscore", -6)])
-def test_delta_has_the_rules_own_default(intensity, delta):
-    assert Preprocessing(grid=(8, 8), intensity=intensity).effective_delta == delta
-    assert Preprocessing(grid=(8, 8), intensity=intensity, delta=-9999).effective_delta == -9999

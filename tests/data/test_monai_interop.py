@@ -21,9 +21,8 @@ from monai.data import (
 from monai.data.utils import no_collation
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
-from medsegdist.data.collect import collect, load_samples
+from medsegdist.data.collect import collect
 from medsegdist.data.dataset import make_dataset
-from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.manifest import DatasetManifest
 from tests.data.making import AFFINE, PREPROCESSING, write_listing, write_task
@@ -136,19 +135,6 @@ def test_a_smart_cache_is_what_it_holds_now_under_the_right_names(datalist, expe
     assert set(first.case_ids) != set(second.case_ids)
 
 
-def test_a_datalist_of_auto3dseg_is_read_by_both(tmp_path):
-    root = write_task(tmp_path, NAMES)
-    entries = json.loads((root / "dataset.json").read_text())["training"]
-    write_listing(root, [{**entry, "fold": k % 2} for k, entry in enumerate(entries)])
-    layout = DatalistLayout(root=root, file="dataset.json", folds=(1,))
-    manifest = DatasetManifest(name="tiny", modality="MR", layout=layout)
-    own = collected(make_dataset(manifest, PREPROCESSING))
-    assert own.case_ids == ("p1_b", "p1_b", "p3_a", "p3_a")
-    # MONAI's own split, as Auto3DSeg's templates make it.
-    fold = [entry for entry in load_decathlon_datalist(root / "dataset.json", base_dir=root) if entry["fold"] == 1]
-    assert_equal(collected(CacheDataset(fold, WHOLE, progress=False)), own)
-
-
 def test_items_keep_what_monai_knows_of_their_files(task):
     """A volume keeps its affine and its file, so that MONAI's SaveImage and its inverses find what they need."""
     manifest = DatasetManifest(name="tiny", modality="MR", layout=DecathlonLayout(root=task))
@@ -163,14 +149,3 @@ def test_items_keep_what_monai_knows_of_their_files(task):
     for part in make_dataset(manifest, PREPROCESSING)[0]:
         assert part["image"].meta["filename_or_obj"] == str(task / "imagesTr" / "p1_a.nii.gz")
         assert torch.isfinite(part["image"].affine).all()
-
-
-def test_a_prepared_dataset_can_be_cached_and_loaded_by_workers(task):
-    manifest = DatasetManifest(name="tiny", modality="MR", layout=DecathlonLayout(root=task))
-    expected = load_samples(manifest, PREPROCESSING)
-    made = make_dataset(manifest, PREPROCESSING)
-    loader = DataLoader(CacheDataset(made.data, made.transform, progress=False), batch_size=1, num_workers=2)
-    batches = list(loader)
-    assert torch.equal(torch.cat([batch["image"] for batch in batches])[:, 0].as_tensor(), expected.images)
-    assert torch.equal(torch.cat([batch["label"] for batch in batches])[:, 0].as_tensor().bool(), expected.masks)
-    assert [name for batch in batches for name in batch["case_id"]] == list(expected.case_ids)

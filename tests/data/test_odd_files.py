@@ -10,12 +10,10 @@ import sys
 import zlib
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monai.transforms import LoadImage
 
 from medsegdist.data.collect import collect, load_samples
 from medsegdist.data.dataset import make_dataset
@@ -25,7 +23,6 @@ from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.readers import read_volume
 from medsegdist.errors import DataError
 from tests.data.making import (
-    AFFINE,
     PREPROCESSING,
     SHAPE,
     labels,
@@ -166,19 +163,6 @@ def test_a_negative_label_is_another_label(tmp_path, dimensions):
     for foreground in (None, (-1,)):
         samples = load_samples(task_manifest(root, foreground=foreground), preprocessing)
         np.testing.assert_array_equal(samples.masks, expected)
-
-
-def test_of_two_affines_that_disagree_the_sform_counts(tmp_path):
-    image = nib.Nifti1Image(voxels(0), AFFINE)
-    image.set_sform(AFFINE, 1)
-    image.set_qform(np.diag([1.0, -1, 2, 1]), 1)
-    nib.save(image, tmp_path / "a.nii")
-    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").affine, AFFINE)
-    np.testing.assert_array_equal(LoadImage()(tmp_path / "a.nii").affine, AFFINE)
-    image.set_sform(np.diag([1.0, 1, 2, 1]), 0)
-    image.set_qform(AFFINE, 1)
-    nib.save(image, tmp_path / "b.nii")
-    np.testing.assert_array_equal(read_volume(tmp_path / "b.nii").affine, AFFINE)
 
 
 @pytest.mark.parametrize(

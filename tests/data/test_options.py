@@ -7,7 +7,7 @@ import yaml
 
 from medsegdist.data.options import CLASS_RULES as CLASS_WORDS
 from medsegdist.data.options import COMPONENT_RULES as COMPONENT_WORDS
-from medsegdist.data.options import OF_FORMULA, DistanceOptions, Feature, UNetOptions
+from medsegdist.data.options import OF_FORMULA, DistanceOptions, Feature
 from medsegdist.data.study import load_study
 from medsegdist.distance.classes import CLASS_RULES
 from medsegdist.distance.dataset_distance import DatasetDistance
@@ -105,20 +105,6 @@ def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
 def test_what_cannot_be_is_an_error_with_its_place(tmp_path, options, message):
     with pytest.raises(ManifestError, match=message.replace("?", r"\?").replace("distance.", r"distance\.")):
         load_study(study(tmp_path, "distance", options))
-
-
-def test_what_is_given_is_read(tmp_path):
-    given = {
-        "network": {"kind": "unet", "channels": [8, 16]},
-        "steps": 50,
-        "validate_every": 10,
-        "augmentation": None,
-        "patch_size": [8, 8],
-        "seeds": [4],
-    }
-    options = load_study(study(tmp_path, "transfer", given)).transfer
-    assert options.network == UNetOptions(channels=(8, 16))
-    assert (options.steps, options.augmentation, options.patch_size, options.seeds) == (50, None, (8, 8), (4,))
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from medsegdist.data.check import check_dataset
+from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.listing import PartialListingError
-from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.manifest import DatasetManifest
+from medsegdist.errors import DataError
 from tests.data.making import PREPROCESSING, labels, pictures_manifest, voxels, write_pictures, write_task, write_volume
-from tests.data.test_nnunet import write_raw
 
 DEPTHS = pytest.mark.parametrize("full", [False, True])
 
@@ -44,15 +44,6 @@ def test_unpaired_pictures_hide_no_damaged_one(tmp_path, full):
     ]
     assert damaged[0] == "e"
     assert "the file cannot be read" in damaged[1]
-
-
-@DEPTHS
-def test_nothing_paired_is_all_that_is_told(tmp_path, full):
-    write_pictures(tmp_path)
-    for name in "ab":
-        (tmp_path / "masks" / f"{name}.png").rename(tmp_path / "masks" / f"{name}_seg.png")
-    found = found_in(pictures_manifest(tmp_path), full=full)
-    assert [(case, total) for case, _, _, total in found] == [("a", 4), ("b", 4), ("a_seg", 4), ("b_seg", 4)]
 
 
 @DEPTHS
@@ -108,21 +99,6 @@ def test_entries_that_cannot_be_used(tmp_path, kind, full):
     assert [case.id for case in caught.value.listed] == ["a", "b", "c"]
 
 
-@DEPTHS
-def test_nnunet_files_that_do_not_agree(tmp_path, full):
-    write_raw(tmp_path, ("a", "b", "c", "d"))
-    (tmp_path / "imagesTr" / "a_0001.nii.gz").unlink()
-    (tmp_path / "labelsTr" / "b.nii.gz").unlink()
-    write_volume(tmp_path / "labelsTr" / "d.nii.gz", labels()[:, :, :3])
-    problems = check_dataset(manifest_of(NnunetLayout(root=tmp_path)), PREPROCESSING, full=full).problems
-    assert [(problem.case, problem.problem) for problem in problems if problem.case != "d"] == [
-        ("a", "missing channel files a_0001.nii.gz"),
-        ("b", "image without label: expected labelsTr/b.nii.gz"),
-    ]
-    (shape,) = [problem for problem in problems if problem.case == "d"]
-    assert "expected the same shape, found (12, 10, 4) and (12, 10, 3)" in shape.problem
-
-
 def test_shapes_are_those_that_nibabel_shows(tmp_path):
     root = write_task(tmp_path)
     path = root / "labelsTr" / "p1_b.nii.gz"
@@ -143,3 +119,10 @@ def test_shapes_are_those_that_nibabel_shows(tmp_path):
     nib.save(nib.Nifti1Image(labels().swapaxes(0, 1), image.affine[:, [1, 0, 2, 3]]), path)
     (problem,) = check_dataset(manifest, PREPROCESSING).problems
     assert "found (10, 12, 4) and (10, 12, 4), which lie along other axes of the patient" in problem.problem
+
+
+def test_a_dataset_with_unlisted_cases_is_still_refused(tmp_path):
+    write_pictures(tmp_path, ("a", "b", "c"))
+    (tmp_path / "masks" / "a.png").unlink()
+    with pytest.raises(DataError, match="a: the image has no mask"):
+        load_samples(pictures_manifest(tmp_path), PREPROCESSING)

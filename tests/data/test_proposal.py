@@ -22,7 +22,6 @@ from medsegdist.data.proposal import (
     propose,
     study_text,
     window_of,
-    with_distinct_names,
     written_root,
 )
 from medsegdist.errors import DataError, ManifestError
@@ -193,16 +192,6 @@ def test_who_counts_as_a_patient_is_always_told(tmp_path, names, told):
     assert any(remark.startswith(told) for remark in inspect(str(write_pictures(tmp_path, names))).remarks)
 
 
-def test_who_counts_as_a_patient_is_told_of_volumes_and_of_listings(tmp_path):
-    alone = named_task(tmp_path / "alone").remarks
-    assert "patients: each case counts as one (3); set patient_pattern if several are of one patient" in alone
-    root = write_task(tmp_path / "of_two")
-    entries = json.loads((root / "dataset.json").read_text())["training"]
-    told = [{**entry, "patient": name} for entry, name in zip(entries, ("a", "a", "b"), strict=True)]
-    (root / "list.json").write_text(json.dumps({"training": told}))
-    assert "patients: 2 patients in 3 cases, as the listing says" in inspect(str(root / "list.json")).remarks
-
-
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
@@ -237,11 +226,6 @@ def test_a_study_finds_the_folder_from_where_it_lies(tmp_path, monkeypatch, give
 def test_every_name_is_one_that_a_manifest_takes(text):
     layout = {"kind": "folder", "root": "x", "images": "*.png", "masks": "*_m.png"}
     DatasetManifest(name=manifest_name(text), modality="CT", layout=layout)
-
-
-def test_datasets_of_one_name_are_numbered(tmp_path):
-    inspection = inspect(str(write_pictures(tmp_path / "a")))
-    assert [one.name for one in with_distinct_names(propose(inspection) * 3)] == ["a", "a 2", "a 3"]
 
 
 @given(st.text(max_size=80))

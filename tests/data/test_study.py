@@ -115,17 +115,6 @@ def test_a_variable_that_is_not_set_is_one_line_for_all_datasets(tmp_path):
     assert str(caught.value).count("NOT_SET_AT_ALL") == 1
 
 
-@pytest.mark.parametrize("entries", ["", "datasets: lung.yaml", "datasets: [lung.yaml]"])
-def test_study_needs_a_list_of_two_datasets(tmp_path, entries):
-    written(tmp_path, LUNG)
-    text = f"name: one\npreprocessing: {{grid: [64, 64]}}\n{entries}\ntargets: [lung]\n"
-    with pytest.raises(
-        ManifestError,
-        match=r"datasets: (this key is missing|expected a list, found 'l|expected at least 2 entries, found 1)",
-    ):
-        load_study(written(tmp_path, text, "study.yaml"))
-
-
 def test_a_dataset_in_the_place_of_a_study_is_told_so(tmp_path):
     path = written(tmp_path, LUNG)
     message = (
@@ -149,13 +138,6 @@ def test_a_study_in_the_place_of_a_dataset_is_told_so(tmp_path):
     path.write_text("name: empty\npreprocessing: {grid: [8, 8]}\ndatasets: nothing\n")
     with pytest.raises(ManifestError, match=r"expected the description of one dataset, found a study$"):
         load_dataset(path)
-
-
-def test_a_study_among_the_datasets_of_a_study_is_told_so(tmp_path):
-    study_with(tmp_path, "two organs", "inner")
-    outer = written(tmp_path, STUDY.replace("lung.yaml", "study.yaml"), "outer.yaml")
-    with pytest.raises(ManifestError, match=r"study\.yaml: expected the description of one dataset, found a study"):
-        load_study(outer)
 
 
 def test_a_preparation_is_that_of_the_study(project_root) -> None:

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import pytest
 
-from medsegdist.data.collect import collect, collect_classes, load_samples
+from medsegdist.data.collect import collect, load_samples
 from medsegdist.errors import DataError, MedSegDistError
 from tests.data.making import PREPROCESSING, task_manifest, write_task
 from tests.data.test_collect import assert_equal
@@ -109,22 +108,3 @@ def test_a_killed_worker_is_an_error():
     with pytest.raises(MedSegDistError, match="one of the worker processes was killed, most likely because memory"):
         collected(Items(12, killed), 2)
     assert len(collected(Items(12, killed), 1)) == 12
-
-
-def two_classes(k: int) -> object:
-    """Lists of two samples; the second class is too small in every second one, and the case 4 has nothing large."""
-    label = np.zeros((2, *GRID), dtype=np.uint8)
-    label[0, 1:3, 1:4] = k != 4
-    label[1, 4, : 6 if k % 2 else 2] = 1
-    return [item(k) | {"label": label}, item(k) | {"label": label[::-1].copy()}]
-
-
-def test_classes_are_read_alike():
-    one, samples = (
-        collect_classes(Items(7, two_classes), ("x", "y"), name="tiny", workers=workers, min_pixels=5)
-        for workers in (1, 2)
-    )
-    assert_equal(one, samples)
-    assert samples.sizes.tolist() == [
-        size for k in (0, 1, 2, 3, 5, 6) for size in ([[6, 6], [6, 6]] if k % 2 else [[6, 0], [0, 6]])
-    ]

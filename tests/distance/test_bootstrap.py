@@ -17,7 +17,6 @@ from medsegdist.distance.metrics import METHODS as CATALOG
 from medsegdist.distance.metrics import (
     PAPER_METHODS,
     EuclideanMetric,
-    FakeClassMetric,
     GmmMetric,
     OtddMetric,
     make_metric,
@@ -92,17 +91,6 @@ def test_the_first_is_the_distance_itself_and_the_others_scatter_around_it(metho
     assert len(found["it"].unique()) == 21
 
 
-def test_clusters_of_a_replicate_are_those_of_its_own_samples():
-    metric = FakeClassMetric()
-    _, sides = replicates(metric)
-    for b in range(5):
-        summary = sides[0]["it"].replicates[b]
-        drawn = A.reweighted(sides[0]["it"].weights[b])
-        assert summary.classes.shape == (len(drawn),)
-        assert torch.allclose(summary.mass, drawn.mass)
-        assert set(summary.classes.tolist()) == set(range(int(summary.classes.max()) + 1))
-
-
 def test_a_table_says_how_sure_it_is():
     far = blobs("far", n=20, patients=10, center=(0.25, 0.3), radius=9, brightness=230, seed=5)
     twin = blobs("twin", n=24, patients=12, center=(0.45, 0.4), seed=8)
@@ -146,17 +134,6 @@ def test_one_patient_gives_no_interval_rather_than_a_width_of_zero():
     assert table.comparisons == ()
 
 
-def test_comparisons_lie_beside_the_distances_and_old_ones_go(tmp_path):
-    c = blobs("c", n=12, patients=6, seed=7)
-    methods = {"euclidean": DatasetDistance(EuclideanMetric())}
-    compare_all([A, B, c], methods, targets=[A.name], bootstrap=FEW).save(tmp_path / "distances.csv")
-    header, line = (tmp_path / "comparisons.csv").read_text().splitlines()
-    assert header == "target,method,nearer,farther,probability,patients"
-    assert line.startswith("a,euclidean,c,b,")
-    compare_all([A, B, c], methods, targets=[A.name]).save(tmp_path / "distances.csv")
-    assert {path.name for path in tmp_path.iterdir()} == {"distances.csv", "recommendation.csv"}
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"replicates": 1}, "at least 2 replicates, found 1"), ({"level": 1.0}, "level between 0 and 1, found 1.0")],
@@ -197,10 +174,6 @@ def test_the_order_of_the_samples_does_not_matter_but_seed_and_name_do():
     assert not torch.equal(resample_patients(replace(SAMPLES, name="b"), 20, seed=1), drawn)
 
 
-def test_one_patient_cannot_be_drawn_anew():
-    assert resample_patients(blobs("a", patients=1), 10, seed=0) is None
-
-
 def test_every_replicate_has_a_patient_of_every_class():
     times = draw_patients("a", [["p", "q", "r", "s"], ["s"]], 200, seed=1)
     assert times["s"].min() >= 1
@@ -231,11 +204,6 @@ def test_a_distance_is_never_below_zero():
     low, high = interval(estimate(1.0, spread=3.0), 0.95)
     assert low == 0
     assert high > 1
-
-
-def test_without_replicates_nothing_is_said():
-    assert interval(None, 0.95) == (None, None)
-    assert probability_nearer(None, estimate(4.0)) is None
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.5, 2.0])

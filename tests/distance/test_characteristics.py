@@ -139,13 +139,6 @@ def test_a_dataset_has_the_mean_and_the_deviation_by_weight():
     assert size.deviation == pytest.approx(math.sqrt(0.75 * 0.75**2 + 0.25 * 2.25**2))
 
 
-def test_texture_is_that_of_the_features():
-    levels = [[0.0, 0.0, 8.0, 8.0]]
-    found = characterize(dots("d", [[(4, 4), (4, 5), (5, 4), (5, 5)]], intensities=levels))
-    assert found["texture_entropy"].mean == pytest.approx(1)
-    assert found["texture_deviation"].mean == pytest.approx(4)
-
-
 def test_a_segment_that_fills_its_grid_has_no_surround():
     images = np.random.default_rng(0).normal(size=(2, 6, 6))
     masks = np.ones((2, 6, 6), dtype=bool)
@@ -155,12 +148,6 @@ def test_a_segment_that_fills_its_grid_has_no_surround():
     masks[1, :3] = False
     partly = characterize(SegmentationSamples.from_arrays("partly", images, masks))
     assert partly["background_variation"].mean == pytest.approx(images[1, :3].std(), rel=1e-6)
-
-
-def test_volumes_have_voxels_and_everything_else():
-    found = characterize(blobs(grid=(16, 20, 18), center=(0.5, 0.4, 0.6), n=3))
-    assert found["segment_size"].unit == "voxels"
-    assert all(math.isfinite(value.mean) for value in found.values())
 
 
 def test_order_and_scale_of_the_weights_change_nothing():

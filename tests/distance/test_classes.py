@@ -68,14 +68,6 @@ def test_refitting_with_the_own_weights_changes_nothing():
     assert torch.equal(refit_classes(features, classes, weights[None])[0], classes)
 
 
-def test_a_class_of_which_nothing_is_drawn_is_gone():
-    features = torch.tensor([[0.0], [0.1], [0.5], [0.9], [1.0]])
-    classes = torch.tensor([0, 0, 1, 2, 2])
-    weights = torch.tensor([[1.0, 1.0, 0.0, 2.0, 1.0]], dtype=torch.float64)
-    found = refit_classes(features.double(), classes, weights)
-    assert found.tolist() == [[0, 0, -1, 2, 2]]
-
-
 def groups(k, n=120, seed=0):
     """Round groups, in as many dimensions as there are groups."""
     rng = np.random.default_rng(seed)

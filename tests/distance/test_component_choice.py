@@ -118,14 +118,6 @@ def test_every_class_chooses_its_own_number():
         assert 1 <= len(mixture.weights) <= min(3, effective_patients(samples, members) + 1e-9)
 
 
-def test_one_pixel_has_one_component_and_no_rule_takes_more_than_there_are_points():
-    single = PixelCounts(points=torch.tensor([[3.0, 4.0]]).double(), masses=torch.ones(1).double())
-    two = PixelCounts(points=torch.tensor([[3.0, 4.0], [9.0, 4.0]]).double(), masses=torch.ones(2).double())
-    for rule in COMPONENT_RULES:
-        assert component_count(single, rule, observations=9) == 1
-        assert component_count(two, rule, observations=9) in (1, 2)
-
-
 @pytest.mark.parametrize(
     ("curve", "expected"),
     [

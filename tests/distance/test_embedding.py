@@ -2,12 +2,10 @@
 
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance import image_cost
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.image_cost import embed_images, pair_images
@@ -111,14 +109,6 @@ def test_a_dataset_is_embedded_once_per_embedding_and_costs_are_shared_within_on
         one, other = ({"a": A, "b": B, "c": C}[name] for name in (row.source, row.target))
         alone = distances[row.method](one, other)
         assert row.image_term == pytest.approx(alone.image_term, rel=1e-9)
-
-
-def test_memory_mapped_images_are_read_and_not_written(tmp_path):
-    np.save(tmp_path / "images.npy", A.images.numpy())
-    mapped = np.load(tmp_path / "images.npy", mmap_mode="c")
-    samples = SegmentationSamples.from_arrays("mapped", mapped, A.masks)
-    assert torch.equal(embed_images(samples, lambda images: images.mul_(2).flatten(1)), 2 * A.images.flatten(1))
-    assert np.array_equal(mapped, A.images.numpy())
 
 
 def spoiled(images):

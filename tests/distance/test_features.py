@@ -50,14 +50,6 @@ def test_random_masks_agree_with_scipys_labels(shape):
         np.testing.assert_allclose([found[0], found[1], *found[3:]], [count, areas.mean(), *largest])
 
 
-def test_moving_a_mask_moves_the_centroid_only():
-    mask = torch.zeros(1, 30, 30, dtype=torch.bool)
-    mask[0, 3:8, 4:6] = mask[0, 12:15, 9:10] = True
-    moved = mask.roll((5, 7), dims=(1, 2))
-    difference = segment_features(moved) - segment_features(mask)
-    torch.testing.assert_close(difference[0], torch.tensor([0.0, 0, 0, 5, 7], dtype=torch.float64))
-
-
 def test_an_empty_mask_is_refused():
     with pytest.raises(ValueError, match="found an empty one"):
         segment_features(torch.zeros(1, 4, 4, dtype=torch.bool))
@@ -135,18 +127,6 @@ def test_weights_are_factors_of_scaled_features():
     assert torch.equal(
         ClassOptions().classify(samples), fake_classes(unit_scaled(segment_features(samples.masks)), samples.weights)
     )
-
-
-@pytest.mark.parametrize(("heavy", "expected"), [("area", [0, 0, 1, 1]), ("centroid", [0, 1, 0, 1])])
-def test_weights_decide_which_of_two_divisions_is_found(heavy, expected):
-    masks = torch.zeros(4, 64, 64, dtype=torch.bool)
-    for k in range(4):  # above or below, small or large
-        row, size = (15, 45)[k % 2], (2, 8)[k // 2]
-        masks[k, row - size : row + size, 30 - size : 30 + size] = True
-    samples = replace(blobs(n=4, grid=(64, 64)), masks=masks)
-    options = ClassOptions(classes=2, features=("area", "centroid"), feature_weights={heavy: 4})
-    found = options.classify(samples).tolist()
-    assert found in (expected, [1 - c for c in expected])
 
 
 def test_a_joint_scale_makes_classes_of_two_datasets_comparable():

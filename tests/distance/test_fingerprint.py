@@ -25,18 +25,6 @@ def squares(size, n=3, grid=16, bright=100.0, dark=20.0):
     return SegmentationSamples.from_arrays(f"squares{size}", np.where(masks, bright, dark), masks)
 
 
-def test_closed_form_on_a_square():
-    found = numbers(squares(4), FingerprintMetric(intensity_unit=10))
-    assert found == {
-        "log2_size": 4,
-        "log2_regions": 0,
-        "log2_rows": 2,
-        "log2_columns": 2,
-        **{f"foreground_p{p}": 10 for p in (5, 50, 95)},
-        **{f"background_p{p}": 2 for p in (5, 50, 95)},
-    }
-
-
 def test_a_square_of_twice_the_side_is_at_the_square_root_of_6():
     found = DatasetDistance(FingerprintMetric(intensity_unit=10), image_weight=0)(squares(4), squares(8))
     assert found.value == pytest.approx((2**2 + 1 + 1) ** 0.5, rel=1e-12)

@@ -145,24 +145,6 @@ def test_the_order_of_classes_does_not_matter(rename, extension, a, b):
         assert set(pairs_of(found)) == set(pairs_of(expected))
 
 
-@METHODS
-def test_names_do_not_matter_to_an_assignment(distance, a, b):
-    expected = multiclass_distance(a, numbered(b), distance)
-    names = {"liver": "x", "spleen": "y", "kidney": "z"}
-    found = multiclass_distance(a, renamed(b, names), distance)
-    assert found.value == expected.value
-    assert pairs_of(found) == tuple((one, names[other.removesuffix(" 2")]) for one, other in pairs_of(expected))
-
-
-@pytest.mark.parametrize("distance", [EUCLIDEAN, GMM], ids=lambda distance: distance.metric.name)
-def test_organs_at_the_same_places_are_assigned_to_each_other(distance, a, b):
-    found = multiclass_distance(a, numbered(b), distance)
-    assert pairs_of(found) == tuple((name, f"{name} 2") for name in a.classes)
-    assert found.value == multiclass_distance(a, b, distance).value
-    swapped = renamed(b, {"liver": "spleen", "spleen": "kidney", "kidney": "liver"})
-    assert multiclass_distance(a, swapped, distance).value > found.value
-
-
 def test_an_assignment_is_the_cheapest_of_all_by_the_mask_distances_alone(a):
     b = organs("b", seed=5, n=8, one=RIGHT, two=(0.5, 0.35), three=LEFT, four=MIDDLE)
     masks = replace(GMM, image_weight=0)

@@ -8,10 +8,9 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from medsegdist.distance.classes import class_distances, fake_classes, unit_scaled
+from medsegdist.distance.classes import class_distances
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.features import segment_features
-from medsegdist.distance.metrics import FakeClassMetric, OtddMetric
+from medsegdist.distance.metrics import OtddMetric
 from medsegdist.errors import DataError
 from tests.synthetic import blobs
 
@@ -49,18 +48,6 @@ def test_a_class_of_its_own_for_every_sample_makes_d_y_the_image_cost():
     metric = OtddMetric(lambda samples: samples.case_ids)
     cost = torch.rand(len(A), len(B), dtype=torch.float64)
     assert torch.allclose(metric.compare(metric.summarize(A), metric.summarize(B), cost), cost, rtol=1e-12, atol=0)
-
-
-def test_fake_classes_given_as_classes_are_fake_classes():
-    metric = OtddMetric(
-        lambda samples: fake_classes(unit_scaled(segment_features(samples.masks)), samples.weights).tolist()
-    )
-    assert DatasetDistance(metric)(A, B).value == DatasetDistance(FakeClassMetric())(A, B).value
-
-
-def test_only_who_shares_a_class_counts_not_its_name():
-    renamed = {name: {case: f"{label} of {name}" for case, label in of.items()} for name, of in LABELS.items()}
-    assert DatasetDistance(OtddMetric(renamed))(A, B).value == DatasetDistance(OtddMetric(LABELS))(A, B).value
 
 
 def test_a_case_gives_its_class_to_all_its_slices():

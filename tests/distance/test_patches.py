@@ -16,10 +16,9 @@ from medsegdist.data.study import load_study
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import PatchesMetric
 from medsegdist.distance.metrics.patches import draw_patches
-from medsegdist.distance.resampling import draw_patients, replicate_weights
 from medsegdist.distance.table import compare_all
 from tests.laws import mask_distance
-from tests.synthetic import blobs, dots
+from tests.synthetic import blobs, dots, resample_patients
 
 NOTHING = torch.zeros(1, 1, dtype=torch.float64)
 MIX = (0.5, 0.25, 0.25)
@@ -163,7 +162,7 @@ def test_reweighted_samples_keep_their_patches():
 
 def test_half_as_many_patches_spread_as_all_do():
     a, b = blobs("a", n=24, patients=12, seed=1), blobs("b", n=24, patients=12, radius=8, brightness=150, seed=2)
-    drawn = [replicate_weights(one, draw_patients(one.name, [one.patient_ids], 60, 0)) for one in (a, b)]
+    drawn = [resample_patients(one, 60, 0) for one in (a, b)]
     metric = PatchesMetric(width=5, count=240)
     whole = [[metric.summarize(one).reweighted(row) for row in rows] for one, rows in zip((a, b), drawn, strict=True)]
     halved = [metric.resample(one, metric.summarize(one), rows) for one, rows in zip((a, b), drawn, strict=True)]

@@ -70,13 +70,6 @@ def test_means_are_exact_and_places_keep_their_mass_however_wide_the_bins(levels
             assert np.abs(values - value).min() < width
 
 
-def test_brighter_images_have_the_same_histogram_further_up():
-    plain, brighter = make_samples(), make_samples(offset=1000.0)
-    one, other = (count_pixels(s, intensity=True) for s in (plain, brighter))
-    torch.testing.assert_close(one.points + torch.tensor([0.0, 0.0, 1000.0]), other.points, rtol=0, atol=1e-9)
-    torch.testing.assert_close(one.masses, other.masses, rtol=1e-12, atol=0)
-
-
 @pytest.mark.parametrize("intensity", [False, True])
 @pytest.mark.parametrize("index", [[1, 4], [0, 0, 3], torch.tensor([5, 2])])
 def test_chosen_samples_are_counted_as_often_as_they_are_named(intensity, index):
@@ -85,13 +78,6 @@ def test_chosen_samples_are_counted_as_often_as_they_are_named(intensity, index)
     expected = count_pixels(samples.take([int(k) for k in index]), intensity=intensity)
     torch.testing.assert_close(found.points, expected.points)
     torch.testing.assert_close(found.masses, expected.masses)
-
-
-def test_constant_intensities_are_one_level_without_rounding():
-    samples = make_samples()
-    constant = SegmentationSamples.from_arrays("toy", torch.full_like(samples.images, 0.1), samples.masks)
-    histogram = count_pixels(constant, intensity=True)
-    assert set(histogram.points[:, 2].tolist()) == {float(np.float32(0.1))}
 
 
 def test_an_intensity_that_is_not_finite_names_dataset_and_case():
@@ -119,8 +105,6 @@ def test_no_chosen_sample_is_an_error():
     ("points", "masses", "message"),
     [
         ([[0.0, float("nan")]], [1.0], "expected finite points, found NaN or infinite ones"),
-        ([[0.0, float("inf")]], [1.0], "expected finite points, found NaN or infinite ones"),
-        ([[0.0], [1.0]], [1.0, 0.0], "expected positive finite masses"),
         ([[0.0], [1.0]], [1.0, -1.0], "expected positive finite masses"),
         ([[0.0], [1.0]], [1.0, float("nan")], "expected positive finite masses"),
         ([[0.0], [1.0]], [1.0], r"expected points \(h, d\) with h >= 1 and masses \(h,\), found \(2, 1\) and \(1,\)"),
@@ -130,8 +114,3 @@ def test_no_chosen_sample_is_an_error():
 def test_points_that_are_no_histogram_are_refused(points, masses, message):
     with pytest.raises(DataError, match=message):
         PixelCounts(torch.tensor(points, dtype=torch.float64), torch.tensor(masses, dtype=torch.float64))
-
-
-def test_no_point_at_all_is_refused():
-    with pytest.raises(DataError, match="with h >= 1"):
-        PixelCounts(torch.zeros(0, 2, dtype=torch.float64), torch.zeros(0, dtype=torch.float64))

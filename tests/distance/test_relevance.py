@@ -161,12 +161,6 @@ def test_a_case_is_the_mean_of_its_samples_and_the_score_that_of_the_methods():
     assert [one.score for one in by_place] == sorted(one.score for one in ranked.values())
 
 
-def test_only_the_methods_that_recommend_count():
-    alone = compare_all([SOURCE, TARGET], metrics())
-    more = compare_all([SOURCE, TARGET], {**metrics(), "euclidean": EUCLIDEAN})
-    assert rank_cases(more, [SOURCE], "target") == rank_cases(alone, [SOURCE], "target")
-
-
 def test_a_copy_of_the_target_has_no_case_before_another():
     copy = replace(TARGET, name="copy")
     ranked = rank_cases(compare_all([copy, TARGET], {"euclidean": EUCLIDEAN}), [copy], "target")

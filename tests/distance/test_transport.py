@@ -64,19 +64,6 @@ def test_on_a_line_it_is_the_distance_of_sorted_points():
     assert solve_transport(cost, torch.from_numpy(a), torch.from_numpy(b)).value == pytest.approx(expected, rel=1e-9)
 
 
-def test_equal_points_cost_nothing_and_the_gap_says_so():
-    points = torch.rand(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    cost = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-    transport = solve_transport(cost, torch.ones(40), torch.ones(40))
-    assert transport.value == 0
-    assert transport.optimality_gap < 1e-12
-
-
-def test_weights_count_by_their_ratio_only():
-    cost, a, b = random_problem(9, 7, seed=3)
-    assert solve_transport(cost, 2 * a, b / 5).value == pytest.approx(solve_transport(cost, a, b).value, rel=1e-12)
-
-
 def test_where_pots_default_stops_early_ours_does_not():
     """POT's default 1e5 iterations read high at n = 2000; its warning is all one gets."""
     generator = torch.Generator().manual_seed(0)
@@ -192,14 +179,6 @@ def test_any_block_size_gives_scipys_distances(n, m, seed, block):
     a, b = hounsfield_images(n, seed=seed), hounsfield_images(m, seed=seed + 1)
     a, b = a[:, :16, :16], b[:, :16, :16]
     assert relative_error(image_cost(a, b, block_bytes=block), a, b) <= 1e-9
-
-
-def test_the_images_are_left_alone():
-    a, b = hounsfield_images(3, seed=0).double(), hounsfield_images(4, seed=1).double()
-    before = a.clone(), b.clone()
-    image_cost(a, b)
-    assert torch.equal(a, before[0])
-    assert torch.equal(b, before[1])
 
 
 def test_different_grids_are_refused():

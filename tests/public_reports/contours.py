@@ -50,7 +50,7 @@ def read_outlines(
         warnings.simplefilter("always")
         mask = read_structure_set(path, 1, grid, **options)
     texts = [str(one.message) for one in caught]
-    expected = "rt.dcm: contours overlap or are drawn twice on 1 slice; look at them there"
+    expected = f"{path}: contours overlap or are drawn twice on 1 slice; look at them there"
     assert texts == ([expected] if warned else [])
     assert not mask[..., [0, 2]].any()
     return mask[..., 1]

@@ -71,6 +71,7 @@ def library(
         characteristics=means,
         distances=far,
         step=100,
+        scores=pd.DataFrame(columns=["source", "target", "method", "distance"]),
     )
 
 

@@ -22,8 +22,8 @@ def planted():
 
 @pytest.fixture(scope="module")
 def learned(planted):
-    judged, choices = judge_predictors(planted)
-    return LearnedRanking.learn(planted, judged | choices)
+    judged, choices, errors = judge_predictors(planted)
+    return LearnedRanking.learn(planted, judged | choices, errors)
 
 
 def of_target(planted, target):
@@ -62,7 +62,7 @@ def test_sources_share_a_rank_where_errors_are_as_large_as_their_difference(plan
 def test_sources_that_nobody_measured_are_ranked_without_effects(planted, learned):
     features = of_target(planted, "d3")
     new = list(learned.order(features, {}))
-    predicted = learned.new.fit.predict(features, {})
+    predicted = learned.new.predict(features, {})
     assert [one.source for one in new] == list(predicted.droplevel("target").sort_values(ascending=False).index)
     assert {one.rule for one in new} == {NEW}
     # One that is known changes the rule for all.
@@ -81,9 +81,9 @@ def test_an_entry_has_the_same_characteristics_or_is_named(planted, learned):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "found that steps: Field required"),
-        ("no json", "found that the file: Invalid JSON"),
-        ('{"format": "other"}', "found that format"),
+        ("{}", "expected what `medsegdist learn` writes there, found in steps: Field required"),
+        ("no json", "found: Invalid JSON"),
+        ('{"format": "other"}', "found in format"),
     ],
 )
 def test_another_file_is_refused(text, message, tmp_path):

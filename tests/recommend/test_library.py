@@ -32,7 +32,7 @@ def test_the_readme_has_the_overview_of_the_tables(project_root, tables):
 def test_the_readme_has_the_predictors_of_the_tables(project_root, tables):
     readme = (project_root / PLACE / "README.md").read_text()
     for after, curves in {"100 steps": "learning_curves.csv", "100 steps at 1e-4": tables.PAPER_RATE}.items():
-        judged, choices = judge_predictors(read_library(project_root / PLACE, step=100, curves=curves))
+        judged, choices, _ = judge_predictors(read_library(project_root / PLACE, step=100, curves=curves))
         for table in (tables.predictor_table(after, judged, choices), tables.difference_table(after, judged)):
             assert table in readme
 
@@ -48,8 +48,8 @@ def test_the_library_is_large_enough_to_learn_from(project_root):
 @pytest.mark.ci
 def test_what_ships_is_what_the_library_teaches(project_root):
     library = read_library(project_root / PLACE)
-    judged, choices = judge_predictors(library)
-    learned, shipped = LearnedRanking.learn(library, judged | choices), LearnedRanking.load()
+    judged, choices, errors = judge_predictors(library)
+    learned, shipped = LearnedRanking.learn(library, judged | choices, errors), LearnedRanking.load()
     assert shipped.steps == learned.steps
     for one, other in ((shipped.known, learned.known), (shipped.new, learned.new)):
         assert one.coefficients == pytest.approx(other.coefficients, abs=1e-6)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from medsegdist.recommend.model import FEATURE_SETS, PairRows, chance_of_best, fit_each, fit_ridge
+from medsegdist.recommend.learned import chance_of_best
+from medsegdist.recommend.model import FEATURE_SETS, PairRows, fit_each, fit_ridge
 from medsegdist.recommend.pair_features import FEATURES, pair_features
 from medsegdist.recommend.predictors import best_elsewhere, judge, learned_known, learned_strict, shuffled
 from tests.recommend.planted import FAMILIES, characteristics, distances, library
@@ -18,16 +19,17 @@ def spearman(scores, found):
 def test_the_fit_is_scikit_learns_of_the_chosen_features_and_penalty():
     found = library(effect=0.1)
     fit = fit_ridge(PairRows(found.features, found.ranks, FAMILIES))
-    x = found.features[list(fit.features)] / fit.deviations
+    x = found.features[list(fit.coefficients)] / pd.Series(fit.deviations)
     sources = found.features.index.get_level_values("source")
     own = pd.get_dummies(pd.Series(sources, index=x.index)).astype(float)
     own -= own.groupby(level="target").transform("mean")
     assert fit.effect_scale > 0
     both = np.hstack([x.to_numpy(), fit.effect_scale * own.to_numpy()])
     expected = Ridge(alpha=fit.penalty, fit_intercept=False).fit(both, found.ranks.to_numpy())
-    assert fit.coefficients == pytest.approx(expected.coef_[: len(fit.features)])
+    used = len(fit.coefficients)
+    assert list(fit.coefficients.values()) == pytest.approx(expected.coef_[:used])
     effects = [fit.effects[name] for name in own]
-    assert effects == pytest.approx(fit.effect_scale * expected.coef_[len(fit.features) :])
+    assert effects == pytest.approx(fit.effect_scale * expected.coef_[used:])
     predicted = fit.predict(found.features)
     centered = predicted - predicted.groupby(level="target").transform("mean")
     assert centered.to_numpy() == pytest.approx(both @ expected.coef_)
@@ -37,7 +39,7 @@ def test_what_was_planted_is_found_with_its_sign():
     found = library(contrast=0.1)
     # With effects of their own, sources would not need their contrast.
     fit = fit_ridge(PairRows(found.features, found.ranks, FAMILIES), known_sources=False)
-    weights = dict(zip(fit.features, fit.coefficients, strict=True))
+    weights = fit.coefficients
     assert set(sorted(weights, key=lambda name: -abs(weights[name]))[:2]) == {"term boundary", "own contrast"}
     assert weights["term boundary"] < 0 < weights["own contrast"]
     assert fit.effects == {}
@@ -66,10 +68,11 @@ def test_several_orders_are_learned_as_each_by_itself_and_reversed_ranks_teach_t
     fits = fit_each(PairRows(found.features, ranks, FAMILIES), unseen=["d2"])
     for fit, name in zip(fits, ranks, strict=True):
         alone = fit_ridge(PairRows(found.features, ranks[name], FAMILIES), unseen=["d2"])
-        assert (fit.features, fit.penalty, fit.effect_scale) == (alone.features, alone.penalty, alone.effect_scale)
+        assert (fit.penalty, fit.effect_scale) == (alone.penalty, alone.effect_scale)
         assert fit.coefficients == pytest.approx(alone.coefficients, abs=1e-12)
         assert fit.effects == pytest.approx(alone.effects, abs=1e-12)
-    assert fits[1].coefficients == pytest.approx(-fits[0].coefficients, abs=1e-12)
+    reversed_ = {name: -value for name, value in fits[0].coefficients.items()}
+    assert fits[1].coefficients == pytest.approx(reversed_, abs=1e-12)
     assert fits[2].coefficients != pytest.approx(fits[0].coefficients, abs=1e-3)
 
 

@@ -163,7 +163,7 @@ def test_what_speaks_against_the_source_is_said(compared_datasets):
         target={"modality": "MR", "patients": 3, "patients_known": True},
     )
     said = " ".join(cautions(run, answer))
-    assert "Another modality: near is neither CT nor MR, target is MR." in said
+    assert "Another modality: the study calls near other and target MR." in said
     assert "Few patients: target (3)." in said
     assert "Who the cases of near show is not known" in said
     plain = {"modality": "MR", "patients": 40, "patients_known": True, "oriented": True}

@@ -8,9 +8,9 @@ import pytest
 
 from medsegdist.distance.relevance import RankedCase
 from medsegdist.errors import DataError
-from medsegdist.report.case_sections import case_sections
 from medsegdist.report.page import render
 from medsegdist.report.results import Results
+from medsegdist.report.sections import case_sections
 from tests.report.test_page import Page
 
 

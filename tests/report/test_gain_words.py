@@ -11,10 +11,10 @@ import pytest
 from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.report.gain_sections import curve_plot, gain_plot, regress
 from medsegdist.report.gain_words import agreement_verdict, measured, transfer_verdict
 from medsegdist.report.page import render
 from medsegdist.report.results import Results
+from medsegdist.report.sections import curve_plot, gain_plot, regress
 from medsegdist.report.tables import choice_tables, regression_table
 from medsegdist.transfer.agreement import measure_agreement, save_agreement
 from medsegdist.transfer.curves import mean_curve, read_curves

@@ -13,7 +13,6 @@ from medsegdist.distance.mixture.gaussian import mixture_wasserstein
 from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.distance.relevance import RankedCase
 from medsegdist.distance.table import DistanceTable
-from medsegdist.report.case_sections import case_plot
 from medsegdist.report.figures import (
     FAINTEST,
     clustered,
@@ -27,9 +26,9 @@ from medsegdist.report.figures import (
     segment_plot,
     terms_plot,
 )
-from medsegdist.report.gain_sections import gain_plot, gain_points, regress, transfer_plot
 from medsegdist.report.record import MixtureNumbers
 from medsegdist.report.results import Results
+from medsegdist.report.sections import case_plot, gain_plot, gain_points, regress, transfer_plot
 from medsegdist.report.verdict import amount
 from medsegdist.transfer.gains import SourceGain, TransferPair, summarize_gains
 

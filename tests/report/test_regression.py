@@ -8,8 +8,8 @@ import pytest
 
 from medsegdist.distance.order import DistanceRow
 from medsegdist.distance.table import DistanceTable
-from medsegdist.report.gain_sections import gain_points, of_other_tables, regress
 from medsegdist.report.results import Results
+from medsegdist.report.sections import gain_points, of_other_tables, regress
 from medsegdist.transfer.agreement import Agreement, measure_agreement, save_agreement
 from medsegdist.transfer.gains import NOT_CONVERGED, UNDEFINED, Gain
 from medsegdist.transfer.paper import published_distances, published_gains

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
+from types import SimpleNamespace
 
 from rich.console import Console
+from rich.text import Text
 
 from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.tables import (
     certainty_table,
     choice_tables,
+    filled_table,
     prediction_table,
     rank_table,
     ranking_table,
@@ -92,3 +96,10 @@ def test_warnings_name_their_methods_and_are_no_markup():
 
 def test_without_predictions_there_is_no_table():
     assert prediction_table(small()) is None
+
+
+def test_a_cell_of_which_nothing_is_known_is_one_dash():
+    rows = [(SimpleNamespace(low=low, high=None),) for low in (0.25, math.nan, None)]
+    table = filled_table("Shares", "Share | Text", "{0.low:.2f} to {0.high:.2f} | ({0.low:.1f})", rows)
+    assert list(table.columns[0].cells) == [Text("0.25 to -"), Text("-"), Text("-")]
+    assert list(table.columns[1].cells) == [Text("(0.2)"), Text("-"), Text("-")]

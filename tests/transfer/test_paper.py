@@ -8,12 +8,10 @@ import pytest
 
 from medsegdist.distance.metrics import PAPER_METHODS
 from medsegdist.transfer.gains import relative_gain
-from medsegdist.transfer.paper import (
-    BASELINE_DICE,
-    published_distances,
-    published_gains,
-    recompute_paper,
-)
+from medsegdist.transfer.paper import published_distances, published_gains, recompute_paper
+
+BASELINE_DICE = {"Decathlon Lung": 0.6506, "Tuberculoma dataset": 0.8164}
+"""Table 10: test Dice score of each target without pre-training."""
 
 
 def test_every_method_has_the_same_seventeen_pairs_and_those_of_the_gains():

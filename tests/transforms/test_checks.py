@@ -73,11 +73,6 @@ def test_the_tolerance_counts_voxels():
         CheckSameSpace(tolerance=-1)
 
 
-def test_affines_of_2d_images_are_not_compared():
-    image, label = volume(shape=(1, 4, 5)), volume(torch.eye(4), shape=(1, 4, 5))
-    assert CheckSameSpace()(image, label) is image
-
-
 def test_an_item_without_reference_is_refused():
     with pytest.raises(KeyError, match="nothing under 'label'"):
         CheckSameSpaced("image")({"image": np.ones((1, 2, 3))})

@@ -49,13 +49,6 @@ def test_compose_undoes_it_and_the_input_is_kept(axial_volume, axial_affine):
     np.testing.assert_allclose(restored.affine, affine, atol=1e-9)
 
 
-def test_an_image_passes_both_ways_as_it_is(kind, make):
-    image = make(np.arange(6.0).reshape(1, 2, 3), kind)
-    assert OrientAxial()(image) is image
-    assert OrientAxial().inverse(image) is image
-    assert Compose([OrientAxiald("image")], lazy=True)({"image": image})["image"] is image
-
-
 @pytest.mark.parametrize("array", [np.ones((1, 2, 3, 4)), torch.ones(1, 2, 3, 4)])
 def test_a_volume_without_affine_is_refused(array):
     with pytest.raises(ValueError, match=r"expected a MetaTensor, whose affine .* found \w+ of shape \(1, 2, 3, 4\)"):

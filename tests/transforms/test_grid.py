@@ -58,14 +58,6 @@ def test_a_resized_3d_mask_is_1_where_half_its_cell_is_covered():
     np.testing.assert_array_equal(result[0], 2 * counts >= 6 * 9 * 10)
 
 
-def test_area_is_kept_where_whole_pixel_averages_thicken_the_mask():
-    mask = torch.zeros(1, 512, 512)
-    mask[:, 100:140, 100:140] = 1
-    true_area = 1600 * (500 / 512) ** 2
-    assert float(ResampleToGrid((500, 500), is_mask=True)(mask).sum()) == pytest.approx(true_area, rel=0.01)
-    assert float((Resize((500, 500), mode="area")(mask) >= 0.5).sum()) > 1.04 * true_area
-
-
 @settings(max_examples=25)
 @given(st.floats(3, 20), st.floats(20, 44), st.floats(20, 44), st.integers(9, 63))
 def test_no_other_mask_is_nearer_to_the_true_coverage(radius, row, column, points):

@@ -12,14 +12,6 @@ from monai.transforms import NormalizeIntensity, ScaleIntensityRange
 images = arrays(np.float32, (1, 4, 5), elements=st.floats(-5000, 5000, width=32))
 
 
-def test_a_window_maps_its_ends_to_0_and_255_and_clips_beyond(kind, make, same_kind):
-    hu = make([[[-2000.0, -1000.0, -300.0, 400.0, 3000.0]]], kind)
-    result = WindowIntensity(-1000, 400)(hu)
-    same_kind(result, hu)
-    np.testing.assert_allclose(np.asarray(result), [[[0, 0, 127.5, 255, 255]]], rtol=1e-6)
-    assert np.asarray(result).dtype == np.float32
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float16, np.float64, bool])
 def test_a_window_does_not_depend_on_the_stored_dtype(dtype, make):
     stored = np.array([[[0, 1], [1, 0]]]).astype(dtype)
@@ -48,25 +40,10 @@ def test_a_window_is_monais_to_the_bit(image, low, width):
     np.testing.assert_array_equal(WindowIntensity(low, low + width)(image), expected)
 
 
-def test_half_precision_is_widened_before_it_is_windowed():
-    image = np.array([[[-1000.0, -999.0, 399.0]]], dtype=np.float16)
-    result = WindowIntensity(-1000, 400)(image)
-    np.testing.assert_allclose(result, [[[0, 255 / 1400, 255 * 1399 / 1400]]], rtol=1e-5)
-
-
 @pytest.mark.parametrize(("low", "high"), [(400, -1000), (5, 5), (float("nan"), 1), (0, float("inf"))])
 def test_a_window_upside_down_is_refused(low, high):
     with pytest.raises(ValueError, match=r"low < high, found low = .* and high = "):
         WindowIntensity(low, high)
-
-
-def test_percentiles_are_those_of_the_whole_volume(kind, make, same_kind):
-    values = np.random.default_rng(0).normal(100, 20, (1, 6, 10, 11)).astype(np.float32)
-    volume = make(values, kind)
-    result = PercentileWindowIntensity(10, 80)(volume)
-    same_kind(result, volume)
-    low, high = np.percentile(values, [10, 80])
-    np.testing.assert_allclose(np.asarray(result), np.clip((values - low) / (high - low), 0, 1) * 255, atol=1e-3)
 
 
 def test_percentiles_agree_for_small_and_large_volumes():
@@ -139,14 +116,6 @@ def test_a_constant_image_has_no_standard_scores(value):
 def test_the_trap_monai_alone_makes_a_constant_image_into_ones():
     """Why StandardizeIntensity checks: rounding of the mean is taken for contrast. Remove both if MONAI mends it."""
     assert NormalizeIntensity()(torch.full((1, 100, 100), 1000.1)).abs().max() > 0.5
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_standard_scores_of_non_finite_images_are_refused(bad):
-    image = np.arange(20, dtype=np.float32).reshape(1, 4, 5)
-    image[0, 0, 0] = bad
-    with pytest.raises(ValueError, match="expected an image with contrast"):
-        StandardizeIntensity()(image)
 
 
 @pytest.mark.parametrize("limit", [0, -5, float("inf"), float("nan")])

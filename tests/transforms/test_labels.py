@@ -56,11 +56,6 @@ def test_negative_zero_is_background():
     np.testing.assert_array_equal(BinarizeLabel()(np.array([[[-0.0, 1.0]]])), [[[0, 1]]])
 
 
-@pytest.mark.parametrize("foreground", [None, [4]])
-def test_a_map_without_the_foreground_is_no_error(foreground):
-    assert BinarizeLabel(foreground)(np.zeros((1, 3, 3))).sum() == 0
-
-
 def test_a_long_list_of_values_is_cut():
     with pytest.raises(ValueError, match=r"found 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\. \(256 values\)"):
         BinarizeLabel()(np.arange(256).reshape(1, 16, 16))
@@ -108,23 +103,6 @@ def test_floats_that_may_stand_for_another_label_are_refused(dtype, largest, sig
 def test_integers_of_any_size_are_told_apart():
     stored = np.array([[[0, 2**40, 2**40 + 1]]])
     np.testing.assert_array_equal(BinarizeLabel([2**40])(stored), [[[0, 1, 0]]])
-
-
-@pytest.mark.parametrize(("value", "written"), [(0.1, "0.1"), (0.9999999, "0.9999999"), (1e-30, "1e-30")])
-def test_fractions_are_named_as_they_are(value, written):
-    with pytest.raises(ValueError, match=f"found {written}; if this is"):
-        BinarizeLabel()(np.array([[[0, value]]], np.float32))
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32])
-def test_each_class_gets_a_channel(dtype, kind, make, same_kind):
-    labels = make(LABELS.astype(dtype), kind)
-    result = ClassMasks([[1, 3], 2, [9]])(labels)
-    same_kind(result, labels)
-    assert np.asarray(result).dtype == np.uint8
-    np.testing.assert_array_equal(
-        np.asarray(result), [[[0, 1, 0], [1, 0, 0]], [[0, 0, 1], [0, 1, 0]], [[0, 0, 0], [0, 0, 0]]]
-    )
 
 
 @given(

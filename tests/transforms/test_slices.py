@@ -82,19 +82,6 @@ def test_a_choice_is_seeded_by_seed_and_case_and_increasing():
     assert ForegroundSlices(max_slices=160).select(mask) == list(range(20, 180))
 
 
-def test_the_choice_is_the_same_for_image_and_label_and_uses_the_case_id():
-    mask = np.zeros((1, 50, 2, 2))
-    mask[0, 10:] = 1
-    image = np.broadcast_to(np.arange(50.0).reshape(1, 50, 1, 1), mask.shape)
-    items = SplitSlicesd(["image", "label"])(
-        ForegroundSlicesd(["image", "label"], max_slices=5, seed=1)(
-            {"image": image, "label": mask, "case_id": "lung_001"}
-        )
-    )
-    assert [item["slice_index"] for item in items] == ForegroundSlices(5, 1).select(mask, "lung_001")
-    assert all((item["image"] == item["slice_index"]).all() for item in items)
-
-
 def test_every_slice_can_be_chosen_and_none_is_preferred():
     mask = np.ones((1, 6, 1, 1))
     counts = np.zeros(6)

@@ -10,6 +10,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from pydicom.dataset import Dataset
 from medsegdist.data.dicom.contours import ContourEdges, combine, fill
 from medsegdist.data.dicom.headers import discreet
 from medsegdist.data.dicom.series import TOLERANCE, Grid, require_highdicom
+from medsegdist.data.problems import DoubtfulFileWarning
 from medsegdist.errors import DataError
 from medsegdist.words import counted
 
@@ -27,6 +29,8 @@ _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _OPEN = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 # In voxels; headers round directions and positions, too.
 _MOST_DOUBT, _NOISE = 0.25, 0.0005
+# Of a few coordinates all may be whole millimeters by chance.
+_FEWEST_STEPS = 5
 
 
 def read_segmentation(
@@ -126,10 +130,10 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     A voxel belongs to a contour if its center is inside or on it, to a thousandth of a voxel, by the even-odd rule, so
     a contour with a keyhole channel keeps its hole. Points that were on a row or column of centers before their
     coordinates were rounded, as far as their decimals let one say, are put back there, unless those leave more than a
-    quarter of a voxel open. Of contours of one slice, one inside another is a hole, whose own outline belongs to the
-    region, and one in the hole is an island. Contours that overlap are united (of the type CLOSEDPLANAR_XOR combined by
-    exclusive or), a contour that is drawn twice (to a tenth of a voxel, or with no voxel between) counts once, and a
-    warning says so. Nothing is filled between slices.
+    quarter of a voxel open: the outline then stays as it is written, and a warning says so. Of contours of one slice,
+    one inside another is a hole, whose own outline belongs to the region, and one in the hole is an island. Contours
+    that overlap are united (of the type CLOSEDPLANAR_XOR combined by exclusive or), a contour that is drawn twice (to a
+    tenth of a voxel, or with no voxel between) counts once, and a warning says so. Nothing is filled between slices.
 
     With the edges included, contours are painted as rt-utils and OpenCV do: their points are moved to the nearest
     voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region. That makes it
@@ -146,10 +150,10 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     """
     on_slice: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
     to_voxel = np.linalg.inv(grid.affine)
-    contours, rounding, exclusive = _contours(path, roi)
+    contours, (written, rounding), exclusive = _contours(path, roi)
     # How far the rounding of coordinates may have moved a point, in voxels along columns and rows. By more than a
     # quarter, an outline along the edges of voxels could be taken for one through centers.
-    moved = np.abs(to_voxel[:2, :3]) @ rounding
+    moved = np.abs(to_voxel[:2, :3]) @ written
     doubt = np.where(moved <= _MOST_DOUBT, moved, 0) + _NOISE
     for points in contours:
         # A point or a line has no inside, only an edge.
@@ -172,10 +176,22 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     for k, outlines in on_slice.items():
         doubtful += combine([fill(one, grid.shape[:2], contour_edges) for one in outlines], mask[..., k], exclusive)
     if doubtful:
-        warnings.warn(
-            f"{path.name}: contours overlap or are drawn twice on {counted(doubtful, 'slice')}; look at them there",
-            stacklevel=2,
+        problem = f"contours overlap or are drawn twice on {counted(doubtful, 'slice')}"
+        warnings.warn(DoubtfulFileWarning(path, problem, "look at them there"), stacklevel=2)
+    several = [len(np.unique(along)) >= _FEWEST_STEPS for along in np.concatenate([*contours, np.empty((0, 3))]).T]
+    moves = np.abs(to_voxel[:2, :3]) * np.where(several, rounding, 0)
+    halves_of_voxels = 2 * np.concatenate([np.empty((0, 2)), *chain(*on_slice.values())])
+    whole = np.abs(halves_of_voxels - np.round(halves_of_voxels)).max(axis=0, initial=0) <= 2 * _NOISE
+    # Through the centers or along the edges of pixels as large as the steps they are as they should be.
+    moved = np.where(whole & (moves.sum(axis=1) <= 0.5), 0, moves.sum(axis=1))
+    if moved.max() > _MOST_DOUBT:
+        steps = 2 * rounding[moves[moved.argmax()].argmax()]
+        pixel = np.linalg.norm(grid.affine[:3, :2], axis=0)
+        problem = (
+            f"the coordinates of ROI {roi} go by steps of {steps:g} mm on pixels of {pixel[0]:.3g} x {pixel[1]:.3g} "
+            f"mm; if they were rounded, its outline is off by up to {np.linalg.norm(moved * pixel):.2g} mm"
         )
+        warnings.warn(DoubtfulFileWarning(path, problem, "export it with more decimals"), stacklevel=2)
     return mask
 
 
@@ -194,7 +210,10 @@ def _slice_of(points: NDArray[np.float64], grid: Grid) -> int:
 
 
 def _contours(path: Path, roi: int) -> tuple[list[NDArray[np.float64]], NDArray[np.float64], bool]:
-    """(n, 3) mm for each contour of the ROI, (3,) mm of rounding, and whether they are combined by exclusive or."""
+    """(n, 3) mm for each contour of the ROI, (2, 3) mm of rounding, and whether they are combined by exclusive or.
+
+    The rounding is first that of the last decimal that is written, then that of the last one that is not 0.
+    """
     with discreet("the contours cannot be read", "export the file again"):
         content = pydicom.dcmread(path, specific_tags=["ROIContourSequence"], force=True)
         contours = [
@@ -206,12 +225,12 @@ def _contours(path: Path, roi: int) -> tuple[list[NDArray[np.float64]], NDArray[
         exclusive = any(contour.ContourGeometricType == "CLOSEDPLANAR_XOR" for contour in contours)
         read = [_points(contour) for contour in contours]
         # Zeros at the end are often left out, so the finest coordinate along an axis says how all are rounded.
-        decimals = np.array([places for _, places in read]).reshape(-1, 3).max(axis=0, initial=0)
+        decimals = np.array([places for _, places in read]).reshape(-1, 2, 3).max(axis=0, initial=0)
         return [points for points, _ in read], 0.5 * 10.0**-decimals, exclusive
 
 
 def _points(contour: Dataset) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(n, 3) mm, and the most decimals along each axis."""
+    """(n, 3) mm, and (2, 3) the most decimals along each axis, those that are written and those without zeros."""
     kind = str(contour.ContourGeometricType)
     if kind not in _FILLED:
         found = f"the type {kind}" if kind in _OPEN else "an unknown type"
@@ -222,5 +241,6 @@ def _points(contour: Dataset) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     points = np.array(values, dtype=np.float64).reshape(-1, 3)
     if not np.isfinite(points).all():
         raise DataError("a contour holds NaN or infinite coordinates", "export the file again")
-    decimals = np.array([-int(Decimal(one).as_tuple().exponent) for one in values]).reshape(-1, 3)
-    return points, decimals.max(axis=0, initial=0)
+    exact = [(number, number.normalize()) for number in map(Decimal, values)]
+    decimals = np.array([[-int(one.as_tuple().exponent) for one in both] for both in exact]).reshape(-1, 3, 2)
+    return points, decimals.max(axis=0, initial=0).T

@@ -33,6 +33,7 @@ _TAGS = [
     "PatientID",
     "ReferencedSeriesSequence",
     "SegmentSequence",
+    "SegmentationType",
     "ReferencedFrameOfReferenceSequence",
     "StructureSetROISequence",
 ]
@@ -50,6 +51,7 @@ class Drawing:
         series: SeriesInstanceUIDs of the images that it names.
         instances: SOPInstanceUIDs of the images that it names.
         names: number and label of each segment, or number and name of each region of interest (ROI).
+        fractional: whether a SEG holds fractions, and not yes and no.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Drawing:
     series: frozenset[str]
     instances: frozenset[str]
     names: tuple[tuple[int, str], ...]
+    fractional: bool
 
 
 @dataclass(slots=True)
@@ -241,7 +244,7 @@ def _drawing(path: Path, patient: str, header: Dataset) -> Drawing:
         raise DataError("its segments have no numbers", "export it again") from None
     names = [(number, _text(item, "SegmentLabel")) for number, item in segments]
     names += [(number, _text(item, "ROIName")) for number, item in regions]
-    return Drawing(path, patient, series, instances, tuple(names))
+    return Drawing(path, patient, series, instances, tuple(names), _text(header, "SegmentationType") == "FRACTIONAL")
 
 
 def _references(header: Dataset) -> tuple[frozenset[str], frozenset[str]]:

@@ -26,8 +26,8 @@ class DicomLayout(BaseModel):
 
     A case is a drawing (SEG or RTSTRUCT) with the image series that it refers to, and is called by the drawing's path
     in `root`. Series without a drawing are passed over. Of several drawings on one series, the one that has the wanted
-    segment counts. Cases whose header has the same PatientID show one patient, who is called like the first of these
-    cases: nothing else of the patient is kept, and no header is repeated in a message.
+    segment counts. Cases whose header has the same PatientID show one patient, who is called the patient of the first
+    of these cases: nothing else of the patient is kept, and no header is repeated in a message.
 
     Args:
         root: the folder; may hold ${VARIABLES} and ~.
@@ -107,12 +107,11 @@ class DicomLayout(BaseModel):
         if doubled:
             raise DataError(f"{self.root}: several drawings would be called {', '.join(doubled)}", "rename the files")
         read.sort(key=lambda pair: pair[0].id)
-        # Cases with one PatientID have the name of the first of them; the header itself is forgotten.
+        # Cases with one PatientID have a patient by the name of the first of them; the header itself is forgotten.
         first: dict[str, str] = {}
-        known = [
-            (one.id, one.image, one.label, first.setdefault(header, one.id) if header else None) for one, header in read
-        ]
-        cases, unknown = build_cases(known, self.patient_pattern)
+        known = [(first.setdefault(header, f"patient of {one.id}") if header else None) for one, header in read]
+        named = [(one.id, one.image, one.label, patient) for (one, _), patient in zip(read, known, strict=True)]
+        cases, unknown = build_cases(named, self.patient_pattern)
         if found.unreadable or unknown:
             raise PartialListingError(str(self.root), [*found.unreadable, *unknown], cases)
         return cases
@@ -169,8 +168,17 @@ class DicomLayout(BaseModel):
         if any(len(of_one) != 1 for of_one in names):
             frequency = Counter(name for of_one in names for name in dict.fromkeys(of_one) if name)
             segments = tuple(name for name, _ in frequency.most_common())
-        other = counted(len(rtstruct), "structure set") if is_seg else counted(len(seg), "segmentation object")
-        remark = f"found {other} here as well; `segmentation` says which are read"
+        layout: dict[str, Any] = {"kind": "dicom", "segmentation": "seg" if is_seg else "rtstruct"}
+        remarks = []
+        if seg and rtstruct:
+            other = counted(len(rtstruct), "structure set") if is_seg else counted(len(seg), "segmentation object")
+            remarks.append(f"found {other} here as well; `segmentation` says which are read")
+        if fractional := sum(one.fractional for one in drawings):
+            layout["fractional_threshold"] = 0.5
+            remarks.append(
+                f"fractions (FRACTIONAL) in {fractional} of {counted(len(seg), 'segmentation object')}: voxels count "
+                "from half of the largest possible one on; `fractional_threshold` changes that"
+            )
         images = [files[0] for uid, files in scanned.images.items() if any(uid in one.series for one in drawings)]
         header = read_header(images[0], []) if images else None
         modality = str(header.get("Modality") or "") if header is not None else ""
@@ -178,11 +186,11 @@ class DicomLayout(BaseModel):
         said = modality if modality in ("CT", "MR") else "neither CT nor MR"
         return Recognized(
             what=f"DICOM series with {'segmentation objects (SEG)' if is_seg else 'structure sets (RTSTRUCT)'}",
-            layout={"kind": "dicom", "segmentation": "seg" if is_seg else "rtstruct"},
+            layout=layout,
             segments=segments,
             modality={"": None, "CT": "CT", "MR": "MR"}.get(modality, "other"),
             modality_reason=f"the DICOM headers say {said}" if modality else "",
-            remarks=(remark,) if seg and rtstruct else (),
+            remarks=tuple(remarks),
         )
 
     def _chosen(self, candidates: Sequence[Drawing]) -> tuple[Drawing, int, tuple[str, ...]]:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -16,7 +15,6 @@ from torch.nn import functional
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.features import segment_features
-from medsegdist.files import write_csv
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs
 from medsegdist.transfer.evaluate import Evaluation, overlap_counts
@@ -65,7 +63,8 @@ def score_sources(study: TransferStudy, names: Sequence[str]) -> pd.DataFrame:
         names: which scores.
 
     Returns:
-        Columns source, target, method, distance and, where more is better, score, which is minus the distance.
+        Columns source, target, method, distance and, where more is better, score, which is minus the distance: what
+        `scores.csv` holds, and :func:`~medsegdist.transfer.gains.read_distances` reads.
     """
     samples = {name: SegmentationSamples.load(directory) for name, directory in study.data.items()}
     tuned = [run for run in study.runs if run.kind == "fine_tuning"]
@@ -96,16 +95,6 @@ def score_sources(study: TransferStudy, names: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*keys, "distance"]).groupby(keys, sort=False, as_index=False).mean()
     table["score"] = -table["distance"].where(table["method"].isin(OF_NETWORKS))
     return table
-
-
-def save_scores(table: pd.DataFrame, path: Path) -> None:
-    """Write `scores.csv`, which :func:`~medsegdist.transfer.gains.read_distances` reads.
-
-    Args:
-        table: of :func:`score_sources`.
-        path: the file.
-    """
-    write_csv(path, table, float_format="%.10g")
 
 
 def _scores_of_networks(

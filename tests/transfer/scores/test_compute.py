@@ -7,8 +7,9 @@ import math
 
 import pytest
 
+from medsegdist.files import write_csv
 from medsegdist.transfer.gains import read_distances
-from medsegdist.transfer.scores.compute import OF_NETWORKS, save_scores, score_sources
+from medsegdist.transfer.scores.compute import OF_NETWORKS, score_sources
 from tests.transfer.studies import study
 
 ALL = (*OF_NETWORKS, "task2vec", "deep_sets")
@@ -26,7 +27,7 @@ def test_every_pair_gets_its_scores_and_those_of_which_more_is_better_are_negate
     more_is_better = scored["method"].isin(OF_NETWORKS)
     assert (scored["score"] == -scored["distance"])[more_is_better].all()
     assert scored["score"][~more_is_better].isna().all()
-    save_scores(scored, tmp_path / "scores.csv")
+    write_csv(tmp_path / "scores.csv", scored, float_format="%.10g")
     assert len(read_distances(tmp_path / "scores.csv")) == len(scored)
 
 

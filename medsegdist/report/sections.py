@@ -1,4 +1,4 @@
-"""What a page shows of gains: what pre-training brought, and whether distance predicts it."""
+"""Sections of a page: what pre-training brought, whether distance predicts it, and how relevant the cases are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medsegdist.distance.relevance import RankedCase
 from medsegdist.report.figures import (
     FRAME_HEIGHT,
     ROW_HEIGHT,
@@ -19,9 +20,11 @@ from medsegdist.report.figures import (
     vertical_line,
 )
 from medsegdist.report.gain_words import agreement_verdict, in_percent, transfer_verdict
-from medsegdist.report.tables import grouped_warnings
-from medsegdist.report.verdict import amount
+from medsegdist.report.reasons import MOST_NEAREST, nearest_command
+from medsegdist.report.tables import FROM_SCRATCH, grouped_warnings
+from medsegdist.report.verdict import Answer, amount
 from medsegdist.transfer.gains import UNDEFINED, SourceGain, TransferPair, all_pairs, summarize_gains
+from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.report.results import Results
@@ -30,6 +33,14 @@ if TYPE_CHECKING:
 COLORS = ("var(--accent)", "var(--second)", "var(--third)")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon")
 """Of targets: nine of them look different, and neighbors by color and by shape."""
+
+
+LEGEND_ABOVE: dict[str, Any] = {
+    "showlegend": True,
+    "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+    "margin": {"l": 4, "r": 14, "t": 30, "b": 40},
+}
+"""Of a figure's layout."""
 
 
 def transfer_section(run: Results) -> dict[str, Any] | None:
@@ -85,7 +96,7 @@ def left_out(run: Results) -> list[str]:
     found = []
     for one in (*run.gains, *run.controls):
         if one.gain_percent is None:
-            name = f"{one.source or 'from scratch, as many steps'} \N{RIGHTWARDS ARROW} {one.target}"
+            name = f"{one.source or FROM_SCRATCH} \N{RIGHTWARDS ARROW} {one.target}"
             seed = "" if one.seed is None else f", seed {one.seed}"
             undefined = "the Dice from scratch is 0, which no gain is relative to"
             found.append(f"{name}{seed}: {undefined if one.status == UNDEFINED else 'did not converge'}")
@@ -259,11 +270,9 @@ def curve_plot(run: Results, target: str) -> Plot | None:
         data,
         {
             "height": 340,
-            "showlegend": True,
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+            **LEGEND_ABOVE,
             "xaxis": {"nticks": 6, "title": {"text": "steps of fine-tuning, or from scratch", "standoff": 6}},
             "yaxis": {"nticks": 6, "title": {"text": "Dice", "standoff": 6}},
-            "margin": {"l": 4, "r": 14, "t": 30, "b": 40},
         },
         f"Learning curves for {target}: mean Dice after {last} steps: {said}.",
         f"Learning curves for {target}",
@@ -313,12 +322,74 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
         data,
         {
             "height": max(320, 260 + 20 * len({point.target for point in points})),
-            "showlegend": True,
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+            **LEGEND_ABOVE,
             "xaxis": amount_axis([point.distance for point in points]) | {"title": distance, "range": None},
             "yaxis": {"nticks": 6, "title": {"text": "gain (%)", "standoff": 6}, **zero},
-            "margin": {"l": 4, "r": 14, "t": 30, "b": 40},
         },
         f"Gain of transfer learning against distance by {method}.{fitted} {said}.",
         method,
+    )
+
+
+MOST_SOURCES = 4
+"""Sources of a target whose cases are shown."""
+
+
+def case_sections(run: Results) -> list[dict[str, Any]]:
+    """The cases of each target's recommended source, and of up to three that it cannot be distinguished from.
+
+    Args:
+        run: with the cases that were ranked; without them nothing is said.
+    """
+    sections = []
+    for target in run.targets if run.cases else ():
+        answer = Answer.of(run.table, target)
+        for source in (answer.first, *answer.alike)[:MOST_SOURCES]:
+            cases = [one for one in run.cases if (one.target, one.source) == (target, source)]
+            if len(cases) > 1:
+                sections.append(_case_section(sorted(cases, key=lambda one: one.place)))
+    return sections
+
+
+def _case_section(cases: Sequence[RankedCase]) -> dict[str, Any]:
+    """The section of at least two cases of one source, the best first."""
+    target, source = cases[0].target, cases[0].source
+    nearest = min(MOST_NEAREST, len(cases) // 2)
+    costs = [one.cost for one in cases]
+    first, rest = fmean(costs[:nearest]), fmean(costs[nearest:])
+    said = (
+        f"The {'nearest case costs' if nearest == 1 else f'nearest {nearest} cases cost'} {first:.2f} times what a "
+        f"sample of {source} costs on average, the {counted(len(cases) - nearest, 'other one')} {rest:.2f} times."
+    )
+    return {
+        "target": target,
+        "source": source,
+        "said": said,
+        "command": nearest_command(source, target, nearest),
+        "figure": case_plot(cases, nearest),
+    }
+
+
+def case_plot(cases: Sequence[RankedCase], nearest: int) -> Plot:
+    """The cost of each case at its place.
+
+    Args:
+        cases: of one source, the best first.
+        nearest: how many of them stand out.
+    """
+    costs, places = [one.cost for one in cases], list(range(1, len(cases) + 1))
+    colors = ["var(--accent)" if place <= nearest else "var(--neutral)" for place in places]
+    hover = [f"place {place} of {len(cases)}<br>{cost:.3g}" for place, cost in zip(places, costs, strict=True)]
+    source, target = cases[0].source, cases[0].target
+    return Plot(
+        [scatter("markers", places, costs, hover, marker={"color": colors, "size": 6})],
+        {
+            "height": 220,
+            "shapes": [vertical_line(nearest + 0.5, color="var(--line-strong)", width=1.2, dash="dot")],
+            "xaxis": {"title": {"text": "place", "standoff": 6}, "nticks": 6},
+            "yaxis": {"title": {"text": "cost", "standoff": 6}, "nticks": 5, "rangemode": "tozero"},
+        },
+        f"Cost of each of the {len(cases)} cases of {source} for {target}, the most relevant first, in multiples of "
+        f"the mean: from {costs[0]:.2f} to {costs[-1]:.2f}.",
+        f"{source} to {target}",
     )
