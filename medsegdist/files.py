@@ -92,12 +92,15 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     # Through a symbolic link to the true place: renaming would replace the link.
     path = Path(path).resolve()
     check_new_folder(path)
-    with atomic_path(path) as partial:
-        partial.mkdir()
-        yield partial
-        if path.exists():
-            # It is empty, unless another process was first.
-            path.rmdir()
+    try:
+        with atomic_path(path) as partial:
+            partial.mkdir()
+            yield partial
+            if path.exists():
+                path.rmdir()
+    except OSError:
+        check_new_folder(path)  # Another process may have been first.
+        raise
     # What runs that were killed have left of this folder.
     for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
         if left.name.removeprefix(f".{path.name}.").removesuffix(".partial").isdigit():

@@ -52,22 +52,20 @@ def find_labels(label: Any, foreground: Foreground) -> tuple[float, ...]:
     """Which of the label values that are foreground a mask holds.
 
     Returns:
-        A number for each of them, not 0 if the mask holds it; then, if it holds none of them, others that it holds.
-        Where there are none to look for, the mask's value farthest from 0, which is the only one besides 0 if the mask
-        is as it should be.
+        Those; or others but 0 if it holds none of them. Where there are none to look for, the mask's value farthest
+        from 0, which is the only one besides 0 if the mask is as it should be. Empty if all of it is 0.
     """
     stored = torch.as_tensor(label).as_subclass(torch.Tensor)
     if foreground is None:
         smallest, largest = (float(one) for one in torch.aminmax(stored)) if stored.numel() else (0.0, 0.0)
-        return (largest if largest >= -smallest else smallest,)
-    held = [float(_holds(stored, value)) for value in _values(foreground)]
-    others = [] if any(held) else torch.unique(stored[stored != 0])[:_MAX_OTHERS].tolist()
-    return (*held, *map(float, others))
+        return tuple(filter(None, (largest if largest >= -smallest else smallest,)))
+    held = [float(value) for value in _values(foreground) if _holds(stored, value)]
+    return tuple(held or map(float, torch.unique(stored[stored != 0])[:_MAX_OTHERS]))
 
 
 def holds_foreground(found: Sequence[float], foreground: Foreground) -> bool:
     """Whether a mask in which :func:`find_labels` found this holds any foreground."""
-    return any(found if foreground is None else found[: len(_values(foreground))])
+    return bool(found) if foreground is None else not set(found).isdisjoint(_values(foreground))
 
 
 def other_labels(label: Any, foreground: Foreground) -> tuple[tuple[float, ...], bool]:
@@ -93,21 +91,14 @@ class LabelStatistics:
 
     def __init__(self, foreground: Foreground) -> None:
         classes = foreground.items() if isinstance(foreground, Mapping) else ()
-        self._class_of = {value: name for name, values in classes for value in values}
+        self._called = {value: f"label {value} of class '{name}'" for name, values in classes for value in values}
         self._foreground = None if foreground is None else _values(foreground)
-        self._found: set[int] = set()
-        self._other_values: dict[float, str] = {}
-        self._unwanted: set[float] = set()
+        self._first_case: dict[float, str] = {}
 
     def add(self, found: Sequence[float], case_id: str) -> None:
         """Add what :func:`find_labels` found in one mask."""
-        if self._foreground is None:
-            for value in filter(None, found):
-                self._other_values.setdefault(value, case_id)
-        else:
-            count = len(self._foreground)
-            self._found |= {label for label, here in zip(self._foreground, found[:count], strict=True) if here}
-            self._unwanted.update(found[count:])
+        for value in found:
+            self._first_case.setdefault(value, case_id)
 
     def problems(self, cases: int, *, complete: bool) -> list[tuple[str, str]]:
         """What is wrong, and what to do.
@@ -116,25 +107,28 @@ class LabelStatistics:
             cases: how many were read.
             complete: whether all of them could be read; one that could not may be the one that holds a label.
         """
-        if len(self._other_values) > 1:
-            named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self._other_values.items()))
+        if self._foreground is None:
+            if len(self._first_case) < 2:
+                return []
+            named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self._first_case.items()))
             problem = f"expected masks of 0 and one other value, the same in every case, found {named}"
             return [(problem, "name the values that are foreground")]
-        if complete and self._foreground is not None and not (self._found or self._unwanted):
+        if not complete:
+            return []
+        if not self._first_case:
             return [all_empty(cases)]
-        absent = [label for label in self._foreground or () if label not in self._found] if complete else []
+        absent = [label for label in self._foreground if label not in self._first_case]
         # Where any wanted label is there, the others that some masks hold are background on purpose.
-        others = "" if self._found else ", ".join(f"{value:g}" for value in sorted(self._unwanted))
+        none_wanted = len(absent) == len(self._foreground)
+        others = ", ".join(f"{value:g}" for value in sorted(self._first_case)) if none_wanted else ""
         where = f"is in none of the {counted(cases, 'case')}"
         if others:
             where = f"is in none of the {counted(cases, 'mask')}, which hold {others} besides 0"
-        return [(f"{self._called(label)} {where}", self._remedy(others)) for label in absent]
-
-    def _called(self, label: int) -> str:
-        return f"label {label}" + (f" of class '{self._class_of[label]}'" if self._class_of else "")
+        remedy = self._remedy(others)
+        return [(f"{self._called.get(label, f'label {label}')} {where}", remedy) for label in absent]
 
     def _remedy(self, others: str) -> str:
-        if self._class_of:
+        if self._called:
             return "correct `classes` to labels that exist"
         if not others:
             return "correct `foreground` to labels that exist"

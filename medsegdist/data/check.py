@@ -345,7 +345,7 @@ def _intensity_problems(
             "subtract the offset (often 1024), or state a `window`",
         ),
     ]
-    window = manifest.window or (preprocessing.ct_window if manifest.modality == "CT" else None)
+    window = manifest.window_under(preprocessing)
     if preprocessing.intensity == "window" and window is not None:
         first, last = window
         outside = [(case.case, low, high) for case, low, high in read if high <= first or low >= last]

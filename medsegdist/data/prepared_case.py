@@ -254,6 +254,7 @@ def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | Non
             )
 
 
+_FORMAT = 2
 _PARTS = ("case", "images", "masks")
 _TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels")
 
@@ -301,7 +302,7 @@ def cached_files(
     """Where each case is cached: under a name that no other content of manifest, preprocessing or files gets."""
     # Another version may prepare the same cases in another way. How many samples are drawn does not change a case.
     settings = preprocessing.model_copy(update={"max_samples": 1}).fingerprint
-    content = [version("medsegdist"), manifest.model_dump(mode="json"), settings]
+    content = [version("medsegdist"), _FORMAT, manifest.model_dump(mode="json"), settings]
     folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', manifest.name)}-{_digest(content)}"
     return [
         folder / f"{_digest([case.id, case.patient_id, source_stamp(case.image), source_stamp(case.label)])}.npz"

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_path, read_bytes
+from medsegdist.files import new_folder, read_bytes
 from medsegdist.words import counted, listed, printable
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-100, 1e100
@@ -296,8 +296,6 @@ class SegmentationSamples(LabeledImages):
             FileExistsError: `folder` holds something already.
             OSError: the disk is full or not writable; nothing is left behind.
         """
-        folder = Path(folder)
-        _check_vacant(folder)
         stored = _Stored(
             name=self.name,
             case_ids=list(self.case_ids),
@@ -305,16 +303,11 @@ class SegmentationSamples(LabeledImages):
             weights=self.weights.tolist(),
             preprocessing=self.preprocessing,
         )
-        try:
-            with atomic_path(folder) as partial:
-                partial.mkdir()
-                np.save(partial / "images.npy", self.images.cpu().numpy())
-                np.save(partial / "masks.npy", self.masks.cpu().numpy())
-                stored.checksums = {name: _checksum(partial / name) for name in ("images.npy", "masks.npy")}
-                (partial / "samples.json").write_text(stored.model_dump_json(indent=1), encoding="utf-8")
-        except OSError:
-            _check_vacant(folder)  # Another process may have been first.
-            raise
+        with new_folder(folder) as partial:
+            np.save(partial / "images.npy", self.images.cpu().numpy())
+            np.save(partial / "masks.npy", self.masks.cpu().numpy())
+            stored.checksums = {name: _checksum(partial / name) for name in ("images.npy", "masks.npy")}
+            (partial / "samples.json").write_text(stored.model_dump_json(indent=1), encoding="utf-8")
 
     def reweighted(self, weights: Tensor) -> SegmentationSamples:
         """The samples under other weights; those of weight 0 are left out.
@@ -375,11 +368,6 @@ def _checksum(file: Path) -> str:
 
 def _damaged_samples(folder: Path, why: object) -> DataError:
     return DataError(f"{folder}: the stored samples are damaged ({why})", "delete this folder and save them again")
-
-
-def _check_vacant(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder}: expected a new or empty folder; delete it or choose another.")
 
 
 class _Stored(BaseModel):

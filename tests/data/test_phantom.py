@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from monai.transforms import Orientation
 from scipy.ndimage import binary_dilation
 
-from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.phantom import AIR, Part, Plane, generator, scan_ct, scan_mr
+from medsegdist.data.layouts.phantom import AIR, Part, PhantomLayout, Plane, generator, scan_ct, scan_mr
 
 ORGANS = ("lung_tumor", "tuberculoma", "liver", "spleen", "prostate")
 
@@ -80,7 +79,7 @@ def test_a_patient_is_the_same_in_every_process_and_whatever_else_is_asked_for(o
 
 FINGERPRINT = """
 import zlib
-from medsegdist.data.phantom import draw_patient
+from medsegdist.data.layouts.phantom import draw_patient
 made = [draw_patient(organ, 3, 2, (64, 64)) for organ in ("lung_tumor", "liver", "prostate")]
 print([zlib.crc32(part.image.tobytes() + part.mask.tobytes()) for part in made])
 """

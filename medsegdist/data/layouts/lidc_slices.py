@@ -25,7 +25,18 @@ from medsegdist.data.dicom.headers import folders_under, header_text
 from medsegdist.data.dicom.pixels import read_pixels
 from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices
 from medsegdist.data.layouts.lidc import Nodule, read_nodules
-from medsegdist.data.phantom import AIR, CHEST, TALL, Part, Plane, axial_affine, generator, scan_ct, smooth_field, vary
+from medsegdist.data.layouts.phantom import (
+    AIR,
+    CHEST,
+    TALL,
+    Part,
+    Plane,
+    axial_affine,
+    generator,
+    scan_ct,
+    smooth_field,
+    vary,
+)
 from medsegdist.errors import DataError, MissingDependencyError
 
 _SIZE = 512  # every scan of LIDC-IDRI has 512 rows and columns
