@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from torch import Tensor
 from medsegdist.errors import DataError
 
 from .conversion import as_plain_tensor, with_meta_of
+
+T = TypeVar("T")
 
 # Increasing slice index goes to Superior, row to Posterior, column to the patient's Left.
 _AXIAL = "SPL"
@@ -45,6 +48,32 @@ def closest_axes(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     turned[:3, :3] = _TURN @ np.asarray(affine, dtype=np.float64)[:3, :3]
     axes: NDArray[np.float64] = io_orientation(turned)  # type: ignore[no-untyped-call]
     return axes
+
+
+def along_patient(values: Sequence[T], affine: NDArray[np.float64]) -> tuple[T, T, T] | None:
+    """One value for each axis of a volume, such as its size, in the order of the patient's axes.
+
+    Args:
+        values: (3,) in the order of the volume's axes.
+        affine: (4, 4) from voxel indices to mm.
+
+    Returns:
+        Left-right, front-back, feet-head; None if the affine is singular or not finite.
+    """
+    if not has_axes(affine):
+        return None
+    axes = closest_axes(affine)[:, 0].tolist()
+    across, deep, up = (values[axes.index(axis)] for axis in range(3))
+    return across, deep, up
+
+
+def has_axes(affine: NDArray[np.float64]) -> bool:
+    """Whether an affine is finite, and not singular.
+
+    Args:
+        affine: (4, 4) from voxel indices to mm.
+    """
+    return bool(np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0)
 
 
 class OrientAxial(Orientation):
@@ -158,7 +187,7 @@ def _to_axial(directions: bytes, is_lps: bool) -> tuple[NDArray[np.float64], NDA
     """
     affine = np.eye(4)
     affine[:3, :3] = np.frombuffer(directions).reshape(3, 3)
-    if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 0:
+    if not has_axes(affine):
         return None
     if is_lps:
         affine[:3, :3] = _TO_RAS @ affine[:3, :3]

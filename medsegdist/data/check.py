@@ -42,7 +42,7 @@ from medsegdist.errors import DataError, ManifestError
 from medsegdist.parallel import map_ordered
 from medsegdist.progress import track
 from medsegdist.transforms import BinarizeLabeld, CheckSameSpaced, ClassMasksd, OrientAxiald
-from medsegdist.transforms.geometry import closest_axes
+from medsegdist.transforms.geometry import along_patient
 from medsegdist.words import listed
 
 # Of the pairs of neighbors in an image as a scanner or an editor left it, at most 0.13% leap over 7/8 of the range
@@ -250,22 +250,9 @@ def _case_facts(
 
 
 def _spacing(image: Any) -> tuple[float, float, float] | None:
-    # A 2D image has no size in mm.
-    return spacing_of(np.asarray(image.affine, dtype=np.float64)) if image.ndim == 4 else None
-
-
-def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float] | None:
-    """Mm between voxels along the patient's axes, however the file orders its own, by its (4, 4) affine.
-
-    Returns:
-        To the left, the back and the head; None if the affine is singular or not finite.
-    """
-    if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 0:
-        return None
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    axes = closest_axes(affine)[:, 0]
-    left, back, head = (float(lengths[np.flatnonzero(axes == axis)[0]]) for axis in range(3))
-    return left, back, head
+    """Mm between voxels along the patient's axes; None for a 2D image, which has no size in mm."""
+    affine = np.asarray(image.affine, dtype=np.float64)
+    return along_patient(np.linalg.norm(affine[:3, :3], axis=0).tolist(), affine) if image.ndim == 4 else None
 
 
 def looks_wrapped(image: NDArray[np.number]) -> bool:

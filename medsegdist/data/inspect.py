@@ -178,7 +178,7 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
     """
     import numpy as np
 
-    from medsegdist.transforms.geometry import closest_axes
+    from medsegdist.transforms.geometry import along_patient
 
     pictures = any(is_picture(case.image) for case in cases)
     count = min(len(cases), _PICTURES_READ if pictures else _VOLUMES_READ)
@@ -210,8 +210,7 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
         counts.update(values)
         shape = tuple(item["image"].shape[1:])
         if len(shape) == 3:
-            axes = closest_axes(item["image"].affine.numpy())[:, 0].tolist()
-            shape = tuple(shape[axes.index(axis)] for axis in (2, 1, 0))
+            shape = (along_patient(shape, item["image"].affine.numpy()) or shape)[::-1]
         sizes.append(shape)
         lows.append(float(image.min()))
         highs.append(float(image.max()))

@@ -26,13 +26,13 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
-from medsegdist.data.inflate import inflate
 from medsegdist.data.itk import MOST_VOXELS, detached_data, read_itk
 from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
 from medsegdist.data.pictures import read_picture
 from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
-from medsegdist.transforms.geometry import closest_axes
+from medsegdist.files import inflate
+from medsegdist.transforms.geometry import along_patient
 from medsegdist.words import counted
 
 # Units of NIfTI by their code; 0 is unknown, which nearly always means mm, and 2 is mm.
@@ -267,7 +267,7 @@ def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
     if shapes[0] == shapes[1] and (len(shapes[0]) != 3 or torch.equal(image.affine, label.affine)):
         return
     if sorted(shapes[0]) == sorted(shapes[1]) and len(shapes[0]) == 3:
-        along = [_along_patient(shape, one.affine) for shape, one in zip(shapes, (image, label), strict=True)]
+        along = [along_patient(shape, one.affine.numpy()) for shape, one in zip(shapes, (image, label), strict=True)]
         # An affine without axes is refused where volumes are oriented.
         if None in along or along[0] == along[1]:
             return
@@ -276,12 +276,3 @@ def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
         f"'image' and 'label': expected the same shape, found {shapes[0]} and {shapes[1]}{lying}",
         "pair each image with the mask that was drawn on it",
     )
-
-
-def _along_patient(shape: tuple[int, ...], affine: torch.Tensor) -> tuple[int, ...] | None:
-    """Voxels along the patient's axes; None if the affine has no axes."""
-    matrix = affine.numpy()
-    if not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix[:3, :3])) > 0:
-        return None
-    axes = closest_axes(matrix)[:, 0].tolist()
-    return tuple(shape[axes.index(axis)] for axis in range(3))

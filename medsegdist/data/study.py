@@ -192,13 +192,8 @@ def load_preparation(path: str | Path) -> Preparation:
     """
     file = Path(path).absolute()
     content = _read_study(file)
-    allowed = sorted(Study.model_fields)
-    unknown = [key for key in content if key not in allowed]
-    if unknown:
-        lines = [f"{file}: {str(key)[:80]}: unknown key{did_you_mean(key, allowed) or '.'}" for key in unknown[:20]]
-        more = f"{file}: and {len(unknown) - 20} more unknown keys." if len(unknown) > 20 else ""
-        raise ManifestError("\n".join(filter(None, [*lines, more, f"Allowed here: {', '.join(allowed)}."])))
-    return validate(Preparation, {key: content[key] for key in Preparation.model_fields if key in content}, file)
+    others = Study.model_fields.keys() - Preparation.model_fields.keys()
+    return validate(Preparation, {key: value for key, value in content.items() if key not in others}, file)
 
 
 def _read_study(file: Path) -> dict[str, Any]:
