@@ -55,12 +55,13 @@ def find_labels(label: Any, foreground: Foreground) -> tuple[float, ...]:
         Those; or others but 0 if it holds none of them. Where there are none to look for, the mask's value farthest
         from 0, which is the only one besides 0 if the mask is as it should be. Empty if all of it is 0.
     """
-    stored = torch.as_tensor(label).as_subclass(torch.Tensor)
+    # numpy goes through the values as they lie, torch through the axes, and modulo 256 where labels have 8 bits.
+    stored = torch.as_tensor(label).as_subclass(torch.Tensor).cpu().numpy()
     if foreground is None:
-        smallest, largest = (float(one) for one in torch.aminmax(stored)) if stored.numel() else (0.0, 0.0)
-        return tuple(filter(None, (largest if largest >= -smallest else smallest,)))
-    held = [float(value) for value in _values(foreground) if _holds(stored, value)]
-    return tuple(held or map(float, torch.unique(stored[stored != 0])[:_MAX_OTHERS]))
+        smallest, largest = (float(stored.min()), float(stored.max())) if stored.size else (0.0, 0.0)
+        return tuple(filter(None, [largest if largest >= -smallest else smallest]))
+    held = [float(value) for value in _values(foreground) if (stored == value).any()]
+    return tuple(held or map(float, np.unique(stored[stored != 0])[:_MAX_OTHERS]))
 
 
 def holds_foreground(found: Sequence[float], foreground: Foreground) -> bool:
@@ -181,11 +182,13 @@ class CaseStatistics:
             Whether it can be used.
         """
         self.read += 1
-        problem = case.problem or self._other_grid(case, name)
+        problem, first = case.problem, self._first
+        if problem is None and first is not None and case.grid not in (None, first.grid):
+            problem = problem_of(grid_error(case.grid, self.grid, first.name), self._dataset, name)
         if problem is not None:
             self.problems.append(problem)
             return False
-        if self._first is None and case.grid is not None:
+        if first is None and case.grid is not None:
             self._first = case
         if case.labels is not None:
             self._labels.add(case.labels, case.name)
@@ -204,12 +207,6 @@ class CaseStatistics:
         if not found and not self.problems:
             found = [self._why_nothing_left(k) for k in np.flatnonzero(self._usable == 0).tolist()]
         return [Problem(self._dataset, "", problem, remedy) for problem, remedy in found]
-
-    def _other_grid(self, case: PreparedCase, name: str) -> Problem | None:
-        first = self._first
-        if first is None or case.grid is None or case.grid == first.grid:
-            return None
-        return problem_of(grid_error(case.grid, self.grid, first.name), self._dataset, name)
 
     def _why_no_sample(self, case: PreparedCase) -> str:
         if any(map(any, case.sizes)):
@@ -243,11 +240,3 @@ def _values(foreground: tuple[int, ...] | Mapping[str, tuple[int, ...]]) -> tupl
     if isinstance(foreground, Mapping):
         return tuple(value for values in foreground.values() for value in values)
     return foreground
-
-
-def _holds(label: torch.Tensor, value: int) -> bool:
-    # torch takes a value modulo 256 where it compares it with 8-bit labels.
-    if not label.is_floating_point() and not torch.iinfo(label.dtype).min <= value <= torch.iinfo(label.dtype).max:
-        return False
-    # numpy goes through the values as they lie, torch through the axes.
-    return bool((label.cpu().numpy() == value).any())

@@ -255,7 +255,12 @@ def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
     problems = []
     for one, other in combinations(datasets, 2):
         pairs = ((one, other), (other, one))
-        ranked = [pair for pair in pairs if pair[1].manifest.name in _sources_of(study, pair[0].manifest.name)]
+        ranked = [
+            pair
+            for pair in pairs
+            if pair[0].manifest.name in study.targets
+            and pair[1].manifest.name in study.sources_of(pair[0].manifest.name)
+        ]
         target, source = (ranked or pairs)[0]
         there: dict[str, str] = {}
         for case in source.cases:
@@ -273,10 +278,6 @@ def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
                 what = "the same patient" if sure else "maybe the same patient (equal PatientID)"
                 problems.append(_leak(study, target, source, patients, what, ranked=True, sure=sure))
     return problems
-
-
-def _sources_of(study: Study, name: str) -> tuple[str, ...]:
-    return study.sources_of(name) if name in study.targets else ()
 
 
 def _common_patients(target: DatasetFacts, source: DatasetFacts) -> tuple[list[tuple[str, str]], bool]:

@@ -89,12 +89,11 @@ class Study(BaseModel):
         Raises:
             ManifestError: there is none.
         """
-        for dataset in self.datasets:
-            if dataset.name == name:
-                return dataset
-        names = [dataset.name for dataset in self.datasets]
-        hint = did_you_mean(name, names) or "."
-        raise ManifestError(f"study '{self.name}': no dataset '{name}' among {', '.join(names)}{hint}")
+        datasets = {dataset.name: dataset for dataset in self.datasets}
+        if name not in datasets:
+            hint = did_you_mean(name, datasets) or "."
+            raise ManifestError(f"study '{self.name}': no dataset '{name}' among {', '.join(datasets)}{hint}")
+        return datasets[name]
 
     def sources_of(self, target: str) -> tuple[str, ...]:
         """Names of the datasets that `target` could be pre-trained on, in the study's order."""
