@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import errno
 import gzip
+import hashlib
 import io
 import math
 import os
@@ -278,6 +279,16 @@ def inflate(content: bytes, most: int) -> bytes:
     if len(found) > most:
         raise ValueError(f"{most} bytes expected, more found")
     return found
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits.
+
+    Args:
+        path: the file.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYTES) -> str:

