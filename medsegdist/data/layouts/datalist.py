@@ -14,7 +14,6 @@ from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, mod
 from medsegdist.data.case import Case
 from medsegdist.data.layouts.listing import (
     FileLayout,
-    PartialListingError,
     Recognized,
     as_json,
     build_cases,
@@ -108,18 +107,14 @@ class DatalistLayout(FileLayout):
             (ids[image], str(image), str(label), entry[self.patient_key] if self.patient_key is not None else None)
             for image, label, entry in read
         ]
-        # One name twice: the same file, or a.nii and a.nii.gz in one folder.
-        cases, wrong = build_cases(found, self.patient_pattern)
-        unlisted += wrong
         if len({_is_list(entry[self.image_key]) for _, _, entry in read}) > 1:
             # All images of a dataset are loaded as the one or as the other.
-            cases = []
+            found = []
             unlisted.append(DataError("some images are one file and some are lists of files", "write all in one way"))
         # Before other processes load cases: the answer travels with the layout.
         _ = self._lists_channels
-        if unlisted:
-            raise PartialListingError(str(listing), unlisted, cases)
-        return cases
+        # One name twice: the same file, or a.nii and a.nii.gz in one folder.
+        return build_cases(found, self.patient_pattern, listing, unlisted)
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:

@@ -10,7 +10,6 @@ from pydantic import NonNegativeInt
 from medsegdist.data.case import Case
 from medsegdist.data.layouts.listing import (
     FileLayout,
-    PartialListingError,
     Recognized,
     as_json,
     build_cases,
@@ -63,10 +62,7 @@ class DecathlonLayout(FileLayout):
             (without_suffix(image.name), str(image), str(label), entry.get("patient_id"))
             for image, label, entry in read
         ]
-        cases, wrong = build_cases(found, self.patient_pattern)
-        if unlisted or wrong:
-            raise PartialListingError(str(listing), [*unlisted, *wrong], cases)
-        return cases
+        return build_cases(found, self.patient_pattern, listing, unlisted)
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:

@@ -111,10 +111,7 @@ class DicomLayout(BaseModel):
         first: dict[str, str] = {}
         known = [(first.setdefault(header, f"patient of {one.id}") if header else None) for one, header in read]
         named = [(one.id, one.image, one.label, patient) for (one, _), patient in zip(read, known, strict=True)]
-        cases, unknown = build_cases(named, self.patient_pattern)
-        if found.unreadable or unknown:
-            raise PartialListingError(str(self.root), [*found.unreadable, *unknown], cases)
-        return cases
+        return build_cases(named, self.patient_pattern, self.root, found.unreadable)
 
     def load(
         self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")

@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, NonNegativeInt, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import FileLayout, PartialListingError, Recognized, build_cases
+from medsegdist.data.layouts.listing import FileLayout, Recognized, build_cases
 from medsegdist.data.layouts.paths import (
     PICTURE_SUFFIXES,
     VOLUME_SUFFIXES,
@@ -125,7 +125,6 @@ class FolderLayout(FileLayout):
         check_names(sorted(images.keys() | masks.keys()), str(self.root))
         ids = sorted(images.keys() & masks.keys())
         found = [(case_id, str(images[case_id]), str(masks[case_id]), None) for case_id in ids]
-        cases, unknown = build_cases(found, self.patient_pattern)
         unpaired = [
             DataError(
                 f"the {this} has no {other} '{pattern}'", f"add the {other}, or move the {this} away", case=case_id
@@ -136,9 +135,7 @@ class FolderLayout(FileLayout):
             )
             for case_id in sorted(alone)
         ]
-        if unpaired or unknown:
-            raise PartialListingError(str(self.root), [*unpaired, *unknown], cases)
-        return cases
+        return build_cases(found, self.patient_pattern, self.root, unpaired)
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, StrictStr
 from medsegdist.data.case import Case
 from medsegdist.data.layouts.listing import (
     FileLayout,
-    PartialListingError,
     Recognized,
     build_cases,
     read_dataset_json,
@@ -110,10 +109,7 @@ class NnunetLayout(FileLayout):
         pairs = {name: (images.get(name, {}).get(self.channel), labels.get(name)) for name in names}
         usable = [name for name, files in pairs.items() if all(file is not None and file.is_file() for file in files)]
         found = [(name, str(pairs[name][0]), str(pairs[name][1]), None) for name in usable]
-        cases, unknown = build_cases(found, self.patient_pattern)
-        if unlisted or unknown:
-            raise PartialListingError(str(self.root / "dataset.json"), [*unlisted, *unknown], cases)
-        return cases
+        return build_cases(found, self.patient_pattern, self.root / "dataset.json", unlisted)
 
     @property
     def _channel_in_file(self) -> int | None:
