@@ -95,36 +95,35 @@ class LabelStatistics:
         self._called = {value: f"label {value} of class '{name}'" for name, values in classes for value in values}
         self._foreground = None if foreground is None else _values(foreground)
         self._first_case: dict[float, str] = {}
+        self._masks = 0
 
     def add(self, found: Sequence[float], case_id: str) -> None:
         """Add what :func:`find_labels` found in one mask."""
+        self._masks += 1
         for value in found:
             self._first_case.setdefault(value, case_id)
 
-    def problems(self, cases: int, *, complete: bool) -> list[tuple[str, str]]:
+    def problems(self, *, complete: bool) -> list[tuple[str, str]]:
         """What is wrong, and what to do.
 
         Args:
-            cases: how many were read.
-            complete: whether all of them could be read; one that could not may be the one that holds a label.
+            complete: whether all masks could be read; one that could not may be the one that holds a label.
         """
-        if self._foreground is None:
-            if len(self._first_case) < 2:
-                return []
+        if self._foreground is None and len(self._first_case) > 1:
             named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self._first_case.items()))
             problem = f"expected masks of 0 and one other value, the same in every case, found {named}"
             return [(problem, "name the values that are foreground")]
-        if not complete:
+        if not complete or not self._masks:
             return []
         if not self._first_case:
-            return [all_empty(cases)]
-        absent = [label for label in self._foreground if label not in self._first_case]
+            return [all_empty(self._masks)]
+        wanted = self._foreground or ()
+        absent = [label for label in wanted if label not in self._first_case]
         # Where any wanted label is there, the others that some masks hold are background on purpose.
-        none_wanted = len(absent) == len(self._foreground)
-        others = ", ".join(f"{value:g}" for value in sorted(self._first_case)) if none_wanted else ""
-        where = f"is in none of the {counted(cases, 'case')}"
+        others = ", ".join(f"{value:g}" for value in sorted(self._first_case)) if len(absent) == len(wanted) else ""
+        where = f"is in none of the {counted(self._masks, 'case')}"
         if others:
-            where = f"is in none of the {counted(cases, 'mask')}, which hold {others} besides 0"
+            where = f"is in none of the {counted(self._masks, 'mask')}, which hold {others} besides 0"
         remedy = self._remedy(others)
         return [(f"{self._called.get(label, f'label {label}')} {where}", remedy) for label in absent]
 
@@ -203,7 +202,7 @@ class CaseStatistics:
 
     def whole_dataset_problems(self) -> list[Problem]:
         """What only shows once every case has been read: labels that no case has, or nothing left."""
-        found = self._labels.problems(self.read, complete=not self.problems)
+        found = self._labels.problems(complete=not self.problems)
         if not found and not self.problems:
             found = [self._why_nothing_left(k) for k in np.flatnonzero(self._usable == 0).tolist()]
         return [Problem(self._dataset, "", problem, remedy) for problem, remedy in found]

@@ -16,7 +16,6 @@ from medsegdist.data.case import Case
 from medsegdist.data.case_statistics import (
     CaseStatistics,
     LabelStatistics,
-    all_empty,
     find_labels,
     holds_foreground,
     other_labels,
@@ -192,7 +191,7 @@ def _look_for_foreground(
         tally.add(found, case.id)
     if problems or not cases:
         return problems
-    whole = tally.problems(len(cases), complete=True) or [all_empty(len(cases))]
+    whole = tally.problems(complete=True)
     return [Problem(manifest.name, "", problem, remedy) for problem, remedy in whole]
 
 

@@ -30,9 +30,8 @@ from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
-from medsegdist.data.validation import validate
+from medsegdist.data.validation import read_yaml, validate
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
-from medsegdist.strict_yaml import read_yaml
 from medsegdist.words import listed
 
 if TYPE_CHECKING:

@@ -13,9 +13,8 @@ from medsegdist.data.layouts.paths import DIRECTORY, expand_path
 from medsegdist.data.manifest import DatasetManifest, load_dataset
 from medsegdist.data.options import DistanceOptions, TransferOptions
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.data.validation import explain, validate
+from medsegdist.data.validation import explain, read_yaml, validate
 from medsegdist.errors import ManifestError
-from medsegdist.strict_yaml import read_yaml
 from medsegdist.words import did_you_mean
 
 _GROUPS = ("same_images", "families")
