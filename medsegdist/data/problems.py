@@ -70,13 +70,6 @@ class Problem:
         return printable(sentence(f"{where}{self.problem}; {self.remedy}" if self.remedy else f"{where}{self.problem}"))
 
 
-def root_cause(error: BaseException) -> BaseException:
-    """What went wrong inside the transforms: MONAI wraps every error in a RuntimeError for each Compose."""
-    while isinstance(error, RuntimeError) and str(error).startswith("applying transform") and error.__cause__:
-        error = error.__cause__
-    return error
-
-
 def is_machine_trouble(error: BaseException) -> bool:
     """Whether the error is the machine's (no memory, disk full) and no case is to blame."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
@@ -116,10 +109,12 @@ def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
     Raises:
         BaseException: the root cause, if it is the machine's trouble or the manifest's and no case is to blame.
     """
-    cause = root_cause(error)
-    if isinstance(cause, ManifestError) or is_machine_trouble(cause):
-        raise cause from None
-    return problem_of(cause, dataset, case)
+    # MONAI wraps what goes wrong inside of transforms in a RuntimeError for each Compose.
+    while isinstance(error, RuntimeError) and str(error).startswith("applying transform") and error.__cause__:
+        error = error.__cause__
+    if isinstance(error, ManifestError) or is_machine_trouble(error):
+        raise error from None
+    return problem_of(error, dataset, case)
 
 
 def problem_of(error: BaseException, dataset: str, case: str) -> Problem:

@@ -230,9 +230,7 @@ class SegmentationSamples(LabeledImages):
             masks=_as_binary(mask_tensor, name),
             case_ids=cases,
             patient_ids=tuple(patient_ids) if patient_ids is not None else cases,
-            weights=torch.ones(n, dtype=torch.float64)
-            if weights is None
-            else torch.as_tensor(weights, dtype=torch.float64),
+            weights=torch.as_tensor([1.0] * n if weights is None else weights, dtype=torch.float64),
             preprocessing=preprocessing,
         )
         for k in range(n):
