@@ -266,7 +266,7 @@ def study_text(
         f"name: {_flow(title)}",
         "preprocessing:  # the same for all datasets",
         f"  dimensions: {len(grid)}  # {what}",
-        f"  grid: {list(grid)}  # {axes}: {grid_reason}",
+        f"  grid: {list(grid)}  # {axes}: {_comment(grid_reason)}",
         f"  # spacing: {spacing}  # mm; each sample is stretched to the grid unless this is given",
         "  intensity: window  # zscore if brightness is not to count",
     ]
