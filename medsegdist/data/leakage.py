@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -258,35 +258,28 @@ def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
             and pair[1].manifest.name in study.sources_of(pair[0].manifest.name)
         ]
         target, source = (ranked or pairs)[0]
-        there: dict[str, str] = {}
-        for case in source.cases:
-            there.setdefault(case.image, case.case)
-        images = [(case.case, there[case.image]) for case in target.cases if case.image and case.image in there]
+        images = _in_common(*({case.case: case.image for case in side.cases} for side in (target, source)))
         named = {target.manifest.name, source.manifest.name}
         declared = any(named <= set(group) for group in study.same_images)
         if images and (ranked or (study.shared_images == "refuse" and not declared)):
             problems.append(_leak(study, target, source, images, "the same image", ranked=bool(ranked), sure=True))
         if ranked:
             known = {case for case, _ in images}
-            patients, sure = _common_patients(target, source)
-            patients = [pair for pair in patients if pair[0] not in known]
-            if patients:
+            patients = _in_common(target.patients, source.patients)
+            sure = bool(patients)
+            patients = patients or _in_common(target.likely, source.likely)
+            if patients := [pair for pair in patients if pair[0] not in known]:
                 what = "the same patient" if sure else "maybe the same patient (equal PatientID)"
                 problems.append(_leak(study, target, source, patients, what, ranked=True, sure=sure))
     return problems
 
 
-def _common_patients(target: DatasetFacts, source: DatasetFacts) -> tuple[list[tuple[str, str]], bool]:
-    """Cases of both that show the same patient, and whether the patients are surely the same."""
-    pairs = ((target.patients, source.patients, True), (target.likely, source.likely, False))
-    for here, there, sure in pairs:
-        case_of: dict[str, str] = {}
-        for case, patient in there.items():
-            case_of.setdefault(patient, case)
-        found = [(case, case_of[patient]) for case, patient in here.items() if patient in case_of]
-        if found:
-            return found, sure
-    return [], True
+def _in_common(here: Mapping[str, str], there: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Each case whose image, or patient, is also that of a case there, with the first such case."""
+    first: dict[str, str] = {}
+    for case, what in there.items():
+        first.setdefault(what, case)
+    return [(case, first[what]) for case, what in here.items() if what and what in first]
 
 
 def _leak(
