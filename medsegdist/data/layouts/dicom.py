@@ -196,7 +196,8 @@ class DicomLayout(BaseModel):
         if len(matches) == 1:
             return *matches[0], ()
         option, wanted = ("segment", self.segment) if self.segmentation == "seg" else ("roi", self.roi)
-        there = " and ".join(f"{_listed(drawing.names)} in {drawing.path.name}" for drawing in candidates)
+        names = [", ".join(f"{number} {name!r}" for number, name in one.names) or "nothing" for one in candidates]
+        there = " and ".join(f"{shown} in {one.path.name}" for shown, one in zip(names, candidates, strict=True))
         if wanted is None:
             return candidates[0], 0, (f"expected one {option}, found {there}", f"choose one by `{option}`")
         remedy = f"correct `{option}`, or leave the case out" if not matches else "keep one of them"
@@ -227,10 +228,6 @@ def _is_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
-
-
-def _listed(names: Sequence[tuple[int, str]]) -> str:
-    return ", ".join(f"{number} {name!r}" for number, name in names) or "nothing"
 
 
 def _astray(drawing: Drawing, series: Sequence[str]) -> tuple[str, str]:
