@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from medsegdist.data.dicom.headers import folders_under, header_text
-from medsegdist.data.dicom.pixels import read_pixels
+from medsegdist.data.dicom.intensities import read_pixels
 from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices
 from medsegdist.data.layouts import phantom
 from medsegdist.data.layouts.lidc import Nodule, read_nodules
