@@ -313,13 +313,13 @@ def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX
 def read_csv(
     path: str | Path, row_type: type[R], *, key: Sequence[str] = (), remedy: str = "", rows_needed: bool = True
 ) -> list[R]:
-    """The rows of a CSV file as dataclasses or pydantic models, every cell checked.
+    """The rows of a CSV file as dataclasses, every cell checked.
 
     A byte order mark, blank lines and further columns are skipped; an empty cell is None.
 
     Args:
         path: the file, in UTF-8, with a header, its cells separated by commas.
-        row_type: a dataclass or pydantic model whose fields are the columns; one with a default may be missing.
+        row_type: a dataclass whose fields are the columns; one with a default may be missing.
         key: the fields in which no two rows may be the same.
         remedy: what to do if the file is no such table, for messages.
         rows_needed: whether a header alone is refused.
@@ -393,14 +393,11 @@ def _records(path: Path, remedy: str) -> tuple[list[str], list[tuple[int, dict[s
 
 
 def _check_columns(path: Path, header: Sequence[str], row_type: type[Any], remedy: str) -> None:
-    if dataclasses.is_dataclass(row_type):
-        needed = [
-            one.name
-            for one in dataclasses.fields(row_type)
-            if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        ]
-    else:
-        needed = [name for name, one in row_type.model_fields.items() if one.is_required()]
+    needed = [
+        one.name
+        for one in dataclasses.fields(row_type)
+        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+    ]
     missing = [name for name in needed if name not in header]
     if missing:
         shown = ", ".join(repr(name) for name in header)
