@@ -51,14 +51,9 @@ def closest_axes(affine: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def along_patient(values: Sequence[T], affine: NDArray[np.float64]) -> tuple[T, T, T] | None:
-    """One value for each axis of a volume, such as its size, in the order of the patient's axes.
+    """What belongs to the three axes of a volume, such as its size, in the order of the patient's: left, back, head.
 
-    Args:
-        values: (3,) in the order of the volume's axes.
-        affine: (4, 4) from voxel indices to mm.
-
-    Returns:
-        Left-right, front-back, feet-head; None if the affine is singular or not finite.
+    None if the (4, 4) affine is singular or not finite.
     """
     if not has_axes(affine):
         return None
@@ -68,11 +63,7 @@ def along_patient(values: Sequence[T], affine: NDArray[np.float64]) -> tuple[T, 
 
 
 def has_axes(affine: NDArray[np.float64]) -> bool:
-    """Whether an affine is finite, and not singular.
-
-    Args:
-        affine: (4, 4) from voxel indices to mm.
-    """
+    """Whether a (4, 4) affine is finite and not singular."""
     return bool(np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 0)
 
 

@@ -221,11 +221,7 @@ def _values(array: Any) -> Tensor:
 
 
 def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | None) -> None:
-    """Refuse images that no distance can use.
-
-    Raises:
-        DataError: an image is constant or not finite, or reaches down to delta in its mask.
-    """
+    """Refuse images that no distance can use: constant, not finite, or reaching down to delta in their mask."""
     # NaN and infinity show in the extremes.
     lows, highs = images.min(axis=1), images.max(axis=1)
     if not np.isfinite([lows, highs]).all():

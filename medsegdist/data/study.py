@@ -195,11 +195,7 @@ def load_preparation(path: str | Path) -> Preparation:
 
 
 def _read_study(file: Path) -> dict[str, Any]:
-    """The keys of a study's file, unchecked but for not being those of a dataset.
-
-    Raises:
-        ManifestError: it cannot be read, or describes a dataset.
-    """
+    """The keys of a study's file, unchecked but for not being those of a dataset."""
     content = read_yaml(file)
     if "layout" in content:
         raise ManifestError(

@@ -154,11 +154,7 @@ class FolderLayout(listing.FileLayout):
 
 
 def _matches(root: Path, pattern: str) -> dict[str, Path]:
-    """The files that fit `pattern`, by the part that its * stands for, or parts with / between.
-
-    Raises:
-        DataError: two files differ in nothing but the capitals of their ending or the form of their accents.
-    """
+    """The files that fit `pattern`, by the part that its * stands for, or parts with / between."""
     found: dict[str, Path] = {}
     # Only the * is a wildcard; a [ or ? in a folder's name is itself.
     ending = _ending(pattern)
