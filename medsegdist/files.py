@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
-import gzip
 import hashlib
-import io
 import math
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -35,8 +32,6 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 MAX_TEXT_BYTES = 1 << 28
 """Larger text files are refused before they are read."""
 
-# Deflate makes no byte to more than so many, so that a file cannot hold more.
-_LARGEST_RATIO = 1032
 # Some file systems cannot do it; what is wrong with a disk is another error.
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -241,44 +236,6 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
         raise DataError(f"{path}: expected at most {max_bytes} bytes of text, found {size}", "name a smaller file")
     with path.open("rb") as file:
         return file.read(max_bytes)
-
-
-def inflate(content: bytes, most: int) -> bytes:
-    """All of a gzip file or zlib stream, its checksum compared; by isal if it is installed, twice as fast.
-
-    Args:
-        content: begins with the mark of gzip, or is a zlib stream.
-        most: so many bytes are expected at most.
-
-    Raises:
-        ValueError: there are more.
-        OSError, EOFError, zlib.error: the content is damaged or ends too early.
-    """
-    is_gzip = content.startswith(b"\x1f\x8b")
-    end = min(most, _LARGEST_RATIO * len(content)) + 1
-    found = b""
-    try:
-        from isal import isal_zlib
-
-        stream = isal_zlib.decompressobj(31 if is_gzip else 15)
-        found = stream.decompress(content, end)
-        if stream.eof and not stream.unused_data and len(found) <= most:
-            return found
-    # Not installed, or damaged: the words are the same with isal and without.
-    except Exception:  # noqa: BLE001
-        pass
-    if len(found) <= most:
-        if is_gzip:
-            with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-                found = file.read(end)
-        else:
-            plain = zlib.decompressobj()
-            found = plain.decompress(content, end)
-            if not plain.eof and len(found) <= most:
-                raise EOFError("the compressed voxels end too early")
-    if len(found) > most:
-        raise ValueError(f"{most} bytes expected, more found")
-    return found
 
 
 def sha256_of(path: str | Path) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 from numpy.typing import NDArray
 
+from medsegdist.data.inflate import inflate
 from medsegdist.data.layouts.paths import ITK_SUFFIXES
 from medsegdist.errors import DataError
-from medsegdist.files import inflate
 from medsegdist.words import counted
 
 MOST_VOXELS = 1 << 31

@@ -26,12 +26,12 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from medsegdist.data.inflate import inflate
 from medsegdist.data.itk import MOST_VOXELS, detached_data, read_itk
 from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
 from medsegdist.data.pictures import read_picture
 from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
-from medsegdist.files import inflate
 from medsegdist.transforms.geometry import along_patient
 from medsegdist.words import counted
 
