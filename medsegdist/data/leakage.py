@@ -249,14 +249,10 @@ def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
     Two sources with the same images are a warning, unless the study allows it; patients may be in several sources.
     """
     problems = []
+    sources_of = {target: study.sources_of(target) for target in study.targets}
     for one, other in combinations(datasets, 2):
         pairs = ((one, other), (other, one))
-        ranked = [
-            pair
-            for pair in pairs
-            if pair[0].manifest.name in study.targets
-            and pair[1].manifest.name in study.sources_of(pair[0].manifest.name)
-        ]
+        ranked = [pair for pair in pairs if pair[1].manifest.name in sources_of.get(pair[0].manifest.name, ())]
         target, source = (ranked or pairs)[0]
         images = _in_common(*({case.case: case.image for case in side.cases} for side in (target, source)))
         named = {target.manifest.name, source.manifest.name}
