@@ -2,8 +2,7 @@
 
 from .data.class_samples import MulticlassSamples
 from .data.collect import collect, collect_classes, load_class_samples, load_samples
-from .data.dataset import make_dataset
-from .data.manifest import DatasetManifest, load_dataset
+from .data.manifest import DatasetManifest, load_dataset, make_dataset
 from .data.preprocessing import Preprocessing
 from .data.samples import SegmentationSamples
 from .data.study import Study, load_study

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
+import hashlib
 import math
 import os
 import shutil
@@ -92,12 +93,15 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     # Through a symbolic link to the true place: renaming would replace the link.
     path = Path(path).resolve()
     check_new_folder(path)
-    with atomic_path(path) as partial:
-        partial.mkdir()
-        yield partial
-        if path.exists():
-            # It is empty, unless another process was first.
-            path.rmdir()
+    try:
+        with atomic_path(path) as partial:
+            partial.mkdir()
+            yield partial
+            if path.exists():
+                path.rmdir()
+    except OSError:
+        check_new_folder(path)  # Another process may have been first.
+        raise
     # What runs that were killed have left of this folder.
     for left in path.parent.glob(f".{escape(path.name)}.*.partial"):
         if left.name.removeprefix(f".{path.name}.").removesuffix(".partial").isdigit():
@@ -234,6 +238,16 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
         return file.read(max_bytes)
 
 
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits.
+
+    Args:
+        path: the file.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYTES) -> str:
     """The text of a regular file of bounded size, its lines ended by LF.
 
@@ -256,13 +270,13 @@ def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX
 def read_csv(
     path: str | Path, row_type: type[R], *, key: Sequence[str] = (), remedy: str = "", rows_needed: bool = True
 ) -> list[R]:
-    """The rows of a CSV file as dataclasses or pydantic models, every cell checked.
+    """The rows of a CSV file as dataclasses, every cell checked.
 
     A byte order mark, blank lines and further columns are skipped; an empty cell is None.
 
     Args:
         path: the file, in UTF-8, with a header, its cells separated by commas.
-        row_type: a dataclass or pydantic model whose fields are the columns; one with a default may be missing.
+        row_type: a dataclass whose fields are the columns; one with a default may be missing.
         key: the fields in which no two rows may be the same.
         remedy: what to do if the file is no such table, for messages.
         rows_needed: whether a header alone is refused.
@@ -336,14 +350,11 @@ def _records(path: Path, remedy: str) -> tuple[list[str], list[tuple[int, dict[s
 
 
 def _check_columns(path: Path, header: Sequence[str], row_type: type[Any], remedy: str) -> None:
-    if dataclasses.is_dataclass(row_type):
-        needed = [
-            one.name
-            for one in dataclasses.fields(row_type)
-            if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        ]
-    else:
-        needed = [name for name, one in row_type.model_fields.items() if one.is_required()]
+    needed = [
+        one.name
+        for one in dataclasses.fields(row_type)
+        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+    ]
     missing = [name for name in needed if name not in header]
     if missing:
         shown = ", ".join(repr(name) for name in header)

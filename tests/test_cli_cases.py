@@ -87,6 +87,14 @@ def test_prepare_writes_exactly_the_planted_cases(study, tmp_path):
         assert [one.read_bytes() for one in images[0]] == [one.read_bytes() for one in images[1]]
 
 
+def test_more_cases_than_there_are_is_all_of_those_with_samples(study, tmp_path):
+    change(study, methods=["dice"])
+    task = tmp_path / "Task07_All"
+    result = run("prepare", study, "--dataset", "mixed", "--nearest", 50, "--workers", 1, "--out", task)
+    assert "--nearest 50: mixed has 5 cases with samples; all are written." in " ".join(result.stderr.split())
+    assert len(list((task / "imagesTr").iterdir())) == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from medsegdist.data.validation import MAX_YAML_BYTES, read_yaml
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.files import MAX_TEXT_BYTES, atomic_path, atomic_write, read_csv, read_text
-from medsegdist.strict_yaml import MAX_YAML_BYTES, read_yaml
 
 
 @dataclass(frozen=True)

@@ -56,14 +56,13 @@ class OneByOned(MapTransform):
         return item
 
 
-def as_plain_tensor(img: NdarrayOrTensor, dtype: torch.dtype | None = None) -> Tensor:
+def as_plain_tensor(img: NdarrayOrTensor) -> Tensor:
     """The values of `img` as a tensor without metadata; it may share memory with `img`, so never write to it.
 
     Args:
         img: any array.
-        dtype: of the tensor; None keeps that of `img`.
     """
-    return cast(Tensor, convert_to_tensor(img, dtype=dtype, track_meta=False))
+    return cast(Tensor, convert_to_tensor(img, track_meta=False))
 
 
 def as_floats(img: NdarrayOrTensor) -> Tensor:

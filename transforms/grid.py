@@ -143,7 +143,7 @@ class ResampleToGrid(Transform):
             stays = size == points and step == 1
             matrices.append(None if stays else weights[there[-1], here[-1]])
         averages = _along_axes(values[tuple(here)].to(torch.float32), matrices, _order(sizes, self.grid))
-        result[tuple(there)] = averages >= _HALF
+        torch.ge(averages, _HALF, out=result[tuple(there)])
         return result
 
     def _image(self, values: Tensor, steps: tuple[float, ...], pad_value: Tensor | float) -> Tensor:

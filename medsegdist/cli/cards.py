@@ -171,7 +171,7 @@ def rank(
 def _described(file: Path, names: Sequence[str], like: Path | None) -> tuple[list[DatasetManifest], Preparation]:
     """The datasets of a study, or the one of a dataset's file, and how their cards are made."""
     from medsegdist.data.study import load_datasets, load_preparation
-    from medsegdist.strict_yaml import read_yaml
+    from medsegdist.data.validation import read_yaml
 
     manifests = load_datasets(file, names)
     if like is None and "layout" in read_yaml(file.absolute()):

@@ -52,22 +52,21 @@ def find_labels(label: Any, foreground: Foreground) -> tuple[float, ...]:
     """Which of the label values that are foreground a mask holds.
 
     Returns:
-        A number for each of them, not 0 if the mask holds it; then, if it holds none of them, others that it holds.
-        Where there are none to look for, the mask's value farthest from 0, which is the only one besides 0 if the mask
-        is as it should be.
+        Those; or others but 0 if it holds none of them. Where there are none to look for, the mask's value farthest
+        from 0, which is the only one besides 0 if the mask is as it should be. Empty if all of it is 0.
     """
-    stored = torch.as_tensor(label).as_subclass(torch.Tensor)
+    # numpy goes through the values as they lie, torch through the axes, and modulo 256 where labels have 8 bits.
+    stored = torch.as_tensor(label).as_subclass(torch.Tensor).cpu().numpy()
     if foreground is None:
-        smallest, largest = (float(one) for one in torch.aminmax(stored)) if stored.numel() else (0.0, 0.0)
-        return (largest if largest >= -smallest else smallest,)
-    held = [float(_holds(stored, value)) for value in _values(foreground)]
-    others = [] if any(held) else torch.unique(stored[stored != 0])[:_MAX_OTHERS].tolist()
-    return (*held, *map(float, others))
+        smallest, largest = (float(stored.min()), float(stored.max())) if stored.size else (0.0, 0.0)
+        return tuple(filter(None, [largest if largest >= -smallest else smallest]))
+    held = [float(value) for value in _values(foreground) if (stored == value).any()]
+    return tuple(held or map(float, np.unique(stored[stored != 0])[:_MAX_OTHERS]))
 
 
 def holds_foreground(found: Sequence[float], foreground: Foreground) -> bool:
     """Whether a mask in which :func:`find_labels` found this holds any foreground."""
-    return any(found if foreground is None else found[: len(_values(foreground))])
+    return bool(found) if foreground is None else not set(found).isdisjoint(_values(foreground))
 
 
 def other_labels(label: Any, foreground: Foreground) -> tuple[tuple[float, ...], bool]:
@@ -93,48 +92,43 @@ class LabelStatistics:
 
     def __init__(self, foreground: Foreground) -> None:
         classes = foreground.items() if isinstance(foreground, Mapping) else ()
-        self._class_of = {value: name for name, values in classes for value in values}
+        self._called = {value: f"label {value} of class '{name}'" for name, values in classes for value in values}
         self._foreground = None if foreground is None else _values(foreground)
-        self._found: set[int] = set()
-        self._other_values: dict[float, str] = {}
-        self._unwanted: set[float] = set()
+        self._first_case: dict[float, str] = {}
+        self._masks = 0
 
     def add(self, found: Sequence[float], case_id: str) -> None:
         """Add what :func:`find_labels` found in one mask."""
-        if self._foreground is None:
-            for value in filter(None, found):
-                self._other_values.setdefault(value, case_id)
-        else:
-            count = len(self._foreground)
-            self._found |= {label for label, here in zip(self._foreground, found[:count], strict=True) if here}
-            self._unwanted.update(found[count:])
+        self._masks += 1
+        for value in found:
+            self._first_case.setdefault(value, case_id)
 
-    def problems(self, cases: int, *, complete: bool) -> list[tuple[str, str]]:
+    def problems(self, *, complete: bool) -> list[tuple[str, str]]:
         """What is wrong, and what to do.
 
         Args:
-            cases: how many were read.
-            complete: whether all of them could be read; one that could not may be the one that holds a label.
+            complete: whether all masks could be read; one that could not may be the one that holds a label.
         """
-        if len(self._other_values) > 1:
-            named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self._other_values.items()))
+        if self._foreground is None and len(self._first_case) > 1:
+            named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self._first_case.items()))
             problem = f"expected masks of 0 and one other value, the same in every case, found {named}"
             return [(problem, "name the values that are foreground")]
-        if complete and self._foreground is not None and not (self._found or self._unwanted):
-            return [all_empty(cases)]
-        absent = [label for label in self._foreground or () if label not in self._found] if complete else []
+        if not complete or not self._masks:
+            return []
+        if not self._first_case:
+            return [all_empty(self._masks)]
+        wanted = self._foreground or ()
+        absent = [label for label in wanted if label not in self._first_case]
         # Where any wanted label is there, the others that some masks hold are background on purpose.
-        others = "" if self._found else ", ".join(f"{value:g}" for value in sorted(self._unwanted))
-        where = f"is in none of the {counted(cases, 'case')}"
+        others = ", ".join(f"{value:g}" for value in sorted(self._first_case)) if len(absent) == len(wanted) else ""
+        where = f"is in none of the {counted(self._masks, 'case')}"
         if others:
-            where = f"is in none of the {counted(cases, 'mask')}, which hold {others} besides 0"
-        return [(f"{self._called(label)} {where}", self._remedy(others)) for label in absent]
-
-    def _called(self, label: int) -> str:
-        return f"label {label}" + (f" of class '{self._class_of[label]}'" if self._class_of else "")
+            where = f"is in none of the {counted(self._masks, 'mask')}, which hold {others} besides 0"
+        remedy = self._remedy(others)
+        return [(f"{self._called.get(label, f'label {label}')} {where}", remedy) for label in absent]
 
     def _remedy(self, others: str) -> str:
-        if self._class_of:
+        if self._called:
             return "correct `classes` to labels that exist"
         if not others:
             return "correct `foreground` to labels that exist"
@@ -187,11 +181,13 @@ class CaseStatistics:
             Whether it can be used.
         """
         self.read += 1
-        problem = case.problem or self._other_grid(case, name)
+        problem, first = case.problem, self._first
+        if problem is None and first is not None and case.grid not in (None, first.grid):
+            problem = problem_of(grid_error(case.grid, self.grid, first.name), self._dataset, name)
         if problem is not None:
             self.problems.append(problem)
             return False
-        if self._first is None and case.grid is not None:
+        if first is None and case.grid is not None:
             self._first = case
         if case.labels is not None:
             self._labels.add(case.labels, case.name)
@@ -206,16 +202,10 @@ class CaseStatistics:
 
     def whole_dataset_problems(self) -> list[Problem]:
         """What only shows once every case has been read: labels that no case has, or nothing left."""
-        found = self._labels.problems(self.read, complete=not self.problems)
+        found = self._labels.problems(complete=not self.problems)
         if not found and not self.problems:
             found = [self._why_nothing_left(k) for k in np.flatnonzero(self._usable == 0).tolist()]
         return [Problem(self._dataset, "", problem, remedy) for problem, remedy in found]
-
-    def _other_grid(self, case: PreparedCase, name: str) -> Problem | None:
-        first = self._first
-        if first is None or case.grid is None or case.grid == first.grid:
-            return None
-        return problem_of(grid_error(case.grid, self.grid, first.name), self._dataset, name)
 
     def _why_no_sample(self, case: PreparedCase) -> str:
         if any(map(any, case.sizes)):
@@ -249,11 +239,3 @@ def _values(foreground: tuple[int, ...] | Mapping[str, tuple[int, ...]]) -> tupl
     if isinstance(foreground, Mapping):
         return tuple(value for values in foreground.values() for value in values)
     return foreground
-
-
-def _holds(label: torch.Tensor, value: int) -> bool:
-    # torch takes a value modulo 256 where it compares it with 8-bit labels.
-    if not label.is_floating_point() and not torch.iinfo(label.dtype).min <= value <= torch.iinfo(label.dtype).max:
-        return False
-    # numpy goes through the values as they lie, torch through the axes.
-    return bool((label.cpu().numpy() == value).any())

@@ -14,7 +14,6 @@ import torch
 from medsegdist.data.case import Case
 from medsegdist.data.case_statistics import CaseStatistics
 from medsegdist.data.class_samples import MulticlassSamples
-from medsegdist.data.dataset import make_transform
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, cached_files, case_tasks, load_case
 from medsegdist.data.problems import SkippedCasesWarning, as_error
@@ -75,8 +74,8 @@ def collect(
     """
     tasks, folder = case_tasks(dataset)
     read = ReadCase(dataset.__getitem__, name, delta, min_pixels, folder=folder)
-    fields = gather(read, tasks, max_samples, seed, on_bad_case, workers)
-    return SegmentationSamples(name=name, preprocessing=preprocessing, **fields)
+    samples: SegmentationSamples = gather(read, tasks, preprocessing, max_samples, seed, on_bad_case, workers)
+    return samples
 
 
 def collect_classes(
@@ -117,8 +116,8 @@ def collect_classes(
     """
     tasks, folder = case_tasks(dataset)
     read = ReadCase(dataset.__getitem__, name, delta, min_pixels, tuple(classes), folder=folder)
-    fields = gather(read, tasks, max_samples, seed, on_bad_case, workers)
-    return _of_classes(classes, name=name, preprocessing=preprocessing, **fields)
+    samples: MulticlassSamples = gather(read, tasks, preprocessing, max_samples, seed, on_bad_case, workers)
+    return samples
 
 
 @overload
@@ -185,11 +184,11 @@ def load_samples(
         manifests = [source]
     if preprocessing is None:
         raise ValueError("expected the preprocessing of the dataset, found none.")
-    samples: list[Any] = []
+    most, seed = preprocessing.max_samples, preprocessing.seed
+    samples = []
     for manifest in manifests:
         read, tasks = plan_reading(manifest, preprocessing, cache)
-        fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
-        samples.append(_as_samples(read, fields, manifest, preprocessing))
+        samples.append(gather(read, tasks, preprocessing.fingerprint, most, seed, on_bad_case, workers))
     return samples if isinstance(source, Study) else samples[0]
 
 
@@ -225,21 +224,9 @@ def load_class_samples(
             "name the label values of each class, or load one foreground with load_samples",
             dataset=manifest.name,
         )
+    most, seed = preprocessing.max_samples, preprocessing.seed
     read, tasks = plan_reading(manifest, preprocessing, cache)
-    fields = gather(read, tasks, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers)
-    samples: MulticlassSamples = _as_samples(read, fields, manifest, preprocessing)
-    return samples
-
-
-def _as_samples(read: ReadCase, fields: dict[str, Any], manifest: DatasetManifest, preprocessing: Preprocessing) -> Any:
-    """Samples of one class or several, as the manifest has it."""
-    fields.update(name=manifest.name, preprocessing=preprocessing.fingerprint)
-    return SegmentationSamples(**fields) if read.classes is None else _of_classes(read.classes, **fields)
-
-
-def _of_classes(classes: Sequence[str], **fields: Any) -> MulticlassSamples:
-    samples = MulticlassSamples(classes=tuple(classes), **fields)
-    samples.check_classes()
+    samples: MulticlassSamples = gather(read, tasks, preprocessing.fingerprint, most, seed, on_bad_case, workers)
     return samples
 
 
@@ -265,7 +252,7 @@ def plan_reading(
         preprocessing.min_pixels,
         None if manifest.classes is None else tuple(manifest.classes),
         manifest.classes or manifest.foreground,
-        steps=tuple(make_transform(manifest, preprocessing, split=False).transforms),
+        steps=tuple(manifest.transform(preprocessing, split=False).transforms),
         sliced=preprocessing.dimensions == 2,
     )
     files = [None] * len(cases) if cache is None else cached_files(cache, manifest, preprocessing, cases)
@@ -275,15 +262,16 @@ def plan_reading(
 def gather(
     read: ReadCase,
     tasks: Sequence[CaseTask],
+    preprocessing: str,
     max_samples: int | None,
     seed: int,
     on_bad_case: OnBadCase,
     workers: int | None,
-) -> dict[str, Any]:
-    """What the samples of a dataset are made of: all fields but its name, its preprocessing and its classes.
+) -> Any:
+    """The samples of a dataset, with a mask for each class where `read` has classes.
 
     Raises:
-        DataError: cases are bad (every one is listed), or no sample is left.
+        DataError: cases are bad (every one is listed), a class is in no sample, or no sample is left.
         MedSegDistError: a worker was killed.
         ValueError: an option is out of range.
     """
@@ -295,9 +283,6 @@ def gather(
     # Of each sample: the place of its case, its own place there, its case and patient.
     found: list[tuple[int, int, str, str]] = []
     pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of those that are not in the cache
-    # The first samples are copied to where they will be, so that the memory of one case serves the next one.
-    room = min(max_samples or len(tasks), (8 if read.sliced else 1) * len(tasks))
-    images = masks = np.empty(0)
     is_cached = [task.file is not None and task.file.is_file() for task in tasks]
     to_read = [task for task, cached in zip(tasks, is_cached, strict=True) if not cached]
     results = map_ordered(read, to_read, workers=workers, description=description, name_of=attrgetter("name"))
@@ -308,20 +293,13 @@ def gather(
         if not statistics.add(case, task.name) or (statistics.problems and on_bad_case == "raise"):
             continue
         for k, ids in enumerate(zip(case.case_ids, case.patient_ids, strict=True)):
-            row = len(found)
-            found.append((index, k, *ids))
             if case.images is not None and case.masks is not None:
-                if not len(images):
-                    images, masks = _empty(room, statistics.grid, read.classes)
-                if row < room:
-                    images[row], masks[row] = case.images[k], case.masks[k]
-                pixels[row] = (images[row], masks[row]) if row < room else (case.images[k], case.masks[k])
+                pixels[len(found)] = case.images[k], case.masks[k]
+            found.append((index, k, *ids))
         if max_samples is not None and len(pixels) > 2 * max_samples:
             # A sample that falls out now would not come back: those that follow only push others back.
             kept = spread_over_patients([patient for *_, patient in found], max_samples, seed)
-            pixels = {
-                row: pixels[row] if row < room else (_alone(pixels[row][0]), _alone(pixels[row][1])) for row in kept
-            }
+            pixels = {row: (_alone(pixels[row][0]), _alone(pixels[row][1])) for row in kept}
     for _ in results:  # ends what is shown of the progress
         pass
     problems = statistics.whole_dataset_problems()
@@ -330,31 +308,31 @@ def gather(
     if not found:
         raise DataError(f"no sample is left of {counted(len(tasks), 'case')}.", dataset=name)
     rows = spread_over_patients([patient for *_, patient in found], max_samples or len(found), seed)
-    if len(images) < len(rows):
-        images, masks = _empty(len(rows), statistics.grid, read.classes)
+    channels = () if read.classes is None else (len(read.classes),)
+    images = np.empty((len(rows), *statistics.grid), dtype=np.float32)
+    masks = np.empty((len(rows), *channels, *statistics.grid), dtype=bool)
     for k, (image, mask) in enumerate(_pixels(pixels, [found[row] for row in rows], rows, tasks)):
-        # Samples only move to the front, so that none is overwritten before it has moved.
-        if rows[k] != k or image.base is not images:
-            images[k], masks[k] = image, mask
-    images, masks = images[: len(rows)], masks[: len(rows)]
+        images[k], masks[k] = image, mask
     summary = _summary(statistics, names, {names[found[row][0]] for row in rows})
     if summary.skipped:
         lines = "\n".join(f"  {problem}" for problem in summary.skipped)
         text = f"dataset '{name}': left out {counted(len(summary.skipped), 'bad case')}:\n{lines}"
         warnings.warn(text, SkippedCasesWarning, stacklevel=3)
-    return {
+    fields: dict[str, Any] = {
+        "name": name,
         "images": torch.from_numpy(images),
         "masks": torch.from_numpy(masks),
         "case_ids": tuple(found[row][2] for row in rows),
         "patient_ids": tuple(found[row][3] for row in rows),
         "weights": torch.ones(len(rows), dtype=torch.float64),
+        "preprocessing": preprocessing,
         "case_summary": summary,
     }
-
-
-def _empty(n: int, grid: tuple[int, ...], classes: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
-    shape = (n, *grid) if classes is None else (n, len(classes), *grid)
-    return np.empty((n, *grid), dtype=np.float32), np.empty(shape, dtype=bool)
+    if read.classes is None:
+        return SegmentationSamples(**fields)
+    samples = MulticlassSamples(classes=read.classes, **fields)
+    samples.check_classes()
+    return samples
 
 
 def _alone(array: np.ndarray) -> np.ndarray:

@@ -215,7 +215,7 @@ def _write_cases(
             written.append(result)
             tally.add(result.found, case.id)
             channels.setdefault(result.channels, case.id)
-    whole = tally.problems(len(cases), complete=complete and not problems)
+    whole = tally.problems(complete=complete and not problems)
     if not whole and not problems and not any(holds_foreground(one.found, manifest.foreground) for one in written):
         whole = [all_empty(len(cases))]
     if len(channels) > 1:

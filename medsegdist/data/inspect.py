@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -178,7 +178,7 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
     """
     import numpy as np
 
-    from medsegdist.transforms.geometry import closest_axes
+    from medsegdist.transforms.geometry import along_patient
 
     pictures = any(is_picture(case.image) for case in cases)
     count = min(len(cases), _PICTURES_READ if pictures else _VOLUMES_READ)
@@ -210,29 +210,27 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
         counts.update(values)
         shape = tuple(item["image"].shape[1:])
         if len(shape) == 3:
-            axes = closest_axes(item["image"].affine.numpy())[:, 0].tolist()
-            shape = tuple(shape[axes.index(axis)] for axis in (2, 1, 0))
+            shape = (along_patient(shape, item["image"].affine.numpy()) or shape)[::-1]
         sizes.append(shape)
         lows.append(float(image.min()))
         highs.append(float(image.max()))
         whole &= bool(np.array_equal(image, np.rint(image)))
     if not sizes:
         raise problems[0]
-    found = Statistics(
-        len(sizes),
-        len(cases),
-        dict(sorted(counts.items())),
-        min(lows),
-        max(highs),
-        whole,
-        tuple(sizes),
-        pictures,
+    full = max(soft, default=0)
+    return Statistics(
+        seen=len(sizes),
+        cases=len(cases),
+        values=dict(sorted(counts.items())),
+        low=min(lows),
+        high=max(highs),
+        whole=whole,
+        sizes=tuple(sizes),
+        pictures=pictures,
+        threshold={0: None, 1: 0.5}.get(full, (full + 1) // 2),
+        grays=soft.get(full, 0),
         unusable=tuple(problems),
     )
-    if not soft:
-        return found
-    full = max(soft)
-    return replace(found, threshold=(full + 1) // 2 if full > 1 else 0.5, grays=soft[full])
 
 
 def full_value(mask: Any, values: Any, file: str) -> int | None:

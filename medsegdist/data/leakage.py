@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -24,6 +24,7 @@ from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, Severity
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
+from medsegdist.files import sha256_of
 from medsegdist.transforms.geometry import closest_axes
 from medsegdist.words import counted, listed
 
@@ -153,7 +154,7 @@ def file_marks(paths: Iterable[str]) -> dict[str, str]:
     """A text for each file that is the same for files of the same bytes; a header stands for the file of its voxels."""
     real = {path: os.path.realpath(detached_data(Path(path)) or path) for path in dict.fromkeys(paths)}
     groups: list[list[str]] = [sorted(set(real.values()))]
-    for look in (lambda path: Path(path).stat().st_size, _digest):
+    for look in (lambda path: Path(path).stat().st_size, sha256_of):
         groups = [group for found in groups for group in (_split(found, look) if len(found) > 1 else [found])]
     first = {path: group[0] for group in groups for path in group}
     return {path: f"file {first[file]}" for path, file in real.items()}
@@ -168,11 +169,6 @@ def _split(paths: Sequence[str], look: Callable[[str], object]) -> list[list[str
             # A problem of its own when the case is read.
             groups[path].append(path)
     return list(groups.values())
-
-
-def _digest(path: str) -> bytes:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def voxel_mark(image: NDArray[np.floating], affine: NDArray[np.float64] | None) -> str:
@@ -253,43 +249,33 @@ def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
     Two sources with the same images are a warning, unless the study allows it; patients may be in several sources.
     """
     problems = []
+    sources_of = {target: study.sources_of(target) for target in study.targets}
     for one, other in combinations(datasets, 2):
         pairs = ((one, other), (other, one))
-        ranked = [pair for pair in pairs if pair[1].manifest.name in _sources_of(study, pair[0].manifest.name)]
+        ranked = [pair for pair in pairs if pair[1].manifest.name in sources_of.get(pair[0].manifest.name, ())]
         target, source = (ranked or pairs)[0]
-        there: dict[str, str] = {}
-        for case in source.cases:
-            there.setdefault(case.image, case.case)
-        images = [(case.case, there[case.image]) for case in target.cases if case.image and case.image in there]
+        images = _in_common(*({case.case: case.image for case in side.cases} for side in (target, source)))
         named = {target.manifest.name, source.manifest.name}
         declared = any(named <= set(group) for group in study.same_images)
         if images and (ranked or (study.shared_images == "refuse" and not declared)):
             problems.append(_leak(study, target, source, images, "the same image", ranked=bool(ranked), sure=True))
         if ranked:
             known = {case for case, _ in images}
-            patients, sure = _common_patients(target, source)
-            patients = [pair for pair in patients if pair[0] not in known]
-            if patients:
+            patients = _in_common(target.patients, source.patients)
+            sure = bool(patients)
+            patients = patients or _in_common(target.likely, source.likely)
+            if patients := [pair for pair in patients if pair[0] not in known]:
                 what = "the same patient" if sure else "maybe the same patient (equal PatientID)"
                 problems.append(_leak(study, target, source, patients, what, ranked=True, sure=sure))
     return problems
 
 
-def _sources_of(study: Study, name: str) -> tuple[str, ...]:
-    return study.sources_of(name) if name in study.targets else ()
-
-
-def _common_patients(target: DatasetFacts, source: DatasetFacts) -> tuple[list[tuple[str, str]], bool]:
-    """Cases of both that show the same patient, and whether the patients are surely the same."""
-    pairs = ((target.patients, source.patients, True), (target.likely, source.likely, False))
-    for here, there, sure in pairs:
-        case_of: dict[str, str] = {}
-        for case, patient in there.items():
-            case_of.setdefault(patient, case)
-        found = [(case, case_of[patient]) for case, patient in here.items() if patient in case_of]
-        if found:
-            return found, sure
-    return [], True
+def _in_common(here: Mapping[str, str], there: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Each case whose image, or patient, is also that of a case there, with the first such case."""
+    first: dict[str, str] = {}
+    for case, what in there.items():
+        first.setdefault(what, case)
+    return [(case, first[what]) for case, what in here.items() if what and what in first]
 
 
 def _leak(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -30,12 +30,15 @@ from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.preprocessing import Preprocessing, Window
-from medsegdist.data.validation import validate
+from medsegdist.data.validation import read_yaml, validate
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
-from medsegdist.strict_yaml import read_yaml
 from medsegdist.words import listed
 
-__all__ = ["DatasetManifest", "Layout", "Preprocessing", "load_dataset"]
+if TYPE_CHECKING:
+    from monai.data.dataset import Dataset
+    from monai.transforms.compose import Compose
+
+__all__ = ["DatasetManifest", "Layout", "Preprocessing", "load_dataset", "make_dataset"]
 
 Layout = Annotated[
     DecathlonLayout | NnunetLayout | DatalistLayout | DicomLayout | FolderLayout | LidcLayout | PhantomLayout,
@@ -174,16 +177,44 @@ class DatasetManifest(BaseModel):
         Raises:
             DataError: a file is missing, damaged or of another kind, or image and mask differ in shape.
         """
-        # A layout of somebody else may know neither option.
-        options: dict[str, Any] = {"header_only": True} if header_only else {}
-        if tuple(keys) != ("image", "label"):
-            options["keys"] = keys
-        read = self.layout.load(item, **options)
+        read: dict[Hashable, Any] = self.layout.load(item, header_only=header_only, keys=keys)
         if self.mask_threshold is not None and not header_only:
             from medsegdist.data.readers import threshold_mask
 
             read["label"] = threshold_mask(read["label"], self.mask_threshold)
         return read
+
+    def transform(self, preprocessing: Preprocessing, *, split: bool) -> Compose:
+        """What brings a loaded case to samples.
+
+        Args:
+            preprocessing: how the study prepares its datasets.
+            split: whether slices are cut apart; else those of a volume stay in one item.
+        """
+        from medsegdist.transforms import preprocessing_pipeline
+
+        pipeline: Compose = preprocessing_pipeline(
+            dimensions=preprocessing.dimensions,
+            grid=preprocessing.grid,
+            spacing=preprocessing.spacing,
+            foreground=self.foreground,
+            classes=None if self.classes is None else tuple(self.classes.values()),
+            intensity=preprocessing.intensity,
+            window=self.window_under(preprocessing),
+            percentiles=preprocessing.percentiles,
+            max_slices=preprocessing.max_per_case,
+            seed=preprocessing.seed,
+            split=split,
+        )
+        return pipeline
+
+    def window_under(self, preprocessing: Preprocessing) -> tuple[float, float] | None:
+        """Its own window, or the study's for CT; None if there is none.
+
+        Args:
+            preprocessing: how the study prepares its datasets.
+        """
+        return self.window or (preprocessing.ct_window if self.modality == "CT" else None)
 
     def is_oriented(self) -> bool | None:
         """Whether rows run from anterior to posterior and columns from the patient's right to left; no image is read.
@@ -268,3 +299,33 @@ def load_dataset(path: str | Path) -> DatasetManifest:
         remedy = f"name one of its datasets, by --dataset NAME or its own file: {listed(named)}" if named else ""
         raise ManifestError(f"{file}: expected the description of one dataset, found a study", remedy)
     return validate(DatasetManifest, content, file)
+
+
+def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dataset:
+    """A MONAI dataset of the prepared cases, one item a case.
+
+    Args:
+        manifest: which dataset.
+        preprocessing: how to prepare it.
+
+    Returns:
+        A dataset whose items are dicts with "image" (1, *grid) float32, "label" (1, *grid) of 0 and 1, "case_id" and
+        "patient_id"; in 2D, a volume's item is a list of such dicts, one for each slice with foreground. Where the
+        manifest has classes, "label" is (classes, *grid). Its `data` and `transform` also go into CacheDataset or
+        PersistentDataset.
+
+    Raises:
+        ManifestError: the preprocessing has no meaning for this dataset.
+        DataError: the dataset's files are not as described.
+    """
+    manifest.check_fits(preprocessing)
+    cases = manifest.cases()
+    manifest.check_fits(preprocessing, cases)
+    from monai.data.dataset import Dataset
+    from monai.transforms.compose import Compose
+    from monai.transforms.utility.array import Lambda
+
+    pipeline = manifest.transform(preprocessing, split=True)
+    # A plain function would be random to MONAI, and PersistentDataset would keep nothing.
+    load = Lambda(manifest.load)
+    return Dataset([case.as_item() for case in cases], Compose([load, *pipeline.transforms]))

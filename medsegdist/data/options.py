@@ -85,14 +85,11 @@ class DistanceOptions(BaseModel):
 
     def of_formula(self) -> dict[str, Any]:
         """The options of the dataset distance, those that were given."""
-        return {name: value for name, value in self._given().items() if name in OF_FORMULA}
+        return self.model_dump(include=set(OF_FORMULA), exclude_unset=True)
 
     def of_masks(self) -> dict[str, Any]:
         """The options of mask metrics, those that were given."""
-        return {name: value for name, value in self._given().items() if name not in OF_FORMULA}
-
-    def _given(self) -> dict[str, Any]:
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(exclude=set(OF_FORMULA), exclude_unset=True)
 
 
 OF_FORMULA = ("image_weight", "mask_weight", "p", "normalize")

@@ -118,7 +118,9 @@ class ReadCase:
         ids: list[str] = []
         patients: list[str] = []
         for part, (image, _) in zip(parts, pairs, strict=True):
-            case_id = _case_id(part, name, self.folder)
+            # What the image says of its file counts before its place: a SmartCacheDataset moves on through its data.
+            file = getattr(part["image"], "meta", {}).get("filename_or_obj")
+            case_id = _name_of(part, file, self.folder, name)
             if image.shape[1:] != pairs[0][0].shape[1:]:
                 raise grid_error(image.shape[1:], pairs[0][0].shape[1:], ids[0])
             ids += [case_id] * len(image)
@@ -189,39 +191,27 @@ def case_tasks(dataset: ItemDataset) -> tuple[list[CaseTask], Path | None]:
         The tasks, and the folder that the names are relative to; None if file names distinguish the cases.
     """
     entries = getattr(dataset, "data", dataset)
-    entries = list(entries) if isinstance(entries, (list, tuple)) else []
-    paths = {path for entry in entries if (path := _image_path(entry)) is not None}
+    items = list(entries) if isinstance(entries, (list, tuple)) else []
+    items += [None] * (len(dataset) - len(items))
+    images = [item.get("image") if isinstance(item, Mapping) else None for item in items]
+    paths = {Path(image) for image in images if isinstance(image, (str, Path))}
     stems = {without_suffix(path.name) for path in paths}
     # A file that is listed twice is one case.
     folder = None if len(stems) == len(paths) else Path(os.path.commonpath([path.parent for path in paths]))
-    tasks = []
-    for index in range(len(dataset)):
-        entry = entries[index] if index < len(entries) else None
-        path = _image_path(entry)
-        name = str(index) if path is None else _file_name(path, folder)
-        if isinstance(entry, Mapping) and "case_id" in entry:
-            name = str(entry["case_id"])
-        tasks.append(CaseTask(index, name))
-    return tasks, folder
+    # A SmartCacheDataset has more entries than items.
+    return [CaseTask(k, _name_of(items[k], images[k], folder, str(k))) for k in range(len(dataset))], folder
 
 
-def _case_id(item: Mapping[Any, Any], name: str, folder: Path | None) -> str:
-    if "case_id" in item:
+def _name_of(item: object, file: object, folder: Path | None, otherwise: str) -> str:
+    """What a case is called: by its own id, or else by its image's file, within `folder` if there is one."""
+    if isinstance(item, Mapping) and "case_id" in item:
         return str(item["case_id"])
-    # What the image says of its own file counts before its place: a SmartCacheDataset moves on through its data.
-    source = getattr(item["image"], "meta", {}).get("filename_or_obj")
-    return _file_name(Path(source), folder) if isinstance(source, (str, Path)) else name
-
-
-def _file_name(path: Path, folder: Path | None) -> str:
+    if not isinstance(file, (str, Path)):
+        return otherwise
+    path = Path(file)
     if folder is not None and path.is_relative_to(folder):
         return without_suffix(path.relative_to(folder).as_posix())
     return without_suffix(path.name)
-
-
-def _image_path(entry: object) -> Path | None:
-    image = entry.get("image") if isinstance(entry, Mapping) else None
-    return Path(image) if isinstance(image, (str, Path)) else None
 
 
 def _values(array: Any) -> Tensor:
@@ -231,11 +221,7 @@ def _values(array: Any) -> Tensor:
 
 
 def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | None) -> None:
-    """Refuse images that no distance can use.
-
-    Raises:
-        DataError: an image is constant or not finite, or reaches down to delta in its mask.
-    """
+    """Refuse images that no distance can use: constant, not finite, or reaching down to delta in their mask."""
     # NaN and infinity show in the extremes.
     lows, highs = images.min(axis=1), images.max(axis=1)
     if not np.isfinite([lows, highs]).all():
@@ -254,6 +240,7 @@ def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | Non
             )
 
 
+_FORMAT = 2
 _PARTS = ("case", "images", "masks")
 _TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels")
 
@@ -301,7 +288,7 @@ def cached_files(
     """Where each case is cached: under a name that no other content of manifest, preprocessing or files gets."""
     # Another version may prepare the same cases in another way. How many samples are drawn does not change a case.
     settings = preprocessing.model_copy(update={"max_samples": 1}).fingerprint
-    content = [version("medsegdist"), manifest.model_dump(mode="json"), settings]
+    content = [version("medsegdist"), _FORMAT, manifest.model_dump(mode="json"), settings]
     folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', manifest.name)}-{_digest(content)}"
     return [
         folder / f"{_digest([case.id, case.patient_id, source_stamp(case.image), source_stamp(case.label)])}.npz"

@@ -70,13 +70,6 @@ class Problem:
         return printable(sentence(f"{where}{self.problem}; {self.remedy}" if self.remedy else f"{where}{self.problem}"))
 
 
-def root_cause(error: BaseException) -> BaseException:
-    """What went wrong inside the transforms: MONAI wraps every error in a RuntimeError for each Compose."""
-    while isinstance(error, RuntimeError) and str(error).startswith("applying transform") and error.__cause__:
-        error = error.__cause__
-    return error
-
-
 def is_machine_trouble(error: BaseException) -> bool:
     """Whether the error is the machine's (no memory, disk full) and no case is to blame."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _MACHINE)
@@ -116,10 +109,12 @@ def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
     Raises:
         BaseException: the root cause, if it is the machine's trouble or the manifest's and no case is to blame.
     """
-    cause = root_cause(error)
-    if isinstance(cause, ManifestError) or is_machine_trouble(cause):
-        raise cause from None
-    return problem_of(cause, dataset, case)
+    # MONAI wraps what goes wrong inside of transforms in a RuntimeError for each Compose.
+    while isinstance(error, RuntimeError) and str(error).startswith("applying transform") and error.__cause__:
+        error = error.__cause__
+    if isinstance(error, ManifestError) or is_machine_trouble(error):
+        raise error from None
+    return problem_of(error, dataset, case)
 
 
 def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
@@ -171,13 +166,14 @@ def merge_similar(problems: Sequence[Problem]) -> list[Problem]:
     Args:
         problems: of any datasets; the order is kept, each group standing where its first one stood.
     """
+    kinds = [_kind(one) for one in problems]
     similar: dict[object, set[str]] = {}
-    for one in problems:
-        similar.setdefault(_kind(one), set()).add(_found(one))
+    for kind, found in kinds:
+        similar.setdefault(kind, set()).add(found)
     groups: dict[object, list[Problem]] = {}
-    for index, one in enumerate(problems):
-        found = _found(one) if len(similar[_kind(one)]) <= MOST_FOUND else ""
-        groups.setdefault((*_kind(one), found) if one.case else index, []).append(one)
+    for index, (one, (kind, found)) in enumerate(zip(problems, kinds, strict=True)):
+        same = (kind, found if len(similar[kind]) <= MOST_FOUND else "")
+        groups.setdefault(same if one.case else index, []).append(one)
     return [_merged(group) for group in groups.values()]
 
 
@@ -204,29 +200,17 @@ def _merged(group: Sequence[Problem]) -> Problem:
     return merged
 
 
-def _kind(problem: Problem) -> tuple[str, str, str, str]:
-    """Dataset, severity, and what was expected and is to be done: the same for similar problems."""
-    expected, remedy = (template(text, problem.case) for text in (problem.problem, problem.remedy))
-    return problem.dataset, problem.severity, expected, remedy
+def _kind(problem: Problem) -> tuple[tuple[str, ...], str]:
+    """Dataset, severity, and what was expected and is to be done, the same for similar problems; and what was found.
 
-
-def _found(problem: Problem) -> str:
-    """What was found, without the name of the case and without numbers."""
-    text = _without_name(problem.problem, problem.case)
-    return text.partition(", found ")[2].translate(_WITHOUT_DIGITS)
-
-
-def template(text: str, case: str) -> str:
-    """`text` without the name of the case, without numbers and without what was found: the same for similar problems.
-
-    Args:
-        text: a problem, or what to do.
-        case: the name of the case that it is about.
-
-    >>> template("case a of 3 has 4 axes, found 5", "a")
-    'case * of  has  axes'
+    >>> _kind(Problem("liver", "a", "case a of 3 has 4 axes, found 5 of b", "repair 7"))
+    (('liver', 'error', 'case * of  has  axes', 'repair '), ' of b')
     """
-    return _without_name(text, case).partition(", found ")[0].translate(_WITHOUT_DIGITS)
+    text, remedy = (
+        _without_name(text, problem.case).translate(_WITHOUT_DIGITS) for text in (problem.problem, problem.remedy)
+    )
+    expected, _, found = text.partition(", found ")
+    return (problem.dataset, problem.severity, expected, remedy.partition(", found ")[0]), found
 
 
 def _without_name(text: str, case: str) -> str:

@@ -257,37 +257,32 @@ def study_text(
     title = f"sources for {', '.join(targets[:-1])}{' and ' if targets[1:] else ''}{targets[-1]}"
     if len(targets) > 1 and len(title) > 80:
         title = f"sources for {counted(len(targets), 'target')}"
-    flat, paths = len(grid) == 2, {one.inspection.path for one in proposals}
-    spacing, what = ("[1, 1]", "axial slices, as in the paper; 3 compares whole volumes")
-    axes = "rows, columns"
-    if not flat:
-        spacing, what, axes = "[2, 1, 1]", "volumes", "slices, rows, columns"
+    axes, spacing, what = "rows, columns", "[1, 1]", "axial slices, as in the paper; 3 compares whole volumes"
+    if len(grid) == 3:
+        axes, spacing, what = "slices, rows, columns", "[2, 1, 1]", "volumes"
     lines = [
         f"# Written by `medsegdist init`, to be edited. `medsegdist check {out.name}` says whether it can be used,",
         f"# `medsegdist rank {out.name}` ranks the sources.",
         f"name: {_flow(title)}",
         "preprocessing:  # the same for all datasets",
-        _entry("dimensions", len(grid), what),
-        _entry("grid", list(grid), f"{axes}: {grid_reason}"),
+        f"  dimensions: {len(grid)}  # {what}",
+        f"  grid: {list(grid)}  # {axes}: {_comment(grid_reason)}",
         f"  # spacing: {spacing}  # mm; each sample is stretched to the grid unless this is given",
-        _entry("intensity", "window", "zscore if brightness is not to count"),
+        "  intensity: window  # zscore if brightness is not to count",
     ]
     if any(one.modality == "CT" and one.window is None for one in proposals):
-        lines.append(_entry("ct_window", [-1000, 400], "HU, lung to contrast; soft tissue alone: [-160, 240]"))
+        lines.append("  ct_window: [-1000, 400]  # HU, lung to contrast; soft tissue alone: [-160, 240]")
     lines += [
-        _entry("min_pixels", 10, "smaller segments are left out"),
-        _entry("max_samples", 500, "of a dataset, spread over its patients"),
+        "  min_pixels: 10  # smaller segments are left out",
+        "  max_samples: 500  # of a dataset, spread over its patients",
         "datasets:",
-        *(
-            line
-            for one in proposals
-            for line in _dataset_lines(one, written_root(one.inspection, out.absolute().parent))
-        ),
-        *(line for given, problem in (left_out or {}).items() for line in _left_out_lines(given, problem)),
-        f"targets: {_flow(list(targets))}",
-        f"sources: {_flow(sources)}",
     ]
-    if len(paths) < len(proposals):
+    for one in proposals:
+        lines += _dataset_lines(one, written_root(one.inspection, out.absolute().parent))
+    for given, problem in (left_out or {}).items():
+        lines += _left_out_lines(given, problem)
+    lines += [f"targets: {_flow(list(targets))}", f"sources: {_flow(sources)}"]
+    if len({one.inspection.path for one in proposals}) < len(proposals):
         lines.append("shared_images: allow  # several datasets are tasks on the same images")
     text = "\n".join(lines) + "\n"
     validate(Study, yaml.safe_load(text), out.absolute())
@@ -317,36 +312,40 @@ def _left_out_lines(given: str, problem: str) -> list[str]:
 def _dataset_lines(proposal: Proposal, root: str) -> list[str]:
     inspection, reasons = proposal.inspection, proposal.reasons
     found = inspection.found
-    lines = [f"  # {_comment(found.what)}: {counted(inspection.statistics.cases, 'case')}"]
-    lines += [f"  # {_comment(remark)}" for remark in inspection.remarks]
-    lines += [f"  - name: {_flow(proposal.name)}"]
-    if found.description:
-        lines.append(_entry("description", found.description[:300], indent=4))
-    if found.license:
-        lines.append(_entry("license", found.license[:200], indent=4))
-    lines.append(_entry("modality", proposal.modality, reasons["modality"], indent=4))
-    if proposal.window is None:
-        lines.append(f"    # no window: {_comment(reasons['window'])}")
-    else:
-        lines.append(_entry("window", list(proposal.window), reasons["window"], indent=4))
-    lines.append("    layout:")
     layout = {"kind": "", "root": root, **proposal.layout}
     if layout["root"] is None:
         # The datalist is named by a path of its own.
         layout["file"] = f"{root}/{inspection.path.name}"
         del layout["root"]
-    for key, value in layout.items():
-        lines.append(_entry(key, value, reasons.get("segment", "") if key in ("segment", "roi") else "", indent=6))
-    if proposal.threshold is not None:
-        lines.append(_entry("mask_threshold", proposal.threshold, reasons["mask_threshold"], indent=4))
+    first: dict[str, Any] = {
+        "description": found.description[:300],
+        "license": found.license[:200],
+        "modality": proposal.modality,
+    }
+    if proposal.window is not None:
+        first["window"] = list(proposal.window)
+    last: dict[str, Any] = {"mask_threshold": proposal.threshold}
     if proposal.foreground is not None:
-        lines.append(_entry("foreground", list(proposal.foreground), reasons["foreground"], indent=4))
-    return lines
+        last["foreground"] = list(proposal.foreground)
+    comments = [f"{found.what}: {counted(inspection.statistics.cases, 'case')}", *inspection.remarks]
+    return [
+        *(f"  # {_comment(one)}" for one in comments),
+        f"  - name: {_flow(proposal.name)}",
+        *_entries(first, reasons, indent=4),
+        *([] if proposal.window else [f"    # no window: {_comment(reasons['window'])}"]),
+        "    layout:",
+        *_entries(layout, dict.fromkeys(("segment", "roi"), reasons.get("segment", "")), indent=6),
+        *_entries(last, reasons, indent=4),
+    ]
 
 
-def _entry(key: str, value: Any, reason: str = "", indent: int = 2) -> str:
-    comment = f"  # {_comment(reason)}" if reason else ""
-    return f"{' ' * indent}{key}: {_flow(value)}{comment}"
+def _entries(values: Mapping[str, Any], reasons: Mapping[str, str], indent: int) -> list[str]:
+    """A line for each value that is not empty, with the reason for it."""
+    return [
+        f"{' ' * indent}{key}: {_flow(value)}" + (f"  # {_comment(reasons[key])}" if reasons.get(key) else "")
+        for key, value in values.items()
+        if value not in (None, "")
+    ]
 
 
 def _flow(value: Any) -> str:

@@ -32,7 +32,7 @@ from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, VOLUME
 from medsegdist.data.pictures import read_picture
 from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
-from medsegdist.transforms.geometry import closest_axes
+from medsegdist.transforms.geometry import along_patient
 from medsegdist.words import counted
 
 # Units of NIfTI by their code; 0 is unknown, which nearly always means mm, and 2 is mm.
@@ -171,8 +171,8 @@ def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
     """The voxels (x, y, z[, channels]), possibly read only when they are sliced, and the affine (RAS+)."""
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if compressed else path.open("rb") as file:
-        content = file.read(nib.nifti2.Nifti2Header.sizeof_hdr)
+        file.seek(0)
+        content = (gzip.GzipFile(fileobj=file) if compressed else file).read(nib.nifti2.Nifti2Header.sizeof_hdr)
     for kind in (nib.nifti1.Nifti1Header, nib.nifti2.Nifti2Header):
         of_kind: Any = kind
         if of_kind.may_contain_header(content[: kind.sizeof_hdr]):
@@ -246,12 +246,16 @@ def _in_working_type(stored: Any) -> NDArray[Any]:
 
 def _check_two_files(image: Path, label: Path) -> None:
     """Refuse one file, or a copy of it, as image and mask."""
-    # Path.resolve raises for a link to itself.
-    one, other = (Path(os.path.realpath(detached_data(path) or path)) for path in (image, label))
-    if one == other:
+    one, other = (detached_data(path) or path for path in (image, label))
+    try:
+        states = one.stat(), other.stat()
+    # What is missing is said of each.
+    except OSError:
+        return
+    if os.path.samestat(*states):
         raise DataError(f"expected an image and its mask, found one file as both, {image}", "correct the list")
-    # Bytes are read of files of one size only, up to the first that differs.
-    if one.is_file() and other.is_file() and one.stat().st_size and filecmp.cmp(one, other, shallow=False):
+    # Bytes are read of regular files of one size only, up to the first that differs.
+    if states[0].st_size == states[1].st_size > 0 and filecmp.cmp(one, other, shallow=False):
         raise DataError(
             f"expected an image and its mask, found copies of one file as both, {image} and {label}",
             "put back the one that was replaced",
@@ -267,7 +271,7 @@ def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
     if shapes[0] == shapes[1] and (len(shapes[0]) != 3 or torch.equal(image.affine, label.affine)):
         return
     if sorted(shapes[0]) == sorted(shapes[1]) and len(shapes[0]) == 3:
-        along = [_along_patient(shape, one.affine) for shape, one in zip(shapes, (image, label), strict=True)]
+        along = [along_patient(shape, one.affine.numpy()) for shape, one in zip(shapes, (image, label), strict=True)]
         # An affine without axes is refused where volumes are oriented.
         if None in along or along[0] == along[1]:
             return
@@ -276,12 +280,3 @@ def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
         f"'image' and 'label': expected the same shape, found {shapes[0]} and {shapes[1]}{lying}",
         "pair each image with the mask that was drawn on it",
     )
-
-
-def _along_patient(shape: tuple[int, ...], affine: torch.Tensor) -> tuple[int, ...] | None:
-    """Voxels along the patient's axes; None if the affine has no axes."""
-    matrix = affine.numpy()
-    if not np.isfinite(matrix).all() or not abs(np.linalg.det(matrix[:3, :3])) > 0:
-        return None
-    axes = closest_axes(matrix)[:, 0].tolist()
-    return tuple(shape[axes.index(axis)] for axis in range(3))

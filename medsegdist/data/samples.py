@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_path, read_bytes
+from medsegdist.files import new_folder, read_bytes, sha256_of
 from medsegdist.words import counted, listed, printable
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-100, 1e100
@@ -231,9 +230,7 @@ class SegmentationSamples(LabeledImages):
             masks=_as_binary(mask_tensor, name),
             case_ids=cases,
             patient_ids=tuple(patient_ids) if patient_ids is not None else cases,
-            weights=torch.ones(n, dtype=torch.float64)
-            if weights is None
-            else torch.as_tensor(weights, dtype=torch.float64),
+            weights=torch.as_tensor([1.0] * n if weights is None else weights, dtype=torch.float64),
             preprocessing=preprocessing,
         )
         for k in range(n):
@@ -281,7 +278,7 @@ class SegmentationSamples(LabeledImages):
             raise _damaged_samples(folder, error) from error
         # Samples of before have no checksums.
         compared = stored.checksums.items() if compare_checksums else ()
-        if any(_checksum(folder / name) != checksum for name, checksum in compared):
+        if any(sha256_of(folder / name) != checksum for name, checksum in compared):
             raise _damaged_samples(folder, "a checksum differs")
         object.__setattr__(samples, "_folder", folder)
         return samples
@@ -296,8 +293,6 @@ class SegmentationSamples(LabeledImages):
             FileExistsError: `folder` holds something already.
             OSError: the disk is full or not writable; nothing is left behind.
         """
-        folder = Path(folder)
-        _check_vacant(folder)
         stored = _Stored(
             name=self.name,
             case_ids=list(self.case_ids),
@@ -305,16 +300,11 @@ class SegmentationSamples(LabeledImages):
             weights=self.weights.tolist(),
             preprocessing=self.preprocessing,
         )
-        try:
-            with atomic_path(folder) as partial:
-                partial.mkdir()
-                np.save(partial / "images.npy", self.images.cpu().numpy())
-                np.save(partial / "masks.npy", self.masks.cpu().numpy())
-                stored.checksums = {name: _checksum(partial / name) for name in ("images.npy", "masks.npy")}
-                (partial / "samples.json").write_text(stored.model_dump_json(indent=1), encoding="utf-8")
-        except OSError:
-            _check_vacant(folder)  # Another process may have been first.
-            raise
+        with new_folder(folder) as partial:
+            np.save(partial / "images.npy", self.images.cpu().numpy())
+            np.save(partial / "masks.npy", self.masks.cpu().numpy())
+            stored.checksums = {name: sha256_of(partial / name) for name in ("images.npy", "masks.npy")}
+            (partial / "samples.json").write_text(stored.model_dump_json(indent=1), encoding="utf-8")
 
     def reweighted(self, weights: Tensor) -> SegmentationSamples:
         """The samples under other weights; those of weight 0 are left out.
@@ -368,18 +358,8 @@ def _as_binary(masks: Tensor, name: str) -> Tensor:
     return binary
 
 
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _damaged_samples(folder: Path, why: object) -> DataError:
     return DataError(f"{folder}: the stored samples are damaged ({why})", "delete this folder and save them again")
-
-
-def _check_vacant(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise FileExistsError(f"{folder}: expected a new or empty folder; delete it or choose another.")
 
 
 class _Stored(BaseModel):

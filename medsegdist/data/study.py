@@ -13,9 +13,8 @@ from medsegdist.data.layouts.paths import DIRECTORY, expand_path
 from medsegdist.data.manifest import DatasetManifest, load_dataset
 from medsegdist.data.options import DistanceOptions, TransferOptions
 from medsegdist.data.preprocessing import Preprocessing
-from medsegdist.data.validation import explain, validate
+from medsegdist.data.validation import explain, read_yaml, validate
 from medsegdist.errors import ManifestError
-from medsegdist.strict_yaml import read_yaml
 from medsegdist.words import did_you_mean
 
 _GROUPS = ("same_images", "families")
@@ -89,12 +88,11 @@ class Study(BaseModel):
         Raises:
             ManifestError: there is none.
         """
-        for dataset in self.datasets:
-            if dataset.name == name:
-                return dataset
-        names = [dataset.name for dataset in self.datasets]
-        hint = did_you_mean(name, names) or "."
-        raise ManifestError(f"study '{self.name}': no dataset '{name}' among {', '.join(names)}{hint}")
+        datasets = {dataset.name: dataset for dataset in self.datasets}
+        if name not in datasets:
+            hint = did_you_mean(name, datasets) or "."
+            raise ManifestError(f"study '{self.name}': no dataset '{name}' among {', '.join(datasets)}{hint}")
+        return datasets[name]
 
     def sources_of(self, target: str) -> tuple[str, ...]:
         """Names of the datasets that `target` could be pre-trained on, in the study's order."""
@@ -192,21 +190,12 @@ def load_preparation(path: str | Path) -> Preparation:
     """
     file = Path(path).absolute()
     content = _read_study(file)
-    allowed = sorted(Study.model_fields)
-    unknown = [key for key in content if key not in allowed]
-    if unknown:
-        lines = [f"{file}: {str(key)[:80]}: unknown key{did_you_mean(key, allowed) or '.'}" for key in unknown[:20]]
-        more = f"{file}: and {len(unknown) - 20} more unknown keys." if len(unknown) > 20 else ""
-        raise ManifestError("\n".join(filter(None, [*lines, more, f"Allowed here: {', '.join(allowed)}."])))
-    return validate(Preparation, {key: content[key] for key in Preparation.model_fields if key in content}, file)
+    others = Study.model_fields.keys() - Preparation.model_fields.keys()
+    return validate(Preparation, {key: value for key, value in content.items() if key not in others}, file)
 
 
 def _read_study(file: Path) -> dict[str, Any]:
-    """The keys of a study's file, unchecked but for not being those of a dataset.
-
-    Raises:
-        ManifestError: it cannot be read, or describes a dataset.
-    """
+    """The keys of a study's file, unchecked but for not being those of a dataset."""
     content = read_yaml(file)
     if "layout" in content:
         raise ManifestError(

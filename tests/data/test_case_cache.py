@@ -16,7 +16,7 @@ import torch
 
 from medsegdist.data import prepared_case
 from medsegdist.data.collect import ReadCase, load_samples
-from medsegdist.data.prepared_case import load_case
+from medsegdist.data.prepared_case import load_case, source_stamp
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
 from tests.data.making import PREPROCESSING, SHAPE, task_manifest, write_task, write_volume
@@ -191,3 +191,12 @@ def test_two_processes_on_one_cache_get_the_same(tmp_path):
     alone = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "alone")
     assert [said.get() for _, said in both] == [float(alone.images.double().sum())] * 2
     assert stored_bytes(tmp_path / "cache") == stored_bytes(tmp_path / "alone")
+
+
+def test_a_folder_of_files_changes_with_each_of_them(tmp_path):
+    (tmp_path / "1.dcm").write_text("a")
+    before = source_stamp(str(tmp_path))
+    assert source_stamp(str(tmp_path)) == before
+    (tmp_path / "1.dcm").write_text("ab")
+    assert source_stamp(str(tmp_path)) != before
+    assert source_stamp({"scan": 3}) == {"scan": 3}, "a layout may describe what is no file"

@@ -284,6 +284,15 @@ def test_whoever_reads_the_masks_says_the_same(tmp_path):
         assert str(caught.value) == f"dataset 'pictures':\n  {ABSENT}"
 
 
+def test_a_damaged_first_mask_is_told_and_the_next_one_read(tmp_path):
+    root = write_pictures(tmp_path, ("a", "b", "c"))
+    path = root / "masks" / "a.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    (problem,) = check_dataset(pictures_manifest(root), PREPROCESSING, full=False).problems
+    assert problem.case == "a"
+    assert problem.problem.startswith(f"label {path}: the file cannot be read")
+
+
 def test_masks_of_several_labels_without_foreground(tmp_path):
     manifest = task_manifest(write_task(tmp_path, values=(1, 2)))
     problems = check_dataset(manifest, PREPROCESSING, full=False).problems

@@ -10,8 +10,9 @@ import pytest
 import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
+from medsegdist.transforms.geometry import along_patient
 
-from medsegdist.data.check import looks_wrapped, spacing_of, spacing_outliers
+from medsegdist.data.check import looks_wrapped, spacing_outliers
 from medsegdist.data.leakage import CaseFacts, file_marks, voxel_mark
 from medsegdist.data.problems import Problem, merge_similar
 from medsegdist.data.readers import read_volume
@@ -48,9 +49,9 @@ def test_spacing_outliers_do_not_hang_on_the_unit_and_are_few(spacings, unit):
 
 def test_spacing_follows_the_patient_and_not_the_file():
     affine = np.array([[0, 0, 3.0, 5], [1, 0, 0, 5], [0, -2, 0, 5], [0, 0, 0, 1]])
-    assert spacing_of(affine) == (3, 1, 2)
-    assert spacing_of(np.zeros((4, 4))) is None
-    assert spacing_of(np.full((4, 4), np.nan)) is None
+    assert along_patient((1, 2, 3), affine) == (3, 1, 2)
+    assert along_patient((1, 2, 3), np.zeros((4, 4))) is None
+    assert along_patient((1, 2, 3), np.full((4, 4), np.nan)) is None
 
 
 @pytest.mark.parametrize("modulus", [256, 65536])

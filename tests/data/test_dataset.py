@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from medsegdist.data.collect import load_samples
-from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.manifest import DatasetManifest, Preprocessing, make_dataset
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import (
     AFFINE,

@@ -149,6 +149,13 @@ def test_frames_that_lack_something_are_refused(root, keyword, message):
         read_on(root, content)
 
 
+def test_a_segmentation_cut_short_is_refused(root):
+    path = write(root / "seg.dcm", segmentation(SLICES, masks(1), ["liver"]))
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"seg\.dcm: .*export it again"):
+        label_of(root)
+
+
 def test_without_highdicom_the_loader_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(MissingDependencyError, match=r"not installed; run: pip install medsegdist\[dicom\]"):

@@ -12,9 +12,8 @@ import SimpleITK as sitk  # noqa: N813
 import torch
 
 from medsegdist.data.collect import collect, load_samples
-from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.folder import FolderLayout
-from medsegdist.data.manifest import DatasetManifest, Preprocessing
+from medsegdist.data.manifest import DatasetManifest, Preprocessing, make_dataset
 from medsegdist.data.prepared_case import source_stamp
 from medsegdist.data.readers import read_volume
 from medsegdist.errors import DataError

@@ -92,7 +92,7 @@ class ArrayLayout:
     def cases(self) -> list[Case]:
         return [Case(id="scan", patient_id="scan", image=IMAGE, label=MASK)]
 
-    def load(self, item: Any) -> Any:
+    def load(self, item: Any, **_: Any) -> Any:
         affine = np.diag([-1, -1, 1, 1]) @ index_to_lps()[:, [1, 2, 0, 3]]
         return {
             **item,

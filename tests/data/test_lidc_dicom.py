@@ -198,6 +198,12 @@ def test_series_that_are_not_there_are_told_case_by_case(root):
     assert problems[0].remedy == "download it (scripts/fetch.py does), or leave the case out"
 
 
+def test_files_that_are_no_dicom_are_passed_over(root, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.dcm").write_bytes(b"")
+    assert all(case.image["files"] is None for case in layout_of(tmp_path).cases())
+
+
 def test_a_root_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="nowhere does not exist; set `dicom_root` to the folder with the CT series"):
         layout_of(tmp_path / "nowhere").cases()

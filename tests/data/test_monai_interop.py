@@ -22,9 +22,8 @@ from monai.data.utils import no_collation
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
 from medsegdist.data.collect import collect
-from medsegdist.data.dataset import make_dataset
 from medsegdist.data.layouts.decathlon import DecathlonLayout
-from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.manifest import DatasetManifest, make_dataset
 from tests.data.making import AFFINE, PREPROCESSING, write_listing, write_task
 from tests.data.test_collect import assert_equal
 

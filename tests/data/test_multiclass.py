@@ -111,6 +111,20 @@ def test_a_good_dataset_has_no_problem_but_a_label_that_no_class_names(manifest)
     assert check_dataset(manifest, PREPROCESSING, full=False).problems == ()
 
 
+def test_a_class_that_falls_to_the_limit_of_samples_is_named(manifest):
+    found = []
+    for seed in range(8):
+        one = Preprocessing(grid=(10, 12), min_pixels=2, max_samples=1, seed=seed)
+        try:
+            load_class_samples(manifest, one)
+        except DataError as error:
+            found.append(str(error))
+    assert found
+    assert {error.split(", found ")[1] for error in found} <= {
+        f"'{name}' in none of 1; take more samples, or leave the class out." for name in CLASSES
+    }
+
+
 def test_one_foreground_is_not_taken_for_classes_nor_classes_for_one(manifest, tmp_path):
     message = r"dataset 'tiny': expected one foreground, found the classes liver, kidney; .*`foreground`.*multiclass_d"
     with pytest.raises(ManifestError, match=message):

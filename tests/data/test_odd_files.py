@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.data.collect import collect, load_samples
-from medsegdist.data.dataset import make_dataset
 from medsegdist.data.export import export_task
 from medsegdist.data.inflate import inflate
+from medsegdist.data.manifest import make_dataset
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.readers import read_volume
 from medsegdist.errors import DataError

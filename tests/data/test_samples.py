@@ -101,7 +101,7 @@ def test_nothing_is_ever_overwritten(folder, tmp_path):
     (tmp_path / "file").write_text("mine")
     before = (folder / "images.npy").read_bytes()
     for taken in (folder, tmp_path / "file"):
-        with pytest.raises(FileExistsError, match="expected a new or empty folder; delete it or choose another"):
+        with pytest.raises(FileExistsError, match="expected a new or empty folder; choose another, or remove it"):
             some_samples(5).save(taken)
     assert (folder / "images.npy").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "samples"]

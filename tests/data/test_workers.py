@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from functools import partial
 import pytest
 
 from medsegdist.data.collect import collect, load_samples
-from medsegdist.errors import DataError, MedSegDistError
+from medsegdist.errors import DataError
 from tests.data.making import PREPROCESSING, task_manifest, write_task
 from tests.data.test_collect import assert_equal
 from tests.data.test_collect import item as collect_item
@@ -49,12 +47,6 @@ def with_bad_ones(k: int) -> object:
     if k == 5:
         return item(k, grid=(3, 4))
     return {"image": 1} if k == 7 else item(k)
-
-
-def killed(k: int) -> object:
-    if k == 5 and multiprocessing.parent_process() is not None:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return item(k)
 
 
 def full_disk(k: int) -> object:
@@ -97,14 +89,8 @@ def test_files_are_read_alike(tmp_path):
     assert messages[0] == messages[1]
 
 
-# Errors come last: they end the processes, which are then started again.
+# It comes last: it ends the processes, which are then started again.
 def test_the_machines_trouble_comes_through():
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as caught:
         collected(Items(9, full_disk), 2, on_bad_case="skip")
     assert caught.value.errno == errno.ENOSPC
-
-
-def test_a_killed_worker_is_an_error():
-    with pytest.raises(MedSegDistError, match="one of the worker processes was killed, most likely because memory"):
-        collected(Items(12, killed), 2)
-    assert len(collected(Items(12, killed), 1)) == 12

@@ -88,7 +88,7 @@ def as_json(table, capsys, tmp_path):
 def test_terminal_page_json_file_and_python_give_one_answer(capsys, tmp_path):
     rng = np.random.default_rng(0)
     groups = []
-    for _ in range(200):
+    for _ in range(40):
         table = random_table(rng)
         order = table.recommended("t")
         first, group = order[0].source, {one.source for one in order if one.rank == 1}

@@ -60,8 +60,10 @@ def read_segmentation(
         mask = np.zeros(grid.shape, dtype=np.bool_)
         for number in range(1, int(stored.NumberOfFrames) + 1):
             groups = (stored.PerFrameFunctionalGroupsSequence[number - 1], stored.SharedFunctionalGroupsSequence[0])
-            if kind != "LABELMAP" and _segment_of(groups) != segment:
-                continue
+            if kind != "LABELMAP":
+                named = _group(groups, "SegmentIdentificationSequence", "a segment").ReferencedSegmentNumber
+                if int(named) != segment:
+                    continue
             part = _place(mask, groups, (int(stored.Columns), int(stored.Rows)), grid)
             with discreet(f"frame {number} cannot be decoded"):
                 pixels = np.asarray(stored.get_stored_frame(number)).T
@@ -80,10 +82,6 @@ def _least_value(stored: Dataset, kind: str, segment: int, threshold: float | No
         )
     # 0.07 * 100 is a little more than 7.
     return max(round(threshold * int(stored.MaximumFractionalValue), 6), 1)
-
-
-def _segment_of(groups: Sequence[Dataset]) -> int:
-    return int(_group(groups, "SegmentIdentificationSequence", "a segment").ReferencedSegmentNumber)
 
 
 def _place(mask: NDArray[np.bool_], groups: Sequence[Dataset], size: tuple[int, int], grid: Grid) -> NDArray[np.bool_]:

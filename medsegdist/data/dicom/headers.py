@@ -238,12 +238,11 @@ def _drawing(path: Path, patient: str, header: Dataset) -> Drawing:
     if not series and not instances:
         series, instances = _references(read_header(path, _DETAILS) or Dataset())
     try:
-        segments = [(int(item.SegmentNumber), item) for item in header.get("SegmentSequence") or ()]
-        regions = [(int(item.ROINumber), item) for item in header.get("StructureSetROISequence") or ()]
+        segments, regions = (header.get(f"{part}Sequence") or () for part in ("Segment", "StructureSetROI"))
+        names = [(int(item.SegmentNumber), _text(item, "SegmentLabel")) for item in segments]
+        names += [(int(item.ROINumber), _text(item, "ROIName")) for item in regions]
     except (AttributeError, TypeError, ValueError):
         raise DataError("its segments have no numbers", "export it again") from None
-    names = [(number, _text(item, "SegmentLabel")) for number, item in segments]
-    names += [(number, _text(item, "ROIName")) for number, item in regions]
     return Drawing(path, patient, series, instances, tuple(names), _text(header, "SegmentationType") == "FRACTIONAL")
 
 

@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from medsegdist.data.dicom.headers import discreet, read_header
-from medsegdist.data.dicom.pixels import read_pixels
+from medsegdist.data.dicom.intensities import read_pixels
 from medsegdist.errors import DataError, MissingDependencyError
 from medsegdist.words import listed
 

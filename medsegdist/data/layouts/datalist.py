@@ -12,28 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import (
-    FileLayout,
-    PartialListingError,
-    Recognized,
-    as_json,
-    build_cases,
-    check_patient,
-    describe,
-    read_entries,
-    read_listing,
-    recognized_listing,
-)
-from medsegdist.data.layouts.paths import (
-    DIRECTORY,
-    Color,
-    PatientPattern,
-    Root,
-    expand_path,
-    inside,
-    is_file_name,
-    without_suffix,
-)
+from medsegdist.data.layouts import listing, paths
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
 
@@ -42,7 +21,7 @@ _LABEL_KEYS = ("label", "mask", "seg", "segmentation")
 _PATIENT_KEYS = ("patient_id", "patient", "subject", "subject_id")
 
 
-class DatalistLayout(FileLayout):
+class DatalistLayout(listing.FileLayout):
     """Files that a MONAI datalist names, as Auto3DSeg and MONAI's bundles use it.
 
     The list is a JSON file {"training": [{"image": "a.nii.gz", "label": "b.nii.gz", "fold": 0}, ...], ...}; an image
@@ -67,7 +46,7 @@ class DatalistLayout(FileLayout):
     looked_for: ClassVar[str] = '*.json with a list of {"image": ..., "label": ...} (MONAI datalist)'
 
     kind: Literal["datalist"] = "datalist"
-    root: Root | None = None
+    root: paths.Root | None = None
     file: Annotated[_Name, Field(validate_default=True)] = "datalist.json"
     section: _Name = "training"
     folds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None = None
@@ -75,14 +54,14 @@ class DatalistLayout(FileLayout):
     label_key: _Name = "label"
     patient_key: _Name | None = None
     channel: NonNegativeInt | None = None
-    color: Color = "luminance"
-    patient_pattern: PatientPattern = None
+    color: paths.Color = "luminance"
+    patient_pattern: paths.PatientPattern = None
 
     @field_validator("file")
     @classmethod
     def _whole_path_without_root(cls, file: str, info: ValidationInfo) -> str:
         alone = info.data.get("root", "") is None
-        return str(expand_path(file, (info.context or {}).get(DIRECTORY))) if alone else file
+        return str(paths.expand_path(file, (info.context or {}).get(paths.DIRECTORY))) if alone else file
 
     @model_validator(mode="after")
     def _check_keys(self) -> DatalistLayout:
@@ -100,29 +79,25 @@ class DatalistLayout(FileLayout):
             PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
             ManifestError: a path in it leaves `root`, or `file` cannot be a file.
         """
-        listing = self._listing()
-        read, unlisted = read_entries(listing, self._entries(listing), self._files)
+        path = self._listing()
+        read, unlisted = listing.read_entries(path, self._entries(path), self._files)
         images = list(dict.fromkeys(image for image, _, _ in read))
         ids = dict(zip(images, self._ids(images), strict=True))
         found = [
             (ids[image], str(image), str(label), entry[self.patient_key] if self.patient_key is not None else None)
             for image, label, entry in read
         ]
-        # One name twice: the same file, or a.nii and a.nii.gz in one folder.
-        cases, wrong = build_cases(found, self.patient_pattern)
-        unlisted += wrong
         if len({_is_list(entry[self.image_key]) for _, _, entry in read}) > 1:
             # All images of a dataset are loaded as the one or as the other.
-            cases = []
+            found = []
             unlisted.append(DataError("some images are one file and some are lists of files", "write all in one way"))
         # Before other processes load cases: the answer travels with the layout.
         _ = self._lists_channels
-        if unlisted:
-            raise PartialListingError(str(listing), unlisted, cases)
-        return cases
+        # One name twice: the same file, or a.nii and a.nii.gz in one folder.
+        return listing.build_cases(found, self.patient_pattern, path, unlisted)
 
     @classmethod
-    def recognize(cls, root: Path) -> Recognized | None:
+    def recognize(cls, root: Path) -> listing.Recognized | None:
         """What the first datalist in a folder says of it; None if no JSON file in it is one."""
         lists = [root] if root.is_file() else sorted(root.glob("*.json"))
         found = [one for path in lists if (one := _recognize_file(path, named=root.is_file())) is not None]
@@ -145,24 +120,24 @@ class DatalistLayout(FileLayout):
 
     def _listing(self) -> Path:
         try:
-            listing = expand_path(self.file, self.root)
+            path = paths.expand_path(self.file, self.root)
         except ValueError as error:
             raise ManifestError(f"{self.root}: file: {error}") from error
-        if not is_file_name(str(listing)):
+        if not paths.is_file_name(str(path)):
             raise ManifestError(f"expected the name of a JSON file, found {ascii(self.file)[:200]}", "correct `file`")
-        return listing
+        return path
 
-    def _entries(self, listing: Path) -> list[tuple[int, Any]]:
+    def _entries(self, path: Path) -> list[tuple[int, Any]]:
         """The entries of the section and the folds, with their places in the section."""
-        content = read_listing(listing, "set `root` and `file` to where the datalist is")
+        content = listing.read_listing(path, "set `root` and `file` to where the datalist is")
         if not isinstance(content, dict):
             found = type(content).__name__
-            raise DataError(f"{listing}: expected {{'{self.section}': [...]}}, found {found}", "correct the file")
+            raise DataError(f"{path}: expected {{'{self.section}': [...]}}, found {found}", "correct the file")
         section = content.get(self.section)
         if not isinstance(section, list) or not section:
             lists = sorted(ascii(name) for name, value in content.items() if isinstance(value, list) and value)
             raise DataError(
-                f"{listing}: expected a list '{self.section}' of labeled cases, found {describe(section)}",
+                f"{path}: expected a list '{self.section}' of labeled cases, found {listing.describe(section)}",
                 f"set `section` to one of its lists: {', '.join(lists)[:500] or 'it has none'}",
             )
         entries = list(enumerate(section))
@@ -174,14 +149,13 @@ class DatalistLayout(FileLayout):
         ]
         if without:
             raise DataError(
-                f"{listing}: these entries of '{self.section}' have no whole number as their 'fold': "
-                f"{', '.join(without)}",
+                f"{path}: these entries of '{self.section}' have no whole number as their 'fold': {', '.join(without)}",
                 "add it, or leave `folds` out",
             )
         absent = sorted(set(self.folds) - set(folds))
         if absent:
             raise DataError(
-                f"{listing}: no entry of '{self.section}' is in fold {', '.join(map(str, absent))}, found the folds "
+                f"{path}: no entry of '{self.section}' is in fold {', '.join(map(str, absent))}, found the folds "
                 f"{', '.join(map(str, sorted(set(folds))))[:500]}",
                 "correct `folds`",
             )
@@ -189,10 +163,12 @@ class DatalistLayout(FileLayout):
 
     def _files(self, entry: Any) -> tuple[Path, Path]:
         if not isinstance(entry, dict) or self.image_key not in entry:
-            raise DataError(f'expected {{"{self.image_key}": "path", ...}}, found {as_json(entry)}')
+            raise DataError(f'expected {{"{self.image_key}": "path", ...}}, found {listing.as_json(entry)}')
         image, label = entry[self.image_key], entry.get(self.label_key)
         if not isinstance(image, str) and not _is_list(image):
-            raise DataError(f"expected '{self.image_key}' to be a path or a list of paths, found {as_json(image)}")
+            raise DataError(
+                f"expected '{self.image_key}' to be a path or a list of paths, found {listing.as_json(image)}"
+            )
         if not isinstance(image, str):
             if self.channel is None and len(image) > 1:
                 raise DataError(f"found {len(image)} images", f"say which one by `channel: 0` to {len(image) - 1}")
@@ -201,17 +177,17 @@ class DatalistLayout(FileLayout):
                 raise DataError(problem, "set `channel` below that")
             image = str(image[self.channel or 0])
         if not isinstance(label, str):
-            raise DataError(f"expected the path of a mask under '{self.label_key}', found {as_json(label)}")
+            raise DataError(f"expected the path of a mask under '{self.label_key}', found {listing.as_json(label)}")
         if self.patient_key is not None:
-            check_patient(entry, self.patient_key)
+            listing.check_patient(entry, self.patient_key)
         return self._file(image), self._file(label)
 
     def _file(self, entry: str) -> Path:
         if self.root is None:
-            is_whole = Path(entry).is_absolute() and is_file_name(entry)
-            return Path(entry) if is_whole else inside(self._listing().parent, entry)
+            is_whole = Path(entry).is_absolute() and paths.is_file_name(entry)
+            return Path(entry) if is_whole else paths.inside(self._listing().parent, entry)
         try:
-            return inside(self.root, entry)
+            return paths.inside(self.root, entry)
         except ManifestError as error:
             out = "or leave `root` out (for `init`: name the list itself) to follow absolute paths anywhere"
             remedy = f"{error.remedy}, {out}"
@@ -219,11 +195,11 @@ class DatalistLayout(FileLayout):
 
     def _ids(self, images: list[Path]) -> list[str]:
         """The name of each image's case."""
-        ids = [without_suffix(image.name) for image in images]
+        ids = [paths.without_suffix(image.name) for image in images]
         if len(set(ids)) < len(ids):
             above = [image.parent.parts for image in images] if self.root is None else [self.root.parts]
             shared = len(os.path.commonprefix(above))  # noqa: RUF071 (of parts, which may be on several drives)
-            ids = [without_suffix(Path(*image.parts[shared:]).as_posix()) for image in images]
+            ids = [paths.without_suffix(Path(*image.parts[shared:]).as_posix()) for image in images]
         return ids
 
 
@@ -231,9 +207,9 @@ def _is_list(image: Any) -> bool:
     return isinstance(image, list) and bool(image) and all(isinstance(file, str) for file in image)
 
 
-def _recognize_file(path: Path, *, named: bool) -> Recognized | None:
+def _recognize_file(path: Path, *, named: bool) -> listing.Recognized | None:
     try:
-        content = read_listing(path, "restore it")
+        content = listing.read_listing(path, "restore it")
     except DataError:
         # A dataset may have other JSON files next to it.
         return None
@@ -258,7 +234,7 @@ def _recognize_file(path: Path, *, named: bool) -> Recognized | None:
         # A list that is named itself is trusted.
         layout |= {"root": None, "file": str(path)}
     what = f"a MONAI datalist ({path.name}, '{section}')"
-    found = recognized_listing(
+    found = listing.recognized_listing(
         content, what, {**layout, "channel": 0} if several else layout, content.get("modality"), path.name
     )
     remark = f"channel: 0 is the first of {len(images)} images of a case" if several else ""

@@ -8,24 +8,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import NonNegativeInt
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import (
-    FileLayout,
-    PartialListingError,
-    Recognized,
-    as_json,
-    build_cases,
-    check_patient,
-    describe,
-    read_dataset_json,
-    read_entries,
-    read_listing,
-    recognized_listing,
-)
-from medsegdist.data.layouts.paths import PatientPattern, Root, inside, without_suffix
+from medsegdist.data.layouts import listing, paths
 from medsegdist.errors import DataError
 
 
-class DecathlonLayout(FileLayout):
+class DecathlonLayout(listing.FileLayout):
     """A task of the Medical Segmentation Decathlon, or a dataset stored like one.
 
     The cases are the "training" list of `root`/dataset.json; the "test" list has no labels and is ignored. A case has
@@ -41,9 +28,9 @@ class DecathlonLayout(FileLayout):
     looked_for: ClassVar[str] = 'dataset.json with "training": [{"image": ..., "label": ...}] (Decathlon)'
 
     kind: Literal["decathlon"] = "decathlon"
-    root: Root
+    root: paths.Root
     channel: NonNegativeInt | None = None
-    patient_pattern: PatientPattern = None
+    patient_pattern: paths.PatientPattern = None
 
     def cases(self) -> list[Case]:
         """The labeled cases, in the order of dataset.json; no voxel is read.
@@ -53,39 +40,36 @@ class DecathlonLayout(FileLayout):
             PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
             ManifestError: a path in dataset.json is absolute or leaves the folder.
         """
-        listing = self.root / "dataset.json"
-        content = read_listing(listing, "set `root` to the folder that holds dataset.json")
+        path = self.root / "dataset.json"
+        content = listing.read_listing(path, "set `root` to the folder that holds dataset.json")
         training = content.get("training") if isinstance(content, dict) else None
         if not isinstance(training, list) or not training:
-            raise DataError(f"{listing}: expected a list 'training' of labeled cases, found {describe(training)}")
-        read, unlisted = read_entries(listing, enumerate(training), self._files)
+            raise DataError(f"{path}: expected a list 'training' of labeled cases, found {listing.describe(training)}")
+        read, unlisted = listing.read_entries(path, enumerate(training), self._files)
         found = [
-            (without_suffix(image.name), str(image), str(label), entry.get("patient_id"))
+            (paths.without_suffix(image.name), str(image), str(label), entry.get("patient_id"))
             for image, label, entry in read
         ]
-        cases, wrong = build_cases(found, self.patient_pattern)
-        if unlisted or wrong:
-            raise PartialListingError(str(listing), [*unlisted, *wrong], cases)
-        return cases
+        return listing.build_cases(found, self.patient_pattern, path, unlisted)
 
     @classmethod
-    def recognize(cls, root: Path) -> Recognized | None:
+    def recognize(cls, root: Path) -> listing.Recognized | None:
         """What the dataset.json of a folder says of it; None if there is none of the Decathlon's form.
 
         Raises:
             DataError: dataset.json is no JSON.
         """
-        content = read_dataset_json(root)
+        content = listing.read_dataset_json(root)
         training = content.get("training")
         first = training[0] if isinstance(training, list) and training else None
         if not isinstance(first, dict) or not all(isinstance(first.get(key), str) for key in ("image", "label")):
             return None
         what = "a Decathlon task (dataset.json)"
-        return recognized_listing(content, what, {"kind": "decathlon"}, content.get("modality"))
+        return listing.recognized_listing(content, what, {"kind": "decathlon"}, content.get("modality"))
 
     def _files(self, entry: Any) -> tuple[Path, Path]:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
-            raise DataError(f'expected {{"image": "path", "label": "path"}}, found {as_json(entry)}')
+            raise DataError(f'expected {{"image": "path", "label": "path"}}, found {listing.as_json(entry)}')
         if "patient_id" in entry:
-            check_patient(entry, "patient_id")
-        return inside(self.root, entry["image"]), inside(self.root, entry["label"])
+            listing.check_patient(entry, "patient_id")
+        return paths.inside(self.root, entry["image"]), paths.inside(self.root, entry["label"])

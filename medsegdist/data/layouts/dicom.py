@@ -111,10 +111,7 @@ class DicomLayout(BaseModel):
         first: dict[str, str] = {}
         known = [(first.setdefault(header, f"patient of {one.id}") if header else None) for one, header in read]
         named = [(one.id, one.image, one.label, patient) for (one, _), patient in zip(read, known, strict=True)]
-        cases, unknown = build_cases(named, self.patient_pattern)
-        if found.unreadable or unknown:
-            raise PartialListingError(str(self.root), [*found.unreadable, *unknown], cases)
-        return cases
+        return build_cases(named, self.patient_pattern, self.root, found.unreadable)
 
     def load(
         self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
@@ -199,7 +196,8 @@ class DicomLayout(BaseModel):
         if len(matches) == 1:
             return *matches[0], ()
         option, wanted = ("segment", self.segment) if self.segmentation == "seg" else ("roi", self.roi)
-        there = " and ".join(f"{_listed(drawing.names)} in {drawing.path.name}" for drawing in candidates)
+        names = [", ".join(f"{number} {name!r}" for number, name in one.names) or "nothing" for one in candidates]
+        there = " and ".join(f"{shown} in {one.path.name}" for shown, one in zip(names, candidates, strict=True))
         if wanted is None:
             return candidates[0], 0, (f"expected one {option}, found {there}", f"choose one by `{option}`")
         remedy = f"correct `{option}`, or leave the case out" if not matches else "keep one of them"
@@ -230,10 +228,6 @@ def _is_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
-
-
-def _listed(names: Sequence[tuple[int, str]]) -> str:
-    return ", ".join(f"{number} {name!r}" for number, name in names) or "nothing"
 
 
 def _astray(drawing: Drawing, series: Sequence[str]) -> tuple[str, str]:

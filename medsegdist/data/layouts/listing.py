@@ -157,20 +157,21 @@ def read_entries(
 
 
 def build_cases(
-    found: Iterable[tuple[str, Any, Any, object]], pattern: str | None
-) -> tuple[list[Case], list[DataError]]:
-    """Cases, each with its patient.
+    found: Sequence[tuple[str, Any, Any, object]], pattern: str | None, where: Path, unlisted: Sequence[DataError] = ()
+) -> list[Case]:
+    """Cases in their order, each with its patient.
 
     Args:
         found: name, image, label and patient of each; a patient that is None or empty is the case itself.
         pattern: regular expression with one group that finds the patient in a case's name instead.
+        where: the folder or file that lists them.
+        unlisted: what keeps other cases from being listed.
 
-    Returns:
-        The cases in their order, of those with one name the first; and what is wrong with names and patients.
+    Raises:
+        PartialListingError: some are not listed, are listed twice or are of unknown patients; all of them.
     """
     cases: dict[str, Case] = {}
     twice, unknown = {}, []
-    found = list(found)
     matched = {} if pattern is None else find_patients(pattern, [name for name, *_ in found])
     for name, image, label, patient in found:
         if name in cases:
@@ -183,7 +184,9 @@ def build_cases(
                 remedy = "correct the pattern, or leave it out to make every case a patient of its own"
                 unknown.append(DataError(problem, remedy, case=name))
         cases[name] = Case(name, name if patient in (None, "") else str(patient), image, label)
-    return list(cases.values()), [*twice.values(), *unknown]
+    if wrong := [*unlisted, *twice.values(), *unknown]:
+        raise PartialListingError(str(where), wrong, list(cases.values()))
+    return list(cases.values())
 
 
 def find_patients(pattern: str, names: Sequence[str]) -> dict[str, str | None]:

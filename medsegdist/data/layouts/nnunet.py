@@ -10,25 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, StrictStr, ValidationError
 
 from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import (
-    FileLayout,
-    PartialListingError,
-    Recognized,
-    build_cases,
-    read_dataset_json,
-    read_listing,
-    recognized_listing,
-)
-from medsegdist.data.layouts.paths import (
-    PICTURE_SUFFIXES,
-    VOLUME_SUFFIXES,
-    Color,
-    PatientPattern,
-    Root,
-    check_names,
-    inside,
-    is_picture,
-)
+from medsegdist.data.layouts import listing, paths
 from medsegdist.data.validation import explain
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
@@ -60,7 +42,7 @@ class _DatasetJson(BaseModel):
     dataset: Annotated[dict[_Name, _ExplicitCase], Field(min_length=1)] | None = None
 
 
-class NnunetLayout(FileLayout):
+class NnunetLayout(listing.FileLayout):
     """A raw dataset of nnU-Net v2, such as `nnUNet_raw/Dataset004_Hippocampus`.
 
     The cases are those of imagesTr and labelsTr, or those that "dataset" in dataset.json lists. A case has nnU-Net's
@@ -79,10 +61,10 @@ class NnunetLayout(FileLayout):
     )
 
     kind: Literal["nnunet"] = "nnunet"
-    root: Root
+    root: paths.Root
     channel: NonNegativeInt = 0
-    color: Color = "luminance"
-    patient_pattern: PatientPattern = None
+    color: paths.Color = "luminance"
+    patient_pattern: paths.PatientPattern = None
 
     def cases(self) -> list[Case]:
         """The labeled cases, in the order of their names; no voxel is read.
@@ -100,7 +82,7 @@ class NnunetLayout(FileLayout):
         if not unlisted and not images:
             problem = f"imagesTr and labelsTr hold no file *{content.file_ending}"
             unlisted = [DataError(problem, "correct `root`")]
-        check_names(names, str(self.root))
+        paths.check_names(names, str(self.root))
         channels = {channel for files in images.values() for channel in files}
         if channels and self.channel not in channels:
             raise DataError(
@@ -110,10 +92,7 @@ class NnunetLayout(FileLayout):
         pairs = {name: (images.get(name, {}).get(self.channel), labels.get(name)) for name in names}
         usable = [name for name, files in pairs.items() if all(file is not None and file.is_file() for file in files)]
         found = [(name, str(pairs[name][0]), str(pairs[name][1]), None) for name in usable]
-        cases, unknown = build_cases(found, self.patient_pattern)
-        if unlisted or unknown:
-            raise PartialListingError(str(self.root / "dataset.json"), [*unlisted, *unknown], cases)
-        return cases
+        return listing.build_cases(found, self.patient_pattern, self.root / "dataset.json", unlisted)
 
     @property
     def _channel_in_file(self) -> int | None:
@@ -121,21 +100,21 @@ class NnunetLayout(FileLayout):
         return None
 
     @classmethod
-    def recognize(cls, root: Path) -> Recognized | None:
+    def recognize(cls, root: Path) -> listing.Recognized | None:
         """What the dataset.json of a folder says of it; None if there is none of nnU-Net's form.
 
         Raises:
             DataError: dataset.json is no JSON.
         """
-        content = read_dataset_json(root)
+        content = listing.read_dataset_json(root)
         if not {"channel_names", "file_ending"} <= content.keys():
             return None
         what = "an nnU-Net v2 dataset (dataset.json)"
-        return recognized_listing(content, what, {"kind": "nnunet"}, content["channel_names"])
+        return listing.recognized_listing(content, what, {"kind": "nnunet"}, content["channel_names"])
 
     def _dataset_json(self) -> _DatasetJson:
         path = self.root / "dataset.json"
-        found = read_listing(path, "set `root` to the folder that holds dataset.json, imagesTr and labelsTr")
+        found = listing.read_listing(path, "set `root` to the folder that holds dataset.json, imagesTr and labelsTr")
         if isinstance(found, dict) and "channel_names" not in found and "modality" in found:
             raise DataError(
                 f"{path}: expected 'channel_names' as nnU-Net v2 has it, found the 'modality' of the Decathlon and of "
@@ -146,7 +125,7 @@ class NnunetLayout(FileLayout):
             content = _DatasetJson.model_validate(found)
         except ValidationError as error:
             raise DataError("\n".join(explain(error, _DatasetJson, path))) from error
-        known = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
+        known = (*paths.VOLUME_SUFFIXES, *paths.PICTURE_SUFFIXES)
         if content.file_ending not in known:
             raise DataError(
                 f"{path}: expected a file_ending of {', '.join(known)}, found {ascii(content.file_ending)[:80]}",
@@ -161,8 +140,8 @@ class NnunetLayout(FileLayout):
         wrong, escaping = [], []
         for name, case in (content.dataset or {}).items():
             try:
-                labels[name] = inside(self.root, case.label)
-                images[name] = {k: inside(self.root, image) for k, image in enumerate(case.images)}
+                labels[name] = paths.inside(self.root, case.label)
+                images[name] = {k: paths.inside(self.root, image) for k, image in enumerate(case.images)}
             except ManifestError as error:
                 escaping.append(f"  case '{name}': {error}")
         if escaping:
@@ -196,7 +175,7 @@ def _disagreements(
     ending, problems = content.file_ending, []
     found = {channel for files in images.values() for channel in files}
     # nnU-Net keeps the colors of a picture in one file, under several channel names.
-    one_file = is_picture(ending) and found == {0}
+    one_file = paths.is_picture(ending) and found == {0}
     expected = {0} if one_file else set(range(len(content.channel_names)))
     for name in sorted(images.keys() | labels.keys()):
         if name not in images or name not in labels:
