@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -12,11 +13,12 @@ from tests.test_cli import run
 from tests.transfer.making_pairs import write_csv
 
 
-@pytest.fixture
-def paper_files(tmp_path):
+@pytest.fixture(scope="module")
+def paper_files(tmp_path_factory):
     """The paper's own numbers, as `medsegdist paper` writes them."""
-    run("paper", "--out", tmp_path / "paper")
-    return tmp_path / "paper" / "distances.csv", tmp_path / "paper" / "gains.csv"
+    folder = tmp_path_factory.mktemp("paper")
+    run("paper", "--out", folder)
+    return folder / "distances.csv", folder / "gains.csv"
 
 
 def test_paper_shows_both_tables_and_says_what_does_not_follow():
@@ -68,14 +70,13 @@ def test_agreement_json_is_all_of_standard_output(paper_files, tmp_path):
 
 
 def test_predictions_and_results_without_a_source(paper_files, tmp_path):
-    options = ("--predict", "gmm3d=12000", "--predict", "euclidean=1e5", "--leave-out", "--out", tmp_path / "out")
-    shown = run("agreement", *paper_files, *options).stdout
+    common = ("agreement", *paper_files, "--no-report", "--out", tmp_path / "out")
+    shown = run(*common, "--predict", "gmm3d=12000", "--predict", "euclidean=1e5", "--leave-out").stdout
     assert "Expected gain" in shown
     assert "17.7 [3.3, 32.0]" in shown
     assert "beyond 8,313.04 to 25,347.8" in shown
     assert "Without one source" in shown
-    one = run("agreement", *paper_files, "--method", "gmm3d", "--predict", "12000", "--out", tmp_path / "out").stdout
-    assert "17.7 [3.3, 32.0]" in one
+    assert "17.7 [3.3, 32.0]" in run(*common, "--method", "gmm3d", "--predict", "12000").stdout
 
 
 @pytest.mark.parametrize(
@@ -103,10 +104,10 @@ def test_names_are_no_markup(tmp_path):
 
 
 def test_scores_and_characteristics_that_are_there_are_compared_too(paper_files, tmp_path, caplog):
-    distances, gains = paper_files
+    distances, gains = (shutil.copy(path, tmp_path) for path in paper_files)
     table = pd.read_csv(distances)
     scores = table[table["method"] == "gmm3d"].assign(method="nce", score=-table["distance"])
-    scores.to_csv(gains.parent / "scores.csv", index=False)
+    scores.to_csv(tmp_path / "scores.csv", index=False)
     datasets = sorted({*table["source"], *table["target"]})
     rows = [
         f"{name},3,3,{one},,{k if one == 'segment_size' else 1},0"
@@ -114,17 +115,19 @@ def test_scores_and_characteristics_that_are_there_are_compared_too(paper_files,
         for one in CHARACTERISTICS
     ]
     head = "dataset,samples,patients,characteristic,unit,mean,deviation"
-    looks = write_csv(distances.parent / "characteristics.csv", "\n".join([head, *rows]))
-    shown = run("agreement", distances, gains, "--out", tmp_path / "out").stdout
+    looks = write_csv(tmp_path / "characteristics.csv", "\n".join([head, *rows]))
+    methods = ("--method", "gmm3d", "--method", "nce")
+    arguments = ("agreement", distances, gains, *methods, "--no-report", "--out", tmp_path / "out")
+    shown = run(*arguments).stdout
     assert "Differences and gain" in shown
     assert "segment_size" in shown
     frame = pd.read_csv(tmp_path / "out" / "agreement.csv").set_index("method")
     assert frame.loc["nce", "p_slope"] == frame.loc["gmm3d", "p_slope"]
     assert pd.read_csv(tmp_path / "out" / "characteristic_agreement.csv")["pairs"].tolist() == [17]
     write_csv(looks, "\n".join([head, *(row for row in rows if "texture" not in row)]))
-    said = run("agreement", distances, gains, "--out", tmp_path / "out", status=2).stderr
+    said = run(*arguments, status=2).stderr
     assert "characteristics.csv: expected the characteristics" in said
     write_csv(looks, "\n".join([head, *(f"x{row}" for row in rows)]))
-    result = run("agreement", distances, gains, "--out", tmp_path / "out")
+    result = run(*arguments)
     assert "says nothing of gains" in caplog.text
     assert "Differences and gain" not in result.stdout
