@@ -30,24 +30,29 @@ def write_dataset(root, center, *, cases=3, seed=0):
             nib.save(nib.Nifti1Image(array, np.diag([-1.0, -1, 2, 1])), root / folder / f"case{k}.nii.gz")
 
 
-@pytest.fixture
-def study(tmp_path):
-    """A study file whose 'near' source lies where its 'target' does, and 'far' elsewhere."""
-    centers = {"target": (8, 8), "near": (9, 8), "far": (16, 13)}
+def write_study(root, centers, **more):
+    """A study file of datasets by their names and places, the first of which is its target."""
     for seed, (name, center) in enumerate(centers.items()):
-        write_dataset(tmp_path / name, center, seed=seed)
+        write_dataset(root / name, center, seed=seed)
     layout = {"kind": "folder", "images": "images/*.nii.gz", "masks": "masks/*.nii.gz"}
     content = {
         "name": "tiny",
         "preprocessing": {"grid": [24, 20], "min_pixels": 8},
         "datasets": [{"name": name, "modality": "CT", "layout": {**layout, "root": name}} for name in centers],
-        "targets": ["target"],
-        # Mixtures of more take longer, and are tested where they are fitted.
-        "distance": {"components": 1},
+        "targets": [next(iter(centers))],
+        **more,
     }
-    path = tmp_path / "study.yaml"
+    path = root / "study.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study file whose 'near' source lies where its 'target' does, and 'far' elsewhere."""
+    # Mixtures of more take longer, and are tested where they are fitted.
+    centers = {"target": (8, 8), "near": (9, 8), "far": (16, 13)}
+    return write_study(tmp_path, centers, distance={"components": 1})
 
 
 def change(study, **parts):

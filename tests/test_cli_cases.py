@@ -13,7 +13,7 @@ import yaml
 from medsegdist.data.collect import load_samples
 from medsegdist.data.manifest import Preprocessing, load_dataset
 from tests.report.test_page import Page
-from tests.test_cli import change, run, write_dataset
+from tests.test_cli import change, run, write_study
 
 PLANTED = ("moved0", "moved1")
 
@@ -21,8 +21,7 @@ PLANTED = ("moved0", "moved1")
 @pytest.fixture
 def study(tmp_path):
     """The source 'mixed' holds cases of elsewhere, copies of two of the target's, a voxel away, and an empty one."""
-    for seed, (name, center) in enumerate({"target": (8, 8), "mixed": (16, 13), "other": (15, 8)}.items()):
-        write_dataset(tmp_path / name, center, seed=seed)
+    path = write_study(tmp_path, {"target": (8, 8), "mixed": (16, 13), "other": (15, 8)})
     for folder in ("images", "masks"):
         for k, name in enumerate(PLANTED):
             volume = nib.load(tmp_path / "target" / folder / f"case{k}.nii.gz")
@@ -31,16 +30,6 @@ def study(tmp_path):
         volume = nib.load(tmp_path / "mixed" / folder / "case0.nii.gz")
         voxels = np.asanyarray(volume.dataobj) * np.uint8(folder == "images")
         nib.save(nib.Nifti1Image(voxels, volume.affine), tmp_path / "mixed" / folder / "empty.nii.gz")
-    layout = {"kind": "folder", "images": "images/*.nii.gz", "masks": "masks/*.nii.gz"}
-    names = ("target", "mixed", "other")
-    content = {
-        "name": "tiny",
-        "preprocessing": {"grid": [24, 20], "min_pixels": 8},
-        "datasets": [{"name": name, "modality": "CT", "layout": {**layout, "root": name}} for name in names],
-        "targets": ["target"],
-    }
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(content))
     return path
 
 

@@ -42,6 +42,18 @@ from tests.test_cli import run
 from tests.transfer.making_pairs import write_csv
 
 
+def write_study(root: Path, layouts: dict[str, dict[str, object]], **more: object) -> Path:
+    content = {
+        "name": "secret",
+        "preprocessing": {"grid": [24, 20], "min_pixels": 8},
+        "datasets": [{"name": name, "modality": "CT", "layout": layout} for name, layout in layouts.items()],
+        "distance": {"components": 1},
+        **more,
+    }
+    (root / "study.yaml").write_text(yaml.safe_dump(content))
+    return root / "study.yaml"
+
+
 @pytest.fixture
 def layouts(tmp_path):
     return {name: write_one(tmp_path / name) for name, write_one in WRITERS.items()}
@@ -49,17 +61,7 @@ def layouts(tmp_path):
 
 @pytest.fixture
 def study(tmp_path, layouts):
-    datasets = [{"name": name, "modality": "CT", "layout": layout} for name, layout in layouts.items()]
-    content = {
-        "name": "secret",
-        "preprocessing": {"grid": [24, 20], "min_pixels": 8},
-        "datasets": datasets,
-        "targets": ["headers"],
-        "methods": ["euclidean", "gmm2d"],
-        "distance": {"components": 1},
-    }
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-    return tmp_path / "study.yaml"
+    return write_study(tmp_path, layouts, targets=["headers"], methods=["euclidean", "gmm2d"])
 
 
 RANKED = {"distances.csv", "recommendation.csv", "characteristics.csv", "study.json", "report.html"}
@@ -131,17 +133,7 @@ def trainable(tmp_path):
         "folders": write_named_folders(tmp_path / "folders"),
         "listing": write_listed(tmp_path / "listing"),
     }
-    content = {
-        "name": "secret",
-        "preprocessing": {"grid": [24, 20], "min_pixels": 8},
-        "datasets": [{"name": name, "modality": "CT", "layout": layout} for name, layout in layouts.items()],
-        "targets": ["headers", "folders"],
-        "methods": ["gmm2d"],
-        "distance": {"components": 1},
-        "transfer": TRAINING,
-    }
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
-    return tmp_path / "study.yaml"
+    return write_study(tmp_path, layouts, targets=["headers", "folders"], methods=["gmm2d"], transfer=TRAINING)
 
 
 def test_no_training_names_anybody(trainable, tmp_path):

@@ -8,22 +8,12 @@ from scipy.stats import multivariate_normal
 
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.errors import DataError
-
-
-def random_mixture(k=3, d=2, seed=0):
-    rng = np.random.default_rng(seed)
-    factors = rng.normal(size=(k, d, d))
-    weights = rng.uniform(0.5, 2, size=k)
-    return GaussianMixture(
-        weights=torch.from_numpy(weights / weights.sum()),
-        means=torch.from_numpy(rng.normal(scale=20, size=(k, d))),
-        covariances=torch.from_numpy(factors @ factors.transpose(0, 2, 1) + 0.1 * np.eye(d)),
-    )
+from tests.distance.test_mixture_transport import random_mixture
 
 
 @pytest.mark.parametrize(("k", "d"), [(1, 1), (3, 2), (5, 3), (2, 4)])
 def test_log_density_is_scipys(k, d):
-    mixture = random_mixture(k, d)
+    mixture = random_mixture(k, d, 0)
     points = np.random.default_rng(1).normal(scale=30, size=(200, d))
     each = [multivariate_normal(m, c).logpdf(points) for m, c in zip(mixture.means, mixture.covariances, strict=True)]
     expected = logsumexp(np.stack(each), axis=0, b=mixture.weights.numpy()[:, None])
@@ -31,7 +21,7 @@ def test_log_density_is_scipys(k, d):
 
 
 def test_density_integrates_to_1():
-    mixture = random_mixture(2, 2)
+    mixture = random_mixture(2, 2, 0)
     side = torch.arange(-90, 90, 0.1, dtype=torch.float64)
     grid = torch.cartesian_prod(side, side)
     assert float(mixture.log_density(grid).exp().sum() * 0.01) == pytest.approx(1, abs=1e-6)
@@ -51,7 +41,7 @@ def test_a_broken_stored_mixture_is_a_data_error(stored):
 
 
 def broken(**changes):
-    whole = random_mixture(2, 2)
+    whole = random_mixture(2, 2, 0)
     parts = {name: getattr(whole, name).clone() for name in ("weights", "means", "covariances")}
     return parts | changes
 

@@ -20,13 +20,13 @@ from medsegdist.distance.mixture.gaussian import (
 seeds = st.integers(0, 100_000)
 
 
-def random_mixture(k, d, seed, spread=20.0):
+def random_mixture(k, d, seed):
     rng = np.random.default_rng(seed)
     factors = rng.normal(size=(k, d, d)) * rng.uniform(0.5, 5, size=(k, 1, 1))
     weights = rng.uniform(0.2, 2, size=k)
     return GaussianMixture(
         weights=torch.from_numpy(weights / weights.sum()),
-        means=torch.from_numpy(rng.normal(scale=spread, size=(k, d))),
+        means=torch.from_numpy(rng.normal(scale=20, size=(k, d))),
         covariances=torch.from_numpy(factors @ factors.transpose(0, 2, 1)),
     )
 
