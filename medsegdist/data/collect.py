@@ -126,7 +126,7 @@ def load_samples(
     preprocessing: None = None,
     *,
     names: Sequence[str] | None = None,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     on_bad_case: OnBadCase = "raise",
     workers: int | None = 1,
 ) -> list[SegmentationSamples | MulticlassSamples]: ...
@@ -137,7 +137,7 @@ def load_samples(
     source: DatasetManifest,
     preprocessing: Preprocessing,
     *,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     on_bad_case: OnBadCase = "raise",
     workers: int | None = 1,
 ) -> SegmentationSamples: ...
@@ -148,7 +148,7 @@ def load_samples(
     preprocessing: Preprocessing | None = None,
     *,
     names: Sequence[str] | None = None,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     on_bad_case: OnBadCase = "raise",
     workers: int | None = 1,
 ) -> list[SegmentationSamples | MulticlassSamples] | SegmentationSamples | MulticlassSamples:
@@ -196,7 +196,7 @@ def load_class_samples(
     manifest: DatasetManifest,
     preprocessing: Preprocessing,
     *,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     on_bad_case: OnBadCase = "raise",
     workers: int | None = 1,
 ) -> MulticlassSamples:
@@ -233,7 +233,7 @@ def load_class_samples(
 def plan_reading(
     manifest: DatasetManifest,
     preprocessing: Preprocessing,
-    cache: Path | None,
+    cache: str | Path | None,
     cases: Sequence[Case] | None = None,
 ) -> tuple[ReadCase, list[CaseTask]]:
     """What :func:`gather` needs to read a dataset from its files.

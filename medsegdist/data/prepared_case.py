@@ -283,13 +283,13 @@ def load_case(file: Path, *, pixels: bool) -> PreparedCase:
 
 
 def cached_files(
-    cache: Path, manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case]
+    cache: str | Path, manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case]
 ) -> list[Path]:
     """Where each case is cached: under a name that no other content of manifest, preprocessing or files gets."""
     # Another version may prepare the same cases in another way. How many samples are drawn does not change a case.
     settings = preprocessing.model_copy(update={"max_samples": 1}).fingerprint
     content = [version("medsegdist"), _FORMAT, manifest.model_dump(mode="json"), settings]
-    folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', manifest.name)}-{_digest(content)}"
+    folder = Path(cache) / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', manifest.name)}-{_digest(content)}"
     return [
         folder / f"{_digest([case.id, case.patient_id, source_stamp(case.image), source_stamp(case.label)])}.npz"
         for case in cases

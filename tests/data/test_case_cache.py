@@ -46,7 +46,7 @@ def test_the_second_time_nothing_is_read(tmp_path, reads):
     manifest, cache = task_manifest(write_task(tmp_path / "task")), tmp_path / "cache"
     first = load_samples(manifest, PREPROCESSING, cache=cache)
     assert reads == ["p1_a", "p1_b", "p2_a"]
-    again = load_samples(manifest, PREPROCESSING, cache=cache)
+    again = load_samples(manifest, PREPROCESSING, cache=str(cache))
     assert_equal(again, first)
     assert again.case_summary == first.case_summary
     assert len(load_samples(manifest, changed(max_samples=2), cache=cache)) == 2
