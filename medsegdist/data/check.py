@@ -13,11 +13,10 @@ from monai.transforms import Compose
 from numpy.typing import NDArray
 
 from medsegdist.data import leakage
-from medsegdist.data.case import Case
 from medsegdist.data.case_statistics import CaseStatistics, LabelStatistics, find_labels, holds_foreground, other_labels
 from medsegdist.data.collect import plan_reading
 from medsegdist.data.layouts.decathlon import DecathlonLayout
-from medsegdist.data.layouts.listing import PartialListingError, labels_of, read_dataset_json
+from medsegdist.data.layouts.listing import Case, PartialListingError, labels_of, read_dataset_json
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import Problem, case_problem, noting_doubts, problem_of, shared_problem

@@ -11,9 +11,9 @@ from typing import Any, Literal, overload
 import numpy as np
 import torch
 
-from medsegdist.data.case import Case
 from medsegdist.data.case_statistics import CaseStatistics
 from medsegdist.data.class_samples import MulticlassSamples
+from medsegdist.data.layouts.listing import Case
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, cached_files, case_tasks, load_case
 from medsegdist.data.problems import SkippedCasesWarning, as_error

@@ -24,8 +24,8 @@ from monai.transforms.compose import Compose
 from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 
-from medsegdist.data.case import Case
 from medsegdist.data.case_statistics import LabelStatistics, all_empty, find_labels, holds_foreground
+from medsegdist.data.layouts.listing import Case
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, as_error, case_problem

@@ -12,8 +12,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import PartialListingError, Recognized
+from medsegdist.data.layouts.listing import Case, PartialListingError, Recognized
 from medsegdist.data.layouts.paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES, expand_path, is_picture
 from medsegdist.data.manifest import Layout
 from medsegdist.data.validation import explain

@@ -15,10 +15,10 @@ import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
 from numpy.typing import NDArray
 
-from medsegdist.data.case import Case
 from medsegdist.data.itk import detached_data
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.lidc import LidcLayout
+from medsegdist.data.layouts.listing import Case
 from medsegdist.data.layouts.phantom import PhantomLayout
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.problems import Problem, Severity

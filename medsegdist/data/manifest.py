@@ -19,13 +19,12 @@ from pydantic import (
     model_validator,
 )
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts.datalist import DatalistLayout
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
 from medsegdist.data.layouts.lidc import LidcLayout
-from medsegdist.data.layouts.listing import PartialListingError
+from medsegdist.data.layouts.listing import Case, PartialListingError
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.layouts.phantom import PhantomLayout

@@ -29,7 +29,7 @@ from medsegdist.files import atomic_write
 from medsegdist.words import counted
 
 if TYPE_CHECKING:
-    from medsegdist.data.case import Case
+    from medsegdist.data.layouts.listing import Case
     from medsegdist.data.manifest import DatasetManifest
     from medsegdist.data.preprocessing import Preprocessing
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from monai.transforms import LoadImage
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.layouts.listing import Case
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import AFFINE, SHAPE, labels, voxels, write_listing, write_task, write_volume
 

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.layouts.listing import Case
 from medsegdist.data.readers import read_picture
 from medsegdist.errors import DataError
 from tests.data.making import write_picture, write_pictures

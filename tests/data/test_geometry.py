@@ -12,10 +12,10 @@ import SimpleITK as sitk  # noqa: N813
 import torch
 from monai.data import MetaTensor
 
-from medsegdist.data.case import Case
 from medsegdist.data.collect import load_samples
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.layouts.folder import FolderLayout
+from medsegdist.data.layouts.listing import Case
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from tests.data.making_dicom import segmentation, slice_of, write, write_slices
 

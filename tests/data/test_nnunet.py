@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.layouts.listing import Case
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import labels, voxels, write_picture, write_volume

@@ -15,12 +15,6 @@ from monai.data.meta_tensor import MetaTensor
 from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    EnhancedCTImageStorage,
-    EnhancedMRImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-)
 
 from medsegdist.data.dicom.headers import discreet, read_header
 from medsegdist.data.dicom.intensities import read_pixels
@@ -32,12 +26,8 @@ TOLERANCE = 0.1
 
 _SAME_PLACE = 1e-3  # mm
 _LEAST_LIMIT = 1 << 24  # bytes, which any compressed image may take
-_ENHANCED = (
-    EnhancedCTImageStorage,
-    EnhancedMRImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-)
+# Those that were converted from older ones have a word before.
+_ENHANCED = ("Enhanced CT Image Storage", "Enhanced MR Image Storage")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
 _TAGS = [
     "Rows",
@@ -210,7 +200,7 @@ def _is_multiframe(paths: Sequence[Path]) -> bool:
     if len(paths) != 1:
         return False
     header = _header_of(paths[0])
-    return _frames_in(header) > 1 or header.get("SOPClassUID") in _ENHANCED
+    return _frames_in(header) > 1 or getattr(header.get("SOPClassUID"), "name", "").endswith(_ENHANCED)
 
 
 def _frames_in(header: Dataset) -> int:

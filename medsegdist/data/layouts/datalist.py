@@ -11,7 +11,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator, model_validator
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts import listing, paths
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
@@ -71,7 +70,7 @@ class DatalistLayout(listing.FileLayout):
             raise ValueError("patient_key and patient_pattern both say whom a case shows; choose one")
         return self
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[listing.Case]:
         """The labeled cases, in the order of the list; no voxel is read.
 
         Raises:

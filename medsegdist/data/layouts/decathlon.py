@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts import listing, paths
 from medsegdist.errors import DataError
 
@@ -32,7 +31,7 @@ class DecathlonLayout(listing.FileLayout):
     channel: NonNegativeInt | None = None
     patient_pattern: paths.PatientPattern = None
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[listing.Case]:
         """The labeled cases, in the order of dataset.json; no voxel is read.
 
         Raises:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from medsegdist.data.case import Case
-from medsegdist.data.layouts.listing import PartialListingError, Recognized, build_cases
+from medsegdist.data.layouts.listing import Case, PartialListingError, Recognized, build_cases
 from medsegdist.data.layouts.paths import PatientPattern, Root
 from medsegdist.errors import DataError
 from medsegdist.words import counted

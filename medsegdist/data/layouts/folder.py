@@ -15,7 +15,6 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, NonNegativeInt, model_validator
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts import listing, paths
 from medsegdist.errors import DataError
 from medsegdist.words import counted, listed, printable
@@ -93,7 +92,7 @@ class FolderLayout(listing.FileLayout):
         """Whether the images are pictures, which have no size in mm."""
         return self.images.lower().endswith(paths.PICTURE_SUFFIXES)
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[listing.Case]:
         """The pairs of image and mask, in the order of their names; no pixel is read.
 
         Raises:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
-from medsegdist.data.case import Case
+from medsegdist.data.layouts.listing import Case
 from medsegdist.data.layouts.paths import Root
 from medsegdist.errors import DataError
 from medsegdist.files import read_csv

@@ -1,4 +1,4 @@
-"""What the layouts share: loading of files, cases that cannot be listed, JSON listings, and what `init` recognizes."""
+"""What layouts share: cases, those that cannot be listed, loading of files, JSON listings, what `init` recognizes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts.paths import Color
 from medsegdist.data.problems import merge_similar, problem_of
 from medsegdist.errors import DataError, ManifestError
@@ -31,6 +30,27 @@ found = (re.search(pattern, name) for name in names)
 print(json.dumps([match and match.group(1) for match in found]))
 """
 _NUMBER = re.compile(r"-?[0-9]{1,8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One image with its mask, named but not read.
+
+    Args:
+        id: name of the case, unique within its dataset.
+        patient_id: whom the image shows; splits and resampling never cut a patient.
+        image: what the layout loads the image from: the path of a file, or a layout's own description.
+        label: the same for the mask.
+    """
+
+    id: str
+    patient_id: str
+    image: Any
+    label: Any
+
+    def as_item(self) -> dict[Any, Any]:
+        """The case as an item of a MONAI datalist: image, label, case_id, patient_id."""
+        return {"image": self.image, "label": self.label, "case_id": self.id, "patient_id": self.patient_id}
 
 
 class FileLayout(BaseModel):

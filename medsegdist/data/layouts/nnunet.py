@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, StrictStr, ValidationError
 
-from medsegdist.data.case import Case
 from medsegdist.data.layouts import listing, paths
 from medsegdist.data.validation import explain
 from medsegdist.errors import DataError, ManifestError
@@ -66,7 +65,7 @@ class NnunetLayout(listing.FileLayout):
     color: paths.Color = "luminance"
     patient_pattern: paths.PatientPattern = None
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[listing.Case]:
         """The labeled cases, in the order of their names; no voxel is read.
 
         Raises:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
-from medsegdist.data.case import Case
+from medsegdist.data.layouts.listing import Case
 
 Organ = Literal["lung_tumor", "tuberculoma", "liver", "spleen", "prostate"]
 Image = NDArray[np.float32]
