@@ -128,5 +128,5 @@ class GmmMetric(MixtureOptions):
     def compare_replicates(
         self, pairs: Sequence[tuple[GaussianMixture, GaussianMixture]], image_cost: Tensor, /
     ) -> Sequence[Tensor]:
-        """(1, 1) MW2 of each pair."""
+        """(1, 1) MW2 of each of the `pairs`, on the device of `image_cost`."""
         return list(paired_mixture_wassersteins(pairs).to(image_cost.device)[:, None, None])
