@@ -276,12 +276,7 @@ def run_study(
         MedSegDistError: another process works on the same study, or a worker was killed.
     """
     with _locked(study.folder):
-        # Of processes that were killed while they wrote.
-        for leftover in list((study.folder / "runs").rglob(".*.partial")):
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+        _remove_partial_files(study)
         failures: dict[str, str] = {}
         for description, kinds in STAGES.items():
             assigned: list[Assignment] = []
@@ -302,12 +297,22 @@ def run_study(
                 else:
                     for path in (assignment.checkpoint, second_checkpoint(assignment.checkpoint)):
                         path.unlink(missing_ok=True)
+        _remove_partial_files(study)
         result = result_of(study, failures)
         if study.options.curve:
             write_csv(study.folder / "learning_curves.csv", learning_curves(study), float_format="%.6f")
         for name, gains in (("gains.csv", result.gains), ("controls.csv", result.controls)):
             write_gains(study.folder / name, (gain for gain in gains if include_not_converged or gain.status == OK))
     return result
+
+
+def _remove_partial_files(study: TransferStudy) -> None:
+    """Removes what processes left that were killed while they wrote, earlier or as workers of this run."""
+    for leftover in list((study.folder / "runs").rglob(".*.partial")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _attempt(assignment: Assignment) -> dict[str, Any]:
