@@ -217,8 +217,9 @@ class DatasetDistance:
         """
         source, target = self.subsample(source), self.subsample(target)
         images = pair_images(source, target, self.embed(source), self.embed(target))
-        summaries = self.metric.summarize(source), self.metric.summarize(target)
-        return self.from_costs(images, self.metric.compare(*summaries, images.image_cost))
+        # Summaries are let go before the transport, which takes the most memory.
+        mask_cost = self.metric.compare(self.metric.summarize(source), self.metric.summarize(target), images.image_cost)
+        return self.from_costs(images, mask_cost)
 
     def subsample(self, samples: SegmentationSamples) -> SegmentationSamples:
         """The samples of a dataset that are compared: at most `max_samples`.

@@ -228,7 +228,8 @@ def check_scales(source: SegmentationSamples, target: SegmentationSamples) -> No
     Raises:
         PreprocessingMismatchError: one is at least :data:`OTHER_SCALE` times the other.
     """
-    scales = [float(one.images.flatten(1).abs().amax(1).median()) for one in (source, target)]
+    ends = (one.images.flatten(1).aminmax(dim=1) for one in (source, target))
+    scales = [float(torch.maximum(-low, high).median()) for low, high in ends]
     if not max(scales) >= NEAR_SCALE * min(scales) > 0:
         return
     ranges = " and ".join(

@@ -109,12 +109,14 @@ def neutralized_segments(samples: SegmentationSamples, delta: float) -> sparse.c
     masks = samples.masks.flatten(1)
     values = samples.images.flatten(1)[masks].cpu().numpy().astype(np.float64) - delta
     rows, pixels = (one.cpu().numpy() for one in masks.nonzero(as_tuple=True))
+    ends = np.concatenate([[0], np.bincount(rows, minlength=len(masks)).cumsum()])
     if (values <= 0).any():
-        k = rows[np.argmax(values <= 0)]
+        k = int(np.searchsorted(ends, np.argmax(values <= 0), side="right")) - 1
         raise DataError(
-            f"expected intensities above delta = {delta:g}, found {values[rows == k].min() + delta:g}",
+            f"expected intensities above delta = {delta:g}, found {values[ends[k] : ends[k + 1]].min() + delta:g}",
             "choose a delta below the whole range (Eq. 7)",
             dataset=samples.name,
             case=samples.case_ids[k],
         )
-    return sparse.csr_array((values, (rows, pixels)), shape=tuple(masks.shape))
+    kind = sparse.get_index_dtype(maxval=max(len(values), masks.shape[1]))
+    return sparse.csr_array((values, pixels.astype(kind), ends.astype(kind)), shape=tuple(masks.shape))
