@@ -59,6 +59,7 @@ NOT_RUN = {
     "medsegdist transfer data_manifests/real_study.yaml --out DIR": "154 trainings on data that are downloaded",
     "medsegdist transfer data_manifests/transfer_library.yaml --out DIR": "1,500 trainings on data that are downloaded",
     "python scripts/bench_collect.py": "reads for minutes; tests/test_benchmarks.py runs it with --quick",
+    "python scripts/bench_commands.py": "computes for minutes; tests/test_benchmarks.py runs it with --quick",
     "python scripts/bench_mixtures.py": "computes for minutes; tests/test_benchmarks.py runs it with --quick",
     "pip install 'medsegdist[bundle]'": "installs",
     f"{BUNDLE_RUN}rank.yaml --study_file STUDY.yaml --out DIR": "tests/test_bundle.py runs it",
