@@ -99,7 +99,8 @@ def test_an_interrupted_comparison_leaves_the_samples_and_no_process(study, tmp_
         if command.poll() is None:
             os.killpg(command.pid, signal.SIGKILL)
     # On a busy machine, lines of what is being done come first.
-    assert (command.returncode, told.splitlines()[-1].strip()) == (130, "Interrupted.")
+    # A worker that was about to start may write after it that it was interrupted, too.
+    assert (command.returncode, "Interrupted." in map(str.strip, told.splitlines())) == (130, True)
     deadline = time.monotonic() + 20
     while any(is_alive(pid) for pid in workers):
         assert time.monotonic() < deadline
