@@ -283,11 +283,12 @@ SHUFFLES = 60
 what it teaches is right or wrong for many targets at once."""
 
 
-def _judge_control(library: Library, dice: pd.Series, seeds: range) -> pd.DataFrame:
-    """What is learned from shuffled Dice, a row per shuffle: the mean over targets."""
+def _learn_half(library: Library, dice: pd.Series, seeds: range) -> tuple[dict[str, pd.Series], pd.DataFrame]:
+    """The predictions of everything that learns; and the control, a row per shuffle: the mean over targets."""
+    predictions = {name: learn(library) for name, learn in LEARNED.items()}
     ranks = pd.DataFrame({f"shuffle {seed}": shuffled(library, seed).ranks for seed in seeds})
-    predictions = zip(ranks, _learned_known(library, ranks), strict=True)
-    return pd.DataFrame({name: judge(scores, dice).mean() for name, scores in predictions}).T
+    controls = zip(ranks, _learned_known(library, ranks), strict=True)
+    return predictions, pd.DataFrame({name: judge(scores, dice).mean() for name, scores in controls}).T
 
 
 def judge_predictors(library: Library, *, workers: int | None = 1) -> tuple[Judged, Judged, dict[str, float]]:
@@ -309,21 +310,16 @@ def judge_predictors(library: Library, *, workers: int | None = 1) -> tuple[Judg
     errors: dict[str, list[pd.Series]] = {}
     plain = distance_predictors(library)
     parts = halves(library)
-    learned = map_ordered(
-        lambda of_rest: {name: learn(of_rest) for name, learn in LEARNED.items()},
-        [of_rest for of_rest, _ in parts],
-        workers=workers,
-        description="Learning",
-    )
     shuffles = -(-SHUFFLES // len(parts))
-    for k, ((of_rest, dice), predictions) in enumerate(zip(parts, learned, strict=True)):
+    tasks = [(*part, range(k * shuffles, (k + 1) * shuffles)) for k, part in enumerate(parts)]
+    learned = map_ordered(lambda task: _learn_half(*task), tasks, workers=workers, description="Learning")
+    for (_, dice), (predictions, control) in zip(parts, learned, strict=True):
         for name, scores in (plain | predictions).items():
             judged.setdefault(name, []).append(judge(scores.loc[dice.index], dice))
         for name, scores in predictions.items():
             # Ranks are centered within targets, predictions need not be.
             centered = scores - scores.groupby(level="target").transform("mean")
             errors.setdefault(name, []).append(ranks_of(dice) - centered)
-        control = _judge_control(of_rest, dice, range(k * shuffles, (k + 1) * shuffles))
         judged.setdefault("learned from shuffled Dice", []).append(control)
         choices.setdefault("a source at random", []).append(random_choice(dice))
         choices.setdefault("no pre-training", []).append(judge_choice(library.scratch, dice))
