@@ -6,6 +6,7 @@ threads, and more processes use the cores better than more threads.
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -90,8 +91,10 @@ def _in_workers(
     tasks = (joblib.delayed(_run)(function, item, name_of) for item in items)
     # One task a batch: tasks take seconds, and joblib would keep back results that are done.
     options = {} if on_cluster else {"n_jobs": count, "backend": "loky", "pre_dispatch": 2 * count}
-    results = joblib.Parallel(return_as="generator", batch_size=1, **options)(tasks)
+    results = None
     try:
+        with _interrupts_held():
+            results = joblib.Parallel(return_as="generator", batch_size=1, **options)(tasks)
         # Not `yield from`, which would close them outside of the block below.
         for result in results:
             yield result
@@ -105,7 +108,28 @@ def _in_workers(
         with warnings.catch_warnings():
             # joblib warns of tasks that nobody waited for.
             warnings.simplefilter("ignore", UserWarning)
-            results.close()
+            if results is not None:
+                results.close()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes that are started inside never see Ctrl-C, which a terminal sends to all: this one ends them.
+
+    A process that is interrupted while it starts would print a traceback. Windows has no such masks.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # Starting it inside would lift the mask.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run(function: Callable[[T], R], item: T, name_of: Callable[[T], str]) -> R:

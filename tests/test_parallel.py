@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +72,40 @@ def test_the_bar_of_a_step_goes_with_it_also_if_it_is_left_in_the_middle():
 def test_a_killed_worker_is_said():
     with pytest.raises(MedSegDistError, match="was killed, most likely because memory ran out; let fewer work"):
         list(map_ordered(lambda k: os._exit(9) if k == 1 else k, range(4), workers=2))
+
+
+INTERRUPTED = """
+import time
+from medsegdist.parallel import map_ordered
+try:
+    list(map_ordered(lambda k: time.sleep(0.1), range(1000), workers=2))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.6])
+def test_processes_that_are_interrupted_while_they_start_print_nothing_and_end(seconds):
+    command = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        # Two processes watch over resources, and two compute.
+        while len(children := Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()) < 4:
+            assert command.poll() is None
+        time.sleep(seconds)
+        os.killpg(command.pid, signal.SIGINT)  # as a terminal does
+        assert command.communicate(timeout=60) == ("interrupted\n", "")
+    finally:
+        if command.poll() is None:
+            os.killpg(command.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{child}").is_dir() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
