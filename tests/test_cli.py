@@ -179,12 +179,13 @@ def test_only_the_targets_that_are_ranked_count(study, tmp_path):
         (["--method", "GMM-3d"], "found 'GMM-3d'; did you mean 'gmm3d'?"),
         (["--device", "cuda:9"], "expected the CUDA device 'cuda:9'"),
         (["--device", "gpu"], "expected a device such as cpu or cuda:0, found 'gpu'"),
+        (["--bootstrap", 1], "--bootstrap: expected 0, for no intervals, or at least 2 replicates, found 1."),
     ],
 )
 def test_bad_choices_are_one_clear_error(study, tmp_path, arguments, message):
     result = run("rank", study, "--out", tmp_path / "out", *arguments, status=2)
     assert result.stdout == ""
-    assert any(part in " ".join(result.stderr.split()) for part in message.split("|"))
+    assert message in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()
 
 
@@ -216,14 +217,10 @@ def test_names_of_files_can_steer_no_terminal(study, tmp_path):
     assert problem["case"] == name
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [([], [153, 151, 638, 258, 191]), (["--min-readers", "1"], [324, 493, 1253, 359, 222])],
-)
-def test_lidc_subsets(arguments, expected):
-    content = json.loads(run("lidc", "subsets", "--json", *arguments).stdout)
-    assert list(content["nodules"].values()) == expected
-    assert "LIDC-IDRI nodules" in run("lidc", "subsets", *arguments).stdout
+def test_lidc_subsets():
+    content = json.loads(run("lidc", "subsets", "--json", "--min-readers", 1).stdout)
+    assert list(content["nodules"].values()) == [324, 493, 1253, 359, 222]
+    assert "LIDC-IDRI nodules" in run("lidc", "subsets").stdout
 
 
 def test_the_options_of_a_study_reach_its_distances(study, tmp_path):
@@ -264,12 +261,6 @@ def test_a_dataset_of_one_patient_is_named(study, tmp_path):
 def test_a_grid_that_no_memory_holds_is_refused(study):
     study.write_text(study.read_text().replace("- 24\n  - 20", "- 100000\n  - 100000"))
     assert "at most 268,435,456 points in a sample" in " ".join(run("check", study, status=2).stderr.split())
-
-
-def test_one_draw_of_patients_is_refused(study, tmp_path):
-    result = run("rank", study, "--bootstrap", 1, "--out", tmp_path / "out", status=2)
-    assert "--bootstrap: expected 0, for no intervals, or at least 2 replicates, found 1." in result.stderr
-    assert not (tmp_path / "out").exists()
 
 
 def test_cases_without_a_sample_are_told_on_the_terminal_and_counted_in_the_report(study, tmp_path):

@@ -235,7 +235,10 @@ def test_without_methods_those_that_all_cards_hold_are_taken(place, rank, refuse
     ("text", "message"),
     [
         (None, "card.json: expected a card here, found none that can be read (No such file or directory)"),
-        ('{"training": []}', "card.json: expected a card, whose `format` is 'medsegdist card 2', found other JSON; "),
+        (
+            '{"training": []}',
+            "card.json: expected a card, JSON whose `format` is 'medsegdist card 2', found something else; ",
+        ),
         ('{"format": "medsegdist card 2"}', "card.json: name: "),
     ],
 )

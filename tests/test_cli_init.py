@@ -87,7 +87,7 @@ def test_nothing_is_overwritten_but_by_force(folders, tmp_path):
         (["--source", "target_ct"], "Missing option '--target'"),
         (["--target", "target_ct", "--source", "empty"], "no layout was recognized. Looked for:"),
         (["--target", "target_ct", "--source", "./target_ct"], "expected each folder once, found './target_ct' twice"),
-        (["--target", "target_ct", "--modality", "mr"], "expected --modality to be one of CT, MR, other"),
+        (["--target", "target_ct", "--modality", "mr"], "'mr' is not one of 'CT', 'MR', 'other'"),
         (["--target", "${NO_SUCH}/a"], "${NO_SUCH}/a: the environment variable NO_SUCH is not set"),
         (["--target", "target_ct", "--source", "near_ct", "--foreground", "2"], "expected several labels to choose"),
     ],

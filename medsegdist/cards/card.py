@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import torch
@@ -78,13 +78,9 @@ class ImageNumbers(_Part):
 
     @classmethod
     def of(cls, mean: Tensor, covariance: Tensor) -> ImageNumbers:
-        """A (32,) mean and a (32, 32) covariance, the latter rounded to float32.
+        """A (32,) `mean` and a (32, 32) `covariance`, the latter rounded to float32.
 
         Means are large compared with their differences, which are what counts: they keep all digits.
-
-        Args:
-            mean: (32,) in the unit of d_X.
-            covariance: (32, 32) in its square.
         """
         rows = tuple(tuple(_rounded(row[: k + 1])) for k, row in enumerate(covariance))
         return cls(mean=tuple(mean.tolist()), covariance=rows)
@@ -209,14 +205,7 @@ class Card(_Part):
 
 
 def write_card(card: Card, path: str | Path) -> int:
-    """Writes a card as JSON, whole or not at all.
-
-    Args:
-        card: what to write.
-        path: the file.
-
-    Returns:
-        Its size in bytes.
+    """Writes a `card` to `path` as JSON, whole or not at all, and returns its size in bytes.
 
     Raises:
         DataError: it would be larger than 64 KiB, which a card never is with usual numbers of components and classes.
@@ -235,10 +224,7 @@ def write_card(card: Card, path: str | Path) -> int:
 
 
 def read_card(path: str | Path) -> Card:
-    """Reads a card, and trusts nothing of it.
-
-    Args:
-        path: a file that :func:`write_card` wrote, here or elsewhere.
+    """Reads a card that :func:`write_card` wrote to `path`, here or elsewhere, and trusts nothing of it.
 
     Raises:
         DataError: it cannot be read, is too large, no JSON, or no card; every problem is listed with its place.
@@ -253,25 +239,13 @@ def read_card(path: str | Path) -> Card:
     except DataError as error:
         raise DataError(f"expected a card; {error.problem}", _REMEDY) from error
     try:
-        # Numbers are not read: some of them take JSON's reader long, or are none for other readers.
-        parsed = json.loads(content, object_pairs_hook=_distinct, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path}: expected the JSON of a card, found {type(error).__name__}: {error}", _REMEDY
-        ) from error
-    if not isinstance(parsed, dict) or not str(parsed.get("format")).startswith("medsegdist card"):
-        raise DataError(f"{path}: expected a card, whose `format` is '{FORMAT}', found other JSON", _REMEDY)
-    try:
         return Card.model_validate_json(content, strict=True)
     except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"] in ("json_invalid", "model_type") or (first["type"], first["loc"]) == ("missing", ("format",)):
+            found = "found something else"
+            raise DataError(f"{path}: expected a card, JSON whose `format` is '{FORMAT}', {found}", _REMEDY) from error
         raise DataError("\n".join(explain(error, Card, path)), f"make the card again by {_MAKE}") from error
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is given twice")
-    return found
 
 
 def _rounded(values: Tensor) -> list[float]:

@@ -93,7 +93,7 @@ def summarize_samples(
             "if so few of them agree to a card, lower --min-patients (min_patients)",
             dataset=samples.name,
         )
-    projected = project(samples)
+    projected, mass = project(samples), samples.mass.cpu()
     rounded = int if exact_counts else coarse
     return Card(
         format=FORMAT,
@@ -113,16 +113,12 @@ def summarize_samples(
         fake_classes=_fake_classes(samples, metrics["fake_class_gmm"].summarize(samples), projected, min_patients),
         segment_histogram=segment_histogram(samples, CELLS, min_patients=min_patients),
         characteristics=characteristics(samples, "intensity"),
-        images=ImageNumbers.of(*gaussian_of(projected, samples.mass.cpu())),
+        images=ImageNumbers.of(mass @ projected, torch.cov(projected.T, correction=0, aweights=mass)),
     )
 
 
 def coarse(count: int) -> int:
-    """A count rounded down: from 100 on to two digits, from 5 to 99 to a multiple of 5; fewer than 5 stay.
-
-    Args:
-        count: of samples or patients, >= 0.
-    """
+    """A `count` rounded down: from 100 on to two digits, from 5 to 99 to a multiple of 5; fewer than 5 stay."""
     if count < 5:
         return count
     step = 5 if count < 100 else 10 ** (len(str(count)) - 2)
@@ -148,18 +144,6 @@ def project(samples: SegmentationSamples) -> Tensor:
         signs = _signs(f"{samples.preprocessing}|{list(samples.grid)}|{start}", pixels.shape[1])
         total += pixels @ torch.from_numpy(signs)
     return total / math.sqrt(DIMENSION)
-
-
-def gaussian_of(points: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
-    """(d,) mean and (d, d) covariance of weighted points.
-
-    Args:
-        points: (n, d) float64.
-        mass: (n,) float64, sums to 1.
-    """
-    mean = mass @ points
-    away = points - mean
-    return mean, away.T @ (mass[:, None] * away)
 
 
 def _fake_classes(

@@ -33,21 +33,12 @@ SIMULATED = "in whole or in part, as its card says"
 
 
 def settings_of(card: Card) -> dict[str, Any]:
-    """What all cards of a ranking must have in common, by its place in a study.
-
-    Args:
-        card: of any dataset.
-    """
+    """What the `card` of any dataset must have in common with all cards of a ranking, by its place in a study."""
     return _settings(card.prepared, card.preprocessing, card.grid, card.fit, card.seed)
 
 
 def settings_for(preparation: Preparation, seed: int) -> dict[str, Any]:
-    """The settings of cards that are made with the options of a study.
-
-    Args:
-        preparation: the study's; what of its `distance` belongs to the formula does not matter.
-        seed: of the fits and of the choice of samples.
-    """
+    """The settings of cards that are made with the `preparation` of a study and a `seed`."""
     prepared, fit = preparation.preprocessing, DistanceOptions(**preparation.distance.of_masks())
     return _settings(prepared, prepared.fingerprint, prepared.grid, fit, seed)
 
@@ -68,12 +59,7 @@ def _settings(
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Every setting that both know and that differs, with both values; empty if all are the same.
-
-    Args:
-        expected: settings as they should be.
-        found: settings as they are.
-    """
+    """Every setting that `expected` and `found` both have and that differs, with both values."""
     unequal = [name for name in expected if name in found and expected[name] != found[name]]
     if any(name.startswith("preprocessing.") for name in unequal):
         # The fingerprint follows from the other settings.
@@ -92,10 +78,7 @@ def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[s
 
 
 def check_formula(distance: DistanceOptions) -> None:
-    """Refuse options of the distance that cards cannot serve.
-
-    Args:
-        distance: the options.
+    """Refuse options of the `distance` that cards cannot serve.
 
     Raises:
         ManifestError: there are some; all are named.
@@ -115,21 +98,13 @@ def check_formula(distance: DistanceOptions) -> None:
 
 
 def left_out(cards: Sequence[Card]) -> dict[str, tuple[str, ...]]:
-    """The methods that some cards lack, each with the names of these cards.
-
-    Args:
-        cards: of the datasets to be compared.
-    """
+    """The methods that some of the `cards` lack, each with the names of these cards."""
     lacking = tuple(card.name for card in cards if card.fake_classes is None)
     return {"fake_class_gmm": lacking} if lacking else {}
 
 
 def available(cards: Sequence[Card], methods: Sequence[str] | None = None) -> list[str]:
-    """The methods by which cards can be compared, in the order of :data:`CARD_METHODS`.
-
-    Args:
-        cards: of the datasets to be compared.
-        methods: which ones are wanted; None takes those that all cards hold.
+    """The `methods` by which `cards` can be compared, in the order of :data:`CARD_METHODS`; None takes all that can.
 
     Raises:
         DataError: a card does not hold what a method needs.
@@ -237,15 +212,10 @@ def record_cards(
     here: Mapping[str, DatasetManifest] | None = None,
     left_out: Mapping[str, tuple[str, ...]] | None = None,
 ) -> StudyRecord:
-    """How distances of cards came about: what the cards hold, and nothing else.
+    """How the distances of a ranking by `name`, its `table`, came about: what the `cards` hold, and nothing else.
 
-    Args:
-        name: of the ranking.
-        cards: a card of each dataset that was compared.
-        table: the result.
-        distance: how they were compared.
-        here: descriptions of the datasets whose cards were made for this ranking, by name; the others came as cards.
-        left_out: names of the cards that lack it, by the name of a method that was left out for that.
+    `distance` is how they were compared. `here` describes the datasets whose cards were made for this ranking, by name;
+    the others came as cards. `left_out` is that of the cards.
     """
     here = here or {}
     prepared, seed = cards[0].prepared, cards[0].seed  # those of all, as the grid: others are not compared

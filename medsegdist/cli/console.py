@@ -45,12 +45,7 @@ def reported_errors() -> Iterator[None]:
 
 
 def show_error(error: BaseException, head: str = "Error:") -> None:
-    """What went wrong, in words, on standard error.
-
-    Args:
-        error: its message and its notes are shown.
-        head: stands before them.
-    """
+    """What went wrong, in words, on standard error."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         # An OSError adds a number and quotes to its own.
@@ -68,23 +63,13 @@ def show_error(error: BaseException, head: str = "Error:") -> None:
 
 
 def say(text: str, *, stderr: bool = False) -> None:
-    """Print text with names of the user's in it: as it is, and without a break.
-
-    Args:
-        text: no markup.
-        stderr: prints on standard error.
-    """
+    """Print text with names of the user's in it: no markup, and without a break."""
     Console(stderr=stderr).print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def missing_root_explained(manifests: Sequence[DatasetManifest], file: Path) -> Iterator[None]:
-    """Say in which file the `root` of a dataset is named, if it is not there.
-
-    Args:
-        manifests: the datasets that are read.
-        file: the YAML file that describes them.
-    """
+    """Say in which file the `root` of a dataset is named, if it is not there."""
     try:
         yield
     except DataError as error:
@@ -99,12 +84,7 @@ def study_distances(
 ) -> dict[str, DatasetDistance]:
     """The distances of a study by the name of the method; an error names the study's file.
 
-    Args:
-        study: says the methods and their options.
-        file: where it stands.
-        methods: names to take instead of the study's.
-        seed: of clustering, mixture fits and subsampling.
-        paper: takes the paper's five methods, if none are named, and adds terms in their own units, as published.
+    `paper` takes the paper's five methods, if none are named, and adds terms in their own units, as published.
     """
     from medsegdist.distance.methods import choose_distances
     from medsegdist.distance.metrics import PAPER_METHODS
@@ -124,11 +104,7 @@ def study_distances(
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and exit.
-
-    Args:
-        wanted: whether --version was given.
-    """
+    """Print the version and exit."""
     if wanted:
         typer.echo(f"medsegdist {metadata.version('medsegdist')}")
         raise typer.Exit

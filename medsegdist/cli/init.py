@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -18,14 +18,15 @@ from medsegdist.cli.options import AsJson, StudyFile, Workers
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import atomic_write, check_writable
 from medsegdist.progress import show_progress
-from medsegdist.words import check_choice, counted, printable
+from medsegdist.words import counted, printable
 
 if TYPE_CHECKING:
     from medsegdist.data.inspect import Inspection
     from medsegdist.data.proposal import Proposal
 
 _Modality = Annotated[
-    str | None, typer.Option("--modality", help="Modality of all folders, such as CT.", show_default="what each says")
+    Literal["CT", "MR", "other"] | None,
+    typer.Option("--modality", help="Modality of all folders.", show_default="what each says"),
 ]
 _Foreground = Annotated[
     list[str] | None,
@@ -63,7 +64,6 @@ def init(
         if out.exists() and not force:
             raise MedSegDistError(f"{out} exists already", "choose another --out, or replace it by --force")
         check_writable(out)
-        _check_modality(modality)
         folders, left_out = _inspect_folders([target, *(source or ())])
         chosen = zip(folders, choose_labels(folders, foreground or ()), strict=True)
         proposals = with_distinct_names(
@@ -82,16 +82,6 @@ def init(
     for folder, problem in left_out.items():
         say(f"Left out, as a comment in {out}: {printable(folder)}", stderr=True)
         say(problem, stderr=True)
-
-
-def _check_modality(word: str | None) -> None:
-    from medsegdist.data.manifest import DatasetManifest
-
-    if word is not None:
-        try:
-            check_choice("--modality", word, get_args(DatasetManifest.model_fields["modality"].annotation))
-        except ValueError as error:
-            raise MedSegDistError(str(error)) from None
 
 
 def _inspect_folders(given: Sequence[str]) -> tuple[list[Inspection], dict[str, str]]:

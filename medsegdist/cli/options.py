@@ -23,11 +23,7 @@ Targets = Annotated[
 
 
 def method_names(incomplete: str) -> list[str]:
-    """The methods that begin like this, for the Tab key.
-
-    Args:
-        incomplete: what has been typed.
-    """
+    """The methods that begin like this, for the Tab key."""
     return [name for name in METHODS if name.startswith(incomplete)]
 
 
@@ -134,12 +130,7 @@ class RankOptions:
 
 
 def takes(kind: type[Any], **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let a command have the fields of a dataclass as options, and take them as one argument, `options`.
-
-    Args:
-        kind: the dataclass.
-        **defaults: of fields, in place of its own.
-    """
+    """Let a command have the fields of a dataclass as options, and take them as one argument, `options`."""
     fields = [one.replace(default=defaults.get(name, one.default)) for name, one in _parameters(kind)]
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:

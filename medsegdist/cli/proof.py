@@ -82,13 +82,13 @@ def agreement(
         save_agreement,
         to_json,
     )
-    from medsegdist.transfer.curves import read_learning_curves
     from medsegdist.transfer.gains import read_distances, read_gains
+    from medsegdist.transfer.outcomes import read_curve
 
     with reported_errors():
         check_writable(out, folder=True)
         curves = step is not None or gains_file.name == "learning_curves.csv"
-        gains = read_learning_curves(gains_file, step=step) if curves else read_gains(gains_file)
+        gains = [one.gain for one in read_curve(gains_file, step=step)] if curves else read_gains(gains_file)
         distances = read_distances(distances_file)
         scores, looks = gains_file.parent / "scores.csv", distances_file.parent / "characteristics.csv"
         if scores.exists() and not scores.samefile(distances_file):
@@ -99,7 +99,7 @@ def agreement(
         agreements = measure_agreement(distances, gains, methods=method, predict=predictions, seed=seed, study=study)
         correlated: Sequence[CharacteristicAgreement] = ()
         if looks.exists():
-            means = read_characteristics(looks)
+            means, _ = read_characteristics(looks)
             try:
                 correlated = correlate_characteristics(means, gains, seed=seed)
             except DataError as error:

@@ -106,15 +106,7 @@ def _compare(
 def load_compared(
     study: Study, file: Path, distances: Mapping[str, DatasetDistance], device: torch.device, **options: Any
 ) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, DatasetDistance]]:
-    """The samples that are compared, and the distances that compare them.
-
-    Args:
-        study: describes the datasets.
-        file: where it stands, for messages.
-        distances: of the study; where it asks for a joint scale of features, they get that of these samples.
-        device: where samples are put.
-        **options: of :func:`~medsegdist.data.collect.load_samples`.
-    """
+    """The samples of a study, and the distances that compare them, on a joint scale of these samples if it says so."""
     from medsegdist.data.collect import load_samples
     from medsegdist.distance.methods import with_joint_scale
 

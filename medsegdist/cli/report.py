@@ -92,16 +92,7 @@ def show(
     report: bool = True,
     as_json: bool = False,
 ) -> None:
-    """Show distances that were saved.
-
-    Args:
-        results: a ranking.
-        out: the folder that it was saved to.
-        matrices: shows the distances of all pairs.
-        rankings: shows the sources of each target in their order.
-        report: report.html was written, too.
-        as_json: prints JSON instead of tables.
-    """
+    """Show distances that were saved to a folder: matrices of all pairs, the order of sources by target, or both."""
     from medsegdist.report.reasons import cautions, explained, reasons, trust
     from medsegdist.report.tables import distance_tables, ranking_table
     from medsegdist.report.verdict import Answer
@@ -152,12 +143,7 @@ def show(
 def leave_report(out: Path, *, wanted: bool) -> Path | None:
     """Write the report of a folder, before anything is printed: the reader of a pipe may be gone.
 
-    Args:
-        out: the folder.
-        wanted: False writes none, and leaves no older one, which would be of other results.
-
-    Returns:
-        The page, for :func:`announce`; None if there is none.
+    If none is wanted, none is left: an older one would be of other results.
     """
     page = out / "report.html"
     if not wanted:
@@ -170,11 +156,7 @@ def leave_report(out: Path, *, wanted: bool) -> Path | None:
 
 
 def announce(page: Path | None) -> None:
-    """Print the path of a report on standard error, unless quiet.
-
-    Args:
-        page: the report; None prints nothing.
-    """
+    """Print the path of a report, if there is one, on standard error, unless quiet."""
     if page is None:
         return
     LOGGER.info("Report: %s", printable(str(page)))

@@ -125,14 +125,7 @@ def _nearest_cases(
 
 
 def write_task(manifest: DatasetManifest, out: Path, as_json: bool, **options: Any) -> None:
-    """Write a dataset as a task, and say where it is.
-
-    Args:
-        manifest: describes the dataset.
-        out: where to.
-        as_json: prints JSON.
-        **options: of :func:`~medsegdist.data.export.export_task`.
-    """
+    """Write a dataset as a task, and say where it is."""
     from medsegdist.data.export import export_task
 
     with show_progress():

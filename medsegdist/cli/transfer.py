@@ -139,14 +139,7 @@ def _prepared(described: Study, file: Path, targets: Sequence[str], out: Path, c
 
 
 def worker_devices(device: str, workers: int | None, *, cuda_devices: int, cores: int) -> tuple[str, ...]:
-    """The device of each process that trains.
-
-    Args:
-        device: "cpu", "cuda:1" ... for that one alone; "cuda" for all CUDA devices in turn.
-        workers: how many processes; None is one for each core on the CPU, for each CUDA device with "cuda", else one.
-        cuda_devices: how many there are.
-        cores: of the CPU that may be used.
-    """
+    """The device of each process that trains: "cuda" takes all CUDA devices in turn, any other name that one alone."""
     if device == "cuda" and cuda_devices > 1:
         return tuple(f"cuda:{k % cuda_devices}" for k in range(workers or cuda_devices))
     return (device,) * (workers or (cores if device == "cpu" else 1))

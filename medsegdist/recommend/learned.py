@@ -36,36 +36,19 @@ _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
 class Evidence(BaseModel):
-    """How well a rule did on targets of families that it had not seen.
-
-    Args:
-        targets: how many there were.
-        spearman: mean correlation of predicted and measured order.
-        within_2: share of targets whose first choice was within 2 Dice points of the best source.
-        regret: Dice points that the first choice was behind the best source, mean over targets.
-    """
+    """How well a rule did on targets of families that it had not seen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     targets: int
-    spearman: FiniteFloat
-    within_2: _Share
-    regret: FiniteFloat
+    spearman: FiniteFloat  # mean correlation of predicted and measured order
+    within_2: _Share  # share of targets whose first choice was within 2 Dice points of the best source
+    regret: FiniteFloat  # Dice points that the first choice was behind the best source, mean over targets
 
     @classmethod
     def of(cls, judged: pd.DataFrame) -> Self:
-        """Means over targets.
-
-        Args:
-            judged: of :func:`~medsegdist.recommend.predictors.judge`, a row per target.
-        """
-        found = judged.fillna(0.0).mean()
-        return cls(
-            targets=len(judged),
-            spearman=float(found["spearman"]),
-            within_2=float(found["within_2"]),
-            regret=float(found["regret"]),
-        )
+        """Means over targets."""
+        return cls(targets=len(judged), **judged.fillna(0.0).mean()[["spearman", "within_2", "regret"]])
 
 
 def _is_rule(name: str, library: Library) -> bool:
@@ -76,30 +59,22 @@ def _is_rule(name: str, library: Library) -> bool:
 
 
 class RidgeFit(BaseModel):
-    """What was learned.
-
-    Args:
-        coefficients: of each feature that is used, by its name, per library standard deviation.
-        deviations: of each within the targets of the library.
-        effects: what a source of the library brings beyond its features, by its name.
-        penalty: that was chosen; 0 where that is not known.
-        effect_scale: that was chosen; 0 is none.
-    """
+    """What was learned."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    coefficients: dict[str, FiniteFloat]
-    deviations: dict[str, PositiveFloat]
+    coefficients: dict[str, FiniteFloat]  # of each feature that is used, by its name, per library standard deviation
+    deviations: dict[str, PositiveFloat]  # of each within the targets of the library
+    # What a source of the library brings beyond its features, by its name.
     effects: dict[str, FiniteFloat] = Field(default_factory=dict)
-    penalty: float = Field(default=0.0, exclude=True)
-    effect_scale: float = Field(default=0.0, exclude=True)
+    penalty: float = Field(default=0.0, exclude=True)  # that was chosen; 0 where that is not known
+    effect_scale: float = Field(default=0.0, exclude=True)  # that was chosen; 0 is none
 
     def predict(self, features: pd.DataFrame, known: Mapping[str, str] | None = None) -> pd.Series:
         """Predicted ranks within the target, higher for better sources; only their differences mean something.
 
-        Args:
-            features: a row per target and source, centered within targets; those that are not known add nothing.
-            known: the entry of the library that a source is, by the source's name; None takes sources by their names.
+        `features` are centered within targets; those that are not known add nothing. `known` has the entry of the
+        library that a source is, by the source's name; None takes sources by their names.
         """
         sources = features.index.get_level_values("source")
         entries = sources if known is None else sources.map(lambda name: known.get(name, ""))
@@ -111,13 +86,9 @@ class RidgeFit(BaseModel):
 
 
 class Weights(RidgeFit):
-    """What one rule learned, see :class:`RidgeFit`.
+    """What one rule learned, see :class:`RidgeFit`."""
 
-    Args:
-        error: standard deviation of the errors of predicted ranks, where the rule had not seen the target.
-    """
-
-    error: PositiveFloat
+    error: PositiveFloat  # standard deviation of the errors of predicted ranks, where the rule had not seen the target
 
 
 class LearnedRanking(BaseModel):
@@ -143,12 +114,10 @@ class LearnedRanking(BaseModel):
 
     @classmethod
     def learn(cls, library: Library, judged: Mapping[str, pd.DataFrame], errors: Mapping[str, float]) -> Self:
-        """Learns from the transfers of a library.
+        """Learns from the transfers of a `library`.
 
-        Args:
-            library: what was measured.
-            judged: predictors and choices of :func:`~medsegdist.recommend.predictors.judge_predictors`.
-            errors: of the same.
+        `judged` are the predictors and choices of :func:`~medsegdist.recommend.predictors.judge_predictors`, and so are
+        `errors`.
         """
         from medsegdist.recommend.model import PairRows, fit_ridge
 
@@ -166,11 +135,7 @@ class LearnedRanking(BaseModel):
         )
 
     def save(self, path: str | Path) -> None:
-        """Writes it as JSON, whole or not at all.
-
-        Args:
-            path: the file.
-        """
+        """Writes it to `path` as JSON, whole or not at all."""
         with atomic_write(path) as file:
             file.write(self.model_dump_json(indent=1) + "\n")
 
@@ -188,10 +153,7 @@ class LearnedRanking(BaseModel):
         return read_json(path, TypeAdapter(cls), "learn", "give a ranking that it wrote")
 
     def check_named(self, named: Mapping[str, str]) -> None:
-        """Refuses entries that there are not.
-
-        Args:
-            named: the entries that a study names, by the names of datasets; empty where it names none.
+        """Refuses entries, `named` by a study for its datasets, that there are not; an empty one names none.
 
         Raises:
             DataError: there is no such entry.
@@ -204,11 +166,7 @@ class LearnedRanking(BaseModel):
                 )
 
     def entry_of(self, characteristics: pd.Series) -> str:
-        """The entry of the library that has the characteristics of a source; empty if none has.
-
-        Args:
-            characteristics: of the source.
-        """
+        """The entry of the library that has the `characteristics` of a source; empty if none has."""
         for entry, known in self.entries.items():
             pairs = [(float(characteristics[key]), value) for key, value in known.items() if key in characteristics]
             if pairs and all(abs(one - other) <= ALIKE * max(abs(other), 1e-9) for one, other in pairs):
@@ -216,12 +174,10 @@ class LearnedRanking(BaseModel):
         return ""
 
     def applied(self, table: DistanceTable, characteristics: pd.DataFrame, named: Mapping[str, str]) -> DistanceTable:
-        """The table with the order that was learned as the recommended one.
+        """The `table`, whose terms are normalized, with the order that was learned as the recommended one.
 
-        Args:
-            table: distances with normalized terms.
-            characteristics: a row per dataset, with a column per characteristic and one called samples.
-            named: the entries that the study names, by the names of datasets.
+        `characteristics` have a row per dataset, with a column per characteristic and one called samples; `named` are
+        the entries that the study names, by the names of datasets.
         """
         sources = dict.fromkeys(row.source for row in table.rows)
         entries = {one: named.get(one) or self.entry_of(characteristics.T[one]) for one in sources}
@@ -229,13 +185,9 @@ class LearnedRanking(BaseModel):
         return replace(table, recommendations=tuple(self.order(features, entries)))
 
     def order(self, features: pd.DataFrame, entries: Mapping[str, str]) -> Iterator[Recommendation]:
-        """The sources of each target, the best first.
+        """The sources of each target of `features`, the best first; `entries` of the library are by their names.
 
         Sources share a rank where the better one of them is so with a probability below 0.975 only.
-
-        Args:
-            features: of :func:`~medsegdist.recommend.pair_features.pair_features`.
-            entries: the entry of the library that each source is, by its name; those that are none need not be there.
         """
         for target, rows in features.groupby(level="target", sort=False):
             yield from self._order_of(str(target), rows, entries)
@@ -260,13 +212,6 @@ class LearnedRanking(BaseModel):
 
 def chance_of_best(predicted: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:
     """The probability of each source to be the best, if predictions are off by independent normal errors.
-
-    Args:
-        predicted: (n,) predictions, higher for better.
-        deviation: of the errors, above 0.
-
-    Returns:
-        (n,) probabilities that sum to 1.
 
     >>> chance_of_best(np.array([0.0, 0.0]), 1.0)
     array([0.5, 0.5])

@@ -10,11 +10,10 @@ import pandas as pd
 
 from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import DataError
-from medsegdist.files import read_csv
 from medsegdist.recommend.pair_features import pair_features
 from medsegdist.transfer.agreement import read_characteristics
-from medsegdist.transfer.curves import read_curve
 from medsegdist.transfer.gains import read_distances
+from medsegdist.transfer.outcomes import read_curve
 from medsegdist.transfer.plan import POOLED
 
 LEARNABLE = 0.2
@@ -66,11 +65,7 @@ class Library:
 
 
 def ranks_of(dice: pd.Series) -> pd.Series:
-    """Rank of each source within its target, from -1 for the worst to 1 for the best.
-
-    Args:
-        dice: a row per target and source.
-    """
+    """Rank of each source within its target, from -1 for the worst to 1 for the best."""
     by_target = dice.groupby(level="target")
     ranks: pd.Series = 2 * (by_target.rank() - 1) / (by_target.transform("size") - 1) - 1
     return ranks
@@ -92,7 +87,8 @@ def read_library(folder: str | Path, *, step: int | None = None, curves: str = "
         if not (folder / name).exists():
             raise DataError(f"{folder / name}: expected a table, found no such file", REMEDY)
     points = pd.DataFrame(read_curve(folder / curves, step=step))
-    characteristics, families = _describe(folder / "characteristics.csv")
+    means, datasets = read_characteristics(folder / "characteristics.csv")
+    characteristics = means.assign(samples=datasets["samples"])
     distances = DistanceTable.load(folder / "distances.csv").to_frame()
     dice = points.pivot(index=["target", "source"], columns="seed", values="dice")
     pooled = dice[dice.index.get_level_values("source") == POOLED].mean(axis=1).droplevel("source")
@@ -119,7 +115,7 @@ def read_library(folder: str | Path, *, step: int | None = None, curves: str = "
         dice=dice.loc[rows],
         scratch=points.groupby("target")["dice_baseline"].mean(),
         pooled=pooled,
-        families=families,
+        families=datasets["family"],
         characteristics=characteristics,
         distances=distances,
         step=int(points["step"].iloc[0]),
@@ -129,15 +125,7 @@ def read_library(folder: str | Path, *, step: int | None = None, curves: str = "
 
 
 def read_libraries(folders: Sequence[str | Path], *, step: int | None = None) -> Library:
-    """The transfers of several folders together; datasets of equal names are the same.
-
-    Args:
-        folders: as for :func:`read_library`.
-        step: as there.
-
-    Raises:
-        DataError: as there; or a source and target stand in two folders, or the folders differ in their last step.
-    """
+    """The transfers of several folders together; datasets of equal names are the same."""
     found = [read_library(folder, step=step) for folder in folders]
     steps = sorted({one.step for one in found})
     if len(steps) > 1:
@@ -155,19 +143,3 @@ def read_libraries(folders: Sequence[str | Path], *, step: int | None = None) ->
         together[name] = together[name][~together[name].index.duplicated()]
     unlearned = tuple(name for one in found for name in one.unlearned)
     return Library(**together, step=steps[0], unlearned=unlearned)
-
-
-@dataclass(frozen=True)
-class _Described:
-    dataset: str
-    characteristic: str
-    samples: float
-    family: str = ""
-
-
-def _describe(path: Path) -> tuple[pd.DataFrame, pd.Series]:
-    """A row per dataset, with its characteristics and its number of samples; and the family of each."""
-    rows = pd.DataFrame(read_csv(path, _Described, key=("dataset", "characteristic"), remedy=REMEDY))
-    of_dataset = rows.groupby("dataset")[["samples", "family"]].first()
-    families = of_dataset["family"].where(of_dataset["family"] != "", pd.Series(of_dataset.index, of_dataset.index))
-    return read_characteristics(path).assign(samples=of_dataset["samples"]), families

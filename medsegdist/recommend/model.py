@@ -30,10 +30,7 @@ FEATURE_SETS: Mapping[str, tuple[str, ...]] = {
 class PairRows:
     """Features and ranks of pairs, with sums of products by the families of target and source: any part is fitted fast.
 
-    Args:
-        features: a row per target and source, centered within targets.
-        ranks: of the same rows, from -1 to 1 within each target; or several of them, a column each.
-        families: of each dataset, by name.
+    Features are centered within targets; of ranks, from -1 to 1 within each target, there may be several columns.
     """
 
     def __init__(self, features: pd.DataFrame, ranks: pd.Series | pd.DataFrame, families: pd.Series) -> None:
@@ -112,13 +109,7 @@ class PairRows:
 
 
 def fit_ridge(rows: PairRows, *, unseen: Collection[str] = (), known_sources: bool = True) -> RidgeFit:
-    """Learns how the order of sources goes with their features, as :func:`fit_each` does.
-
-    Args:
-        rows: what was measured, with one column of ranks.
-        unseen: families that may not be seen in any role, neither as targets nor as sources.
-        known_sources: whether sources may have effects of their own.
-    """
+    """Learns how the order of sources goes with their features, as :func:`fit_each` does, from one column of ranks."""
     (fit,) = fit_each(rows, unseen=unseen, known_sources=known_sources)
     return fit
 
@@ -127,12 +118,7 @@ def fit_each(rows: PairRows, *, unseen: Collection[str] = (), known_sources: boo
     """Learns each of several orders of the same sources by itself.
 
     Feature set, penalty and the size of the sources' own effects are chosen by the squared error on families of targets
-    that are left out in turn, whose members are left out as sources, too.
-
-    Args:
-        rows: what was measured.
-        unseen: families that may not be seen in any role, neither as targets nor as sources.
-        known_sources: whether sources may have effects of their own.
+    that are left out in turn, whose members are left out as sources, too. Families are `unseen` in any role.
     """
     seen = [name for name in rows.families if name not in unseen]
     choices = list(product(FEATURE_SETS, EFFECT_SCALES if known_sources else (0.0,)))
@@ -145,17 +131,16 @@ def fit_each(rows: PairRows, *, unseen: Collection[str] = (), known_sources: boo
     found = []
     for k, error in enumerate(np.moveaxis(errors, -1, 0)):
         best, at = np.unravel_index(np.argmin(error), error.shape)
-        solution = rows.solve(frozenset(unseen), *choices[best])[at, :, k]
-        found.append(_chosen(rows, solution, *choices[best], PENALTIES[at]))
+        name, scale = choices[best]
+        solution = rows.solve(frozenset(unseen), name, scale)[at, :, k]
+        used = np.flatnonzero(rows.weights_of[name, 0.0]).tolist()
+        found.append(
+            RidgeFit(
+                coefficients={rows.names[j]: float(solution[j]) for j in used},
+                deviations={rows.names[j]: float(rows.deviations[j]) for j in used},
+                effects=dict(zip(rows.sources, solution[len(rows.names) :].tolist(), strict=True)) if scale else {},
+                penalty=PENALTIES[at],
+                effect_scale=scale,
+            )
+        )
     return found
-
-
-def _chosen(rows: PairRows, solution: Array, name: str, scale: float, penalty: float) -> RidgeFit:
-    used = [k for k, weight in enumerate(rows.weights_of[name, 0.0]) if weight]
-    return RidgeFit(
-        coefficients={rows.names[k]: float(solution[k]) for k in used},
-        deviations={rows.names[k]: float(rows.deviations[k]) for k in used},
-        effects=dict(zip(rows.sources, solution[len(rows.names) :].tolist(), strict=True)) if scale else {},
-        penalty=penalty,
-        effect_scale=scale,
-    )

@@ -15,15 +15,10 @@ SMALLEST = 1e-3
 
 
 class Feature(NamedTuple):
-    """Words for one number of a source and a target.
+    """Words for one number of a source and a target."""
 
-    Args:
-        low: what a source is like that has less of it than the target's other sources.
-        high: what one is like that has more of it.
-    """
-
-    low: str
-    high: str
+    low: str  # what a source is like that has less of it than the target's other sources
+    high: str  # what one is like that has more of it
 
 
 TERMS: Mapping[str, tuple[str, str]] = {
@@ -87,17 +82,10 @@ FEATURES: Mapping[str, Feature] = {
 
 
 def pair_features(distances: pd.DataFrame, characteristics: pd.DataFrame) -> pd.DataFrame:
-    """The features of every source and target.
+    """The features of every target and source, a column per name of :data:`FEATURES`, NaN where one is not known.
 
     Every feature is centered within its target: only what distinguishes the sources of a target can rank them.
-
-    Args:
-        distances: columns source, target, method, image_term and mask_term, as `distances.csv` has them.
-        characteristics: a row per dataset, with a column per characteristic and one called samples.
-
-    Returns:
-        A row per target and source (a MultiIndex of these names), a column per name of :data:`FEATURES`; NaN where a
-        method was not computed or a dataset lacks a characteristic.
+    `characteristics` has a row per dataset, with a column per characteristic and one called samples.
     """
     keys = ["target", "source"]
     characteristics = characteristics.reindex(columns=[*MEASURED, "samples"]).astype("float64")

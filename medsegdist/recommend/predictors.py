@@ -26,17 +26,11 @@ Judged = dict[str, pd.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class OrderReliability:
-    """How far the order of the sources is more than noise.
+    """How far the order of the sources is more than noise."""
 
-    Args:
-        repetitions: of each pair.
-        single: Spearman correlation of one repetition with another, mean over targets.
-        mean: that of the means of all repetitions with such means of others (Spearman-Brown).
-    """
-
-    repetitions: int
-    single: float
-    mean: float
+    repetitions: int  # of each pair
+    single: float  # Spearman correlation of one repetition with another, mean over targets
+    mean: float  # that of the means of all repetitions with such means of others (Spearman-Brown)
 
     @property
     def ceiling(self) -> float:
@@ -46,7 +40,7 @@ class OrderReliability:
     @property
     def of_half(self) -> OrderReliability:
         """That of the repetitions that judge, see :func:`halves`."""
-        return self.of(half_of(self.repetitions))
+        return self.of(_half_of(self.repetitions))
 
     def of(self, repetitions: int) -> OrderReliability:
         """The reliability of the mean of another number of repetitions."""
@@ -54,12 +48,13 @@ class OrderReliability:
         return OrderReliability(repetitions, self.single, mean)
 
 
-def order_reliability(library: Library) -> OrderReliability | None:
-    """The reliability of the order of the sources within targets; None without repetitions.
+def _half_of(repetitions: int) -> int:
+    """How many repetitions judge what the others teach: the smaller half, at least one."""
+    return max(1, repetitions // 2)
 
-    Args:
-        library: whose repetitions are compared.
-    """
+
+def order_reliability(library: Library) -> OrderReliability | None:
+    """The reliability of the order of the sources within targets; None without repetitions."""
     found = []
     for _, dice in library.dice.groupby(level="target"):
         for one, other in combinations(dice.columns, 2):
@@ -73,11 +68,7 @@ def order_reliability(library: Library) -> OrderReliability | None:
 
 
 def distance_predictors(library: Library) -> dict[str, pd.Series]:
-    """Scores, more is better, of every distance, characteristic and score of a network by itself, without learning.
-
-    Args:
-        library: whose features and distances are compared.
-    """
+    """Scores, more is better, of every distance, characteristic and score of a network by itself, without learning."""
     rows = library.features.index
     by_method = library.distances.pivot_table(
         index=["target", "source"], columns="method", values="distance", sort=False
@@ -104,11 +95,7 @@ def _named(library: Library, start: str) -> list[str]:
 
 
 def best_elsewhere(library: Library) -> pd.Series:
-    """The mean rank of a source on the targets of other families: what all trainings of a library say of it.
-
-    Args:
-        library: whose targets are left out by families in turn.
-    """
+    """The mean rank of a source on the targets of other families: what all trainings of a library say of it."""
     ranks = library.ranks.unstack("source")
     families = library.families[ranks.index]
     found = {target: ranks[(families != families[target]).to_numpy()].mean() for target in ranks.index}
@@ -118,11 +105,7 @@ def best_elsewhere(library: Library) -> pd.Series:
 
 
 def learned_known(library: Library) -> pd.Series:
-    """Predictions for targets whose family was not seen in any role, of sources that were, but for their own family.
-
-    Args:
-        library: whose families are left out in turn.
-    """
+    """Predictions for targets whose family was not seen in any role, of sources that were, but for their own family."""
     (predicted,) = _learned_known(library, pd.DataFrame(library.ranks))
     return predicted
 
@@ -139,12 +122,7 @@ def _learned_known(library: Library, ranks: pd.DataFrame) -> list[pd.Series]:
 
 
 def learned_strict(library: Library, *, by_family: bool = True) -> pd.Series:
-    """Predictions for pairs of which neither target nor source was seen in any role.
-
-    Args:
-        library: whose datasets are left out in turn.
-        by_family: whether all members of their families are left out, too.
-    """
+    """Predictions for pairs of which neither target nor source was seen in any role."""
     groups = library.families if by_family else pd.Series(library.families.index, index=library.families.index)
     targets, sources = (groups[library.features.index.get_level_values(key)].to_numpy() for key in ("target", "source"))
     measured = PairRows(library.features, library.ranks, groups)
@@ -157,12 +135,7 @@ def learned_strict(library: Library, *, by_family: bool = True) -> pd.Series:
 
 
 def shuffled(library: Library, seed: int) -> Library:
-    """The library with the Dice of each target given to other sources: nothing can be learned from it.
-
-    Args:
-        library: any.
-        seed: of the order.
-    """
+    """The library with the Dice of each target given to other sources: nothing can be learned from it."""
     rng = np.random.default_rng(seed)
     parts = []
     for _, dice in library.dice.groupby(level="target", sort=False):
@@ -171,15 +144,9 @@ def shuffled(library: Library, seed: int) -> Library:
 
 
 def judge(scores: pd.Series, dice: pd.Series) -> pd.DataFrame:
-    """What following a predictor would have meant for each target.
+    """What following a predictor, of which more is better, would have meant: a row of :data:`MEASURES` per target.
 
-    Args:
-        scores: more is better; a row per target and source.
-        dice: mean test Dice of the same rows, 0 to 1.
-
-    Returns:
-        A row per target: Spearman and weighted Kendall correlation, the regret of its first choice in Dice points (of
-        several first ones their mean), and whether that is within 1 and 2 points.
+    The regret of its first choice is in Dice points; of several first ones all measures are means.
     """
     found = {}
     both = pd.DataFrame({"said": scores, "measured": dice}).loc[dice.index]
@@ -199,12 +166,7 @@ def judge(scores: pd.Series, dice: pd.Series) -> pd.DataFrame:
 
 
 def judge_choice(chosen: pd.Series, dice: pd.Series) -> pd.DataFrame:
-    """The regret of a choice that is none of the sources, such as all of them together or none.
-
-    Args:
-        chosen: its mean test Dice, by target.
-        dice: that of every source, a row per target and source.
-    """
+    """The regret of a choice that is none of the sources, such as all of them together, from its mean test Dice."""
     best = dice.groupby(level="target", sort=False).max()
     lost = 100 * (best - chosen.reindex(best.index))
     return pd.DataFrame(
@@ -216,12 +178,7 @@ def judge_choice(chosen: pd.Series, dice: pd.Series) -> pd.DataFrame:
 def intervals(judged: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFrame:
     """Means over targets with 95 % intervals, targets resampled with replacement, the same ones for all predictors.
 
-    Args:
-        judged: a row per target of each predictor, of :func:`judge`.
-        seed: of the resamples.
-
-    Returns:
-        A row per predictor; for each measure a column, and two with the suffixes _low and _high.
+    A row per predictor; for each measure a column, and two with the suffixes _low and _high.
     """
     rows = {}
     for name, frame in judged.items():
@@ -230,15 +187,6 @@ def intervals(judged: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFr
         ends = {"": values.mean(axis=0), "_low": low, "_high": high}
         rows[name] = {f"{one}{end}": float(ends[end][k]) for k, one in enumerate(MEASURES) for end in ends}
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def random_choice(dice: pd.Series) -> pd.DataFrame:
-    """What a source drawn at random means on average, as :func:`judge` has it.
-
-    Args:
-        dice: mean test Dice, a row per target and source.
-    """
-    return judge(pd.Series(0.0, index=dice.index), dice)
 
 
 LEARNED: Mapping[str, Callable[[Library], pd.Series]] = {
@@ -250,27 +198,17 @@ LEARNED: Mapping[str, Callable[[Library], pd.Series]] = {
 """Predictors that learn from transfers, each for targets whose family it does not see."""
 
 
-def half_of(repetitions: int) -> int:
-    """How many repetitions judge what the others teach: the smaller half, at least one."""
-    return max(1, repetitions // 2)
-
-
 def halves(library: Library) -> list[tuple[Library, pd.Series]]:
-    """The library with half of the repetitions, and the mean Dice of the others.
+    """The library with half of the repetitions, and the mean Dice of the others, for each repetition to begin these.
 
     All targets of a repetition start from the same pre-trainings, some of which are luckier than others. What is
-    learned from a repetition knows their luck, which no new pre-training has, and must not be judged by it.
-
-    Args:
-        library: with one repetition, which then stands on both sides, or more.
-
-    Returns:
-        A pair for each repetition, which begins the half that is judged by: the smaller one where they are odd.
+    learned from a repetition knows their luck, which no new pre-training has, and must not be judged by it. A library
+    with one repetition stands on both sides.
     """
     seeds = list(library.dice.columns)
     found = []
     for k in range(len(seeds)):
-        judged = [seeds[(k + n) % len(seeds)] for n in range(half_of(len(seeds)))]
+        judged = [seeds[(k + n) % len(seeds)] for n in range(_half_of(len(seeds)))]
         rest = [seed for seed in seeds if seed not in judged] or seeds
         both = library.dice[rest].notna().any(axis=1) & library.dice[judged].notna().any(axis=1)
         of_rest = replace(library, dice=library.dice.loc[both, rest], features=library.features[both])
@@ -294,16 +232,9 @@ def _learn_half(library: Library, dice: pd.Series, seeds: range) -> tuple[dict[s
 def judge_predictors(library: Library, *, workers: int | None = 1) -> tuple[Judged, Judged, dict[str, float]]:
     """What following each predictor would have meant for each target, mean over :func:`halves` of the repetitions.
 
-    What was learned is judged by repetitions that it has not seen; so are all other predictors.
-
-    Args:
-        library: to be judged by.
-        workers: processes, as for :func:`~medsegdist.parallel.map_ordered`.
-
-    Returns:
-        As :func:`judge`, of every predictor by its name, with a row per shuffle of the control, which learns from
-        shuffled Dice; the same of choices that rank nothing; and of everything that learns, the standard deviation of
-        the errors of its predicted ranks.
+    What was learned is judged by repetitions that it has not seen; so are all other predictors. With every predictor
+    stands the control, a row per shuffle, which learns from shuffled Dice. Then the same of choices that rank nothing;
+    and of everything that learns, the standard deviation of the errors of its predicted ranks.
     """
     judged: dict[str, list[pd.DataFrame]] = {}
     choices: dict[str, list[pd.DataFrame]] = {}
@@ -321,7 +252,7 @@ def judge_predictors(library: Library, *, workers: int | None = 1) -> tuple[Judg
             centered = scores - scores.groupby(level="target").transform("mean")
             errors.setdefault(name, []).append(ranks_of(dice) - centered)
         judged.setdefault("learned from shuffled Dice", []).append(control)
-        choices.setdefault("a source at random", []).append(random_choice(dice))
+        choices.setdefault("a source at random", []).append(judge(0 * dice, dice))
         choices.setdefault("no pre-training", []).append(judge_choice(library.scratch, dice))
         if len(library.pooled):
             choices.setdefault("all sources together", []).append(judge_choice(library.pooled, dice))
@@ -334,13 +265,7 @@ def compare_predictors(
 ) -> pd.DataFrame:
     """How well each predictor orders the sources, and what pooling and no pre-training at all would have brought.
 
-    Args:
-        judged: of :func:`judge_predictors`.
-        choices: of the same.
-        seed: of the intervals.
-
-    Returns:
-        As :func:`intervals`, the best correlated predictors first, then choices that rank nothing.
+    As :func:`intervals`, the best correlated predictors first, then choices that rank nothing.
     """
     in_order = intervals(judged, seed=seed).sort_values("spearman", ascending=False)
     return pd.concat([in_order, intervals(choices, seed=seed)])

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from medsegdist.recommend.learned import LearnedRanking
     from medsegdist.report.thumbnails import Thumbnails
     from medsegdist.transfer.agreement import Agreement
-    from medsegdist.transfer.curves import LearningCurve
     from medsegdist.transfer.gains import DistanceRecord, Gain
+    from medsegdist.transfer.outcomes import LearningCurve
 
 NO_TABLE = DistanceTable(rows=())
 """Of a folder without rankings."""
@@ -299,8 +299,8 @@ def _of_training(folder: Path) -> dict[str, Any]:
     if not has & {"gains.csv", "controls.csv", "transfer.json", "agreement.json", "agreement.csv"}:
         return {}
     from medsegdist.transfer.agreement import Agreement
-    from medsegdist.transfer.curves import read_curves
     from medsegdist.transfer.gains import read_gains
+    from medsegdist.transfer.outcomes import read_curves
 
     found: dict[str, Any] = {}
     if "gains.csv" in has:

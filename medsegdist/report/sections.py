@@ -230,7 +230,7 @@ def curve_plot(run: Results, target: str) -> Plot | None:
         run: with learning curves.
         target: its name.
     """
-    from medsegdist.transfer.curves import LearningCurve, mean_curve
+    from medsegdist.transfer.outcomes import LearningCurve, mean_curve
 
     by_source: dict[str, list[LearningCurve]] = {}
     for one in run.curves:

@@ -170,13 +170,7 @@ def save_agreement(
     directory: str | Path,
     characteristics: Sequence[CharacteristicAgreement] = (),
 ) -> None:
-    """Writes `agreement.json`, `agreement.csv` and, if there are any, `characteristic_agreement.csv`.
-
-    Args:
-        agreements: of one method or more.
-        directory: made if it is not there.
-        characteristics: how differences between datasets go with gains.
-    """
+    """Writes `agreement.json`, `agreement.csv` and, if there are any, `characteristic_agreement.csv`."""
     with atomic_write(Path(directory) / "agreement.json") as file:
         file.write(to_json(agreements) + "\n")
     frames = {"agreement.csv": to_frame(agreements)}
@@ -288,49 +282,34 @@ def _summary(one: Agreement) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CharacteristicAgreement:
-    """How a difference between source and target goes with gain.
-
-    Args:
-        characteristic: its name.
-        pairs: sources and targets compared.
-        difference: Spearman correlation of |source - target| with gain: below 0 where sources that are like the target
-            gain more.
-        p_difference: two-sided, of the ranks shuffled within targets; None if none can be.
-        p_adjusted: the same for so many characteristics at once (Holm); None as above.
-        direction: Spearman correlation of source - target with gain: above 0 where sources that have more of it than
-            the target gain more.
-    """
+    """How a difference between source and target goes with gain."""
 
     characteristic: str
-    pairs: int
+    pairs: int  # sources and targets compared
+    # Spearman correlation of |source - target| with gain: below 0 where sources that are like the target gain more.
     difference: float
-    p_difference: float | None
-    p_adjusted: float | None
+    p_difference: float | None  # two-sided, of the ranks shuffled within targets; None if none can be
+    p_adjusted: float | None  # the same for so many characteristics at once (Holm); None as above
+    # The same of source - target: above 0 where sources that have more of it than the target gain more.
     direction: float
 
 
 @dataclass(frozen=True)
-class CharacteristicRow:
-    """What counts in a row of `characteristics.csv`, which `medsegdist rank` writes.
-
-    Args:
-        dataset: its name.
-        characteristic: its name.
-        mean: over the samples; NaN if no sample has one.
-    """
-
+class _CharacteristicRow:
     dataset: str
     characteristic: str
-    mean: Number
+    mean: Number  # over the samples; NaN if no sample has one
+    samples: float = math.nan
+    family: str = ""
 
 
-def read_characteristics(path: str | Path) -> pd.DataFrame:
-    """The means in a `characteristics.csv`: a row per dataset, a column per characteristic, NaN if no sample has one.
+def read_characteristics(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The means in a `characteristics.csv`, a row per dataset, a column per characteristic; and samples and families.
 
-    Raises:
-        DataError: it is no such table, or a dataset lacks a characteristic.
+    A dataset without a family is one of its own.
     """
-    rows = pd.DataFrame(read_csv(path, CharacteristicRow, key=("dataset", "characteristic")))
+    remedy = "`medsegdist rank STUDY.yaml --out DIR` writes it"
+    rows = pd.DataFrame(read_csv(path, _CharacteristicRow, key=("dataset", "characteristic"), remedy=remedy))
     for name, known in rows.groupby("dataset", sort=False)["characteristic"]:
         missing = [one for one in CHARACTERISTICS if one not in known.tolist()]
         if missing:
@@ -339,22 +318,9 @@ def read_characteristics(path: str | Path) -> pd.DataFrame:
                 "`medsegdist rank STUDY.yaml --out DIR` writes all of them",
             )
     means = rows.pivot(index="dataset", columns="characteristic", values="mean")
-    return means.loc[rows["dataset"].unique(), list(CHARACTERISTICS)]
-
-
-def characteristic_distances(means: pd.DataFrame) -> list[DistanceRecord]:
-    """|source - target| of every characteristic, as distances whose method has the characteristic's name.
-
-    Args:
-        means: a row per dataset, a column per characteristic.
-    """
-    return [
-        DistanceRecord(source, target, abs(of_dataset[source] - of_dataset[target]), str(name))
-        for name, of_dataset in means.items()
-        for target in means.index
-        for source in means.index
-        if source != target and math.isfinite(of_dataset[source] - of_dataset[target])
-    ]
+    datasets = rows.groupby("dataset", sort=False)[["samples", "family"]].first()
+    datasets["family"] = datasets["family"].where(datasets["family"] != "", datasets.index.to_series())
+    return means.loc[datasets.index, list(CHARACTERISTICS)], datasets
 
 
 def correlate_characteristics(
@@ -364,17 +330,15 @@ def correlate_characteristics(
 
     A characteristic that fewer than three pairs have, or that is the same for all, is left out: it distinguishes no
     sources.
-
-    Args:
-        means: a row per dataset, sources and targets, and a column per characteristic.
-        gains: of one seed or more.
-        seed: of the permutations.
-
-    Raises:
-        DataError: datasets and gains have fewer than three pairs in common, or all gains are equal, or all
-            characteristics.
     """
-    records, runs = characteristic_distances(means), list(gains)
+    records = [
+        DistanceRecord(source, target, abs(of_dataset[source] - of_dataset[target]), str(name))
+        for name, of_dataset in means.items()
+        for target in means.index
+        for source in means.index
+        if source != target and math.isfinite(of_dataset[source] - of_dataset[target])
+    ]
+    runs = list(gains)
     enough = [one for one in all_pairs(records, runs) if len(one.pairs) >= FEWEST_PAIRS]
     names = [one.method for one in enough if len({pair.distance for pair in one.pairs}) > 1]
     if enough and not names:

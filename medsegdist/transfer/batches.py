@@ -25,12 +25,6 @@ class NetworkInputs:
     """Samples as a network takes them, on the device if there is room, else moved batch by batch.
 
     On a CPU they stay where they are: memory-mapped samples are read when a batch needs them.
-
-    Args:
-        samples: any samples.
-        indices: which of them.
-        scale: how intensities enter the network.
-        device: where batches are wanted.
     """
 
     def __init__(
@@ -64,14 +58,7 @@ class TrainingBatches:
     """Endless batches of {"image", "label"}, from step `start` on.
 
     Every sample is seen once before any is seen again, in a new order each time; with `balanced`, half of a batch is
-    drawn in proportion to the foreground instead.
-
-    Args:
-        inputs: what to train on.
-        recipe: size and variations of batches.
-        batch_size: samples of a step, which may have been lowered from the recipe's.
-        seed: of all draws.
-        start: steps that are done already.
+    drawn in proportion to the foreground instead. `batch_size` may have been lowered from the recipe's.
     """
 
     def __init__(self, inputs: NetworkInputs, recipe: Recipe, *, batch_size: int, seed: int, start: int = 0) -> None:
@@ -132,16 +119,10 @@ def _seed(*parts: int) -> int:
 def augmented(
     images: Tensor, masks: Tensor, options: Augmentation, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Images and masks, moved alike, and images of changed contrast and brightness.
+    """(b, 1, *grid) images and masks, moved alike, and images of changed contrast and brightness.
 
     MONAI's random transforms take one item at a time, which on small slices costs more than a training step; its
     AffineTransform takes a batch with a matrix for each item.
-
-    Args:
-        images: (b, 1, *grid).
-        masks: (b, 1, *grid) of 0 and 1.
-        options: how far.
-        generator: a CPU generator, of all draws.
     """
     theta = affine_matrices(len(images), tuple(images.shape[2:]), options, generator)
     spread = options.intensity * (2 * torch.rand(2, len(images), generator=generator) - 1)

@@ -29,23 +29,14 @@ _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/downl
 
 @dataclass(frozen=True, slots=True)
 class BundleContent:
-    """What a bundle says of its network.
-
-    Args:
-        name: of the dataset that the network was trained on.
-        description: of that dataset and the training, in a sentence.
-        modality: "CT", "MR" or "other".
-        grid: of the samples that the network takes.
-        preprocessing: how samples are prepared, as the study's YAML says it.
-        dice: on the network's own validation patients.
-    """
+    """What a bundle says of its network."""
 
     name: str
-    description: str
-    modality: str
-    grid: tuple[int, ...]
-    preprocessing: dict[str, Any]
-    dice: float
+    description: str  # of that dataset and the training, in a sentence
+    modality: str  # "CT", "MR" or "other"
+    grid: tuple[int, ...]  # of the samples that the network takes
+    preprocessing: dict[str, Any]  # how samples are prepared, as the study's YAML says it
+    dice: float  # on the network's own validation patients
 
 
 def export_bundle(weights: Path, recipe: Recipe, content: BundleContent, directory: Path) -> None:
@@ -53,10 +44,6 @@ def export_bundle(weights: Path, recipe: Recipe, content: BundleContent, directo
 
     A bundle that is there already is replaced once the new one is complete. The weights are a plain state dict; no
     TorchScript.
-
-    Raises:
-        DataError: there are no weights, or they are damaged.
-        OSError: the disk is full or not writable.
     """
     network = load_network(weights)
     with atomic_path(directory) as partial:
@@ -74,15 +61,7 @@ def export_bundle(weights: Path, recipe: Recipe, content: BundleContent, directo
 def write_bundles(
     study: TransferStudy, result: TransferResult, described: Study, targets: Sequence[str], directory: Path
 ) -> dict[str, Path]:
-    """Writes the pre-training of each target's best source, and returns the bundle of each target that has one.
-
-    Args:
-        study: whose runs have ended.
-        result: of these runs.
-        described: the same study as its YAML says.
-        targets: names.
-        directory: where a folder for each target is written.
-    """
+    """Writes the pre-training of each target's best source, and returns the bundle of each target that has one."""
     written: dict[str, Path] = {}
     # Of all datasets, so that a name does not depend on which targets are asked for.
     names = bundle_names(dataset.name for dataset in described.datasets)

@@ -29,19 +29,10 @@ KEY_METRIC = "dice"
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well a network segments a dataset.
+    """How well a network segments a dataset."""
 
-    Args:
-        dice: mean over cases of the Dice of a case's samples together; the primary number.
-        dice_per_sample: mean over samples, which are slices in 2D.
-        case_dice: of each case, in the order of their first samples.
-        samples: how many there were.
-    """
-
-    dice: float
-    dice_per_sample: float
-    case_dice: tuple[float, ...]
-    samples: int
+    dice: float  # mean over cases of the Dice of a case's samples together; the primary number
+    dice_per_sample: float  # mean over samples, which are slices in 2D
 
     @classmethod
     def of_counts(cls, counts: Tensor, case_ids: Sequence[str]) -> Evaluation:
@@ -49,22 +40,11 @@ class Evaluation:
         place = {case: k for k, case in enumerate(dict.fromkeys(case_ids))}
         owners = torch.tensor([place[case] for case in case_ids])
         of_cases = dice_of_counts(torch.zeros(len(place), 2, dtype=torch.int64).index_add_(0, owners, counts))
-        of_samples = dice_of_counts(counts)
-        return cls(
-            dice=float(of_cases.mean()),
-            dice_per_sample=float(of_samples.mean()),
-            case_dice=tuple(of_cases.tolist()),
-            samples=len(counts),
-        )
+        return cls(dice=float(of_cases.mean()), dice_per_sample=float(dice_of_counts(counts).mean()))
 
 
 def overlap_counts(logits: Tensor, masks: Tensor) -> Tensor:
-    """(b, 2) int64: points in both, and points of prediction plus points of reference.
-
-    Args:
-        logits: (b, 1, *grid); above 0 is foreground.
-        masks: (b, 1, *grid) of 0 and 1.
-    """
+    """(b, 2) int64 of (b, 1, *grid) logits and masks: points in both, and points of one plus points of the other."""
     predicted, reference = (logits > 0).flatten(1), (masks > 0.5).flatten(1)
     return torch.stack([(predicted & reference).sum(1), predicted.sum(1) + reference.sum(1)], 1)
 
@@ -76,11 +56,7 @@ def dice_of_counts(counts: Tensor) -> Tensor:
 
 
 class CaseDice(Metric):
-    """Dice per case as an ignite metric; samples come in the order of `case_ids`.
-
-    Args:
-        case_ids: (n,) the case of each sample.
-    """
+    """Dice per case as an ignite metric; samples come in the order of `case_ids`."""
 
     def __init__(self, case_ids: Sequence[str]) -> None:
         self.case_ids = tuple(case_ids)
@@ -107,9 +83,8 @@ class CaseDice(Metric):
 def make_loss(kind: Literal["dice", "dice_ce"]) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of (b, 1, *grid) logits and masks of 0 and 1, as a scalar.
 
-    Args:
-        kind: "dice" is the paper's 1 - (2 TP + e) / (2 TP + FN + FP + e), with TP, FN and FP of the whole batch, so
-            that a patch without foreground does no harm; "dice_ce" adds the mean cross-entropy.
+    "dice" is the paper's 1 - (2 TP + e) / (2 TP + FN + FP + e), with TP, FN and FP of the whole batch, so that a patch
+    without foreground does no harm; "dice_ce" adds the mean cross-entropy.
     """
     loss_type = DiceLoss if kind == "dice" else DiceCELoss
     loss = loss_type(sigmoid=True, batch=True, smooth_nr=_EPSILON, smooth_dr=_EPSILON)
@@ -130,19 +105,7 @@ def evaluate(
     *,
     device: torch.device | str = "cpu",
 ) -> Evaluation:
-    """The Dice of a network on samples of a dataset.
-
-    Args:
-        network: (b, 1, *grid) intensities to logits; it is moved to `device`.
-        samples: a dataset.
-        indices: which of its samples to segment, at least one.
-        recipe: how it was trained: intensities, patches and batch size.
-        device: where to compute.
-
-    Raises:
-        MedSegDistError: a CUDA device is asked for and there is none.
-        ValueError: there are no samples.
-    """
+    """The Dice of a network on some samples of a dataset; it is moved to the device."""
     target = check_device(device)
     if not indices:
         raise ValueError("expected at least one sample to evaluate on, found none.")

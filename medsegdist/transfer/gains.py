@@ -33,18 +33,11 @@ FEWEST_PAIRS = 3
 
 @dataclass(frozen=True)
 class DistanceRecord:
-    """How far a source is from a target by one method.
-
-    Args:
-        source: the dataset to pre-train on.
-        target: the dataset to fine-tune on.
-        method: name of the distance.
-        distance: any finite number, less is nearer; a score of which more is better is negated.
-    """
+    """How far a source is from a target by one method."""
 
     source: str
     target: str
-    distance: float
+    distance: float  # any finite number, less is nearer; a score of which more is better is negated
     method: str = "distance"
 
 
@@ -52,29 +45,17 @@ class DistanceRecord:
 class Gain:
     """What one run of transfer learning gained over the same target's training from scratch.
 
-    Args:
-        source: dataset of pre-training; "" for the control, trained from scratch with as many steps.
-        target: dataset of fine-tuning.
-        seed: of the run; None if there is one run of each source and target.
-        dice: test Dice score after the transfer, 0 to 1; None if only the gain is known.
-        dice_baseline: that without pre-training.
-        gain_percent: the paper's Eq. 20; left out, it is computed. None unless the status is "ok".
-        status: "ok", "not_converged" (the pre-training or the baseline learned nothing: that is no negative transfer),
-            or "undefined" (a baseline of 0 has no relative gain).
-
-    Raises:
-        ValueError: neither the gain nor both Dice scores are given, or they do not agree.
-
     >>> Gain("liver", "lung", dice=0.75, dice_baseline=0.5).gain_percent
     50.0
     """
 
+    # Empty for the control, trained from scratch with as many steps.
     source: Annotated[str, BeforeValidator(lambda cell: cell or "")]
     target: str
     seed: Annotated[int | str | None, Field(union_mode="left_to_right")] = None
-    dice: float | None = None
+    dice: float | None = None  # of the test cases, 0 to 1; None if only the gain is known
     dice_baseline: float | None = None
-    gain_percent: float | None = None
+    gain_percent: float | None = None  # computed if it is left out; None unless the status is "ok"
     status: Annotated[str, BeforeValidator(lambda cell: cell if cell in (NOT_CONVERGED, UNDEFINED) else OK)] = OK
 
     def __post_init__(self) -> None:
@@ -100,9 +81,6 @@ class Gain:
 def relative_gain(dice: float, baseline: float) -> float:
     """Gain in percent of the Dice score without pre-training (the paper's Eq. 20).
 
-    Raises:
-        ValueError: the baseline is not above 0, so nothing can be gained relative to it.
-
     >>> relative_gain(0.6, 0.5) > 19.99
     True
     """
@@ -115,9 +93,6 @@ def read_distances(path: str | Path) -> list[DistanceRecord]:
     """Distances from a CSV: `distances.csv`, or anybody's with the columns source, target and distance.
 
     A column `method` distinguishes several distances; all other columns are ignored.
-
-    Raises:
-        DataError: the file is no such table; a cell is empty or no finite number; a row stands twice.
     """
     remedy = "give each distance in a row with source, target and distance"
     return read_csv(path, DistanceRecord, key=("source", "target", "method"), remedy=remedy)
@@ -128,16 +103,8 @@ def read_gains(path: str | Path, *, of_controls: bool = False, rows_needed: bool
 
     Instead of `gain_percent` the columns `dice` and `dice_baseline` will do; where all three are there they have to
     agree. A column `seed` distinguishes runs of one source and target. Where a column `status` says `not_converged` or
-    `undefined`, the run has no gain, and may leave its numbers empty. All other columns are ignored.
-
-    Args:
-        path: the file, in UTF-8.
-        of_controls: the file is `controls.csv`, whose runs have no source.
-        rows_needed: a header alone is refused.
-
-    Raises:
-        DataError: the file is no such table; a cell is empty or no finite number; a row stands twice; a gain is not
-            that of its Dice scores.
+    `undefined`, the run has no gain, and may leave its numbers empty. All other columns are ignored. Only
+    `controls.csv` may have runs without a source.
     """
     remedy = "give each gain in a row with source, target and gain_percent, or with dice and dice_baseline"
     gains = read_csv(path, Gain, key=("source", "target", "seed"), remedy=remedy, rows_needed=rows_needed)
@@ -165,19 +132,12 @@ def write_gains(path: Path, gains: Iterable[Gain]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SourceGain:
-    """What a source brought a target.
+    """What a source brought a target."""
 
-    Args:
-        source: its name; empty for the control.
-        gains: of each seed, in percent.
-        dice: mean over the seeds; None if it is not known for all.
-        dice_baseline: mean over the seeds of that from scratch.
-    """
-
-    source: str
+    source: str  # its name; empty for the control
     gains: tuple[float, ...]
-    dice: float | None
-    dice_baseline: float | None
+    dice: float | None  # mean over the seeds; None if it is not known for all
+    dice_baseline: float | None  # mean over the seeds of that from scratch
 
     @property
     def gain(self) -> float:
@@ -191,12 +151,7 @@ class SourceGain:
 
 
 def summarize_gains(gains: Iterable[Gain], target: str) -> list[SourceGain]:
-    """The sources of one target, the greatest mean gain first; runs without a gain are left out.
-
-    Args:
-        gains: of any targets.
-        target: its name.
-    """
+    """The sources of one target, the greatest mean gain first; runs without a gain are left out."""
     by_source: dict[str, list[tuple[Gain, float]]] = {}
     for one in gains:
         if one.target == target and one.gain_percent is not None:
@@ -220,52 +175,30 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 @dataclass(frozen=True)
 class TransferPair:
-    """A source and a target of which both the distance and the gain are known.
-
-    Args:
-        source: name of the dataset of pre-training.
-        target: name of the dataset of fine-tuning.
-        distance: by one method, less is nearer.
-        gain: mean over the seeds, percent (Eq. 20).
-        gain_deviation: standard deviation of a seed's gain, in percentage points; None for one seed.
-        seeds: how many.
-    """
+    """A source and a target of which both the distance and the gain are known."""
 
     source: str
     target: str
-    distance: float
-    gain: float
-    gain_deviation: float | None = None
+    distance: float  # by one method, less is nearer
+    gain: float  # mean over the seeds, percent (Eq. 20)
+    gain_deviation: float | None = None  # standard deviation of a seed's gain, in percentage points; None for one seed
     seeds: int = 1
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Distances and gains that did not become a pair.
+    """Distances and gains that did not become a pair."""
 
-    Args:
-        without_gain: distances of a source to a target for which no gain is known.
-        without_distance: (source, target) of gains for which no distance is known.
-        not_converged: (source, target) of runs of which no seed has a gain, for none converged or the Dice score from
-            scratch is 0; left out.
-        partly_converged: (source, target, seeds left out) of those of which some have.
-    """
-
-    without_gain: tuple[DistanceRecord, ...] = ()
-    without_distance: tuple[tuple[str, str], ...] = ()
+    without_gain: tuple[DistanceRecord, ...] = ()  # distances of a source to a target for which no gain is known
+    without_distance: tuple[tuple[str, str], ...] = ()  # (source, target) of gains for which no distance is known
+    # (source, target) of which no seed has a gain, for none converged or the Dice score from scratch is 0.
     not_converged: tuple[tuple[str, str], ...] = ()
-    partly_converged: tuple[tuple[str, str, int], ...] = ()
+    partly_converged: tuple[tuple[str, str, int], ...] = ()  # the same of some seeds, and how many
 
 
 @dataclass(frozen=True)
 class MatchedPairs:
-    """What one method's distances and the gains have in common, and what they have not.
-
-    Args:
-        method: name of the distance.
-        pairs: in the order of the distances.
-        left_out: what did not become a pair.
-    """
+    """What one method's distances and the gains have in common, and what they have not."""
 
     method: str
     pairs: tuple[TransferPair, ...]
@@ -277,9 +210,7 @@ def match_pairs(
 ) -> list[MatchedPairs]:
     """Pairs of distance and gain by each method, or some `methods`; the gains of several seeds become their mean.
 
-    Raises:
-        DataError: a method is unknown; distances and gains have no pair in common, or fewer than three; all distances
-            of a method are equal, or all gains.
+    Too little to say anything of a method is an error: fewer than three pairs, or equal distances or gains.
     """
     found = {one.method: one for one in all_pairs(distances, gains)}
     for name in methods or ():

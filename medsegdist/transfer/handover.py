@@ -32,23 +32,14 @@ _SPLITS = "splits_final.json"
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """What was written for one target.
-
-    Args:
-        directory: the folder.
-        source: name of the dataset to pre-train on.
-        target: name of the dataset to fine-tune on.
-        tasks: folders of both in `directory`, in this order.
-        configuration: of nnU-Net, "2d" or "3d_fullres".
-        cautions: what speaks against it, in sentences.
-    """
+    """What was written for one target."""
 
     directory: Path
-    source: str
-    target: str
-    tasks: tuple[str, str]
-    configuration: str
-    cautions: tuple[str, ...]
+    source: str  # name of the dataset to pre-train on
+    target: str  # name of the dataset to fine-tune on
+    tasks: tuple[str, str]  # folders of both in `directory`, in this order
+    configuration: str  # of nnU-Net, "2d" or "3d_fullres"
+    cautions: tuple[str, ...]  # what speaks against it, in sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +74,8 @@ def write_handover(
 ) -> Handover:
     """Write source and target as tasks, with a study of both, patient-wise folds, and a README.md of commands.
 
-    The folder appears when it is complete, and may be moved: no path of this machine is in it.
-
-    Args:
-        study: holds the datasets that were ranked.
-        order: the sources of one target, as :meth:`~medsegdist.distance.table.DistanceTable.recommended` gives them.
-        directory: new or empty folder to write.
-        source: name of the source; None is the first one.
-        pseudonyms: as for :func:`~medsegdist.data.export.export_task`.
-        workers: as for :func:`~medsegdist.data.export.export_task`.
-
-    Raises:
-        ManifestError: the study lacks a dataset of the ranking, the source was not ranked, or one has classes.
-        DataError: cases are bad.
-        FileExistsError: `directory` holds something already.
-        OSError: the disk is full or not writable; nothing is left behind.
+    The first source of the order is taken unless one is named. The folder appears when it is complete, and may be
+    moved: no path of this machine is in it.
     """
     target = order[0].target
     manifests = {dataset.name: dataset for dataset in study.datasets}

@@ -17,13 +17,8 @@ from torch.nn import functional
 from medsegdist.data.options import DeepLabOptions, UNetOptions
 
 
-def normalization(kind: str, channels: int) -> tuple[str, dict[str, Any]]:
-    """What MONAI's blocks take as `norm`.
-
-    Args:
-        kind: "batch", "group" or "instance".
-        channels: that the layers have, or a number that divides all of theirs.
-    """
+def _normalization(kind: str, channels: int) -> tuple[str, dict[str, Any]]:
+    """What MONAI's blocks take as `norm`; `channels` divides those of all its layers."""
     if kind == "group":
         # At least two channels a group: at a single grid point, one channel alone would be normalized to zero.
         return "group", {"num_groups": gcd(max(1, channels // 2), 32)}
@@ -50,22 +45,18 @@ class DeepLabV3Plus(nn.Module):
     def __init__(self, options: DeepLabOptions, dimensions: int) -> None:
         super().__init__()
         self.mode = _MODES[dimensions]
-        self.encoder = ResNetEncoder(options, dimensions)
+        self.encoder = _ResNetEncoder(options, dimensions)
         low, high = self.encoder.channels
         width, layer = options.aspp_channels, partial(_layer, dimensions, options.norm)
         rates = options.atrous_rates or tuple(rate * 16 // options.output_stride for rate in (6, 12, 18))
-        self.pyramid = AtrousPyramid(high, width, rates, dimensions, options.norm, options.dropout)
+        self.pyramid = _AtrousPyramid(high, width, rates, dimensions, options.norm, options.dropout)
         self.low_level = layer(low, _LOW_LEVEL_CHANNELS, 1)
         self.decoder = nn.Sequential(layer(width + _LOW_LEVEL_CHANNELS, width, 3), layer(width, width, 3))
         self.classifier = Convolution(dimensions, width, 1, kernel_size=1, conv_only=True)
         self.apply(_initialize)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(b, 1, *grid) logits of (b, 1, *grid) images.
-
-        Args:
-            images: (b, 1, *grid) float intensities.
-        """
+        """(b, 1, *grid) logits of (b, 1, *grid) intensities, `images`."""
         low, high = self.encoder(images)
         coarse = self._resized(self.pyramid(high), low)
         logits = self.classifier(self.decoder(torch.cat([coarse, self.low_level(low)], 1)))
@@ -75,13 +66,8 @@ class DeepLabV3Plus(nn.Module):
         return functional.interpolate(features, size=like.shape[2:], mode=self.mode, align_corners=False)
 
 
-class ResNetEncoder(nn.Module):
-    """A ResNet of four stages that never gets coarser than its output stride.
-
-    Args:
-        options: widths, depths, blocks and strides.
-        dimensions: 2 or 3.
-    """
+class _ResNetEncoder(nn.Module):
+    """A ResNet of four stages that never gets coarser than its output stride."""
 
     def __init__(self, options: DeepLabOptions, dimensions: int) -> None:
         super().__init__()
@@ -109,28 +95,15 @@ class ResNetEncoder(nn.Module):
         self.channels = (width * expansion, channels)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of the first stage, and of the last one.
-
-        Args:
-            images: (b, 1, *grid) float intensities.
-        """
+        """Features of the first stage, and of the last one."""
         low = high = self.stages[0](self.stem(images))
         for stage in self.stages[1:]:
             high = stage(high)
         return low, high
 
 
-class AtrousPyramid(nn.Module):
-    """Atrous spatial pyramid pooling with the image's mean as its fifth branch (Chen et al. 2017).
-
-    Args:
-        channels: of its input.
-        out: of each branch, and of its output.
-        rates: dilations of the atrous branches.
-        dimensions: 2 or 3.
-        norm: the normalization.
-        dropout: share of the output's features that are dropped in training.
-    """
+class _AtrousPyramid(nn.Module):
+    """Atrous spatial pyramid pooling with the image's mean as its fifth branch (Chen et al. 2017)."""
 
     def __init__(
         self, channels: int, out: int, rates: tuple[int, ...], dimensions: int, norm: str, dropout: float
@@ -146,11 +119,7 @@ class AtrousPyramid(nn.Module):
         self.project = layer(out * (len(rates) + 2), out, 1, dropout=dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(b, out, *grid) of (b, channels, *grid).
-
-        Args:
-            features: (b, channels, *grid) of the last stage.
-        """
+        """(b, out, *grid) of (b, channels, *grid)."""
         mean = self.pooled(features).expand(-1, -1, *features.shape[2:])
         result: Tensor = self.project(torch.cat([*(branch(features) for branch in self.branches), mean], 1))
         return result
@@ -205,7 +174,7 @@ def _layer(
         dilation=dilation,
         adn_ordering="NAD",
         act=act,
-        norm=normalization(norm, out),
+        norm=_normalization(norm, out),
         dropout=dropout or None,
         bias=False,
     )
@@ -242,16 +211,12 @@ class PaddedUNet(nn.Module):
             strides=(2,) * (levels - 1),
             num_res_units=options.residual_units,
             # The uppermost layer has one channel.
-            norm=normalization(options.norm, 1),
+            norm=_normalization(options.norm, 1),
             dropout=options.dropout,
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """(b, 1, *grid) logits of (b, 1, *grid) images.
-
-        Args:
-            images: (b, 1, *grid) float intensities.
-        """
+        """(b, 1, *grid) logits of (b, 1, *grid) intensities, `images`."""
         grid = images.shape[2:]
         # The last axis first, as torch pads; "replicate" adds no edge that the network could see.
         padding = [part for size in reversed(grid) for part in (0, -size % self.factor)]
@@ -263,11 +228,7 @@ class PaddedUNet(nn.Module):
 
 
 def build_network(options: DeepLabOptions | UNetOptions, dimensions: int) -> nn.Module:
-    """A network with new weights, drawn from torch's global generator.
-
-    Args:
-        options: which one.
-        dimensions: 2 for slices, 3 for volumes.
+    """The network of `options` for 2 or 3 `dimensions`, its weights drawn from torch's global generator.
 
     Raises:
         ValueError: another number of dimensions.

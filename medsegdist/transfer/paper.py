@@ -16,23 +16,14 @@ from medsegdist.transfer.regression import LEVEL, LinearFit, fit_line
 
 @dataclass(frozen=True, slots=True)
 class PublishedFit:
-    """What the paper says of one method's regression, as it is printed.
+    """What the paper says of one method's regression, as it is printed."""
 
-    Args:
-        p_const: Table 12, of the intercept.
-        p_slope: Table 12 and, the same, Table 13.
-        slope: Table 13, percent per unit of distance.
-        slope_low: Table 13, lower end of the 95% interval.
-        slope_high: Table 13, upper end.
-        r_squared: Table 13.
-    """
-
-    p_const: float
-    p_slope: float
-    slope: float
-    slope_low: float
-    slope_high: float
-    r_squared: float
+    p_const: float  # Table 12, of the intercept
+    p_slope: float  # Table 12 and, the same, Table 13
+    slope: float  # Table 13, percent per unit of distance
+    slope_low: float  # Table 13, lower end of the 95% interval
+    slope_high: float  # Table 13, upper end
+    r_squared: float  # Table 13
 
 
 PUBLISHED_FITS: Mapping[str, PublishedFit] = {
@@ -62,25 +53,15 @@ def published_gains() -> list[Gain]:
 
 @dataclass(frozen=True, slots=True)
 class PaperComparison:
-    """What the paper prints of one method, and what its own distances and gains give.
-
-    Args:
-        method: its name.
-        published: Tables 12 and 13.
-        recomputed: from Tables 5 to 9 and 11.
-        p_const_reproduced: Table 12's p-value of the constant comes out to its last printed digit.
-        p_slope_reproduced: the same of the slope.
-        table_13_reproduced: slope, interval and R^2 of Table 13 come out to their last printed digit.
-        implied_r_squared: the R^2 that the slope and interval which Table 13 prints have in any line through so many
-            pairs.
-    """
+    """What the paper prints of one method, and what its own distances and gains give."""
 
     method: str
-    published: PublishedFit
-    recomputed: Agreement
-    p_const_reproduced: bool
-    p_slope_reproduced: bool
-    table_13_reproduced: bool
+    published: PublishedFit  # Tables 12 and 13
+    recomputed: Agreement  # from Tables 5 to 9 and 11
+    p_const_reproduced: bool  # Table 12's p-value of the constant comes out to its last printed digit
+    p_slope_reproduced: bool  # the same of the slope
+    table_13_reproduced: bool  # slope, interval and R^2 of Table 13 come out to their last printed digit
+    # The R^2 that the slope and interval which Table 13 prints have in any line through so many pairs.
     implied_r_squared: float
 
     @property

@@ -19,14 +19,10 @@ class IntensityScale:
     """The one affine rule by which intensities enter a network: (intensity - center) / half_range.
 
     The same for every dataset of a study, so that a network sees the brightness that the distances see.
-
-    Args:
-        center: becomes 0.
-        half_range: becomes 1; positive.
     """
 
-    center: float = 127.5
-    half_range: PositiveFloat = 127.5
+    center: float = 127.5  # becomes 0
+    half_range: PositiveFloat = 127.5  # becomes 1; positive
 
     @classmethod
     def of(cls, preprocessing: Preprocessing) -> IntensityScale:
@@ -42,21 +38,15 @@ class IntensityScale:
 
 
 class Recipe(TrainingOptions):
-    """How one network is trained.
-
-    Args:
-        drop_after: steps after which `final_learning_rate` holds; None never.
-        final_learning_rate: see `drop_after`.
-        balanced: half of each batch is drawn in proportion to the foreground (of patches, three in four are drawn
-            about foreground), instead of each sample as often as any other.
-        scale: how intensities enter the network.
-    """
+    """How one network is trained."""
 
     augmentation: Augmentation | None = None
-    drop_after: int | None = None
-    final_learning_rate: float = 1e-4
+    drop_after: int | None = None  # steps after which `final_learning_rate` holds; None never
+    final_learning_rate: float = 1e-4  # see `drop_after`
+    # Half of each batch is drawn in proportion to the foreground (of patches, three in four are drawn about
+    # foreground), instead of each sample as often as any other.
     balanced: bool = False
-    scale: IntensityScale = IntensityScale()
+    scale: IntensityScale = IntensityScale()  # how intensities enter the network
 
     @classmethod
     def of(cls, options: TransferOptions, kind: Kind, scale: IntensityScale) -> Recipe:
@@ -91,29 +81,21 @@ Kind = Literal["baseline", "pretraining", "fine_tuning", "control"]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One training of the grid.
+    """One training of the grid."""
 
-    Args:
-        key: 16 hexadecimal digits, of all that it is made from.
-        kind: "baseline" is a target's training from scratch; "pretraining" one on a source; "fine_tuning" goes on
-            from a pre-training on a target; "control" is from scratch with the steps of both.
-        source: the dataset that is pre-trained on, if one is.
-        target: the dataset that is tested on; None for a pre-training.
-        seed: of weights, order and splits.
-        recipe: of the training.
-        trained_on: names of the datasets that are trained on: one, or several where `source` is POOLED. With each,
-            the indices of samples that may not be seen: of a target's test patients.
-        needs: keys of the runs that must be done before: the pre-training whose weights it starts from, and the
-            target's baseline, whose recipe it shares if that had to be hardened.
-    """
-
-    key: str
+    key: str  # 16 hexadecimal digits, of all that it is made from
+    # "baseline" is a target's training from scratch; "pretraining" one on a source; "fine_tuning" goes on from a pre-
+    # training on a target; "control" is from scratch with the steps of both.
     kind: Kind
-    source: str | None
-    target: str | None
-    seed: int
-    recipe: Recipe
+    source: str | None  # the dataset that is pre-trained on, if one is
+    target: str | None  # the dataset that is tested on; None for a pre-training
+    seed: int  # of weights, order and splits
+    recipe: Recipe  # of the training
+    # Names of the datasets that are trained on: one, or several where `source` is POOLED. With each, the indices of
+    # samples that may not be seen: of a target's test patients.
     trained_on: tuple[tuple[str, tuple[int, ...]], ...]
+    # Keys of the runs that must be done before: the pre-training whose weights it starts from, and the target's
+    # baseline, whose recipe it shares if that had to be hardened.
     needs: tuple[str, ...] = ()
 
     @property
@@ -144,13 +126,7 @@ def plan_runs(
 ) -> tuple[Run, ...]:
     """All runs of a study, each after those that it needs.
 
-    Args:
-        targets: names of datasets.
-        sources_of: names of the sources of a target.
-        fingerprints: of the samples of each dataset, by name.
-        options: of the study.
-        scale: how intensities enter the network.
-        left_out: indices of samples that the pre-training on a source may not see, by source.
+    The pre-training on a source may not see its samples in `left_out`; `fingerprints` are of each dataset's samples.
     """
     runs: dict[str, Run] = {}
 

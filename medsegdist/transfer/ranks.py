@@ -18,54 +18,33 @@ from medsegdist.transfer.gains import Gain, Number, TransferPair, distances_and_
 
 @dataclass(frozen=True, slots=True)
 class RankCorrelation:
-    """Rank correlations of distance and gain: -1 where nearer always gains more, 0 for no order, 1 for the reverse.
+    """Rank correlations of distance and gain: -1 where nearer always gains more, 0 for no order, 1 for the reverse."""
 
-    Args:
-        spearman: of the ranks.
-        p_spearman: two-sided, by the t-distribution; it takes the pairs for independent.
-        kendall: tau-b, of the order of every two pairs.
-        p_kendall: two-sided.
-        weighted_kendall: the same with hyperbolic weights (Vigna 2015), so that the order of the nearest and of those
-            that gain most counts more than that of the last.
-    """
-
-    spearman: Number
-    p_spearman: Number
-    kendall: Number
+    spearman: Number  # of the ranks
+    p_spearman: Number  # two-sided, by the t-distribution; it takes the pairs for independent
+    kendall: Number  # tau-b, of the order of every two pairs
     p_kendall: Number
+    # The same with hyperbolic weights (Vigna 2015), so that the order of the nearest and of those that gain most counts
+    # more than that of the last.
     weighted_kendall: Number
 
 
 @dataclass(frozen=True, slots=True)
 class TargetAgreement:
-    """What choosing the nearest source would have meant for one target.
-
-    Args:
-        target: its name.
-        sources: how many there are to choose from.
-        correlation: of distance and gain among them; None for fewer than three, or where one of the two is constant.
-        picked: the nearest source; all of them where several are equally near.
-        picked_gain: its gain, percent; their mean.
-        picked_rank: place of that gain among all, 1 for the best.
-        best: the source that gained most.
-        best_gain: its gain, percent.
-        regret: best_gain - picked_gain, percentage points ("top-1 regret").
-        regret_percent: regret in percent of best_gain, which is what could be gained over no pre-training at all; None
-            where nothing could.
-        chance_regret: the regret that a source drawn at random has on average.
-    """
+    """What choosing the nearest source would have meant for one target."""
 
     target: str
-    sources: int
+    sources: int  # how many there are to choose from
+    # Of distance and gain among them; None for fewer than three, or where one of the two is constant.
     correlation: RankCorrelation | None
-    picked: tuple[str, ...]
-    picked_gain: float
-    picked_rank: int
-    best: str
-    best_gain: float
-    regret: float
-    regret_percent: float | None
-    chance_regret: float
+    picked: tuple[str, ...]  # the nearest source; all of them where several are equally near
+    picked_gain: float  # its gain, percent; their mean
+    picked_rank: int  # place of that gain among all, 1 for the best
+    best: str  # the source that gained most
+    best_gain: float  # its gain, percent
+    regret: float  # best_gain - picked_gain, percentage points ("top-1 regret")
+    regret_percent: float | None  # in percent of best_gain, all that could be gained; None where nothing could
+    chance_regret: float  # the regret that a source drawn at random has on average
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +53,12 @@ class Reliability:
 
     Both are of a two-way analysis of variance, sources by seeds, within targets. What all sources of a target have in
     common in one seed, as its baseline, orders nothing and does not count.
-
-    Args:
-        seeds: repetitions of each pair.
-        pairs: sources and targets that have all of them.
-        between_seeds: correlation of the gains of one seed with those of another, ICC(3, 1); below 0 by chance.
-        reliability: that of their means over the seeds with such means of other seeds (Cronbach's alpha), 0 to 1.
     """
 
-    seeds: int
-    pairs: int
-    between_seeds: float
-    reliability: float
+    seeds: int  # repetitions of each pair
+    pairs: int  # sources and targets that have all of them
+    between_seeds: float  # correlation of the gains of one seed with those of another, ICC(3, 1); below 0 by chance
+    reliability: float  # that of their means over the seeds with such means of other seeds (Cronbach's alpha), 0 to 1
 
     @property
     def ceiling(self) -> float:
@@ -165,25 +138,15 @@ def agree_by_target(pairs: Sequence[TransferPair]) -> tuple[TargetAgreement, ...
 
 @dataclass(frozen=True, slots=True)
 class OverTargets:
-    """How distance orders the sources of a target, mean over targets, with 95 % intervals of targets drawn again.
+    """How distance orders the sources of a target, mean over targets, with 95 % intervals of targets drawn again."""
 
-    Args:
-        targets: how many have a correlation.
-        spearman: mean of their correlations of distance and gain: below 0 where nearer sources gain more.
-        low: lower end of its interval.
-        high: upper end.
-        corrected: spearman over the ceiling that the reliability of the gains sets; None if that is not known, or 0.
-        regret: mean over the same targets, percentage points.
-        regret_low: lower end of its interval.
-        regret_high: upper end.
-    """
-
-    targets: int
-    spearman: Number
+    targets: int  # how many have a correlation
+    spearman: Number  # mean of their correlations of distance and gain: below 0 where nearer sources gain more
     low: Number
     high: Number
+    # Spearman over the ceiling that the reliability of the gains sets; None if that is not known, or 0.
     corrected: Number | None
-    regret: Number
+    regret: Number  # mean over the same targets, percentage points
     regret_low: Number
     regret_high: Number
 
@@ -191,13 +154,7 @@ class OverTargets:
 def agree_over_targets(
     targets: Sequence[TargetAgreement], reliability: Reliability | None, *, seed: int = 0
 ) -> OverTargets | None:
-    """The mean over targets, and how far it would differ with other targets; None for fewer than two with an order.
-
-    Args:
-        targets: of one method.
-        reliability: of the gains.
-        seed: of the targets that are drawn.
-    """
+    """The mean over targets, and how far it would differ with other targets; None for fewer than two with an order."""
     found = [(one.correlation.spearman, one.regret) for one in targets if one.correlation is not None]
     if len(found) < 2:
         return None
@@ -222,14 +179,9 @@ RESAMPLED = 2000
 
 
 def interval_of_means(values: NDArray[np.float64], *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The 95 % interval of the means over targets, which are drawn again with replacement.
+    """The 95 % interval of the means over n targets, drawn again with replacement: (n, m) values to (m,) ends.
 
-    Args:
-        values: (n, m) of n targets.
-        seed: of the targets that are drawn; the same ones for equal n.
-
-    Returns:
-        (m,) lower and (m,) upper ends.
+    The same targets are drawn for equal n.
     """
     drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLED, len(values)))
     low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975], axis=0)
@@ -250,24 +202,17 @@ Shuffle = Literal["within_targets", "whole_sources"]
 
 @dataclass(frozen=True, slots=True)
 class PermutationTest:
-    """How often shuffled gains go with distance at least as much as the real ones.
+    """How often shuffled gains go with distance at least as much as the real ones."""
 
-    Args:
-        shuffle: "within_targets": the gains of each target are shuffled among its sources, for every target on
-            its own. "whole_sources": a source passes its gains on all targets together on to another source that has
-            the same targets, as a Mantel test does. That allows for sources that are good or bad wherever they are
-            used, which the first takes for so much more evidence, and is the more cautious one.
-        p_slope: two-sided, of the covariance of distance and gain within targets, and so of the slope.
-        p_rank: two-sided, of the ranks within targets.
-        permutations: how many there were.
-        exact: all were tried; else so many were drawn, and p is (1 + as extreme) / (1 + drawn).
-    """
-
+    # "within_targets": the gains of each target are shuffled among its sources, for every target on its own.
+    # "whole_sources": a source passes its gains on all targets together on to another source that has the same targets,
+    # as a Mantel test does. That allows for sources that are good or bad wherever they are used, which the first takes
+    # for so much more evidence, and is the more cautious one.
     shuffle: Shuffle
-    p_slope: Number
-    p_rank: Number
+    p_slope: Number  # two-sided, of the covariance of distance and gain within targets, and so of the slope
+    p_rank: Number  # two-sided, of the ranks within targets
     permutations: int
-    exact: bool
+    exact: bool  # all were tried; else so many were drawn, and p is (1 + as extreme) / (1 + drawn)
 
 
 def permutation_test(

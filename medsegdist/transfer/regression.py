@@ -31,23 +31,10 @@ class LinearFit:
     freedom and one variance for all residuals. The first asks whether a dataset at distance 0 would gain anything, the
     second whether gain depends on distance. Both take the pairs for independent, which pairs that share a source or a
     target are not.
-
-    Args:
-        n: pairs.
-        intercept: gain at distance 0, percent.
-        intercept_low: lower end of its 95% interval.
-        intercept_high: upper end.
-        slope: percent per unit of distance.
-        slope_low: lower end of its 95% interval.
-        slope_high: upper end.
-        r_squared: part of the variance of the gains that the line explains, 0 to 1.
-        p_intercept: of the intercept.
-        p_slope: of the slope.
-        deviation: standard deviation of a residual, percentage points.
     """
 
     n: int
-    intercept: Number
+    intercept: Number  # gain at distance 0, percent
     intercept_low: Number
     intercept_high: Number
     slope: Number
@@ -56,7 +43,7 @@ class LinearFit:
     r_squared: Number
     p_intercept: Number
     p_slope: Number
-    deviation: Number
+    deviation: Number  # standard deviation of a residual, percentage points
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +52,18 @@ class FixedEffectsFit:
 
     A target on which every source gains much, and to which every source is near, moves the line of the plain fit, and
     not this one. p_slope is of the t-test with n - targets - 1 degrees of freedom.
-
-    Args:
-        targets: how many intercepts.
-        slope: percent per unit of distance.
-        slope_low: lower end of its 95% interval.
-        slope_high: upper end.
-        r_squared_within: part of the variance within targets that the slope explains.
-        p_slope: of the slope, two-sided.
     """
 
-    targets: int
+    targets: int  # how many intercepts
     slope: Number
     slope_low: Number
     slope_high: Number
-    r_squared_within: Number
+    r_squared_within: Number  # part of the variance within targets that the slope explains
     p_slope: Number
 
 
 def fit_line(pairs: Sequence[TransferPair]) -> LinearFit:
-    """Ordinary least squares of gain on distance.
-
-    Args:
-        pairs: at least three, of which not all distances are equal.
-
-    Raises:
-        ValueError: there are fewer, or all distances are equal.
-    """
+    """Ordinary least squares of gain on distance, of at least three pairs whose distances differ."""
     result, unit = least_squares(pairs)
     intercept, slope = result.params
     ends, slope_ends = result.conf_int(1 - LEVEL)
@@ -111,11 +83,7 @@ def fit_line(pairs: Sequence[TransferPair]) -> LinearFit:
 
 
 def makes_line(pairs: Sequence[TransferPair]) -> bool:
-    """Whether a line through these pairs is worth showing: there are enough, at distances that differ.
-
-    Args:
-        pairs: of one method.
-    """
+    """Whether a line through these pairs is worth showing: there are enough, at distances that differ."""
     distances = np.array([one.distance for one in pairs])
     return len(pairs) >= FEWEST_FOR_A_LINE and bool(np.ptp(distances) > 1e-9 * np.abs(distances).max())
 
@@ -141,14 +109,9 @@ def fit_fixed_effects(pairs: Sequence[TransferPair]) -> FixedEffectsFit | None:
 
 
 def least_squares(pairs: Sequence[TransferPair]) -> tuple[Any, float]:
-    """The fit of :func:`fit_line`, as statsmodels' own result.
+    """The fit of :func:`fit_line` as statsmodels' own result, for distances over a unit; and that unit.
 
-    Returns:
-        The result for distances over a unit, and that unit, their greatest size: next to distances in the billions a
-        constant of 1 would pass for rounding.
-
-    Raises:
-        ValueError: there are fewer than three pairs, or all distances are equal.
+    It is their greatest size: next to distances in the billions a constant of 1 would pass for rounding.
     """
     distance, gain = distances_and_gains(pairs)
     if len(pairs) < 3 or np.ptp(distance) == 0:
@@ -160,54 +123,33 @@ def least_squares(pairs: Sequence[TransferPair]) -> tuple[Any, float]:
     return OLS(gain, np.column_stack([np.ones(len(distance)), distance / unit])).fit(), unit
 
 
-COEFFICIENTS = 2
-"""Of the line."""
-
 HIGH_COOK = 1.0
 """A Cook's distance above this moves the coefficients out of the middle of their confidence region (Cook 1977)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """How much one pair pulls at the line.
-
-    Args:
-        source: of the pair.
-        target: of the pair.
-        leverage: diagonal of the hat matrix, 0 to 1: how extreme its distance is. Their mean is 2 / n.
-        cooks_distance: how far the line moves without it; None if the line hangs on it alone (leverage 1), or
-            nothing is left to explain.
-        high: leverage above three times the mean, or Cook's distance above 1.
-    """
+    """How much one pair pulls at the line."""
 
     source: str
     target: str
-    leverage: float
+    leverage: float  # diagonal of the hat matrix, 0 to 1: how extreme its distance is. Their mean is 2 / n.
+    # How far the line moves without it; None if the line hangs on it alone (leverage 1), or nothing is left to explain.
     cooks_distance: float | None
-    high: bool
+    high: bool  # leverage above three times the mean, or Cook's distance above 1
 
 
 @dataclass(frozen=True, slots=True)
 class WithoutSource:
-    """The result without any pair of one source.
+    """The result without any pair of one source."""
 
-    Args:
-        source: the one left out.
-        line: of the others; None if they make none.
-        spearman: of the others; None as above.
-    """
-
-    source: str
-    line: LinearFit | None
-    spearman: float | None
+    source: str  # the one left out
+    line: LinearFit | None  # of the others; None if they make none
+    spearman: float | None  # of the others; None as above
 
 
 def measure_influence(pairs: Sequence[TransferPair]) -> tuple[Influence, ...]:
-    """Leverage and Cook's distance of every pair, in their order.
-
-    Raises:
-        ValueError: the pairs do not make a line.
-    """
+    """Leverage and Cook's distance of every pair, in their order."""
     result, _ = least_squares(pairs)
     measured = OLSInfluence(result)
     leverage = measured.hat_matrix_diag
@@ -215,7 +157,7 @@ def measure_influence(pairs: Sequence[TransferPair]) -> tuple[Influence, ...]:
     perfect = result.ssr <= 1e-20 * max(float(result.centered_tss), 1e-300)
     with np.errstate(all="ignore"):
         cooks = np.where(perfect | (leverage >= 1 - 1e-9), np.nan, measured.cooks_distance[0])
-    high = (leverage > 3 * COEFFICIENTS / len(pairs)) | (cooks > HIGH_COOK)
+    high = (leverage > 3 * 2 / len(pairs)) | (cooks > HIGH_COOK)
     return tuple(
         Influence(one.source, one.target, float(h), None if np.isnan(cook) else float(cook), bool(pulls))
         for one, h, cook, pulls in zip(pairs, leverage, cooks, high, strict=True)
@@ -238,30 +180,16 @@ def leave_one_source_out(pairs: Sequence[TransferPair]) -> tuple[WithoutSource, 
 
 @dataclass(frozen=True, slots=True)
 class GainPrediction:
-    """The gain to expect of a source at some distance from its target.
+    """The gain to expect of a source at some distance from its target."""
 
-    Args:
-        distance: by the method of the pairs.
-        gain: expected, percent.
-        low: lower end of the 95% prediction interval: of the gain of one more source, not of the mean of many.
-        high: its upper end.
-        mean_low: lower end of the 95% interval of the line itself.
-        mean_high: its upper end.
-        extrapolated: the distance is outside of those that the line was fitted to.
-        seen_low: the least of those distances.
-        seen_high: the greatest.
-        source: name of the source; "" where only a distance was given.
-        target: name of the target; "" as above.
-    """
-
-    distance: float
-    gain: Number
-    low: Number
-    high: Number
-    mean_low: Number
+    distance: float  # by the method of the pairs
+    gain: Number  # expected, percent
+    low: Number  # lower end of the 95% prediction interval: of the gain of one more source, not of the mean of many
+    high: Number  # its upper end
+    mean_low: Number  # lower end of the 95% interval of the line itself
     mean_high: Number
-    extrapolated: bool
-    seen_low: float
+    extrapolated: bool  # the distance is outside of those that the line was fitted to
+    seen_low: float  # the least of those distances
     seen_high: float
     source: str = ""
     target: str = ""

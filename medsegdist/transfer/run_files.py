@@ -1,100 +1,24 @@
-"""Files of training runs: their log, their states, to be resumed, and their weights."""
+"""Files of training runs: their states, to be resumed, and their weights."""
 
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from medsegdist.data.options import NetworkOptions
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write, read_bytes, sync
+from medsegdist.files import atomic_write
 from medsegdist.transfer.networks import build_network
 
 _STATE, _WEIGHTS = "medsegdist training state 1", "medsegdist weights 1"
-
-
-class _Outcome(BaseModel):
-    """What others need of a line of runs.jsonl."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-    run: str
-    kind: Literal["baseline", "pretraining", "fine_tuning", "control"]
-    status: Literal["done", "not_converged", "failed"]
-    dice: Annotated[float, Field(ge=0, le=1)] | None = None
-    validation_dice: Annotated[float, Field(ge=0, le=1)] | None = None
-    hardened: bool = False
-
-    @model_validator(mode="after")
-    def _has_a_score(self) -> _Outcome:
-        # A pre-training has no test cases.
-        score = self.validation_dice if self.kind == "pretraining" else self.dice
-        if score is None and self.status != "failed":
-            raise ValueError("the Dice score is missing")
-        return self
-
-
-class RunLog:
-    """runs.jsonl: one line for each run that ended, appended and never changed.
-
-    A process that is killed while it writes leaves a torn line, which is cut off.
-
-    Args:
-        path: the file; made when the first run ends.
-
-    Raises:
-        DataError: a line that is not the last one is damaged.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._entries: dict[str, dict[str, Any]] = {}
-        content = read_bytes(path) if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
-                sync(file)
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                _Outcome.model_validate_json(line)
-                entry = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(
-                    f"{path}: line {number} is damaged; expected how a run ended, as `transfer` writes it",
-                    "delete the line, and its run is repeated",
-                ) from error
-            self._entries[entry["run"]] = entry
-
-    def outcome(self, key: str) -> Mapping[str, Any] | None:
-        """The last that was written of the run with this `key`; None if it never ended."""
-        return self._entries.get(key)
-
-    def append(self, outcome: Mapping[str, Any]) -> None:
-        """Write how a run ended, with its key as "run"; it is on the disk when this returns."""
-        line = json.dumps(outcome, allow_nan=False) + "\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            end = file.tell()
-            try:
-                file.write(line.encode())
-                file.flush()
-                sync(file)
-            except OSError as error:
-                # No half line stays behind on a full disk.
-                os.truncate(self.path, end)
-                error.filename = os.fspath(self.path)
-                raise
-        self._entries[outcome["run"]] = dict(outcome)
 
 
 def save_state(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -103,11 +27,7 @@ def save_state(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) 
 
 
 def load_state(path: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The state of a run that was cut short; None if there is none.
-
-    Raises:
-        DataError: the file is damaged, or was left by a run with another configuration.
-    """
+    """The state of a run that was cut short; None if there is none. One of another configuration is refused."""
     if not path.exists():
         return None
     content = _read(path, _STATE, "training state")
@@ -129,21 +49,13 @@ def save_weights(path: Path, network: nn.Module, options: NetworkOptions, dimens
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The weights of a file, on the CPU.
-
-    Raises:
-        DataError: there is no such file, or it is damaged.
-    """
+    """The weights of a file, on the CPU."""
     weights: dict[str, Tensor] = _read(path, _WEIGHTS, "weights")["weights"]
     return weights
 
 
 def load_network(path: Path) -> nn.Module:
-    """The network of a weights file, on the CPU.
-
-    Raises:
-        DataError: there is no such file, or it is damaged.
-    """
+    """The network of a weights file, on the CPU."""
     content = _read(path, _WEIGHTS, "weights")
     try:
         options: Any = TypeAdapter(NetworkOptions).validate_json(content["network"])

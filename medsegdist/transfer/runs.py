@@ -22,12 +22,11 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
 from medsegdist.files import write_csv
 from medsegdist.parallel import map_ordered, one_thread
-from medsegdist.transfer.curves import learning_curves
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, write_gains
-from medsegdist.transfer.outcomes import TransferResult, result_of
+from medsegdist.transfer.outcomes import RunLog, TransferResult, learning_curves, result_of
 from medsegdist.transfer.plan import POOLED, IntensityScale, Run, plan_runs
-from medsegdist.transfer.run_files import RunLog, load_weights, save_weights
+from medsegdist.transfer.run_files import load_weights, save_weights
 from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
 from medsegdist.transfer.train import second_checkpoint, train, train_with_retry
 
@@ -75,18 +74,9 @@ class Assignment:
 
 
 def perform(assignment: Assignment) -> dict[str, Any]:
-    """Do a run, or the rest of it.
+    """Do the run of an `assignment`, or the rest of it, and return its line of runs.jsonl.
 
     On a CPU it takes one thread, so that any number of processes gives the same result.
-
-    Args:
-        assignment: what to do.
-
-    Returns:
-        The run's line of runs.jsonl.
-
-    Raises:
-        MedSegDistError: the run failed.
     """
     with _TURN, one_thread():
         start = perf_counter()
@@ -198,12 +188,7 @@ class TransferStudy:
         )
 
     def assignment(self, run: Run, device: str = "cpu") -> Assignment:
-        """What a process needs for a run whose needs are done.
-
-        Args:
-            run: one of `runs`.
-            device: where it is to be computed, such as "cpu" or "cuda:0".
-        """
+        """What a process needs for a `run` whose needs are done, on a `device` such as "cpu" or "cuda:0"."""
         after_hardened = False
         if run.kind in ("fine_tuning", "control"):
             baseline = self.log.outcome(run.needs[-1])

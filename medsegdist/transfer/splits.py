@@ -16,17 +16,12 @@ from medsegdist.words import counted
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Indices of samples in increasing order; no patient is in two of the three.
+    """Indices of samples in increasing order; no patient is in two of the three."""
 
-    Args:
-        train: samples to train on, at least one.
-        validation: samples that choose the best weights, at least one; those of `train` where the last weights count.
-        test: samples that Dice is reported on; none for a source.
-    """
-
-    train: tuple[int, ...]
+    train: tuple[int, ...]  # samples to train on, at least one
+    # Samples that choose the best weights, at least one; those of `train` where the last weights count.
     validation: tuple[int, ...]
-    test: tuple[int, ...] = ()
+    test: tuple[int, ...] = ()  # samples that Dice is reported on; none for a source
 
 
 def split_source(
@@ -35,9 +30,6 @@ def split_source(
     """Training and validation patients of a source, from the patient of each sample; nothing is tested on it.
 
     `left_out` are indices of samples whose patients are tested on in a target.
-
-    Raises:
-        DataError: there are fewer than two patients.
     """
     hidden = {patient_ids[k] for k in left_out}
     patients = [patient for patient in dict.fromkeys(patient_ids) if patient not in hidden]
@@ -61,9 +53,6 @@ def split_target(name: str, patient_ids: Sequence[str], options: TransferOptions
     The test patients are the same for all seeds. With `target_cases`, so many of the other patients are trained on,
     and validation keeps its proportion to them: a short sample is short in all that is labeled. With `select` "last"
     no patient is set aside to validate on.
-
-    Raises:
-        DataError: there are fewer patients than these parts need.
     """
     patients = list(dict.fromkeys(patient_ids))
     if len(patients) < 3:
@@ -116,20 +105,12 @@ def seen_test_samples(
     tested: Mapping[str, Sequence[int]],
     sources_of: Callable[[str], Sequence[str]],
 ) -> dict[str, tuple[int, ...]]:
-    """Samples of each source that its pre-training leaves out.
+    """Indices of samples that the pre-training on a source leaves out, in increasing order, of sources that have any.
 
     Several tasks on the same images make such sources: one holds the images that another is tested on. Two datasets
     with an image in common are taken for such a pair; of the source, every patient is left out who has an image, or
     the name, of a test patient of the target. Datasets without a common image may use the same names for other
     patients.
-
-    Args:
-        samples: of every target and source, by name, with their own patient ids.
-        tested: indices of each target's test samples.
-        sources_of: names of the sources of a target.
-
-    Returns:
-        Indices by source, in increasing order, of those sources that have any.
     """
     digests = {
         name: [hashlib.blake2b(image.cpu().contiguous().numpy().data, digest_size=16).digest() for image in one.images]

@@ -66,11 +66,7 @@ class TrainingResult:
 
 
 def second_checkpoint(checkpoint: Path) -> Path:
-    """Where the training with a hardened recipe leaves its state, next to that of the first training.
-
-    Args:
-        checkpoint: of the first training.
-    """
+    """Where the training with a hardened recipe leaves its state, next to the `checkpoint` of the first training."""
     return checkpoint.with_name(f"{checkpoint.stem}.second{checkpoint.suffix}")
 
 
@@ -86,18 +82,8 @@ def train_with_retry(
 ) -> TrainingResult:
     """Train, and once more with a hardened recipe if the network did not learn: it is no pre-training and no baseline.
 
-    Args:
-        samples: as for :func:`train`.
-        split: as for `train`.
-        recipe: of the first training.
-        floor: validation Dice that a network must reach.
-        seed: of both.
-        checkpoint: of the first training; that of the second one is a file next to it.
-        options: as for `train`.
-
-    Raises:
-        ConvergenceError: the loss of the second training is not finite, too.
-        MedSegDistError: as for `train`.
+    `samples`, `split`, `seed` and `options` are those of :func:`train` for both, and so are its errors; `recipe` and
+    `checkpoint` are of the first training. A network that learned has a validation Dice of at least `floor`.
     """
     try:
         first = train(samples, split, recipe, seed=seed, checkpoint=checkpoint, **options)
@@ -353,20 +339,8 @@ class _Run:
             torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
 
 
-TIMED_STEPS = 3
-
-
 def seconds_per_step(recipe: Recipe, grid: tuple[int, ...], device: torch.device | str = "cpu") -> float:
-    """Seconds of a training step on random samples, the median of three, without the first one.
-
-    Args:
-        recipe: of a run.
-        grid: of the samples.
-        device: where the run will be.
-
-    Raises:
-        MedSegDistError: the device is not there.
-    """
+    """Seconds of a step of `recipe` on random samples of a `grid`, on a `device`: the median of three."""
     target = check_device(device)
     with one_thread(), torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
         shape = (recipe.batch_size, 1, *(recipe.patch_size or grid))
@@ -374,7 +348,7 @@ def seconds_per_step(recipe: Recipe, grid: tuple[int, ...], device: torch.device
         network, loss = build_network(recipe.network, len(grid)).to(target), make_loss(recipe.loss)
         optimizer = torch.optim.Adam(network.parameters())
         seconds = []
-        for _ in range(TIMED_STEPS + 1):
+        for _ in range(4):
             start = perf_counter()
             optimizer.zero_grad()
             loss(network(images), masks).backward()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.cards.card import MAX_BYTES, read_card, write_card
-from medsegdist.cards.making import DIMENSION, coarse, gaussian_of, project, summarize_samples
+from medsegdist.cards.making import DIMENSION, coarse, project, summarize_samples
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples
@@ -165,11 +165,3 @@ def test_another_preprocessing_or_grid_is_another_projection(other: dict) -> Non
     images = np.random.default_rng(2).normal(size=(1, 4, 5))
     changed = samples_of(images.reshape(1, *other.get("grid", (4, 5))), other.get("preprocessing", "abc"))
     assert not torch.allclose(project(samples_of(images)), project(changed))
-
-
-def test_the_gaussian_is_that_of_numpy() -> None:
-    points = torch.from_numpy(np.random.default_rng(3).normal(size=(7, 3)))
-    mass = torch.tensor([1, 2, 3, 4, 5, 6, 7], dtype=torch.float64) / 28
-    mean, covariance = gaussian_of(points, mass)
-    np.testing.assert_allclose(mean, np.average(points, axis=0, weights=mass))
-    np.testing.assert_allclose(covariance, np.cov(points.T, aweights=mass, bias=True))

@@ -29,7 +29,7 @@ from medsegdist.distance.table import DistanceTable
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.report.record import read_json
 from medsegdist.transfer.gains import read_distances, read_gains
-from medsegdist.transfer.run_files import RunLog
+from medsegdist.transfer.outcomes import RunLog
 from tests.public_reports import Report
 
 SECONDS = 20

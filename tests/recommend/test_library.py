@@ -7,7 +7,7 @@ import pytest
 
 from medsegdist.recommend.learned import LearnedRanking
 from medsegdist.recommend.library import read_library
-from medsegdist.recommend.predictors import judge_predictors, order_reliability
+from medsegdist.recommend.predictors import judge_predictors
 
 PLACE = "scripts/results/transfer_library"
 
@@ -38,13 +38,6 @@ def test_the_readme_has_every_table_of_the_script(project_root, tables, capsys):
     assert len(printed) == 2 + 2 * 2 * len(tables.STEPS)
     for table in printed:
         assert table in readme
-
-
-def test_the_library_is_large_enough_to_learn_from(project_root):
-    library = read_library(project_root / PLACE)
-    assert library.features.index.unique("source").size >= 20
-    assert len(library.targets) >= 14
-    assert order_reliability(library) is not None
 
 
 @pytest.mark.slow

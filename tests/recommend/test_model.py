@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from medsegdist.recommend.learned import chance_of_best
-from medsegdist.recommend.model import FEATURE_SETS, PairRows, fit_each, fit_ridge
+from medsegdist.recommend.model import PairRows, fit_each, fit_ridge
 from medsegdist.recommend.pair_features import FEATURES, pair_features
 from medsegdist.recommend.predictors import best_elsewhere, judge, learned_known, learned_strict, shuffled
 from tests.recommend.planted import FAMILIES, characteristics, distances, library
@@ -122,12 +122,6 @@ def test_a_term_of_zero_is_the_smallest_and_finite():
     terms = pair_features(far, characteristics())["term gmm3d"].drop("d1", level="target")
     assert np.isfinite(terms).all()
     assert (terms.groupby(level="target").idxmin().map(lambda pair: pair[1]) == "d1").all()
-
-
-def test_every_feature_is_in_a_set_and_has_words():
-    assert {name.split()[0] for name in FEATURES} == set(FEATURE_SETS["all"])
-    for one in FEATURES.values():
-        assert one.low != one.high
 
 
 def test_chances_are_those_of_drawing():

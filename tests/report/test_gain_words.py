@@ -17,8 +17,8 @@ from medsegdist.report.results import Results
 from medsegdist.report.sections import curve_plot, gain_plot, regress
 from medsegdist.report.tables import choice_tables, regression_table
 from medsegdist.transfer.agreement import measure_agreement, save_agreement
-from medsegdist.transfer.curves import mean_curve, read_curves
 from medsegdist.transfer.gains import DistanceRecord, Gain
+from medsegdist.transfer.outcomes import mean_curve, read_curves
 from tests.report.making_run import write_transfer
 from tests.report.test_page import Page
 from tests.report.test_tables import shown

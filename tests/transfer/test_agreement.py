@@ -12,7 +12,6 @@ from statsmodels.stats.multitest import multipletests
 from medsegdist.distance.characteristics import CHARACTERISTICS
 from medsegdist.errors import DataError
 from medsegdist.transfer.agreement import (
-    characteristic_distances,
     correlate_characteristics,
     measure_agreement,
     save_agreement,
@@ -64,9 +63,7 @@ def test_few_pairs_and_a_positive_slope_are_warned_of():
         "The slope is positive: here sources that are farther away gained more.",
     )
     assert found.whole_sources is None  # one target: the same as within targets
-
-
-def test_ten_pairs_are_enough_and_nothing_is_lost_where_nothing_was_found():
+    # Ten are enough, and nothing is lost without a source where nothing was found.
     (found,) = measure_agreement(*records(10, slope=0, noise=1))
     assert found.line.p_slope > 0.05
     assert not any(text.startswith(("Only", "Without")) for text in found.warnings)
@@ -190,13 +187,6 @@ def runs_of(gains=None):
     return [Gain(source, "t", gain_percent=gain) for source, gain in (gains or GAINS).items()]
 
 
-def test_distances_are_differences_between_means():
-    records = characteristic_distances(datasets())
-    found = {one.source: one.distance for one in records if (one.method, one.target) == ("segment_size", "t")}
-    assert found == {"a": 1.0, "b": 3.0, "c": 6.0, "d": 8.0, "e": 20.0}
-    assert len(records) == 30 * len(CHARACTERISTICS)
-
-
 def test_difference_and_direction_are_rank_correlations():
     found = {one.characteristic: one for one in correlate_characteristics(datasets(), runs_of())}
     assert set(found) == {"segment_size", "segment_contrast"}  # the others cannot tell sources apart
@@ -206,6 +196,9 @@ def test_difference_and_direction_are_rank_correlations():
     assert size.direction == pytest.approx(stats.spearmanr([1, -3, 6, -8, 20], gains).statistic)
     assert contrast.difference == pytest.approx(stats.spearmanr([5, 1, 2, 9, 3], gains).statistic)
     assert contrast.direction == pytest.approx(stats.spearmanr([5, -1, 2, -9, 3], gains).statistic)
+    # What no sample of the target has is left out.
+    missing = datasets(contrasts={**CONTRASTS, "t": math.nan})
+    assert [one.characteristic for one in correlate_characteristics(missing, runs_of())] == ["segment_size"]
 
 
 def test_p_values_are_those_of_permutations_and_adjusted_for_their_number():
@@ -216,11 +209,6 @@ def test_p_values_are_those_of_permutations_and_adjusted_for_their_number():
     assert {one.characteristic: one.p_difference for one in found} == pytest.approx(p_values)
     holm = multipletests(list(p_values.values()), method="holm")[1]
     assert [one.p_adjusted for one in found] == pytest.approx(holm.tolist())
-
-
-def test_what_no_sample_has_is_left_out():
-    missing = datasets(contrasts={**CONTRASTS, "t": math.nan})
-    assert [one.characteristic for one in correlate_characteristics(missing, runs_of())] == ["segment_size"]
 
 
 def test_too_little_is_said():

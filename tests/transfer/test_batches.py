@@ -41,9 +41,7 @@ def test_every_sample_comes_once_before_any_comes_again():
     turns = [order[k : k + 6] for k in range(0, 24, 6)]
     assert [sorted(turn) for turn in turns] == [indices] * 4
     assert len({tuple(turn) for turn in turns}) > 1
-
-
-def test_a_batch_larger_than_the_dataset_repeats_it():
+    # A batch larger than the dataset repeats it.
     recipe = quick(batch_size=5)
     assert sorted(seen(batches(numbered(2), [0, 1], recipe).at(0), recipe)) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
 

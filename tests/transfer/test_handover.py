@@ -218,21 +218,21 @@ def test_a_clear_ranking_is_still_no_proof(tmp_path):
     assert [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")][2:] == list(found)
 
 
-def test_sources_that_share_the_rank_are_named(tmp_path):
-    found = cautions(tmp_path, order_of(SOURCE, OTHER, tied=2, chance=0.5))
-    assert f"The ranking cannot distinguish {SOURCE} from {OTHER}: they share rank 1." in found
-
-
-def test_another_source_than_the_recommended_one_is_said_to_be_one(tmp_path):
-    found = cautions(tmp_path, order_of(SOURCE, OTHER), source=OTHER)
-    assert found[:2] == (
-        f"The ranking recommends {SOURCE}; {OTHER} has rank 2 of 2.",
-        "How sure the ranking is remains open, as it has no chances.",
-    )
-
-
-def test_one_source_was_not_ranked(tmp_path):
-    assert cautions(tmp_path, order_of(SOURCE))[:2] == (f"{SOURCE} is the only source: nothing was ranked.", PROOF)
+@pytest.mark.parametrize(
+    ("order", "source", "said"),
+    [
+        (
+            order_of(SOURCE, OTHER, tied=2, chance=0.5),
+            None,
+            f"The ranking cannot distinguish {SOURCE} from {OTHER}: they share rank 1.",
+        ),
+        (order_of(SOURCE, OTHER), OTHER, f"The ranking recommends {SOURCE}; {OTHER} has rank 2 of 2."),
+        (order_of(SOURCE, OTHER), None, "How sure the ranking is remains open, as it has no chances."),
+        (order_of(SOURCE), None, f"{SOURCE} is the only source: nothing was ranked."),
+    ],
+)
+def test_what_the_ranking_leaves_open_is_said_first(tmp_path, order, source, said):
+    assert cautions(tmp_path, order, source=source)[0] == said
 
 
 def test_ranges_that_the_plans_would_mix_up_and_unknown_pixels_are_named(tmp_path):
@@ -318,21 +318,23 @@ def test_a_study_that_lacks_a_dataset_of_the_ranking(ranked):
     )
 
 
-def test_nothing_is_overwritten(ranked):
-    study, _ = ranked
-    (study.parent / "hand").mkdir()
-    (study.parent / "hand" / "mine").write_text("mine")
-    assert "expected a new or empty folder; choose another, or remove it" in refused(*ranked)
-
-
-def test_an_empty_folder_is_filled_and_what_was_said_is_also_json(ranked):
+def test_only_an_empty_folder_is_filled_and_a_full_disk_leaves_nothing(ranked, monkeypatch):
     study, out = ranked
-    (study.parent / "hand").mkdir()
-    told = json.loads(run("handover", study, out, "--out", study.parent / "hand", "--json").stdout)
+    hand = study.parent / "hand"
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(handover, "_readme", fail)
+        assert "make room there, or choose another folder" in refused(*ranked)
+    hand.mkdir()
+    told = json.loads(run("handover", study, out, "--out", hand, "--json").stdout)
     assert told["tasks"] == ["Task501_Spleen-a-b-c", "Task502_2"]
     assert (told["source"], told["target"], told["configuration"]) == (SOURCE, TARGET, "3d_fullres")
     assert PROOF in told["cautions"]
-    assert (Path(told["directory"]) / "README.md").is_file()
+    (Path(told["directory"]) / "mine").write_text("mine")
+    assert "expected a new or empty folder; choose another, or remove it" in refused(*ranked)
 
 
 def test_a_bad_case_of_the_target_leaves_nothing_of_the_source(ranked, tmp_path):
@@ -349,14 +351,6 @@ def replace_dataset(study: Path, name: str, task: Path) -> Path:
     layout = {"kind": "decathlon", "root": str(task)}
     change(study, datasets=[one | ({"layout": layout} if one["name"] == name else {}) for one in content["datasets"]])
     return study
-
-
-def test_a_full_disk_leaves_nothing(ranked, monkeypatch):
-    def fail(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(handover, "_readme", fail)
-    assert "make room there, or choose another folder" in refused(*ranked)
 
 
 def test_a_dataset_of_several_classes_is_refused(ranked):

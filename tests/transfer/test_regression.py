@@ -100,17 +100,6 @@ def test_the_prediction_interval_is_the_textbooks():
     assert (found.source, found.target) == ("new", "t")
 
 
-def test_the_prediction_interval_covers_new_sources_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    covered = 0
-    for _ in range(400):
-        distance = rng.uniform(1, 5, 9)
-        gain = 10 - 2 * distance + rng.normal(size=9)
-        found = predict_gain(pairs_of(distance[:8], gain[:8]), distance[8])
-        covered += found.low <= gain[8] <= found.high
-    assert 0.92 <= covered / 400 <= 0.98
-
-
 def test_beyond_the_seen_distances_is_flagged():
     pairs = pairs_of([1, 2, 5], [8, 6.1, 0])
     flags = {distance: predict_gain(pairs, distance).extrapolated for distance in (0.99, 1, 3, 5, 5.01)}
@@ -119,13 +108,6 @@ def test_beyond_the_seen_distances_is_flagged():
     assert (found.seen_low, found.seen_high) == (1, 5)
     with pytest.raises(ValueError, match="expected a finite distance, found nan"):
         predict_gain(pairs, float("nan"))
-
-
-def test_leverage_is_the_closed_form():
-    pairs = random_pairs()
-    distance = np.array([one.distance for one in pairs])
-    expected = 1 / 12 + (distance - distance.mean()) ** 2 / ((distance - distance.mean()) ** 2).sum()
-    assert [one.leverage for one in measure_influence(pairs)] == pytest.approx(expected.tolist())
 
 
 def test_cooks_distance_is_how_far_the_line_moves_without_the_pair():
@@ -138,17 +120,16 @@ def test_cooks_distance_is_how_far_the_line_moves_without_the_pair():
         assert one.cooks_distance == pytest.approx(moved @ moved / (2 * whole.deviation**2), rel=1e-8)
 
 
-def test_a_source_far_out_is_flagged_and_the_others_are_not():
-    pairs = pairs_of([*range(1, 12), 60], [*np.sin(range(11)), 3])
-    assert [one.source for one in measure_influence(pairs) if one.high] == ["source 11"]
-    assert not any(one.high for one in measure_influence(pairs_of(range(12), np.cos(range(12)))))
-
-
-def test_an_outlier_between_the_others_is_flagged_by_cook_in_a_small_set():
-    found = measure_influence(pairs_of([1, 2, 3, 9], [1, 2.1, 2.9, -5]))
-    assert [one.source for one in found if one.high] == ["source 3"]
-    assert found[3].leverage < 3 * 2 / 4
-    assert found[3].cooks_distance > 1
+@pytest.mark.parametrize(
+    ("pairs", "high"),
+    [
+        (pairs_of([*range(1, 12), 60], [*np.sin(range(11)), 3]), ["source 11"]),  # far out
+        (pairs_of(range(12), np.cos(range(12))), []),
+        (pairs_of([1, 2, 3, 9], [1, 2.1, 2.9, -5]), ["source 3"]),  # by Cook's distance: its leverage is none of note
+    ],
+)
+def test_what_pulls_at_the_line_is_flagged(pairs, high):
+    assert [one.source for one in measure_influence(pairs) if one.high] == high
 
 
 def test_where_cooks_distance_is_undefined_it_is_none():
@@ -168,8 +149,8 @@ def test_without_a_source_is_the_result_of_the_others():
 
 
 def test_too_few_others_make_no_line():
-    assert [one.line for one in leave_one_source_out(pairs_of([1, 2, 3], [3, 2, 2.5]))] == [None] * 3
-    assert [one.spearman for one in leave_one_source_out(pairs_of([1, 2, 3], [3, 2, 2.5]))] == [None] * 3
+    few = leave_one_source_out(pairs_of([1, 2, 3], [3, 2, 2.5]))
+    assert [(one.line, one.spearman) for one in few] == [(None, None)] * 3
     constant = leave_one_source_out(pairs_of([1, 1, 1, 1, 2], [3, 2, 1, 0.5, 0]))
     assert [one.line is None for one in constant] == [False, False, False, False, True]
     one_source = pairs_of([1, 2, 3], [3, 2, 1], targets=list("abc"), sources=["x"] * 3)

@@ -27,32 +27,19 @@ def owners(split, ids):
 
 
 @given(PATIENTS, FRACTIONS, FRACTIONS, st.integers(0, 50))
-def test_a_target_is_cut_between_patients_and_nothing_is_lost(ids, validation, test, seed):
+def test_parts_are_cut_between_patients_and_nothing_is_lost(ids, validation, test, seed):
     options = TransferOptions(validation_fraction=validation, test_fraction=test)
     split = split_target("t", ids, options, seed)
-    assert sorted(split.train + split.validation + split.test) == list(range(len(ids)))
-    train, held_out, tested = owners(split, ids)
-    assert train
-    assert held_out
-    assert tested
-    assert not (train & held_out | train & tested | held_out & tested)
+    for some in (split, split_source("s", ids, options, seed)):
+        assert sorted(some.train + some.validation + some.test) == list(range(len(ids)))
+        train, held_out, tested = owners(some, ids)
+        assert train
+        assert held_out
+        assert bool(tested) == (some is split)
+        assert not (train & held_out | train & tested | held_out & tested)
     assert split == split_target("t", ids, options, seed)
-
-
-@given(PATIENTS, FRACTIONS, st.integers(0, 50))
-def test_a_source_is_cut_between_patients_and_not_tested(ids, validation, seed):
-    split = split_source("s", ids, TransferOptions(validation_fraction=validation), seed)
-    assert sorted(split.train + split.validation) == list(range(len(ids)))
-    train, held_out, tested = owners(split, ids)
-    assert train
-    assert held_out
-    assert not tested
-    assert not train & held_out
-
-
-@given(PATIENTS, st.integers(0, 50), st.integers(0, 50))
-def test_all_seeds_test_the_same_patients(ids, seed, other):
-    assert split_target("t", ids, OPTIONS, seed).test == split_target("t", ids, OPTIONS, other).test
+    # All seeds test the same patients.
+    assert split.test == split_target("t", ids, options, seed + 1).test
 
 
 def test_seeds_draw_other_training_patients_and_the_split_seed_other_test_patients():
@@ -78,25 +65,32 @@ def test_a_short_sample_is_short_in_validation_too(cases, validation):
     assert len(tested) == 15
 
 
-def test_more_cases_than_there_are_is_an_error():
-    ids = [str(k) for k in range(10)]
-    with pytest.raises(
-        DataError,
-        match=r"dataset 'Lung': target_cases 8 needs 8 patients to train on and 2 to validate on, found 7 besides the",
-    ):
-        split_target("Lung", ids, TransferOptions(target_cases=8), 0)
-
-
-@pytest.mark.parametrize("patients", [1, 2])
-def test_a_target_of_too_few_patients_is_an_error(patients):
-    ids = [str(k % patients) for k in range(20)]
-    with pytest.raises(DataError, match=rf"dataset 'Lung': expected at least 3 patients of a target, .* {patients};"):
-        split_target("Lung", ids, OPTIONS, 0)
-
-
-def test_a_source_of_one_patient_is_an_error():
-    with pytest.raises(DataError, match="dataset 'Lung': expected at least 2 patients to pre-train on"):
-        split_source("Lung", ["a", "a"], OPTIONS, 0)
+@pytest.mark.parametrize(
+    ("split", "ids", "message"),
+    [
+        (
+            lambda ids: split_target("Lung", ids, TransferOptions(target_cases=8), 0),
+            "0123456789",
+            "'Lung': target_cases 8 needs 8 patients to train on and 2 to validate on, found 7 besides the",
+        ),
+        (
+            lambda ids: split_target("Lung", ids, TransferOptions(select="last", target_cases=5, test_fraction=0.5), 0),
+            "01234567",
+            "needs 5 patients to train on, found 4 besides the 4 to test on",
+        ),
+        (lambda ids: split_target("Lung", ids, OPTIONS, 0), "aaaa", "'Lung': expected at least 3 patients .* found 1;"),
+        (lambda ids: split_target("Lung", ids, OPTIONS, 0), "abab", "'Lung': expected at least 3 patients .* found 2;"),
+        (lambda ids: split_source("Lung", ids, OPTIONS, 0), "aa", "'Lung': expected at least 2 patients to pre-train"),
+        (
+            lambda ids: split_source("Lung", ids, OPTIONS, 0, left_out=(0, 1)),
+            "abc",
+            "found 1 besides the 2 that a target is tested on; add patients",
+        ),
+    ],
+)
+def test_too_few_patients_are_an_error(split, ids, message):
+    with pytest.raises(DataError, match=message):
+        split([*ids])
 
 
 OTHER = disks("other", seed=9)
@@ -136,11 +130,6 @@ def test_a_source_split_without_them():
         split = split_source("s", ids, TransferOptions(), seed, left_out=(4, 11))
         assert not {4, 5, 10, 11} & {*split.train, *split.validation}
         assert len(split.train) + len(split.validation) == 16
-
-
-def test_too_few_that_are_left_is_an_error():
-    with pytest.raises(DataError, match="found 1 besides the 2 that a target is tested on; add patients"):
-        split_source("s", ["a", "b", "c"], TransferOptions(), 0, left_out=(0, 1))
 
 
 def test_a_study_of_two_tasks_on_the_same_images(tmp_path, monkeypatch):

@@ -24,11 +24,7 @@ Array = ArrayLike | Tensor
 
 
 def as_features(features: Array, what: str = "features") -> NDArray[np.float64]:
-    """(n, d) float64 features.
-
-    Args:
-        features: a row for each pixel, region or image; a column for each channel.
-        what: their name, for the message.
+    """(n, d) float64 of finite `features`, which messages call `what`.
 
     Raises:
         ValueError: there is no row or column, or a value is NaN or infinite.
@@ -42,16 +38,8 @@ def as_features(features: Array, what: str = "features") -> NDArray[np.float64]:
     return array
 
 
-def as_labels(labels: Array, count: int) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """The classes, at least two, and for each of `count` rows of features the index of its class.
-
-    Args:
-        labels: (n,) class of each row of the features: foreground or not, or any number of classes.
-        count: n.
-
-    Raises:
-        ValueError: their number is not that of the features, or there is only one class.
-    """
+def _class_indices(labels: Array, count: int) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+    """The classes, at least two, and for each of `count` rows of features the index of its class."""
     array = _as_array(labels)
     if array.shape != (count,):
         raise ValueError(f"expected a label for each of {count} rows of features, found labels of shape {array.shape}.")
@@ -89,7 +77,7 @@ def log_maximum_evidence(features: Array, labels: Array) -> float:
         ValueError: features or labels are not what is expected.
     """
     rows = as_features(features)
-    classes, index = as_labels(labels, len(rows))
+    classes, index = _class_indices(labels, len(rows))
     # One scale for all channels changes no evidence, but where the iterations of the model begin and end.
     rows = rows / (float(np.sqrt(np.mean(rows**2))) or 1.0)
     model = BayesianRidge(
@@ -126,7 +114,7 @@ def gaussian_bhattacharyya(features: Array, labels: Array) -> float:
         ValueError: features or labels are not what is expected, or a class has one row.
     """
     rows = as_features(features)
-    classes, index = as_labels(labels, len(rows))
+    classes, index = _class_indices(labels, len(rows))
     counts = np.bincount(index)
     if counts.min() < 2:
         raise ValueError(f"expected at least 2 rows of each class, found 1 of class {classes[counts.argmin()]}.")
@@ -171,20 +159,8 @@ COINCIDENT = 1e-12
 """Features nearer to each other than this on the unit sphere have an infinite energy."""
 
 
-def class_consistency(foreground: Sequence[Array]) -> float:
-    """Mean 2-Wasserstein distance between the foreground features of every two cases; less is more consistent.
-
-    A Gaussian stands for the features of a case (with the covariance of its pixels), for which the distance is known.
-
-    Args:
-        foreground: for each of at least two cases (n_k, channels), n_k >= 2.
-
-    Returns:
-        Distance in the unit of the features.
-
-    Raises:
-        ValueError: there are fewer cases or pixels, or the channels differ.
-    """
+def _class_consistency(foreground: Sequence[Array]) -> float:
+    """Mean 2-Wasserstein distance between Gaussians of the foreground features of every two cases."""
     cases = [as_features(one, f"foreground features of case {k}") for k, one in enumerate(foreground)]
     if len(cases) < 2:
         raise ValueError(f"expected foreground features of at least 2 cases, found {len(cases)}.")
@@ -204,20 +180,11 @@ def class_consistency(foreground: Sequence[Array]) -> float:
     return float(torch.cat([one.flatten() for one in distances]).mean())
 
 
-def feature_variety(features: Array) -> float:
-    """One over the hyperspherical energy of the features: large where their directions are spread over the sphere.
+def _feature_variety(features: Array) -> float:
+    """One over the hyperspherical energy: large where directions are spread over the sphere; 0 where two are the same.
 
     The energy is the mean over all pairs of features, scaled to length 1, of one over their distance. (The paper takes
     the sum, which differs by a factor while the number of features is the same.)
-
-    Args:
-        features: (m, channels), m >= 2; a few hundred sampled pixels are enough.
-
-    Returns:
-        No unit; 0 where two features have the same direction, or one is 0.
-
-    Raises:
-        ValueError: there are fewer than two.
     """
     rows = as_features(features)
     if len(rows) < 2:
@@ -245,7 +212,7 @@ def cc_fv(foreground: Sequence[Array], overall: Array) -> float:
     Raises:
         ValueError: the features are not what is expected.
     """
-    variety, consistency = feature_variety(overall), class_consistency(foreground)
+    variety, consistency = _feature_variety(overall), _class_consistency(foreground)
     if variety == 0:
         return -math.inf
     return math.log(variety / consistency) if consistency > 0 else math.inf
@@ -295,19 +262,12 @@ def data_shapley(
     return {name: float(np.mean(found)) for name, found in rises.items()}
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""From outputs and labels of one example to its negative log-likelihood, one number."""
-
-Draw = Callable[[Tensor], Tensor]
-"""From outputs to labels drawn as the network believes them to be."""
-
-
 def task_embedding(
     probe: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
-    loss: Loss,
+    loss: Callable[[Tensor, Tensor], Tensor],
     *,
-    draw: Draw | None = None,
+    draw: Callable[[Tensor], Tensor] | None = None,
     parameters: Iterable[str] | None = None,
 ) -> Tensor:
     """Diagonal of the Fisher information of a probe network's weights on a dataset, averaged over each filter.
@@ -320,9 +280,9 @@ def task_embedding(
     Args:
         probe: any module; small, for each example is differentiated on its own.
         batches: (images, labels), the first axis of both counts examples.
-        loss: of one example, given with its first axis of length 1.
-        draw: labels by the network's own belief, the Fisher information proper; with None the labels of the dataset
-            are used, the "empirical" one, which vanishes where the network is always right.
+        loss: negative log-likelihood, one number, of the outputs and labels of one example (first axis of length 1).
+        draw: from outputs to labels by the network's own belief, the Fisher information proper; with None the labels
+            of the dataset are used, the "empirical" one, which vanishes where the network is always right.
         parameters: names of those to look at, as in `named_parameters`; by default all.
 
     Returns:
