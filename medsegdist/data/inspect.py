@@ -24,6 +24,8 @@ _LAYOUTS = {one.model_fields["kind"].default: one for one in get_args(get_args(L
 _VOLUMES_READ, _PICTURES_READ = 4, 16
 # Masks with more values are instances, or edges that JPEG blurred.
 _MOST_VALUES = 64
+# Fewer values below 3/4 of 8 or 16 bits are labels.
+_FEWEST_GRAYS = 16
 # A name that ends in a number after another one, as liver_001_081: slice 81 of patient 1.
 _SLICES = r"^(.*\d.*)[_-]\d+$"
 
@@ -233,10 +235,10 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
 
 
 def full_value(mask: Any, values: Any, file: str) -> int | None:
-    """The value of whole foreground, 255, 65535 or 1, in a mask with soft edges; None if its values are labels.
+    """The value of whole foreground in a mask with soft edges, such as 255, 65535 or 1; None if its values are labels.
 
     Soft edges are those that JPEG, smoothing or interpolation made, and probabilities: values between 0 and the full
-    one, at edges. Labels have areas.
+    one, at edges. Labels have areas. A largest value such as 100, for percent, is the full one if most pixels have it.
 
     Args:
         mask: (1, *spatial) as it is stored.
@@ -246,22 +248,33 @@ def full_value(mask: Any, values: Any, file: str) -> int | None:
     import numpy as np
 
     full = next((one for one in (1, 255, 65535) if values[-1] <= one), 0)
-    # Not all that is found probable is certain.
-    if values[0] < 0 or (full > 1 and values[-1] < full * 3 / 4) or not full or not np.isfinite(values).all():
+    if values[0] < 0 or not full or not np.isfinite(values).all():
         return None
     fractional = (values != values.round()).any()
     if full == 1 or len(values) < 5:
         # A JPEG file without noise is one by luck.
-        return full if fractional or (full == 255 and file.lower().endswith((".jpg", ".jpeg"))) else None
+        jpeg = full == 255 and file.lower().endswith((".jpg", ".jpeg"))
+        return full if (fractional or jpeg) and (full == 1 or values[-1] >= full * 3 / 4) else None
+    # Not all that is found probable is certain.
+    if values[-1] >= full * 3 / 4 and _has_soft_edges(mask, full, 4):
+        return full
+    full = int(values[-1])
+    return full if len(values) >= _FEWEST_GRAYS and _has_soft_edges(mask, full, 1) else None
+
+
+def _has_soft_edges(mask: Any, full: int, most: float) -> bool:
+    """Whether values between 0 and `full` are at edges, and not more than `most` times as frequent as those near it."""
+    import numpy as np
+
     between = (mask > full / 10) & (mask < full * 9 / 10)
-    if between.sum() > 4 * (mask >= full * 9 / 10).sum():
+    if between.sum() > most * (mask >= full * 9 / 10).sum():
         # An image in the place of a mask.
-        return None
+        return False
     flat = between.copy()
     for axis in range(1, mask.ndim):
         for side in (1, -1):
             flat &= mask == np.roll(mask, side, axis)
-    return full if flat.sum() <= between.sum() / 10 else None
+    return bool(flat.sum() <= between.sum() / 10)
 
 
 def _label_values(found: Any) -> set[int]:

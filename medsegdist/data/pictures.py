@@ -6,6 +6,7 @@ This module imports MONAI: layouts import it inside `load` only.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -18,6 +19,7 @@ from monai.data.meta_tensor import MetaTensor
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from medsegdist.data.inflate import inflate
 from medsegdist.data.layouts.paths import Color
 from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
@@ -46,7 +48,13 @@ _COLOR_WEIGHTS: dict[str, tuple[float, float, float]] = {
     "blue": (0.0, 0.0, 1.0),
 }
 # Tags of TIFF and EXIF, and the orientations whose rows are stored as columns.
-_COLUMNS, _ROWS, _PHOTOMETRIC, _SAMPLES, _COLORS, _SAMPLE_FORMAT = 256, 257, 262, 277, 320, 339
+_COLUMNS, _ROWS, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES = 256, 257, 258, 259, 262, 277, 284
+_COLORS, _SAMPLE_FORMAT = 320, 339
+# Where the strips or tiles of a TIFF file are, and how many bytes each has; and the numbers of deflate.
+_PARTS, _DEFLATED = ((273, 279), (324, 325)), (8, 32946)
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_ODD_TIFF = "expected gray values, RGB or a palette of 16 bits, found a TIFF file of other samples or colors"
+_AS_PNG = "save the picture as PNG, in gray or RGB"
 _ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 
 
@@ -66,7 +74,8 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
     check_present(path)
     try:
         # From memory and not by name: Pillow maps an uncompressed TIFF file, and garbles a rotated one.
-        source = path if header_only else io.BytesIO(path.read_bytes())
+        content = b"" if header_only else path.read_bytes()
+        source = path if header_only else io.BytesIO(content)
         with warnings.catch_warnings():
             # Of a large picture; what is too large is refused below.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -87,6 +96,7 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
                 size = size[::-1] if picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else size
                 return MetaTensor(torch.empty((1, *size), device="meta"))
             # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
+            _prepare_tiff(picture, content)
             picture.load()
             if unsigned_32 and np.asarray(picture).min() < 0:
                 raise DataError("expected pixels below 2147483648, found larger ones", "save the picture with 16 bits")
@@ -98,6 +108,9 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
         problem = f"expected at most {_MOST_PIXELS} pixels, found too large a picture ({error})"
         raise DataError(problem, "scale the picture and its mask down, or cut both into tiles") from error
     except UnidentifiedImageError as error:
+        with path.open("rb") as file:
+            if file.read(4) in _TIFF:
+                raise DataError(f"{_ODD_TIFF}, or a damaged one", _AS_PNG) from error
         raise damaged_file(UnidentifiedImageError(f"no picture that is {', '.join(_PICTURES)}")) from error
     except _UNREADABLE_PICTURE as error:
         raise damaged_file(error) from error
@@ -107,27 +120,47 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
 def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
     """Refuse pixels that Pillow would read as other numbers than are stored or shown."""
     stored = " ".join(str(tile) for tile in getattr(picture, "tile", ()))
-    if len(picture.getbands()) > 1 and ";16" in stored:
+    tags = getattr(picture, "tag_v2", {})
+    if len(picture.getbands()) > 1 and (";16" in stored or max(tags.get(_BITS, (8,))) > 8):
         raise DataError("expected 8 bits per color, found 16", "save the picture in gray, or with 8 bits")
-    if picture.format == "BMP" and picture.mode == "1":
-        # Pillow takes two colors for one bit, and reads pixels of 8 bits as if they were that.
+    if picture.format == "BMP":
         file: Any = picture.fp  # type: ignore[attr-defined]
-        file.seek(28)
-        if (bits := int.from_bytes(file.read(2), "little")) != 1:
+        file.seek(14)
+        size, bits, compression, alpha = struct.unpack("<I10xHI32xI", file.read(56))
+        # Pillow takes two colors for one bit, and reads pixels of 8 bits as if they were that.
+        if picture.mode == "1" and bits != 1:
             raise DataError(f"expected one bit for a pixel of two colors in BMP, found {bits}", "save it as PNG")
+        # Of 16 bits for a pixel it passes over the one that is transparency.
+        if size >= 56 and compression == 3 and alpha and picture.mode == "RGB":
+            raise DataError("expected a BMP file without transparency, found one of 16 bits with it", "save it as PNG")
     if "transparency" in picture.info and (";2" in stored or ";4" in stored) and picture.mode == "L":
         raise DataError("expected 8 bits for a gray with transparency, found fewer", "save it without transparency")
-    tags = getattr(picture, "tag_v2", {})
     # Pillow passes over samples that are neither colors nor transparency, and over the lower bits of a palette.
     passed_over = tags.get(_SAMPLES, 1) > len(picture.getbands()) or max(tags.get(_COLORS, (256,))) < 256
+    # Of gray and transparency in planes, over the latter.
+    passed_over |= picture.mode == "LA" and tags.get(_PLANES) == 2
     if passed_over or picture.mode in ("LAB", "La", "PA"):
-        problem = "expected gray values, RGB or a palette of 16 bits, found a TIFF file of other samples or colors"
-        raise DataError(problem, "save the picture as PNG, in gray or RGB")
+        raise DataError(_ODD_TIFF, _AS_PNG)
     if tags.get(_SAMPLE_FORMAT, (1,))[0] == 2 and picture.mode == "L":
         raise DataError("expected pixels from 0 to 255, found 8 bits with a sign", "save the picture with 16 bits")
     # Pillow inverts some of these and not others; and whether a mask's 1 or its black is meant, is not known.
     if tags.get(_PHOTOMETRIC, 1) == 0 and (is_mask or picture.mode not in ("1", "L")):
         raise DataError("expected 0 to be black, found a TIFF file in which 0 is white", "save it with 0 as black")
+
+
+def _prepare_tiff(picture: Any, content: bytes) -> None:
+    """Keep Pillow from reading damaged parts of a TIFF file, parts that are left out, or bytes in the wrong order."""
+    tags = getattr(picture, "tag_v2", {})
+    for starts, lengths in ((tags[where], tags.get(how_long, ())) for where, how_long in _PARTS if where in tags):
+        if 0 in starts:
+            raise DataError("expected a whole picture, found a TIFF file that leaves parts of it out", "save it as PNG")
+        # libtiff stops after the last pixel, before the checksum.
+        for start, length in zip(starts, lengths, strict=False) if tags.get(_COMPRESSION) in _DEFLATED else ():
+            inflate(content[start : start + length], 8 * _MOST_PIXELS)
+    # libtiff gives numbers in the order of the machine, and Pillow turns those of some types a second time.
+    if [tile.codec_name for tile in picture.tile] == ["libtiff"]:
+        (tile,) = picture.tile
+        picture.tile = [tile._replace(args=(re.sub("B(?=[SF]$)", "N", tile.args[0]), *tile.args[1:]))]
 
 
 def _intensities(picture: Image.Image, color: Color) -> NDArray[np.float32]:

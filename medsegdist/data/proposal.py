@@ -113,7 +113,7 @@ def _propose_one(inspection: Inspection, parts: Sequence[str] | None, modality: 
     foreground, key, reason = None, "segment", "as asked for"
     threshold = inspection.statistics.threshold
     if threshold is not None:
-        key, full = "mask_threshold", {128: "8 bits", 0.5: "1"}.get(threshold, "16 bits")
+        key, full = "mask_threshold", {128: "8 bits", 0.5: "1", 32768: "16 bits"}.get(threshold, "the largest value")
         reason = (
             f"half of {full}: edges are soft, as of JPEG or smoothing ({inspection.statistics.grays} values in a mask)"
         )

@@ -198,6 +198,34 @@ def check_enhanced(folder: Path, *, photometric: str, sop_class: str, frames: in
     assert grid.gap == pytest.approx(GAP)
 
 
+def check_enhanced_bits(folder: Path) -> None:
+    """12 bits of 16: signs that are not extended, and an overlay in the upper bits."""
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    for signed, above in product((False, True), (0, 0x5000)):
+        stored = np.stack([stored_pixels(12, signed)] * 2)
+        content = enhanced((stored & 0xFFF) | above, [1.0, 2.0], "MONOCHROME1", EnhancedCTImageStorage)
+        content.BitsStored, content.HighBit, content.PixelRepresentation = 12, 11, int(signed)
+        found, _ = read_series([write(folder / f"{signed}{above}.dcm", content)])
+        expected = stored * np.array([1, 2])[:, None, None] - 1000 + np.arange(2)[:, None, None]
+        np.testing.assert_array_equal(found, expected.T)
+        content.HighBit = 15
+        with pytest.raises(DataError, match=r"a\.dcm: its pixels are not in the lowest bits \(HighBit\)"):
+            read_series([write(folder / "a.dcm", content)])
+
+
+def check_enhanced_rescale(folder: Path) -> None:
+    """The frames' own slopes and intercepts, whatever the top of the file says; a slope of 0 is none."""
+    pytest.importorskip("highdicom", reason="the extra `dicom` is not installed")
+    stored = np.stack([stored_pixels(12, True)] * 2)
+    content = enhanced(stored, [3.0, 0.5], "MONOCHROME2", EnhancedMRImageStorage)
+    content.RescaleSlope, content.RescaleIntercept = "7", "1"
+    found, _ = read_series([write(folder / "a.dcm", content)])
+    np.testing.assert_array_equal(found, (stored * [[[3]], [[0.5]]] + [[[-1000]], [[-999]]]).T)
+    content.PerFrameFunctionalGroupsSequence[1].PixelValueTransformationSequence[0].RescaleSlope = "0"
+    with pytest.raises(DataError, match=r"a\.dcm: its slope is 0, or its slope or intercept is no finite number"):
+        read_series([write(folder / "a.dcm", content)])
+
+
 INDICES = np.tile([[0, 1, 2], [3, 0, 1]], (16, 16))
 
 
@@ -250,6 +278,9 @@ REPORTS = [
         for kind, sop_class in (("CT", EnhancedCTImageStorage), ("MR", EnhancedMRImageStorage))
         for frames in (3, 1)
     ),
+    Report("", "enhanced images with 12 bits of 16", "slope * stored + intercept", check_enhanced_bits),
+    Report("", "enhanced images with a second slope, or one of 0", "the frames' own, else refused",
+           check_enhanced_rescale),
     Report("", "JPEG 2000 wrapped as JP2", "slope * stored + intercept", check_jp2),
     Report("", "12 bits in the upper part of 16", "refused", check_high_bit),
     Report("", "an overlay in unused bits", "slope * stored + intercept", check_unused_bits),

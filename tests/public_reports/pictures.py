@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -175,11 +177,14 @@ def _soft_edges(tmp_path: Path) -> None:
         "antialiased": fine.reshape(48, 4, 64, 4).mean(axis=(1, 3)) * 255,
         "deep": gaussian_filter(ROUND * 65535.0, 1),
     }
+    for full in (100, 200, 4095):
+        soft[str(full)] = gaussian_filter(ROUND * float(full), 1)
+    proposed = {"deep": 32768, "100": 50, "200": 100, "4095": 2048}
     for name, mask in soft.items():
-        kind = np.uint16 if name == "deep" else np.uint8
+        kind = np.uint16 if mask.max() > 255 else np.uint8
         root = _write(tmp_path / name, [Image.fromarray(np.rint(mask).astype(kind))] * 2, ".png")
         threshold, foreground, _ = _proposed(root)
-        assert (threshold, foreground) == (32768 if name == "deep" else 128, None), name
+        assert (threshold, foreground) == (proposed.get(name, 128), None), name
         samples = load_samples(_pictures(root, ".png", mask_threshold=threshold), AS_IT_IS)
         assert abs(int(samples.masks[0].sum()) - true) <= 0.02 * true, name
 
@@ -190,6 +195,10 @@ def _labels_are_no_soft_edges(tmp_path: Path) -> None:
         labels[4:40, 10 * k : 10 * k + 8] = value
     threshold, foreground, _ = _proposed(_write(tmp_path / "six", [Image.fromarray(labels)] * 2, ".png"))
     assert (threshold, foreground) == (None, (40, 80, 120, 160, 200, 255))
+    thin = np.zeros_like(BOX)
+    thin[4:40] = 1 + np.arange(64) // 2
+    threshold, foreground, _ = _proposed(_write(tmp_path / "thin", [Image.fromarray(thin)] * 2, ".png"))
+    assert (threshold, foreground) == (None, tuple(range(1, 33)))
     for value in (1, 128, 255):
         threshold, foreground, _ = _proposed(_write(tmp_path / f"{value}", [Image.fromarray(BOX * value)] * 2, ".png"))
         assert (threshold, foreground) == (None, (value,))
@@ -238,16 +247,26 @@ def _tiff(tmp_path: Path, pixels: NDArray[Any], **options: Any) -> Path:
     return tmp_path / "a.tif"
 
 
+def _tags(path: Path, *tags: int) -> list[tuple[int, ...]]:
+    with tifffile.TiffFile(path) as file:
+        return [file.pages[0].tags[tag].value for tag in tags]
+
+
 def _odd_tiff(tmp_path: Path) -> None:
     extra: dict[str, Any] = {"extrasamples": ["unspecified"], "planarconfig": "contig"}
     dark = np.zeros((3, 256), dtype=np.uint16)
     dark[:, 1] = 200
     large = BOX.astype(np.uint32) * 3_000_000_000
+    deep = RAMP.astype(np.uint16)
+    planes: dict[str, Any] = {"photometric": "minisblack", "extrasamples": ["unassalpha"], "planarconfig": "separate"}
     for message, pixels, options in (
         ("other samples or colors", np.dstack([WHITE, BOX]), extra | {"photometric": "minisblack"}),
         ("other samples or colors", np.dstack([WHITE] * 3 + [BOX]), extra | {"photometric": "rgb"}),
         ("other samples or colors", BOX, {"photometric": "palette", "colormap": dark}),
         ("pixels below 2147483648", large, {"photometric": "minisblack"}),
+        ("8 bits per color, found 16", np.stack([deep] * 3), {"photometric": "rgb", "planarconfig": "separate"}),
+        ("other samples or colors", np.stack([WHITE, BOX]), planes | {"compression": "zlib"}),
+        ("or a damaged one; save the picture as PNG", np.stack([deep, deep]), planes),
     ):
         path = _tiff(tmp_path, pixels, **options)
         for color in (None, "luminance"):
@@ -262,6 +281,44 @@ def _odd_tiff(tmp_path: Path) -> None:
         assert read_picture(path, None).shape == read_picture(path, None, header_only=True).shape
 
 
+def _every_type_of_tiff(tmp_path: Path) -> None:
+    for kind in ("u1", "u2", "i2", "i4", "f4"):
+        pixels = RAMP.astype(kind) * np.array(0.5 if kind == "f4" else 1, kind) - np.array(9 * (kind[0] != "u"), kind)
+        for order, packed, tile in product("<>", (None, "zlib"), (None, (16, 16))):
+            options = {"byteorder": order, "compression": packed, "tile": tile}
+            path = _tiff(tmp_path, pixels, photometric="minisblack", **options)
+            np.testing.assert_array_equal(read_picture(path, None)[0], pixels, err_msg=f"{kind} {options}")
+
+
+def _damaged_tiff(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 2, BOX.shape, dtype=np.uint8)
+    path = _tiff(tmp_path, pixels, photometric="minisblack", compression="zlib")
+    content = bytearray(path.read_bytes())
+    (start,), (length,) = _tags(path, 273, 279)
+    for place in range(start + 10, start + length, 9):
+        content[place] ^= 0x55
+        path.write_bytes(content)
+        _refused("the file cannot be read", lambda: read_picture(path, None))
+        content[place] ^= 0x55
+    path = _tiff(tmp_path, pixels, photometric="minisblack", rowsperstrip=24)
+    (starts,) = _tags(path, 273)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<2I", *starts), struct.pack("<2I", starts[0], 0)))
+    _refused("a TIFF file that leaves parts of it out", lambda: read_picture(path, None))
+
+
+def _bmp_with_transparency(tmp_path: Path) -> None:
+    shades = np.where(BOX[::-1], 0xFFFF, 0x7FFF).astype("<u2").tobytes()
+    for alpha in (0x8000, 0):
+        sizes = struct.pack("<IiiHHIIiiII", 56, 64, 48, 1, 16, 3, len(shades), 0, 0, 0, 0)
+        header = struct.pack("<IHHI", 70 + len(shades), 0, 0, 70) + sizes
+        masks = struct.pack("<4I", 0x7C00, 0x3E0, 0x1F, alpha)
+        (tmp_path / "a.bmp").write_bytes(b"BM" + header + masks + shades)
+        if alpha:
+            _refused("expected a BMP file without transparency", lambda: read_picture(tmp_path / "a.bmp", None))
+        else:
+            np.testing.assert_array_equal(read_picture(tmp_path / "a.bmp", None)[0], WHITE)
+
+
 def _image_that_is_its_mask(tmp_path: Path) -> None:
     root = _write(tmp_path, [Image.fromarray(BOX)], ".png")
     (root / "images" / "0.png").unlink()
@@ -272,6 +329,9 @@ def _image_that_is_its_mask(tmp_path: Path) -> None:
 REPORTS = [
     Report("", "images with transparency", "read where it hides black alone, else refused", _images_with_alpha),
     Report("", "samples and colors of TIFF that Pillow passes over", "refused; sizes as read", _odd_tiff),
+    Report("", "numbers of every type in TIFF, in both orders of bytes", "as stored", _every_type_of_tiff),
+    Report("", "TIFF whose deflated pixels are damaged, or parts left out", "refused", _damaged_tiff),
+    Report("", "BMP of 16 bits with transparency", "refused", _bmp_with_transparency),
     Report("", "image that is a link to its mask", "refused", _image_that_is_its_mask),
     Report("CompVis/taming-transformers#8", "mask whose shape is in its alpha channel", "refused", _shape_in_alpha),
     Report("", "mask in gray with constant or agreeing alpha", "300 pixels", _alpha_that_says_nothing_new),

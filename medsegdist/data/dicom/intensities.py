@@ -60,8 +60,7 @@ def read_pixels(path: Path) -> NDArray[np.float32]:
         content = pydicom.dcmread(path, specific_tags=[*_STORED, *_RESCALED], force=True)
         if "TransferSyntaxUID" not in content.file_meta:
             content.file_meta.TransferSyntaxUID = _SYNTAXES[content.original_encoding]
-        if content.HighBit != content.BitsStored - 1:
-            raise DataError(f"{name}: its pixels are not in the lowest bits (HighBit)", "export it again")
+        check_bits(content, name)
         syntax = content.file_meta.TransferSyntaxUID
         by_pydicom = not syntax.is_encapsulated or syntax == RLELossless
         stored = content.pixel_array if by_pydicom else _decoded(content)
@@ -79,12 +78,23 @@ def read_pixels(path: Path) -> NDArray[np.float32]:
                     "export it with a slope and an intercept",
                 )
             return intensities.astype(np.float32)
-        for keyword, usual in (("RescaleSlope", 1), ("RescaleIntercept", 0)):
-            if content.get(keyword) in (None, ""):
-                setattr(content, keyword, usual)
-        if not content.RescaleSlope or not np.isfinite([content.RescaleSlope, content.RescaleIntercept]).all():
-            raise DataError(f"{name}: its slope is 0, or its slope or intercept is no finite number", "export it again")
+        check_rescale(content, name)
         return np.asarray(apply_modality_lut(stored, content), dtype=np.float32)
+
+
+def check_bits(content: Dataset, name: str) -> None:
+    """Refuse stored values that are not in the lowest bits."""
+    if content.HighBit != content.BitsStored - 1:
+        raise DataError(f"{name}: its pixels are not in the lowest bits (HighBit)", "export it again")
+
+
+def check_rescale(content: Dataset, name: str) -> None:
+    """Refuse a slope of 0, or what is no finite number; where slope or intercept is absent or empty, it is set."""
+    for keyword, usual in (("RescaleSlope", 1), ("RescaleIntercept", 0)):
+        if content.get(keyword) in (None, ""):
+            setattr(content, keyword, usual)
+    if not content.RescaleSlope or not np.isfinite([content.RescaleSlope, content.RescaleIntercept]).all():
+        raise DataError(f"{name}: its slope is 0, or its slope or intercept is no finite number", "export it again")
 
 
 def _decoded(content: Dataset) -> NDArray[np.generic]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from medsegdist.data.dicom.headers import discreet, read_header
-from medsegdist.data.dicom.intensities import read_pixels
+from medsegdist.data.dicom.intensities import check_bits, check_rescale, read_pixels
 from medsegdist.errors import DataError, MissingDependencyError
 from medsegdist.words import listed
 
@@ -211,8 +211,19 @@ def _read_frames(path: Path) -> tuple[NDArray[np.float32], Grid]:
     """The voxels of an enhanced (multi-frame) image, as :func:`read_series` gives them."""
     imread = require_highdicom().imread
     with discreet(f"{path.name}: highdicom makes no volume of its frames", "export the series as one file a slice"):
+        image = imread(path)
+        check_bits(image, path.name)
+        groups = [*image.SharedFunctionalGroupsSequence, *image.PerFrameFunctionalGroupsSequence]
+        rescaled = [item for group in groups for item in group.get("PixelValueTransformationSequence", ())]
+        for keyword in ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence") if rescaled else ():
+            # highdicom would prefer what an enhanced image has no place for.
+            image.pop(keyword, None)
+        for item in rescaled or [image]:
+            check_rescale(item, path.name)
+        # By pydicom, which highdicom then takes: it would read bits that store nothing.
+        _ = image.pixel_array
         # No modality transform in the file means that there is nothing to rescale. MONOCHROME1 is for display only.
-        volume = imread(path).get_volume(
+        volume = image.get_volume(
             dtype=np.float32, apply_real_world_transform=False, apply_presentation_lut=False, rtol=TOLERANCE
         )
     # From (slice, row, column) to (column, row, slice).
