@@ -34,11 +34,8 @@ from medsegdist.words import check_choice
 DIMENSION = 32
 """Numbers that an image is projected to. The squared norm of one image is then met to about sqrt(2 / 32) = 25%."""
 
-MAX_BYTES = 2**16
-"""A card is smaller than this, or is none."""
-
-FORMAT: Final = "medsegdist card 2"
-"""The version of cards that are written and read."""
+MAX_BYTES = 2**16  # a card is smaller than this, or is none
+FORMAT: Final = "medsegdist card 2"  # the version of cards that are written and read
 
 _MAKE = "`medsegdist cards make DATASET.yaml --like STUDY.yaml -o DIR`"
 _REMEDY = f"{_MAKE} makes one"

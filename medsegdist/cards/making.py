@@ -22,14 +22,9 @@ from medsegdist.parallel import one_thread
 from medsegdist.report.describe import characteristics, segment_histogram
 from medsegdist.report.record import MixtureNumbers
 
-MIN_PATIENTS = 10
-"""Parts of a dataset with fewer patients are not shown by default."""
-
-CELLS = 8
-"""Cells of the segment histogram along each axis."""
-
-BLOCK = 2**14
-"""Pixels whose signs are drawn at once; another number would be another projection."""
+MIN_PATIENTS = 10  # parts of a dataset with fewer patients are not shown by default
+CELLS = 8  # cells of the segment histogram along each axis
+BLOCK = 2**14  # pixels whose signs are drawn at once; another number would be another projection
 
 
 @one_thread()
@@ -126,16 +121,10 @@ def coarse(count: int) -> int:
 
 
 def project(samples: SegmentationSamples) -> Tensor:
-    """Images in the projection of their preprocessing and grid, by random signs over sqrt(32).
+    """(n, 32) images of n `samples` in the projection of their preprocessing and grid, by random signs over sqrt(32).
 
     It keeps squared norms, and so squared d_X, in expectation over projections (Achlioptas, 2003). The signs come from
     SHAKE-256 of fingerprint and grid, so that two machines, or two versions of a library, draw the same ones.
-
-    Args:
-        samples: n samples.
-
-    Returns:
-        (n, 32) float64 CPU tensor in the unit of d_X.
     """
     images = samples.images.flatten(1)
     total = torch.zeros((len(images), DIMENSION), dtype=torch.float64)

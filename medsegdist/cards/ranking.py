@@ -25,11 +25,8 @@ from medsegdist.report.describe import UNITS, options_of, plane_mixture, version
 from medsegdist.report.record import DatasetRecord, MethodRecord, StudyRecord
 from medsegdist.words import check_choice
 
-CARD_METHODS = ("gmm2d", "gmm3d", "fake_class_gmm")
-"""Methods whose mask term a card holds."""
-
-SIMULATED = "in whole or in part, as its card says"
-"""What is said of a card that says so."""
+CARD_METHODS = ("gmm2d", "gmm3d", "fake_class_gmm")  # methods whose mask term a card holds
+SIMULATED = "in whole or in part, as its card says"  # what is said of a card that says so
 
 
 def settings_of(card: Card) -> dict[str, Any]:

@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 KNOWN, NEW = "learned, known sources", "learned, new families"
 """The learned rules: where a source of the list is an entry of the library, and where none is."""
 
-SURE = 0.975
-"""Probability from which on one source is better than another."""
-
-ALIKE = 0.02
-"""Characteristics that differ by less than this share are of one dataset."""
+SURE = 0.975  # probability from which on one source is better than another
+ALIKE = 0.02  # characteristics that differ by less than this share are of one dataset
 
 _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 

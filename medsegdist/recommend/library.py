@@ -21,8 +21,7 @@ LEARNABLE = 0.2
 
 REMEDY = "run `medsegdist rank` and `medsegdist transfer` of one study into this folder"
 
-FEWEST_SOURCES = 3
-"""A target with fewer sources says nothing of their order."""
+FEWEST_SOURCES = 3  # a target with fewer sources says nothing of their order
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,8 @@ from medsegdist.recommend.learned import RidgeFit
 
 Array = NDArray[np.float64]
 
-PENALTIES = tuple(10.0 ** np.arange(0, 4.01, 0.5))
-"""Ridge penalties that cross-validation chooses among."""
-
-EFFECT_SCALES = (0.0, 0.5, 1.0, 2.0)
-"""Sizes of the sources' own effects that it chooses among; 0 is none."""
+PENALTIES = tuple(10.0 ** np.arange(0, 4.01, 0.5))  # ridge penalties that cross-validation chooses among
+EFFECT_SCALES = (0.0, 0.5, 1.0, 2.0)  # sizes of the sources' own effects that it chooses among; 0 is none
 
 FEATURE_SETS: Mapping[str, tuple[str, ...]] = {
     "all": ("term", "difference", "own"),

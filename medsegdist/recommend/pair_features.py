@@ -10,8 +10,7 @@ import pandas as pd
 
 from medsegdist.distance.characteristics import CHARACTERISTICS as MEASURED
 
-SMALLEST = 1e-3
-"""Share of a target's median term below which a term counts as so large: log has no value at 0."""
+SMALLEST = 1e-3  # share of a target's median term below which a term counts as so large: log has no value at 0
 
 
 class Feature(NamedTuple):

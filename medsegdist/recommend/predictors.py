@@ -20,8 +20,7 @@ MEASURES = ("spearman", "weighted_kendall", "regret", "within_1", "within_2")
 """What :func:`judge` finds for each target."""
 
 
-Judged = dict[str, pd.DataFrame]
-"""What :func:`judge` finds, by the names of predictors."""
+Judged = dict[str, pd.DataFrame]  # what :func:`judge` finds, by the names of predictors
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,14 +60,9 @@ from medsegdist.transfer.regression import (
 )
 from medsegdist.words import counted, listed
 
-FEW_PAIRS = 10
-"""Fewer pairs than this are warned of."""
-
-RELIABLE = 0.7
-"""Gains that are less reliable than this are warned of first."""
-
-SIGNIFICANT = 0.05
-"""The paper's threshold."""
+FEW_PAIRS = 10  # fewer pairs than this are warned of
+RELIABLE = 0.7  # gains that are less reliable than this are warned of first
+SIGNIFICANT = 0.05  # the paper's threshold
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,7 @@ from medsegdist.transfer.plan import Recipe
 # The paper's very small constant.
 _EPSILON = 1e-5
 
-KEY_METRIC = "dice"
-"""What engines call it."""
+KEY_METRIC = "dice"  # what engines call it
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,8 @@ OK, NOT_CONVERGED, UNDEFINED = "ok", "not_converged", "undefined"
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float that JSON has as null where it is NaN."""
 
-ROUNDED = 0.1
-"""Gains printed with one digit, as the paper's are, may differ this much from Eq. 20 of the Dice scores."""
-
-FEWEST_PAIRS = 3
-"""A line through two points always fits."""
+ROUNDED = 0.1  # gains printed with one digit, as the paper's are, may differ this much from Eq. 20 of the Dice scores
+FEWEST_PAIRS = 3  # a line through two points always fits
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,8 @@ class DeepLabV3Plus(nn.Module):
     The encoder's last features are `output_stride` times coarser than the image: where a stage would go further, its
     convolutions are dilated instead. A pyramid of one 1x1 branch, three atrous ones and the image's mean follows; its
     features are resized to those of the first stage, of which 48 channels are added, and to the image's grid at last.
-    In volumes, every kernel has one axis more.
-
-    Args:
-        options: sizes; the defaults are the published network with a ResNet-50.
-        dimensions: 2 or 3.
+    In volumes, of 3 `dimensions`, every kernel has one axis more. The default `options` are the published network with
+    a ResNet-50.
     """
 
     def __init__(self, options: DeepLabOptions, dimensions: int) -> None:
@@ -190,13 +187,9 @@ def _initialize(module: nn.Module) -> None:
 
 
 class PaddedUNet(nn.Module):
-    """MONAI's U-Net, with grids padded to what it can halve and the result cropped again.
+    """MONAI's U-Net of some `options` in 2 or 3 `dimensions`, of grids of any size.
 
-    MONAI's own takes only grids that are a multiple of 2 ** (levels - 1).
-
-    Args:
-        options: levels and channels.
-        dimensions: 2 or 3.
+    MONAI's own takes only multiples of 2 ** (levels - 1): grids are padded to such, and the result is cropped again.
     """
 
     def __init__(self, options: UNetOptions, dimensions: int) -> None:

@@ -73,8 +73,7 @@ class Recipe(TrainingOptions):
 TRAINING_VERSION = 2
 """Raised whenever the same configuration begins to give other results, so that old runs do not count as done."""
 
-POOLED = "pooled"
-"""What all sources of a target together are called."""
+POOLED = "pooled"  # what all sources of a target together are called
 
 Kind = Literal["baseline", "pretraining", "fine_tuning", "control"]
 

@@ -174,8 +174,7 @@ def agree_over_targets(
     )
 
 
-RESAMPLED = 2000
-"""Sets of targets that are drawn for an interval."""
+RESAMPLED = 2000  # sets of targets that are drawn for an interval
 
 
 def interval_of_means(values: NDArray[np.float64], *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -188,14 +187,9 @@ def interval_of_means(values: NDArray[np.float64], *, seed: int = 0) -> tuple[ND
     return low, high
 
 
-EXACT_UP_TO = 50_000
-"""So many permutations are all tried; of more, some are drawn. Eight sources have 40,320."""
-
-DRAWN = 9_999
-"""Permutations drawn where there are too many to try."""
-
-ROUNDING = 1e-9
-"""Statistics that differ by less than this part of their scale count as equal: sums in another order do."""
+EXACT_UP_TO = 50_000  # so many permutations are all tried; of more, some are drawn. Eight sources have 40,320
+DRAWN = 9_999  # permutations drawn where there are too many to try
+ROUNDING = 1e-9  # statistics that differ by less than this part of their scale count as equal: sums in another order do
 
 Shuffle = Literal["within_targets", "whole_sources"]
 

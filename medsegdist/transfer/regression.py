@@ -14,8 +14,7 @@ from statsmodels.stats.outliers_influence import OLSInfluence
 from medsegdist.transfer.gains import Number, TransferPair, distances_and_gains
 from medsegdist.transfer.ranks import correlate_ranks
 
-LEVEL = 0.95
-"""Of every interval."""
+LEVEL = 0.95  # of every interval
 
 FEWEST_FOR_A_LINE = 4
 """Pairs below which no line is shown anywhere: three points lie on one too often for its slope, p and R^2 to mean

@@ -45,15 +45,10 @@ _TURN = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """All that a process needs for a run.
+    """All that a process needs for a `run`, in the `folder` of a study with these `options`, on a `device`.
 
-    Args:
-        run: which.
-        data: directories of the samples that are trained on, of each dataset in `run.trained_on`.
-        options: of the study.
-        device: where to compute.
-        folder: the study's own.
-        follows_hardened: the target's baseline needed a hardened recipe, which this run shares then.
+    `data` are the directories of the samples of each dataset in `run.trained_on`. With `follows_hardened` the target's
+    baseline needed a hardened recipe, which this run shares then.
     """
 
     run: Run

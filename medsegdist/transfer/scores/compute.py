@@ -39,8 +39,7 @@ LOGGER = logging.getLogger("medsegdist")
 OF_NETWORKS: tuple[str, ...] = ("logme", "gbc", "cc_fv", "nce", "data_shapley")
 """Scores of which more is better; the others are distances."""
 
-PIXELS = 2000
-"""Pixels that a score is computed from, drawn evenly from foreground and background."""
+PIXELS = 2000  # pixels that a score is computed from, drawn evenly from foreground and background
 
 PROBED, DRAWS = 48, 8
 """Samples of a dataset that Task2Vec and Data Shapley look at, and how often Task2Vec draws labels of each."""
@@ -231,26 +230,18 @@ def _deep_sets(pairs: Sequence[tuple[str, str]], samples: Mapping[str, Segmentat
     return [(one, other, "deep_sets", float(distances[at[one], at[other]])) for one, other in pairs]
 
 
-FEWEST_SAMPLES = 4
-"""Of a dataset: two halves, each of which is cut in two."""
+FEWEST_SAMPLES = 4  # of a dataset: two halves, each of which is cut in two
 
 
-WIDTH, DIMENSIONS = 32, 8
-"""Hidden units of the embedding, and its dimensions."""
-
-SUBSET = 16
-"""Samples of a subset; fewer where half a dataset has fewer."""
-
-LEARNING_RATE, TEMPERATURE = 1e-2, 0.1
-"""Of Adam, and what cosines are divided by."""
+WIDTH, DIMENSIONS = 32, 8  # hidden units of the embedding, and its dimensions
+SUBSET = 16  # samples of a subset; fewer where half a dataset has fewer
+LEARNING_RATE, TEMPERATURE = 1e-2, 0.1  # of Adam, and what cosines are divided by
 
 
 class DeepSetsEncoder(nn.Module):
     """rho(mean of phi(sample)): a set of samples in, one vector of length 1 out.
 
-    Args:
-        center: (d,) what is subtracted from the features.
-        scale: (d,) what they are divided by.
+    The (d,) `center` is subtracted from the features, which are divided by the (d,) `scale`.
     """
 
     def __init__(self, center: Tensor, scale: Tensor) -> None:
@@ -260,14 +251,7 @@ class DeepSetsEncoder(nn.Module):
         self.rho = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, DIMENSIONS))
 
     def forward(self, samples: Tensor) -> Tensor:
-        """Embeds sets.
-
-        Args:
-            samples: (..., n, d) sets of n samples.
-
-        Returns:
-            (..., dimensions) of length 1.
-        """
+        """(..., dimensions) embeddings of length 1 of (..., n, d) `samples`, sets of n."""
         pooled = self.phi((samples - self.center) / self.scale).mean(dim=-2)
         return functional.normalize(self.rho(pooled), dim=-1)
 

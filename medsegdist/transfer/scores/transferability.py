@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
 
-Array = ArrayLike | Tensor
-"""Of numpy or torch, on any device."""
+Array = ArrayLike | Tensor  # of numpy or torch, on any device
 
 
 def as_features(features: Array, what: str = "features") -> NDArray[np.float64]:
@@ -54,8 +53,7 @@ def _as_array(values: Array) -> NDArray[np.generic]:
 
 
 MOST_STEPS = 1000
-TINY_SCALE = 1e-10
-"""Keeps precisions finite where a linear model explains the labels without a rest."""
+TINY_SCALE = 1e-10  # keeps precisions finite where a linear model explains the labels without a rest
 
 
 def log_maximum_evidence(features: Array, labels: Array) -> float:
@@ -155,8 +153,7 @@ def negative_conditional_entropy(source_labels: Array, target_labels: Array) -> 
     return min(0.0, float(mutual_info_score(source, target) - entropy(np.unique(target, return_counts=True)[1])))
 
 
-COINCIDENT = 1e-12
-"""Features nearer to each other than this on the unit sphere have an infinite energy."""
+COINCIDENT = 1e-12  # features nearer to each other than this on the unit sphere have an infinite energy
 
 
 def _class_consistency(foreground: Sequence[Array]) -> float:
@@ -321,11 +318,8 @@ def task_embedding(
 def task_distance(one: Tensor, other: Tensor) -> float:
     """Task2Vec's symmetric distance: the cosine distance of both embeddings over their sum, 0 to 1.
 
-    The sum takes away how sensitive a weight is for any task. Entries that are 0 in both count for nothing.
-
-    Args:
-        one: (k,) >= 0, of :func:`task_embedding`.
-        other: (k,) of the same probe.
+    `one` and `other` are (k,) embeddings of :func:`task_embedding` by one probe. The sum takes away how sensitive a
+    weight is for any task. Entries that are 0 in both count for nothing.
 
     Raises:
         ValueError: they are of two probes, or one has no entry above 0.
