@@ -193,20 +193,15 @@ def test_an_option_of_the_distance_that_cards_cannot_do_is_refused(refused, tmp_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("files", "arguments", "message"),
     [
-        (("--method", "euclidean"), "--method: expected one that cards hold, gmm2d, gmm3d, fake_class_gmm, found"),
-        (("--target", "tarjet"), "--target: expected one of target, near, far, found tarjet"),
+        (NAMES, ("--method", "euclidean"), "--method: expected one that cards hold, gmm2d, gmm3d, fake_class_gmm,"),
+        (NAMES, ("--target", "tarjet"), "--target: expected one of target, near, far, found tarjet"),
+        (("target.yaml", "near.yaml"), (), "found datasets with images only; use `medsegdist rank`."),
     ],
 )
-def test_bad_choices_are_one_clear_error(refused, arguments, message):
-    assert message in refused(arguments=arguments)
-
-
-def test_datasets_with_images_alone_are_for_rank(refused):
-    assert "expected at least one card, found datasets with images only; use `medsegdist rank`." in refused(
-        "target.yaml", "near.yaml"
-    )
+def test_bad_choices_are_one_clear_error(refused, files, arguments, message):
+    assert message in refused(*files, arguments=arguments)
 
 
 def test_a_source_with_the_targets_own_images_is_refused(place, refused, tmp_path):

@@ -6,14 +6,11 @@ import json
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner
 
-from medsegdist.cli import app
 from medsegdist.errors import ConvergenceError
 from medsegdist.transfer.bundle import bundle_names
 from tests.synthetic import TRAINING, phantom_study
-
-RUNNER = CliRunner()
+from tests.test_cli import run as run_command
 
 
 def write_study(folder, **training):
@@ -36,9 +33,7 @@ def short(tmp_path):
 
 
 def run(*arguments, status=0):
-    result = RUNNER.invoke(app, ["transfer", *map(str, arguments)], env={"COLUMNS": "120"})
-    assert result.exit_code == status, (result.output, result.exception)
-    return result
+    return run_command("transfer", *arguments, status=status)
 
 
 def test_a_study_is_planned_run_and_kept(study, tmp_path):

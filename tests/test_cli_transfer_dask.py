@@ -26,14 +26,6 @@ def tables(folder):
     return [(folder / name).read_bytes() for name in ("gains.csv", "controls.csv")]
 
 
-def test_a_dask_cluster_gives_the_gains_of_one_process(study, tmp_path, cluster, monkeypatch):
-    run(study, "--out", tmp_path / "here", "--workers", 1)
-    # The workers were started in another folder than the one that --out is seen from.
-    monkeypatch.chdir(tmp_path)
-    run(study, "--out", "there", "--dask", cluster.scheduler_address)
-    assert tables(tmp_path / "there") == tables(tmp_path / "here")
-
-
 class Killer(threading.Thread):
     """Kills the worker of a run that has left a state and is not done, once."""
 
@@ -57,7 +49,7 @@ class Killer(threading.Thread):
 
 
 @pytest.mark.ci
-def test_a_dask_worker_that_is_killed_in_the_middle_changes_no_gain(study, tmp_path, cluster):
+def test_a_dask_worker_that_is_killed_in_the_middle_changes_no_gain(study, tmp_path, cluster, monkeypatch):
     content = yaml.safe_load(study.read_text())
     # Long enough to be found at work.
     content["transfer"].update(steps=60, validate_every=10, seeds=[0])
@@ -65,7 +57,9 @@ def test_a_dask_worker_that_is_killed_in_the_middle_changes_no_gain(study, tmp_p
     run(study, "--out", tmp_path / "here", "--workers", 1)
     killer = Killer(cluster.scheduler_address, tmp_path / "there")
     killer.start()
-    run(study, "--out", tmp_path / "there", "--dask", cluster.scheduler_address)
+    # The workers were started in another folder than the one that --out is seen from.
+    monkeypatch.chdir(tmp_path)
+    run(study, "--out", "there", "--dask", cluster.scheduler_address)
     killer.join(timeout=10)
     assert killer.killed is not None
     assert killer.killed not in {worker.pid for worker in cluster.workers.values()}

@@ -92,14 +92,6 @@ def test_samples_of_another_preprocessing_than_the_one_that_is_told_are_refused(
     assert summarize_samples(prepared, modality="CT", preprocessing=told, fit=FIT).prepared == told
 
 
-def test_a_characteristic_that_no_sample_has_is_none() -> None:
-    masks = np.ones((2, 6, 6), dtype=bool)
-    samples = SegmentationSamples.from_arrays("full", np.random.default_rng(0).normal(size=masks.shape), masks)
-    made = summarized(samples, 1)
-    unknown = {one.name for one in made.characteristics if one.mean is None}
-    assert unknown == {"segment_contrast", "edge_sharpness", "background_variation"}
-
-
 @given(st.integers(1, 10**6))
 def test_counts_are_coarse(count: int) -> None:
     told = coarse(count)

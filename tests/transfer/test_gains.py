@@ -155,23 +155,6 @@ def test_seeds_become_their_mean_and_the_spread_is_kept():
     assert (second.gain, second.gain_deviation, second.seeds) == (5.0, None, 1)
 
 
-def test_what_has_no_partner_is_named():
-    (matched,) = match_pairs(distances(a=1, b=2, c=3, d=4), gains(a=1, b=2, c=4, e=5))
-    assert matched.left_out.without_gain == (DistanceRecord("d", "t", 4, "m"),)
-    assert matched.left_out.without_distance == (("e", "t"),)
-
-
-def test_what_did_not_converge_is_left_out_and_named():
-    collapsed = [Gain("d", "t", seed, status=NOT_CONVERGED) for seed in range(2)]
-    partly = [Gain("c", "t", 0, gain_percent=-90.0), Gain("c", "t", 1, status=NOT_CONVERGED)]
-    (matched,) = match_pairs(distances(a=1, b=2, c=3, d=4), [*gains(a=1, b=2), *partly, *collapsed])
-    assert [one.source for one in matched.pairs] == ["a", "b", "c"]
-    assert matched.pairs[2].gain == -90.0
-    assert matched.left_out.not_converged == (("d", "t"),)
-    assert matched.left_out.partly_converged == (("c", "t", 1),)
-    assert matched.left_out.without_gain == ()
-
-
 def test_methods_are_apart_and_can_be_chosen():
     both = [*distances(a=1, b=2, c=3), *(DistanceRecord(s, "t", v, "other") for s, v in (("a", 3), ("b", 1), ("c", 2)))]
     assert [one.method for one in match_pairs(both, gains(a=1, b=2, c=3))] == ["m", "other"]

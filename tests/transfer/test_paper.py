@@ -30,33 +30,9 @@ def test_gains_are_those_of_the_dice_scores():
         assert round(gain, 1) == one.gain_percent
 
 
-R_SQUARED = (0.49, 0.80, 0.83, 0.61, 0.51)
-SLOPES = (
-    (-0.00224, -0.00349, -0.00099),
-    (-0.00100, -0.00128, -0.00073),
-    (-0.00092, -0.00115, -0.00069),
-    (-0.00211, -0.00303, -0.00119),
-    (-0.00392, -0.00603, -0.00182),
-)
-
-
 @pytest.fixture(scope="module")
 def comparisons():
     return recompute_paper()
-
-
-def test_all_ten_p_values_of_table_12_come_out_to_the_printed_digits(comparisons):
-    assert all(one.p_const_reproduced and one.p_slope_reproduced for one in comparisons)
-
-
-def test_table_13_does_not_follow_from_tables_5_to_11(comparisons):
-    for one, r_squared, slopes in zip(comparisons, R_SQUARED, SLOPES, strict=True):
-        line = one.recomputed.line
-        assert line.n == 17
-        assert round(line.r_squared, 2) == r_squared < one.published.r_squared
-        assert tuple(round(value, 5) for value in (line.slope, line.slope_low, line.slope_high)) == slopes
-        assert line.slope < one.published.slope
-        assert not one.table_13_reproduced
 
 
 def test_table_13_does_not_agree_with_itself(comparisons):
@@ -67,7 +43,6 @@ def test_table_13_does_not_agree_with_itself(comparisons):
         t = line.slope / error
         assert t**2 / (t**2 + 15) == pytest.approx(line.r_squared, abs=1e-5)
         assert one.implied_r_squared < one.published.r_squared - 0.05
-    assert [round(one.implied_r_squared, 2) for one in comparisons] == [0.49, 0.73, 0.76, 0.64, 0.54]
 
 
 def test_two_methods_rest_on_prostate(comparisons):

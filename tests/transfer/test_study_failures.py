@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from medsegdist.errors import ConvergenceError, DataError, MedSegDistError, PreprocessingMismatchError
+from medsegdist.errors import DataError, MedSegDistError, PreprocessingMismatchError
 from medsegdist.transfer import runs as grid
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.runs import perform as really_perform
@@ -95,28 +95,21 @@ def failing(name, error, seeds=(0, 1)):
 
 
 def test_a_failed_run_stops_only_what_rests_on_it_and_is_tried_again(finished, tmp_path, monkeypatch):
-    error = ConvergenceError("the training diverged")
+    error = RuntimeError("a shape is wrong")
     with monkeypatch.context() as patched:
         patched.setattr(grid, "perform", failing("other", error, seeds=(1,)))
         result = run_study(study(tmp_path))
     assert result.failed == (
-        ("pretraining other, seed 1", "the training diverged"),
+        ("pretraining other, seed 1", "a shape is wrong"),
         ("fine-tuning other -> near, seed 1", "it rests on a run that failed"),
         ("fine-tuning other -> far, seed 1", "it rests on a run that failed"),
     )
     assert len(rows(tmp_path / "gains.csv")) == 6
     written = [line for line in lines(tmp_path) if line["status"] == "failed"]
-    assert [(line["kind"], line["error"]) for line in written] == [("pretraining", "the training diverged")]
+    assert [(line["kind"], line["error"]) for line in written] == [("pretraining", "a shape is wrong")]
     again = run_study(study(tmp_path))
     assert again.failed == ()
     assert (tmp_path / "gains.csv").read_bytes() == (finished[0] / "gains.csv").read_bytes()
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("shape"), DataError("damaged")])
-def test_any_error_of_a_run_is_written_down(error, tmp_path, monkeypatch):
-    monkeypatch.setattr(grid, "perform", failing("other", error))
-    result = run_study(study(tmp_path, seeds=(0,), steps=2, fine_tuning_steps=2))
-    assert result.failed[0][1] == str(error)
 
 
 def test_a_damaged_state_fails_its_run_only_and_says_what_to_delete(finished, tmp_path):
