@@ -97,6 +97,11 @@ class LabelStatistics:
         self._first_case: dict[float, str] = {}
         self._masks = 0
 
+    @property
+    def found_any(self) -> bool:
+        """Whether any mask held foreground."""
+        return bool(self._first_case)
+
     def add(self, found: Sequence[float], case_id: str) -> None:
         """Add what :func:`find_labels` found in one mask."""
         self._masks += 1
@@ -219,6 +224,11 @@ class CaseStatistics:
         which = "" if self._classes is None else f"class '{self._classes[channel]}': "
         if not self._largest[channel]:
             problem, remedy = all_empty(self.read)
+            if self._labels.found_any:
+                problem, remedy = (
+                    f"no foreground is left on the grid, {counted(self.read, 'case')} read",
+                    "take a finer one",
+                )
             return f"{which}{problem}", remedy
         problem = (
             f"{which}no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of "

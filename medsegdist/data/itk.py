@@ -236,7 +236,7 @@ def _meta_image(path: Path, content: bytes) -> _Header:
         raise DataError("expected millimeters, found another unit", "write the file in mm")
     big = _flag(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
     deflated, binary = _flag(fields, "CompressedData"), "BinaryData" not in fields or _flag(fields, "BinaryData")
-    spacing = _numbers(_one_of(fields, "ElementSpacing", "ElementSize") or "1 " * dimension, dimension)
+    spacing = _numbers(fields.get("ElementSpacing") or fields.get("ElementSize") or "1 " * dimension, dimension)
     origin = _numbers(_one_of(fields, "Offset", "Position", "Origin") or "0 " * dimension, dimension)
     turned = _one_of(fields, "TransformMatrix", "Rotation", "Orientation")
     directions = np.reshape(_numbers(turned, dimension**2), (dimension, dimension)) if turned else np.eye(dimension)

@@ -215,6 +215,9 @@ def _name_of(item: object, file: object, folder: Path | None, otherwise: str) ->
 
 
 def _values(array: Any) -> Tensor:
+    if isinstance(array, np.ndarray):
+        # torch takes no array that is flipped, in the other order of bytes or not to be written to.
+        array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
     # A MetaTensor first of all becomes a plain tensor: every step of it copies its metadata.
     values = array.as_subclass(Tensor) if isinstance(array, Tensor) else torch.as_tensor(array)
     return values.detach().cpu()
@@ -315,7 +318,7 @@ def source_stamp(source: object) -> object:
         return [str(path), None]
     # An .mhd is a header only, and its voxels change without it.
     data = detached_data(path)
-    return [str(path), status.st_size, status.st_mtime_ns, *([] if data is None else [source_stamp(data)])]
+    return [os.path.realpath(path), status.st_size, status.st_mtime_ns, *([] if data is None else [source_stamp(data)])]
 
 
 def _digest_of(file: Path, parts: Mapping[str, np.ndarray]) -> str:

@@ -19,7 +19,7 @@ from medsegdist.data.collect import ReadCase, load_samples
 from medsegdist.data.prepared_case import load_case, source_stamp
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
-from tests.data.making import PREPROCESSING, SHAPE, task_manifest, write_task, write_volume
+from tests.data.making import PREPROCESSING, SHAPE, task_manifest, voxels, write_task, write_volume
 from tests.data.test_collect import assert_equal
 from tests.data.test_dataset import changed
 
@@ -80,6 +80,21 @@ def test_what_has_changed_is_read_again(tmp_path, reads, change, read):
     samples = load_samples(**options)
     assert reads == read
     assert_equal(samples, load_samples(**options | {"cache": None}))
+
+
+def test_a_link_to_another_file_of_its_size_and_time_is_read_again(tmp_path):
+    root = write_task(tmp_path / "task", ("p1_a",))
+    link = root / "imagesTr" / "p1_a.nii.gz"
+    found = []
+    for k in range(2):
+        # Without compression, so that sizes are equal.
+        file = write_volume(tmp_path / f"{k}.nii", voxels(k))
+        os.utime(file, ns=(0, 1))
+        link.unlink()
+        link.symlink_to(file)
+        found.append(load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "cache"))
+    assert_equal(found[1], load_samples(task_manifest(root), PREPROCESSING))
+    assert not torch.equal(found[0].images, found[1].images)
 
 
 def test_another_version_reads_again(tmp_path, monkeypatch, reads):

@@ -170,6 +170,18 @@ def test_all_masks_empty(tmp_path, foreground, dimensions):
 
 
 @pytest.mark.parametrize("foreground", [None, (1,)])
+def test_all_masks_lost_on_the_grid(tmp_path, foreground):
+    root = write_task(tmp_path)
+    for path in (root / "labelsTr").iterdir():
+        mask = np.zeros(SHAPE, np.uint8)
+        mask[1, 1, 1] = 1
+        write_volume(path, mask)
+    manifest = task_manifest(root, foreground=foreground)
+    (problem,) = check_dataset(manifest, Preprocessing(grid=(2, 2, 2), dimensions=3, min_pixels=1)).problems
+    assert str(problem) == "all cases: no foreground is left on the grid, 3 cases read; take a finer one."
+
+
+@pytest.mark.parametrize("foreground", [None, (1,)])
 def test_one_empty_mask_is_a_warning(tmp_path, foreground):
     root = write_task(tmp_path)
     write_volume(root / LABEL, np.zeros(SHAPE, np.uint8))

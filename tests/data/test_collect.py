@@ -56,6 +56,9 @@ def test_samples_are_the_items(grid):
     "convert",
     [
         lambda t: t.numpy(),
+        lambda t: t.numpy()[..., ::-1].copy()[..., ::-1],
+        lambda t: t.numpy().astype(t.numpy().dtype.newbyteorder(">")),
+        lambda t: np.broadcast_to(t.numpy(), t.shape),
         lambda t: MetaTensor(t),
         lambda t: t.double(),
         lambda t: t.to(torch.float16).float().double().numpy(),

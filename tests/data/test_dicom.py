@@ -162,6 +162,8 @@ def test_an_absent_region_and_a_choice_of_several_are_told(tmp_path):
         load(layout_of(tmp_path, roi="lung"))
     assert load(layout_of(tmp_path, roi="spleen"))[0]["label"].sum() == BOX.sum()
     write(tmp_path / "a" / "again.dcm", structure_set({"liver": []}, stack(STORED, series="a")))
+    with pytest.raises(DataError, match=r"choose one by `roi`, or keep one of the files"):
+        load(layout_of(tmp_path))
     with pytest.raises(DataError, match=r"found 1 'liver' in again\.dcm and .* in rt\.dcm; keep one of them"):
         load(layout_of(tmp_path, roi="liver"))
 
@@ -174,6 +176,15 @@ def test_images_that_are_not_there_are_told_by_the_case(tmp_path):
     assert problem.case == "b__rt"
     assert problem.problem == "rt.dcm: the images that it refers to are not in the folder"
     assert problem.remedy == "add their series, or leave the case out"
+
+
+def test_a_drawing_that_names_no_images(tmp_path):
+    path = write_case(tmp_path, "a")
+    drawn = pydicom.dcmread(path)
+    del drawn.ReferencedFrameOfReferenceSequence
+    write(path, drawn)
+    with pytest.raises(DataError, match=r"rt\.dcm: it names no images; export it with references to them"):
+        load(layout_of(tmp_path))
 
 
 def test_a_drawing_on_two_series_is_refused(tmp_path):

@@ -108,6 +108,7 @@ AS_ITK = {
     "Origin.mha": meta(("Offset", "Origin")),
     "Rotation.mha": meta(("TransformMatrix", "Rotation")),
     "ElementSize.mha": meta(("ElementSpacing", "ElementSize")),
+    "ElementSize and ElementSpacing.mha": meta(("ElementSpacing", "ElementSize = 9 9 9\nElementSpacing")),
     "no spacing.mha": meta(("ElementSpacing = 0.5 1.25 2.5\n", "")),
     "turned.mha": meta(("1 0 0 0 1 0 0 0 1", "0 1 0 0 0 -1 -1 0 0")),
     "negative spacing.mha": meta(("= 0.5", "= -0.5")),

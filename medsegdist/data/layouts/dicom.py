@@ -198,7 +198,8 @@ class DicomLayout(BaseModel):
         names = [", ".join(f"{number} {name!r}" for number, name in one.names) or "nothing" for one in candidates]
         there = " and ".join(f"{shown} in {one.path.name}" for shown, one in zip(names, candidates, strict=True))
         if wanted is None:
-            return candidates[0], 0, (f"expected one {option}, found {there}", f"choose one by `{option}`")
+            or_keep_one = ", or keep one of the files" if len(candidates) > 1 else ""
+            return candidates[0], 0, (f"expected one {option}, found {there}", f"choose one by `{option}`{or_keep_one}")
         remedy = f"correct `{option}`, or leave the case out" if not matches else "keep one of them"
         return candidates[0], 0, (f"expected one {option} {wanted!r}, found {there}", remedy)
 
@@ -232,6 +233,8 @@ def _is_dicom(path: Path) -> bool:
 def _astray(drawing: Drawing, series: Sequence[str]) -> tuple[str, str]:
     """What is wrong with a drawing that has not one image series, and what to do."""
     name = drawing.path.name
+    if not drawing.series and not drawing.instances:
+        return f"{name}: it names no images", "export it with references to them, or leave the case out"
     if not series:
         return (
             f"{name}: the images that it refers to are not in the folder",
