@@ -101,7 +101,17 @@ def solve_transport(
     initial = None if start is None else tuple(side.detach().cpu().double().numpy() / unit for side in start)
     try:
         # POT warns and we raise. To silence it would touch the filters of all threads.
-        plan, log = ot.emd(source, target, scaled, numItermax=max_iterations, log=True, potentials_init=initial)
+        plan, log = ot.emd(
+            source,
+            target,
+            scaled,
+            numItermax=max_iterations,
+            log=True,
+            # Both are done below.
+            center_dual=False,
+            check_marginals=False,
+            potentials_init=initial,
+        )
         failure = None if log["result_code"] == OPTIMAL else log["warning"]
     except UserWarning as warning:  # if warnings are errors
         failure = warning

@@ -17,7 +17,7 @@ from medsegdist.distance.mixture.em import (
     maximization,
     run_em,
 )
-from medsegdist.distance.mixture.fit import fit_mixture, mixture_of, refit_mixtures
+from medsegdist.distance.mixture.fit import fit_mixture, mixtures_of, refit_mixtures
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, count_by_sample, count_pixels
 from medsegdist.errors import DataError
@@ -69,7 +69,7 @@ def test_the_spread_of_a_fit_is_the_distance_to_the_other_way_of_cutting_a_recta
     halves = torch.stack([cells.monomials @ (cells.masses * half) for half in (upper, 1 - upper)]).unsqueeze(1)
     other = run_em(cells, halves, 2001, 1e-6, 1e-11)
     assert fit.log_likelihood > float(other.log_likelihood) - float(scale.log().sum())
-    apart = mixture_wasserstein(fit.mixture, mixture_of(other.statistics[:, 0], 1e-6, center, scale))
+    apart = mixture_wasserstein(fit.mixture, mixtures_of(other.statistics, 1e-6, center, scale)[0])
     assert fit.mixture.fit_spread == pytest.approx(apart, rel=1e-4)
 
 

@@ -12,6 +12,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -118,10 +119,13 @@ def read_nodules(path: Path | None = None) -> list[Nodule]:
     Raises:
         DataError: the file is damaged.
     """
-    if path is not None:
-        return read_csv(path, Nodule, remedy="reinstall medsegdist")
+    return list(_shipped_nodules()) if path is None else read_csv(path, Nodule, remedy="reinstall medsegdist")
+
+
+@cache
+def _shipped_nodules() -> tuple[Nodule, ...]:
     with as_file(files("medsegdist.data_manifests") / "lidc_nodules.csv") as file:
-        return read_nodules(file)
+        return tuple(read_nodules(file))
 
 
 def malignancy_subsets(

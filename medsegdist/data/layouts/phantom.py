@@ -219,8 +219,11 @@ class Plane:
     def __init__(self, size: tuple[int, int], pixel_mm: tuple[float, float], rng: np.random.Generator) -> None:
         self.pixel_mm = math.sqrt(pixel_mm[0] * pixel_mm[1])
         self._rows, self._columns = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(size, pixel_mm, strict=True))
-        self.y = (self._rows[:, None] + _WARP_MM * smooth_field(rng, size, 45 / self.pixel_mm)).astype(np.float32)
-        self.x = (self._columns[None] + _WARP_MM * smooth_field(rng, size, 45 / self.pixel_mm)).astype(np.float32)
+        down, across = (_WARP_MM * smooth_field(rng, size, 45 / self.pixel_mm) for _ in range(2))
+        self.y = (self._rows[:, None] + down).astype(np.float32)
+        self.x = (self._columns[None] + across).astype(np.float32)
+        # How far beyond an ellipse its warped edge fades.
+        self._margin = 2 * self.pixel_mm + float(max(np.abs(down).max(), np.abs(across).max()))
         self.texture = smooth_field(rng, size, 6 / self.pixel_mm)
 
     def paint(
@@ -241,14 +244,16 @@ class Plane:
             if flat <= 0:
                 continue
             a, b = (radius * math.sqrt(flat) for radius in part.radii[:2])
-            reach = max(a, b) + self.pixel_mm + 4 * _WARP_MM
+            cosine, sine = math.cos(math.radians(part.turn)), math.sin(math.radians(part.turn))
             rows, columns = (
-                slice(*np.searchsorted(axis, (middle - reach, middle + reach)))
-                for axis, middle in ((self._rows, part.center[1]), (self._columns, part.center[0]))
+                slice(*np.searchsorted(axis, (middle - reach - self._margin, middle + reach + self._margin)))
+                for axis, middle, reach in (
+                    (self._rows, part.center[1], math.hypot(a * sine, b * cosine)),
+                    (self._columns, part.center[0], math.hypot(a * cosine, b * sine)),
+                )
             )
             x, y = self.x[rows, columns] - part.center[0], self.y[rows, columns] - part.center[1]
-            cosine, sine = math.cos(math.radians(part.turn)), math.sin(math.radians(part.turn))
-            far = np.hypot((cosine * x + sine * y) / a, (cosine * y - sine * x) / b)
+            far = np.sqrt(((cosine * x + sine * y) / a) ** 2 + ((cosine * y - sine * x) / b) ** 2)
             # An edge fades over one pixel, as partial volume makes it.
             weight = np.clip((1 - far) * (math.sqrt(a * b) / self.pixel_mm) + 0.5, 0, 1)
             image[rows, columns] += weight * (

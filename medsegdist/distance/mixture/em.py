@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -222,6 +223,45 @@ def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor, floor
     return torch.cat([constant.unsqueeze(-1), linear, quadratic], -1)
 
 
+def likeliest_parameters(statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:
+    """M step: (..., f) natural parameters of the components that (..., f) statistics make the likeliest.
+
+    The moments of (1, x) per mass are one matrix, whose inverse holds the precision and its product with the mean. That
+    serves all components that hold mass and are wider than the floor, with a third of the work.
+    """
+    if kind != "full":
+        masses, means, covariances = moments(statistics)
+        return natural_parameters(masses, means, constrained(masses, covariances, kind), floor)
+    masses, d = statistics[..., 0], _axes(statistics.shape[-1])
+    square, entries, factors = _augmented(d)
+    augmented = (statistics / masses.unsqueeze(-1))[..., square]
+    lower, failed = torch.linalg.cholesky_ex(augmented)
+    # Unlike cholesky_inverse it does not raise where there is none.
+    inverse = torch.linalg.inv_ex(augmented)[0]
+    parameters = inverse.flatten(-2)[..., entries] * factors
+    log_density = masses.log() - lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    parameters[..., 0] += log_density + (0.5 - 0.5 * d * math.log(2 * math.pi))
+    # No eigenvalue of a precision is above its trace. Rounding can make that of a nearly singular matrix negative.
+    trace = inverse.diagonal(dim1=-2, dim2=-1)[..., 1:].abs().sum(-1)
+    usual = (failed == 0) & (masses >= EMPTY) & (trace * floor <= 1)
+    if not bool(usual.all()):
+        parameters[~usual] = natural_parameters(*moments(statistics[~usual]), floor)
+    return parameters
+
+
+@lru_cache
+def _augmented(d: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where a matrix of the moments of (1, x) finds its entries, where each monomial stands in it, and its factor."""
+    row, column = torch.triu_indices(d, d)
+    square = torch.zeros(1 + d, 1 + d, dtype=torch.int64)
+    square[0, 1:] = square[1:, 0] = torch.arange(1, 1 + d)
+    square[1 + row, 1 + column] = square[1 + column, 1 + row] = torch.arange(1 + d, 1 + d + len(row))
+    entries = torch.cat([torch.arange(1 + d), (1 + row) * (1 + d) + 1 + column])
+    quadratic = -torch.where(row == column, 0.5, 1.0).double()
+    factors = torch.cat([torch.tensor([-0.5] + d * [-1.0], dtype=torch.float64), quadratic])
+    return square, entries, factors
+
+
 def floored(covariances: Tensor, floor: float) -> Tensor:
     """(..., d, d) covariances with every eigenvalue at least `floor`, as the M step has them."""
     values, vectors = torch.linalg.eigh(covariances)
@@ -232,8 +272,8 @@ def floored(covariances: Tensor, floor: float) -> Tensor:
 
 def maximization(points: WeightedPoints, statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:
     """M step for (k, r, f) statistics of an E step; an empty component moves to the worst explained point."""
-    masses, means, covariances = moments(statistics)
-    parameters = natural_parameters(masses, means, constrained(masses, covariances, kind), floor)
+    masses = statistics[..., 0]
+    parameters = likeliest_parameters(statistics, floor, kind)
     for r in torch.nonzero((masses < EMPTY).any(0)).flatten().tolist():
         own = points.select(torch.tensor(r))
         parameters[:, r] = _with_empty_reseeded(own, parameters[:, r], masses[:, r] < EMPTY, floor)

@@ -23,7 +23,14 @@ from medsegdist.distance.mixture.em import (
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
 from medsegdist.distance.mixture.newton import run_em_newton
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, SampleCounts
-from medsegdist.distance.mixture.search import Search, all_fits, improve_mixture, search_mixtures
+from medsegdist.distance.mixture.search import (
+    FINALIST_STEPS,
+    TOLERANCE,
+    Search,
+    all_fits,
+    improve_mixture,
+    search_mixtures,
+)
 from medsegdist.errors import DataError
 from medsegdist.parallel import one_thread
 from medsegdist.words import check_choice, counted
@@ -107,20 +114,20 @@ def fit_mixture(
             "dataset out",
         )
     try:
-        finer, *finest = refinements(points) or [points]
+        finer, *finest = [*refinements(points), points]
         nearly = _nearly_as_likely(finer.to("cpu"), coarse, components, search, np.random.default_rng(seed))
-        optimum = nearly[0]
-        for cells in finest:
-            optimum = all_fits(cells, optimum, search)[0].statistics
-        best = run_em_newton(points, optimum, max_iterations, search.floor, tolerance, covariance)
+        optimum, coarser = nearly[0], finer
+        for cells in finest[:-1]:
+            on_cells = run_em_newton(cells, optimum, FINALIST_STEPS, search.floor, TOLERANCE, covariance, coarser)
+            optimum, coarser = on_cells.statistics, cells
+        best = run_em_newton(points, optimum, max_iterations, search.floor, tolerance, covariance, coarser)
     # Numbers that squares overflow with make LAPACK give up, or no number of the likelihood.
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise _cannot_be_fitted(pixels, components) from error
     if not (bool(best.log_likelihood.isfinite()) and bool(best.statistics.isfinite().all())):
         raise _cannot_be_fitted(pixels, components)
-    found, chosen, *others = (
-        mixture_of(one.squeeze(1), search.floor, center.cpu(), scale.cpu(), covariance)
-        for one in (best.statistics, *nearly)
+    found, chosen, *others = mixtures_of(
+        torch.cat([best.statistics, *nearly], 1), search.floor, center.cpu(), scale.cpu(), covariance
     )
     spread = float(mixture_wassersteins([chosen], others).max()) if others else 0.0
     return MixtureFit(
@@ -170,30 +177,31 @@ def coarse_cells(points: WeightedPoints, least: int) -> WeightedPoints:
     return coarse.to("cpu")
 
 
-def mixture_of(
+def mixtures_of(
     statistics: Tensor, floor: float, center: Tensor, scale: Tensor, covariance: CovarianceType = "full"
-) -> GaussianMixture:
-    """The mixture that the statistics of an E step describe.
+) -> list[GaussianMixture]:
+    """The mixtures that the statistics of an E step describe.
 
     Args:
-        statistics: (k, f) on the CPU, in standard units.
+        statistics: (k, r, f) on the CPU, in standard units.
         floor: smallest variance of a component along any direction, in squared standard units.
         center: (d,) of the standard units.
         scale: (d,) of the standard units; one for all axes if covariances are spherical.
         covariance: the type of the covariances.
 
     Returns:
-        The components that hold any mass, in increasing order of their means, in the unit of the points.
+        r mixtures of the components that hold any mass, in increasing order of their means, in the unit of the points.
     """
-    masses, means, covariances = moments(statistics[statistics[:, 0] > EMPTY])
-    covariances = constrained(masses, covariances, covariance)
+    masses, means, covariances = moments(statistics)
+    covariances = floored(constrained(masses, covariances, covariance), floor) * scale[:, None] * scale[None, :]
     means = center + scale * means
-    order = torch.from_numpy(np.lexsort(means.numpy().T[::-1]))
-    return GaussianMixture(
-        weights=(masses / masses.sum())[order],
-        means=means[order],
-        covariances=(floored(covariances, floor) * scale[:, None] * scale[None, :])[order],
-    )
+    found = []
+    for r in range(masses.shape[1]):
+        held = torch.nonzero(masses[:, r] > EMPTY).flatten().numpy()
+        order = held[np.lexsort(means[held, r].numpy().T[::-1])]
+        weights = masses[order, r]
+        found.append(GaussianMixture(weights / weights.sum(), means[order, r], covariances[order, r]))
+    return found
 
 
 def refit_mixtures(
@@ -233,5 +241,5 @@ def refit_mixtures(
         with one_thread():
             first = expectation(seen, parameters.unsqueeze(1).expand(-1, len(rows), -1).contiguous())[1]
             fits = run_em(seen, first, REFIT_STEPS, floor, REFIT_TOLERANCE, covariance)
-        fitted += [mixture_of(fits.statistics[:, r], floor, counts.center, scale, covariance) for r in range(len(rows))]
+        fitted += mixtures_of(fits.statistics, floor, counts.center, scale, covariance)
     return fitted

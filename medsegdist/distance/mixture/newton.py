@@ -18,9 +18,9 @@ from medsegdist.distance.mixture.em import (
     WeightedPoints,
     constrained,
     expectation,
+    likeliest_parameters,
     maximization,
     moments,
-    natural_parameters,
     run_em,
 )
 
@@ -48,6 +48,7 @@ def run_em_newton(
     floor: float,
     tolerance: float,
     kind: CovarianceType = "full",
+    coarser: WeightedPoints | None = None,
 ) -> Fits:
     """The optimum near a mixture, by Newton's steps where they lead uphill and accelerated EM where they do not.
 
@@ -58,25 +59,34 @@ def run_em_newton(
         floor: smallest variance of a component along any direction.
         tolerance: a mixture has converged when one step changes no statistic by more.
         kind: the type of the covariances.
+        coarser: the same points in fewer cells, on which J is computed: it need not be exact, and takes far longer than
+            an E step. None: on the points.
 
     Returns:
         The one mixture; its likelihood is never below that of the start by more than rounding.
     """
     em_steps = FIRST_EM_STEPS
-    fits = _newton(points, statistics, steps, floor, tolerance, kind)
+    coarser = points if coarser is None else coarser
+    fits = _newton(points, statistics, steps, floor, tolerance, kind, coarser)
     while float(fits.change) > tolerance and fits.steps + 4 <= steps:
         made = fits.steps
         em = run_em(points, fits.statistics, min(em_steps, steps - made - 1), floor, tolerance, kind)
         fits = em._replace(steps=made + em.steps)
         em_steps *= 2
         if float(fits.change) > tolerance:
-            newton = _newton(points, fits.statistics, steps - fits.steps, floor, tolerance, kind)
+            newton = _newton(points, fits.statistics, steps - fits.steps, floor, tolerance, kind, coarser)
             fits = newton._replace(steps=fits.steps + newton.steps)
     return fits
 
 
 def _newton(
-    points: WeightedPoints, statistics: Tensor, steps: int, floor: float, tolerance: float, kind: CovarianceType
+    points: WeightedPoints,
+    statistics: Tensor,
+    steps: int,
+    floor: float,
+    tolerance: float,
+    kind: CovarianceType,
+    coarser: WeightedPoints,
 ) -> Fits:
     """As far as Newton's steps, damped where they must be, lead uphill."""
 
@@ -89,7 +99,7 @@ def _newton(
     made, derivative, fresh, damping = 1, None, False, 0.0
     while float(change) > tolerance and made < steps:
         if derivative is None:
-            derivative, fresh = em_derivative(points, start, floor, kind), True
+            derivative, fresh = em_derivative(coarser, start, floor, kind), True
             if derivative is None:
                 break
         trial = start + _newton_step(derivative, (image - start).flatten(), damping).view_as(start)
@@ -145,15 +155,11 @@ def em_derivative(points: WeightedPoints, statistics: Tensor, floor: float, kind
     # Central differences of all statistics at once, each far smaller than the component it changes.
     widths = (SMALL * masses * narrowest.clamp(max=1.0)).repeat_interleave(f)
     shifts = torch.diag(widths).view(k * f, k, f).transpose(0, 1)
-    upper, lower = (_parameters(statistics + sign * shifts, floor, kind) for sign in (1, -1))
+    upper, lower = (likeliest_parameters(statistics + sign * shifts, floor, kind) for sign in (1, -1))
     by_statistics = (upper - lower).transpose(0, 1).reshape(k * f, k * f).T / (2 * widths)
-    derivative = _statistics_by_parameters(points, _parameters(statistics, floor, kind)[:, 0]) @ by_statistics
+    parameters = likeliest_parameters(statistics[:, 0], floor, kind)
+    derivative = _statistics_by_parameters(points, parameters) @ by_statistics
     return derivative if bool(derivative.isfinite().all()) else None
-
-
-def _parameters(statistics: Tensor, floor: float, kind: CovarianceType) -> Tensor:
-    masses, means, covariances = moments(statistics)
-    return natural_parameters(masses, means, constrained(masses, covariances, kind), floor)
 
 
 def _statistics_by_parameters(points: WeightedPoints, parameters: Tensor) -> Tensor:

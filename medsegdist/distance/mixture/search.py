@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from medsegdist.distance.mixture.em import (
+    EMPTY,
     CovarianceType,
     Fits,
     WeightedPoints,
     constrained,
     expectation,
+    likeliest_parameters,
     maximization,
-    moments,
     natural_parameters,
     run_em,
 )
@@ -89,7 +90,7 @@ def search_mixtures(points: WeightedPoints, components: int, search: Search, rng
         tried = converge(points, _grown(points, without, search, rng), search)
         before = likelihood[0]
         found, likelihood = _best(torch.cat([found, tried[0]], 1), torch.cat([likelihood, tried[1]]), search.width)
-        if likelihood[0] <= before + SAME:
+        if not likelihood[0] > before + SAME:
             break
     return found
 
@@ -202,26 +203,22 @@ def _best_insertions(
     widths = torch.from_numpy(np.exp(rng.uniform(np.log(0.05), np.log(1.0), size=(r, count, 1, d))))
     rotations = torch.linalg.qr(torch.from_numpy(rng.normal(size=(r, count, d, d))))[0]
     covariances = (rotations * widths.square()) @ rotations.mT
+    # A new component gets the covariance that it shares with the others when all are fitted together.
+    own: CovarianceType = "full" if search.covariance == "tied" else search.covariance
     masses = torch.full((r, count), 1 / (k + 1), dtype=torch.float64)
+    new = natural_parameters(masses, means, constrained(masses, covariances, own), search.floor)
     for _ in range(search.candidate_steps):
-        new, odds = _odds(points, rest, masses, means, covariances, search)
-        masses, means, covariances = moments(odds.sigmoid_().mul_(points.masses) @ points.monomials.T)
-        masses = masses.clamp(1e-6, 0.9)
-    new, odds = _odds(points, rest, masses, means, covariances, search)
+        odds = new @ points.monomials - (rest + torch.log1p(-masses).unsqueeze(-1))
+        statistics = odds.sigmoid_().mul_(points.masses) @ points.monomials.T
+        new = likeliest_parameters(statistics, search.floor, own)
+        held = statistics[..., 0].clamp(min=EMPTY)
+        masses, means = held.clamp(1e-6, 0.9), statistics[..., 1 : 1 + d] / held.unsqueeze(-1)
+        new[..., 0] += (masses / held).log()
+    odds = new @ points.monomials - (rest + torch.log1p(-masses).unsqueeze(-1))
     gain = torch.nn.functional.softplus(odds) @ points.masses + torch.log1p(-masses)
     chosen = torch.stack([_distinct(gain[i], means[i], masses[i], branches) for i in range(r)])
     row = torch.arange(r).unsqueeze(1)
     return new[row, chosen], masses[row, chosen]
-
-
-def _odds(
-    points: WeightedPoints, rest: Tensor, masses: Tensor, means: Tensor, covariances: Tensor, search: Search
-) -> tuple[Tensor, Tensor]:
-    """Natural parameters of new components, and (r, count, h) log odds that a point is theirs and not of the rest."""
-    # A new component gets the covariance that it shares with the others when all are fitted together.
-    own: CovarianceType = "full" if search.covariance == "tied" else search.covariance
-    new = natural_parameters(masses, means, constrained(masses, covariances, own), search.floor)
-    return new, new @ points.monomials - (rest + torch.log1p(-masses).unsqueeze(-1))
 
 
 def _distinct(gain: Tensor, means: Tensor, masses: Tensor, count: int) -> Tensor:
