@@ -49,7 +49,7 @@ _COLOR_WEIGHTS: dict[str, tuple[float, float, float]] = {
 }
 # Tags of TIFF and EXIF, and the orientations whose rows are stored as columns.
 _COLUMNS, _ROWS, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES = 256, 257, 258, 259, 262, 277, 284
-_COLORS, _SAMPLE_FORMAT = 320, 339
+_COLORS, _SAMPLE_FORMAT, _DESCRIPTION, _DEPTH = 320, 339, 270, 32997
 # Where the strips or tiles of a TIFF file are, and how many bytes each has; and the numbers of deflate.
 _PARTS, _DEFLATED = ((273, 279), (324, 325)), (8, 32946)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -81,14 +81,17 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             opened = Image.open(source, formats=_PICTURES)
         with opened as picture:
-            pages = getattr(picture, "n_frames", 1)
+            tags = getattr(picture, "tag_v2", {})
+            # ImageJ and tifffile may write all planes of a stack as one page.
+            planes = re.findall(r"^images=(\d{1,9})$", str(tags.get(_DESCRIPTION, "")), re.MULTILINE)
+            pages = max(getattr(picture, "n_frames", 1), tags.get(_DEPTH, 1), *map(int, planes))
             if pages != 1:
                 remedy = "save each page as a file of its own, or a volume as NIfTI"
                 raise DataError(f"expected one picture, found {pages} pages", remedy)
             if picture.width * picture.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError(f"{picture.width} x {picture.height}")
             _check_pixels(picture, is_mask=color is None)
-            unsigned_32 = picture.mode == "I" and getattr(picture, "tag_v2", {}).get(_SAMPLE_FORMAT, (1,))[0] == 1
+            unsigned_32 = picture.mode == "I" and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1
             if header_only:
                 # Of TIFF, Pillow has turned the size by itself.
                 tags = getattr(picture, "tag_v2", {_ROWS: picture.height, _COLUMNS: picture.width})
@@ -126,7 +129,10 @@ def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
     if picture.format == "BMP":
         file: Any = picture.fp  # type: ignore[attr-defined]
         file.seek(14)
-        size, bits, compression, alpha = struct.unpack("<I10xHI32xI", file.read(56))
+        header = file.read(56)
+        size, bits, compression, alpha = struct.unpack("<I10xHI32xI", header)
+        # In headers of OS/2, which are shorter.
+        bits = header[10] if size == 12 else bits
         # Pillow takes two colors for one bit, and reads pixels of 8 bits as if they were that.
         if picture.mode == "1" and bits != 1:
             raise DataError(f"expected one bit for a pixel of two colors in BMP, found {bits}", "save it as PNG")

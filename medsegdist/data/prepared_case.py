@@ -215,11 +215,15 @@ def _name_of(item: object, file: object, folder: Path | None, otherwise: str) ->
 
 
 def _values(array: Any) -> Tensor:
+    if isinstance(array, np.ma.MaskedArray):
+        raise DataError("expected a plain array, found one with masked elements", "fill them")
     if isinstance(array, np.ndarray):
         # torch takes no array that is flipped, in the other order of bytes or not to be written to.
         array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
     # A MetaTensor first of all becomes a plain tensor: every step of it copies its metadata.
     values = array.as_subclass(Tensor) if isinstance(array, Tensor) else torch.as_tensor(array)
+    if values.is_complex():
+        raise DataError("expected real numbers, found complex ones", "take the magnitude")
     return values.detach().cpu()
 
 

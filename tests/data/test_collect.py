@@ -73,6 +73,20 @@ def test_any_kind_of_array(convert):
     assert torch.equal(samples.masks, torch.cat([part["label"] for part in items]).bool())
 
 
+@pytest.mark.parametrize("key", ["image", "label"])
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda t: t + 1j * t, "expected real numbers, found complex ones; take the magnitude"),
+        (lambda t: t.numpy() + 1j, "expected real numbers, found complex ones; take the magnitude"),
+        (lambda t: np.ma.masked_array(t.numpy(), t.numpy() > 0), "expected a plain array, found one with masked elem"),
+    ],
+)
+def test_numbers_that_would_lose_a_part_are_refused(key, spoil, problem):
+    with pytest.raises(DataError, match=problem):
+        collected([item() | {key: spoil(item()[key])}])
+
+
 @pytest.mark.parametrize(
     ("source", "name"),
     [

@@ -306,6 +306,17 @@ def _damaged_tiff(tmp_path: Path) -> None:
     _refused("a TIFF file that leaves parts of it out", lambda: read_picture(path, None))
 
 
+def _stacks_of_one_page(tmp_path: Path) -> None:
+    stack = np.stack([RAMP] * 3)
+    gray: dict[str, Any] = {"photometric": "minisblack"}
+    path = _tiff(tmp_path, stack, volumetric=True, tile=(16, 16, 16), **gray)
+    _refused("expected one picture, found 3 pages", lambda: read_picture(path, None))
+    _tiff(tmp_path, RAMP, description="ImageJ=1.53t\nimages=3\nunit=mm\n", metadata=None, **gray)
+    _refused("expected one picture, found 3 pages", lambda: read_picture(path, None))
+    _tiff(tmp_path, RAMP, description="ImageJ=1.53t\nimages=1\nunit=mm\n", metadata=None, **gray)
+    np.testing.assert_array_equal(read_picture(path, None)[0], RAMP)
+
+
 def _bmp_with_transparency(tmp_path: Path) -> None:
     shades = np.where(BOX[::-1], 0xFFFF, 0x7FFF).astype("<u2").tobytes()
     for alpha in (0x8000, 0):
@@ -331,6 +342,7 @@ REPORTS = [
     Report("", "samples and colors of TIFF that Pillow passes over", "refused; sizes as read", _odd_tiff),
     Report("", "numbers of every type in TIFF, in both orders of bytes", "as stored", _every_type_of_tiff),
     Report("", "TIFF whose deflated pixels are damaged, or parts left out", "refused", _damaged_tiff),
+    Report("", "TIFF with a stack in one page", "refused", _stacks_of_one_page),
     Report("", "BMP of 16 bits with transparency", "refused", _bmp_with_transparency),
     Report("", "image that is a link to its mask", "refused", _image_that_is_its_mask),
     Report("CompVis/taming-transformers#8", "mask whose shape is in its alpha channel", "refused", _shape_in_alpha),
