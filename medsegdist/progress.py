@@ -72,14 +72,15 @@ def _log(progress: Progress, over: threading.Event, file: TextIO) -> None:
             + (" done" if task.total is None else f" of {task.total:.0f}")
             for task in progress.tasks
         ]
-        line = f"{', '.join(parts) or 'Working'} ({_duration(time.perf_counter() - begun)} so far)"
+        line = f"{', '.join(parts) or 'Working'} ({duration(time.perf_counter() - begun)} so far)"
         # The reader of a pipe may be gone, or the log closed.
         with suppress(OSError, ValueError):
             file.write(f"{time.strftime('%H:%M:%S')} {line}\n")
             file.flush()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in words, such as "2 min 5 s"."""
     minutes = int(seconds // 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds % 60:.0f} s"
 

@@ -21,7 +21,7 @@ from medsegdist.cli.report import announce, leave_report
 from medsegdist.data.options import ScoreName
 from medsegdist.errors import ManifestError, MedSegDistError
 from medsegdist.files import check_writable, write_csv
-from medsegdist.progress import show_progress
+from medsegdist.progress import duration, show_progress
 from medsegdist.words import did_you_mean, printable
 
 if TYPE_CHECKING:
@@ -175,16 +175,9 @@ def _show_plan(study: TransferStudy, described: Study, devices: Sequence[str], a
         return
     where = ", ".join(dict.fromkeys(devices))
     console.print(
-        f"About {_duration(seconds)} on {where} with {len(devices)} at a time, at {1000 * pace:.0f} ms a step as "
+        f"About {duration(seconds)} on {where} with {len(devices)} at a time, at {1000 * pace:.0f} ms a step as "
         "measured now. Trainings that collapse are repeated, and take as long again."
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    if minutes < 2:
-        return f"{max(1, ceil(seconds))} seconds"
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
 
 
 def _show(

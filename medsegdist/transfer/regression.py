@@ -34,9 +34,9 @@ class LinearFit:
 
     n: int
     intercept: Number  # gain at distance 0, percent
-    intercept_low: Number
+    intercept_low: Number  # ends of 95% intervals, here and below
     intercept_high: Number
-    slope: Number
+    slope: Number  # percent per unit of distance
     slope_low: Number
     slope_high: Number
     r_squared: Number

@@ -13,7 +13,7 @@ from torch import nn
 from medsegdist.data.options import Augmentation
 from medsegdist.errors import ConvergenceError, DataError, MedSegDistError
 from medsegdist.transfer import train as training
-from medsegdist.transfer.evaluate import evaluate
+from medsegdist.transfer.evaluate import evaluate, make_loss
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.run_files import load_network, load_weights, save_weights
 from medsegdist.transfer.splits import Split
@@ -161,18 +161,19 @@ def test_the_learning_rate_drops_after_its_step():
                 torch.testing.assert_close(last[name], value, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a checkpoint", b"\x80\x04."])
-def test_a_damaged_checkpoint_is_an_error(content, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        *((content, ".*") for content in (b"", b"PK\x03\x04 not a checkpoint", b"\x80\x04.")),
+        # No checkpoint can run code.
+        ({"format": "medsegdist training state 1", "state": print}, "it holds other objects than tensors and plain "),
+    ],
+)
+def test_a_damaged_checkpoint_is_an_error(content, why, tmp_path):
     samples, checkpoint = disks(), tmp_path / "state.pt"
-    checkpoint.write_bytes(content)
-    with pytest.raises(DataError, match=r"state.pt: this file of training state is damaged .*delete it to train again"):
-        train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
-
-
-def test_no_checkpoint_can_run_code(tmp_path):
-    samples, checkpoint = disks(), tmp_path / "state.pt"
-    torch.save({"format": "medsegdist training state 1", "state": print}, checkpoint)
-    with pytest.raises(DataError, match=r"is damaged \(it holds other objects than tensors and plain values"):
+    checkpoint.write_bytes(content) if isinstance(content, bytes) else torch.save(content, checkpoint)
+    message = rf"state.pt: this file of training state is damaged \({why}.*delete it to train again"
+    with pytest.raises(DataError, match=message):
         train(samples, halves(samples), quick(), seed=0, checkpoint=checkpoint)
 
 
@@ -238,23 +239,21 @@ def test_too_large_a_batch_is_halved_and_the_result_says_so(tmp_path):
     assert train(samples, halves(samples), quick(), **options).notes == result.notes
 
 
-def test_a_batch_of_one_that_is_too_large_is_an_error():
-    samples = disks()
-    with pytest.raises(MedSegDistError, match="memory does not hold a batch of one sample; choose a smaller network"):
-        train(samples, halves(samples), quick(), seed=0, make_network=lambda: Greedy(0))
-
-
-@pytest.mark.parametrize(("part", "split"), [("training", Split((), (0,))), ("validation", Split((0,), ()))])
-def test_an_empty_part_of_a_split_is_an_error(part, split):
-    with pytest.raises(DataError, match=f"dataset 'disks': expected at least one {part} sample, found none"):
-        train(disks(), split, quick(), seed=0)
-
-
-@pytest.mark.parametrize("patch", [(64, 8), (8, 8, 8)])
-def test_a_patch_larger_than_the_samples_is_an_error(patch):
-    samples = disks()
-    with pytest.raises(ValueError, match=r"expected a patch within the grid \[32, 32\], found \["):
-        train(samples, halves(samples), quick(patch_size=patch), seed=0)
+@pytest.mark.parametrize(
+    ("changes", "split", "make", "error", "message"),
+    [
+        ({}, None, lambda: Greedy(0), MedSegDistError, "memory does not hold a batch of one sample; choose a smaller"),
+        ({}, Split((), (0,)), None, DataError, "dataset 'disks': expected at least one training sample, found none"),
+        ({}, Split((0,), ()), None, DataError, "dataset 'disks': expected at least one validation sample, found none"),
+        *(
+            ({"patch_size": patch}, None, None, ValueError, r"expected a patch within the grid \[32, 32\], found \[")
+            for patch in ((64, 8), (8, 8, 8))
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_an_error(changes, split, make, error, message):
+    with pytest.raises(error, match=message):
+        train(disks(), split or halves(disks()), quick(**changes), seed=0, make_network=make)
 
 
 def test_training_in_bfloat16_keeps_weights_and_loss_in_float32(monkeypatch):
@@ -299,14 +298,6 @@ def run(recipe, **options):
     return train_with_retry(samples, halves(samples), recipe, seed=0, **{"floor": 0.3, **options})
 
 
-def test_a_training_that_learns_is_left_alone():
-    recipe = quick(steps=60, validate_every=20, learning_rate=1e-2)
-    result = run(recipe)
-    samples = disks()
-    assert (result.converged, result.hardened) == (True, False)
-    assert equal_weights(result.network, train(samples, halves(samples), recipe, seed=0).network)
-
-
 def test_the_second_training_can_save_it(monkeypatch):
     recipe = quick(steps=60, validate_every=20, learning_rate=1e-2)
     seen = []
@@ -321,30 +312,26 @@ def test_the_second_training_can_save_it(monkeypatch):
     assert seen == [recipe, recipe.hardened()]
     assert (result.converged, result.hardened) == (True, True)
     assert result.dice >= 0.3
+    # One that learns is left alone.
+    monkeypatch.setattr(training, "train", train)
+    samples, learned = disks(), run(recipe)
+    assert (learned.converged, learned.hardened) == (True, False)
+    assert equal_weights(learned.network, train(samples, halves(samples), recipe, seed=0).network)
 
 
-def test_a_collapse_in_both_is_said():
-    result = run(quick(), make_network=Blind)
-    assert (result.converged, result.hardened, result.dice) == (False, True, 0.0)
-
-
-def test_a_diverging_training_is_repeated_once():
-    with pytest.raises(ConvergenceError, match="the training diverged"):
-        run(quick(), make_network=Exploding)
-
-
-def test_both_trainings_resume(tmp_path):
+def test_a_collapse_in_both_is_said_and_both_resume(tmp_path):
     checkpoint, steps = tmp_path / "run.state.pt", []
     first = run(quick(), make_network=Blind, checkpoint=checkpoint)
+    assert (first.converged, first.hardened, first.dice) == (False, True, 0.0)
     assert {path.name for path in tmp_path.iterdir()} == {"run.state.pt", "run.state.second.pt"}
     again = run(quick(), make_network=lambda: Blind(steps), checkpoint=checkpoint)
     assert not steps
     assert again.history == first.history
+    with pytest.raises(ConvergenceError, match="the training diverged"):
+        run(quick(), make_network=Exploding)
 
 
 def test_the_losses_are_the_papers_formula():
-    from medsegdist.transfer.evaluate import make_loss
-
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 1, 5, 6, generator=generator, dtype=torch.float64)
     masks = (torch.rand(3, 1, 5, 6, generator=generator) > 0.5).double()
