@@ -83,8 +83,8 @@ class Run:
     """One training of the grid."""
 
     key: str  # 16 hexadecimal digits, of all that it is made from
-    # "baseline" is a target's training from scratch; "pretraining" one on a source; "fine_tuning" goes on from that on a
-    # target; "control" is from scratch with the steps of both.
+    # "baseline" is a target's training from scratch; "pretraining" one on a source; "fine_tuning" goes on from that one
+    # on a target; "control" is from scratch with the steps of both.
     kind: Kind
     source: str | None  # the dataset that is pre-trained on, if one is
     target: str | None  # the dataset that is tested on; None for a pre-training

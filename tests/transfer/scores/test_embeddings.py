@@ -30,17 +30,12 @@ def by_hand(logistic, x, weights):
     return torch.stack([of_weight.mean(), weights.mean()])
 
 
-def test_of_a_logistic_regression_with_the_labels_of_the_data(logistic):
-    x, y = data()
-    p = torch.sigmoid(logistic(x)).double().detach()
-    found = task_embedding(logistic, [(x[:150], y[:150]), (x[150:], y[150:])], binary_cross_entropy_with_logits)
-    torch.testing.assert_close(found, by_hand(logistic, x, (p - y) ** 2), rtol=1e-5, atol=1e-9)
-
-
-def test_of_a_logistic_regression_with_drawn_labels(logistic):
+def test_of_a_logistic_regression_with_the_labels_of_the_data_and_with_drawn_ones(logistic):
     """The Fisher information proper has the closed form p (1 - p) x^2."""
     x, y = data(400)
     p = torch.sigmoid(logistic(x)).double().detach()
+    found = task_embedding(logistic, [(x[:150], y[:150]), (x[150:], y[150:])], binary_cross_entropy_with_logits)
+    torch.testing.assert_close(found, by_hand(logistic, x, (p - y) ** 2), rtol=1e-5, atol=1e-9)
     generator = torch.Generator().manual_seed(0)
 
     def draw(output):
