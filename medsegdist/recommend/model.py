@@ -79,11 +79,6 @@ class PairRows:
         rows = (self.of_target == self.place[family]) & ~hidden[self.of_source]
         return self.x[rows], self.y[rows]
 
-    def predict(self, fit: RidgeFit, rows: NDArray[np.bool_]) -> Array:
-        """Predicted ranks of some rows, without effects of sources."""
-        at = [self.names.index(name) for name in fit.coefficients]
-        return np.asarray(self.x[rows][:, at] @ np.array(list(fit.coefficients.values())))
-
     def _weights(self, name: str, scale: float) -> Array:
         """What each column is multiplied by: 1 for features of the set, the scale for effects."""
         used = [float(one.split()[0] in FEATURE_SETS[name]) for one in self.names]

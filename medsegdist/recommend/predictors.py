@@ -129,7 +129,8 @@ def learned_strict(library: Library, *, by_family: bool = True) -> pd.Series:
     for unseen in {frozenset(pair) for pair in zip(targets, sources, strict=True)}:
         rows = np.isin(targets, list(unseen)) & np.isin(sources, list(unseen))
         rows &= (targets != sources) | (len(unseen) == 1)
-        found[rows] = measured.predict(fit_ridge(measured, unseen=unseen, known_sources=False), rows)
+        fit = fit_ridge(measured, unseen=unseen, known_sources=False)
+        found[rows] = fit.predict(library.features[rows])
     return pd.Series(found, index=library.features.index)
 
 
