@@ -117,6 +117,23 @@ def test_a_dask_worker_that_is_killed_changes_nothing(datasets, cluster, tmp_pat
     assert table == compare_all(datasets, methods)
 
 
+@pytest.mark.slow
+def test_dask_workers_without_room_in_memory_change_nothing(datasets):
+    import dask
+    from distributed import LocalCluster
+
+    # Beyond so small a part of its memory a worker puts what it holds on the disk.
+    with (
+        dask.config.set({"distributed.worker.memory.target": 1e-8, "distributed.worker.memory.spill": False}),
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit="2GB") as cluster,
+        dask_cluster(cluster.scheduler_address) as client,
+    ):
+        table = compare_all(datasets, METHODS, bootstrap=LITTLE)
+        spilled = client.run(lambda dask_worker: dask_worker.data.cumulative_metrics["disk-write", "bytes"])
+    assert min(spilled.values()) > 10_000
+    assert table == compare_all(datasets, METHODS, bootstrap=LITTLE)
+
+
 @dataclass(frozen=True)
 class Broken:
     """Cannot compare a certain dataset."""

@@ -238,7 +238,7 @@ def likeliest_parameters(statistics: Tensor, floor: float, kind: CovarianceType 
     lower, failed = torch.linalg.cholesky_ex(augmented)
     # Unlike cholesky_inverse it does not raise where there is none.
     inverse = torch.linalg.inv_ex(augmented)[0]
-    parameters = inverse.flatten(-2)[..., entries] * factors
+    parameters: Tensor = inverse.flatten(-2)[..., entries] * factors
     log_density = masses.log() - lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     parameters[..., 0] += log_density + (0.5 - 0.5 * d * math.log(2 * math.pi))
     # No eigenvalue of a precision is above its trace. Rounding can make that of a nearly singular matrix negative.
