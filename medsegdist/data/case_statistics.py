@@ -88,25 +88,23 @@ class LabelStatistics:
     Args:
         foreground: the label values that are foreground; None if each mask should hold one value besides 0, the same
             in all.
+
+    Attributes:
+        first_case: the first case that holds each foreground value.
     """
 
     def __init__(self, foreground: Foreground) -> None:
         classes = foreground.items() if isinstance(foreground, Mapping) else ()
         self._called = {value: f"label {value} of class '{name}'" for name, values in classes for value in values}
         self._foreground = None if foreground is None else _values(foreground)
-        self._first_case: dict[float, str] = {}
+        self.first_case: dict[float, str] = {}
         self._masks = 0
-
-    @property
-    def found_any(self) -> bool:
-        """Whether any mask held foreground."""
-        return bool(self._first_case)
 
     def add(self, found: Sequence[float], case_id: str) -> None:
         """Add what :func:`find_labels` found in one mask."""
         self._masks += 1
         for value in found:
-            self._first_case.setdefault(value, case_id)
+            self.first_case.setdefault(value, case_id)
 
     def problems(self, *, complete: bool) -> list[tuple[str, str]]:
         """What is wrong, and what to do.
@@ -114,18 +112,18 @@ class LabelStatistics:
         Args:
             complete: whether all masks could be read; one that could not may be the one that holds a label.
         """
-        if self._foreground is None and len(self._first_case) > 1:
-            named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self._first_case.items()))
+        if self._foreground is None and len(self.first_case) > 1:
+            named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self.first_case.items()))
             problem = f"expected masks of 0 and one other value, the same in every case, found {named}"
             return [(problem, "name the values that are foreground")]
         if not complete or not self._masks:
             return []
-        if not self._first_case:
+        if not self.first_case:
             return [all_empty(self._masks)]
         wanted = self._foreground or ()
-        absent = [label for label in wanted if label not in self._first_case]
+        absent = [label for label in wanted if label not in self.first_case]
         # Where any wanted label is there, the others that some masks hold are background on purpose.
-        others = ", ".join(f"{value:g}" for value in sorted(self._first_case)) if len(absent) == len(wanted) else ""
+        others = ", ".join(f"{value:g}" for value in sorted(self.first_case)) if len(absent) == len(wanted) else ""
         where = f"is in none of the {counted(self._masks, 'case')}"
         if others:
             where = f"is in none of the {counted(self._masks, 'mask')}, which hold {others} besides 0"
@@ -224,7 +222,7 @@ class CaseStatistics:
         which = "" if self._classes is None else f"class '{self._classes[channel]}': "
         if not self._largest[channel]:
             problem, remedy = all_empty(self.read)
-            if self._labels.found_any:
+            if self._labels.first_case:
                 problem, remedy = (
                     f"no foreground is left on the grid, {counted(self.read, 'case')} read",
                     "take a finer one",

@@ -52,7 +52,6 @@ _COLUMNS, _ROWS, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES = 256, 257
 _COLORS, _SAMPLE_FORMAT, _DESCRIPTION, _DEPTH = 320, 339, 270, 32997
 # Where the strips or tiles of a TIFF file are, and how many bytes each has; and the numbers of deflate.
 _PARTS, _DEFLATED = ((273, 279), (324, 325)), (8, 32946)
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ODD_TIFF = "expected gray values, RGB or a palette of 16 bits, found a TIFF file of other samples or colors"
 _AS_PNG = "save the picture as PNG, in gray or RGB"
 _ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
@@ -98,8 +97,8 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
                 size = (tags[_ROWS], tags[_COLUMNS])
                 size = size[::-1] if picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else size
                 return MetaTensor(torch.empty((1, *size), device="meta"))
-            # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
             _prepare_tiff(picture, content)
+            # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
             picture.load()
             if unsigned_32 and np.asarray(picture).min() < 0:
                 raise DataError("expected pixels below 2147483648, found larger ones", "save the picture with 16 bits")
@@ -112,7 +111,7 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
         raise DataError(problem, "scale the picture and its mask down, or cut both into tiles") from error
     except UnidentifiedImageError as error:
         with path.open("rb") as file:
-            if file.read(4) in _TIFF:
+            if file.read(2) in (b"II", b"MM"):
                 raise DataError(f"{_ODD_TIFF}, or a damaged one", _AS_PNG) from error
         raise damaged_file(UnidentifiedImageError(f"no picture that is {', '.join(_PICTURES)}")) from error
     except _UNREADABLE_PICTURE as error:

@@ -60,7 +60,6 @@ def read_pixels(path: Path) -> NDArray[np.float32]:
         content = pydicom.dcmread(path, specific_tags=[*_STORED, *_RESCALED], force=True)
         if "TransferSyntaxUID" not in content.file_meta:
             content.file_meta.TransferSyntaxUID = _SYNTAXES[content.original_encoding]
-        check_bits(content, name)
         syntax = content.file_meta.TransferSyntaxUID
         by_pydicom = not syntax.is_encapsulated or syntax == RLELossless
         stored = content.pixel_array if by_pydicom else _decoded(content)
@@ -80,12 +79,6 @@ def read_pixels(path: Path) -> NDArray[np.float32]:
             return intensities.astype(np.float32)
         check_rescale(content, name)
         return np.asarray(apply_modality_lut(stored, content), dtype=np.float32)
-
-
-def check_bits(content: Dataset, name: str) -> None:
-    """Refuse stored values that are not in the lowest bits."""
-    if content.HighBit != content.BitsStored - 1:
-        raise DataError(f"{name}: its pixels are not in the lowest bits (HighBit)", "export it again")
 
 
 def check_rescale(content: Dataset, name: str) -> None:

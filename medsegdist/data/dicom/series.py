@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from medsegdist.data.dicom.headers import discreet, read_header
-from medsegdist.data.dicom.intensities import check_bits, check_rescale, read_pixels
+from medsegdist.data.dicom.intensities import check_rescale, read_pixels
 from medsegdist.errors import DataError, MissingDependencyError
 from medsegdist.words import listed
 
@@ -35,6 +35,8 @@ _TAGS = [
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "BitsAllocated",
+    "BitsStored",
+    "HighBit",
     "NumberOfFrames",
     "PixelSpacing",
     "ImageOrientationPatient",
@@ -212,7 +214,6 @@ def _read_frames(path: Path) -> tuple[NDArray[np.float32], Grid]:
     imread = require_highdicom().imread
     with discreet(f"{path.name}: highdicom makes no volume of its frames", "export the series as one file a slice"):
         image = imread(path)
-        check_bits(image, path.name)
         groups = [*image.SharedFunctionalGroupsSequence, *image.PerFrameFunctionalGroupsSequence]
         rescaled = [item for group in groups for item in group.get("PixelValueTransformationSequence", ())]
         for keyword in ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence") if rescaled else ():
@@ -278,6 +279,8 @@ def _header_of(path: Path) -> Dataset:
         samples = int(header.get("SamplesPerPixel") or 1)
         if samples != 1 or header.get("PhotometricInterpretation", "MONOCHROME2") not in _GRAY:
             raise DataError(f"{path.name}: expected gray values, found colors", "leave it out")
+        if "HighBit" in header and header.HighBit != header.BitsStored - 1:
+            raise DataError(f"{path.name}: its pixels are not in the lowest bits (HighBit)", "export it again")
         counts = [int(header.Rows), int(header.Columns), _frames_in(header)]
         stated = math.prod(counts) * int(header.get("BitsAllocated") or 1) // 8
         size = path.stat().st_size
