@@ -38,11 +38,7 @@ class OneByOned(MapTransform):
         self.other_key = other_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with these entries transformed.
-
-        Args:
-            data: item with (channels, *spatial) arrays under `keys`.
-        """
+        """The item with these entries, (channels, *spatial) arrays, transformed."""
         item = dict(data)
         if self.other_key is not None and self.other_key not in item:
             raise KeyError(f"nothing under '{self.other_key}'; the item has {sorted(map(str, item))}.")
@@ -57,11 +53,7 @@ class OneByOned(MapTransform):
 
 
 def as_plain_tensor(img: NdarrayOrTensor) -> Tensor:
-    """The values of `img` as a tensor without metadata; it may share memory with `img`, so never write to it.
-
-    Args:
-        img: any array.
-    """
+    """The values of `img` as a tensor without metadata; it may share memory with `img`, so never write to it."""
     return cast(Tensor, convert_to_tensor(img, track_meta=False))
 
 
@@ -69,21 +61,13 @@ def as_floats(img: NdarrayOrTensor) -> Tensor:
     """The values of `img` as a plain tensor of at least 32-bit floats.
 
     Half precision holds HU to the nearest 1 only up to 2048, and integers cannot hold a rescaled intensity.
-
-    Args:
-        img: any array of real numbers.
     """
     values = as_plain_tensor(img)
     return values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float32)
 
 
 def like(values: Tensor, img: Array) -> Array:
-    """`values`, with their own dtype, as the same kind of array as `img`; a MetaTensor gets a copy of its metadata.
-
-    Args:
-        values: the numbers.
-        img: an array of the kind that is wanted.
-    """
+    """`values`, with their own dtype, as the same kind of array as `img`; a MetaTensor gets a copy of its metadata."""
     if isinstance(img, MetaTensor):
         return cast(Array, with_meta_of(values.to(img.device).contiguous(), img))
     if type(img) is Tensor:
@@ -92,12 +76,7 @@ def like(values: Tensor, img: Array) -> Array:
 
 
 def with_meta_of(values: Tensor, img: MetaTensor) -> MetaTensor:
-    """`values` with a copy of the metadata of `img`: what convert_to_dst_type gives, in a tenth of its time.
-
-    Args:
-        values: the numbers; they share their memory with the result.
-        img: where the metadata is taken from.
-    """
+    """`values`, in their memory, with a copy of the metadata of `img`: convert_to_dst_type takes ten times longer."""
     result = values.as_subclass(MetaTensor)
     return cast(MetaTensor, result.copy_meta_from(img))  # type: ignore[no-untyped-call]
 
@@ -107,8 +86,5 @@ def memory_order(values: Tensor) -> list[int]:
 
     An oriented volume is often a permuted view, over which torch reduces and selects 10 to 100 times slower than over
     the same values in their own order.
-
-    Args:
-        values: a tensor of any layout.
     """
     return sorted(range(values.ndim), key=lambda axis: values.stride(axis), reverse=True)

@@ -32,17 +32,11 @@ _TURN = Rotation.from_rotvec([1.0e-3, 1.7e-3, 0.6e-3]).as_matrix()
 
 
 def closest_axes(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Which axis of the patient each axis of a volume runs along, and in which direction.
+    """For each axis of a volume that of the patient, 0 to 2, and 1 or -1, (3, 2), by a (4, 4) affine to RAS+.
 
     It is nibabel's io_orientation, but for ties. At 45 degrees between two axes the rounding of a header would decide,
-    and image and mask, or one volume in two orders of its axes, would get different axes. The volume is therefore
-    taken as turned by 0.1 degrees, which moves the tie to where nobody scans on purpose.
-
-    Args:
-        affine: (4, 4) from voxel indices to mm in RAS+.
-
-    Returns:
-        (3, 2) for each axis of the volume that of the patient, 0 to 2, and 1 or -1.
+    and image and mask, or one volume in two orders of its axes, would get different axes. The volume is therefore taken
+    as turned by 0.1 degrees, which moves the tie to where nobody scans on purpose.
     """
     turned = np.eye(4)
     turned[:3, :3] = _TURN @ np.asarray(affine, dtype=np.float64)[:3, :3]

@@ -21,39 +21,29 @@ _MAX_OTHERS = 8
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedCase:
-    """The samples of one case, or what is wrong with it.
-
-    Args:
-        name: of the case.
-        case_ids: (n,) of the samples; an item of somebody else's dataset may hold several cases.
-        patient_ids: (n,) patient of each sample.
-        grid: of the samples, also of those with too little foreground; None if there are none at all.
-        sizes: foreground pixels in each channel of the label, of each sample, also of those with too little.
-        labels: what its mask held before it was made binary; None if that was not recorded.
-        images: (n, *grid) float32; None if they are in the cache only.
-        masks: (n, *grid) bool, or (n, classes, *grid), without the classes that have too little foreground.
-        problem: why the case cannot be used.
-        observed: what was observed of the item before it was transformed.
-    """
+    """The samples of one case, or what is wrong with it."""
 
     name: str
-    case_ids: tuple[str, ...] = ()
+    case_ids: tuple[str, ...] = ()  # (n,) of the samples; an item of another's dataset may hold several cases
     patient_ids: tuple[str, ...] = ()
+    # Of the samples, also of those with too little foreground; None if there are none at all.
     grid: tuple[int, ...] | None = None
+    # Foreground pixels in each channel of the label, of each sample, also of those with too little.
     sizes: tuple[tuple[int, ...], ...] = ()
+    # What its mask held before it was made binary; None if that was not recorded.
     labels: tuple[float, ...] | None = None
-    images: np.ndarray | None = None
+    images: np.ndarray | None = None  # (n, *grid) float32; None if they are in the cache only
+    # (n, *grid) bool, or (n, classes, *grid), without the classes that have too little foreground.
     masks: np.ndarray | None = None
-    problem: Problem | None = None
-    observed: Any = None
+    problem: Problem | None = None  # why it cannot be used
+    observed: Any = None  # what was observed of the item before it was transformed
 
 
 def find_labels(label: Any, foreground: Foreground) -> tuple[float, ...]:
-    """Which of the label values that are foreground a mask holds.
+    """Which of the label values that are foreground a mask holds; or others but 0 if it holds none of them.
 
-    Returns:
-        Those; or others but 0 if it holds none of them. Where there are none to look for, the mask's value farthest
-        from 0, which is the only one besides 0 if the mask is as it should be. Empty if all of it is 0.
+    Where there are none to look for, the mask's value farthest from 0, which is the only one besides 0 if the mask is
+    as it should be. Empty if all of it is 0.
     """
     # numpy goes through the values as they lie, torch through the axes, and modulo 256 where labels have 8 bits.
     stored = torch.as_tensor(label).as_subclass(torch.Tensor).cpu().numpy()
@@ -85,12 +75,7 @@ def all_empty(cases: int) -> tuple[str, str]:
 class LabelStatistics:
     """Label values that the masks held before they were made binary, over all cases of a dataset.
 
-    Args:
-        foreground: the label values that are foreground; None if each mask should hold one value besides 0, the same
-            in all.
-
-    Attributes:
-        first_case: the first case that holds each foreground value.
+    Without a `foreground`, each mask should hold one value besides 0, the same in all.
     """
 
     def __init__(self, foreground: Foreground) -> None:
@@ -107,11 +92,7 @@ class LabelStatistics:
             self.first_case.setdefault(value, case_id)
 
     def problems(self, *, complete: bool) -> list[tuple[str, str]]:
-        """What is wrong, and what to do.
-
-        Args:
-            complete: whether all masks could be read; one that could not may be the one that holds a label.
-        """
+        """What is wrong, and what to do; if not `complete`, a mask that could not be read may hold a label."""
         if self._foreground is None and len(self.first_case) > 1:
             named = ", ".join(f"{value:g} (case '{case}')" for value, case in sorted(self.first_case.items()))
             problem = f"expected masks of 0 and one other value, the same in every case, found {named}"
@@ -140,20 +121,7 @@ class LabelStatistics:
 
 
 class CaseStatistics:
-    """All cases of a dataset, judged one after another and as a whole.
-
-    Args:
-        dataset: name of the dataset.
-        min_pixels: foreground pixels that a sample needs, or each class of it.
-        foreground: the label values that are foreground, where the dataset records labels.
-        classes: names of the classes; None for one foreground.
-
-    Attributes:
-        problems: what is wrong with each case that cannot be used.
-        with_sample: names of the cases that have samples, in order.
-        without_sample: why an item of a case that can be used has no sample, by the name of the case.
-        read: how many cases were added.
-    """
+    """All cases of a dataset, judged one after another and as a whole; `foreground` where it records labels."""
 
     def __init__(
         self, dataset: str, min_pixels: int, foreground: Foreground = None, classes: Sequence[str] | None = None
@@ -178,11 +146,7 @@ class CaseStatistics:
         return () if self._first is None or self._first.grid is None else self._first.grid
 
     def add(self, case: PreparedCase, name: str) -> bool:
-        """Add one case.
-
-        Returns:
-            Whether it can be used.
-        """
+        """Add one case, and say whether it can be used."""
         self.read += 1
         problem, first = case.problem, self._first
         if problem is None and first is not None and case.grid not in (None, first.grid):

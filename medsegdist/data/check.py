@@ -47,19 +47,11 @@ _LEAST_FACTOR = 1.5
 
 
 def check_study(study: Study, *, full: bool = False, workers: int | None = 1) -> list[Problem]:
-    """All problems of all datasets of a study, and of what they have in common.
+    """All problems of all datasets of a study, in its order, then those between datasets, equal ones once.
 
-    Args:
-        study: which study.
-        full: read every voxel, as :func:`~medsegdist.data.collect.collect` would: a study without errors can be
-            loaded. Otherwise read the headers, and of each dataset masks until one holds foreground; layouts that draw
-            their images have neither.
-        workers: processes that read voxels, as for :func:`~medsegdist.data.collect.collect`; the problems are the same
-            for any number.
-
-    Returns:
-        The problems of each dataset, in the study's order, then those between datasets, equal ones once; empty if all
-        is well.
+    `full` reads every voxel, as :func:`~medsegdist.data.collect.collect` would: a study without errors can be loaded.
+    Otherwise headers are read, and of each dataset masks until one holds foreground; layouts that draw their images
+    have neither.
     """
     checked = []
     for one in study.datasets:
@@ -81,12 +73,7 @@ def check_dataset(
 ) -> leakage.DatasetFacts:
     """What is known of a dataset for itself, and its problems: those of single cases, then those of it as a whole.
 
-    Args:
-        manifest: which dataset.
-        preprocessing: how the study prepares its datasets.
-        full: as for :func:`check_study`.
-        workers: as for :func:`check_study`.
-        named: label values that the masks may hold besides the dataset's own and those that its listing names.
+    Besides its own label values and those that its listing names, masks may hold those `named`.
     """
     name = manifest.name
     unlisted: list[Problem] = []
@@ -337,9 +324,6 @@ def spacing_outliers(dataset: str, cases: Sequence[leakage.CaseFacts]) -> list[P
     Per axis of the patient and on a log scale: a spacing is an outlier beyond Tukey's outer fences (three times the
     distance of the quartiles) if it is also 1.5 times the median or more, or less than the median by as much. If a
     quarter of the cases differ, the dataset is mixed and none of them is an outlier.
-
-    Returns:
-        One warning for each such case.
     """
     known = [(case.case, case.spacing) for case in cases if case.spacing is not None]
     if len(known) < _FEWEST_CASES:

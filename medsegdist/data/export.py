@@ -54,17 +54,12 @@ _PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True, slots=True)
 class ExportedTask:
-    """A task folder that is complete.
-
-    Args:
-        directory: the folder.
-        cases: how many it has.
-        sheared: names of cases in it whose axes are not at right angles, as of a tilted gantry. MONAI and nibabel read
-            them; ITK does not, and so neither does nnU-Net by its default reader.
-    """
+    """A task folder that is complete."""
 
     directory: Path
-    cases: int
+    cases: int  # how many it has
+    # Cases whose axes are not at right angles, as of a tilted gantry; MONAI and nibabel read them, ITK and nnU-Net do
+    # not.
     sheared: tuple[str, ...] = ()
 
 
@@ -88,20 +83,13 @@ def export_task(
 ) -> ExportedTask:
     """Write a dataset as a task folder of the Decathlon, which MONAI, nnU-Net and medsegdist read.
 
-    Images keep their grid, orientation and intensities; the channel or color that the manifest names is written.
-    Masks become 0 and 1. A 2D image becomes a volume of one slice. dataset.json says what the task was made from, and
-    names patients if a patient is not a case. dataset.yaml is the manifest of the task.
+    Images keep their grid, orientation and intensities; the channel or color that the manifest names is written. Masks
+    become 0 and 1. A 2D image becomes a volume of one slice. dataset.json says what the task was made from, and names
+    patients if a patient is not a case. dataset.yaml is the manifest of the task.
 
-    The same dataset gives the same bytes. The folder appears when it is complete; until then its files are in a hidden
-    folder with the same parent.
-
-    Args:
-        manifest: which dataset.
-        directory: new or empty folder to write, named like Task11_LungNodules.
-        label: what the foreground shows, for dataset.json.
-        case_ids: of the cases to write; None writes all.
-        pseudonyms: call cases and patients case_0001 and patient_0001 on, in their order, instead of by their ids.
-        workers: processes that read and compress cases, as for :func:`~medsegdist.parallel.map_ordered`.
+    The same dataset gives the same bytes. The folder, new or empty and named like Task11_LungNodules, appears when it
+    is complete; until then its files are in a hidden folder with the same parent. `label` says what the foreground
+    shows. With `pseudonyms`, cases and patients are called case_0001 and patient_0001 on, in their order.
 
     Raises:
         ManifestError: the folder's name or `label` cannot be used, or the dataset has classes.
@@ -136,11 +124,6 @@ def export_task(
 
 def check_request(manifest: DatasetManifest, directory: Path, label: str) -> None:
     """Refuse a task that cannot be written, before any case is read.
-
-    Args:
-        manifest: which dataset.
-        directory: as for :func:`export_task`.
-        label: as for :func:`export_task`.
 
     Raises:
         ManifestError: the folder's name or `label` cannot be used, or the dataset has classes.
@@ -276,14 +259,11 @@ def _ras_affine(volume: MetaTensor) -> Any:
 
 
 def _nifti_arrays(item: Mapping[str, Any], *, drawn: bool) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
-    """The arrays of a case; intensities, grid and orientation are the image's own.
+    """Image, mask (x, y, z) and affine (4, 4) of a case; intensities, grid and orientation are the image's own.
 
-    A 2D image becomes a volume of one slice, columns first, that every reader shows as the image. The order of the axes
-    of an image that was `drawn`, and is in no file, is nobody's choice: slices go last, where nnU-Net expects them.
-
-    Returns:
-        The image (x, y, z), or (x, y, z, channels) of several channels: uint8, int16 or uint16 if that holds every
-        value, else float32; the mask (x, y, z), uint8 of 0 and 1; and the affine (4, 4), voxel indices to mm in RAS+.
+    The image is (x, y, z), or (x, y, z, channels) of several channels. A 2D image becomes a volume of one slice,
+    columns first, that every reader shows as the image. The order of the axes of an image that was `drawn`, and is in
+    no file, is nobody's choice: slices go last, where nnU-Net expects them.
     """
     image, label = (item[key].as_subclass(torch.Tensor).cpu().numpy() for key in ("image", "label"))
     if len(label) != 1:

@@ -13,10 +13,6 @@ LARGEST_RATIO = 1032
 def inflate(content: bytes, most: int) -> bytes:
     """All of a gzip file or zlib stream, its checksum compared; by isal if it is installed, twice as fast.
 
-    Args:
-        content: begins with the mark of gzip, or is a zlib stream.
-        most: so many bytes are expected at most.
-
     Raises:
         ValueError: there are more.
         OSError, EOFError, zlib.error: the content is damaged or ends too early.

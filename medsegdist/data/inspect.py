@@ -32,56 +32,34 @@ _SLICES = r"^(.*\d.*)[_-]\d+$"
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the first, the last and some cases between are like.
+    """What the first, the last and some cases between are like."""
 
-    Args:
-        seen: how many were read.
-        cases: how many there are.
-        values: label values other than 0, in order -> how many of the masks that were read hold them.
-        low: the least intensity.
-        high: the largest intensity.
-        whole: whether all intensities are whole numbers.
-        sizes: of each image read, (rows, columns) of a picture, (slices, rows, columns) of a volume in LPS.
-        pictures: whether any image is a picture.
-        threshold: half of the masks' full value if their edges are soft; `values` are then those of cut masks.
-        grays: how many values the masks with soft edges hold.
-        unusable: what is wrong with those of them that cannot be used.
-    """
-
-    seen: int
-    cases: int
-    values: Mapping[int, int]
+    seen: int  # how many were read
+    cases: int  # how many there are
+    values: Mapping[int, int]  # label values but 0, in order -> how many of the masks that were read hold them
     low: float
     high: float
-    whole: bool
+    whole: bool  # whether all intensities are whole numbers
+    # (rows, columns) of each picture read, (slices, rows, columns) of each volume in LPS.
     sizes: tuple[tuple[int, ...], ...]
-    pictures: bool
+    pictures: bool  # whether any image is one
+    # Half of the full value of masks with soft edges, whose `values` are then those of cut masks.
     threshold: float | None = None
-    grays: int = 0
-    unusable: tuple[DataError, ...] = ()
+    grays: int = 0  # how many values those hold
+    unusable: tuple[DataError, ...] = ()  # what is wrong with those that cannot be used
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What is known of a folder.
+    """What is known of a folder."""
 
-    Args:
-        given: the folder as it was written, ${VARIABLES} and all.
-        path: the folder itself, or a datalist in it.
-        found: what it was recognized as.
-        layout: the keys of its `layout`, without `root`.
-        labels: label values by name: those of a listing, otherwise those in a few masks.
-        statistics: of a few cases; of several DICOM segments, those of the most frequent one.
-        remarks: what a reader of the study should know.
-    """
-
-    given: str
-    path: Path
+    given: str  # the folder as it was written, ${VARIABLES} and all
+    path: Path  # the folder itself, or a datalist in it
     found: Recognized
-    layout: dict[str, Any]
-    labels: Mapping[str, tuple[int, ...]]
-    statistics: Statistics
-    remarks: tuple[str, ...]
+    layout: dict[str, Any]  # the keys of its `layout`, without `root`
+    labels: Mapping[str, tuple[int, ...]]  # values by name: of a listing, or else of a few masks
+    statistics: Statistics  # of a few cases; of DICOM segments, of the most frequent one
+    remarks: tuple[str, ...]  # for the reader of the study
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -239,11 +217,7 @@ def full_value(mask: Any, values: Any, file: str) -> int | None:
 
     Soft edges are those that JPEG, smoothing or interpolation made, and probabilities: values between 0 and the full
     one, at edges. Labels have areas. A largest value such as 100, for percent, is the full one if most pixels have it.
-
-    Args:
-        mask: (1, *spatial) as it is stored.
-        values: all values of it, in order.
-        file: name of its file.
+    The mask is (1, *spatial), `values` are all of it in order.
     """
     import numpy as np
 

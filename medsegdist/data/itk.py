@@ -78,14 +78,9 @@ class _Header:
 
 
 def read_itk(path: Path, *, header_only: bool = False) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
-    """The voxels of a file and their place.
+    """The voxels of a file, (x, y, z) or (x, y, z, channels) in its own type, and the (4, 4) affine (RAS+, mm).
 
-    Args:
-        path: a .nrrd, .mha or .mhd file of 2 dimensions (one slice), 3 or 4.
-        header_only: whether the shape alone is read; the voxels are then zeros that take no memory.
-
-    Returns:
-        (x, y, z) or (x, y, z, channels) in the file's own type, and the (4, 4) affine (RAS+, mm).
+    Of 2 dimensions, it is one slice. With `header_only` the voxels are zeros that take no memory.
 
     Raises:
         DataError: the voxels lie outside the file's folder, in several files or are missing, or the axes are not the

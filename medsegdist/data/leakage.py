@@ -35,48 +35,30 @@ _LIDC_PATIENT = re.compile(r"LIDC-IDRI-\d{4}")
 
 @dataclass(frozen=True, slots=True)
 class CaseFacts:
-    """What is known of a case that could be read.
-
-    Args:
-        case: its id.
-        image: the same text for the same image, in any dataset; empty if unknown.
-        file: the file of the image, to be compared with others; empty if there is none, or its voxels were compared.
-        spacing: (3,) mm between voxels to the patient's left, back and head; None for 2D images, or if unknown.
-        low: the least intensity; None if no voxel was read.
-        high: the largest intensity.
-        wrapped: whether intensities look as if they had overflowed their type.
-        others: values of the mask that are neither foreground nor 0.
-        filled: whether the mask is foreground everywhere.
-        doubts: problem and remedy of what its files leave open.
-    """
+    """What is known of a case that could be read."""
 
     case: str
-    image: str = ""
-    file: str = ""
+    image: str = ""  # the same text for the same image, in any dataset; empty if unknown
+    file: str = ""  # its file, to be compared; empty if there is none, or its voxels were compared
+    # (3,) mm between voxels to the patient's left, back and head; None for 2D images, or if unknown.
     spacing: tuple[float, float, float] | None = None
-    low: float | None = None
+    low: float | None = None  # the least intensity; None if no voxel was read
     high: float = 0.0
-    wrapped: bool = False
-    others: tuple[float, ...] = ()
-    filled: bool = False
-    doubts: tuple[tuple[str, str], ...] = ()
+    wrapped: bool = False  # whether intensities look as if they had overflowed
+    others: tuple[float, ...] = ()  # values of the mask that are neither foreground nor 0
+    filled: bool = False  # whether the mask is foreground everywhere
+    doubts: tuple[tuple[str, str], ...] = ()  # problem and remedy of what its files leave open
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """What is known of a dataset; patients are never shown to anybody.
-
-    Args:
-        manifest: which dataset.
-        cases: those that could be read, in their order.
-        patients: case -> patient, in words that mean the same patient in any dataset.
-        likely: case -> patient, in words that another patient elsewhere may have, too.
-        problems: what is wrong with it for itself.
-    """
+    """What is known of a dataset; patients are never shown to anybody."""
 
     manifest: DatasetManifest
-    cases: tuple[CaseFacts, ...] = ()
+    cases: tuple[CaseFacts, ...] = ()  # those that could be read
+    # Case -> patient, in words that mean the same patient in any dataset.
     patients: dict[str, str] = field(default_factory=dict)
+    # Case -> patient, in words that another patient elsewhere may have, too.
     likely: dict[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
@@ -172,16 +154,10 @@ def _split(paths: Sequence[str], look: Callable[[str], object]) -> list[list[str
 
 
 def voxel_mark(image: NDArray[np.floating], affine: NDArray[np.float64] | None) -> str:
-    """A text that is the same for images of the same intensities.
+    """A text that is the same for images, (*spatial), of the same intensities; empty for blank ones.
 
-    Compression, type and the order of the axes make no difference, nor whether a slice is a volume or a 2D image.
-
-    Args:
-        image: (*spatial) intensities.
-        affine: (4, 4), from voxels to mm; None for 2D images.
-
-    Returns:
-        The text; empty for an image of one intensity, as blank ones are all alike.
+    Compression, type and the order of the axes make no difference, nor whether a slice is a volume or a 2D image, which
+    has no affine.
     """
     if image.min() == image.max():
         return ""
@@ -220,9 +196,6 @@ def refuse_shared_images(study: Study) -> None:
 
     Files are compared by their bytes, and patients by their names; no image is read. Datasets that cannot be listed
     are skipped, as reading them says why.
-
-    Args:
-        study: which study.
 
     Raises:
         DataError: a source and its target have images or patients in common; every such pair is named.

@@ -60,11 +60,8 @@ _ORIENTATION, _ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)
 def read_picture(path: Path, color: Color | None, *, header_only: bool = False) -> MetaTensor:
     """A 2D image as a (1, rows, columns) float32 tensor, row 0 on top, as a viewer shows it.
 
-    Args:
-        path: a PNG, JPEG, BMP or TIFF file.
-        color: how RGB becomes one channel; None for masks, whose labels are their grays, or the indices of a palette
-            in colors whose first one is black.
-        header_only: whether the size alone is read; the tensor is then on the meta device.
+    Without a color it is a mask, whose labels are its grays, or the indices of a palette in colors whose first one is
+    black. With `header_only` the tensor is on the meta device.
 
     Raises:
         DataError: the file is missing, damaged, too large or no picture, has several pages, or is a mask in colors or

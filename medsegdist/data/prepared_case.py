@@ -44,45 +44,27 @@ class ItemDataset(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CaseTask:
-    """Which case to read.
+    """Which case to read."""
 
-    Args:
-        key: what its item is loaded by.
-        name: of the case, as far as it is known before it is read.
-        file: where its samples are kept; None gives them back.
-    """
-
-    key: Any
-    name: str
-    file: Path | None = None
+    key: Any  # what its item is loaded by
+    name: str  # as far as it is known before it is read
+    file: Path | None = None  # where its samples are kept; None gives them back
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadCase:
-    """Function that reads one case; whatever is wrong with it is in the result.
+    """Function that reads one case; whatever is wrong with it is in the result."""
 
-    Args:
-        load: from the key of a case to an item, or a list of items, with "image" and "label".
-        dataset: name of the dataset.
-        delta: what segments will be neutralized by; must lie below the segments' intensities. None: not checked.
-        min_pixels: foreground pixels that a sample needs, or each class of it.
-        classes: names of the classes, in the order of the label's channels; None for one foreground.
-        foreground: the label values that are foreground, which are looked for before any step.
-        folder: what names of files are relative to.
-        steps: from what `load` gives to samples, one after another; none if they are samples.
-        sliced: whether a volume then stands for its slices, each a sample.
-        observe: called with what `load` gives and with the labels found; the samples are then not given back.
-    """
-
-    load: Callable[[Any], Any]
+    load: Callable[[Any], Any]  # from the key of a case to an item, or a list of items, with "image" and "label"
     dataset: str
-    delta: float | None = None
-    min_pixels: int = 1
-    classes: tuple[str, ...] | None = None
-    foreground: Foreground = None
-    folder: Path | None = None
-    steps: tuple[Callable[[Any], Any], ...] = ()
-    sliced: bool = False
+    delta: float | None = None  # what segments will be neutralized by, below their intensities; None is not checked
+    min_pixels: int = 1  # foreground that a sample needs, or each class of it
+    classes: tuple[str, ...] | None = None  # in the order of the label's channels; None for one foreground
+    foreground: Foreground = None  # looked for before any step
+    folder: Path | None = None  # what names of files are relative to
+    steps: tuple[Callable[[Any], Any], ...] = ()  # from what `load` gives to samples
+    sliced: bool = False  # whether a volume then stands for its slices, each a sample
+    # Called with what `load` gives and with the labels found; the samples are then not given back.
     observe: Callable[[Any, tuple[float, ...]], Any] | None = None
 
     def __call__(self, task: CaseTask) -> PreparedCase:
@@ -178,17 +160,11 @@ class ReadCase:
 
 
 def case_tasks(dataset: ItemDataset) -> tuple[list[CaseTask], Path | None]:
-    """The items of a dataset of MONAI or PyTorch, or of a list, by their index.
+    """The items of a dataset of MONAI or PyTorch, or of a list, by their index; and the folder of their names, if any.
 
     A case is called by its image's file name without the ending. Where names repeat, as in s0001/ct.nii.gz and
     s0002/ct.nii.gz, all cases are called by their paths within the folder they have in common: otherwise all of them
-    would be one patient.
-
-    Args:
-        dataset: entries of its `data` with a path under "image" are looked at, and nothing is read.
-
-    Returns:
-        The tasks, and the folder that the names are relative to; None if file names distinguish the cases.
+    would be one patient. Nothing is read.
     """
     entries = getattr(dataset, "data", dataset)
     items = list(entries) if isinstance(entries, (list, tuple)) else []

@@ -29,13 +29,7 @@ class SkippedCasesWarning(UserWarning):
 
 
 class DoubtfulFileWarning(UserWarning):
-    """A file was read as it stands, and something in it is to be looked at.
-
-    Args:
-        file: its path.
-        problem: what was found.
-        remedy: what to do.
-    """
+    """A file was read as it stands, and something in it is to be looked at."""
 
     def __init__(self, file: Path, problem: str, remedy: str) -> None:
         super().__init__(f"{file}: {problem}; {remedy}")
@@ -44,25 +38,15 @@ class DoubtfulFileWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a dataset.
-
-    Args:
-        dataset: name of the dataset.
-        case: name of the case; empty if it is several cases, or the dataset as a whole.
-        problem: what was expected and what was found.
-        remedy: what to do.
-        severity: how bad it is.
-        cases: names of all cases that it concerns, if there are several.
-        total: how many cases the dataset has; 0 if that was not counted.
-    """
+    """One thing that is wrong with a dataset."""
 
     dataset: str
-    case: str
-    problem: str
+    case: str  # empty if it is several cases, or the dataset as a whole
+    problem: str  # what was expected and what was found
     remedy: str
     severity: Severity = "error"
-    cases: tuple[str, ...] = ()
-    total: int = 0
+    cases: tuple[str, ...] = ()  # all that it concerns, if there are several
+    total: int = 0  # of the dataset; 0 if they were not counted
 
     def __str__(self) -> str:
         # What concerns several cases begins with their number.
@@ -125,11 +109,7 @@ def problem_of(error: BaseException, dataset: str, case: str) -> Problem:
 
 
 def noting_doubts(load: Callable[[Any], Mapping[Any, Any]]) -> Callable[[Any], dict[Any, Any]]:
-    """`load`, with what it warns of as doubtful noted under "doubts" of the item, as problems with their remedies.
-
-    Args:
-        load: from the key of a case to its item.
-    """
+    """`load`, with what it warns of as doubtful noted under "doubts" of the item, as problems with their remedies."""
 
     def noted(key: Any) -> dict[Any, Any]:
         with warnings.catch_warnings(record=True) as caught:
@@ -158,13 +138,10 @@ MOST_FOUND = 3
 
 
 def merge_similar(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems, with similar ones of single cases of a dataset merged.
+    """The problems in their order, with similar ones of single cases of a dataset merged.
 
     Similar problems differ in the name of the case, in its file, or in numbers only; or, where that leaves more than
     three of them, in what was found. Where texts differ, that of the first case is shown, and says so.
-
-    Args:
-        problems: of any datasets; the order is kept, each group standing where its first one stood.
     """
     kinds = [_kind(one) for one in problems]
     similar: dict[object, set[str]] = {}

@@ -30,27 +30,16 @@ _GRIDS = {2: (32, 256), 3: (16, 96)}
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A dataset as the study will describe it.
-
-    Args:
-        inspection: its folder.
-        name: the dataset's name.
-        modality: "CT", "MR" or "other".
-        layout: the keys of its `layout`, without `root`.
-        foreground: label values; None for DICOM, and for masks with soft edges.
-        threshold: from which value on such a mask is foreground; None for labels.
-        window: (low, high) of its own intensities; None for the study's rule.
-        reasons: key of the manifest -> why it is proposed, in a short line.
-    """
+    """A dataset as the study will describe it."""
 
     inspection: Inspection
     name: str
     modality: str
-    layout: dict[str, Any]
-    foreground: tuple[int, ...] | None
-    threshold: float | None
-    window: tuple[float, float] | None
-    reasons: dict[str, str]
+    layout: dict[str, Any]  # without `root`
+    foreground: tuple[int, ...] | None  # None for DICOM, and for masks with soft edges
+    threshold: float | None  # from which value on such a mask is foreground
+    window: tuple[float, float] | None  # of its own intensities; None for the study's rule
+    reasons: dict[str, str]  # key of the manifest -> why, in a short line
 
 
 def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[list[str]]:
@@ -92,11 +81,8 @@ def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[l
 def propose(inspection: Inspection, labels: str = "all", modality: str | None = None) -> list[Proposal]:
     """The datasets that a folder becomes.
 
-    Args:
-        inspection: the folder.
-        labels: "all" for one foreground of all labels (of DICOM segments the most frequent one), "each" for a dataset
-            of every label, or names or values of labels with commas between, which are one foreground together.
-        modality: of the folder; None takes what its listing, name or intensities say.
+    Labels are "all" for one foreground of all (of DICOM segments the most frequent one), "each" for a dataset of every
+    label, or names or values with commas between, which are one foreground together.
 
     Raises:
         ManifestError: the folder has no such label.
@@ -240,13 +226,8 @@ def study_text(
 ) -> str:
     """The YAML of a study, with the reason of each entry as a comment.
 
-    Args:
-        proposals: its datasets; those that are no target are sources, and of targets alone the first one is.
-        targets: names of the targets.
-        grid: size of every sample; its length is the number of dimensions.
-        grid_reason: why that grid.
-        out: where the study will be.
-        left_out: folders that could not be read, and why; each becomes a comment to be filled in.
+    Datasets that are no target are sources, and of targets alone the first one is. Folders that were left out, and why,
+    become comments to be filled in.
 
     Raises:
         ManifestError: something in it is wrong, such as a grid that is too large.

@@ -60,18 +60,10 @@ def read_pair(
     header_only: bool = False,
     keys: Sequence[str] = ("image", "label"),
 ) -> dict[Hashable, Any]:
-    """An item with its image and its mask read from files.
+    """An item with its image and its mask, or those of them among the keys, read from the files that it names.
 
-    Args:
-        item: paths under "image" and "label"; other entries are kept.
-        channel: of multi-channel (4D) images, from 0; None if images have no channels.
-        color: how an RGB picture becomes one channel.
-        header_only: whether shapes and affines alone are read; tensors are then on the meta device.
-        keys: what to read; ("label",) leaves the image as it is.
-
-    Returns:
-        The item with (1, x, y, z) volumes and their affine (RAS+, mm), or (1, rows, columns) pictures, as float32 or
-        the small integers that a volume stores.
+    They are (1, x, y, z) volumes and their affine (RAS+, mm), or (1, rows, columns) pictures, as float32 or the small
+    integers that a volume stores. With `header_only`, tensors are on the meta device.
 
     Raises:
         DataError: a file is missing, damaged or of another kind, or image and mask differ in shape. All problems of
@@ -106,17 +98,11 @@ def read_pair(
 def read_volume(
     path: Path, channel: int | None = None, *, is_mask: bool = False, header_only: bool = False
 ) -> MetaTensor:
-    """One channel of a volume as a (1, x, y, z) tensor with its affine (RAS+, mm).
+    """One channel of a volume as a (1, x, y, z) tensor with its affine (RAS+, mm); a file of 2 dimensions is one slice.
 
     Integers of 8 or 16 bits that the file stores without a scale stay what they are, which takes a quarter or half of
     the memory and time; everything else becomes float32. Of the two affines of a NIfTI file the sform counts if its
     code is set, as in nibabel.
-
-    Args:
-        path: a .nii, .nii.gz, .nrrd, .mha or .mhd file of 2 dimensions (one slice), 3, or 4 (the last one channels).
-        channel: which channel, from 0; None if there are none.
-        is_mask: whether it is a mask, which has no channels.
-        header_only: whether the header alone is read; the tensor is then on the meta device.
 
     Raises:
         DataError: the file is missing, empty, truncated or of another format, is in colors or in another unit than mm,
@@ -152,11 +138,7 @@ def read_volume(
 
 
 def threshold_mask(label: MetaTensor, threshold: float) -> MetaTensor:
-    """A mask of 0 and 1, which is 1 where `label` is at least `threshold`.
-
-    Args:
-        label: (1, *spatial) gray values or probabilities.
-        threshold: in the same unit.
+    """A mask of 0 and 1, which is 1 where `label`, (1, *spatial), is at least `threshold`.
 
     Raises:
         DataError: values are NaN or infinite.

@@ -24,19 +24,13 @@ SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-100, 1e100
 
 @dataclass(frozen=True, slots=True)
 class CaseSummary:
-    """What became of the cases of a dataset when it was read.
+    """What became of the cases of a dataset when it was read."""
 
-    Args:
-        cases: how many were read.
-        without_sample: why a case has no sample, by the name of each such case that could be read.
-        not_drawn: names of the cases that have samples, none of which was drawn for `max_samples`.
-        skipped: what is wrong with each case that was left out.
-    """
-
-    cases: int
+    cases: int  # how many were read
+    # Why, by the name of each such case that could be read.
     without_sample: Mapping[str, str] = field(default_factory=dict)
-    not_drawn: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
+    not_drawn: tuple[str, ...] = ()  # cases that have samples, none of which was drawn for `max_samples`
+    skipped: tuple[str, ...] = ()  # what is wrong with each case that was left out
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -137,10 +131,6 @@ class LabeledImages:
 
     def spread(self, k: int, *, seed: int = 0) -> Self:
         """At most `k` samples, spread evenly over the patients; the samples themselves if there are no more.
-
-        Args:
-            k: the most samples, >= 1.
-            seed: seed of the choice, >= 0.
 
         Raises:
             ValueError: k is less than 1.
@@ -320,18 +310,10 @@ class SegmentationSamples(LabeledImages):
 
 
 def spread_over_patients(patient_ids: Sequence[str], k: int, seed: int) -> list[int]:
-    """Indices of at most k samples, spread over the patients as evenly as their numbers allow.
+    """Indices of at most k samples, in increasing order, spread over the patients as evenly as their numbers allow.
 
-    No patient gives two samples more than another one that still has some left. Which samples of a patient, and
-    which patients where the number does not come out even, is random.
-
-    Args:
-        patient_ids: (n,) patient of each sample.
-        k: how many samples to choose, >= 1.
-        seed: seed of the choice, >= 0.
-
-    Returns:
-        min(k, n) different indices in increasing order.
+    No patient gives two samples more than another one that still has some left. Which samples of a patient, and which
+    patients where the number does not come out even, is random.
 
     Raises:
         ValueError: k < 1.

@@ -51,13 +51,10 @@ _SHOWN.maxlist = _SHOWN.maxdict = _SHOWN.maxtuple = 8
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds, made of plain values only.
+    """The mapping that a YAML file of at most 1 MiB holds, made of plain values only.
 
     Keys given twice, merge keys (`<<`) and aliases inside of what an alias stands for are refused: YAML keeps the last
     of two keys silently, and a few lines of nested aliases stand for more values than any memory can hold.
-
-    Args:
-        path: a regular file of at most 1 MiB.
 
     Raises:
         ManifestError: there is no such file, it is no YAML, or it holds no mapping.
@@ -169,12 +166,8 @@ def explain(
 ) -> list[str]:
     """One line for each problem: file, dotted place, what was expected and what was found; several places if equal.
 
-    Args:
-        error: what pydantic found.
-        model: the model that was validated.
-        file: where the values are from.
-        content: the values; entries of lists are called by their names if it is given.
-        known: lines that come first, of places whose problems are left out.
+    Entries of lists are called by their names in `content`. Lines of places that are `known` come first, and in place
+    of theirs.
     """
     known = known or {}
     details = [one for one in error.errors() if one["loc"] not in known and not _follows(one)]

@@ -42,17 +42,10 @@ _FEWEST_STEPS = 5
 def read_segmentation(
     path: Path, segment: int, grid: Grid, fractional_threshold: float | None = None
 ) -> NDArray[np.bool_]:
-    """The mask of one segment on the voxels of the images it was drawn on, (columns, rows, slices).
+    """The mask of one segment of a SEG on the voxels of the images it was drawn on, (columns, rows, slices).
 
-    Frames are placed by their positions: slices without a frame are empty, segments may overlap, and frames may show
-    a part of the slice.
-
-    Args:
-        path: a BINARY, FRACTIONAL or LABELMAP segmentation object.
-        segment: its number.
-        grid: the voxels of the images.
-        fractional_threshold: a voxel of a FRACTIONAL segmentation belongs to the segment from this fraction on;
-            None refuses such segmentations.
+    Frames are placed by their positions: slices without a frame are empty, segments may overlap, and frames may show a
+    part of the slice. Of a FRACTIONAL one, voxels belong to the segment from the threshold on.
 
     Raises:
         DataError: the file cannot be read, is FRACTIONAL without a threshold, or its frames are not on the grid.
@@ -142,12 +135,6 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     With the edges included, contours are painted as rt-utils and OpenCV do: their points are moved to the nearest
     voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region. That makes it
     about half a voxel wider on every side.
-
-    Args:
-        path: the structure set.
-        roi: the ROI's number.
-        grid: the voxels of the images.
-        contour_edges: "exclude" goes by the centers of voxels, "include" paints the outlines as well.
 
     Raises:
         DataError: the file cannot be read, or a contour is not closed, is not on a slice or leaves the images.
@@ -252,29 +239,16 @@ def _points(contour: Dataset) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filled:
-    """A contour and the voxels that it encloses.
+    """A contour and the voxels that it encloses."""
 
-    Args:
-        outline: (n, 2) column and row of its points.
-        window: the columns and rows of the slice that the masks cover.
-        closed: bool, the voxels inside or on it.
-        inside: bool, those of them that are not on it.
-    """
-
-    outline: NDArray[np.float64]
-    window: tuple[slice, slice]
-    closed: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
+    outline: NDArray[np.float64]  # (n, 2) column and row of its points
+    window: tuple[slice, slice]  # columns and rows of the slice that the masks cover
+    closed: NDArray[np.bool_]  # the voxels inside or on it
+    inside: NDArray[np.bool_]  # those of them that are not on it
 
 
 def fill(outline: NDArray[np.float64], shape: tuple[int, int], contour_edges: ContourEdges) -> Filled:
-    """Fills a contour by the even-odd rule.
-
-    Args:
-        outline: (n, 2) column and row of its points, within the slice.
-        shape: columns and rows of the slice.
-        contour_edges: as for :func:`read_structure_set`.
-    """
+    """Fills a contour, (n, 2) column and row of its points within a slice of this shape, by the even-odd rule."""
     last = np.array(shape) - 1
     low = np.clip(np.floor(outline.min(axis=0)), 0, last).astype(int)
     high = np.clip(np.ceil(outline.max(axis=0)), 0, last).astype(int)
@@ -296,10 +270,7 @@ def fill(outline: NDArray[np.float64], shape: tuple[int, int], contour_edges: Co
 def combine(contours: Sequence[Filled], mask: NDArray[np.bool_], exclusive: bool) -> bool:
     """Adds what contours of one slice enclose to its mask, and says whether any overlap or are drawn twice.
 
-    Args:
-        contours: of one region.
-        mask: (columns, rows) bool, empty; written in place.
-        exclusive: whether contours that overlap are combined by exclusive or, and not united.
+    Contours that overlap are united, or combined by exclusive or.
     """
     doubtful = False
     kept: list[Filled] = []

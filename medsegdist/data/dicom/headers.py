@@ -43,43 +43,31 @@ _DETAILS = ["PerFrameFunctionalGroupsSequence", "ROIContourSequence"]
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A segmentation object (SEG) or structure set (RTSTRUCT): segments that somebody drew on images.
-
-    Args:
-        path: the file.
-        patient: identifies its patient; never shown to anybody.
-        series: SeriesInstanceUIDs of the images that it names.
-        instances: SOPInstanceUIDs of the images that it names.
-        names: number and label of each segment, or number and name of each region of interest (ROI).
-        fractional: whether a SEG holds fractions, and not yes and no.
-    """
+    """A segmentation object (SEG) or structure set (RTSTRUCT): segments that somebody drew on images."""
 
     path: Path
-    patient: str = field(repr=False)
-    series: frozenset[str]
-    instances: frozenset[str]
+    patient: str = field(repr=False)  # never shown to anybody
+    series: frozenset[str]  # SeriesInstanceUIDs of the images that it names
+    instances: frozenset[str]  # SOPInstanceUIDs of these
+    # Number and label of each segment, or number and name of each region of interest (ROI).
     names: tuple[tuple[int, str], ...]
-    fractional: bool
+    fractional: bool  # whether a SEG holds fractions, and not yes and no
 
 
 @dataclass(slots=True)
 class DicomFolder:
-    """The image series and drawings under a folder.
+    """The image series and drawings under a folder."""
 
-    Args:
-        images: SeriesInstanceUID -> its files, in the order of their paths. Files that are neither images nor drawings
-            are among them, but no drawing names those.
-        patients: SeriesInstanceUID -> identifies its patient; never shown to anybody.
-        series_of: SOPInstanceUID of an image -> its SeriesInstanceUID.
-        drawings: the drawings of each kind, in the order of their paths.
-        unreadable: what is wrong with files that cannot be read, with their paths in the folder as cases.
-    """
-
+    # SeriesInstanceUID -> its files, in the order of their paths; also files that are neither images nor drawings,
+    # which no drawing names.
     images: dict[str, list[Path]] = field(default_factory=dict)
+    # By SeriesInstanceUID; never shown to anybody.
     patients: dict[str, str] = field(default_factory=dict, repr=False)
+    # SOPInstanceUID of an image -> its SeriesInstanceUID.
     series_of: dict[str, str] = field(default_factory=dict, repr=False)
+    # In the order of their paths.
     drawings: dict[Kind, list[Drawing]] = field(default_factory=lambda: {"seg": [], "rtstruct": []})
-    unreadable: list[DataError] = field(default_factory=list)
+    unreadable: list[DataError] = field(default_factory=list)  # with their paths in the folder as cases
 
     def series_of_drawing(self, drawing: Drawing) -> list[str]:
         """The image series in this folder that a drawing names, or else that hold images which it names."""
@@ -89,28 +77,17 @@ class DicomFolder:
 
 @dataclass(frozen=True, slots=True)
 class DrawnSegment:
-    """One segment of a segmentation object, or one region of a structure set.
-
-    Args:
-        path: the file.
-        number: which segment or region.
-        problem: why it cannot be read; empty if it can.
-        remedy: what to do about that.
-    """
+    """One segment of a segmentation object, or one region of a structure set."""
 
     path: str
     number: int
-    problem: str = ""
+    problem: str = ""  # why it cannot be read; empty if it can
     remedy: str = ""
 
 
 @contextmanager
 def discreet(problem: str, remedy: str = "export it again") -> Iterator[None]:
     """Silence for pydicom's warnings, log and errors: they quote what a header holds, and that may be a name.
-
-    Args:
-        problem: what to say of a failure, before the name of its type. A damaged file fails in many ways.
-        remedy: what to do about it.
 
     Raises:
         DataError: something failed other than the file system.
@@ -130,9 +107,7 @@ def discreet(problem: str, remedy: str = "export it again") -> Iterator[None]:
 def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
     """Some elements of a DICOM file, its pixels not among them; None if it is no DICOM file.
 
-    Args:
-        path: the file; one that ends in .dcm may lack the preamble, as old ones do.
-        tags: keywords of the elements.
+    A file that ends in .dcm may lack the preamble, as old ones do.
 
     Raises:
         DataError: it ends in .dcm but is no DICOM file, is damaged, or is a link that leads nowhere.

@@ -49,9 +49,6 @@ _RESCALED = ["Modality", "PhotometricInterpretation", "RescaleSlope", "RescaleIn
 def read_pixels(path: Path) -> NDArray[np.float32]:
     """The intensities of a slice, (rows, columns), by its slope and intercept or its modality lookup table.
 
-    Args:
-        path: a file of gray values with one frame.
-
     Raises:
         DataError: the pixels or what rescales them are damaged.
     """

@@ -49,17 +49,12 @@ _TAGS = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grid:
-    """Where the voxels of a series are.
+    """Where the voxels of a series are."""
 
-    Args:
-        shape: columns, rows, slices.
-        affine: (4, 4), from (column, row, slice) to mm in the patient: left, posterior, superior (LPS).
-        levels: (slices,) mm along the normal of the slices, ascending.
-    """
-
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int]  # columns, rows, slices
+    # (4, 4), from (column, row, slice) to mm in the patient: left, posterior, superior (LPS).
     affine: NDArray[np.float64]
-    levels: NDArray[np.float64]
+    levels: NDArray[np.float64]  # (slices,) mm along the normal of the slices, ascending
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -81,25 +76,15 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
-    """What the header of a slice says.
-
-    Args:
-        path: the file.
-        number: its InstanceNumber; 0 if it has none.
-        shape: rows, columns.
-        spacing: (2,) mm between rows and between columns.
-        directions: (2, 3) unit vectors along a row and down a column.
-        position: (3,) mm, the center of the first pixel.
-        thickness: mm; None if unknown.
-    """
+    """What the header of a slice says."""
 
     path: Path
-    number: int
-    shape: tuple[int, int]
-    spacing: NDArray[np.float64]
-    directions: NDArray[np.float64]
-    position: NDArray[np.float64]
-    thickness: float | None
+    number: int  # its InstanceNumber; 0 if it has none
+    shape: tuple[int, int]  # rows, columns
+    spacing: NDArray[np.float64]  # (2,) mm between rows and between columns
+    directions: NDArray[np.float64]  # (2, 3) unit vectors along a row and down a column
+    position: NDArray[np.float64]  # (3,) mm, the center of the first pixel
+    thickness: float | None  # mm; None if unknown
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -113,13 +98,10 @@ class Slice:
 
 
 def read_series(paths: Sequence[Path]) -> tuple[NDArray[np.float32], Grid]:
-    """The voxels of a series, (columns, rows, slices), and where they are.
+    """The voxels of a series, (columns, rows, slices), and where they are; one file with all frames needs highdicom.
 
-    Slices are ordered by their position along their common normal, whatever their files or numbers say. Intensities
-    are rescaled by each slice's own slope and intercept, which gives HU for CT.
-
-    Args:
-        paths: the files, one slice each, or one file with all frames (which needs highdicom).
+    Slices are ordered by their position along their common normal, whatever their files or numbers say. Intensities are
+    rescaled by each slice's own slope and intercept, which gives HU for CT.
 
     Raises:
         DataError: a file cannot be read, or the slices make no volume: different sizes, pixel spacings or
@@ -143,9 +125,7 @@ def read_series_grid(paths: Sequence[Path]) -> Grid:
 def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> list[Slice]:
     """The slices of a series, by their position along their common normal; no pixel is read.
 
-    Args:
-        paths: the files, one slice each.
-        one_per_position: of slices at the same position, keep only the one with the lowest InstanceNumber.
+    With `one_per_position`, of slices at the same position only the one with the lowest InstanceNumber is kept.
 
     Raises:
         DataError: a file cannot be read, or the slices have different sizes, pixel spacings or orientations.
@@ -170,11 +150,9 @@ def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> 
 
 
 def as_tensor(voxels: NDArray[np.float32] | tuple[int, int, int], affine: NDArray[np.float64]) -> MetaTensor:
-    """Voxels as a MONAI tensor with one channel and an affine (RAS+, mm).
+    """Voxels as a MONAI tensor with one channel and an affine in RAS+, from one in LPS, both in mm.
 
-    Args:
-        voxels: of three dimensions; a shape alone gives a tensor on the meta device, which has no voxel.
-        affine: (4, 4) from index to mm in the patient: left, posterior, superior (LPS).
+    A shape alone gives a tensor on the meta device, which has no voxel.
     """
     values = torch.empty((1, *voxels), device="meta") if isinstance(voxels, tuple) else torch.from_numpy(voxels[None])
     # DICOM counts mm to the left and the back, NIfTI and MONAI to the right and the front.

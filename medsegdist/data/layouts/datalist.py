@@ -27,32 +27,20 @@ class DatalistLayout(listing.FileLayout):
     may also be a list of files, one for each channel. A case has the name of its image's file without the ending,
     or its path if file names repeat, and is a patient of its own unless `patient_key` or `patient_pattern` says
     otherwise.
-
-    Args:
-        root: the folder that the listed paths are relative to, and that absolute ones lie in; may hold ${VARIABLES}
-            and ~. None is the folder of `file`, from which absolute paths may lead anywhere.
-        file: the JSON file, relative to `root`, or without one to the manifest; may hold ${VARIABLES} and ~.
-        section: which list of it. A section without labels, as "testing" often is, cannot be used.
-        folds: take the entries of these folds only; None takes all.
-        image_key: under which key an entry has its image.
-        label_key: under which key it has its mask.
-        patient_key: under which key it says whom it shows; None if it does not.
-        channel: which channel, from 0, of images that are lists of files or multi-channel (4D) files.
-        color: how an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors.
-        patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
     looked_for: ClassVar[str] = '*.json with a list of {"image": ..., "label": ...} (MONAI datalist)'
 
     kind: Literal["datalist"] = "datalist"
-    root: paths.Root | None = None
+    root: paths.Root | None = None  # None: the folder of `file`, from which absolute paths may lead anywhere
+    # Relative to `root`, or without one to the manifest.
     file: Annotated[_Name, Field(validate_default=True)] = "datalist.json"
-    section: _Name = "training"
-    folds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None = None
+    section: _Name = "training"  # one with labels, which "testing" often lacks
+    folds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None = None  # None takes all
     image_key: _Name = "image"
     label_key: _Name = "label"
-    patient_key: _Name | None = None
-    channel: NonNegativeInt | None = None
+    patient_key: _Name | None = None  # under which an entry says whom it shows
+    channel: NonNegativeInt | None = None  # of images that are lists of files or multi-channel (4D) files
     color: paths.Color = "luminance"
     patient_pattern: paths.PatientPattern = None
 

@@ -17,18 +17,13 @@ class DecathlonLayout(listing.FileLayout):
     The cases are the "training" list of `root`/dataset.json; the "test" list has no labels and is ignored. A case has
     the name of its image's file without the ending, and is a patient of its own unless `patient_pattern` or the
     "patient_id" of its entry says otherwise.
-
-    Args:
-        root: the task's folder; may hold ${VARIABLES} and ~.
-        channel: which channel of multi-channel (4D) images, from 0; None if images have none.
-        patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
     looked_for: ClassVar[str] = 'dataset.json with "training": [{"image": ..., "label": ...}] (Decathlon)'
 
     kind: Literal["decathlon"] = "decathlon"
     root: paths.Root
-    channel: NonNegativeInt | None = None
+    channel: NonNegativeInt | None = None  # of multi-channel (4D) images
     patient_pattern: paths.PatientPattern = None
 
     def cases(self) -> list[listing.Case]:

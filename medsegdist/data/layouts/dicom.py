@@ -27,21 +27,6 @@ class DicomLayout(BaseModel):
     in `root`. Series without a drawing are passed over. Of several drawings on one series, the one that has the wanted
     segment counts. Cases whose header has the same PatientID show one patient, who is called the patient of the first
     of these cases: nothing else of the patient is kept, and no header is repeated in a message.
-
-    Args:
-        root: the folder; may hold ${VARIABLES} and ~.
-        segmentation: "seg" reads segmentation objects (by highdicom: `pip install medsegdist[dicom]`), "rtstruct"
-            structure sets.
-        segment: number or label of the segment of a SEG; None if each has only one.
-        roi: name of the region of interest in an RTSTRUCT; None if each has only one.
-        contour_edges: which voxels an RTSTRUCT's contours enclose: "exclude" takes those whose centers are inside or on
-            an outline; "include" adds all voxels on the outlines, as rt-utils does, about half a voxel on every side.
-            None is "exclude". A contour inside another one is a hole; contours that overlap are united, and one that
-            is drawn twice counts once, with a warning.
-        fractional_threshold: from which fraction on a voxel of a FRACTIONAL segmentation belongs to the segment; None
-            refuses such segmentations.
-        patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
-            None takes the PatientID in the headers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,12 +34,13 @@ class DicomLayout(BaseModel):
 
     kind: Literal["dicom"] = "dicom"
     root: Root
-    segmentation: Literal["seg", "rtstruct"]
-    segment: int | str | None = None
-    roi: str | None = None
-    contour_edges: Literal["exclude", "include"] | None = None
+    segmentation: Literal["seg", "rtstruct"]  # SEG are read by highdicom: `pip install medsegdist[dicom]`
+    segment: int | str | None = None  # number or label in a SEG; None if each has only one
+    roi: str | None = None  # name in an RTSTRUCT; None if each has only one
+    contour_edges: Literal["exclude", "include"] | None = None  # None is "exclude", see read_structure_set
+    # Least fraction in a FRACTIONAL segmentation, which None refuses.
     fractional_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
-    patient_pattern: PatientPattern = None
+    patient_pattern: PatientPattern = None  # None takes the PatientID in the headers
 
     @model_validator(mode="after")
     def _check_options_fit(self) -> DicomLayout:

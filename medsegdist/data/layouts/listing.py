@@ -34,19 +34,12 @@ _NUMBER = re.compile(r"-?[0-9]{1,8}")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One image with its mask, named but not read.
+    """One image with its mask, named but not read."""
 
-    Args:
-        id: name of the case, unique within its dataset.
-        patient_id: whom the image shows; splits and resampling never cut a patient.
-        image: what the layout loads the image from: the path of a file, or a layout's own description.
-        label: the same for the mask.
-    """
-
-    id: str
-    patient_id: str
-    image: Any
-    label: Any
+    id: str  # unique within its dataset
+    patient_id: str  # splits and resampling never cut a patient
+    image: Any  # what the layout loads the image from: the path of a file, or a layout's own description
+    label: Any  # the same for the mask
 
     def as_item(self) -> dict[Any, Any]:
         """The case as an item of a MONAI datalist: image, label, case_id, patient_id."""
@@ -78,13 +71,9 @@ class FileLayout(BaseModel):
 
 
 class PartialListingError(DataError):
-    """Some cases cannot be listed, and the others can.
+    """Some cases cannot be listed, and the others, `listed`, can.
 
-    Args:
-        where: the folder or file that lists them.
-        unlisted: what keeps each case from being listed, with the case, file or entry as `case`; empty for the dataset
-            as a whole.
-        usable: (`listed`) what could be listed, as the function that raises would have returned it.
+    What is wrong has the case, file or entry as `case`; empty for the dataset as a whole.
     """
 
     def __init__(self, where: str, unlisted: Sequence[DataError] = (), usable: Sequence[Case] = ()) -> None:
@@ -147,15 +136,7 @@ def check_patient(entry: dict[str, Any], key: str) -> None:
 def read_entries(
     listing: Path, entries: Iterable[tuple[int, Any]], read: Callable[[Any], tuple[Path, Path]]
 ) -> tuple[list[tuple[Path, Path, Any]], list[DataError]]:
-    """The files that the entries of a listing name.
-
-    Args:
-        listing: the JSON file.
-        entries: each with its place in the list.
-        read: image and mask of an entry; raises DataError for one that cannot be used.
-
-    Returns:
-        Image, mask and entry of each that can be used; and what is wrong with each of the others.
+    """Image, mask and entry of each entry that `read` can use, and what is wrong with each of the others.
 
     Raises:
         ManifestError: paths that leave the folder; the first one, and how many there are.
@@ -179,13 +160,9 @@ def read_entries(
 def build_cases(
     found: Sequence[tuple[str, Any, Any, object]], pattern: str | None, where: Path, unlisted: Sequence[DataError] = ()
 ) -> list[Case]:
-    """Cases in their order, each with its patient.
+    """Cases from name, image, label and patient of each, who is the case itself if that is None or empty.
 
-    Args:
-        found: name, image, label and patient of each; a patient that is None or empty is the case itself.
-        pattern: regular expression with one group that finds the patient in a case's name instead.
-        where: the folder or file that lists them.
-        unlisted: what keeps other cases from being listed.
+    A pattern finds the patient in a case's name instead.
 
     Raises:
         PartialListingError: some are not listed, are listed twice or are of unknown patients; all of them.
@@ -215,10 +192,6 @@ def find_patients(pattern: str, names: Sequence[str]) -> dict[str, str | None]:
     Some patterns of a few characters take longer than anybody can wait. Those that may are searched for in another
     process, which can be ended.
 
-    Args:
-        pattern: regular expression with one group.
-        names: of cases.
-
     Raises:
         ManifestError: it takes longer than ten seconds.
     """
@@ -245,31 +218,18 @@ def find_patients(pattern: str, names: Sequence[str]) -> dict[str, str | None]:
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """What a folder is, by its listing or by the names of its files.
+    """What a folder is, by its listing or by the names of its files."""
 
-    Args:
-        what: in words, such as "a Decathlon task (dataset.json)".
-        layout: the keys of a manifest's `layout`, without `root`.
-        name: the dataset's own name; empty if it has none.
-        labels: label values by name, without the background; empty if there is no listing of them.
-        segments: names of the segments or regions of DICOM drawings, of which one has to be chosen.
-        modality: "CT", "MR" or "other"; None if unknown.
-        modality_reason: what says so.
-        description: what it shows, in its own words.
-        license: its license, in its own words.
-        remarks: what a reader of the study should know.
-    """
-
-    what: str
-    layout: Mapping[str, Any]
+    what: str  # in words, such as "a Decathlon task (dataset.json)"
+    layout: Mapping[str, Any]  # the keys of a manifest's `layout`, without `root`
     name: str = ""
-    labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    segments: tuple[str, ...] = ()
-    modality: str | None = None
-    modality_reason: str = ""
+    labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # values by name, without the background
+    segments: tuple[str, ...] = ()  # names of DICOM segments or regions, of which one has to be chosen
+    modality: str | None = None  # "CT", "MR" or "other"; None if unknown
+    modality_reason: str = ""  # what says so
     description: str = ""
     license: str = ""
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # for the reader of the study
 
 
 def read_dataset_json(folder: Path) -> Mapping[str, Any]:
@@ -286,15 +246,7 @@ def read_dataset_json(folder: Path) -> Mapping[str, Any]:
 def recognized_listing(
     content: Mapping[str, Any], what: str, layout: dict[str, Any], channels: Any, file: str = "dataset.json"
 ) -> Recognized:
-    """What a listing says of its dataset.
-
-    Args:
-        content: of the listing.
-        what: in words, what it lists.
-        layout: the keys of a manifest's `layout`; of several channels the first one is added.
-        channels: names of the channels, as the listing has them.
-        file: name of the listing.
-    """
+    """What a listing says of its dataset; `channels` are their names, of several of which the first one is chosen."""
     values = (
         channels.values() if isinstance(channels, Mapping) else channels if isinstance(channels, list) else [channels]
     )

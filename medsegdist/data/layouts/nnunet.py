@@ -47,12 +47,6 @@ class NnunetLayout(listing.FileLayout):
     The cases are those of imagesTr and labelsTr, or those that "dataset" in dataset.json lists. A case has nnU-Net's
     name for it, and is a patient of its own unless `patient_pattern` says otherwise. If dataset.json has a label
     "ignore", those voxels count as background unless `foreground` names their value.
-
-    Args:
-        root: the dataset's folder; may hold ${VARIABLES} and ~.
-        channel: which channel, from 0: the number at the end of the image files' names.
-        color: how an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors.
-        patient_pattern: regular expression with one group, searched for in the case's id; the group is the patient.
     """
 
     looked_for: ClassVar[str] = (
@@ -61,7 +55,7 @@ class NnunetLayout(listing.FileLayout):
 
     kind: Literal["nnunet"] = "nnunet"
     root: paths.Root
-    channel: NonNegativeInt = 0
+    channel: NonNegativeInt = 0  # the number at the end of the image files' names
     color: paths.Color = "luminance"
     patient_pattern: paths.PatientPattern = None
 

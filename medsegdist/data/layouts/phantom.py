@@ -30,27 +30,16 @@ _WARP_MM = 2.0
 
 
 class Part(NamedTuple):
-    """An ellipsoid of tissue, painted over the parts before it.
+    """An ellipsoid of tissue, painted over the parts before it."""
 
-    Args:
-        name: what it is; parts of one name make one organ.
-        center: x, y, z in mm.
-        radii: along x, y and z before turning, mm.
-        value: intensity.
-        spread: standard deviation of the intensity between patients.
-        texture: standard deviation of the intensity within the part.
-        turn: degrees from x toward y.
-        paired: whether a mirror image is on the other side.
-    """
-
-    name: str
-    center: tuple[float, float, float]
-    radii: tuple[float, float, float]
+    name: str  # parts of one name make one organ
+    center: tuple[float, float, float]  # x, y, z in mm
+    radii: tuple[float, float, float]  # along x, y and z before turning, mm
     value: float
-    spread: float = 0.0
-    texture: float = 0.0
-    turn: float = 0.0
-    paired: bool = False
+    spread: float = 0.0  # standard deviation of the value between patients
+    texture: float = 0.0  # standard deviation within the part
+    turn: float = 0.0  # degrees from x toward y
+    paired: bool = False  # whether a mirror image is on the other side
 
 
 CHEST = (
@@ -102,17 +91,11 @@ PELVIS = (
 
 
 class Stack(NamedTuple):
-    """Simulated axial slices, from the feet up; rows run to the back and columns to the patient's left.
+    """Simulated axial slices, from the feet up; rows run to the back and columns to the patient's left."""
 
-    Args:
-        image: (slices, rows, columns) float32, whole HU or MR units.
-        mask: (slices, rows, columns) bool.
-        spacing_mm: between slices, rows and columns.
-    """
-
-    image: Image
-    mask: NDArray[np.bool_]
-    spacing_mm: tuple[float, float, float]
+    image: Image  # (slices, rows, columns), whole HU or MR units
+    mask: NDArray[np.bool_]  # (slices, rows, columns)
+    spacing_mm: tuple[float, float, float]  # between slices, rows and columns
 
 
 def draw_patient(
@@ -125,14 +108,8 @@ def draw_patient(
 ) -> Stack:
     """A simulated patient, the same on every machine and whatever else is drawn.
 
-    Args:
-        organ: what the mask shows.
-        number: of the patient.
-        slices: how many, around the middle of the organ.
-        size: rows and columns.
-        spacing_mm: between slices, rows and columns. None spreads the slices over the middle four fifths of the organ
-            and fits the pixels to the body (CT) or to some 160 mm (MR).
-        seed: another one gives other patients.
+    None as spacing spreads the slices over the middle four fifths of the organ, and fits the pixels to the body (CT) or
+    to some 160 mm (MR).
 
     >>> draw_patient("liver", 1, slices=3, size=(64, 64)).image.shape
     (3, 64, 64)
@@ -208,13 +185,7 @@ def _lesion(organ: str, parts: Sequence[Part], rng: np.random.Generator) -> list
 
 
 class Plane:
-    """The pixels of one patient's slices, warped a little so that no organ is a true ellipse.
-
-    Args:
-        size: rows and columns.
-        pixel_mm: between rows and between columns.
-        rng: drives warp and texture, which all slices share.
-    """
+    """The pixels of one patient's slices, all warped a little in one way, so that no organ is a true ellipse."""
 
     def __init__(self, size: tuple[int, int], pixel_mm: tuple[float, float], rng: np.random.Generator) -> None:
         self.pixel_mm = math.sqrt(pixel_mm[0] * pixel_mm[1])
@@ -229,14 +200,7 @@ class Plane:
     def paint(
         self, parts: Sequence[Part], z: float, background: float, organ: str = ""
     ) -> tuple[Image, NDArray[np.bool_]]:
-        """One slice, (rows, columns) of intensities, and where its topmost part is the organ.
-
-        Args:
-            parts: from back to front.
-            z: height of the slice, mm.
-            background: intensity around the body.
-            organ: name of the parts that the mask shows.
-        """
+        """One slice at height z, (rows, columns) of intensities, and where its topmost part is the organ."""
         image = np.full(self.x.shape, background, dtype=np.float32)
         mask = np.zeros(image.shape, dtype=np.bool_)
         for part in parts:
@@ -306,17 +270,6 @@ class PhantomLayout(BaseModel):
     - "prostate": T2-weighted MR of the pelvis in arbitrary units; the whole gland.
 
     A patient does not depend on the other options: `patients: 30` adds ten to `patients: 20`.
-
-    Args:
-        organ: what is segmented.
-        patients: how many.
-        slices: axial slices of each patient.
-        size: rows and columns.
-        spacing_mm: between slices, rows and columns. None spreads the slices evenly over the middle four fifths of
-            the organ, and sets the pixel so that the field of view is that of the examination (the body for CT, some
-            36 cm; 16 cm for the prostate). Otherwise slices are that far apart around the organ's middle, and
-            those beyond a small lesion have an empty mask.
-        seed: of all random choices.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -324,8 +277,12 @@ class PhantomLayout(BaseModel):
     kind: Literal["phantom"] = "phantom"
     organ: Organ
     patients: Annotated[int, Field(ge=1, le=9999)] = 20
-    slices: Annotated[int, Field(ge=1, le=500)] = 5
+    slices: Annotated[int, Field(ge=1, le=500)] = 5  # axial slices of each patient
+    # Rows and columns.
     size: tuple[Annotated[int, Field(ge=32, le=2048)], Annotated[int, Field(ge=32, le=2048)]] = (256, 256)
+    # Between slices, rows and columns. None spreads the slices evenly over the middle four fifths of the organ, and
+    # fits the pixels to the field of view: the body for CT, 16 cm for the prostate. Otherwise slices are that far
+    # apart around the organ's middle, and those beyond a small lesion have an empty mask.
     spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
