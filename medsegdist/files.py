@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-"""A full disk, and a quota that is used up."""
-
-MAX_TEXT_BYTES = 1 << 28
-"""Larger text files are refused before they are read."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # a full disk, and a quota that is used up
+MAX_TEXT_BYTES = 1 << 28  # larger text files are refused before they are read
 
 # Some file systems cannot do it; what is wrong with a disk is another error.
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -40,9 +37,7 @@ _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path next to `path` to write a file or folder to, which takes its name only when the block ends well.
 
-    Args:
-        path: where the file or folder will be; parents are made as needed. A file that is there stays until then; a
-            folder must not be there.
+    Its parents are made as needed. A file that is there stays until then; a folder must not be there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,28 +63,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def check_new_folder(path: Path) -> None:
-    """Refuse a folder to write that is there and not empty.
-
-    Args:
-        path: where the folder will be.
-
-    Raises:
-        FileExistsError: it holds something, or is a file.
-    """
+    """Refuse, by FileExistsError, a folder to write that is there and not empty."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise FileExistsError(errno.EEXIST, "expected a new or empty folder; choose another, or remove it", path)
 
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """A temporary folder to fill, which takes its name only when the block ends well.
-
-    Args:
-        path: where the folder will be; it may be there if it is empty.
-
-    Raises:
-        FileExistsError: it holds something, or is a file.
-    """
+    """A temporary folder to fill, which takes its name only when the block ends well; an empty one may be there."""
     # Through a symbolic link to the true place: renaming would replace the link.
     path = Path(path).resolve()
     check_new_folder(path)
@@ -110,12 +91,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO[Any]]:
-    """A file to write that takes its name only when it is complete and on disk.
-
-    Args:
-        path: where the file will be; parents are made as needed. What was there stays until then.
-        binary: whether bytes are written; else text in UTF-8, with line ends as they are given.
-    """
+    """A file to write, as text in UTF-8 or in bytes, that takes its name only when it is complete and on disk."""
     text: dict[str, Any] = {} if binary else {"encoding": "utf-8", "newline": ""}
     with atomic_path(path) as partial, partial.open("wb" if binary else "w", **text) as file:
         yield file
@@ -123,14 +99,7 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO[Any]]
 
 
 def sync(file: IO[Any]) -> None:
-    """Put what was written to a file on the disk, where the file system can do that.
-
-    Args:
-        file: open for writing.
-
-    Raises:
-        OSError: the disk is full or damaged.
-    """
+    """Put what was written to a file on the disk, where the file system can do that."""
     file.flush()
     try:
         os.fsync(file.fileno())
@@ -140,17 +109,7 @@ def sync(file: IO[Any]) -> None:
 
 
 def read_json(path: str | Path, kind: TypeAdapter[T], command: str, remedy: str = "") -> T:
-    """What a JSON file holds that a command of ours wrote.
-
-    Args:
-        path: the file.
-        kind: what it is to hold.
-        command: the one that writes it, for messages.
-        remedy: what to do if it holds something else; empty says how to report without it.
-
-    Raises:
-        DataError: it holds something else.
-    """
+    """What a JSON file holds that a command of ours wrote; by default, the remedy is to report without it."""
     from pydantic import ValidationError
 
     try:
@@ -166,23 +125,13 @@ def read_json(path: str | Path, kind: TypeAdapter[T], command: str, remedy: str 
 
 
 def write_csv(path: str | Path, frame: pd.DataFrame, *, float_format: str) -> None:
-    """Write a table as CSV, whole or not at all, every text a :func:`plain_cell`.
-
-    Args:
-        path: of the CSV; an existing one is replaced.
-        frame: without its index.
-        float_format: of numbers, as in "%.10g".
-    """
+    """Write a table without its index as CSV, whole or not at all, every text a :func:`plain_cell`."""
     with atomic_write(path) as file:
         frame.map(plain_cell).to_csv(file, index=False, float_format=float_format)
 
 
 def plain_cell(cell: object) -> object:
-    """A cell of a CSV that no spreadsheet takes for a formula: what begins as one gets a `'` before.
-
-    Args:
-        cell: a text, or anything else, which stays what it is.
-    """
+    """A cell of a CSV that no spreadsheet takes for a formula: what begins as one gets a `'` before."""
     if not isinstance(cell, str):
         return cell
     # A carriage return would begin another row.
@@ -191,15 +140,7 @@ def plain_cell(cell: object) -> object:
 
 
 def check_writable(path: str | Path, *, folder: bool = False) -> None:
-    """Refuse an output that could not be written, before the work that it is to hold is done; leaves nothing behind.
-
-    Args:
-        path: where the output will be; its folders need not be there yet.
-        folder: whether it is a folder; else it is a file.
-
-    Raises:
-        MedSegDistError: it cannot be made or written to, or a folder stands where a file is to be.
-    """
+    """Refuse an output that could not be written, before the work that it is to hold is done; leaves nothing behind."""
     path = Path(path)
     if path.is_dir() and not folder:
         raise MedSegDistError(f"{path}: expected the name of a file to write, found a folder; name a file in it.")
@@ -217,16 +158,7 @@ def check_writable(path: str | Path, *, folder: bool = False) -> None:
 
 
 def read_bytes(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """The content of a regular file of bounded size.
-
-    Args:
-        path: the file.
-        max_bytes: the largest size that is read.
-
-    Raises:
-        DataError: it is no regular file, or is too large.
-        OSError: it cannot be read.
-    """
+    """The content of a regular file of bounded size."""
     path = Path(path)
     size = path.stat().st_size  # raises FileNotFoundError
     if not path.is_file():
@@ -239,27 +171,13 @@ def read_bytes(path: str | Path, *, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def sha256_of(path: str | Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal digits.
-
-    Args:
-        path: the file.
-    """
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """The text of a regular file of bounded size, its lines ended by LF.
-
-    Args:
-        path: the file.
-        encoding: of its text.
-        max_bytes: the largest size that is read.
-
-    Raises:
-        DataError: it is no regular file, is too large, or is no such text.
-        OSError: it cannot be read.
-    """
+    """The text of a regular file of bounded size, its lines ended by LF."""
     try:
         text = read_bytes(path, max_bytes=max_bytes).decode(encoding)
     except UnicodeDecodeError as error:
@@ -270,20 +188,11 @@ def read_text(path: str | Path, *, encoding: str = "utf-8", max_bytes: int = MAX
 def read_csv(
     path: str | Path, row_type: type[R], *, key: Sequence[str] = (), remedy: str = "", rows_needed: bool = True
 ) -> list[R]:
-    """The rows of a CSV file as dataclasses, every cell checked.
+    """The rows of a CSV file in UTF-8 as dataclasses, every cell checked.
 
-    A byte order mark, blank lines and further columns are skipped; an empty cell is None.
-
-    Args:
-        path: the file, in UTF-8, with a header, its cells separated by commas.
-        row_type: a dataclass whose fields are the columns; one with a default may be missing.
-        key: the fields in which no two rows may be the same.
-        remedy: what to do if the file is no such table, for messages.
-        rows_needed: whether a header alone is refused.
-
-    Raises:
-        DataError: it is no text, lacks a column, has a row of another length, or a cell is not what its column holds.
-        FileNotFoundError: there is no such file.
+    A byte order mark, blank lines and further columns are skipped; an empty cell is None. A column whose field has a
+    default may be missing. No two rows may be the same in the `key`. `remedy` is for messages; without `rows_needed` a
+    header alone will do.
     """
     from pydantic import TypeAdapter, ValidationError
 

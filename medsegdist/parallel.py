@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-MAX_DEFAULT_WORKERS = 8
-"""Each worker may hold a few volumes, and eight of them keep up with most disks."""
+MAX_DEFAULT_WORKERS = 8  # each worker may hold a few volumes, and eight of them keep up with most disks
 
 MIN_SAVED_SECONDS = 10.0
 """Seconds that processes must save before they are started by default: about twice what starting them takes."""
@@ -42,19 +41,11 @@ def map_ordered(
 ) -> Generator[R, None, None]:
     """function(item) for each item, in the order of the items, a few of them ahead of the one that is asked for.
 
-    Inside a :func:`dask_cluster` the workers of the cluster compute, whatever `workers` says.
-
-    Args:
-        function: what is done for each item; closures and functions of a notebook can be sent to processes, too.
-        items: what it is done for.
-        workers: processes of this machine; 1 works in this process. None starts one for each core, up to 8, as soon as
-            the pace of the first items shows that it saves more time than it costs.
-        description: what is being done, for :func:`~medsegdist.progress.step`; empty shows nothing.
-        name_of: says what is done with an item, for messages.
-
-    Raises:
-        MedSegDistError: a task raised it, or raised another error, which is then named with the item; or a worker
-            process was killed.
+    One of `workers` is this process; more are others of this machine, to which closures and functions of a notebook can
+    be sent, too. None starts one for each core, up to 8, as soon as the pace of the first items shows that it saves
+    more time than it costs. Inside a :func:`dask_cluster` the workers of the cluster compute, whatever `workers` says.
+    `name_of` says what is done with an item, for messages; `description` is that of a
+    :func:`~medsegdist.progress.step`.
     """
     import joblib
     from joblib.parallel import get_active_backend
@@ -178,14 +169,7 @@ def one_thread() -> Iterator[None]:
 
 
 def check_device(name: str | torch.device) -> torch.device:
-    """The device of this name, if this machine has it.
-
-    Args:
-        name: cpu, cuda, cuda:1 ..., or auto, which is the GPU if there is one.
-
-    Raises:
-        MedSegDistError: it is no device, or this machine does not have it.
-    """
+    """The device of this name (cpu, cuda, cuda:1 ...), if this machine has it; "auto" is the GPU if there is one."""
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

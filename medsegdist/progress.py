@@ -24,8 +24,7 @@ T = TypeVar("T")
 
 LOGGER = logging.getLogger("medsegdist")
 
-LOG_SECONDS = 10.0
-"""A log gets its first line after so long, and further ones at least as far apart."""
+LOG_SECONDS = 10.0  # a log gets its first line after so long, and further ones at least as far apart
 
 _shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
 
@@ -87,12 +86,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def step(description: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """A step of what is shown, as a function to call whenever a part of it is done.
-
-    Args:
-        description: what is being done, such as "Reading liver"; empty shows nothing.
-        total: number of parts, if it is known.
-    """
+    """A step of what is shown, as a function to call whenever a part of it is done; an empty text shows nothing."""
     from rich.markup import escape
 
     progress = _shown.get() if description else None
@@ -118,12 +112,7 @@ def step(description: str, total: int | None = None) -> Iterator[Callable[[], No
 
 
 def track(items: Iterable[T], description: str) -> Generator[T, None, None]:
-    """The items one after another, as a step of what is shown.
-
-    Args:
-        items: what the loop goes over; an item is done when the next one is asked for.
-        description: what is being done.
-    """
+    """The items one after another, as a step of what is shown; one is done when the next one is asked for."""
     with step(description, len(items) if isinstance(items, Sized) else None) as advance:
         for item in items:
             yield item

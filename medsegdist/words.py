@@ -7,12 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number and what it counts: "1 case", "2 cases".
-
-    Args:
-        number: how many.
-        noun: what one of them is called.
-        plural: what several are called; empty adds an s.
+    """A number and what it counts: "1 case", "2 cases"; a plural that is not given adds an s.
 
     >>> counted(2, "study", "studies")
     '2 studies'
@@ -22,9 +17,6 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 def sentence(text: str) -> str:
     """`text` with one mark at its end: a full stop unless it is a question.
-
-    Args:
-        text: a message.
 
     >>> sentence("did you mean 'CT'?")
     "did you mean 'CT'?"
@@ -36,11 +28,6 @@ def sentence(text: str) -> str:
 def listed(names: Sequence[object], most: int = 5, *, quoted: bool = False) -> str:
     """The first of some names, and how many more there are.
 
-    Args:
-        names: at least one.
-        most: so many are shown.
-        quoted: puts each in quotation marks.
-
     >>> listed(["a", "b", "c", "d"], most=2, quoted=True)
     "'a', 'b' and 2 more"
     """
@@ -49,10 +36,7 @@ def listed(names: Sequence[object], most: int = 5, *, quoted: bool = False) -> s
 
 
 def and_listed(names: Sequence[str]) -> str:
-    """All of some names.
-
-    Args:
-        names: at least one.
+    """All of some names, at least one.
 
     >>> and_listed(["a", "b", "c"])
     'a, b and c'
@@ -62,10 +46,6 @@ def and_listed(names: Sequence[str]) -> str:
 
 def did_you_mean(found: object, allowed: Iterable[str]) -> str:
     """The end of a message that suggests the nearest allowed word; empty if no word is near.
-
-    Args:
-        found: the word that is not allowed.
-        allowed: the words that are.
 
     >>> did_you_mean("GMM3D", ["gmm2d", "gmm3d"])
     "; did you mean 'gmm3d'?"
@@ -77,16 +57,7 @@ def did_you_mean(found: object, allowed: Iterable[str]) -> str:
 
 
 def check_choice(what: str, found: object, allowed: Iterable[str]) -> None:
-    """Refuse a word that is not allowed.
-
-    Args:
-        what: what the word chooses, for the message.
-        found: the word.
-        allowed: the words that are allowed.
-
-    Raises:
-        ValueError: `found` is not among them; the message suggests the nearest one.
-    """
+    """Refuse, by ValueError, a word that is not allowed; `what` it chooses, and the nearest one, are in the message."""
     words = list(allowed)
     if found not in words:
         hint = did_you_mean(found, words) or "."
@@ -97,9 +68,6 @@ def printable(text: str) -> str:
     r"""`text` on one line, with every character that could steer a terminal written out as Python would.
 
     Names of files may hold anything.
-
-    Args:
-        text: a message, or a part of one.
 
     >>> print(printable("a\tb"))
     a\tb

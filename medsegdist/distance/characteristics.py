@@ -14,8 +14,7 @@ from skimage.measure import label, regionprops
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.features import box_of, intensity_deviation, intensity_entropy, region_boundary
 
-RING = 3
-"""Pixels around a segment that it is contrasted with."""
+RING = 3  # pixels around a segment that it is contrasted with
 
 Image = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -23,19 +22,12 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Characteristic:
-    """One number of a dataset.
+    """One number of a dataset."""
 
-    Args:
-        name: which one, see :data:`CHARACTERISTICS`.
-        unit: of mean and deviation.
-        mean: over the samples, by their weights; NaN if no sample has one.
-        deviation: standard deviation over the samples, by their weights.
-    """
-
-    name: str
-    unit: str
-    mean: float
-    deviation: float
+    name: str  # see :data:`CHARACTERISTICS`
+    unit: str  # of mean and deviation
+    mean: float  # over the samples, by their weights; NaN if no sample has one
+    deviation: float  # standard deviation over the samples, by their weights
 
 
 def image_contrast(image: Image, mask: Mask) -> float:
@@ -140,15 +132,9 @@ def _slopes(image: Image) -> list[Image]:
 
 
 def characterize(samples: SegmentationSamples) -> dict[str, Characteristic]:
-    """Characteristics of a dataset, over its slices or volumes as they were prepared.
+    """Characteristics of a dataset, over its slices or volumes as they were prepared, in the order of CHARACTERISTICS.
 
     Intensities and pixels are those after preprocessing: only datasets that were prepared alike can be compared.
-
-    Args:
-        samples: of one dataset.
-
-    Returns:
-        One for each of :data:`CHARACTERISTICS`, by its name and in that order.
     """
     images, masks = samples.images.cpu().numpy(), samples.masks.cpu().numpy()
     measured = np.array(

@@ -21,14 +21,9 @@ from medsegdist.distance.transport import solve_transport
 ClassRule = Literal["elbow", "bic", "gap"]
 CLASS_RULES: tuple[str, ...] = get_args(ClassRule)
 
-RESTARTS = 10
-"""k-means++ starts, of which the best is taken."""
-
-MOST_STEPS = 300
-"""Steps of k-means at most, as in scikit-learn."""
-
-REFERENCES = 20
-"""Sets without clusters that the gap statistic compares with."""
+RESTARTS = 10  # k-means++ starts, of which the best is taken
+MOST_STEPS = 300  # steps of k-means at most, as in scikit-learn
+REFERENCES = 20  # sets without clusters that the gap statistic compares with
 
 Points = NDArray[np.float64]
 
@@ -105,22 +100,12 @@ def fake_classes(
     max_classes: int = 8,
     observations: float | None = None,
 ) -> Tensor:
-    """The fake class of every sample: k-means++ on scaled features (the paper's Eq. 15).
+    """(n,) int64 fake class of every sample: k-means++ on its (n, d) scaled features (the paper's Eq. 15).
 
-    Equal samples are merged and sorted first, so that the order of the samples and a common factor of the weights
-    change nothing. There are no more classes than distinct samples, and no empty ones.
-
-    Args:
-        points: (n, d) float64, features between which distances have a meaning, as :func:`unit_scaled` makes them.
-        weights: (n,) float64, positive.
-        classes: largest number of classes, or the rule that chooses it.
-        seed: of the starts.
-        max_classes: the most that a rule may choose.
-        observations: how many independent ones there are, for the rule `bic`; None takes Kish's effective number of
-            distinct samples.
-
-    Returns:
-        (n,) int64 CPU tensor of classes 0, 1, ..., ordered by the position of their centers.
+    Equal samples are merged and sorted first, so that the order of the samples and a common factor of the (n,) positive
+    weights change nothing. There are no more classes than distinct samples, and no empty ones; they are numbered by the
+    position of their centers. `observations` are those of the rule `bic`; None takes Kish's effective number of
+    distinct samples.
     """
     check_count("class", classes, CLASS_RULES)
     distinct, membership = np.unique(points.cpu().numpy(), axis=0, return_inverse=True)
@@ -138,16 +123,9 @@ def fake_classes(
 
 
 def refit_classes(points: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
-    """The fake classes under other weights of the samples: k-means from the centers of the given classes.
+    """(r, n) int64 fake classes under (r, n) other weights: k-means from the centers of the (n,) given classes.
 
-    Args:
-        points: (n, d) float64, scaled as they are for all samples.
-        classes: (n,) int64, the classes of all samples.
-        weights: (r, n) float64 on the CPU; a sample of weight 0 is left out.
-
-    Returns:
-        (r, n) int64 CPU tensor: the class that each sample's class has moved to, -1 for samples that are left out. A
-        class may have lost all its samples.
+    A sample of weight 0 is left out, and has the class -1. A class may have lost all its samples.
     """
     points, mass = points.cpu(), weights.unsqueeze(-1)
     member = torch.nn.functional.one_hot(classes.cpu()).double()
@@ -168,28 +146,19 @@ def refit_classes(points: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
 def choose_classes(
     points: Points, masses: Points, rule: ClassRule, *, most: int = 8, observations: float, seed: int = 0
 ) -> int:
-    """The number of clusters of weighted points, by the three methods that the paper names.
+    """The number of clusters of (h, d) distinct points with (h,) masses, by the three methods that the paper names.
 
     W is the mean squared distance of a point to the center of its cluster.
 
     - `elbow`: where W bends most as the number grows, see :func:`medsegdist.distance.mixture.choice.elbow`.
     - `bic` (Schwarz 1978): the least of p log(n) - 2 n L, where L is the mean log-likelihood of the points under
       Gaussians of one common spherical variance, each point in its own cluster, and p = k - 1 + k d + 1. Features
-      that vary much and have no clusters make it take too many.
+      that vary much and have no clusters make it take too many. It looks at no more clusters than observations.
     - `gap` (Tibshirani, Walther and Hastie 2001): the least number whose log(W) is as far below that of sets without
       clusters as the next number's, within one standard error. Such a set has as many points, with the same masses,
       evenly spread over the box around the points along their principal axes.
 
     With as many clusters as points W is 0 and the last two say nothing; they choose fewer.
-
-    Args:
-        points: (h, d) distinct points.
-        masses: (h,) positive.
-        rule: how to choose.
-        most: the most clusters.
-        observations: n of `bic`, see :func:`medsegdist.distance.mixture.choice.effective_patients`. More clusters
-            than that are not looked at.
-        seed: of k-means and of the reference sets.
     """
     masses = masses / masses.sum()
     points = points[:, np.ptp(points, axis=0) > 0]
@@ -252,30 +221,16 @@ def _kmeans(points: Points, masses: Points, clusters: int, seed: int) -> NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassedSamples:
-    """Class and mass of every sample of one dataset.
+    """Class and mass of every sample of one dataset."""
 
-    Args:
-        classes: (n,) int64, 0 to the number of classes - 1.
-        mass: (n,) float64, sums to 1.
-    """
-
-    classes: Tensor
-    mass: Tensor
+    classes: Tensor  # (n,) int64, 0 to the number of classes - 1
+    mass: Tensor  # (n,) float64, sums to 1
 
 
 def class_distances(source: ClassedSamples, target: ClassedSamples, image_cost: Tensor, p: float) -> Tensor:
-    """W_p between the images of the classes of every source and target sample (the paper's Eq. 4, 16).
+    """(n, m) W_p between the images of the classes of every source and target sample (the paper's Eq. 4, 16).
 
-    Exact optimal transport on the block of the image cost that belongs to each pair of classes.
-
-    Args:
-        source: n samples.
-        target: m samples.
-        image_cost: (n, m) float64.
-        p: order >= 1 of the Wasserstein distance.
-
-    Returns:
-        (n, m) float64 in the unit of the image cost, constant within a pair of classes.
+    Exact optimal transport on the block of the (n, m) image cost that belongs to each pair of classes.
     """
     source_members, target_members = (
         [(side.classes == c).nonzero()[:, 0] for c in range(int(side.classes.max()) + 1)] for side in (source, target)

@@ -43,12 +43,9 @@ class Scales:
 
 
 def common_scales(means: Sequence[tuple[float, float]]) -> Scales:
-    """The scales of a table: of each term the median of its means over the pairs of datasets.
+    """The scales of a table: of each term the median of :meth:`DatasetDistance.mean_costs` over the pairs of datasets.
 
     If the median is 0, it is the mean of the means; if all are 0 it is 1, for a term that is 0 stays 0.
-
-    Args:
-        means: :meth:`DatasetDistance.mean_costs` of at least one pair.
     """
     image, mask = (statistics.median(one) or statistics.fmean(one) or 1.0 for one in zip(*means, strict=True))
     return Scales(image, mask)
@@ -56,18 +53,11 @@ def common_scales(means: Sequence[tuple[float, float]]) -> Scales:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassPart:
-    """The part that one class has in a distance between datasets with several.
-
-    Args:
-        source_class: its name in the source.
-        target_class: its name in the target.
-        weight: w_k; those of all parts sum to 1.
-        distance: that of the class.
-    """
+    """The part that one class has in a distance between datasets with several."""
 
     source_class: str
     target_class: str
-    weight: float
+    weight: float  # w_k; those of all parts sum to 1
     distance: Distance
 
 

@@ -16,8 +16,7 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.words import check_choice
 
-BINS = 32
-"""Gray levels that entropy counts."""
+BINS = 32  # gray levels that entropy counts
 
 Image = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -81,14 +80,7 @@ PAPER_FEATURES = ("shape", "location")
 
 
 def chosen_features(names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Features by name, groups written out; each once, in the order of :data:`FEATURES`.
-
-    Args:
-        names: features and groups of features; None takes the paper's.
-
-    Raises:
-        ValueError: a name is unknown, or there is none.
-    """
+    """Features by name, groups written out; each once, in the order of :data:`FEATURES`. None takes the paper's."""
     if isinstance(names, str):
         raise ValueError(f"expected a list of features, found the word '{names}'; write ['{names}'].")
     chosen: set[str] = set()
@@ -108,16 +100,9 @@ def feature_names(dimensions: int, features: Sequence[str] | None = None) -> tup
 def feature_factors(
     dimensions: int, features: Sequence[str] | None = None, weights: Mapping[str, float] | None = None
 ) -> Tensor:
-    """(d,) float64 factors of the columns of :func:`segment_features`.
+    """(d,) float64 factors of the columns of :func:`segment_features`, in 2 or 3 dimensions.
 
-    Args:
-        dimensions: 2 or 3.
-        features: as there.
-        weights: by the name of a feature or a group; 1 if none is given, 0 leaves a feature out.
-
-    Raises:
-        ValueError: a name is unknown, not among the features, or given twice (by a group and one of its features);
-            a weight is negative or not finite, or all are 0.
+    `weights` are by the name of a feature or a group; 1 if none is given, 0 leaves a feature out.
     """
     chosen = chosen_features(features)
     factors: dict[str, float] = {}
@@ -137,26 +122,16 @@ def feature_factors(
 
 
 def segment_features(masks: Tensor, images: Tensor | None = None, features: Sequence[str] | None = None) -> Tensor:
-    """Features of every mask; by default the paper's: number of regions, their mean size, centroid of the largest one.
+    """(n, d) float64 features of (n, *grid) masks, none of them empty; by default the paper's.
 
-    Regions are connected over edges and corners. In volumes the area of a region becomes its volume and the
-    perimeter its surface. Of equally large regions the first in reading order counts.
+    These are the number of regions, their mean size, and the centroid of the largest one. Regions are connected over
+    edges and corners. In volumes the area of a region becomes its volume and the perimeter its surface. Of equally
+    large regions the first in reading order counts.
 
     - `regions`: a count.
     - `area`, `perimeter`: mean over the regions; pixels and pixel edges (voxels and voxel faces).
     - `centroid`: of the largest region, one column per axis, pixel coordinates from 0.
-    - textures: of all pixels of the mask, such as :func:`intensity_mean`.
-
-    Args:
-        masks: (n, *grid) bool, none of them empty.
-        images: (n, *grid) intensities; needed for textures only.
-        features: names of features or groups; None takes the paper's.
-
-    Returns:
-        (n, d) float64 CPU tensor, columns as :func:`feature_names`.
-
-    Raises:
-        ValueError: a mask is empty, a name is unknown, or textures are asked for without images.
+    - textures: of all pixels of the mask, such as :func:`intensity_mean`; they need (n, *grid) images.
     """
     chosen = chosen_features(features)
     textures = [feature for feature in chosen if feature in TEXTURES]
@@ -192,11 +167,7 @@ def _columns(feature: str, dimensions: int) -> tuple[str, ...]:
 
 
 def box_of(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, ...]:
-    """The smallest box around the foreground: tiny segments on large grids are the rule.
-
-    Raises:
-        ValueError: the mask is empty.
-    """
+    """The smallest box around the foreground, of which there is some: tiny segments on large grids are the rule."""
     if not mask.any():
         raise ValueError("expected a mask with foreground, found an empty one; samples always have a segment.")
     (box,) = find_objects(mask.astype(np.uint8))

@@ -21,8 +21,7 @@ from medsegdist.words import counted
 Embedding = Callable[[Tensor], Tensor]
 """From (n, *grid) float32 images to (n, features), each row from its own image alone."""
 
-BATCH = 64
-"""Images that an embedding is given at once."""
+BATCH = 64  # images that an embedding is given at once
 
 BLOCK_BYTES = 32 * 2**20
 """What float64 blocks of pixels may take by default; larger ones leave the cache and are slower."""
@@ -33,8 +32,7 @@ CANCELLATION = 1e-7
 PAIR_BYTES = 40
 """What the direct difference of two images takes for each pixel, or that of two segments for each pixel of one."""
 
-ENTRY_BYTES = 16
-"""Of a sparse matrix, for each number that is not 0."""
+ENTRY_BYTES = 16  # of a sparse matrix, for each number that is not 0
 
 SPARSE_SLOWDOWN = 40
 """How much slower one multiplication is in a sparse product than in a dense one (measured on one thread: 14 to 59)."""
@@ -46,20 +44,12 @@ within a factor of three."""
 
 
 def image_cost(source: Tensor, target: Tensor, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
-    """Euclidean distance between every source and every target image: d_X = ||X - X'||_2 (below the paper's Eq. 3).
+    """(n, m) float64 d_X = ||X - X'||_2 of (n, *grid) source and (m, *grid) target images (below the paper's Eq. 3).
 
-    Gram products of float64 blocks of pixels, centered on the mean of both sets, and the direct difference for pairs
-    so close that the products would cancel. The relative error stays below 1e-6 for every pair, also for
-    values like HU + 2048, and equal images are at distance 0 exactly. The samples are read in place; next to them the
-    memory holds 8 n m bytes of distances, an eighth of that for comparisons, and one block.
-
-    Args:
-        source: (n, *grid) float32 or float64.
-        target: (m, *grid), the same grid.
-        block_bytes: what one float64 block of pixels of all samples may take.
-
-    Returns:
-        (n, m) float64 on the device of `source`, in the unit of the intensities times sqrt(pixels).
+    Gram products of float64 blocks of pixels, centered on the mean of both sets, and the direct difference for pairs so
+    close that the products would cancel. The relative error stays below 1e-6 for every pair, also for values like HU +
+    2048, and equal images are at distance 0 exactly. The samples are read in place; next to them the memory holds 8 n m
+    bytes of distances, an eighth of that for comparisons, and one block.
     """
     a = source.reshape(len(source), -1)
     b = target.reshape(len(target), -1)
@@ -78,17 +68,10 @@ def image_cost(source: Tensor, target: Tensor, *, block_bytes: int = BLOCK_BYTES
 
 
 def segment_cost(source: sparse.csr_array, target: sparse.csr_array, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
-    """Euclidean distance between every two rows of matrices that are mostly zero, such as neutralized segments.
+    """(n, m) distance of the rows of (n, pixels) and (m, pixels) matrices of mostly 0, such as neutralized segments.
 
-    Small segments are multiplied as sparse matrices, large ones as dense blocks, whichever is faster.
-
-    Args:
-        source: (n, pixels) float64.
-        target: (m, pixels) float64.
-        block_bytes: what the pixels that are multiplied at once may take.
-
-    Returns:
-        (n, m) float64 CPU tensor, as accurate as :func:`image_cost`.
+    Small segments are multiplied as sparse matrices, large ones as dense blocks, whichever is faster. It is as accurate
+    as :func:`image_cost`.
     """
     n, m = source.shape[0], target.shape[0]
     per_pixel_a, per_pixel_b = source.count_nonzero(axis=0), target.count_nonzero(axis=0)
@@ -110,15 +93,7 @@ def segment_cost(source: sparse.csr_array, target: sparse.csr_array, *, block_by
 
 
 def embed_images(samples: SegmentationSamples, embedding: Embedding, *, batch_size: int = BATCH) -> Tensor:
-    """The features of every image of a dataset.
-
-    Returns:
-        (n, features) float32 or float64, as the embedding gave them, on the device of the samples.
-
-    Raises:
-        ValueError: the embedding is a torch module in training mode, in which one image changes another's features.
-        DataError: the embedding returns no such features, or NaN or infinite ones.
-    """
+    """The (n, features) of every image of a dataset, as the embedding gave them, on the device of the samples."""
     if isinstance(embedding, torch.nn.Module) and embedding.training:
         raise ValueError("expected an embedding in evaluation mode, found one in training mode; call its .eval().")
     found: list[Tensor] = []
@@ -223,10 +198,8 @@ def _column_blocks(pixels: int, rows: int, block_bytes: int) -> Iterator[slice]:
 def check_scales(source: SegmentationSamples, target: SegmentationSamples) -> None:
     """Warns of scales of intensities that differ where neither dataset says how it was prepared.
 
-    The scale of a dataset is the median of the largest intensities of its images.
-
-    Raises:
-        PreprocessingMismatchError: one is at least :data:`OTHER_SCALE` times the other.
+    The scale of a dataset is the median of the largest intensities of its images. One that is :data:`OTHER_SCALE` times
+    the other is refused.
     """
     ends = (one.images.flatten(1).aminmax(dim=1) for one in (source, target))
     scales = [float(torch.maximum(-low, high).median()) for low, high in ends]
@@ -245,23 +218,14 @@ def check_scales(source: SegmentationSamples, target: SegmentationSamples) -> No
 
 @dataclass(eq=False)
 class ImagePair:
-    """The images of two datasets side by side: what all mask metrics share.
+    """The images of two datasets side by side: what all mask metrics share."""
 
-    Args:
-        image_cost: (n, m) float64 d_X.
-        source_weights: (n,) positive.
-        target_weights: (m,) positive.
-        source: name of one dataset.
-        target: name of the other.
-        start: (n,) and (m,) dual potentials of a similar pair, from which the transport of the images starts.
-    """
-
-    image_cost: Tensor
-    source_weights: Tensor
-    target_weights: Tensor
+    image_cost: Tensor  # (n, m) float64 d_X
+    source_weights: Tensor  # (n,) positive
+    target_weights: Tensor  # (m,) positive
     source: str = ""
     target: str = ""
-    start: tuple[Tensor, Tensor] | None = None
+    start: tuple[Tensor, Tensor] | None = None  # (n,) and (m,) dual potentials of a similar pair to start from
 
     @cached_property
     def transport(self) -> Transport:
@@ -275,18 +239,7 @@ def pair_images(
     source_features: Tensor | None = None,
     target_features: Tensor | None = None,
 ) -> ImagePair:
-    """The images of two datasets side by side.
-
-    Args:
-        source: n samples.
-        target: m samples on the same grid, prepared in the same way.
-        source_features: (n, f) what d_X compares instead of pixels.
-        target_features: (m, f) the same of the target.
-
-    Raises:
-        PreprocessingMismatchError: grids or preprocessing differ.
-        DataError: the datasets have different numbers of features.
-    """
+    """The images of two datasets side by side; d_X compares their (n, f) and (m, f) features, if they are given."""
     if source.grid != target.grid:
         raise PreprocessingMismatchError(
             f"datasets '{source.name}' and '{target.name}' lie on different grids, {source.grid} and "

@@ -17,17 +17,10 @@ from medsegdist.words import did_you_mean
 def choose_distances(
     methods: Sequence[str], options: DistanceOptions | None = None, *, delta: float = -1.0, seed: int = 0
 ) -> dict[str, DatasetDistance]:
-    """The dataset distances of some methods, by name.
+    """The dataset distances of some methods, by name; all that are unknown are named in one error.
 
-    Args:
-        methods: names among :data:`~medsegdist.distance.metrics.METHODS`.
-        options: of metrics and formula; those of the paper by default.
-        delta: value below every intensity, for metrics on neutralized segments (Eq. 7).
-        seed: of clustering, mixture fits and subsampling.
-
-    Raises:
-        ManifestError: a method is unknown; all such are named.
-        ValueError: a metric refuses an option.
+    `delta` is a value below every intensity, for metrics on neutralized segments (Eq. 7), and `seed` that of
+    clustering, mixture fits and subsampling.
     """
     unknown = [
         f"expected a method among {', '.join(METHODS)}, found '{name}'{did_you_mean(name, METHODS) or '.'}"
@@ -47,13 +40,7 @@ def with_joint_scale(
     datasets: Sequence[SegmentationSamples | MulticlassSamples],
     features: Sequence[str] | None = None,
 ) -> dict[str, DatasetDistance]:
-    """The same distances, with the features of fake classes on one scale for all datasets.
-
-    Args:
-        distances: by the name of the method.
-        datasets: those that are compared.
-        features: as for :func:`~medsegdist.distance.features.joint_scale`.
-    """
+    """The same distances, with the features of fake classes on one scale for all datasets."""
     from medsegdist.distance.features import joint_scale
     from medsegdist.distance.multiclass import classes_of
 

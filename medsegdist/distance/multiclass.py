@@ -20,19 +20,12 @@ from medsegdist.distance.resampling import summarize_weights
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassSamples:
-    """One class of a dataset as a binary dataset.
+    """One class of a dataset as a binary dataset."""
 
-    Args:
-        name: of the class; empty for the foreground of a dataset without classes.
-        samples: those that show it.
-        share: of the foreground pixels of its dataset.
-        index: (n,) their numbers in the dataset.
-    """
-
-    name: str
-    samples: SegmentationSamples
-    share: float
-    index: Sequence[int]
+    name: str  # of the class; empty for the foreground of a dataset without classes
+    samples: SegmentationSamples  # those that show it
+    share: float  # of the foreground pixels of its dataset
+    index: Sequence[int]  # (n,) their numbers in the dataset
 
     def subsample(self, distance: DatasetDistance) -> ClassSamples:
         """The same class with the samples that a distance compares."""
@@ -43,14 +36,7 @@ class ClassSamples:
 
 
 def classes_of(samples: SegmentationSamples | MulticlassSamples) -> list[ClassSamples]:
-    """The classes of a dataset; a dataset without classes has one.
-
-    Args:
-        samples: the dataset.
-
-    Raises:
-        DataError: a class is in no sample.
-    """
+    """The classes of a dataset; a dataset without classes has one."""
     if not isinstance(samples, MulticlassSamples):
         return [ClassSamples("", samples, 1.0, range(len(samples)))]
     binary, shares = samples.by_class, samples.shares
@@ -62,10 +48,7 @@ def pair_classes(
 ) -> list[tuple[str, str]]:
     """Classes of two datasets in pairs: those of one name, or, if they share none, those whose costs sum to the least.
 
-    Args:
-        sources: names of the classes of one dataset.
-        targets: names of the classes of the other.
-        cost: of a source class and a target class; called only if the datasets have no name in common.
+    The cost of a source class and a target class is only asked for if the datasets have no name in common.
     """
     common = [name for name in sources if name in targets]
     if common:
@@ -80,16 +63,10 @@ def class_weights(
     targets: Mapping[str, float],
     given: Mapping[str, float] | None = None,
 ) -> list[float]:
-    """w_k of each pair of classes; together they are 1.
+    """w_k of each pair of a source class and a target class; together they are 1.
 
-    Args:
-        pairs: of a source class and a target class.
-        sources: share of each source class in the foreground pixels of its dataset.
-        targets: share of each target class.
-        given: a number >= 0 for each target class of the pairs, in any scale; None takes the mean of both shares.
-
-    Raises:
-        ValueError: a number is missing, negative or not finite, is that of no class, or all are 0.
+    They are given for each target class, in any scale, or else the mean of both classes' shares in the foreground
+    pixels.
     """
     names = [target for _, target in pairs]
     if given is None:
@@ -117,14 +94,10 @@ class DirectMetric:
 
     Classes are matched as by :func:`pair_classes`. A summary holds the share and the metric's summary of each class, by
     its name.
-
-    Args:
-        metric: with one number for a whole dataset, such as :class:`~medsegdist.distance.metrics.GmmMetric`.
-        weights: w_k, as for :func:`class_weights`.
     """
 
-    metric: MaskMetric[Any]
-    weights: Mapping[str, float] | None = None
+    metric: MaskMetric[Any]  # with one number for a whole dataset, such as `gmm2d`
+    weights: Mapping[str, float] | None = None  # w_k, as for :func:`class_weights`
     # That of the metric is in the sum.
     power = 1.0
 
@@ -156,11 +129,7 @@ class DirectMetric:
     def compare(
         self, source: Mapping[str, tuple[float, Any]], target: Mapping[str, tuple[float, Any]], image_cost: Tensor, /
     ) -> Tensor:
-        """(1, 1) d_Y of the matched classes together.
-
-        Raises:
-            ValueError: the metric compares sample by sample.
-        """
+        """(1, 1) d_Y of the matched classes together."""
 
         def powered(one: str, other: str) -> float:
             distance = self.metric.compare(source[one][1], target[other][1], image_cost)

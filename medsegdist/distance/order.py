@@ -25,84 +25,49 @@ MEANS: Mapping[str, Sequence[str]] = {"consensus": CONSENSUS, "mean of the paper
 
 @dataclass(frozen=True, slots=True)
 class DistanceRow:
-    """One source seen from one target by one method; the columns of `distances.csv`.
+    """One source seen from one target by one method; the columns of `distances.csv`."""
 
-    Args:
-        source: name of the dataset to pre-train on.
-        target: name of the dataset to train on in the end.
-        method: name of the mask metric.
-        distance: image_term + mask_term.
-        image_term: the part of the images.
-        mask_term: the part of the masks.
-        low: lower end of the interval of the distance; None without a bootstrap, or if a dataset has one patient only.
-        high: upper end of that interval.
-        noise_floor: the target's distance to its own resample; None without a bootstrap, or if it has one patient only.
-        rank: 1 for the nearest source of this target by this method. Sources that cannot be distinguished share one.
-        tied: the rank is shared.
-        n_source: samples of the source that were compared.
-        n_target: samples of the target that were compared.
-        optimality_gap: relative certificate of the transport; None for distances of cards, which have none.
-    """
-
-    source: str
-    target: str
+    source: str  # name of the dataset to pre-train on
+    target: str  # name of the dataset to train on in the end
     method: str
-    distance: float
-    image_term: float
-    mask_term: float
-    low: float | None
+    distance: float  # image_term + mask_term
+    image_term: float  # the part of the images
+    mask_term: float  # the part of the masks
+    low: float | None  # end of the interval; None without a bootstrap, or if a dataset has one patient only
     high: float | None
-    noise_floor: float | None
-    rank: int
-    tied: bool
-    n_source: int
-    n_target: int
-    optimality_gap: float | None
+    noise_floor: float | None  # the target's distance to its own resample; None as for `low`
+    rank: int  # 1 for the nearest source of this target; sources that cannot be distinguished share one
+    tied: bool  # the rank is shared
+    n_source: int  # samples of the source that were compared
+    n_target: int  # samples of the target that were compared
+    optimality_gap: float | None  # relative certificate of the transport; None for distances of cards
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sources of one target by one method; the columns of `comparisons.csv`.
-
-    Args:
-        target: name of the target.
-        method: name of the mask metric.
-        nearer: the source with the smaller distance.
-        farther: the other source.
-        probability: that `nearer` is nearer indeed, were there more patients; 0.5 is a toss-up.
-        patients: how many the smallest of the three datasets has.
-    """
+    """Two sources of one target by one method; the columns of `comparisons.csv`."""
 
     target: str
     method: str
-    nearer: str
-    farther: str
-    probability: float
-    patients: int
+    nearer: str  # the source with the smaller distance
+    farther: str  # the other source
+    probability: float  # that `nearer` is nearer indeed, were there more patients; 0.5 is a toss-up
+    patients: int  # how many the smallest of the three datasets has
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """One source of a target in the recommended order; the columns of `recommendation.csv`.
+    """One source of a target in the recommended order; the columns of `recommendation.csv`."""
 
-    Args:
-        target: name of the dataset to train on in the end.
-        source: name of the dataset to pre-train on.
-        rank: 1 for the source that is recommended. Sources that cannot be distinguished share one.
-        tied: the rank is shared.
-        score: what the rule makes of it, the least is the best; only differences within a target mean something.
-        chance: the probability that this source is the nearest of the list, were there more patients (None without a
-            bootstrap, or if a dataset has one patient only); of a learned rule, that it is the best of the list.
-        rule: what the order rests on: a method, "consensus", "mean of ..." or "learned, ...".
-    """
-
-    target: str
-    source: str
-    rank: int
-    tied: bool
-    score: float
+    target: str  # name of the dataset to train on in the end
+    source: str  # name of the dataset to pre-train on
+    rank: int  # 1 for the source that is recommended. Sources that cannot be distinguished share one
+    tied: bool  # the rank is shared
+    score: float  # by the rule, the least is the best; only differences within a target mean something
+    # The probability that this source is the nearest, were there more patients (None without a bootstrap, or if a
+    # dataset has one patient only); of a learned rule, that it is the best.
     chance: float | None
-    rule: str
+    rule: str  # what the order rests on: a method, "consensus", "mean of ..." or "learned, ..."
 
     @property
     def learned(self) -> bool:
@@ -111,11 +76,7 @@ class Recommendation:
 
 
 def rule_of(methods: Collection[str], *, normalized: bool = True) -> str:
-    """The name of the rule that takes the mean z-score of some methods.
-
-    Args:
-        methods: their names.
-        normalized: whether terms were divided by their usual size: only such means have names.
+    """The name of the rule that takes the mean z-score of some methods; only means of normalized terms have one.
 
     >>> rule_of(["gmm3d"]), rule_of(["patches", "boundary", "fingerprint"]), rule_of(["dice", "gmm2d"])
     ('gmm3d', 'consensus', 'mean of dice and gmm2d')
@@ -125,11 +86,7 @@ def rule_of(methods: Collection[str], *, normalized: bool = True) -> str:
 
 
 def recommending(methods: Sequence[str]) -> tuple[str, ...]:
-    """The methods whose mean recommends: :data:`CONSENSUS` where all of them are there, or else every method.
-
-    Args:
-        methods: of a table.
-    """
+    """The methods whose mean recommends: :data:`CONSENSUS` where all of them are there, or else every method."""
     return CONSENSUS if set(CONSENSUS) <= set(methods) else tuple(methods)
 
 
@@ -141,18 +98,12 @@ def recommend(
     *,
     normalized: bool = True,
 ) -> Iterator[Recommendation]:
-    """The sources of a target in the recommended order, the best first.
+    """The sources of a target in the recommended order, the best first; distances are by method and source.
 
-    The score of a source is the mean of its z-scores over the methods that recommend, among the sources of the target.
-    Replicates are scored on the same scale, so that the chance of a source is the share of them in which it is first.
-
-    Args:
-        target: name of the target.
-        distances: by the names of method and source; a source that a method lacks is judged by the others.
-        replicates: (r,) float64 values of each distance, as :func:`~medsegdist.distance.resampling.reflect` makes
-            them; None in place of those of a dataset with one patient.
-        level: as for :func:`~medsegdist.distance.resampling.rank_with_ties`.
-        normalized: as for :func:`rule_of`.
+    The score of a source is the mean of its z-scores over the methods that recommend, among the sources of the target;
+    a source that a method lacks is judged by the others. Replicates, (r,) values as
+    :func:`~medsegdist.distance.resampling.reflect` makes them, are scored on the same scale, so that the chance of a
+    source is the share of them in which it is first.
     """
     methods = recommending(list(distances))
     sources = list(dict.fromkeys(source for method in methods for source in distances[method]))
@@ -190,14 +141,7 @@ def _chances(reflected: Mapping[str, Tensor | None]) -> dict[str, float]:
 
 
 def rank_rows(seen: Sequence[Distance], method: str, noise_floor: float | None, level: float) -> Iterator[DistanceRow]:
-    """The rows of all sources of one target by one method.
-
-    Args:
-        seen: the distances, the target being the same.
-        method: its name in the table.
-        noise_floor: the target's.
-        level: of the intervals, and of the ranks that are shared.
-    """
+    """The rows of all sources of one target by one method; `level` is that of the intervals and of shared ranks."""
     ranks = rank_with_ties({one.source: one.value for one in seen}, {one.source: one.replicates for one in seen}, level)
     for one in seen:
         low, high = interval(one.replicates, level)
@@ -221,13 +165,7 @@ def rank_rows(seen: Sequence[Distance], method: str, noise_floor: float | None, 
 
 
 def compare_sources(seen: Sequence[Distance], method: str, patients: Mapping[str, int]) -> Iterator[Comparison]:
-    """Every two sources of a target, the one that seems nearer first.
-
-    Args:
-        seen: the distances, the target being the same.
-        method: its name in the table.
-        patients: how many of each dataset are compared, by its name.
-    """
+    """Every two sources of a target, the one that seems nearer first; `patients` are counted by dataset."""
     for nearer, farther in combinations(sorted(seen, key=lambda one: one.value), 2):
         probability = probability_nearer(nearer.replicates, farther.replicates)
         if probability is not None:

@@ -36,49 +36,31 @@ from medsegdist.distance.transport import MatchedPair, SampleCosts, solve_transp
 from medsegdist.parallel import map_ordered
 from medsegdist.words import check_choice
 
-Extension = Literal["decomposition", "direct"]
-"""How a binary distance is extended to several classes."""
-
-STRONGEST = 3
-"""Matched pairs of samples that are kept of each two datasets and method."""
+Extension = Literal["decomposition", "direct"]  # how a binary distance is extended to several classes
+STRONGEST = 3  # matched pairs of samples that are kept of each two datasets and method
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedClass:
-    """A class of a dataset, or the only foreground it has, as methods that compare the same images compare it.
+    """A class of a dataset, or the only foreground it has, as methods that compare the same images compare it."""
 
-    Args:
-        part: the class, with the samples that are compared.
-        summaries: of these samples, and of their replicates, by the name of the method. Methods that compare this
-            dataset by other classes are left out.
-        features: what d_X compares of the samples, if that is not pixels.
-    """
-
-    part: ClassSamples
+    part: ClassSamples  # the class, with the samples that are compared
+    # Of samples and replicates, by the methods that compare this dataset by these classes.
     summaries: Mapping[str, ResampledSummary]
-    features: Tensor | None = None
+    features: Tensor | None = None  # what d_X compares of the samples, if that is not pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairTask:
-    """Two datasets, and methods that compare the same images.
-
-    Args:
-        source: name of one dataset.
-        target: name of the other.
-        one: classes of the source by their names.
-        other: classes of the target by their names.
-        methods: by their names.
-        given_weights: of the classes, as for :func:`~medsegdist.distance.multiclass.class_weights`.
-        known: d_Y that was found before, by the names of method and classes.
-    """
+    """Two datasets, and methods that compare the same images."""
 
     source: str
     target: str
-    one: Mapping[str, PreparedClass]
-    other: Mapping[str, PreparedClass]
-    methods: Mapping[str, DatasetDistance]
-    given_weights: Mapping[str, float] | None = None
+    one: Mapping[str, PreparedClass]  # classes of the source by their names
+    other: Mapping[str, PreparedClass]  # classes of the target by their names
+    methods: Mapping[str, DatasetDistance]  # by their names
+    given_weights: Mapping[str, float] | None = None  # of the classes, as for `class_weights`
+    # d_Y that was found before, by the names of method and classes.
     known: Mapping[tuple[str, str, str], Tensor] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -125,16 +107,9 @@ def prepare_all(
     bootstrap: Bootstrap | None,
     workers: int | None,
 ) -> dict[str, dict[str, PreparedClass]]:
-    """The classes of each dataset, summarized by the methods that compare them.
+    """The classes of each dataset, summarized by the methods that compare them; all these compare the same images.
 
-    Args:
-        datasets: by name.
-        methods: by name; they compare the same images.
-        bootstrap: how patients are resampled; None makes no replicates.
-        workers: as for :func:`~medsegdist.parallel.map_ordered`.
-
-    Returns:
-        By the name of the dataset, then of the class; the name is empty for all images of a dataset.
+    They are by the names of dataset and class; the latter is empty for all images of a dataset.
     """
     first = next(iter(methods.values()))
     direct = [method for method, one in methods.items() if isinstance(one.metric, DirectMetric)]

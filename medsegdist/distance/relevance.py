@@ -17,26 +17,16 @@ from medsegdist.distance.table import DistanceTable
 
 @dataclass(frozen=True, slots=True)
 class RankedCase:
-    """One case of a source seen from a target; the columns of `cases.csv`.
+    """One case of a source seen from a target; the columns of `cases.csv`."""
 
-    Args:
-        target: name of the dataset to train on in the end.
-        source: name of the dataset that the case is of.
-        case: its name.
-        place: 1 for the case of the source that serves the target best.
-        score: mean over methods of its samples' standardized costs, the least is the best; only differences within a
-            source mean something.
-        cost: mean over methods of its samples' costs, in multiples of the source's distance.
-        samples: how many of it were compared.
-    """
-
-    target: str
-    source: str
+    target: str  # name of the dataset to train on in the end
+    source: str  # name of the dataset that the case is of
     case: str
-    place: int
+    place: int  # 1 for the case of the source that serves the target best
+    # Mean over methods of its samples' standardized costs, the least is the best; comparable within a source only.
     score: float
-    cost: float
-    samples: int
+    cost: float  # mean over methods of its samples' costs, in multiples of the source's distance
+    samples: int  # how many of it were compared
 
 
 def rank_cases(

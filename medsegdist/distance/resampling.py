@@ -21,8 +21,7 @@ from medsegdist.distance.transport import EXACT_REPLICATES, predicted
 EQUAL = 1e-9
 """Distances that differ by less than this part of the largest share a rank: the solvers do not resolve more."""
 
-FLOOR_REPLICATES = 25
-"""Replicates that a noise floor is the median of."""
+FLOOR_REPLICATES = 25  # replicates that a noise floor is the median of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +53,10 @@ def draw_patients(
 ) -> dict[str, NDArray[np.int64]] | None:
     """Draw as many patients as there are, with replacement, many times (bootstrap, Efron 1979).
 
-    The draws depend on the seed, the dataset's name and its patients, on nothing else: not on the order of the
-    samples, and not on what the dataset is compared with, so that two sources are judged on the same targets.
-
-    Args:
-        name: of the dataset.
-        groups: the patients who show each class; each replicate has some of every group.
-        replicates: r >= 1.
-        seed: >= 0.
-
-    Returns:
-        (r,) how often each patient is drawn, by patient. None if there are fewer than two patients: one patient says
-        nothing of how patients differ.
+    The draws depend on the seed, the dataset's name and its patients, on nothing else: not on the order of the samples,
+    and not on what the dataset is compared with, so that two sources are judged on the same targets. `groups` are the
+    patients who show each class; each replicate has some of every group. By patient, the (r,) numbers say how often
+    each is drawn; None if there are fewer than two, for one patient says nothing of how patients differ.
     """
     members = [members for group in groups if (members := set(group))]
     patients = sorted(set().union(*members))
@@ -81,15 +72,9 @@ def draw_patients(
 
 
 def replicate_weights(samples: SegmentationSamples, times: Mapping[str, NDArray[np.int64]]) -> Tensor:
-    """Weights of the samples in the replicates of a dataset.
+    """(1 + r, n) float64 weights of the samples on the CPU: row 0 is the dataset's own, every other row one replicate.
 
-    Args:
-        samples: n samples.
-        times: from :func:`draw_patients`.
-
-    Returns:
-        (1 + r, n) float64 on the CPU: row 0 holds the dataset's own weights, every other row those of one replicate, in
-        which a patient who was drawn twice counts twice and one who was not drawn counts nothing.
+    A patient who was drawn twice, as :func:`draw_patients` says, counts twice and one who was not drawn counts nothing.
     """
     own = samples.weights.cpu()
     drawn = np.stack([times[patient] for patient in samples.patient_ids], axis=1)
@@ -98,19 +83,13 @@ def replicate_weights(samples: SegmentationSamples, times: Mapping[str, NDArray[
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResampledSummary:
-    """What a metric makes of a dataset and of its replicates.
+    """What a metric makes of a dataset and of its replicates."""
 
-    Args:
-        summary: of the dataset.
-        replicates: (1 + r) summaries, the first of the dataset itself; None if d_Y of replicates is a choice of rows
-            and columns, or if there are too few patients.
-        weights: (1 + r, n) of the samples, see :func:`replicate_weights`; None without a bootstrap, or if there are too
-            few patients.
-    """
-
-    summary: Any
+    summary: Any  # of the dataset
+    # 1 + r of them, the first of the dataset itself; None if there are too few patients, or if d_Y of replicates is a
+    # choice of rows and columns.
     replicates: Sequence[Any] | None = None
-    weights: Tensor | None = None
+    weights: Tensor | None = None  # (1 + r, n); None without a bootstrap, or if there are too few patients
 
 
 def summarize_resamples(
@@ -125,16 +104,9 @@ def summarize_resamples(
 def summarize_weights(
     samples: SegmentationSamples, metric: MaskMetric[Any], summary: Any, weights: Tensor
 ) -> Sequence[Any] | None:
-    """Summaries of a dataset under other weights, in the metric's own way if it has one.
+    """Summaries of a dataset under (1 + r, n) weights, the first its own, in the metric's own way if it has one.
 
-    Args:
-        samples: n samples.
-        metric: summarizes them.
-        summary: of the samples as they are.
-        weights: (1 + r, n) float64 on the CPU, first those of the samples as they are.
-
-    Returns:
-        (1 + r) summaries; None as for :meth:`~medsegdist.distance.metrics.ResamplingMetric.resample`.
+    None as for :meth:`~medsegdist.distance.metrics.ResamplingMetric.resample`.
     """
     if isinstance(metric, ResamplingMetric):
         return metric.resample(samples, summary, weights)
@@ -149,23 +121,13 @@ def replicate_distances(
     targets: Mapping[str, ResampledSummary],
     pairs: Sequence[tuple[int, int]] | None = None,
 ) -> dict[str, Tensor]:
-    """Distances of the replicates of two datasets.
+    """By each method (1 + r,) float64 distances of the replicates of two datasets; empty if one has too few patients.
 
     The first 50 are solved exactly, from the dual potentials of the datasets as they are; the others are predicted by
     these potentials, and by d_Y where it is one number that is known for all of them, see
-    :func:`~medsegdist.distance.transport.predicted`. Nothing of the images is read again.
-
-    Args:
-        distances: by the name of the method; one that normalizes has its scales.
-        images: of the n and m samples.
-        mask_costs: d_Y of the datasets as they are, by the name of the method.
-        sources: by the name of the method; all hold the same replicates, or the first ones of these.
-        targets: by the name of the method, with as many replicates.
-        pairs: numbers of a replicate of the source and one of the target, first (0, 0), the datasets as they are; by
-            default the b-th of one and the b-th of the other.
-
-    Returns:
-        For each method (1 + r,) float64 distances of the pairs; empty if a dataset has too few patients.
+    :func:`~medsegdist.distance.transport.predicted`. Nothing of the images is read again. `pairs` are numbers of a
+    replicate of the source and one of the target, first (0, 0), the datasets as they are; by default the b-th of one
+    and the b-th of the other. A distance that normalizes has its scales.
     """
     first, second = (next(iter(side.values())).weights for side in (sources, targets))
     if first is None or second is None:
@@ -223,39 +185,24 @@ def replicate_distances(
 def compare_replicates(
     metric: MaskMetric[Any], pairs: Sequence[tuple[Any, Any]], image_cost: Tensor
 ) -> Sequence[Tensor]:
-    """d_Y of pairs of summaries, in the metric's own way if it has one for many replicates.
-
-    Args:
-        metric: compares them.
-        pairs: first the datasets as they are.
-        image_cost: d_X of the datasets as they are, which says where to compute.
-    """
+    """d_Y of pairs of summaries, first the datasets as they are, by the metric's own way for many if it has one."""
     if isinstance(metric, ReplicatesMetric):
         return metric.compare_replicates(pairs, image_cost)
     return [metric.compare(one, other, image_cost) for one, other in pairs]
 
 
 def reflect(value: float, replicates: Tensor) -> Tensor:
-    """(r,) values among which the distance of the whole population is to be looked for.
+    """(r,) values among which the distance of the whole population is to be looked for, from (1 + r,) of replicates.
 
     A distance of few patients is too large, since transport finds fewer near partners, and one of resampled patients is
     too large once more. So what resampling adds to the distance is taken from it (the basic bootstrap, Davison and
     Hinkley 1997, Eq. 5.6): percentiles of the replicates themselves would be on the wrong side.
-
-    Args:
-        value: the distance.
-        replicates: (1 + r,) of resampled patients, the first of the datasets as they are.
     """
     return value - (replicates[1:] - replicates[0])
 
 
 def interval(reflected: Tensor | None, level: float) -> tuple[float, float] | tuple[None, None]:
-    """Low and high end of a confidence interval.
-
-    Args:
-        reflected: (r,) from :func:`reflect`; None gives None twice.
-        level: between 0 and 1.
-    """
+    """Low and high end of the confidence interval of (r,) values from :func:`reflect`; None twice without them."""
     if reflected is None:
         return None, None
     outside = (1 - level) / 2
@@ -264,15 +211,7 @@ def interval(reflected: Tensor | None, level: float) -> tuple[float, float] | tu
 
 
 def probability_nearer(one: Tensor | None, other: Tensor | None) -> float | None:
-    """Probability that one source is nearer than another, with the same replicates of the target for both.
-
-    Args:
-        one: (r,) from :func:`reflect`.
-        other: (r,) of the other source.
-
-    Returns:
-        Between 0 and 1; None if one of them has no replicates.
-    """
+    """Probability that one source is nearer than another; both are (r,) values for the same target's replicates."""
     if one is None or other is None:
         return None
     gap = other - one
@@ -282,17 +221,11 @@ def probability_nearer(one: Tensor | None, other: Tensor | None) -> float | None
 def rank_with_ties(
     values: Mapping[str, float], reflected: Mapping[str, Tensor | None], level: float
 ) -> dict[str, tuple[int, bool]]:
-    """Rank of each source, and whether it shares it.
+    """Rank of each source, and whether it shares it, by its distance and its (r,) values of :func:`reflect`.
 
     Sources are taken in the order of their distances. One joins the group before it if the probability that it is
-    farther than the first of that group does not reach `level` on both sides; otherwise it opens the next group. All of
-    a group have the rank of its first.
-
-    Args:
-        values: distances by the name of the source.
-        reflected: (r,) from :func:`reflect` by the name of the source; None or no entry if a source has no replicates.
-            Without them, only equal distances are a group.
-        level: as that of the intervals; 0.95 demands a probability of 0.975.
+    farther than the first of that group does not reach `level` on both sides (0.95 demands 0.975); otherwise it opens
+    the next group. All of a group have the rank of its first. Without replicates, only equal distances are a group.
     """
     resolution = EQUAL * max(values.values(), default=0.0)
 
@@ -305,11 +238,9 @@ def rank_with_ties(
 
 
 def shared_ranks(order: Sequence[str], joins: Callable[[str, str], bool]) -> dict[str, tuple[int, bool]]:
-    """Rank of each source, and whether it shares it: all of a group have the rank of its first.
+    """Rank of each source, the best first, and whether it shares it: all of a group have the rank of its first.
 
-    Args:
-        order: the sources, the best first.
-        joins: whether the second of two sources is in the group that the first one begins.
+    `joins` says whether the second of two sources is in the group that the first one begins.
     """
     groups: list[list[str]] = []
     for source in order:

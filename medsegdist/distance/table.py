@@ -38,8 +38,7 @@ from medsegdist.files import read_csv, write_csv
 from medsegdist.parallel import map_ordered
 from medsegdist.words import check_choice, counted, listed
 
-COLUMNS = tuple(field.name for field in fields(DistanceRow))
-"""The columns of `distances.csv`, in order."""
+COLUMNS = tuple(field.name for field in fields(DistanceRow))  # the columns of `distances.csv`, in order
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from torch import Tensor
 from medsegdist.data.samples import LARGEST_WEIGHT, SMALLEST_WEIGHT
 from medsegdist.errors import ConvergenceError, DataError
 
-EXACT_REPLICATES = 50
-"""Replicates whose transports are solved; the others are :func:`predicted`."""
+EXACT_REPLICATES = 50  # replicates whose transports are solved; the others are :func:`predicted`
 
 MAX_ITERATIONS = 100_000_000
 """Pivots of the network simplex. POT's default of 1e5 stops early at n >= 2000 and reads up to 2% high."""
@@ -23,11 +22,8 @@ MAX_ITERATIONS = 100_000_000
 UNCERTAIN = 1e-6
 """A larger optimality gap is an error: a simplex that loses digits to costs of many orders of magnitude is silent."""
 
-SMALL, LARGE = 1e-3, 1e9
-"""Largest costs between which the simplex takes a matrix as it is, without a copy."""
-
-OPTIMAL = 1
-"""What POT's network simplex calls a solution that it proved optimal."""
+SMALL, LARGE = 1e-3, 1e9  # largest costs between which the simplex takes a matrix as it is, without a copy
+OPTIMAL = 1  # what POT's network simplex calls a solution that it proved optimal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,27 +153,15 @@ def solve_transport(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleCosts:
-    """What the samples of one dataset cost: of each, the mean cost of its mass under an optimal coupling.
+    """What the samples of one dataset cost: of each, the mean cost of its mass under an optimal coupling."""
 
-    Args:
-        samples: (n,) int64 numbers in the dataset of the samples that were compared.
-        masses: (n,) float64, which sum to 1.
-        costs: (n,) float64 in the unit of the distance, which is the sum of masses * costs.
-    """
-
-    samples: Tensor
-    masses: Tensor
-    costs: Tensor
+    samples: Tensor  # (n,) int64 numbers in the dataset of the samples that were compared
+    masses: Tensor  # (n,) float64, which sum to 1
+    costs: Tensor  # (n,) float64 in the unit of the distance, which is the sum of masses * costs
 
     @classmethod
     def sum_of(cls, samples: Tensor, masses: Tensor, costs: Tensor) -> SampleCosts:
-        """The same of parts: each sample once, at the mean of its costs.
-
-        Args:
-            samples: (s,) int64 number of the sample that each part is of.
-            masses: (s,) float64 of the parts, which sum to 1.
-            costs: (s,) float64 of the parts.
-        """
+        """What (s,) parts of samples cost together: each sample once, at the mean of its costs."""
         numbers, place = samples.cpu().unique(return_inverse=True)
         held, paid = (
             torch.zeros(len(numbers), dtype=torch.float64).index_add_(0, place, values.cpu())
@@ -189,29 +173,18 @@ class SampleCosts:
 
 @dataclass(frozen=True, slots=True)
 class MatchedPair:
-    """Two samples that transport matched.
+    """Two samples that transport matched."""
 
-    Args:
-        source: number of the source's sample.
-        target: number of the target's sample.
-        mass: that goes from one to the other; all pairs of a coupling together have 1.
-    """
-
-    source: int
-    target: int
-    mass: float
+    source: int  # number of the source's sample
+    target: int  # number of the target's sample
+    mass: float  # that goes from one to the other; all pairs of a coupling together have 1
 
 
 def strongest_pairs(plan: Tensor, cost: Tensor, most: int) -> tuple[MatchedPair, ...]:
-    """The pairs that the most mass goes along; of equally strong ones those of the least cost, and no sample twice.
+    """The pairs that the most mass of an (n, m) plan goes along, and no sample twice.
 
-    Between datasets whose samples weigh the same, many pairs are equally strong.
-
-    Args:
-        plan: (n, m) masses, such as those of :func:`~medsegdist.distance.transport.solve_transport`, of which at most
-            n + m - 1 are not 0.
-        cost: (n, m) what is least between samples that are alike.
-        most: so many pairs at most.
+    Between datasets whose samples weigh the same, many pairs are equally strong: then those of the least (n, m) cost
+    count.
     """
     rows, columns = plan.nonzero(as_tuple=True)
     masses, costs = plan[rows, columns].cpu().numpy(), cost[rows, columns].cpu().numpy()
@@ -249,11 +222,7 @@ def predicted(exact: Sequence[float], linear: Sequence[float]) -> list[float]:
 
     The dual potentials of a transport are its derivative by the masses. A line through replicates that were solved says
     how far they can be trusted, and each of the others gets the residual of one of these, in turn, so that neither mean
-    nor spread nor what replicates of one target have in common is lost.
-
-    Args:
-        exact: of the datasets as they are, and of the first replicates.
-        linear: of the datasets as they are, and of all replicates.
+    nor spread nor what replicates of one target have in common is lost. Both lists begin with the datasets as they are.
     """
     x, y = np.asarray(linear[1 : len(exact)]), np.asarray(exact[1:])
     spread = float(np.var(x))

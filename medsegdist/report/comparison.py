@@ -25,19 +25,12 @@ UP, DOWN = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A source that both runs rank for a target.
+    """A source that both runs rank for a target."""
 
-    Args:
-        before: where run A has it; its rank is among all sources of that run.
-        after: where run B has it.
-        places: in the orders of A and of B, 1 for the first, among the sources that both have.
-        rows: its distances in A and B, by the methods that both have.
-    """
-
-    before: Recommendation
-    after: Recommendation
-    places: tuple[int, int]
-    rows: Mapping[str, tuple[DistanceRow, DistanceRow]]
+    before: Recommendation  # where run A has it; its rank is among all sources of that run
+    after: Recommendation  # where run B has it
+    places: tuple[int, int]  # in the orders of A and of B, 1 for the first, among the sources that both have
+    rows: Mapping[str, tuple[DistanceRow, DistanceRow]]  # in A and B, by the methods that both have
 
     @property
     def source(self) -> str:
@@ -57,27 +50,16 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class TargetComparison:
-    """The recommended orders of one target in two runs.
-
-    Args:
-        target: its name.
-        first: the sources that A and B recommend, among all that each has.
-        shared: whether A, and B, ranks both of these first, for it cannot distinguish them.
-        moves: the sources of both runs, in the order of B.
-        only_a: sources that B does not have.
-        only_b: sources that A does not have.
-        methods: those by which both runs have distances to the target.
-        spearman: between the two orders; None for fewer than three sources.
-    """
+    """The recommended orders of one target in two runs."""
 
     target: str
-    first: tuple[str, str]
-    shared: tuple[bool, bool]
-    moves: tuple[Move, ...]
-    only_a: tuple[str, ...]
-    only_b: tuple[str, ...]
-    methods: tuple[str, ...]
-    spearman: float | None
+    first: tuple[str, str]  # the sources that A and B recommend, among all that each has
+    shared: tuple[bool, bool]  # whether A, and B, ranks both of these first, for it cannot distinguish them
+    moves: tuple[Move, ...]  # the sources of both runs, in the order of B
+    only_a: tuple[str, ...]  # sources that B does not have
+    only_b: tuple[str, ...]  # sources that A does not have
+    methods: tuple[str, ...]  # those by which both runs have distances to the target
+    spearman: float | None  # between the two orders; None for fewer than three sources
 
     @property
     def headline(self) -> str:
@@ -99,32 +81,20 @@ class TargetComparison:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A setting, version or dataset that is not the same in two runs.
-
-    Args:
-        what: its name.
-        a: what A has; empty where it has none.
-        b: what B has.
-    """
+    """A setting, version or dataset that is not the same in two runs."""
 
     what: str
-    a: str
-    b: str
+    a: str  # what A has; empty where it has none
+    b: str  # what B has
 
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """What two runs say of the same targets.
+    """What two runs say of the same targets."""
 
-    Args:
-        targets: those that both have, with a source in common.
-        differences: between the records of the runs.
-        knowledge: whether all that could differ is known, in a sentence.
-    """
-
-    targets: tuple[TargetComparison, ...]
-    differences: tuple[Difference, ...]
-    knowledge: str
+    targets: tuple[TargetComparison, ...]  # those that both have, with a source in common
+    differences: tuple[Difference, ...]  # between the records of the runs
+    knowledge: str  # whether all that could differ is known, in a sentence
 
     @property
     def headline(self) -> str:
@@ -139,12 +109,7 @@ class RunComparison:
 def compare_runs(a: Results, b: Results) -> RunComparison:
     """What moved in the recommended orders from one run to another, and what differs between the two.
 
-    Args:
-        a: a ranking.
-        b: another one: with other preprocessing, methods, patients or versions.
-
-    Raises:
-        DataError: a run has no ranking; or the two have no target, or for no target a source, in common.
+    They need rankings with a target, and for one target a source, in common.
     """
     for name, run in (("first", a), ("second", b)):
         if not run.table.rows:
@@ -253,16 +218,11 @@ def mask_share(row: DistanceRow) -> str:
     return f"{row.mask_term / row.distance:.0%}" if row.distance > 0 else "-"
 
 
-METHODS_OF_A_TABLE = 3
-"""Columns of methods that a terminal has room for."""
+METHODS_OF_A_TABLE = 3  # columns of methods that a terminal has room for
 
 
 def comparison_tables(compared: TargetComparison) -> Iterator[Table]:
-    """For a terminal: the sources of a target with their ranks in A and B, first as recommended, then by each method.
-
-    Args:
-        compared: of one target.
-    """
+    """For a terminal: the sources of a target with their ranks in A and B, as recommended, then by each method."""
     rows = [(move.source, rank_of(move.before), rank_of(move.after), move.moved) for move in compared.moves]
     title = f"Sources for {compared.target}"
     yield filled_table(title, "Source | A | B | Moved", "{0} | {1} | {2} | {3}", rows, wrap=True)
@@ -285,11 +245,7 @@ def _by_method(compared: TargetComparison, methods: tuple[str, ...]) -> Table:
 
 
 def slope_plot(compared: TargetComparison) -> Plot:
-    """A line for each source from its place in A to its place in B; those that moved stand out.
-
-    Args:
-        compared: of one target.
-    """
+    """A line for each source from its place in A to its place in B; those that moved stand out."""
     n = len(compared.moves)
     data = []
     for move in compared.moves:
@@ -316,14 +272,7 @@ def slope_plot(compared: TargetComparison) -> Plot:
 def write_comparison(a: Results, b: Results, path: str | Path, folders: tuple[str, str] = ("", "")) -> RunComparison:
     """Writes the comparison of two runs as one HTML page, whole or not at all.
 
-    Args:
-        a: a ranking.
-        b: another one.
-        path: where the page will be.
-        folders: names of theirs, for the page; two runs of one study have the same name.
-
-    Raises:
-        DataError: as for :func:`compare_runs`.
+    The page names their folders, too: two runs of one study have the same name.
     """
     from medsegdist.report.page import fill
 

@@ -72,14 +72,7 @@ def describe_dataset(study: Study, samples: SegmentationSamples, table: Distance
 
 
 def describe_transfer(study: Study, targets: Sequence[str], result: TransferResult, device: str) -> TransferRecord:
-    """How the gains of a transfer study came about: `transfer.json`.
-
-    Args:
-        study: what was asked for.
-        targets: names of the targets that were trained on.
-        result: how it ended.
-        device: what it was computed on.
-    """
+    """How the gains of a transfer study came about on a device: `transfer.json`."""
     from medsegdist.transfer.gains import UNDEFINED
 
     taken = {*targets, *(source for target in targets for source in study.sources_of(target))}
@@ -106,10 +99,7 @@ def describe_transfer(study: Study, targets: Sequence[str], result: TransferResu
 def segment_histogram(samples: SegmentationSamples, bins: int = MAX_BINS, *, min_patients: int = 1) -> SegmentHistogram:
     """Where the segments of a dataset lie, seen along the slices, each pixel with the mass of its sample.
 
-    Args:
-        samples: of slices or volumes.
-        bins: along each axis at most.
-        min_patients: cells that fewer patients touch read 0, like empty ones.
+    There are at most `bins` cells along each axis; those that fewer than `min_patients` touch read 0, like empty ones.
     """
     rows, columns = samples.grid[-2:]
     to_rows, to_columns = (_membership(size, min(bins, size)) for size in (rows, columns))
@@ -134,12 +124,7 @@ def _membership(size: int, bins: int) -> torch.Tensor:
 
 
 def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> tuple[Characteristic, ...]:
-    """What a dataset looks like, see :func:`~medsegdist.distance.characteristics.characterize`.
-
-    Args:
-        samples: of slices or volumes.
-        intensity_unit: what intensities are in.
-    """
+    """What a dataset looks like, see :func:`~medsegdist.distance.characteristics.characterize`."""
     return tuple(
         Characteristic(
             name=one.name,
@@ -152,11 +137,7 @@ def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> t
 
 
 def plane_mixture(summary: object) -> MixtureNumbers | None:
-    """A mixture over ([slice,] row, column), seen along the slices; None for anything else.
-
-    Args:
-        summary: what a mask metric made of a dataset.
-    """
+    """A mixture over ([slice,] row, column), seen along the slices; None for anything else."""
     if not isinstance(summary, GaussianMixture):
         return None
     plane = GaussianMixture(summary.weights, summary.means[:, -2:], summary.covariances[:, -2:, -2:])
@@ -164,14 +145,9 @@ def plane_mixture(summary: object) -> MixtureNumbers | None:
 
 
 def fit_spread(table: DistanceTable, name: str) -> dict[str, float]:
-    """How uncertain the fits of a dataset's mixtures are, by the methods that compare mixtures.
+    """How uncertain the fits of a dataset's mixtures are, by the methods of a table that compare mixtures.
 
-    Args:
-        table: with its summaries.
-        name: of the dataset.
-
-    Returns:
-        The largest `fit_spread` as a share of the median MW2 to the mixtures of the other datasets.
+    It is the largest `fit_spread` as a share of the median MW2 to the mixtures of the other datasets.
     """
     found = {}
     for method in table.methods:
@@ -192,11 +168,7 @@ def _mixtures(summary: object) -> tuple[GaussianMixture, ...]:
 
 
 def options_of(configured: object) -> dict[str, Any]:
-    """The options of a metric or a formula that are plain values.
-
-    Args:
-        configured: a metric or a formula; one that is no dataclass has none.
-    """
+    """The options of a metric or a formula that are plain values; what is no dataclass has none."""
     if not is_dataclass(configured):
         return {}
     values = {field.name: getattr(configured, field.name) for field in fields(configured) if field.init}

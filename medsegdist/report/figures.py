@@ -23,28 +23,18 @@ from medsegdist.words import counted, printable
 if TYPE_CHECKING:
     from medsegdist.report.results import Results
 
-LONGEST_LABEL = 22
-"""Characters of a name at an axis; the whole name is in the table and under the pointer."""
-
-ROW_HEIGHT, FRAME_HEIGHT = 25, 62
-"""Pixels for each dataset, and for the axis."""
+LONGEST_LABEL = 22  # characters of a name at an axis; the whole name is in the table and under the pointer
+ROW_HEIGHT, FRAME_HEIGHT = 25, 62  # pixels for each dataset, and for the axis
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One figure.
+    """One figure."""
 
-    Args:
-        data: traces.
-        layout: how they are shown, but for what all figures have in common, which the page's script adds.
-        alt: what the figure says, in words.
-        caption: its heading.
-    """
-
-    data: list[dict[str, Any]]
-    layout: dict[str, Any]
-    alt: str
-    caption: str = ""
+    data: list[dict[str, Any]]  # traces
+    layout: dict[str, Any]  # without what all figures have in common, which the page's script adds
+    alt: str  # what the figure says, in words
+    caption: str = ""  # its heading
 
 
 def label(name: str, longest: int | None = LONGEST_LABEL) -> str:
@@ -172,8 +162,7 @@ def _with_interval(row: DistanceRow) -> str:
 
 SCALE = [[0.0, "var(--scale-near)"], [0.4, "var(--scale-middle)"], [1.0, "var(--scale-far)"]]
 
-MOST_WRITTEN = 5
-"""Columns of a matrix at most whose cells hold their numbers."""
+MOST_WRITTEN = 5  # columns of a matrix at most whose cells hold their numbers
 
 
 def matrix_plot(table: DistanceTable, method: str) -> Plot:
@@ -324,34 +313,21 @@ def _plane(extent: tuple[int, int], height: int = GRID_HEIGHT) -> dict[str, Any]
     }
 
 
-FAINTEST = 0.005
-"""Lines for less mass than this are left out."""
+FAINTEST = 0.005  # lines for less mass than this are left out
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedMixtures:
-    """A target's mixture and its nearest source's, with the coupling that MW2 is made of (the paper's Fig. 8).
-
-    Args:
-        source: the source.
-        target: the target.
-        lines: (i, j, mass) for Gaussian i of the source that goes to Gaussian j of the target, the most mass first.
-        distance: MW2 in pixels.
-    """
+    """A target's mixture and its nearest source's, with the coupling that MW2 is made of (the paper's Fig. 8)."""
 
     source: DatasetRecord
     target: DatasetRecord
-    lines: tuple[tuple[int, int, float], ...]
-    distance: float
+    lines: tuple[tuple[int, int, float], ...]  # (i, j, mass) from Gaussian i to j, the most mass first
+    distance: float  # MW2 in pixels
 
 
 def ellipse(mixture: MixtureNumbers, k: int) -> np.ndarray:
-    """A closed line two standard deviations around the mean of component k, (49, 2) of (row, column).
-
-    Args:
-        mixture: in pixels.
-        k: number of the component.
-    """
+    """A closed line two standard deviations around the mean of component k, (49, 2) of (row, column)."""
     values, vectors = np.linalg.eigh(np.array(mixture.covariances[k]))
     angles = np.linspace(0, 2 * np.pi, 49)
     circle = np.stack([np.cos(angles), np.sin(angles)])

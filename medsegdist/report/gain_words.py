@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from medsegdist.report.results import Results
     from medsegdist.transfer.agreement import Agreement
 
-FEW_STEPS = 100
-"""Fewer steps of fine-tuning than this are warned of."""
-
-SMALLEST_TEST = 40
-"""Permutations below which no two-sided p-value is less than 5%."""
+FEW_STEPS = 100  # fewer steps of fine-tuning than this are warned of
+SMALLEST_TEST = 40  # permutations below which no two-sided p-value is less than 5%
 
 
 def in_percent(found: SourceGain) -> str:
@@ -26,12 +23,7 @@ def in_percent(found: SourceGain) -> str:
 
 
 def transfer_verdict(run: Results, target: str) -> str:
-    """Which source gained a target most, where the recommended one came in, and what that rests on.
-
-    Args:
-        run: with gains, and distances if there are any.
-        target: its name.
-    """
+    """Which source gained a target most, where the recommended one came in, and what that rests on."""
     sources = summarize_gains(run.gains, target)
     control = next(iter(summarize_gains(run.controls, target)), None)
     if not sources:
@@ -55,12 +47,7 @@ def _seeds(found: SourceGain) -> str:
 
 
 def measured(run: Results, target: str) -> str:
-    """Where the recommended source of a target came in by measured gain; empty where nothing was measured.
-
-    Args:
-        run: with distances, and gains of `gains.csv` or else of `agreement.json`.
-        target: its name.
-    """
+    """Where the recommended source of a target came in by measured gain; empty where nothing was measured."""
     place, repetitions = _recommended(run, target)
     return f"{place} {_rests_on(run, target, repetitions)}".strip() if place else ""
 
@@ -117,11 +104,7 @@ def _rests_on(run: Results, target: str, repetitions: Sequence[int]) -> str:
 
 
 def agreement_verdict(agreements: Sequence[Agreement]) -> list[str]:
-    """Whether distance predicts gain, in sentences: reliability, the answer, and what choosing by distance costs.
-
-    Args:
-        agreements: of the same gains, one for each method.
-    """
+    """Whether distance predicts gain, in sentences: reliability, the answer, and what choosing by distance costs."""
     said = []
     found = next((one.reliability for one in agreements if one.reliability is not None), None)
     if found is not None:

@@ -31,23 +31,13 @@ from medsegdist.report.tables import NAMES
 from medsegdist.report.verdict import Answer, amount, basis, orientation, preparation, rank_of, setting, simulation
 from medsegdist.words import printable
 
-SHOWN_TARGETS = 4
-"""Targets whose figures are shown at once; those of the other ones are folded up."""
-
-MIXTURES_AGREE = 0.01
-"""Share of the median distance up to which two fits of the same pixels are one."""
-
-Facts = list[tuple[str, list[tuple[str, str]]]]
-"""Headings with lines of (name, value)."""
+SHOWN_TARGETS = 4  # targets whose figures are shown at once; those of the other ones are folded up
+MIXTURES_AGREE = 0.01  # share of the median distance up to which two fits of the same pixels are one
+Facts = list[tuple[str, list[tuple[str, str]]]]  # headings with lines of (name, value)
 
 
 def write_report(run: Results, path: str | Path) -> Path:
-    """Writes the report of a run as one HTML file, whole or not at all.
-
-    Args:
-        run: what it is about.
-        path: where it will be.
-    """
+    """Writes the report of a run as one HTML file, whole or not at all."""
     page = render(run)
     with atomic_write(path) as file:
         file.write(page)
@@ -111,12 +101,7 @@ def render(run: Results) -> str:
 
 
 def fill(template: str, context: Mapping[str, Any]) -> str:
-    """A page of ours as HTML, with its styles, figures and scripts in it.
-
-    Args:
-        template: one of the assets.
-        context: what it shows, with a `title`.
-    """
+    """A page of ours as HTML, with its styles, figures and scripts in it; the context has a `title`."""
     from plotly.offline import get_plotlyjs
 
     assets = {name: _asset(name) for name in ("report.css", "report.js")}

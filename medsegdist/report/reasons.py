@@ -16,36 +16,23 @@ from medsegdist.report.results import Results
 from medsegdist.report.verdict import Answer
 from medsegdist.words import and_listed, counted
 
-CLEAR = 0.5
-"""Standard deviations among the sources of a target from which on a feature is named."""
-
-REASONS, OBJECTIONS = 3, 2
-"""Features at most that are named for a source, and against it."""
-
-FEW_PATIENTS = 10
-"""A dataset with fewer says little of how patients differ."""
-
-NEARLY = 1.0
-"""Dice points by which two choices may differ and be about as good."""
+CLEAR = 0.5  # standard deviations among the sources of a target from which on a feature is named
+REASONS, OBJECTIONS = 3, 2  # features at most that are named for a source, and against it
+FEW_PATIENTS = 10  # a dataset with fewer says little of how patients differ
+NEARLY = 1.0  # Dice points by which two choices may differ and be about as good
 
 MOST_NEAREST = 50
 """Cases that a command takes; half of them where there are known to be fewer than twice as many."""
 
-SMALL_SHARE = 0.1
-"""Masks with a smaller part in the distance hardly count."""
+SMALL_SHARE = 0.1  # masks with a smaller part in the distance hardly count
 
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """Why a source is recommended.
+    """Why a source is recommended."""
 
-    Args:
-        alike: in what it is nearer to the target than the other sources are, the clearest first.
-        unlike: in what it is farther from it.
-    """
-
-    alike: tuple[str, ...] = ()
-    unlike: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()  # in what it is nearer to the target than the other sources, the clearest first
+    unlike: tuple[str, ...] = ()  # in what it is farther from it
 
     def __str__(self) -> str:
         parts = [", ".join(self.alike), ", ".join(self.unlike)]
@@ -53,12 +40,7 @@ class Reasons:
 
 
 def reasons(run: Results, answer: Answer) -> Reasons:
-    """In what the recommended source is nearer to the target than the other sources, and in what it is farther.
-
-    Args:
-        run: a ranking, with the characteristics of its datasets where they are known.
-        answer: for one of its targets.
-    """
+    """In what the recommended source is nearer to the target than the other sources, and in what it is farther."""
     rows = run.table.to_frame()
     of_target = rows[(rows["target"] == answer.target) & rows["method"].isin(answer.by)]
     compared = [answer.target, *(one.source for one in answer.order)]
@@ -79,12 +61,7 @@ def reasons(run: Results, answer: Answer) -> Reasons:
 
 
 def cautions(run: Results, answer: Answer) -> Iterator[str]:
-    """What speaks against the recommended source, or against being sure of it; sentences.
-
-    Args:
-        run: a ranking.
-        answer: for one of its targets.
-    """
+    """What speaks against the recommended source, or against being sure of it; sentences."""
     first, target, record = answer.first, answer.target, run.record
     one, other = (record.dataset(name) if record else None for name in (first, target))
     if one and other:
@@ -118,12 +95,7 @@ def cautions(run: Results, answer: Answer) -> Iterator[str]:
 
 
 def explained(run: Results, answer: Answer) -> Iterator[str]:
-    """Reasons and cautions as lines for a terminal.
-
-    Args:
-        run: a ranking.
-        answer: for one of its targets.
-    """
+    """Reasons and cautions as lines for a terminal."""
     if run.record and not run.approximate and not any(one.formula.get("normalize") for one in run.record.methods):
         yield "Image and mask terms are added in their own units, as published."
     why = str(reasons(run, answer))
@@ -148,19 +120,12 @@ def kind_of(dataset: DatasetRecord) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """How well the rule behind an answer chose for public targets whose transfers were measured.
+    """How well the rule behind an answer chose for public targets whose transfers were measured."""
 
-    Args:
-        rule: what its first choices were worth.
-        random: what a source at random was worth.
-        pooled: what pre-training on all sources together was worth; None if that is not known.
-        steps: of fine-tuning that were measured.
-    """
-
-    rule: Evidence
-    random: Evidence
-    pooled: Evidence | None
-    steps: int
+    rule: Evidence  # what its first choices were worth
+    random: Evidence  # what a source at random was worth
+    pooled: Evidence | None  # what pre-training on all sources together was worth; None if that is not known
+    steps: int  # of fine-tuning that were measured
 
     @property
     def share(self) -> str:
@@ -183,12 +148,7 @@ class Trust:
 
 
 def trust(run: Results, answer: Answer) -> Trust | None:
-    """How well the rule behind an answer chose elsewhere; None if that was not measured.
-
-    Args:
-        run: a ranking.
-        answer: for one of its targets.
-    """
+    """How well the rule behind an answer chose elsewhere; None if that was not measured."""
     formulas = {one.name: one.formula for one in run.record.methods} if run.record else {}
     if run.approximate or not all(formulas.get(method, {}).get("normalize") for method in answer.by):
         return None  # only distances with normalized terms were measured
@@ -203,13 +163,7 @@ def trust(run: Results, answer: Answer) -> Trust | None:
 
 
 def nearest_command(source: str, target: str, nearest: int = MOST_NEAREST) -> str:
-    """The command that writes the cases of a source that are nearest to a target; STUDY.yaml is the study's file.
-
-    Args:
-        source: its name.
-        target: its name.
-        nearest: how many cases.
-    """
+    """The command that writes the cases of a source that are nearest to a target; STUDY.yaml is the study's file."""
     source, target = shlex.quote(source), shlex.quote(target)
     return (
         f"medsegdist prepare STUDY.yaml --dataset {source} --nearest {nearest} --target {target} --out Task01_Nearest"
@@ -220,9 +174,6 @@ def next_steps(answer: Answer) -> dict[str, str]:
     """Commands that go on from an answer, by what they do.
 
     STUDY.yaml stands for the study's file and RANKING for the folder of the page.
-
-    Args:
-        answer: for a target.
     """
     target = shlex.quote(answer.target)
     return {

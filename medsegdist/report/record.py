@@ -50,36 +50,24 @@ class JsonFile(Part):
     written_by: ClassVar[str]
 
     def save(self, path: str | Path) -> None:
-        """Writes it as JSON, whole or not at all.
-
-        Args:
-            path: the file; one that is there is replaced.
-        """
+        """Writes it as JSON, whole or not at all."""
         with atomic_write(path) as file:
             file.write(self.model_dump_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Reads what :meth:`save` wrote, or raises a DataError.
-
-        Args:
-            path: the file.
-        """
+        """Reads what :meth:`save` wrote, or raises a DataError."""
         return read_json(path, TypeAdapter(cls), cls.written_by)
 
 
 class SegmentHistogram(Part):
-    """Where the segment pixels of a dataset lie, seen along the slices.
-
-    Args:
-        extent: rows and columns of the grid, in pixels.
-        mass: up to 64 x 64 parts of all segment pixels, row by row; they sum to 1. Of a card they are parts of those in
-            its cells that are shown, and None if it shows no cell.
-    """
+    """Where the segment pixels of a dataset lie, seen along the slices."""
 
     model_config = ConfigDict(extra="forbid")
 
-    extent: tuple[PositiveInt, PositiveInt]
+    extent: tuple[PositiveInt, PositiveInt]  # rows and columns of the grid, in pixels
+    # Up to 64 x 64 parts of all segment pixels, row by row; they sum to 1. Of a card they are parts of those in its
+    # cells that are shown, and None if it shows no cell.
     mass: Annotated[tuple[_Row, ...], Field(min_length=1, max_length=MAX_BINS)] | None
 
     @field_validator("mass")
@@ -95,19 +83,14 @@ class SegmentHistogram(Part):
 
 
 class MixtureNumbers(Part):
-    """A Gaussian mixture as JSON has it, in float64, so that distances lose nothing.
-
-    Args:
-        weights: k of them, positive, summing to 1.
-        means: k times d, in pixels (and intensity units).
-        covariances: k times d times d, symmetric and positive semidefinite.
-    """
+    """A Gaussian mixture as JSON has it, in float64, so that distances lose nothing."""
 
     model_config = ConfigDict(extra="forbid")
 
+    # k of them, positive, summing to 1.
     weights: Annotated[tuple[_Share, ...], Field(min_length=1, max_length=64)]
-    means: tuple[tuple[Number, ...], ...]
-    covariances: tuple[tuple[tuple[Number, ...], ...], ...]
+    means: tuple[tuple[Number, ...], ...]  # k times d, in pixels (and intensity units)
+    covariances: tuple[tuple[tuple[Number, ...], ...], ...]  # k times d times d, positive semidefinite
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -121,73 +104,44 @@ class MixtureNumbers(Part):
 
     @classmethod
     def of(cls, mixture: GaussianMixture) -> Self:
-        """The numbers of a mixture.
-
-        Args:
-            mixture: in pixels (and intensity units).
-        """
+        """The numbers of a mixture in pixels (and intensity units)."""
         return cls.model_validate(mixture.to_dict())
 
 
 class Characteristic(Part):
-    """One number of a dataset, as :mod:`medsegdist.distance.characteristics` computes it.
-
-    Args:
-        name: which one.
-        unit: of mean and deviation; empty if there is none.
-        mean: over the samples, by their weights; None if no sample has one.
-        deviation: standard deviation over the samples.
-    """
+    """One number of a dataset, as :mod:`medsegdist.distance.characteristics` computes it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: _Name
-    unit: str = ""
-    mean: Number | None
-    deviation: Number | None
+    name: _Name  # which one
+    unit: str = ""  # of mean and deviation; empty if there is none
+    mean: Number | None  # over the samples, by their weights; None if no sample has one
+    deviation: Number | None  # standard deviation over the samples
 
 
 class DatasetRecord(Part):
-    """One dataset of a study, without any of its cases.
+    """One dataset of a study, without any of its cases."""
 
-    Args:
-        name: as in the tables.
-        modality: CT, MR or other.
-        family: the first dataset of its family of one organ and modality; its own name if the study has none of it.
-        samples: how many were read; of a card, as coarse as its count.
-        patients: of how many patients.
-        patients_known: whether anything says who a case shows; False if each case counts as a patient, and None if that
-            is not known.
-        cases: how many cases were read; None if that is not known.
-        without_sample: how many of them gave no sample, by the reason.
-        description: what it shows, as its manifest says.
-        license: as its manifest says.
-        simulated: what of it is simulated; empty if nothing is.
-        oriented: whether rows run from anterior to posterior and columns from the patient's right to left: slices of
-            CT or MR volumes do, pictures and radiographs need not; None if that is not known.
-        histogram: where its segments lie.
-        mixture: the mixture of `gmm2d` over (row, column), in pixels; None if that was not computed.
-        fit_spread: by method, how far mixtures that are nearly as likely as the fitted one lie from it at most, as a
-            share of the median distance to the mixtures of the other datasets.
-        characteristics: what its segments are like.
-    """
-
-    name: _Name
-    modality: str = ""
-    family: str = ""
-    samples: PositiveInt
-    patients: PositiveInt
-    patients_known: bool | None = None
-    cases: PositiveInt | None = None
-    without_sample: dict[str, PositiveInt] = Field(default_factory=dict)
-    description: str = ""
-    license: str = ""
-    simulated: str = ""
+    name: _Name  # as in the tables
+    modality: str = ""  # CT, MR or other
+    family: str = ""  # the first dataset of its organ and modality; its own name if the study has none of it
+    samples: PositiveInt  # how many were read; of a card, as coarse as its count
+    patients: PositiveInt  # of how many patients
+    patients_known: bool | None = None  # False if each case counts as a patient; None if that is not known
+    cases: PositiveInt | None = None  # how many cases were read; None if that is not known
+    without_sample: dict[str, PositiveInt] = Field(default_factory=dict)  # how many of them, by the reason
+    description: str = ""  # what it shows, as its manifest says
+    license: str = ""  # as its manifest says
+    simulated: str = ""  # what of it is simulated; empty if nothing is
+    # Whether rows run from anterior to posterior and columns from the patient's right to left: slices of CT or MR
+    # volumes do, pictures and radiographs need not; None if that is not known.
     oriented: bool | None = None
-    histogram: SegmentHistogram
-    mixture: MixtureNumbers | None = None
+    histogram: SegmentHistogram  # where its segments lie
+    mixture: MixtureNumbers | None = None  # of `gmm2d` over (row, column), in pixels
+    # By method, how far mixtures that are nearly as likely lie from the fitted one at most, as a share of the median
+    # distance to the mixtures of the other datasets.
     fit_spread: dict[str, FiniteFloat] = Field(default_factory=dict)
-    characteristics: tuple[Characteristic, ...] = ()
+    characteristics: tuple[Characteristic, ...] = ()  # what its segments are like
 
     @field_validator("mixture")
     @classmethod
@@ -203,41 +157,17 @@ class DatasetRecord(Part):
 
 
 class MethodRecord(Part):
-    """One method, and how it was set.
+    """One method, and how it was set."""
 
-    Args:
-        name: as in the tables.
-        options: of its metric, seed included, by the name of the option.
-        formula: weights, p and choice of samples, by name.
-        optimality_gap: the largest one of its transports; None for distances of cards, which have none.
-    """
-
-    name: _Name
-    options: dict[str, Any] = Field(default_factory=dict)
-    formula: dict[str, Any] = Field(default_factory=dict)
+    name: _Name  # as in the tables
+    options: dict[str, Any] = Field(default_factory=dict)  # of its metric, seed included, by name
+    formula: dict[str, Any] = Field(default_factory=dict)  # weights, p and choice of samples, by name
+    # The largest one of its transports; None for distances of cards.
     optimality_gap: FiniteFloat | None
 
 
 class StudyRecord(JsonFile):
-    """How the distances of a study came about: what `study.json` holds.
-
-    Args:
-        format: identifies the file.
-        version: of the format.
-        name: the study's name.
-        description: what it is about.
-        targets: names of the datasets that sources are ranked for.
-        methods: in the order of the tables.
-        datasets: in the order of the study.
-        preprocessing: as in the study's YAML, defaults included.
-        fingerprint: the same for equal preprocessing, and for no other.
-        bootstrap: how patients were resampled; None if they were not.
-        device: what it was computed on.
-        software: versions by the name of the package.
-        cards: names of the datasets that were cards. If there are any, all were compared by cards.
-        left_out: of methods that were left out, the cards that lack them.
-        shared_images: whether sources may hold images or patients of a target.
-    """
+    """How the distances of a study came about: what `study.json` holds."""
 
     written_by: ClassVar[str] = "rank"
 
@@ -245,17 +175,17 @@ class StudyRecord(JsonFile):
     version: Literal[1] = 1
     name: _Name
     description: str = ""
-    targets: tuple[str, ...]
-    methods: tuple[MethodRecord, ...]
-    datasets: tuple[DatasetRecord, ...]
-    preprocessing: dict[str, Any]
-    fingerprint: str = ""
-    bootstrap: Bootstrap | None = None
+    targets: tuple[str, ...]  # names of the datasets that sources are ranked for
+    methods: tuple[MethodRecord, ...]  # in the order of the tables
+    datasets: tuple[DatasetRecord, ...]  # in the order of the study
+    preprocessing: dict[str, Any]  # as in the study's YAML, defaults included
+    fingerprint: str = ""  # the same for equal preprocessing, and for no other
+    bootstrap: Bootstrap | None = None  # how patients were resampled; None if they were not
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)
-    cards: tuple[str, ...] = ()
-    left_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    shared_images: bool = False
+    cards: tuple[str, ...] = ()  # datasets that were cards; if there are any, all were compared by cards
+    left_out: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # by method, the cards that lack it
+    shared_images: bool = False  # whether sources may hold images or patients of a target
 
     @property
     def means(self) -> pd.DataFrame:
@@ -272,25 +202,7 @@ class StudyRecord(JsonFile):
 
 
 class TransferRecord(JsonFile):
-    """How the gains of a study came about.
-
-    Args:
-        format: identifies the file.
-        version: of the format.
-        name: the study's name.
-        description: what it is about.
-        targets: names of the datasets that were trained on in the end.
-        options: `transfer` of the study's YAML, defaults included.
-        preprocessing: as in the study's YAML, defaults included.
-        simulated: name and words of every dataset in it of which something is simulated.
-        not_converged: titles of pre-trainings and baselines that learned nothing.
-        undefined: sources, targets and seeds of fine-tunings over a baseline whose Dice is 0.
-        failed: titles of runs that failed, or rest on one that did. Why stands in `runs.jsonl`, for a reason may name
-            a file.
-        done: runs that ended well.
-        device: what it was computed on.
-        software: versions by the name of the package.
-    """
+    """How the gains of a study came about."""
 
     written_by: ClassVar[str] = "transfer"
 
@@ -298,13 +210,14 @@ class TransferRecord(JsonFile):
     version: Literal[1] = 1
     name: _Name
     description: str = ""
-    targets: tuple[str, ...]
-    options: dict[str, Any]
-    preprocessing: dict[str, Any] = Field(default_factory=dict)
-    simulated: dict[str, str] = Field(default_factory=dict)
-    not_converged: tuple[str, ...] = ()
-    undefined: tuple[str, ...] = ()
+    targets: tuple[str, ...]  # names of the datasets that were trained on in the end
+    options: dict[str, Any]  # `transfer` of the study's YAML, defaults included
+    preprocessing: dict[str, Any] = Field(default_factory=dict)  # as in the study's YAML, defaults included
+    simulated: dict[str, str] = Field(default_factory=dict)  # what is simulated of a dataset, by its name
+    not_converged: tuple[str, ...] = ()  # titles of pre-trainings and baselines that learned nothing
+    undefined: tuple[str, ...] = ()  # sources, targets and seeds of fine-tunings over a baseline whose Dice is 0
+    # Titles of runs that failed, or rest on one that did; why stands in `runs.jsonl` only, for it may name a file.
     failed: tuple[str, ...] = ()
-    done: int = 0
+    done: int = 0  # runs that ended well
     device: str = ""
     software: dict[str, str] = Field(default_factory=dict)

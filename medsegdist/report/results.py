@@ -34,41 +34,25 @@ if TYPE_CHECKING:
     from medsegdist.transfer.gains import DistanceRecord, Gain
     from medsegdist.transfer.outcomes import LearningCurve
 
-NO_TABLE = DistanceTable(rows=())
-"""Of a folder without rankings."""
+NO_TABLE = DistanceTable(rows=())  # of a folder without rankings
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All that a run found, and all that a folder of runs holds; what is not there is empty or None.
+    """All that a run found, and all that a folder of runs holds; what is not there is empty or None."""
 
-    Args:
-        name: of the study, or else of the folder.
-        table: distances with their ranks: `distances.csv` and `comparisons.csv`.
-        record: how they came about: `study.json`.
-        thumbnails: samples that were matched: `thumbnails.json`.
-        cases: of sources by their relevance: `cases.csv`; empty unless they were asked for.
-        listed: `distances.csv` where it says no more than source, target, method and distance.
-        gains: `gains.csv`, with the runs that have no gain.
-        controls: `controls.csv`.
-        transfer: how the gains came about: `transfer.json`.
-        agreements: `agreement.json`.
-        agreement: `agreement.csv`, all cells as text.
-        curves: `learning_curves.csv`, or else the validations of `runs.jsonl`.
-    """
-
-    name: str
-    table: DistanceTable = NO_TABLE
-    record: StudyRecord | None = None
-    thumbnails: Thumbnails | None = None
-    cases: tuple[RankedCase, ...] = ()
-    listed: tuple[DistanceRecord, ...] = ()
-    gains: tuple[Gain, ...] = ()
-    controls: tuple[Gain, ...] = ()
-    transfer: TransferRecord | None = None
-    agreements: tuple[Agreement, ...] = ()
-    agreement: pd.DataFrame | None = None
-    curves: tuple[LearningCurve, ...] = ()
+    name: str  # of the study, or else of the folder
+    table: DistanceTable = NO_TABLE  # distances with their ranks: `distances.csv` and `comparisons.csv`
+    record: StudyRecord | None = None  # how they came about: `study.json`
+    thumbnails: Thumbnails | None = None  # samples that were matched: `thumbnails.json`
+    cases: tuple[RankedCase, ...] = ()  # `cases.csv`; empty unless they were asked for
+    listed: tuple[DistanceRecord, ...] = ()  # `distances.csv` where it says no more than these
+    gains: tuple[Gain, ...] = ()  # `gains.csv`, with the runs that have no gain
+    controls: tuple[Gain, ...] = ()  # `controls.csv`
+    transfer: TransferRecord | None = None  # how the gains came about: `transfer.json`
+    agreements: tuple[Agreement, ...] = ()  # `agreement.json`
+    agreement: pd.DataFrame | None = None  # `agreement.csv`, all cells as text
+    curves: tuple[LearningCurve, ...] = ()  # `learning_curves.csv`, or else the validations of `runs.jsonl`
 
     def __repr__(self) -> str:
         found = (len(self.distances), "distance"), (len(self.gains), "gain"), (len(self.agreements), "agreement")
@@ -148,15 +132,8 @@ class Results:
     ) -> Results:
         """What a ranking found, how it came about, and what the datasets look like.
 
-        Args:
-            study: describes the datasets.
-            samples: those that were compared, one of each dataset.
-            distances: how they were compared, by the name of the method.
-            table: the result.
-            bootstrap: how patients were resampled; None if they were not.
-            thumbnails: whether to draw the samples that were matched.
-            ranking: what was learned, to order the sources by; None keeps the order of the table.
-            cases: whether to rank the cases of the sources, by their names.
+        Pictures of matched samples, and the cases of the sources, are there if they are asked for. A learned `ranking`
+        orders the sources; None keeps the order of the table.
         """
         # Of a dataset with classes, the page shows the foreground of all.
         whole = [one.whole if isinstance(one, MulticlassSamples) else one for one in samples]
@@ -187,14 +164,8 @@ class Results:
     def save(self, folder: str | Path, *, report: bool = True) -> Results:
         """Writes the tables, study.json, characteristics.csv, thumbnails.json, cases.csv and report.html.
 
-        What an earlier ranking left in the folder goes; gains and agreement stay, and are shown on the page.
-
-        Args:
-            folder: made if it is not there.
-            report: whether to write report.html.
-
-        Returns:
-            What the folder holds now: this, with what was trained.
+        What an earlier ranking left in the folder goes; gains and agreement stay, and are shown on the page. What the
+        folder holds now is returned: this, with what was trained.
         """
         folder = Path(folder)
         for name in ("study.json", "characteristics.csv", "thumbnails.json", "cases.csv", "report.html"):
@@ -217,14 +188,7 @@ class Results:
 
     @classmethod
     def load(cls, folder: str | Path) -> Results:
-        """Reads what the commands left in a folder.
-
-        Args:
-            folder: it needs `distances.csv`, `gains.csv` or `agreement.json`, all else is optional.
-
-        Raises:
-            DataError: none of the three is there, or a file is not what it should be.
-        """
+        """Reads what the commands left in a folder; it needs `distances.csv`, `gains.csv` or `agreement.json`."""
         folder = Path(folder)
         if not folder.is_dir():
             raise DataError(

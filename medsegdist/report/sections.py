@@ -44,11 +44,7 @@ LEGEND_ABOVE: dict[str, Any] = {
 
 
 def transfer_section(run: Results) -> dict[str, Any] | None:
-    """Gains, baselines and controls of each target, and what ended otherwise; None if nothing was trained.
-
-    Args:
-        run: with what training left in the folder.
-    """
+    """Gains, baselines and controls of each target, and what ended otherwise; None if nothing was trained."""
     if not (run.gains or run.controls or run.transfer):
         return None
     record = run.transfer
@@ -68,11 +64,7 @@ def transfer_section(run: Results) -> dict[str, Any] | None:
 
 
 def gain_section(run: Results) -> dict[str, Any] | None:
-    """Gain against distance by each method; None if no pair has both and there is no agreement.
-
-    Args:
-        run: with distances and gains, or their agreement.
-    """
+    """Gain against distance by each method; None if no pair has both and there is no agreement."""
     methods = []
     for method, points in gain_points(run).items():
         fit = regress(points)
@@ -129,8 +121,7 @@ def _target(run: Results, target: str) -> dict[str, Any]:
     }
 
 
-PLACES = 41
-"""Distances at which the band is drawn."""
+PLACES = 41  # distances at which the band is drawn
 
 
 def gain_points(run: Results) -> dict[str, tuple[TransferPair, ...]]:
@@ -163,9 +154,6 @@ def regress(points: Sequence[TransferPair]) -> tuple[LinearFit, list[GainPredict
     """The regression of gain on distance (the paper's Fig. 9 to 13), and its line with the 95% band.
 
     None for too few pairs, or equal distances.
-
-    Args:
-        points: of one method.
     """
     from medsegdist.transfer.regression import fit_line, makes_line, predict_gain
 
@@ -177,13 +165,7 @@ def regress(points: Sequence[TransferPair]) -> tuple[LinearFit, list[GainPredict
 
 
 def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGain | None) -> Plot:
-    """The gain of each source, greatest on top: a dot for each seed and one for their mean; the control is a line.
-
-    Args:
-        target: its name.
-        sources: greatest gain first.
-        control: from scratch with as many steps; None if there was none.
-    """
+    """The gain of each source, greatest on top: a dot for each seed and one for their mean; the control is a line."""
     dots = [(gain, place) for place, one in enumerate(sources) for gain in one.gains]
     seed = {"color": "var(--neutral)", "size": 6, "opacity": 0.7}
     mean = {"color": "var(--accent)", "size": 10, "line": {"color": "var(--surface)", "width": 1.5}}
@@ -225,10 +207,6 @@ def curve_plot(run: Results, target: str) -> Plot | None:
     """Dice by steps of fine-tuning, mean over seeds; the best and the recommended source stand out.
 
     None if no source has two points.
-
-    Args:
-        run: with learning curves.
-        target: its name.
     """
     from medsegdist.transfer.outcomes import LearningCurve, mean_curve
 
@@ -279,8 +257,7 @@ def curve_plot(run: Results, target: str) -> Plot | None:
     )
 
 
-MOST_NAMED = 12
-"""Points whose sources stand at them; of more, the names would cover one another."""
+MOST_NAMED = 12  # points whose sources stand at them; of more, the names would cover one another
 
 
 def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit, list[GainPrediction]] | None) -> Plot:
@@ -331,16 +308,11 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
     )
 
 
-MOST_SOURCES = 4
-"""Sources of a target whose cases are shown."""
+MOST_SOURCES = 4  # sources of a target whose cases are shown
 
 
 def case_sections(run: Results) -> list[dict[str, Any]]:
-    """The cases of each target's recommended source, and of up to three that it cannot be distinguished from.
-
-    Args:
-        run: with the cases that were ranked; without them nothing is said.
-    """
+    """The cases of each target's recommended source, and of up to three that it cannot be distinguished from."""
     sections = []
     for target in run.targets if run.cases else ():
         answer = Answer.of(run.table, target)
@@ -371,12 +343,7 @@ def _case_section(cases: Sequence[RankedCase]) -> dict[str, Any]:
 
 
 def case_plot(cases: Sequence[RankedCase], nearest: int) -> Plot:
-    """The cost of each case at its place.
-
-    Args:
-        cases: of one source, the best first.
-        nearest: how many of them stand out.
-    """
+    """The cost of each case of one source at its place; the nearest ones stand out."""
     costs, places = [one.cost for one in cases], list(range(1, len(cases) + 1))
     colors = ["var(--accent)" if place <= nearest else "var(--neutral)" for place in places]
     hover = [f"place {place} of {len(cases)}<br>{cost:.3g}" for place, cost in zip(places, costs, strict=True)]

@@ -37,14 +37,9 @@ NAMES = {
 TITLES = {method: f"{name} (Table {number})" for number, (method, name) in enumerate(NAMES.items(), start=5)}
 """The same, and where the paper's own numbers stand."""
 
-NAMED_COLUMNS = 5
-"""More columns than that get numbers in place of names."""
-
-WIDTH = 78
-"""Characters of a line of a table, so that it fits a terminal of 80 columns."""
-
-LONGEST_HEAD = 24
-"""Characters of a line of a column's name; longer words are broken."""
+NAMED_COLUMNS = 5  # more columns than that get numbers in place of names
+WIDTH = 78  # characters of a line of a table, so that it fits a terminal of 80 columns
+LONGEST_HEAD = 24  # characters of a line of a column's name; longer words are broken
 
 LEAST_NAME, SPLIT_NAME = 8, 16
 """Characters that names of rows have at least, with many columns; and where columns go into several tables."""
@@ -52,8 +47,7 @@ LEAST_NAME, SPLIT_NAME = 8, 16
 FROM_SCRATCH = "from scratch, as many steps"
 """What the control is called, whose steps are those of a pre-training and a fine-tuning together."""
 
-NOTHING = "-"
-"""Stands where a number is undefined."""
+NOTHING = "-"  # stands where a number is undefined
 
 
 def distance_tables(table: DistanceTable) -> list[Table]:
@@ -160,13 +154,7 @@ def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
 
 
 def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> Table:
-    """The sources of one target by their mean gain over seeds, greatest first, and the control below.
-
-    Args:
-        target: its name.
-        gains: of any targets; those that are not "ok" are left out.
-        controls: in the same way.
-    """
+    """The sources of one target by their mean gain over seeds, greatest first, and the control below."""
     from medsegdist.transfer.gains import summarize_gains
 
     ranked = summarize_gains(gains, target)

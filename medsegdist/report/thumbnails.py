@@ -19,14 +19,9 @@ from medsegdist.distance.transport import MatchedPair
 from medsegdist.report.record import JsonFile, Part
 from medsegdist.report.verdict import methods_of
 
-SIDE = 128
-"""Pixels of the longer side of a picture: enough to see what is matched."""
-
-GRAYS = 64
-"""Shades of gray in a picture; the noise of more of them would take most of its bytes."""
-
-MOST_PAIRS = 60
-"""Pairs in a report at most, so that it stays a page that can be sent."""
+SIDE = 128  # pixels of the longer side of a picture: enough to see what is matched
+GRAYS = 64  # shades of gray in a picture; the noise of more of them would take most of its bytes
+MOST_PAIRS = 60  # pairs in a report at most, so that it stays a page that can be sent
 
 SOURCE_COLOR, TARGET_COLOR = (230, 120, 0), (60, 160, 235)
 """Of outlines, light enough for dark images and for the eyes of color-blind readers."""
@@ -38,64 +33,37 @@ Matches = Mapping[tuple[str, str, str], tuple[MatchedPair, ...]]
 
 
 class PairOfSamples(Part):
-    """Two samples that transport matched.
+    """Two samples that transport matched."""
 
-    Args:
-        mass: that goes from one to the other; all pairs together have 1.
-        source: PNG of the source's sample in base64, its mask outlined.
-        target: the same of the target's.
-    """
-
-    mass: Annotated[float, Field(gt=0, le=1)]
-    source: _Png
-    target: _Png
+    mass: Annotated[float, Field(gt=0, le=1)]  # that goes from one to the other; all pairs together have 1
+    source: _Png  # PNG of the source's sample in base64, its mask outlined
+    target: _Png  # the same of the target's
 
 
 class MatchedDatasets(Part):
-    """The strongest pairs of a target and its nearest source.
-
-    Args:
-        source: name of the source.
-        target: name of the target.
-        methods: those that find it nearest and match these samples.
-        pairs: the most mass first.
-    """
+    """The strongest pairs of a target and its nearest source."""
 
     source: str
     target: str
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
-    pairs: Annotated[tuple[PairOfSamples, ...], Field(min_length=1)]
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]  # that find it nearest and match these samples
+    pairs: Annotated[tuple[PairOfSamples, ...], Field(min_length=1)]  # the most mass first
 
 
 class Thumbnails(JsonFile):
-    """All pictures of a report; they show patients, if the images do.
-
-    Args:
-        format: identifies the file.
-        version: of the format.
-        matched: target by target.
-        left_out: pairs that were one too many for a page.
-    """
+    """All pictures of a report; they show patients, if the images do."""
 
     written_by: ClassVar[str] = "rank --thumbnails"
 
     format: Literal["medsegdist thumbnails"] = "medsegdist thumbnails"
     version: Literal[1] = 1
-    matched: tuple[MatchedDatasets, ...]
-    left_out: NonNegativeInt = 0
+    matched: tuple[MatchedDatasets, ...]  # target by target
+    left_out: NonNegativeInt = 0  # pairs that were one too many for a page
 
 
 def draw_thumbnails(
     table: DistanceTable, targets: Iterable[str], matches: Matches, samples: Mapping[str, SegmentationSamples]
 ) -> Thumbnails:
-    """Pictures of the strongest pairs of each target and its nearest source by each method.
-
-    Args:
-        table: says which source is nearest.
-        targets: names of the targets to show.
-        matches: pairs of samples, numbered as in `samples`.
-        samples: by the name of the dataset.
-    """
+    """Pictures of the strongest pairs of each target and its nearest source by each method."""
     shown: list[MatchedDatasets] = []
     drawn = left_out = 0
     for target in targets:
@@ -134,13 +102,7 @@ def _drawn(samples: SegmentationSamples, number: int, color: tuple[int, int, int
 
 
 def thumbnail(image: Tensor, mask: Tensor, color: tuple[int, int, int]) -> bytes:
-    """A sample as a small PNG with the outline of its mask.
-
-    Args:
-        image: (rows, columns), or (slices, rows, columns), of which the slice with the most foreground is shown.
-        mask: of the same shape.
-        color: red, green and blue of the outline.
-    """
+    """A sample as a small PNG with the outline of its mask; of a volume, the slice with the most foreground."""
     if image.ndim == 3:
         fullest = int(mask.flatten(1).sum(1).argmax())
         image, mask = image[fullest], mask[fullest]

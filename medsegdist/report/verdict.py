@@ -20,19 +20,12 @@ APPROXIMATE = (
 )
 """What has to be said wherever distances of cards are shown."""
 
-MOST_NAMED = 4
-"""Sources that a sentence names; the others are counted."""
-
-SMALL_CHANCE = 0.05
-"""Sources with less are not named for their chance."""
+MOST_NAMED = 4  # sources that a sentence names; the others are counted
+SMALL_CHANCE = 0.05  # sources with less are not named for their chance
 
 
 def approximate(cards: Sequence[str]) -> str:
-    """:data:`APPROXIMATE`, and which datasets were cards.
-
-    Args:
-        cards: names of the datasets that are cards; empty where that is not known.
-    """
+    """:data:`APPROXIMATE`, and which datasets were cards, where that is known."""
     return f"{APPROXIMATE} Cards: {', '.join(cards)}." if cards else APPROXIMATE
 
 
@@ -41,36 +34,19 @@ class Answer:
     """Which source is recommended for a target, how sure that is, and by which rule.
 
     Terminal, page, JSON and Python show this one order, :meth:`~medsegdist.distance.table.DistanceTable.recommended`.
-
-    Args:
-        target: its name.
-        order: the sources, the best first.
-        methods: those that compared any source with it, in the order of the table.
-        by: those of them whose mean recommends.
-        nearest: the nearest source by each method that recommends.
-        open: the sources without an interval, if others have one.
-        patients: of the smallest dataset that the first source cannot be distinguished with; None without such.
     """
 
     target: str
-    order: tuple[Recommendation, ...]
-    methods: tuple[str, ...]
-    by: tuple[str, ...]
-    nearest: Mapping[str, str]
-    open: tuple[str, ...]
-    patients: int | None
+    order: tuple[Recommendation, ...]  # the sources, the best first
+    methods: tuple[str, ...]  # those that compared any source with it, in the order of the table
+    by: tuple[str, ...]  # those of them whose mean recommends
+    nearest: Mapping[str, str]  # the nearest source by each method that recommends
+    open: tuple[str, ...]  # the sources without an interval, if others have one
+    patients: int | None  # of the smallest dataset that the first source cannot be distinguished with
 
     @classmethod
     def of(cls, table: DistanceTable, target: str) -> Answer:
-        """The answer that a table gives for one of its targets.
-
-        Args:
-            table: distances with their ranks.
-            target: its name.
-
-        Raises:
-            ValueError: the table has no such target.
-        """
+        """The answer that a table gives for one of its targets."""
         order, methods = table.recommended(target), methods_of(table, target)
         first, by = order[0], recommending(methods)
         alike = {one.source for one in order[1:] if one.rank == first.rank}
@@ -232,11 +208,7 @@ COMPARED = {
 
 
 def preparation(record: StudyRecord) -> str:
-    """How samples were prepared and what was compared, in words.
-
-    Args:
-        record: of a ranking.
-    """
+    """How samples were prepared and what was compared, in words."""
     known = record.preprocessing
     size = " x ".join(map(str, known.get("grid", ())))
     what = "Volumes were" if known.get("dimensions") == 3 else "Axial slices were"

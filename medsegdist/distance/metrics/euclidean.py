@@ -94,18 +94,7 @@ class CosineMetric:
 
 
 def neutralized_segments(samples: SegmentationSamples, delta: float) -> sparse.csr_array:
-    """Intensities minus delta inside each mask and 0 outside (the paper's Eq. 7, 8).
-
-    Args:
-        samples: n samples.
-        delta: value below every intensity, in intensity units.
-
-    Returns:
-        (n, pixels) float64, one row per sample.
-
-    Raises:
-        DataError: an intensity is not above delta.
-    """
+    """(n, pixels) float64 intensities minus delta inside each mask and 0 outside (the paper's Eq. 7, 8)."""
     masks = samples.masks.flatten(1)
     values = samples.images.flatten(1)[masks].cpu().numpy().astype(np.float64) - delta
     rows, pixels = (one.cpu().numpy() for one in masks.nonzero(as_tuple=True))

@@ -60,15 +60,10 @@ class FakeClassMetric(ClassOptions):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassMixtures:
-    """Fake class of every sample of one dataset, and one mixture of foreground pixels per class.
+    """Fake class of every sample of one dataset, and one mixture of foreground pixels per class."""
 
-    Args:
-        classes: (n,) int64, 0 to len(mixtures) - 1.
-        mixtures: one per class.
-    """
-
-    classes: Tensor
-    mixtures: tuple[GaussianMixture, ...]
+    classes: Tensor  # (n,) int64, 0 to len(mixtures) - 1
+    mixtures: tuple[GaussianMixture, ...]  # one per class
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.features import AXES, box_of
 
-PERCENTILES = (5, 50, 95)
-"""Of the intensities inside and outside the segment."""
+PERCENTILES = (5, 50, 95)  # of the intensities inside and outside the segment
 
 
 def fingerprint_names(dimensions: int) -> tuple[str, ...]:

@@ -55,15 +55,9 @@ class MixtureOptions:
     def fit(
         self, samples: SegmentationSamples, sample_index: Tensor | Sequence[int] | None = None, *, fewer: bool = False
     ) -> GaussianMixture:
-        """The mixture of the foreground pixels of some samples, in pixels (and intensity units).
+        """The mixture of the foreground pixels of all or some samples, in pixels (and intensity units).
 
-        Args:
-            samples: n samples.
-            sample_index: which samples; all by default.
-            fewer: takes as many components as there are distinct pixels if these are fewer.
-
-        Raises:
-            DataError: fewer distinct pixels than components, or no mixture can be computed.
+        With `fewer` it has as many components as there are distinct pixels if these are fewer.
         """
         pixels = count_pixels(samples, intensity=self.intensity, sample_index=sample_index)
         components = component_count(

@@ -15,17 +15,11 @@ from medsegdist.data.samples import SegmentationSamples
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surfaces:
-    """The surface pixels of the masks of one dataset.
+    """The surface pixels of the masks of one dataset."""
 
-    Args:
-        pixels: (s,) int64 numbers of the pixels on the raveled grid, sample after sample.
-        ends: (n + 1,) int64; those of sample k are pixels[ends[k]:ends[k + 1]].
-        grid: (rows, columns) or (slices, rows, columns).
-    """
-
-    pixels: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    grid: tuple[int, ...]
+    pixels: NDArray[np.int64]  # (s,) int64 numbers of the pixels on the raveled grid, sample after sample
+    ends: NDArray[np.int64]  # (n + 1,) int64; those of sample k are pixels[ends[k]:ends[k + 1]]
+    grid: tuple[int, ...]  # (rows, columns) or (slices, rows, columns)
 
     def __len__(self) -> int:
         return len(self.ends) - 1

@@ -38,8 +38,7 @@ them. The comparators' distances are small next to those of images: leave the im
 them.
 """
 
-PAPER_METHODS = tuple(METHODS)[:5]
-"""The paper's, in the order of its Tables 5 to 9."""
+PAPER_METHODS = tuple(METHODS)[:5]  # the paper's, in the order of its Tables 5 to 9
 
 S = TypeVar("S")
 C = TypeVar("C", contravariant=True)

@@ -19,8 +19,7 @@ from medsegdist.distance.image_cost import image_cost as euclidean_distances
 from medsegdist.distance.metrics.sliced import slice_directions, sliced_wasserstein
 from medsegdist.distance.transport import EXACT_REPLICATES, predicted, solve_transport
 
-SLICES = 128
-"""Directions of the sliced solver."""
+SLICES = 128  # directions of the sliced solver
 
 CONSTANT = 1e-6
 """A patch whose standard deviation is below this share of its largest value is constant; float32 rounds at 6e-8."""
@@ -33,21 +32,13 @@ _KINDS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalPatches:
-    """Patches that were drawn from a dataset, with their masses.
+    """Patches that were drawn from a dataset, with their masses."""
 
-    Args:
-        patches: (p, 2 * width**d) float64 image and label patches, scaled so that squared distances are means.
-        owner: (p,) int64 which distinct sample each patch was drawn from.
-        shares: (p,) float64 share of that sample; those of one sample sum to 1.
-        distinct: (n,) int64 which distinct sample each sample is; -1 if no patch was drawn from it.
-        masses: (p,) float64, sum to 1; 0 for patches of samples that are left out.
-    """
-
-    patches: Tensor
-    owner: Tensor
-    shares: Tensor
-    distinct: Tensor
-    masses: Tensor
+    patches: Tensor  # (p, 2 * width**d) float64 of image and label, scaled so that squared distances are means
+    owner: Tensor  # (p,) int64 which distinct sample each patch was drawn from
+    shares: Tensor  # (p,) float64 share of that sample; those of one sample sum to 1
+    distinct: Tensor  # (n,) int64 which distinct sample each sample is; -1 if no patch was drawn from it
+    masses: Tensor  # (p,) float64, sum to 1; 0 for patches of samples that are left out
 
     def reweighted(self, weights: Tensor) -> LocalPatches:
         """The patches under (n,) weights of the samples; all masses are 0 if none of theirs is left."""

@@ -22,36 +22,23 @@ from medsegdist.errors import DataError
 MAX_BINS = 4096
 """Occupied bins a side that transport is solved for: 128 MB of costs, several times over, and some seconds."""
 
-COMMON_BINS = 1024
-"""Occupied bins at most if no width is asked for: a quarter of a second a pair."""
-
-MAX_LEVEL = 2**31
-"""Bins that an intensity may be from 0."""
-
-COARSE_BINS = 512
-"""Occupied bins at most of bootstrap replicates, of which only the differences count."""
+COMMON_BINS = 1024  # occupied bins at most if no width is asked for: a quarter of a second a pair
+MAX_LEVEL = 2**31  # bins that an intensity may be from 0
+COARSE_BINS = 512  # occupied bins at most of bootstrap replicates, of which only the differences count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightedBins:
-    """Occupied bins, each at the mean of its pixels.
+    """Occupied bins, each at the mean of its pixels."""
 
-    Args:
-        index: (h, d) int64 place of each bin on the lattice, in bins from the origin.
-        points: (h, d) float64 mean of the pixels of each bin.
-        masses: (h,) float64, positive, sum to 1.
-        error: root mean square distance of a pixel from the mean of its bin. W2 between the pixels of two datasets
-            differs from W2 between their bins by at most the sum of both errors (triangle inequality).
-        counted: the pixels of every sample, to reweight them.
-        replicate: whether it is one of the bootstrap.
-    """
-
-    index: Tensor
-    points: Tensor
-    masses: Tensor
+    index: Tensor  # (h, d) int64 place of each bin on the lattice, in bins from the origin
+    points: Tensor  # (h, d) float64 mean of the pixels of each bin
+    masses: Tensor  # (h,) float64, positive, sum to 1
+    # Root mean square distance of a pixel from the mean of its bin: W2 of pixels and W2 of bins differ by at most the
+    # sum of both errors (triangle inequality).
     error: float
-    counted: PixelBins
-    replicate: bool = False
+    counted: PixelBins  # the pixels of every sample, to reweight them
+    replicate: bool = False  # whether it is one of the bootstrap
 
     def __len__(self) -> int:
         return len(self.masses)
@@ -83,18 +70,12 @@ class WeightedBins:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelBins:
-    """What every sample has in each occupied bin.
+    """What every sample has in each occupied bin."""
 
-    Args:
-        index: (h, d) int64 place of each bin on the lattice.
-        moments: d + 2 sparse (n, h) matrices: pixels, sums of their d offsets from the corner of the bin, sums of the
-            offsets' squared norms.
-        width: edge of the bins.
-    """
-
-    index: np.ndarray
+    index: np.ndarray  # (h, d) int64 place of each bin on the lattice
+    # d + 2 sparse (n, h) matrices: pixels, sums of their d offsets from the corner of the bin and of the squared norms.
     moments: tuple[sparse.csr_array, ...]
-    width: int
+    width: int  # edge of the bins
 
     def __len__(self) -> int:
         return len(self.index)
@@ -255,19 +236,10 @@ def bin_pixels(
     width: int | None = None,
     limit: int | None = None,
 ) -> PixelBins:
-    """The foreground pixels of every sample, counted in cubic bins.
+    """The foreground pixels of every sample, counted in cubic bins of ([slice,] row, column[, intensity]).
 
-    The lattice starts at pixel 0 and intensity 0 for every dataset, so that equal pixels share a bin.
-
-    Args:
-        samples: n samples.
-        intensity: whether the intensity is the last coordinate, after (slice,) row and column.
-        width: edge of the bins in pixels, and in units of intensity; None takes the finest of 1, 2, 3, 4, 6,
-            8, 12 ... that leaves at most `limit` occupied bins.
-        limit: the most occupied bins if no width is given, >= 16.
-
-    Raises:
-        DataError: a mask is empty, or an intensity inside a mask is NaN, infinite or too large to be counted.
+    The lattice starts at pixel 0 and intensity 0 for every dataset, so that equal pixels share a bin. A `width` of None
+    is the finest of 1, 2, 3, 4, 6, 8, 12 ... that leaves at most `limit` occupied bins, at least 16.
     """
     points, owner = _foreground(samples, intensity)
     powers = chain.from_iterable((2**i, 3 * 2 ** (i - 1)) for i in count(1))

@@ -13,8 +13,7 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.metrics.pixels import WeightedBins, bin_pixels, coarse_replicates
 
-COARSE_BINS = 1024
-"""Occupied bins at most of bootstrap replicates, of which only the differences count."""
+COARSE_BINS = 1024  # occupied bins at most of bootstrap replicates, of which only the differences count
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +80,10 @@ def slice_directions(dimensions: int, count: int, seed: int) -> np.ndarray:
 def sliced_wasserstein(
     points: Tensor, masses: Tensor, other_points: Tensor, other_masses: Tensor, directions: np.ndarray
 ) -> float:
-    """Root mean square, over directions, of W2 between projections (Bonneel et al. 2015), not squared.
+    """Root mean square, over (d, directions) unit vectors, of W2 between projected points (Bonneel et al. 2015).
 
-    Along a direction the transport is that of the weighted quantiles, and exact.
-
-    Args:
-        points: (n, d) float64.
-        masses: (n,) positive, sum to 1.
-        other_points: (m, d) float64.
-        other_masses: (m,) positive, sum to 1.
-        directions: (d, directions) unit vectors.
+    Along a direction the transport is that of the weighted quantiles, and exact. Points are (n, d) and (m, d), their
+    masses (n,) and (m,).
     """
     arrays = [one.cpu().numpy() for one in (points, other_points, masses, other_masses)]
     return float(ot.sliced_wasserstein_distance(*arrays, projections=directions, p=2))

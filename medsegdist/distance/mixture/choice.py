@@ -36,25 +36,15 @@ def component_count(
 ) -> int:
     """The number of components that is asked for, or that a rule chooses for these points.
 
-    One search serves all numbers: it grows mixtures by one component at a time. The mixture itself is then fitted as
-    if the number had been given.
+    One search serves all numbers: it grows mixtures by one component at a time. The mixture itself is then fitted as if
+    the number had been given.
 
     - `bic` (Schwarz 1978): the least of p log(n) - 2 n L, where L is the mean log-likelihood, p the number of free
-      parameters and n that of independent observations. More components than observations are not looked at.
+      parameters and n that of independent observations, see :func:`effective_patients`. More components than
+      observations are not looked at.
     - `elbow`: where L bends most as the number grows, see :func:`elbow`.
     - `silhouette` (Rousseeuw 1987): the largest mean silhouette of the points, each given to its likeliest component,
       in standard deviations of the points; never 1, which has none, unless there is but one distinct point.
-
-    Args:
-        pixels: h points.
-        components: the number, or the rule.
-        most: the most that a rule may choose.
-        observations: n of `bic`, see :func:`effective_patients`.
-        covariance: the type of the covariances.
-        seed: of the search.
-
-    Raises:
-        ValueError: a number below 1, or an unknown rule.
     """
     check_count("component", components, COMPONENT_RULES)
     check_count("component", most)
@@ -90,16 +80,13 @@ def component_count(
 
 
 def elbow(values: Sequence[float]) -> int:
-    """The number 1, 2, ... at which a falling curve bends most.
+    """The number 1, 2, ... at which a falling curve bends most; of two values, the second one if it is lower.
 
-    That is where it is farthest below the straight line from its first to its last value (Satopaa et al. 2011), so
-    the longest number looked at matters, and 1 is found only if the curve is nowhere below that line.
+    That is where it is farthest below the straight line from its first to its last value (Satopaa et al. 2011), so the
+    longest number looked at matters, and 1 is found only if the curve is nowhere below that line.
 
     >>> elbow([10, 4, 3, 2.5, 2])
     2
-
-    Args:
-        values: of 1, 2, ... in any unit; of two, the second one is taken if it is lower.
     """
     curve = np.asarray(values, dtype=np.float64)
     fall = curve[0] - curve[-1]
@@ -118,15 +105,9 @@ def information_criterion(
 
 
 def silhouette(points: Tensor, masses: Tensor, labels: Tensor) -> float:
-    """Mean silhouette of weighted points (Rousseeuw 1987); without weights it is scikit-learn's `silhouette_score`.
+    """Mean silhouette of (h, d) points with (h,) masses and labels (Rousseeuw 1987); -1 if all have one label.
 
-    Args:
-        points: (h, d).
-        masses: (h,) positive.
-        labels: (h,) int64; a point that is alone has the silhouette 0.
-
-    Returns:
-        Between -1 and 1; -1 if all points have one label.
+    Without weights it is scikit-learn's `silhouette_score`. A point that is alone has the silhouette 0.
     """
     names, index = torch.unique(labels, return_inverse=True)
     if len(names) < 2:
@@ -159,13 +140,7 @@ def effective_patients(samples: SegmentationSamples, sample_index: Tensor | Sequ
     W is the weight of all samples of a patient. Pixels of one segment are far from independent, and so are slices of
     one patient: with their number as n, a criterion would always take as many components as it may. Patients are what
     is drawn independently, here as in the bootstrap. A sample that is there twice counts as one of twice the weight.
-
-    Args:
-        samples: the dataset.
-        sample_index: which samples to count; all by default.
-
-    Returns:
-        Between 1 and the number of patients, which it reaches if all weigh the same.
+    All samples are counted unless some are chosen.
     """
     chosen = range(len(samples)) if sample_index is None else [int(k) for k in sample_index]
     of_patient: dict[str, list[int]] = {}

@@ -24,11 +24,8 @@ CovarianceType = Literal["full", "diag", "spherical", "tied"]
 
 COVARIANCE_TYPES: tuple[str, ...] = get_args(CovarianceType)
 
-EMPTY = 1e-10
-"""A component that holds less than this share of the mass is empty and is given a new place."""
-
-LONGEST = 100.0
-"""The longest step of the extrapolation, in plain steps."""
+EMPTY = 1e-10  # a component that holds less than this share of the mass is empty and is given a new place
+LONGEST = 100.0  # the longest step of the extrapolation, in plain steps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,24 +35,17 @@ class WeightedPoints:
     The mean log density of a cell's points is exact under any Gaussian, for it is the monomials that are averaged,
     not the points. What a cell cannot do is to divide its points between components: by Jensen's inequality the
     likelihood of cells is a lower bound of that of their points, which EM increases monotonically.
-
-    Args:
-        monomials: (f, h) a row of ones, the d coordinates, then the products x_i x_j with i <= j.
-        masses: (h,) that sum to 1; or (r, h), one row for each of the mixtures that are fitted side by side.
     """
 
-    monomials: Tensor
-    masses: Tensor
+    monomials: Tensor  # (f, h) a row of ones, the d coordinates, then the products x_i x_j with i <= j
+    masses: Tensor  # (h,) that sum to 1; or (r, h), one row for each of r mixtures fitted side by side
 
     @classmethod
     def of(cls, points: Tensor, masses: Tensor, widths: Tensor | None = None) -> WeightedPoints:
-        """The monomials of (h, d) points.
+        """The monomials of (h, d) points with (h,) masses that sum to 1.
 
-        Args:
-            points: (h, d).
-            masses: (h,) that sum to 1.
-            widths: (d,) along each axis the width over which the mass of a point is spread evenly; None: it is in the
-                point.
+        `widths`, (d,), are those over which the mass of a point is spread evenly along each axis; None: it is in the
+        point.
         """
         axes = points.T
         row, column = torch.triu_indices(len(axes), len(axes), device=points.device)
@@ -121,15 +111,10 @@ class WeightedPoints:
 
 
 def expectation(points: WeightedPoints, parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """E step: the likelihood of the points, and the statistics of what each component is responsible for.
+    """E step of (k, r, f) natural parameters: (r,) mean log-likelihoods of h points, and (k, r, f) statistics.
 
-    Args:
-        points: h points.
-        parameters: (k, r, f) natural parameters, from :func:`natural_parameters`.
-
-    Returns:
-        (r,) mean log-likelihood of each mixture and (k, r, f) statistics of each component: sums of responsibilities
-        times masses times monomials. Both on the device of `parameters`.
+    The statistics of a component are sums of responsibilities times masses times monomials. Both are on the device of
+    the parameters.
     """
     k, r, f = parameters.shape
     rows = parameters.reshape(k * r, f).to(points.masses.device)
@@ -163,18 +148,10 @@ def moments(statistics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def constrained(masses: Tensor, covariances: Tensor, kind: CovarianceType) -> Tensor:
-    """The likeliest covariances of a type, given the covariance of what each component is responsible for.
+    """The likeliest (k, ..., d, d) covariances of a type, given those of what each component is responsible for.
 
     Raising their eigenvalues to a floor afterwards gives the likeliest ones among those that are nowhere narrower, so
-    that EM is monotone with every type.
-
-    Args:
-        masses: (k, ...) of the components.
-        covariances: (k, ..., d, d) of the components. The axes must be in one unit if the type is spherical.
-        kind: the type.
-
-    Returns:
-        (k, ..., d, d).
+    that EM is monotone with every type. The axes must be in one unit if the type is spherical.
     """
     if kind == "full":
         return covariances
@@ -281,19 +258,12 @@ def maximization(points: WeightedPoints, statistics: Tensor, floor: float, kind:
 
 
 class Fits(NamedTuple):
-    """Mixtures that were fitted side by side.
+    """Mixtures that were fitted side by side."""
 
-    Args:
-        statistics: (k, r, f), after one more step of EM.
-        log_likelihood: (r,) mean, of the mixtures before that step.
-        change: (r,) largest change of a statistic in that step.
-        steps: E steps over the points.
-    """
-
-    statistics: Tensor
-    log_likelihood: Tensor
-    change: Tensor
-    steps: int
+    statistics: Tensor  # (k, r, f), after one more step of EM
+    log_likelihood: Tensor  # (r,) mean, of the mixtures before that step
+    change: Tensor  # (r,) largest change of a statistic in that step
+    steps: int  # E steps over the points
 
 
 def run_em(
@@ -304,19 +274,12 @@ def run_em(
     tolerance: float,
     kind: CovarianceType = "full",
 ) -> Fits:
-    """Accelerated EM: every second step is a long one, kept only if the likelihood agrees.
+    """Accelerated EM from (k, r, f) statistics: every second step is a long one, kept only if the likelihood agrees.
 
     Two steps S, M(S), M(M(S)) show the direction and the rate of the slow part of convergence; squared extrapolation
-    (SQUAREM, Varadhan and Roland 2008) goes on along it. If that would lower the likelihood, M(M(S)) is taken
-    instead, so each mixture's likelihood never falls.
-
-    Args:
-        points: h points.
-        statistics: (k, r, f) of the mixtures to start from, on the CPU.
-        steps: E steps at most.
-        floor: smallest variance of a component along any direction.
-        tolerance: a mixture has converged when one step changes no statistic by more.
-        kind: the type of the covariances.
+    (SQUAREM, Varadhan and Roland 2008) goes on along it. If that would lower the likelihood, M(M(S)) is taken instead,
+    so each mixture's likelihood never falls. A mixture has converged when one step changes no statistic by more than
+    the tolerance; there are `steps` E steps at most.
     """
     start = statistics.clone()
     likelihood, image = expectation(points, maximization(points, start, floor, kind))

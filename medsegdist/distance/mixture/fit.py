@@ -35,14 +35,9 @@ from medsegdist.errors import DataError
 from medsegdist.parallel import one_thread
 from medsegdist.words import check_choice, counted
 
-COARSE_CELLS = 500
-"""Cells that the search for the best optimum works on."""
-
-FINER = 10
-"""How many times as many cells each next level has, up to all points."""
-
-FINALISTS = 4
-"""Optima of the search that are compared on the next level."""
+COARSE_CELLS = 500  # cells that the search for the best optimum works on
+FINER = 10  # how many times as many cells each next level has, up to all points
+FINALISTS = 4  # optima of the search that are compared on the next level
 
 REFIT_STEPS, REFIT_TOLERANCE = 15, 1e-5
 """E steps at most of a refit, and its tolerance: the start is near, and samples differ by far more. On simulated and
@@ -52,25 +47,17 @@ NEARLY = 0.005
 """Mean log-likelihood, on the finer cells, that an optimum may lack to be nearly as likely as the best one. Fits of
 real data from several seeds differ by about as much, and a hundred independent patients could not show it."""
 
-SIDE_BY_SIDE = 64
-"""Mixtures that are refitted in one batch, which bounds the memory."""
+SIDE_BY_SIDE = 64  # mixtures that are refitted in one batch, which bounds the memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixtureFit:
-    """A fitted mixture and how it came about.
+    """A fitted mixture and how it came about."""
 
-    Args:
-        mixture: the likeliest one found, its components in increasing order of their means, with its `fit_spread`.
-        log_likelihood: mean logarithm of its density over the mass of the points.
-        iterations: E steps over all points.
-        converged: False if the last step still changed a statistic by more than the tolerance.
-    """
-
-    mixture: GaussianMixture
-    log_likelihood: float
-    iterations: int
-    converged: bool
+    mixture: GaussianMixture  # the likeliest one, components by increasing means, with its `fit_spread`
+    log_likelihood: float  # mean logarithm of its density over the mass of the points
+    iterations: int  # E steps over all points
+    converged: bool  # False if the last step still changed a statistic by more than the tolerance
 
 
 def fit_mixture(
@@ -180,17 +167,10 @@ def coarse_cells(points: WeightedPoints, least: int) -> WeightedPoints:
 def mixtures_of(
     statistics: Tensor, floor: float, center: Tensor, scale: Tensor, covariance: CovarianceType = "full"
 ) -> list[GaussianMixture]:
-    """The mixtures that the statistics of an E step describe.
+    """The r mixtures that (k, r, f) statistics of an E step in standard units describe, in the unit of the points.
 
-    Args:
-        statistics: (k, r, f) on the CPU, in standard units.
-        floor: smallest variance of a component along any direction, in squared standard units.
-        center: (d,) of the standard units.
-        scale: (d,) of the standard units; one for all axes if covariances are spherical.
-        covariance: the type of the covariances.
-
-    Returns:
-        r mixtures of the components that hold any mass, in increasing order of their means, in the unit of the points.
+    Components that hold no mass are left out; the others come in increasing order of their means. The (d,) scale is one
+    for all axes if covariances are spherical, and the floor is in squared standard units.
     """
     masses, means, covariances = moments(statistics)
     covariances = floored(constrained(masses, covariances, covariance), floor) * scale[:, None] * scale[None, :]
@@ -212,20 +192,11 @@ def refit_mixtures(
     floor: float = 1e-6,
     covariance: CovarianceType = "full",
 ) -> list[GaussianMixture]:
-    """The mixtures of the same pixels under other weights of the samples.
+    """The r mixtures of the same pixels under (r, n) other weights of the samples.
 
     All of them start from one mixture, side by side, on cells that stand for the pixels. Each stays in the optimum of
-    the start: what is seen is how far the samples move a mixture, not that a search might end elsewhere.
-
-    Args:
-        counts: pixels of n samples; isotropic for spherical covariances.
-        weights: (r, n) float64, >= 0; each row leaves at least one sample.
-        start: the mixture of all samples, k components in the units of the points.
-        floor: smallest variance of a component along any direction, in squared standard deviations of the points.
-        covariance: the type of the covariances.
-
-    Returns:
-        r mixtures in the units of the points.
+    the start: what is seen is how far the samples move a mixture, not that a search might end elsewhere. The floor is
+    in squared standard deviations of the points; for spherical covariances the counts have to be isotropic.
     """
     points = counts.reweighted(weights)
     scale = counts.scale

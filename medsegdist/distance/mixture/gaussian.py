@@ -120,21 +120,13 @@ class GaussianMixture:
 def squared_bures_wasserstein(
     means: Tensor, covariances: Tensor, other_means: Tensor, other_covariances: Tensor
 ) -> Tensor:
-    """Squared 2-Wasserstein distance between every two Gaussians (the paper's Eq. 12).
+    """(..., k, k') squared 2-Wasserstein distances of (..., k, d) Gaussians and other ones (the paper's Eq. 12).
 
-    The trace formula is the difference of nearly equal numbers for nearly equal Gaussians. It equals the least
-    ||A - B U||_F^2 over orthogonal U, where A and B are the square roots of the covariances and U comes from the
-    singular vectors of B A; that is a sum of squares and vanishes exactly. Along directions that are narrower than the
-    rounding of B A the sign of U is left to chance, so U = 1 is tried too: no U can fall below the least.
-
-    Args:
-        means: (..., k, d).
-        covariances: (..., k, d, d) symmetric; negative eigenvalues count as 0.
-        other_means: (..., k', d).
-        other_covariances: (..., k', d, d).
-
-    Returns:
-        (..., k, k') float64 CPU tensor in the squared unit of the means.
+    The trace formula is the difference of nearly equal numbers for nearly equal Gaussians. It equals the least squared
+    Frobenius norm of A - B U over orthogonal U, where A and B are the square roots of the covariances and U comes from
+    the singular vectors of B A; that is a sum of squares and vanishes exactly. Along directions that are narrower than
+    the rounding of B A the sign of U is left to chance, so U = 1 is tried too: no U can fall below the least. Negative
+    eigenvalues of a covariance count as 0.
     """
     root, other_root = _square_roots(covariances).unsqueeze(-3), _square_roots(other_covariances).unsqueeze(-4)
     left, _, right = torch.linalg.svd(other_root @ root)  # (..., k, k', d, d)

@@ -27,11 +27,8 @@ from medsegdist.distance.mixture.em import (
 FIRST_EM_STEPS = 20
 """E steps of plain accelerated EM where Newton's method leads nowhere; twice as many each further time."""
 
-ROUNDING = 1e-13
-"""Mean log-likelihood that a step may lose to rounding."""
-
-SMALL = 1e-5
-"""Change of a statistic in differences, as a share of its component's mass and smallest variance."""
+ROUNDING = 1e-13  # mean log-likelihood that a step may lose to rounding
+SMALL = 1e-5  # change of a statistic in differences, as a share of its component's mass and smallest variance
 
 LEAST_DAMPING, MOST_DAMPING = 1e-3, 0.5
 """Damping after the first step that leads nowhere, ten times as much each further time, and where EM takes over: what
@@ -50,20 +47,10 @@ def run_em_newton(
     kind: CovarianceType = "full",
     coarser: WeightedPoints | None = None,
 ) -> Fits:
-    """The optimum near a mixture, by Newton's steps where they lead uphill and accelerated EM where they do not.
+    """The optimum near (k, 1, f) statistics: Newton's steps where they lead uphill, accelerated EM where they do not.
 
-    Args:
-        points: h points with one mass each.
-        statistics: (k, 1, f) of the mixture to start from, on the CPU.
-        steps: E steps at most.
-        floor: smallest variance of a component along any direction.
-        tolerance: a mixture has converged when one step changes no statistic by more.
-        kind: the type of the covariances.
-        coarser: the same points in fewer cells, on which J is computed: it need not be exact, and takes far longer than
-            an E step. None: on the points.
-
-    Returns:
-        The one mixture; its likelihood is never below that of the start by more than rounding.
+    Its likelihood is never below that of the start by more than rounding. `coarser` are the same points in fewer cells,
+    on which J is computed: it need not be exact, and takes far longer than an E step.
     """
     em_steps = FIRST_EM_STEPS
     coarser = points if coarser is None else coarser
@@ -136,16 +123,10 @@ def _newton_step(derivative: Tensor, step: Tensor, damping: float) -> Tensor:
 
 
 def em_derivative(points: WeightedPoints, statistics: Tensor, floor: float, kind: CovarianceType) -> Tensor | None:
-    """(k f, k f) derivative of an EM step's statistics with respect to those it starts from.
+    """(k f, k f) derivative of an EM step's (k, 1, f) statistics with respect to those it starts from.
 
     None if there is none: a component is empty, a covariance is at the floor, or a component is so narrow that its
     precision is beyond double precision.
-
-    Args:
-        points: h points with one mass each.
-        statistics: (k, 1, f) of one mixture, on the CPU.
-        floor: smallest variance of a component along any direction.
-        kind: the type of the covariances.
     """
     k, _, f = statistics.shape
     masses, _, covariances = moments(statistics[:, 0])

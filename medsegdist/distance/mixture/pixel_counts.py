@@ -14,8 +14,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.mixture.em import WeightedPoints
 from medsegdist.errors import DataError
 
-LEVELS = 256
-"""Bins of the span of the foreground intensities: about one per 8-bit gray level."""
+LEVELS = 256  # bins of the span of the foreground intensities: about one per 8-bit gray level
 
 SAMPLE_CELLS = 4096
 """Cells that the pixels of each sample are counted in: mixtures of all pixels hardly move when refitted to so many."""
@@ -23,21 +22,13 @@ SAMPLE_CELLS = 4096
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelCounts:
-    """Distinct points with their masses.
+    """Distinct points with their masses."""
 
-    Args:
-        points: (h, d) float64, finite.
-        masses: (h,) float64, positive; normalized to sum to 1.
-        widths: (d,) float64, >= 0: along each axis the width over which the mass of a point is spread. A pixel is a
-            square, and a count in a bin may be anywhere in it; without that, a Gaussian that collapses onto one row of
-            pixels would be infinitely likely. None for points that are points.
-
-    Raises:
-        DataError: there is no point, or one is NaN or infinite, or a mass is not positive.
-    """
-
-    points: Tensor
-    masses: Tensor
+    points: Tensor  # (h, d) float64, finite
+    masses: Tensor  # (h,) float64, positive; normalized to sum to 1
+    # (d,) float64, >= 0: along each axis the width over which the mass of a point is spread. A pixel is a square, and a
+    # count in a bin may be anywhere in it; without that, a Gaussian that collapses onto one row of pixels would be
+    # infinitely likely. None for points that are points.
     widths: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -60,8 +51,7 @@ class PixelCounts:
     def standardized(self, *, isotropic: bool = False) -> tuple[WeightedPoints, Tensor, Tensor]:
         """The points in standard deviations from their mean, with the (d,) center and scale of these units.
 
-        Args:
-            isotropic: one scale for all axes, so that what is a ball here is one in the unit of the points, too.
+        An isotropic scale is one for all axes, so that what is a ball here is one in the unit of the points, too.
         """
         center = self.masses @ self.points
         spread = (self.masses @ (self.points - center).square()).sqrt()
@@ -78,26 +68,15 @@ class PixelCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleCounts:
-    """How many foreground pixels every sample has in each of a few cells, so that samples can be reweighted.
+    """How many foreground pixels every sample has in each of a few cells, so that samples can be reweighted."""
 
-    Args:
-        cells: h cells, in standard units: (points - center) / scale; their masses are those of the whole dataset.
-        counts: (n, h) pixels of each sample in each cell.
-        center: (d,) of the points.
-        scale: (d,) of the points.
-    """
-
-    cells: WeightedPoints
-    counts: sparse.csr_array
-    center: Tensor
-    scale: Tensor
+    cells: WeightedPoints  # h of them, at (points - center) / scale, with the masses of the whole dataset
+    counts: sparse.csr_array  # (n, h) pixels of each sample in each cell
+    center: Tensor  # (d,) of the points
+    scale: Tensor  # (d,) of the points
 
     def reweighted(self, weights: Tensor) -> WeightedPoints:
-        """The cells under other weights of the samples.
-
-        Args:
-            weights: (r, n) float64, >= 0; each row leaves at least one sample.
-        """
+        """The cells under (r, n) other weights of the samples; each row leaves at least one sample."""
         masses = torch.from_numpy(np.asarray(weights.cpu().numpy() @ self.counts))
         return WeightedPoints(self.cells.monomials, masses / masses.sum(1, keepdim=True))
 
@@ -112,18 +91,8 @@ def count_pixels(
 
     Every pixel carries the mass of its sample, so a large segment counts more than a small one. Without intensities the
     count loses nothing and is no larger than the grid. With them, pixels of one place whose intensities fall into one
-    of 256 bins over the span of the foreground become one point at their mean intensity.
-
-    Args:
-        samples: n samples.
-        intensity: whether the intensity is the last coordinate, after (slice,) row and column.
-        sample_index: which samples to count; all by default.
-
-    Returns:
-        Points in pixels (and intensity units), on the device of the samples.
-
-    Raises:
-        DataError: no sample was chosen, a mask is empty, or an intensity inside a mask is NaN or infinite.
+    of 256 bins over the span of the foreground become one point at their mean intensity. Points are ([slice,] row,
+    column[, intensity]), of all samples unless some are chosen.
     """
     chosen = range(len(samples)) if sample_index is None else [int(k) for k in sample_index]
     if not len(chosen):
@@ -149,17 +118,7 @@ def count_by_sample(
     limit: int = SAMPLE_CELLS,
     isotropic: bool = False,
 ) -> SampleCounts:
-    """The foreground pixels of every sample, counted in cells that are common to all.
-
-    Args:
-        samples: n samples.
-        intensity: whether intensities are the last coordinate.
-        limit: the most cells.
-        isotropic: one scale for all axes.
-
-    Raises:
-        DataError: as for :func:`count_pixels`.
-    """
+    """The foreground pixels of every sample, counted in at most `limit` cells that are common to all."""
     if intensity:
         pixels, numbers = _count_binned(samples, range(len(samples)))
     else:

@@ -38,11 +38,8 @@ TOLERANCE = 1e-6
 by more in one step."""
 
 
-LIKELIER = 1e-5
-"""Mean log-likelihood by which a round of improvement must help for another to follow."""
-
-ROUNDS = 5
-"""Rounds of improvement at most."""
+LIKELIER = 1e-5  # mean log-likelihood by which a round of improvement must help for another to follow
+ROUNDS = 5  # rounds of improvement at most
 
 FINALIST_STEPS = 201
 """E steps at most of each mixture whose likelihoods are compared once they have converged."""
@@ -50,31 +47,18 @@ FINALIST_STEPS = 201
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The effort of a search.
+    """The effort of a search."""
 
-    Args:
-        candidates: places, sizes and shapes in which a new component is tried, alone against the rest of a mixture.
-        candidate_steps: steps for each of those.
-        restarts: mixtures with a new component that are fitted as a whole.
-        short: E steps of each before the first choice.
-        promising: the number of mixtures that are kept then.
-        warm_up: E steps of those before the second choice.
-        width: the number of distinct mixtures that are kept then, for the next number of components.
-        settle: E steps at most for those that are kept in the end.
-        floor: smallest variance of a component along any direction.
-        covariance: the type of the covariances.
-    """
-
-    candidates: int = 150
-    candidate_steps: int = 8
-    restarts: int = 24
-    short: int = 15
-    promising: int = 12
-    warm_up: int = 31
-    width: int = 4
-    settle: int = 301
-    floor: float = 1e-6
-    covariance: CovarianceType = "full"
+    candidates: int = 150  # places, sizes and shapes in which a new component is tried alone against the rest
+    candidate_steps: int = 8  # steps for each of those
+    restarts: int = 24  # mixtures with a new component that are fitted as a whole
+    short: int = 15  # E steps of each before the first choice
+    promising: int = 12  # the number of mixtures that are kept then
+    warm_up: int = 31  # E steps of those before the second choice
+    width: int = 4  # the number of distinct mixtures that are kept then, for the next number of components
+    settle: int = 301  # E steps at most for those that are kept in the end
+    floor: float = 1e-6  # smallest variance of a component along any direction
+    covariance: CovarianceType = "full"  # the type of the covariances
 
 
 FINER_SEARCH = Search(candidates=60, candidate_steps=6, restarts=20, short=9, promising=10, warm_up=15, width=4)
@@ -107,16 +91,10 @@ def grow_mixtures(
 
 
 def improve_mixture(points: WeightedPoints, fits: list[Fits], search: Search, rng: np.random.Generator) -> list[Fits]:
-    """Takes out components of the likeliest mixture and places them again, as long as it helps.
+    """Takes out components of the likeliest of some mixtures and places them again, as long as it helps.
 
-    Args:
-        points: h points on the CPU.
-        fits: mixtures that have converged on these points, the likeliest first.
-        search: the effort on coarse cells; less is made here, where each step takes longer.
-        rng: of the places that are tried.
-
-    Returns:
-        The likeliest mixture, then all others that were found on the way.
+    The mixtures have converged on these points, the likeliest first; so are those that are returned, with all that were
+    found on the way. Less effort is made than on coarse cells, for each step takes longer here.
     """
     best, *others = fits
     search = replace(FINER_SEARCH, floor=search.floor, covariance=search.covariance)
@@ -184,13 +162,10 @@ def _without_each(points: WeightedPoints, statistics: Tensor, search: Search) ->
 def _best_insertions(
     points: WeightedPoints, parameters: Tensor, branches: int, search: Search, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Where one more component gains most while the other components stay as they are.
+    """(r, branches, f) components, and their masses, that gain most while the other components stay as they are.
 
     A new component of mass a and density g next to a mixture of density f gives (1 - a) f + a g. Only a and g are
     fitted, so that a candidate costs a k-th of a mixture and many can be tried.
-
-    Returns:
-        (r, branches, f) natural parameters of the new components and (r, branches) their masses.
     """
     k, r, _ = parameters.shape
     count = max(search.candidates, 2 * branches)
