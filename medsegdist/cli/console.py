@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 def reported_errors() -> Iterator[None]:
     """What went wrong, in words, on standard error; exit status 2, 130 after Ctrl-C, 1 if a pipe was closed."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # A line of our code says nothing to a person at a terminal.
+            warnings.showwarning = lambda message, *_, **__: show_error(Warning(message), "Warning:")
+            yield
     except BrokenPipeError:
         raise  # typer ends silently, with exit status 1
     except (MedSegDistError, OSError, MemoryError) as error:

@@ -36,6 +36,8 @@ class PreparedCase:
     # (n, *grid) bool, or (n, classes, *grid), without the classes that have too little foreground.
     masks: np.ndarray | None = None
     problem: Problem | None = None  # why it cannot be used
+    # Problem and remedy of what its files leave open; they were read as they stand.
+    doubts: tuple[tuple[str, str], ...] = ()
     observed: Any = None  # what was observed of the item before it was transformed
 
 
@@ -138,6 +140,7 @@ class CaseStatistics:
         self.problems: list[Problem] = []
         self.with_sample: dict[str, None] = {}
         self.without_sample: dict[str, str] = {}
+        self.doubts: list[Problem] = []
         self.read = 0
 
     @property
@@ -158,6 +161,7 @@ class CaseStatistics:
             self._first = case
         if case.labels is not None:
             self._labels.add(case.labels, case.name)
+        self.doubts += [Problem(self._dataset, case.name, *doubt, "warning") for doubt in case.doubts]
         sizes = np.array(case.sizes, dtype=np.int64).reshape(-1, len(self._usable))
         self._largest = np.maximum(self._largest, sizes.max(0, initial=0))
         self._usable += (sizes >= self._min_pixels).sum(0)

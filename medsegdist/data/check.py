@@ -172,7 +172,7 @@ def _read_voxels(
     """What every voxel says, and the problems for which `load_samples` would refuse the dataset."""
     read, tasks = plan_reading(manifest, preprocessing, None, cases)
     observe = partial(_case_facts, foreground=manifest.label_values)
-    read = replace(read, load=noting_doubts(read.load), observe=observe)
+    read = replace(read, observe=observe)
     statistics = CaseStatistics(read.dataset, read.min_pixels, read.foreground, read.classes)
     results = map_ordered(
         read, tasks, workers=workers, description=f"Reading {manifest.name}", name_of=attrgetter("name")

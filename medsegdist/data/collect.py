@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -16,7 +17,13 @@ from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.layouts.listing import Case
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, cached_files, case_tasks, load_case
-from medsegdist.data.problems import SkippedCasesWarning, as_error
+from medsegdist.data.problems import (
+    DoubtfulCasesWarning,
+    SkippedCasesWarning,
+    as_error,
+    merge_similar,
+    noting_doubts,
+)
 from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_over_patients
 from medsegdist.data.study import Study, load_study
 from medsegdist.errors import DataError, ManifestError
@@ -246,7 +253,7 @@ def plan_reading(
     cases = manifest.cases() if cases is None else cases
     manifest.check_fits(preprocessing, cases)
     read = ReadCase(
-        manifest.load,
+        noting_doubts(manifest.load),
         manifest.name,
         preprocessing.effective_delta,
         preprocessing.min_pixels,
@@ -318,6 +325,8 @@ def gather(
         lines = "\n".join(f"  {problem}" for problem in summary.skipped)
         text = f"dataset '{name}': left out {counted(len(summary.skipped), 'bad case')}:\n{lines}"
         warnings.warn(text, SkippedCasesWarning, stacklevel=3)
+    for doubt in merge_similar([replace(one, total=len(tasks)) for one in statistics.doubts]):
+        warnings.warn(f"dataset '{name}': {doubt}", DoubtfulCasesWarning, stacklevel=3)
     fields: dict[str, Any] = {
         "name": name,
         "images": torch.from_numpy(images),
@@ -364,7 +373,8 @@ def _summary(statistics: CaseStatistics, names: Sequence[str], drawn: set[str]) 
     # Of a case with several items, one that gave a sample is enough.
     without = {case: reason for case, reason in statistics.without_sample.items() if case not in statistics.with_sample}
     not_drawn = tuple(case for case in statistics.with_sample if case not in drawn)
-    return CaseSummary(len({*names, *bad}), without, not_drawn, tuple(map(str, statistics.problems)))
+    doubtful = len({one.case for one in statistics.doubts})
+    return CaseSummary(len({*names, *bad}), without, not_drawn, tuple(map(str, statistics.problems)), doubtful)
 
 
 def _check_options(min_pixels: int, max_samples: int | None, on_bad_case: str, workers: int | None) -> None:

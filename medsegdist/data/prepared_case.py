@@ -75,15 +75,16 @@ class ReadCase:
             OSError: the machine is in trouble, as when its disk is full.
         """
         labels = observed = None
+        doubts: tuple[tuple[str, str], ...] = ()
         try:
             item = self.load(task.key)
             if self.steps:
-                labels = find_labels(item["label"], self.foreground)
+                labels, doubts = find_labels(item["label"], self.foreground), item["doubts"]
                 observed = None if self.observe is None else self.observe(item, labels)
                 # By themselves: a Compose looks for lazy operations at each step, 5 % of the time of a small volume.
                 for step in self.steps:
                     item = step(item)
-            case = replace(self._prepare(item, task.name), labels=labels)
+            case = replace(self._prepare(item, task.name), labels=labels, doubts=doubts)
         # Any transform may fail in any way, and one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             return PreparedCase(task.name, problem=case_problem(error, self.dataset, task.name), observed=observed)
@@ -223,9 +224,9 @@ def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | Non
             )
 
 
-_FORMAT = 2
+_FORMAT = 3
 _PARTS = ("case", "images", "masks")
-_TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels")
+_TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels", "doubts")
 
 
 def save_case(case: PreparedCase, file: Path) -> None:

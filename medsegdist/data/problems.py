@@ -28,6 +28,10 @@ class SkippedCasesWarning(UserWarning):
     """Cases were left out because something is wrong with them."""
 
 
+class DoubtfulCasesWarning(UserWarning):
+    """Files of cases leave something open and were read as they stand."""
+
+
 class DoubtfulFileWarning(UserWarning):
     """A file was read as it stands, and something in it is to be looked at."""
 

@@ -31,6 +31,7 @@ class CaseSummary:
     without_sample: Mapping[str, str] = field(default_factory=dict)
     not_drawn: tuple[str, ...] = ()  # cases that have samples, none of which was drawn for `max_samples`
     skipped: tuple[str, ...] = ()  # what is wrong with each case that was left out
+    doubtful: int = 0  # how many cases have files that leave something open, which were read as they stand
 
     @property
     def reasons(self) -> dict[str, int]:

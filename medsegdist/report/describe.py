@@ -60,6 +60,7 @@ def describe_dataset(study: Study, samples: SegmentationSamples, table: Distance
         patients_known=manifest.layout.kind == "phantom" or by_rule or samples.patient_ids != samples.case_ids,
         cases=None if cases is None else cases.cases,
         without_sample={} if cases is None else cases.reasons,
+        doubtful=0 if cases is None else cases.doubtful,
         description=manifest.description,
         license=manifest.license,
         simulated=manifest.simulated,

@@ -80,6 +80,12 @@ def cautions(run: Results, answer: Answer) -> Iterator[str]:
                 f"Who the cases of {and_listed(unknown)} show is not known: each counts as a patient, and chances are "
                 "too sure where patients have several."
             )
+        doubtful = [f"{one.doubtful} of {one.cases} of {one.name}" for one in (other, one) if one.doubtful]
+        if doubtful:
+            yield (
+                f"Files of {and_listed(doubtful)} leave something open and were read as they stand: `medsegdist check "
+                "--full` says what."
+            )
         if record and record.shared_images:
             yield "The study allows sources that hold images or patients of a target, and such a source is always near."
     rows = [row for row in run.table.rows if (row.source, row.target) == (first, target) and row.method in answer.by]

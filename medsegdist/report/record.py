@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
+    NonNegativeInt,
     PositiveInt,
     TypeAdapter,
     field_validator,
@@ -130,6 +131,7 @@ class DatasetRecord(Part):
     patients_known: bool | None = None  # False if each case counts as a patient; None if that is not known
     cases: PositiveInt | None = None  # how many cases were read; None if that is not known
     without_sample: dict[str, PositiveInt] = Field(default_factory=dict)  # how many of them, by the reason
+    doubtful: NonNegativeInt = 0  # how many of them have files that leave something open
     description: str = ""  # what it shows, as its manifest says
     license: str = ""  # as its manifest says
     simulated: str = ""  # what of it is simulated; empty if nothing is

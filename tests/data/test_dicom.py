@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import warnings
 
 import numpy as np
 import pydicom
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from medsegdist.data.check import check_dataset
@@ -14,7 +17,7 @@ from medsegdist.data.collect import load_samples
 from medsegdist.data.inspect import inspect
 from medsegdist.data.layouts.dicom import DicomLayout
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.problems import DoubtfulFileWarning
+from medsegdist.data.problems import DoubtfulCasesWarning
 from medsegdist.data.study import Study
 from medsegdist.distance.table import compare_all
 from medsegdist.errors import DataError
@@ -29,6 +32,7 @@ from tests.data.making_dicom import (
     write,
     write_slices,
 )
+from tests.test_cli import run
 
 STORED = stored_values((4, 12, 10))
 BOX = np.zeros((4, 12, 10), dtype=bool)
@@ -98,11 +102,43 @@ def test_a_check_lists_rounded_and_overlapping_contours(tmp_path, workers):
         found = [one for one in found if one.problem.startswith(("contours", "the coordinates"))]
         assert [(one.case, one.severity) for one in found] == [(case, "warning") for case in cases]
         assert all(str(one) == f"case '{one.case}': {said[one.case]}." for one in found)
-    with pytest.warns(DoubtfulFileWarning) as warned:
-        load_samples(manifest, PREPROCESSING)
-    assert [str(one.message) for one in warned] == [
-        f"{tmp_path / name / 'rt.dcm'}: {said[f'{name}__rt']}" for name in ("a", "b", "c")
-    ]
+    # From the cache, too.
+    for _ in range(2):
+        with pytest.warns(DoubtfulCasesWarning) as warned:
+            samples = load_samples(manifest, PREPROCESSING, workers=workers, cache=tmp_path / "cache")
+        assert [str(one.message) for one in warned] == [
+            f"dataset '{manifest.name}': 2 of 3 cases, 'a__rt', 'c__rt': {said['a__rt']}.",
+            f"dataset '{manifest.name}': case 'b__rt': {said['b__rt']}.",
+        ]
+        assert samples.case_summary.doubtful == 3
+
+
+def test_a_ranking_says_each_time_whose_files_leave_something_open(tmp_path):
+    for place, name in (("near", "a"), ("near", "b"), ("far", "c"), ("far", "d")):
+        path = write_case(tmp_path / place, name)
+        if name == "b":
+            drawn = pydicom.dcmread(path)
+            drawn.ROIContourSequence[0].ContourSequence.append(drawn.ROIContourSequence[0].ContourSequence[0])
+            write(path, drawn)
+    layouts = {name: {"kind": "dicom", "root": name, "segmentation": "rtstruct"} for name in ("near", "far")}
+    datasets = [{"name": name, "modality": "CT", "layout": layout} for name, layout in layouts.items()]
+    study = {
+        "name": "two",
+        "targets": ["far"],
+        "preprocessing": {"grid": [12, 10], "min_pixels": 1},
+        "datasets": datasets,
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study | {"shared_images": "allow"}))
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            result = run("rank", tmp_path / "study.yaml", "--out", tmp_path / "out", "--method", "dice", "--json")
+        said = (
+            "Warning: dataset 'near': case 'b__rt': contours overlap or are drawn twice on 1 slice; look at them there."
+        )
+        assert said in result.stderr
+        against = json.loads(result.stdout)["targets"]["far"]["against"]
+        assert any(one.startswith("Files of 1 of 2 of near leave something open") for one in against)
 
 
 def test_one_patient_is_one_patient_and_nobody_knows_who(tmp_path):
