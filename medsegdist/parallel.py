@@ -26,9 +26,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_DEFAULT_WORKERS = 8  # each worker may hold a few volumes, and eight of them keep up with most disks
-
-MIN_SAVED_SECONDS = 10.0
-"""Seconds that processes must save before they are started by default: about twice what starting them takes."""
+MIN_SAVED_SECONDS = 10.0  # that processes must save to be started by default: twice what starting them takes
 
 
 def map_ordered(

@@ -18,8 +18,7 @@ from medsegdist.distance.metrics import MaskMetric
 from medsegdist.distance.transport import MatchedPair, SampleCosts, Transport, solve_transport
 from medsegdist.errors import DataError, MedSegDistError
 
-ROUNDING = 1e-9
-"""A mean distance below this, in pixels, intensity units or any other unit, is rounding and counts as 0."""
+ROUNDING = 1e-9  # a mean distance below this, in whatever unit, is rounding and counts as 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,7 @@ FEATURE_GROUPS: Mapping[str, tuple[str, ...]] = {
 
 FEATURES = tuple(feature for group in FEATURE_GROUPS.values() for feature in group)
 
-PAPER_FEATURES = ("shape", "location")
-"""The paper's: number of regions, their mean area and perimeter, centroid of the largest one."""
+PAPER_FEATURES = ("shape", "location")  # regions, their mean area and perimeter, centroid of the largest one
 
 
 def chosen_features(names: Sequence[str] | None = None) -> tuple[str, ...]:

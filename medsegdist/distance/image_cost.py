@@ -22,21 +22,11 @@ Embedding = Callable[[Tensor], Tensor]
 """From (n, *grid) float32 images to (n, features), each row from its own image alone."""
 
 BATCH = 64  # images that an embedding is given at once
-
-BLOCK_BYTES = 32 * 2**20
-"""What float64 blocks of pixels may take by default; larger ones leave the cache and are slower."""
-
-CANCELLATION = 1e-7
-"""Squared distances below this part of the squared norms they are the difference of are computed directly."""
-
-PAIR_BYTES = 40
-"""What the direct difference of two images takes for each pixel, or that of two segments for each pixel of one."""
-
+BLOCK_BYTES = 32 * 2**20  # of float64 blocks of pixels; larger ones leave the cache and are slower
+CANCELLATION = 1e-7  # squared distances below this part of the squared norms are computed directly
+PAIR_BYTES = 40  # that the direct difference of two images takes a pixel, or of two segments a pixel of one
 ENTRY_BYTES = 16  # of a sparse matrix, for each number that is not 0
-
-SPARSE_SLOWDOWN = 40
-"""How much slower one multiplication is in a sparse product than in a dense one (measured on one thread: 14 to 59)."""
-
+SPARSE_SLOWDOWN = 40  # of a multiplication in a sparse product over a dense one (measured: 14 to 59)
 
 OTHER_SCALE, NEAR_SCALE = 10.0, 3.0
 """Ratios of the scales of two datasets' intensities: 0 to 1 and 0 to 255 are of different kinds, and two scanners are
@@ -67,7 +57,7 @@ def image_cost(source: Tensor, target: Tensor, *, block_bytes: int = BLOCK_BYTES
     return distance
 
 
-def segment_cost(source: sparse.csr_array, target: sparse.csr_array, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
+def segment_cost(source: sparse.csr_array, target: sparse.csr_array) -> Tensor:
     """(n, m) distance of the rows of (n, pixels) and (m, pixels) matrices of mostly 0, such as neutralized segments.
 
     Small segments are multiplied as sparse matrices, large ones as dense blocks, whichever is faster. It is as accurate
@@ -78,14 +68,14 @@ def segment_cost(source: sparse.csr_array, target: sparse.csr_array, *, block_by
     per_pixel = per_pixel_a + per_pixel_b
     support = np.flatnonzero(per_pixel)
     # A part is there twice, and dense blocks have half the size.
-    parts = list(_parts(np.cumsum(per_pixel[support]), block_bytes // (4 * ENTRY_BYTES)))
+    parts = list(_parts(np.cumsum(per_pixel[support]), BLOCK_BYTES // (4 * ENTRY_BYTES)))
     if SPARSE_SLOWDOWN * float(np.dot(per_pixel_a, per_pixel_b)) < n * m * len(support):
         distance, close = _sparse_distances(source, target, [support[part] for part in parts])
     else:
-        blocks = (block for part in parts for block in _dense_blocks(source, target, support[part], block_bytes // 2))
+        blocks = (block for part in parts for block in _dense_blocks(source, target, support[part], BLOCK_BYTES // 2))
         distance, close = _gram_distances(blocks, n, m, torch.device("cpu"))
     longest = int(max(np.diff(source.indptr).max(), np.diff(target.indptr).max(), 1))
-    for pairs in close.split(max(1, block_bytes // (2 * PAIR_BYTES * longest))):
+    for pairs in close.split(max(1, BLOCK_BYTES // (2 * PAIR_BYTES * longest))):
         rows, columns = pairs.numpy().T
         difference = source[rows] - target[columns]
         distance[rows, columns] = torch.from_numpy(np.sqrt(difference.multiply(difference).sum(axis=1)))

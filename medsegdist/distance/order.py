@@ -19,8 +19,8 @@ CONSENSUS = ("boundary", "fingerprint", "patches")
 """Methods whose mean recommends where a table has all of them: they predict gains best, see
 `scripts/results/transfer_library`."""
 
+# Rules that are the mean z-score of several methods within a target.
 MEANS: Mapping[str, Sequence[str]] = {"consensus": CONSENSUS, "mean of the paper's five": PAPER_METHODS}
-"""Rules that are the mean z-score of several methods within a target."""
 
 
 @dataclass(frozen=True, slots=True)

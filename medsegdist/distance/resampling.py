@@ -18,9 +18,7 @@ from medsegdist.distance.image_cost import ImagePair
 from medsegdist.distance.metrics import MaskMetric, ReplicatesMetric, ResamplingMetric
 from medsegdist.distance.transport import EXACT_REPLICATES, predicted
 
-EQUAL = 1e-9
-"""Distances that differ by less than this part of the largest share a rank: the solvers do not resolve more."""
-
+EQUAL = 1e-9  # distances that differ by less, as a part of the largest, share a rank: solvers resolve no more
 FLOOR_REPLICATES = 25  # replicates that a noise floor is the median of
 
 

@@ -16,21 +16,8 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance, Distance, common_scales
 from medsegdist.distance.metrics import METHODS, GmmMetric, make_metric
 from medsegdist.distance.multiclass import DirectMetric
-from medsegdist.distance.order import (
-    Comparison,
-    DistanceRow,
-    Recommendation,
-    compare_sources,
-    rank_rows,
-    recommend,
-)
-from medsegdist.distance.pairs import (
-    PairTask,
-    compare_pair,
-    measure_costs,
-    measure_noise,
-    prepare_all,
-)
+from medsegdist.distance.order import Comparison, DistanceRow, Recommendation, compare_sources, rank_rows, recommend
+from medsegdist.distance.pairs import PairTask, compare_pair, measure_costs, measure_noise, prepare_all
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.transport import MatchedPair, SampleCosts
 from medsegdist.errors import DataError

@@ -15,13 +15,9 @@ from medsegdist.data.samples import LARGEST_WEIGHT, SMALLEST_WEIGHT
 from medsegdist.errors import ConvergenceError, DataError
 
 EXACT_REPLICATES = 50  # replicates whose transports are solved; the others are :func:`predicted`
-
-MAX_ITERATIONS = 100_000_000
-"""Pivots of the network simplex. POT's default of 1e5 stops early at n >= 2000 and reads up to 2% high."""
-
+MAX_ITERATIONS = 100_000_000  # pivots; POT's default of 1e5 stops early at n >= 2000 and reads up to 2% high
+# A larger optimality gap is an error: a simplex that loses digits to costs of many orders of magnitude is silent.
 UNCERTAIN = 1e-6
-"""A larger optimality gap is an error: a simplex that loses digits to costs of many orders of magnitude is silent."""
-
 SMALL, LARGE = 1e-3, 1e9  # largest costs between which the simplex takes a matrix as it is, without a copy
 OPTIMAL = 1  # what POT's network simplex calls a solution that it proved optimal
 

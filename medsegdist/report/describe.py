@@ -32,9 +32,7 @@ from medsegdist.report.record import (
 if TYPE_CHECKING:
     from medsegdist.transfer.outcomes import TransferResult
 
-UNITS = {"window": "of 255", "hounsfield": "HU", "zscore": "SD"}
-"""What intensities are in, by the rule of the preprocessing."""
-
+UNITS = {"window": "of 255", "hounsfield": "HU", "zscore": "SD"}  # of intensities, by their rule
 PACKAGES = ("medsegdist", "torch", "monai", "numpy", "scipy", "scikit-learn", "scikit-image", "POT")
 """Whose versions may change a number."""
 

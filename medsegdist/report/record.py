@@ -28,8 +28,7 @@ from medsegdist.distance.resampling import Bootstrap
 from medsegdist.files import atomic_write, read_json
 from medsegdist.words import counted
 
-MAX_BINS = 64
-"""Bins along an axis of a histogram at most: enough to see where segments are, too coarse to see a patient."""
+MAX_BINS = 64  # along an axis of a histogram: enough to see where segments are, too coarse to see a patient
 
 _Name = Annotated[str, Field(min_length=1)]
 _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -88,8 +87,7 @@ class MixtureNumbers(Part):
 
     model_config = ConfigDict(extra="forbid")
 
-    # k of them, positive, summing to 1.
-    weights: Annotated[tuple[_Share, ...], Field(min_length=1, max_length=64)]
+    weights: Annotated[tuple[_Share, ...], Field(min_length=1, max_length=64)]  # k of them, summing to 1
     means: tuple[tuple[Number, ...], ...]  # k times d, in pixels (and intensity units)
     covariances: tuple[tuple[tuple[Number, ...], ...], ...]  # k times d times d, positive semidefinite
 

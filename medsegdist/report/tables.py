@@ -40,13 +40,8 @@ TITLES = {method: f"{name} (Table {number})" for number, (method, name) in enume
 NAMED_COLUMNS = 5  # more columns than that get numbers in place of names
 WIDTH = 78  # characters of a line of a table, so that it fits a terminal of 80 columns
 LONGEST_HEAD = 24  # characters of a line of a column's name; longer words are broken
-
-LEAST_NAME, SPLIT_NAME = 8, 16
-"""Characters that names of rows have at least, with many columns; and where columns go into several tables."""
-
-FROM_SCRATCH = "from scratch, as many steps"
-"""What the control is called, whose steps are those of a pre-training and a fine-tuning together."""
-
+LEAST_NAME, SPLIT_NAME = 8, 16  # of names of rows, with many columns, and where these go into several tables
+FROM_SCRATCH = "from scratch, as many steps"  # the control, as long as pre-training and fine-tuning together
 NOTHING = "-"  # stands where a number is undefined
 
 

@@ -22,9 +22,8 @@ from medsegdist.report.verdict import methods_of
 SIDE = 128  # pixels of the longer side of a picture: enough to see what is matched
 GRAYS = 64  # shades of gray in a picture; the noise of more of them would take most of its bytes
 MOST_PAIRS = 60  # pairs in a report at most, so that it stays a page that can be sent
-
+# Outlines are light enough for dark images and for the eyes of color-blind readers.
 SOURCE_COLOR, TARGET_COLOR = (230, 120, 0), (60, 160, 235)
-"""Of outlines, light enough for dark images and for the eyes of color-blind readers."""
 
 _Png = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics import PixelsMetric, SlicedMetric, pixels, sliced
+from medsegdist.distance.metrics import PixelsMetric, SlicedMetric, pixels
 from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all
 from medsegdist.distance.resampling import Bootstrap
 from tests.synthetic import blobs, resample_patients
@@ -62,7 +62,7 @@ def test_the_width_hangs_on_the_dataset_and_not_on_who_was_drawn(metric):
 
 COARSE = {
     "pixels": (PixelsMetric(), pixels, "COARSE_BINS", 60),
-    "sliced": (SlicedMetric(), sliced, "COARSE_BINS", 200),
+    "sliced": (SlicedMetric(), pixels, "COARSE_SLICED_BINS", 200),
 }
 
 

@@ -17,8 +17,7 @@ from scipy.stats import energy_distance
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import MmdMetric, PixelsMetric, SlicedMetric
-from medsegdist.distance.metrics.pixels import bin_pixels
-from medsegdist.distance.metrics.sliced import slice_directions, sliced_wasserstein
+from medsegdist.distance.metrics.pixels import bin_pixels, slice_directions, sliced_wasserstein
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError
 from tests.laws import mask_distance

@@ -18,4 +18,4 @@ from .otdd import OtddMetric as OtddMetric
 from .patches import PatchesMetric as PatchesMetric
 from .pixels import MmdMetric as MmdMetric
 from .pixels import PixelsMetric as PixelsMetric
-from .sliced import SlicedMetric as SlicedMetric
+from .pixels import SlicedMetric as SlicedMetric

@@ -27,7 +27,7 @@ METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "fingerprint": ("fingerprint.FingerprintMetric", {}),
     "pixels": ("pixels.PixelsMetric", {}),
     "mmd": ("pixels.MmdMetric", {}),
-    "sliced": ("sliced.SlicedMetric", {}),
+    "sliced": ("pixels.SlicedMetric", {}),
     "patches": ("patches.PatchesMetric", {}),
     "boundary": ("boundary.BoundaryMetric", {}),
 }

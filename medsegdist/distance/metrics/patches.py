@@ -16,17 +16,12 @@ from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples, spread_over_patients
 from medsegdist.distance.image_cost import image_cost as euclidean_distances
-from medsegdist.distance.metrics.sliced import slice_directions, sliced_wasserstein
+from medsegdist.distance.metrics.pixels import slice_directions, sliced_wasserstein
 from medsegdist.distance.transport import EXACT_REPLICATES, predicted, solve_transport
 
 SLICES = 128  # directions of the sliced solver
-
-CONSTANT = 1e-6
-"""A patch whose standard deviation is below this share of its largest value is constant; float32 rounds at 6e-8."""
-
-FEW, WELL_PREDICTED = 25, 0.95
-"""So many replicates are solved if dual potentials predict them with this correlation, and 50 if not."""
-
+CONSTANT = 1e-6  # standard deviation over largest value of a patch that is constant; float32 rounds at 6e-8
+FEW, WELL_PREDICTED = 25, 0.95  # replicates solved, not 50, if potentials predict them with this correlation
 _KINDS = 3
 
 

@@ -21,8 +21,7 @@ from medsegdist.words import check_choice
 ComponentRule = Literal["bic", "elbow", "silhouette"]
 COMPONENT_RULES: tuple[str, ...] = get_args(ComponentRule)
 
-STEPS = 21
-"""E steps on all points that the number of components is judged after; the last digits decide nothing."""
+STEPS = 21  # E steps on all points that the number of components is judged after; the last digits do not count
 
 
 def component_count(

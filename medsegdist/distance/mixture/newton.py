@@ -24,9 +24,7 @@ from medsegdist.distance.mixture.em import (
     run_em,
 )
 
-FIRST_EM_STEPS = 20
-"""E steps of plain accelerated EM where Newton's method leads nowhere; twice as many each further time."""
-
+FIRST_EM_STEPS = 20  # of accelerated EM where Newton's method leads nowhere; twice as many each further time
 ROUNDING = 1e-13  # mean log-likelihood that a step may lose to rounding
 SMALL = 1e-5  # change of a statistic in differences, as a share of its component's mass and smallest variance
 

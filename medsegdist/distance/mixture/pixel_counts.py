@@ -15,9 +15,7 @@ from medsegdist.distance.mixture.em import WeightedPoints
 from medsegdist.errors import DataError
 
 LEVELS = 256  # bins of the span of the foreground intensities: about one per 8-bit gray level
-
-SAMPLE_CELLS = 4096
-"""Cells that the pixels of each sample are counted in: mixtures of all pixels hardly move when refitted to so many."""
+SAMPLE_CELLS = 4096  # that the pixels of each sample are counted in: mixtures hardly move when refitted to so many
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,19 +30,13 @@ from medsegdist.distance.mixture.em import (
 )
 from medsegdist.distance.mixture.newton import run_em_newton
 
-SAME = 1e-4
-"""Mixtures whose mean log-likelihoods differ by less count as one and the same before they have converged."""
-
+SAME = 1e-4  # mixtures whose mean log-likelihoods differ by less count as one before they have converged
+# A mixture of the search has converged when no statistic (mass, mean or second moment, in standard deviations) changes
+# by more in one step.
 TOLERANCE = 1e-6
-"""A mixture of the search has converged when no statistic (mass, mean or second moment, in standard deviations) changes
-by more in one step."""
-
-
 LIKELIER = 1e-5  # mean log-likelihood by which a round of improvement must help for another to follow
 ROUNDS = 5  # rounds of improvement at most
-
-FINALIST_STEPS = 201
-"""E steps at most of each mixture whose likelihoods are compared once they have converged."""
+FINALIST_STEPS = 201  # E steps at most of mixtures whose likelihoods are compared once they have converged
 
 
 @dataclass(frozen=True, slots=True)
