@@ -32,20 +32,16 @@ class CheckFinite(Transform):
         """
         values = as_plain_tensor(img)
         if values.numel() == 0:
-            raise DataError(
-                f"expected an image with pixels, found shape {tuple(values.shape)}",
-                "save it again, or leave this case out",
-            )
+            problem = f"expected an image with pixels, found shape {tuple(values.shape)}"
+            raise DataError(problem, "save it again, or leave this case out")
         if not values.is_floating_point():
             return img
         # NaN and infinity show in the extremes, and finding those needs no second volume in memory.
         smallest, largest = torch.aminmax(values.permute(memory_order(values)))
         if not bool(torch.isfinite(smallest) & torch.isfinite(largest)):
             bad = int((~torch.isfinite(values)).sum())
-            raise DataError(
-                f"expected finite intensities, found {bad} of {values.numel()} that are NaN or infinite",
-                "repair the image, or leave this case out",
-            )
+            problem = f"expected finite intensities, found {bad} of {values.numel()} that are NaN or infinite"
+            raise DataError(problem, "repair the image, or leave this case out")
         return img
 
 
@@ -80,10 +76,8 @@ class CheckSameSpace(Transform):
         """
         shape, expected = tuple(img.shape[1:]), tuple(reference.shape[1:])
         if shape != expected:
-            raise DataError(
-                f"expected the same shape, found {shape} and {expected}",
-                "pair each image with the mask that was drawn on it",
-            )
+            problem = f"expected the same shape, found {shape} and {expected}"
+            raise DataError(problem, "pair each image with the mask that was drawn on it")
         if len(shape) == 3 and isinstance(img, MetaTensor) and isinstance(reference, MetaTensor):
             self._compare(shape, img.affine, reference.affine)
         return img

@@ -159,10 +159,8 @@ class ResampleToGrid(Transform):
         if self.spacing is None:
             return tuple(size / points for size, points in zip(sizes, self.grid, strict=True))
         if affine is None:
-            raise DataError(
-                f"expected a MetaTensor, whose affine gives the spacing in mm, found {kind}",
-                "make it one, or resize (spacing=None)",
-            )
+            problem = f"expected a MetaTensor, whose affine gives the spacing in mm, found {kind}"
+            raise DataError(problem, "make it one, or resize (spacing=None)")
         axes = slice(dimensions - len(self.grid), dimensions)
         voxel = torch.linalg.vector_norm(affine[:-1, axes].to(torch.float64), dim=0).tolist()
         if not all(math.isfinite(size) and size > 0 for size in voxel):

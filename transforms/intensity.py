@@ -148,10 +148,8 @@ class StandardizeIntensity(Transform):
         mean, deviation = float(exact.mean()), float(exact.var(correction=0)) ** 0.5
         if not 0 < deviation < math.inf:
             smallest, largest = (float(value) for value in torch.aminmax(values))
-            raise DataError(
-                f"expected an image with contrast, found intensities from {smallest:g} to {largest:g}",
-                "a constant image has no standard scores: leave it out, or widen the window",
-            )
+            problem = f"expected an image with contrast, found intensities from {smallest:g} to {largest:g}"
+            raise DataError(problem, "a constant image has no standard scores: leave it out, or widen the window")
         scores = NormalizeIntensity(subtrahend=mean, divisor=deviation, dtype=None)(values)  # type: ignore[arg-type]
         return as_plain_tensor(scores).clamp(-self.limit, self.limit).to(torch.float32)
 

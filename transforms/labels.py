@@ -63,10 +63,8 @@ class BinarizeLabel(Transform):
         if self.foreground is None:
             if found.numel() and bool(found.min() != found.max()):
                 all_values = torch.cat([found, found.new_zeros(int(not labeled.all()))])
-                raise DataError(
-                    f"expected a mask of 0 and one other value, found {_named(all_values)}",
-                    "name the values that are foreground",
-                )
+                problem = f"expected a mask of 0 and one other value, found {_named(all_values)}"
+                raise DataError(problem, "name the values that are foreground")
             mask = labeled
         else:
             mask = torch.full_like(labeled, 0 in self.foreground)
@@ -162,16 +160,12 @@ def _as_whole(found: Tensor) -> Tensor:
     if not found.is_floating_point():
         return found.to(torch.int64)
     if not bool(torch.isfinite(found).all()):
-        raise DataError(
-            "expected whole numbers as label values, found NaN or infinite ones",
-            "repair the label map, or leave this case out",
-        )
+        problem = "expected whole numbers as label values, found NaN or infinite ones"
+        raise DataError(problem, "repair the label map, or leave this case out")
     fractional = found != found.round()
     if bool(fractional.any()):
-        raise DataError(
-            f"expected whole numbers as label values, found {_named(found[fractional])}",
-            "if this is a probability map, threshold it first",
-        )
+        problem = f"expected whole numbers as label values, found {_named(found[fractional])}"
+        raise DataError(problem, "if this is a probability map, threshold it first")
     # From there on the floats of this width leave out whole numbers: 16777217 has become 16777216.
     kind = torch.finfo(found.dtype)
     exact = int(2 / kind.eps)

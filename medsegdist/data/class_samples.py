@@ -38,10 +38,8 @@ class MulticlassSamples(LabeledImages):
     def __post_init__(self) -> None:
         k, shape = len(self.classes), tuple(self.images.shape)
         if not k or len(set(self.classes)) < k:
-            raise DataError(
-                f"expected at least one class, all named differently, found {k}: {list(self.classes)}.",
-                dataset=self.name,
-            )
+            problem = f"expected at least one class, all named differently, found {k}: {list(self.classes)}."
+            raise DataError(problem, dataset=self.name)
         if tuple(self.masks.shape) != (*shape[:1], k, *shape[1:]):
             raise DataError(
                 f"expected masks (n, {k}, *grid) for images (n, *grid), one for each of the classes "

@@ -243,12 +243,7 @@ def plan_reading(
     cache: str | Path | None,
     cases: Sequence[Case] | None = None,
 ) -> tuple[ReadCase, list[CaseTask]]:
-    """What :func:`gather` needs to read a dataset from its files.
-
-    Raises:
-        ManifestError: the preprocessing has no meaning for this dataset.
-        DataError: the dataset's files are not as described.
-    """
+    """What :func:`gather` needs to read a dataset from its files."""
     manifest.check_fits(preprocessing)
     cases = manifest.cases() if cases is None else cases
     manifest.check_fits(preprocessing, cases)
@@ -275,13 +270,7 @@ def gather(
     on_bad_case: OnBadCase,
     workers: int | None,
 ) -> Any:
-    """The samples of a dataset, with a mask for each class where `read` has classes.
-
-    Raises:
-        DataError: cases are bad (every one is listed), a class is in no sample, or no sample is left.
-        MedSegDistError: a worker was killed.
-        ValueError: an option is out of range.
-    """
+    """The samples of a dataset, with a mask for each class where `read` has classes."""
     _check_options(read.min_pixels, max_samples, on_bad_case, workers)
     name, description = read.dataset, f"Reading {read.dataset}"
     if not tasks:

@@ -123,12 +123,7 @@ def export_task(
 
 
 def check_request(manifest: DatasetManifest, directory: Path, label: str) -> None:
-    """Refuse a task that cannot be written, before any case is read.
-
-    Raises:
-        ManifestError: the folder's name or `label` cannot be used, or the dataset has classes.
-        FileExistsError: `directory` holds something already.
-    """
+    """Refuse a task that cannot be written, before any case is read."""
     if not _TASK_NAME.fullmatch(directory.name):
         raise ManifestError(
             "expected a folder called Task, two or three digits, _ and a name without another _, like "

@@ -14,7 +14,7 @@ def inflate(content: bytes, most: int) -> bytes:
     """All of a gzip file or zlib stream, its checksum compared; by isal if it is installed, twice as fast.
 
     Raises:
-        ValueError: there are more.
+        ValueError: there are more than `most` bytes.
         OSError, EOFError, zlib.error: the content is damaged or ends too early.
     """
     is_gzip = content.startswith(b"\x1f\x8b")

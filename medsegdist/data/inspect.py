@@ -73,11 +73,7 @@ class Inspection:
 
 
 def recognize(path: Path) -> Recognized:
-    """What a folder is: the first layout that fits it.
-
-    Raises:
-        DataError: no layout fits, or it is a folder of datasets; the message says what was looked for and found.
-    """
+    """What a folder is: the first layout that fits it, or a DataError of what was looked for and found."""
     layouts = [one for one in _LAYOUTS.values() if hasattr(one, "recognize")]
     for layout in layouts:
         found: Recognized | None = layout.recognize(path)
@@ -98,12 +94,7 @@ def recognize(path: Path) -> Recognized:
 
 
 def inspect(given: str) -> Inspection:
-    """Recognize a folder, or the datalist in it, and read a few of its cases; `given` may hold ${VARIABLES} and ~.
-
-    Raises:
-        ManifestError: a variable in the path is not set.
-        DataError: it is no dataset that is recognized, or its cases cannot be read.
-    """
+    """Recognize a folder, or the datalist in it, and read a few of its cases; `given` may hold ${VARIABLES} and ~."""
     try:
         path = expand_path(given)
     except ValueError as error:
@@ -150,11 +141,7 @@ def inspect(given: str) -> Inspection:
 
 
 def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Statistics:
-    """What a few cases are like, spread evenly over the dataset.
-
-    Raises:
-        DataError: none of them can be read, or no mask holds label values; the problem is that of the first one.
-    """
+    """What a few cases are like, spread evenly over the dataset; if none can be read, the first one's DataError."""
     import numpy as np
 
     from medsegdist.transforms.geometry import along_patient
@@ -276,11 +263,7 @@ def segment_key(layout: Mapping[str, Any]) -> str:
 
 
 def list_cases(layout: Mapping[str, Any], path: Path) -> tuple[Any, list[Case], str]:
-    """The layout of a recognized folder, its cases that can be listed, and a remark if there are others.
-
-    Raises:
-        DataError: the files are not what the layout needs.
-    """
+    """The layout of a recognized folder, its cases that can be listed, and a remark if there are others."""
     kind = _LAYOUTS[layout["kind"]]
     try:
         model = kind.model_validate({"root": path.parent if path.is_file() else path, **layout})

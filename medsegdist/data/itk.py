@@ -161,10 +161,8 @@ def _nrrd_place(fields: Mapping[str, str], shape: tuple[int, ...]) -> tuple[NDAr
     """The affine, the axes with those of space first, and how many these are."""
     signs = _SPACES.get(fields.get("space", "lps").lower())
     if signs is None:
-        raise DataError(
-            "expected axes of the patient, as in 'space: left-posterior-superior', found another space",
-            "write the file with the axes of the patient",
-        )
+        problem = "expected axes of the patient, as in 'space: left-posterior-superior', found another space"
+        raise DataError(problem, "write the file with the axes of the patient")
     units = (fields.get("spaceunits", "") + " " + fields.get("units", "")).replace('"', " ").lower().split()
     if any(unit not in ("mm", "millimeter", "millimeters", "???", "none") for unit in units):
         raise DataError("expected millimeters, found another unit", "write the file in mm")
@@ -334,10 +332,8 @@ def _beside(path: Path, named: str) -> Path:
         )
     foreign = PureWindowsPath(named)
     if PurePosixPath(named).is_absolute() or foreign.drive or foreign.root or ".." in foreign.parts:
-        raise DataError(
-            "expected voxels inside the folder of the header, found a path that leaves it",
-            "save the volume as one .mha or .nrrd file",
-        )
+        problem = "expected voxels inside the folder of the header, found a path that leaves it"
+        raise DataError(problem, "save the volume as one .mha or .nrrd file")
     return path.parent / named
 
 

@@ -194,11 +194,8 @@ def doubled_images(facts: DatasetFacts) -> list[Problem]:
 def refuse_shared_images(study: Study) -> None:
     """Refuse a study with a source that holds images or patients of its target, unless the study allows it.
 
-    Files are compared by their bytes, and patients by their names; no image is read. Datasets that cannot be listed
-    are skipped, as reading them says why.
-
-    Raises:
-        DataError: a source and its target have images or patients in common; every such pair is named.
+    Files are compared by their bytes, and patients by their names; no image is read. Datasets that cannot be listed are
+    skipped, as reading them says why. Every pair of datasets with something in common is named.
     """
     if study.shared_images == "allow":
         return

@@ -258,11 +258,8 @@ class DatasetManifest(BaseModel):
         """
         if preprocessing.intensity == "hounsfield" and (self.modality != "CT" or self.window is not None):
             found = "a window of its own" if self.modality == "CT" else f"modality '{self.modality}'"
-            raise ManifestError(
-                f"expected a CT in HU, as the study's intensity is 'hounsfield', found {found}",
-                "choose 'window' or 'zscore', or leave the dataset out",
-                dataset=self.name,
-            )
+            problem = f"expected a CT in HU, as the study's intensity is 'hounsfield', found {found}"
+            raise ManifestError(problem, "choose 'window' or 'zscore', or leave the dataset out", dataset=self.name)
         named_so = isinstance(self.layout, FolderLayout) and self.layout.holds_pictures
         if named_so or any(is_picture(case.image) for case in cases):
             if preprocessing.spacing is not None:
@@ -272,11 +269,8 @@ class DatasetManifest(BaseModel):
                     dataset=self.name,
                 )
             if preprocessing.dimensions == 3:
-                raise ManifestError(
-                    "expected volumes, as the study has 3 dimensions, found 2D images",
-                    "choose `dimensions: 2`, or leave the dataset out",
-                    dataset=self.name,
-                )
+                problem = "expected volumes, as the study has 3 dimensions, found 2D images"
+                raise ManifestError(problem, "choose `dimensions: 2`, or leave the dataset out", dataset=self.name)
 
 
 def load_dataset(path: str | Path) -> DatasetManifest:

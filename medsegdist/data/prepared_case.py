@@ -68,12 +68,7 @@ class ReadCase:
     observe: Callable[[Any, tuple[float, ...]], Any] | None = None
 
     def __call__(self, task: CaseTask) -> PreparedCase:
-        """Read one case.
-
-        Raises:
-            ManifestError: the layout cannot read what the manifest describes.
-            OSError: the machine is in trouble, as when its disk is full.
-        """
+        """Read one case; raised is only what no case is to blame for, such as a full disk."""
         labels = observed = None
         doubts: tuple[tuple[str, str], ...] = ()
         try:
@@ -136,18 +131,14 @@ class ReadCase:
         image, label = _values(item["image"]), _values(item["label"])
         if image.ndim not in (3, 4) or image.shape[0] != 1:
             shape = tuple(image.shape)
-            raise DataError(
-                f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found {shape}",
-                "put the channel first and choose one",
-            )
+            problem = f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found {shape}"
+            raise DataError(problem, "put the channel first and choose one")
         if label.shape != (1 if self.classes is None else len(self.classes), *image.shape[1:]):
             channels = ""
             if self.classes is not None:
                 channels = f", expected {counted(len(self.classes), 'channel')}, one for each class"
-            raise DataError(
-                f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}",
-                "pair each image with the mask that was drawn on it",
-            )
+            problem = f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}"
+            raise DataError(problem, "pair each image with the mask that was drawn on it")
         # By numpy, which looks for a value in a fraction of torch's time.
         values = label.numpy()
         mask = values.astype(bool)
@@ -218,10 +209,8 @@ def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | Non
     for k in np.flatnonzero(lows <= delta).tolist():
         inside = images[k][masks[k].any(0)]
         if inside.size and inside.min() <= delta:
-            raise DataError(
-                f"expected intensities above delta = {delta:g} in the segment, found {inside.min():g}",
-                "lower delta, or clip the intensities",
-            )
+            problem = f"expected intensities above delta = {delta:g} in the segment, found {inside.min():g}"
+            raise DataError(problem, "lower delta, or clip the intensities")
 
 
 _FORMAT = 3
@@ -230,11 +219,7 @@ _TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels", "doubts"
 
 
 def save_case(case: PreparedCase, file: Path) -> None:
-    """Store a case without problems.
-
-    Raises:
-        OSError: the disk is full or not writable.
-    """
+    """Store a case without problems."""
     text = json.dumps({name: getattr(case, name) for name in _TEXTS}).encode()
     arrays = [np.empty(0, dtype=np.float32) if pixels is None else pixels for pixels in (case.images, case.masks)]
     parts: dict[str, Any] = dict(zip(_PARTS, [np.frombuffer(text, dtype=np.uint8), *arrays], strict=True))
@@ -243,11 +228,7 @@ def save_case(case: PreparedCase, file: Path) -> None:
 
 
 def load_case(file: Path, *, pixels: bool) -> PreparedCase:
-    """A case of the cache.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    """A case of the cache, or a DataError if its file is damaged."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             fields = json.loads(arrays["case"].tobytes())
@@ -260,10 +241,8 @@ def load_case(file: Path, *, pixels: bool) -> PreparedCase:
             return replace(case, images=parts["images"], masks=parts["masks"])
     # A byte that has changed may make the archive fail in any way.
     except Exception as error:
-        raise DataError(
-            f"the cached case {file} is damaged ({type(error).__name__}: {error})",
-            f"delete the folder {file.parent} and run again",
-        ) from error
+        problem = f"the cached case {file} is damaged ({type(error).__name__}: {error})"
+        raise DataError(problem, f"delete the folder {file.parent} and run again") from error
 
 
 def cached_files(

@@ -92,11 +92,7 @@ def damaged_file(error: Exception) -> DataError:
 
 
 def case_problem(error: BaseException, dataset: str, case: str) -> Problem:
-    """The problem of a case that could not be read, so that it does not hide those of the others.
-
-    Raises:
-        BaseException: the root cause, if it is the machine's trouble or the manifest's and no case is to blame.
-    """
+    """The problem of a case that could not be read; the machine's trouble and the manifest's are raised again."""
     # MONAI wraps what goes wrong inside of transforms in a RuntimeError for each Compose.
     while isinstance(error, RuntimeError) and str(error).startswith("applying transform") and error.__cause__:
         error = error.__cause__

@@ -47,9 +47,6 @@ def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[l
 
     FOLDER= in front of labels means one folder, by its path or its last part; without, every folder with several labels
     is meant.
-
-    Raises:
-        ManifestError: there is no such folder, or nothing to choose.
     """
     chosen: list[list[str]] = [[] for _ in folders]
     for words in asked:
@@ -69,10 +66,8 @@ def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[l
                 f"{did_you_mean(folder, names) or '.'}"
             )
         if not meant:
-            raise ManifestError(
-                f"expected several labels to choose from by --foreground {words}, found one in each folder",
-                "leave it out",
-            )
+            problem = f"expected several labels to choose from by --foreground {words}, found one in each folder"
+            raise ManifestError(problem, "leave it out")
         for k in meant:
             chosen[k].append(labels)
     return [labels or ["all"] for labels in chosen]
@@ -83,9 +78,6 @@ def propose(inspection: Inspection, labels: str = "all", modality: str | None = 
 
     Labels are "all" for one foreground of all (of DICOM segments the most frequent one), "each" for a dataset of every
     label, or names or values with commas between, which are one foreground together.
-
-    Raises:
-        ManifestError: the folder has no such label.
     """
     if labels == "each" and inspection.choices:
         return [_propose_one(inspection, [name], modality) for name in inspection.choices]

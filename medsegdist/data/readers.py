@@ -138,11 +138,7 @@ def read_volume(
 
 
 def threshold_mask(label: MetaTensor, threshold: float) -> MetaTensor:
-    """A mask of 0 and 1, which is 1 where `label`, (1, *spatial), is at least `threshold`.
-
-    Raises:
-        DataError: values are NaN or infinite.
-    """
+    """A mask of 0 and 1, which is 1 where the finite values of `label`, (1, *spatial), are at least `threshold`."""
     values = label.as_subclass(torch.Tensor)
     if values.is_floating_point() and not bool(torch.isfinite(values).all()):
         raise DataError("expected finite values in the mask, found NaN or infinite ones", "repair it")
@@ -238,10 +234,8 @@ def _check_two_files(image: Path, label: Path) -> None:
         raise DataError(f"expected an image and its mask, found one file as both, {image}", "correct the list")
     # Bytes are read of regular files of one size only, up to the first that differs.
     if states[0].st_size == states[1].st_size > 0 and filecmp.cmp(one, other, shallow=False):
-        raise DataError(
-            f"expected an image and its mask, found copies of one file as both, {image} and {label}",
-            "put back the one that was replaced",
-        )
+        problem = f"expected an image and its mask, found copies of one file as both, {image} and {label}"
+        raise DataError(problem, "put back the one that was replaced")
 
 
 def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
@@ -258,7 +252,5 @@ def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
         if None in along or along[0] == along[1]:
             return
     lying = ", which lie along other axes of the patient" if shapes[0] == shapes[1] else ""
-    raise DataError(
-        f"'image' and 'label': expected the same shape, found {shapes[0]} and {shapes[1]}{lying}",
-        "pair each image with the mask that was drawn on it",
-    )
+    problem = f"'image' and 'label': expected the same shape, found {shapes[0]} and {shapes[1]}{lying}"
+    raise DataError(problem, "pair each image with the mask that was drawn on it")

@@ -131,11 +131,7 @@ class LabeledImages:
         )
 
     def spread(self, k: int, *, seed: int = 0) -> Self:
-        """At most `k` samples, spread evenly over the patients; the samples themselves if there are no more.
-
-        Raises:
-            ValueError: k is less than 1.
-        """
+        """At most `k` >= 1 samples, spread evenly over the patients; the samples themselves if there are no more."""
         if len(self) <= k:
             return self
         return self.take(spread_over_patients(self.patient_ids, k, seed))
@@ -249,10 +245,8 @@ class SegmentationSamples(LabeledImages):
     def _map(cls, folder: Path, *, compare_checksums: bool = False) -> SegmentationSamples:
         """The samples of a folder; where another process has compared the checksums, this need not be done again."""
         if not folder.is_dir():
-            raise DataError(
-                f"{folder}: there are no stored samples here",
-                "save them first, where every process that loads them sees the same path",
-            )
+            problem = f"{folder}: there are no stored samples here"
+            raise DataError(problem, "save them first, where every process that loads them sees the same path")
         try:
             stored = _Stored.model_validate_json(read_bytes(folder / "samples.json"))
             images, masks = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "masks"))
@@ -311,13 +305,10 @@ class SegmentationSamples(LabeledImages):
 
 
 def spread_over_patients(patient_ids: Sequence[str], k: int, seed: int) -> list[int]:
-    """Indices of at most k samples, in increasing order, spread over the patients as evenly as their numbers allow.
+    """Indices of at most k >= 1 samples, in increasing order, spread over patients as evenly as their numbers allow.
 
     No patient gives two samples more than another one that still has some left. Which samples of a patient, and which
     patients where the number does not come out even, is random.
-
-    Raises:
-        ValueError: k < 1.
     """
     if k < 1:
         raise ValueError(f"expected k >= 1 samples to choose, found {k}.")

@@ -145,11 +145,7 @@ def _missing(path: Path) -> str:
 
 
 def validate(model: type[_Model], content: object, file: Path) -> _Model:
-    """What the content of a file describes.
-
-    Raises:
-        ManifestError: something in it is wrong; every problem is listed with its place.
-    """
+    """What the content of a file describes, or a ManifestError that lists every problem with its place."""
     try:
         return model.model_validate(content, context={DIRECTORY: file.parent})
     except ValidationError as error:

@@ -75,10 +75,8 @@ def _least_value(stored: Dataset, kind: str, segment: int, threshold: float | No
     if kind != "FRACTIONAL":
         return 1
     if threshold is None:
-        raise DataError(
-            "expected a mask of yes and no, found a FRACTIONAL segmentation",
-            "choose a `fractional_threshold`, such as 0.5",
-        )
+        problem = "expected a mask of yes and no, found a FRACTIONAL segmentation"
+        raise DataError(problem, "choose a `fractional_threshold`, such as 0.5")
     # 0.07 * 100 is a little more than 7.
     return max(round(threshold * int(stored.MaximumFractionalValue), 6), 1)
 
@@ -155,10 +153,8 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
         centers = np.round(outline)
         outline = np.where(np.abs(outline - centers) <= doubt, centers, outline)
         if outline.min() < -0.5 or (outline > np.array(grid.shape[:2]) - 0.5).any():
-            raise DataError(
-                f"a contour at {points[0] @ grid.normal:g} mm leaves the images",
-                "pair the structure set with the series that it was drawn on",
-            )
+            problem = f"a contour at {points[0] @ grid.normal:g} mm leaves the images"
+            raise DataError(problem, "pair the structure set with the series that it was drawn on")
         halves = np.array_split(outline, 2)
         twice = len(halves[0]) == len(halves[1]) > 2 and np.abs(halves[0] - halves[1]).max() <= TOLERANCE
         on_slice[k] += halves if twice else [outline]

@@ -89,8 +89,7 @@ class DrawnSegment:
 def discreet(problem: str, remedy: str = "export it again") -> Iterator[None]:
     """Silence for pydicom's warnings, log and errors: they quote what a header holds, and that may be a name.
 
-    Raises:
-        DataError: something failed other than the file system.
+    What fails, other than the file system, becomes a DataError of the problem and the name of the error's type.
     """
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
@@ -107,10 +106,7 @@ def discreet(problem: str, remedy: str = "export it again") -> Iterator[None]:
 def read_header(path: Path, tags: Sequence[str]) -> Dataset | None:
     """Some elements of a DICOM file, its pixels not among them; None if it is no DICOM file.
 
-    A file that ends in .dcm may lack the preamble, as old ones do.
-
-    Raises:
-        DataError: it ends in .dcm but is no DICOM file, is damaged, or is a link that leads nowhere.
+    A file that ends in .dcm may lack the preamble, as old ones do, and is refused if it is none.
     """
     named = path.suffix.lower() == ".dcm"
     with discreet("the file cannot be read as DICOM", "copy it again"):
@@ -145,13 +141,7 @@ def _check_deflated(path: Path) -> None:
 
 
 def header_text(path: Path, keyword: str) -> str:
-    """An element of a DICOM file as text, such as its SeriesInstanceUID; empty if it has none or is no DICOM file.
-
-    A PatientID is not to be shown to anybody.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    """An element of a DICOM file as text; empty if it has none or is no DICOM file. A PatientID is shown to nobody."""
     with discreet(f"{keyword} cannot be read"):
         return _text(read_header(path, [keyword]) or Dataset(), keyword)
 

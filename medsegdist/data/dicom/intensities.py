@@ -47,11 +47,7 @@ _RESCALED = ["Modality", "PhotometricInterpretation", "RescaleSlope", "RescaleIn
 
 
 def read_pixels(path: Path) -> NDArray[np.float32]:
-    """The intensities of a slice, (rows, columns), by its slope and intercept or its modality lookup table.
-
-    Raises:
-        DataError: the pixels or what rescales them are damaged.
-    """
+    """The intensities of a slice, (rows, columns), by its slope and intercept or its modality lookup table."""
     name = path.name
     with discreet(f"{name}: the pixels cannot be read", "copy the file again"):
         content = pydicom.dcmread(path, specific_tags=[*_STORED, *_RESCALED], force=True)
@@ -69,10 +65,8 @@ def read_pixels(path: Path) -> NDArray[np.float32]:
             intensities = apply_modality_lut(stored.astype(np.int32), content)
             # Tables hold no negative numbers: -1000 becomes 64536.
             if content.get("Modality") == "CT" and intensities.max() > np.iinfo(np.int16).max:
-                raise DataError(
-                    f"{name}: expected HU, found values up to {intensities.max()} by its ModalityLUTSequence",
-                    "export it with a slope and an intercept",
-                )
+                problem = f"{name}: expected HU, found values up to {intensities.max()} by its ModalityLUTSequence"
+                raise DataError(problem, "export it with a slope and an intercept")
             return intensities.astype(np.float32)
         check_rescale(content, name)
         return np.asarray(apply_modality_lut(stored, content), dtype=np.float32)

@@ -114,11 +114,7 @@ def read_series(paths: Sequence[Path]) -> tuple[NDArray[np.float32], Grid]:
 
 
 def read_series_grid(paths: Sequence[Path]) -> Grid:
-    """Where the voxels of a series are; no pixel is read, unless one file holds all of its frames.
-
-    Raises:
-        DataError: as for :func:`read_series`.
-    """
+    """Where the voxels of a series are; no pixel is read, unless one file holds all of its frames."""
     return _read_frames(paths[0])[1] if _is_multiframe(paths) else _grid(ordered_slices(paths))
 
 
@@ -126,9 +122,6 @@ def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> 
     """The slices of a series, by their position along their common normal; no pixel is read.
 
     With `one_per_position`, of slices at the same position only the one with the lowest InstanceNumber is kept.
-
-    Raises:
-        DataError: a file cannot be read, or the slices have different sizes, pixel spacings or orientations.
     """
     slices = sorted(map(_read_slice, paths), key=lambda part: (round(part.level / _SAME_PLACE), part.number))
     first = slices[0]
@@ -161,18 +154,12 @@ def as_tensor(voxels: NDArray[np.float32] | tuple[int, int, int], affine: NDArra
 
 
 def require_highdicom() -> Any:
-    """The optional package highdicom.
-
-    Raises:
-        MissingDependencyError: it is not installed.
-    """
+    """The optional package highdicom, or a MissingDependencyError."""
     try:
         import highdicom
     except ImportError as error:
-        raise MissingDependencyError(
-            "DICOM segmentation objects and multi-frame images are read by highdicom, which is not installed",
-            "run: pip install medsegdist[dicom]",
-        ) from error
+        problem = "DICOM segmentation objects and multi-frame images are read by highdicom, which is not installed"
+        raise MissingDependencyError(problem, "run: pip install medsegdist[dicom]") from error
     return highdicom
 
 
@@ -311,17 +298,13 @@ def _check_gaps(levels: NDArray[np.float64]) -> None:
     steps = list(pairwise(levels.tolist()))
     doubled = sorted({f"{low:g}" for low, high in steps if high - low <= _SAME_PLACE})
     if doubled:
-        raise DataError(
-            f"expected one slice at each position, found several at {listed(doubled)} mm",
-            "remove the copies, or split the phases of the series",
-        )
+        problem = f"expected one slice at each position, found several at {listed(doubled)} mm"
+        raise DataError(problem, "remove the copies, or split the phases of the series")
     usual = float(np.median(np.diff(levels)))
     odd = [f"{low:g} to {high:g}" for low, high in steps if abs(high - low - usual) > TOLERANCE * usual]
     if odd:
-        raise DataError(
-            f"expected slices {usual:g} mm apart, found gaps from {listed(odd)} mm",
-            "restore the missing slices, or leave the series out",
-        )
+        problem = f"expected slices {usual:g} mm apart, found gaps from {listed(odd)} mm"
+        raise DataError(problem, "restore the missing slices, or leave the series out")
 
 
 def _shown(values: NDArray[np.generic]) -> str:

@@ -59,13 +59,7 @@ class DatalistLayout(listing.FileLayout):
         return self
 
     def cases(self) -> list[listing.Case]:
-        """The labeled cases, in the order of the list; no voxel is read.
-
-        Raises:
-            DataError: the list is missing or not of this form.
-            PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
-            ManifestError: a path in it leaves `root`, or `file` cannot be a file.
-        """
+        """The labeled cases, in the order of the list; no voxel is read."""
         path = self._listing()
         read, unlisted = listing.read_entries(path, self._entries(path), self._files)
         images = list(dict.fromkeys(image for image, _, _ in read))

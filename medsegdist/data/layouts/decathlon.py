@@ -27,13 +27,7 @@ class DecathlonLayout(listing.FileLayout):
     patient_pattern: paths.PatientPattern = None
 
     def cases(self) -> list[listing.Case]:
-        """The labeled cases, in the order of dataset.json; no voxel is read.
-
-        Raises:
-            DataError: dataset.json is missing or is not of the Decathlon's form.
-            PartialListingError: entries that cannot be used, are listed twice or are of unknown patients; all of them.
-            ManifestError: a path in dataset.json is absolute or leaves the folder.
-        """
+        """The labeled cases, in the order of dataset.json; no voxel is read."""
         path = self.root / "dataset.json"
         content = listing.read_listing(path, "set `root` to the folder that holds dataset.json")
         training = content.get("training") if isinstance(content, dict) else None
@@ -48,11 +42,7 @@ class DecathlonLayout(listing.FileLayout):
 
     @classmethod
     def recognize(cls, root: Path) -> listing.Recognized | None:
-        """What the dataset.json of a folder says of it; None if there is none of the Decathlon's form.
-
-        Raises:
-            DataError: dataset.json is no JSON.
-        """
+        """What the dataset.json of a folder says of it; None if there is none of the Decathlon's form."""
         content = listing.read_dataset_json(root)
         training = content.get("training")
         first = training[0] if isinstance(training, list) and training else None

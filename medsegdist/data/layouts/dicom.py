@@ -56,10 +56,6 @@ class DicomLayout(BaseModel):
         """The drawings with their image series, in the order of their paths; no pixel is read.
 
         What is wrong with a single case, such as images that are not there, is raised when it is loaded.
-
-        Raises:
-            PartialListingError: files that cannot be read, or cases of unknown patients.
-            DataError: the folder does not exist, or holds no drawing.
         """
         from medsegdist.data.dicom.headers import scan_folder
 
@@ -70,10 +66,8 @@ class DicomLayout(BaseModel):
         if not drawings:
             if found.unreadable:
                 raise PartialListingError(str(self.root), found.unreadable)
-            raise DataError(
-                f"{self.root} holds {len(found.images)} DICOM series but no {self.segmentation.upper()}",
-                "correct `root` or `segmentation`",
-            )
+            problem = f"{self.root} holds {len(found.images)} DICOM series but no {self.segmentation.upper()}"
+            raise DataError(problem, "correct `root` or `segmentation`")
         of_series: dict[str, list[Drawing]] = defaultdict(list)
         astray: list[tuple[Drawing, list[str]]] = []
         for drawing in drawings:
@@ -101,12 +95,7 @@ class DicomLayout(BaseModel):
     def load(
         self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
     ) -> dict[Hashable, Any]:
-        """A case read as (1, columns, rows, slices) float32 tensors with their affine.
-
-        Raises:
-            MissingDependencyError: highdicom, which reads SEG, is not installed.
-            DataError: files are missing or damaged, or drawing and images do not fit together.
-        """
+        """A case read as (1, columns, rows, slices) float32 tensors with their affine."""
         from medsegdist.data.dicom.drawings import read_segmentation, read_structure_set
         from medsegdist.data.dicom.series import as_tensor, read_series, read_series_grid, require_highdicom
 

@@ -109,10 +109,8 @@ class FolderLayout(listing.FileLayout):
             raise DataError(problem, "correct the patterns")
         if not images or not masks:
             key, pattern, other = ("masks", self.masks, self.images) if images else ("images", self.images, self.masks)
-            raise DataError(
-                f"{self.root} holds {counted(len(images or masks), 'file')} '{other}' but none '{pattern}'",
-                f"correct the pattern `{key}`, or add the files",
-            )
+            problem = f"{self.root} holds {counted(len(images or masks), 'file')} '{other}' but none '{pattern}'"
+            raise DataError(problem, f"correct the pattern `{key}`, or add the files")
         paths.check_names(sorted(images.keys() | masks.keys()), str(self.root))
         ids = sorted(images.keys() & masks.keys())
         found = [(case_id, str(images[case_id]), str(masks[case_id]), None) for case_id in ids]

@@ -91,11 +91,7 @@ def malignancy_level(ratings: Sequence[int], rule: MalignancyRule = "median_high
 
 
 def read_nodules(path: Path | None = None) -> list[Nodule]:
-    """All 2,651 nodules, ordered by patient, scan and first annotation; or those of another file like that.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    """All 2,651 nodules, ordered by patient, scan and first annotation; or those of another file like that."""
     return list(_shipped_nodules()) if path is None else read_csv(path, Nodule, remedy="reinstall medsegdist")
 
 
@@ -167,9 +163,6 @@ class LidcLayout(BaseModel):
         """One case for each scan, in the order of the patients; nothing is drawn or read yet.
 
         A scan without its CT series is refused when it is read.
-
-        Raises:
-            DataError: no slice is left under these options, or `dicom_root` does not exist.
         """
         every = read_nodules()
         levels = malignancy_subsets(every, self.rule, self.min_readers)
@@ -216,11 +209,7 @@ class LidcLayout(BaseModel):
     def load(
         self, item: Mapping[Any, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
     ) -> dict[Any, Any]:
-        """An item with the slices of a scan: (1, slices, rows, columns) float32, HU and 0/1.
-
-        Raises:
-            DataError: the CT series is missing or damaged, or is not the one that was outlined.
-        """
+        """An item with the slices of a scan: (1, slices, rows, columns) float32, HU and 0/1."""
         from medsegdist.data.layouts.lidc_slices import draw_lidc, read_lidc
 
         if self.images == "simulated":

