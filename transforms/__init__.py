@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .checks import CheckFinite, CheckFinited, CheckSameSpace, CheckSameSpaced
-from .geometry import OrientAxial, OrientAxiald
+from .geometry import CheckSameSpace, CheckSameSpaced, OrientAxial, OrientAxiald
 from .grid import ResampleToGrid, ResampleToGridd
 from .intensity import (
+    CheckFinite,
+    CheckFinited,
     PercentileWindowIntensity,
     PercentileWindowIntensityd,
     StandardizeIntensity,

@@ -1,4 +1,4 @@
-"""Intensities on one scale for all datasets: a fixed window, a window by percentiles, or standard scores."""
+"""Intensities, checked to be finite, on one scale for all datasets: a window, fixed or by percentiles, or scores."""
 
 from __future__ import annotations
 
@@ -17,6 +17,36 @@ from .conversion import BACKEND, Array, OneByOned, as_floats, as_plain_tensor, l
 _DISPLAY_HIGH = 255.0
 # Taken as they are; all else as floats.
 _KEPT = (torch.uint8, torch.int8, torch.int16)
+
+
+class CheckFinite(Transform):
+    """Pass an array on if every value is finite.
+
+    Raises:
+        DataError: when called, the array is empty or holds NaN or infinite values.
+    """
+
+    backend = BACKEND
+
+    def __call__(self, img: Array) -> Array:
+        """The same object.
+
+        Args:
+            img: (channels, *spatial), any real dtype.
+        """
+        values = as_plain_tensor(img)
+        if values.numel() == 0:
+            problem = f"expected an image with pixels, found shape {tuple(values.shape)}"
+            raise DataError(problem, "save it again, or leave this case out")
+        if not values.is_floating_point():
+            return img
+        # NaN and infinity show in the extremes, and finding those needs no second volume in memory.
+        smallest, largest = torch.aminmax(values.permute(memory_order(values)))
+        if not bool(torch.isfinite(smallest) & torch.isfinite(largest)):
+            bad = int((~torch.isfinite(values)).sum())
+            problem = f"expected finite intensities, found {bad} of {values.numel()} that are NaN or infinite"
+            raise DataError(problem, "repair the image, or leave this case out")
+        return img
 
 
 class WindowIntensity(Transform):
@@ -152,6 +182,21 @@ class StandardizeIntensity(Transform):
             raise DataError(problem, "a constant image has no standard scores: leave it out, or widen the window")
         scores = NormalizeIntensity(subtrahend=mean, divisor=deviation, dtype=None)(values)  # type: ignore[arg-type]
         return as_plain_tensor(scores).clamp(-self.limit, self.limit).to(torch.float32)
+
+
+class CheckFinited(OneByOned):
+    """Dictionary version of :class:`CheckFinite`.
+
+    Args:
+        keys: images to check.
+        allow_missing_keys: skip keys that an item lacks.
+
+    Raises:
+        DataError: when called, what :class:`CheckFinite` raises.
+    """
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, CheckFinite(), allow_missing_keys)
 
 
 class WindowIntensityd(OneByOned):

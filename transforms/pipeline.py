@@ -7,10 +7,9 @@ from typing import Literal, get_args
 
 from monai.transforms import Compose, EnsureTyped, Transform
 
-from .checks import CheckFinited, CheckSameSpaced
-from .geometry import OrientAxiald
+from .geometry import CheckSameSpaced, OrientAxiald
 from .grid import ResampleToGridd
-from .intensity import PercentileWindowIntensityd, StandardizeIntensityd, WindowIntensityd
+from .intensity import CheckFinited, PercentileWindowIntensityd, StandardizeIntensityd, WindowIntensityd
 from .labels import BinarizeLabeld, ClassMasksd
 from .slices import ForegroundSlicesd, SplitSlicesd
 

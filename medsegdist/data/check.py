@@ -12,12 +12,21 @@ import numpy as np
 from monai.transforms import Compose
 from numpy.typing import NDArray
 
-from medsegdist.data import leakage
 from medsegdist.data.case_statistics import CaseStatistics, LabelStatistics, find_labels, holds_foreground, other_labels
 from medsegdist.data.collect import plan_reading
 from medsegdist.data.layouts.decathlon import DecathlonLayout
 from medsegdist.data.layouts.listing import Case, PartialListingError, labels_of, read_dataset_json
 from medsegdist.data.layouts.nnunet import NnunetLayout
+from medsegdist.data.leakage import (
+    CaseFacts,
+    DatasetFacts,
+    dataset_facts,
+    doubled_images,
+    leaks,
+    list_files,
+    mark_files,
+    voxel_mark,
+)
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
 from medsegdist.data.problems import Problem, case_problem, noting_doubts, problem_of, shared_problem
 from medsegdist.data.study import Study
@@ -60,7 +69,7 @@ def check_study(study: Study, *, full: bool = False, workers: int | None = 1) ->
         named = tuple(value for values in tasks for value in values)
         checked.append(check_dataset(one, study.preprocessing, full=full, workers=workers, named=named))
     problems = [problem for facts in checked for problem in facts.problems]
-    return list(dict.fromkeys([*problems, *leakage.leaks(study, leakage.mark_files(checked))]))
+    return list(dict.fromkeys([*problems, *leaks(study, mark_files(checked))]))
 
 
 def check_dataset(
@@ -70,7 +79,7 @@ def check_dataset(
     full: bool = True,
     workers: int | None = 1,
     named: Sequence[int] = (),
-) -> leakage.DatasetFacts:
+) -> DatasetFacts:
     """What is known of a dataset for itself, and its problems: those of single cases, then those of it as a whole.
 
     Besides its own label values and those that its listing names, masks may hold those `named`.
@@ -86,20 +95,20 @@ def check_dataset(
             cases = list(error.listed)
             unlisted = [Problem(name, one.case, one.problem, one.remedy) for one in error.unlisted]
         if unlisted and not cases:
-            return leakage.DatasetFacts(manifest, problems=_with_totals(unlisted, unlisted, cases))
+            return DatasetFacts(manifest, problems=_with_totals(unlisted, unlisted, cases))
         manifest.check_fits(preprocessing, cases)
         if full:
             read, problems = _read_voxels(manifest, preprocessing, cases, workers)
         else:
             read, problems = _read_headers(manifest, cases)
-        (facts,) = leakage.mark_files([leakage.dataset_facts(manifest, cases, read)])
+        (facts,) = mark_files([dataset_facts(manifest, cases, read)])
     except (DataError, ManifestError) as error:
-        return leakage.DatasetFacts(manifest, problems=(*unlisted, problem_of(error, name, "")))
+        return DatasetFacts(manifest, problems=(*unlisted, problem_of(error, name, "")))
     problems += _label_problems(manifest, read, named)
     problems += [*_intensity_problems(manifest, preprocessing, read), *spacing_outliers(name, read)]
     problems += [Problem(name, one.case, *doubt, "warning") for one in read for doubt in one.doubts]
     known_problems = _with_totals([*unlisted, *problems], unlisted, cases)
-    return replace(facts, problems=tuple(dict.fromkeys([*known_problems, *leakage.doubled_images(facts)])))
+    return replace(facts, problems=tuple(dict.fromkeys([*known_problems, *doubled_images(facts)])))
 
 
 def _with_totals(
@@ -110,7 +119,7 @@ def _with_totals(
     return tuple(replace(problem, total=len(names)) if problem.case else problem for problem in problems)
 
 
-def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[list[leakage.CaseFacts], list[Problem]]:
+def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[list[CaseFacts], list[Problem]]:
     """What headers and the first masks say; nothing for a layout that draws its images."""
     if getattr(manifest.layout, "simulates", ""):
         return [], []
@@ -120,7 +129,7 @@ def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[lis
     for case in track(cases, f"Checking {manifest.name}"):
         try:
             item: Any = read_header(case.as_item())
-            facts += [replace(one, spacing=_spacing(item["image"])) for one in leakage.list_files([case])]
+            facts += [replace(one, spacing=_spacing(item["image"])) for one in list_files([case])]
         # One bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
@@ -168,7 +177,7 @@ def _look_for_foreground(
 
 def _read_voxels(
     manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[Case], workers: int | None
-) -> tuple[list[leakage.CaseFacts], list[Problem]]:
+) -> tuple[list[CaseFacts], list[Problem]]:
     """What every voxel says, and the problems for which `load_samples` would refuse the dataset."""
     read, tasks = plan_reading(manifest, preprocessing, None, cases)
     observe = partial(_case_facts, foreground=manifest.label_values)
@@ -198,16 +207,16 @@ def _read_voxels(
 
 def _case_facts(
     item: Mapping[Any, Any], labels: tuple[float, ...], foreground: tuple[int, ...] | None
-) -> leakage.CaseFacts | None:
+) -> CaseFacts | None:
     image = np.asarray(item["image"][0])
     if not image.size or not np.isfinite([image.min(), image.max()]).all():
         # An error of its own.
         return None
     spacing = _spacing(item["image"])
     others, filled = other_labels(item["label"], foreground)
-    return leakage.CaseFacts(
+    return CaseFacts(
         item["case_id"],
-        image=leakage.voxel_mark(image, None if spacing is None else np.asarray(item["image"].affine)),
+        image=voxel_mark(image, None if spacing is None else np.asarray(item["image"].affine)),
         spacing=spacing,
         low=float(image.min()),
         high=float(image.max()),
@@ -257,9 +266,7 @@ def looks_wrapped(image: NDArray[np.number]) -> bool:
     return pairs >= _FEWEST_PAIRS and leaps >= _LEAPS * pairs and _JUMPS_A_LEAP * leaps >= jumps
 
 
-def _label_problems(
-    manifest: DatasetManifest, cases: Sequence[leakage.CaseFacts], named: Sequence[int]
-) -> list[Problem]:
+def _label_problems(manifest: DatasetManifest, cases: Sequence[CaseFacts], named: Sequence[int]) -> list[Problem]:
     """Warnings of masks that are foreground everywhere or hold values that nothing names."""
     known = {*named, *(manifest.label_values or ())}
     if isinstance(manifest.layout, DecathlonLayout | NnunetLayout):
@@ -280,7 +287,7 @@ def _label_problems(
 
 
 def _intensity_problems(
-    manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[leakage.CaseFacts]
+    manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[CaseFacts]
 ) -> list[Problem]:
     """Warnings of intensities that look wrong, each for all cases that have it."""
     read = [(case, case.low, case.high) for case in cases if case.low is not None]
@@ -318,7 +325,7 @@ def _intensity_problems(
     return [one for names, text, cure in found for one in shared_problem(manifest.name, names, len(read), text, cure)]
 
 
-def spacing_outliers(dataset: str, cases: Sequence[leakage.CaseFacts]) -> list[Problem]:
+def spacing_outliers(dataset: str, cases: Sequence[CaseFacts]) -> list[Problem]:
     """Cases whose spacing is far from that of the others: a header that lost its unit, a scout view, other axes.
 
     Per axis of the patient and on a log scale: a spacing is an outlier beyond Tukey's outer fences (three times the

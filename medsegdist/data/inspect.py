@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from medsegdist.data.layouts.listing import Case, PartialListingError, Recognized
-from medsegdist.data.layouts.paths import PICTURE_SUFFIXES, VOLUME_SUFFIXES, expand_path, is_picture
+from medsegdist.data.layouts.paths import ending_of, expand_path, is_picture
 from medsegdist.data.manifest import Layout
 from medsegdist.data.validation import explain
 from medsegdist.errors import DataError, ManifestError
@@ -81,8 +81,9 @@ def recognize(path: Path) -> Recognized:
             return found
     entries = sorted(one for one in islice(path.glob("*"), 10_000) if not one.name.startswith("."))
     folders = [f"{printable(one.name)}/" for one in entries if one.is_dir()]
-    endings = Counter(_ending(one.name) for one in entries if one.is_file())
-    parts = [f"{count} {ending}" for ending, count in endings.most_common(5)]
+    files = [one.name for one in entries if one.is_file()]
+    endings = Counter(ending_of(name).lower() or Path(name).suffix or "without an ending" for name in files)
+    parts = [f"{count} {printable(ending)}" for ending, count in endings.most_common(5)]
     parts += [f"{counted(len(folders), 'folder')} ({listed(folders)})"] if folders else []
     tasks = sorted(printable(one.parent.name) for one in islice(path.glob("*/dataset.json"), 5))
     remedy = "name the folder that holds both, rename the files, or describe the dataset by hand as in data_manifests/"
@@ -250,11 +251,6 @@ def _label_values(found: Any) -> set[int]:
             "dataset by hand with `mask_threshold`",
         )
     return {int(value) for value in whole} - {0}
-
-
-def _ending(name: str) -> str:
-    known = next((suffix for suffix in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES) if name.lower().endswith(suffix)), "")
-    return printable(known or Path(name).suffix or "without an ending")
 
 
 def segment_key(layout: Mapping[str, Any]) -> str:

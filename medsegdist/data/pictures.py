@@ -25,7 +25,7 @@ from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
 
 # Pillow raises all of these of a broken picture.
-_UNREADABLE_PICTURE = (
+_BROKEN = (
     OSError,
     EOFError,
     ValueError,
@@ -41,12 +41,7 @@ _PICTURES = ("PNG", "JPEG", "BMP", "TIFF")
 # 8192 x 8192, more than any camera, X-ray or fundus has; reading takes up to 29 bytes for each.
 _MOST_PIXELS = 2**26
 # ITU-R BT.601, the weights that Pillow and most viewers use.
-_COLOR_WEIGHTS: dict[str, tuple[float, float, float]] = {
-    "luminance": (0.299, 0.587, 0.114),
-    "red": (1.0, 0.0, 0.0),
-    "green": (0.0, 1.0, 0.0),
-    "blue": (0.0, 0.0, 1.0),
-}
+_COLOR_WEIGHTS = {"luminance": (0.299, 0.587, 0.114), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
 # Tags of TIFF and EXIF, and the orientations whose rows are stored as columns.
 _COLUMNS, _ROWS, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANES = 256, 257, 258, 259, 262, 277, 284
 _COLORS, _SAMPLE_FORMAT, _DESCRIPTION, _DEPTH = 320, 339, 270, 32997
@@ -111,7 +106,7 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
             if file.read(2) in (b"II", b"MM"):
                 raise DataError(f"{_ODD_TIFF}, or a damaged one", _AS_PNG) from error
         raise damaged_file(UnidentifiedImageError(f"no picture that is {', '.join(_PICTURES)}")) from error
-    except _UNREADABLE_PICTURE as error:
+    except _BROKEN as error:
         raise damaged_file(error) from error
     return MetaTensor(torch.from_numpy(pixels[None]))
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from medsegdist.data.inflate import inflate
 from medsegdist.data.itk import MOST_VOXELS, detached_data, read_itk
-from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, VOLUME_SUFFIXES, Color
+from medsegdist.data.layouts.paths import ITK_SUFFIXES, PICTURE_SUFFIXES, SUFFIXES, VOLUME_SUFFIXES, Color
 from medsegdist.data.pictures import read_picture
 from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
@@ -40,16 +40,7 @@ _OTHER_UNITS = {1: "m", 3: "micron"}
 # Bytes after the last voxel that are not looked at.
 _MARGIN = 1 << 20
 _KEPT_TYPES = (np.uint8, np.int8, np.int16)
-_UNREADABLE_VOLUME = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    OverflowError,
-    zlib.error,
-    ImageFileError,
-    HeaderDataError,
-)
+_BROKEN = (OSError, EOFError, ValueError, TypeError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 
 
 def read_pair(
@@ -81,8 +72,7 @@ def read_pair(
             elif path.name.lower().endswith(PICTURE_SUFFIXES):
                 read[key] = read_picture(path, None if is_mask else color, header_only=header_only)
             else:
-                known = ", ".join((*VOLUME_SUFFIXES, *PICTURE_SUFFIXES))
-                raise DataError(f"expected a file ending in {known}", "convert it")
+                raise DataError(f"expected a file ending in {', '.join(SUFFIXES)}", "convert it")
             read[key].meta[ImageMetaKey.FILENAME_OR_OBJ] = str(path)
         except DataError as error:
             wrong.append(DataError(f"{key} {path}: {error.problem}", error.remedy))
@@ -126,7 +116,7 @@ def read_volume(
                 voxels = torch.from_numpy(_in_working_type(part).reshape((1, *shape[:3])))
     except DataError:
         raise
-    except _UNREADABLE_VOLUME as error:
+    except _BROKEN as error:
         raise damaged_file(error) from error
     if len(shape) == 3 and channel is not None:
         raise DataError(f"expected a volume with channels, found shape {stored.shape}", "leave `channel` out")

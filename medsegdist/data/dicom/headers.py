@@ -28,15 +28,8 @@ _PREAMBLE, _LEAST_LIMIT = 132, 1 << 26
 
 # Some of these are in every DICOM file.
 _ALWAYS = ["SOPClassUID", "Modality", "SeriesInstanceUID"]
-_TAGS = [
-    "SOPInstanceUID",
-    "PatientID",
-    "ReferencedSeriesSequence",
-    "SegmentSequence",
-    "SegmentationType",
-    "ReferencedFrameOfReferenceSequence",
-    "StructureSetROISequence",
-]
+_REFERENCES = ["ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence"]
+_SEGMENTS = ["SegmentationType", "SegmentSequence", "StructureSetROISequence"]
 # The sequences that hold most of a file; they are read only where the usual references are missing.
 _DETAILS = ["PerFrameFunctionalGroupsSequence", "ROIContourSequence"]
 
@@ -176,7 +169,7 @@ def scan_folder(root: Path) -> DicomFolder:
     for path in files_under(root):
         try:
             with discreet("its header cannot be read"):
-                header = read_header(path, _TAGS)
+                header = read_header(path, ["SOPInstanceUID", "PatientID", *_REFERENCES, *_SEGMENTS])
                 if header is not None:
                     _add(found, path, header)
         except DataError as error:

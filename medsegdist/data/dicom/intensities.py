@@ -30,16 +30,8 @@ _SYNTAXES: dict[tuple[bool | None, bool | None], UID] = {
     (False, True): ExplicitVRLittleEndian,
     (False, False): ExplicitVRBigEndian,
 }
-_STORED = [
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelData",
-]
+_BITS = ["BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
+_STORED = ["Rows", "Columns", "SamplesPerPixel", *_BITS, "PixelData"]
 _JPEG_2000, _JP2 = b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "
 # Of JPEG and JPEG-LS.
 _FRAME_STARTS = (*(marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC)), 0xF7)

@@ -29,22 +29,9 @@ _LEAST_LIMIT = 1 << 24  # bytes, which any compressed image may take
 # Those that were converted from older ones have a word before.
 _ENHANCED = ("Enhanced CT Image Storage", "Enhanced MR Image Storage")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
-_TAGS = [
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "NumberOfFrames",
-    "PixelSpacing",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "InstanceNumber",
-]
+_PIXELS = ["SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"]
+_SIZE = ["Rows", "Columns", "NumberOfFrames", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"]
+_PLACE = ["ImageOrientationPatient", "ImagePositionPatient", "InstanceNumber"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,7 +220,7 @@ def _read_slice(path: Path) -> Slice:
 
 def _header_of(path: Path) -> Dataset:
     try:
-        header = read_header(path, _TAGS)
+        header = read_header(path, [*_PIXELS, *_SIZE, *_PLACE])
     except DataError as error:
         raise DataError(f"{path.name}: {error.problem}", error.remedy) from None
     if header is None:

@@ -19,7 +19,6 @@ from medsegdist.data.layouts import listing, paths
 from medsegdist.errors import DataError
 from medsegdist.words import counted, listed, printable
 
-_SUFFIXES = (*paths.VOLUME_SUFFIXES, *paths.PICTURE_SUFFIXES)
 # Of the search for patterns: an archive that is named by mistake is not searched for minutes.
 _DEPTH, _MOST_FILES, _MOST_PATTERNS = 4, 200_000, 20
 _SEPARATOR = r"[_\-. ]"
@@ -38,8 +37,8 @@ def _with_stars(pattern: str) -> str:
         raise ValueError("expected a pattern inside `root`, without a leading / and without ..")
     if "*" not in pattern or "**" in pattern:
         raise ValueError(f"expected a pattern with one * or several, which pair images and masks, found '{pattern}'")
-    if not pattern.lower().endswith(_SUFFIXES):
-        raise ValueError(f"expected a pattern ending in {', '.join(_SUFFIXES)}")
+    if not pattern.lower().endswith(paths.SUFFIXES):
+        raise ValueError(f"expected a pattern ending in {', '.join(paths.SUFFIXES)}")
     return pattern
 
 
@@ -154,7 +153,7 @@ def _matches(root: Path, pattern: str) -> dict[str, Path]:
     """The files that fit `pattern`, by the part that its * stands for, or parts with / between."""
     found: dict[str, Path] = {}
     # Only the * is a wildcard; a [ or ? in a folder's name is itself.
-    ending = _ending(pattern)
+    ending = paths.ending_of(pattern)
     parts = pattern.removesuffix(ending).split("*")
     whole = re.compile("([^/]+)".join(map(re.escape, parts)) + f"(?i:{re.escape(ending)})")
     in_any_case = "".join(f"[{one.lower()}{one.upper()}]" if one.isalpha() else one for one in ending)
@@ -169,11 +168,6 @@ def _matches(root: Path, pattern: str) -> dict[str, Path]:
                 raise DataError(problem, "rename or remove one")
             found[key] = path
     return found
-
-
-def _ending(name: str) -> str:
-    """The ending that says the format, as the name has it."""
-    return name[-len(next(suffix for suffix in _SUFFIXES if name.lower().endswith(suffix))) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +228,7 @@ def _files_under(folder: Path) -> list[str]:
     for place, folders, names in os.walk(folder):
         inside = Path(place).relative_to(folder)
         folders[:] = sorted(name for name in folders if not name.startswith(".")) if len(inside.parts) < _DEPTH else []
-        files = sorted(name for name in names if not name.startswith(".") and name.lower().endswith(_SUFFIXES))
+        files = sorted(name for name in names if not name.startswith(".") and name.lower().endswith(paths.SUFFIXES))
         found += [(inside / name).as_posix() for name in files]
         if len(found) > _MOST_FILES:
             break
@@ -256,7 +250,7 @@ def _patterns(files: Sequence[str]) -> dict[str, dict[str, str]]:
         if "*" in path:
             continue
         general, numbers = places[place]
-        ending = _ending(name)
+        ending = paths.ending_of(name)
         groups[general, ending.lower()].append((numbers, unicodedata.normalize("NFC", name.removesuffix(ending)), path))
         top, slash, below = path.partition("/")
         if slash:
@@ -265,7 +259,7 @@ def _patterns(files: Sequence[str]) -> dict[str, dict[str, str]]:
             found[general + name][numbers[:-1]] = path
     words = {*_IMAGE_WORDS, *_MASK_WORDS, "0000"}
     for (place, ending), files_there in groups.items():
-        endings = {_ending(path) for *_, path in files_there}
+        endings = {paths.ending_of(path) for *_, path in files_there}
         ending = endings.pop() if len(endings) == 1 else ending
         first_words = {re.split(_SEPARATOR, stem)[0] for _, stem, _ in files_there}
         for numbers, stem, path in files_there:

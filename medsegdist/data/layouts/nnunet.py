@@ -105,9 +105,9 @@ class NnunetLayout(listing.FileLayout):
             content = _DatasetJson.model_validate(found)
         except ValidationError as error:
             raise DataError("\n".join(explain(error, _DatasetJson, path))) from error
-        known = (*paths.VOLUME_SUFFIXES, *paths.PICTURE_SUFFIXES)
-        if content.file_ending not in known:
-            problem = f"{path}: expected a file_ending of {', '.join(known)}, found {ascii(content.file_ending)[:80]}"
+        if content.file_ending not in paths.SUFFIXES:
+            known = ", ".join(paths.SUFFIXES)
+            problem = f"{path}: expected a file_ending of {known}, found {ascii(content.file_ending)[:80]}"
             raise DataError(problem, "convert the files")
         return content
 

@@ -15,6 +15,7 @@ from medsegdist.words import counted
 ITK_SUFFIXES = (".nrrd", ".mha", ".mhd")
 VOLUME_SUFFIXES = (".nii.gz", ".nii", *ITK_SUFFIXES)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+SUFFIXES = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
 
 Color = Literal["luminance", "red", "green", "blue"]
 """How an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors."""
@@ -109,9 +110,13 @@ def is_picture(source: object) -> bool:
     return isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(PICTURE_SUFFIXES)
 
 
+def ending_of(name: str) -> str:
+    """The ending that says the format, such as .nii.gz, as the name has it; empty if it is none that is read."""
+    known = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[len(name) - len(known) :]
+
+
 def without_suffix(name: str) -> str:
     """The file name `name` without the ending that says its format; `.nii.gz` counts as one ending."""
-    for suffix in (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return Path(name).stem
+    ending = ending_of(name)
+    return name.removesuffix(ending) if ending else Path(name).stem
