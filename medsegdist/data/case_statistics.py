@@ -189,12 +189,12 @@ class CaseStatistics:
     def _why_nothing_left(self, channel: int) -> tuple[str, str]:
         which = "" if self._classes is None else f"class '{self._classes[channel]}': "
         if not self._largest[channel]:
-            problem, remedy = all_empty(self.read)
             if self._labels.first_case:
-                problem, remedy = (
-                    f"no foreground is left on the grid, {counted(self.read, 'case')} read",
+                return (
+                    f"{which}no foreground is left on the grid, {counted(self.read, 'case')} read",
                     "take a finer one",
                 )
+            problem, remedy = all_empty(self.read)
             return f"{which}{problem}", remedy
         problem = (
             f"{which}no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of "

@@ -176,19 +176,13 @@ def doubled_images(facts: DatasetFacts) -> list[Problem]:
     for case in facts.cases:
         if case.image:
             by_image[case.image].append(case.case)
-    remedy = "keep one of them; or, if each has a mask of its own, join the masks"
-    return [
-        Problem(
-            facts.manifest.name,
-            same[0],
-            f"its image is also that of {listed(same[1:], _NAMED, quoted=True)}",
-            remedy,
-            "warning",
-            tuple(same),
-        )
-        for same in by_image.values()
-        if len(same) > 1
-    ]
+    name, remedy = facts.manifest.name, "keep one of them; or, if each has a mask of its own, join the masks"
+    problems = []
+    for first, *others in by_image.values():
+        if others:
+            text = f"its image is also that of {listed(others, _NAMED, quoted=True)}"
+            problems.append(Problem(name, first, text, remedy, "warning", (first, *others)))
+    return problems
 
 
 def refuse_shared_images(study: Study) -> None:

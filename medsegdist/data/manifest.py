@@ -11,7 +11,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     FiniteFloat,
     ValidationInfo,
@@ -90,7 +89,7 @@ _Classes = Annotated[
 ]
 
 
-class DatasetManifest(BaseModel):
+class DatasetManifest(BaseModel, frozen=True, extra="forbid"):
     """One dataset: where it is, what it shows, and which labels are foreground.
 
     Args:
@@ -110,8 +109,6 @@ class DatasetManifest(BaseModel):
         simulated: what of it is simulated; empty if nothing is. Layouts that invent images say so by themselves.
         library: the entry of a learned ranking's library that this dataset is, such as "liver MSD".
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: _Name
     modality: Literal["CT", "MR", "other"]

@@ -48,7 +48,7 @@ def _number_or(rules: tuple[str, ...]) -> Callable[[Any], Any]:
     return check
 
 
-class DistanceOptions(BaseModel):
+class DistanceOptions(BaseModel, frozen=True, extra="forbid"):
     """Options of the distances; each one that is left out is as in the paper.
 
     Args:
@@ -67,8 +67,6 @@ class DistanceOptions(BaseModel):
         normalize: divides both by a scale that all pairs have in common, so that distances have no unit; None does so
             in rankings, but not with `--paper`, and not of cards, which have no common scale.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     components: Annotated[int | str, BeforeValidator(_number_or(COMPONENT_RULES))] = 5
     max_components: PositiveInt = 10
@@ -99,7 +97,7 @@ _Rate = Annotated[FiniteFloat, Field(gt=0, le=1)]
 _Norm = Literal["batch", "group", "instance"]
 
 
-class DeepLabOptions(BaseModel):
+class DeepLabOptions(BaseModel, frozen=True, extra="forbid"):
     """DeepLabV3+; as it stands here, the published one with a ResNet-50 encoder.
 
     Args:
@@ -116,8 +114,6 @@ class DeepLabOptions(BaseModel):
         dropout: share of the pyramid's features that are dropped in training.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["deeplabv3plus"] = "deeplabv3plus"
     width: Annotated[int, Field(ge=4)] = 64
     depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
@@ -130,7 +126,7 @@ class DeepLabOptions(BaseModel):
     dropout: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.0
 
 
-class UNetOptions(BaseModel):
+class UNetOptions(BaseModel, frozen=True, extra="forbid"):
     """MONAI's U-Net.
 
     Args:
@@ -140,8 +136,6 @@ class UNetOptions(BaseModel):
         norm: the normalization.
         dropout: share of features that are dropped in training.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["unet"] = "unet"
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=7)] = (32, 64, 128, 256)
@@ -154,7 +148,7 @@ NetworkOptions = Annotated[DeepLabOptions | UNetOptions, Field(discriminator="ki
 """Any network; in YAML its key `kind` says which."""
 
 
-class Augmentation(BaseModel):
+class Augmentation(BaseModel, frozen=True, extra="forbid"):
     """How training samples are varied; every sample of a batch has draws of its own.
 
     Args:
@@ -165,8 +159,6 @@ class Augmentation(BaseModel):
         intensity: greatest relative change of contrast, and change of brightness as a share of the network's input
             range of 2.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     flip: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
     rotation: Annotated[FiniteFloat, Field(ge=0, le=180)] = 15.0

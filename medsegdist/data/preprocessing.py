@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
@@ -41,7 +40,7 @@ _DELTAS: dict[Intensity, float] = {"window": -1.0, "hounsfield": -2048.0, "zscor
 _LEAST: dict[Intensity, float] = {"window": 0.0, "zscore": -5.0}
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(BaseModel, frozen=True, extra="forbid"):
     """How every dataset of a study is brought to one form, for distances and training alike.
 
     Args:
@@ -60,8 +59,6 @@ class Preprocessing(BaseModel):
         max_per_case: the most slices of one case; None takes all.
         seed: seed of every random choice.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dimensions: Literal[2, 3] = 2
     grid: tuple[PositiveInt, ...]

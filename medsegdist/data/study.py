@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from medsegdist.data.layouts.paths import DIRECTORY, expand_path
 from medsegdist.data.manifest import DatasetManifest, load_dataset
@@ -20,7 +20,7 @@ from medsegdist.words import did_you_mean
 _GROUPS = ("same_images", "families")
 
 
-class Study(BaseModel):
+class Study(BaseModel, frozen=True, extra="forbid"):
     """Datasets prepared alike, and which of them need a source to pre-train on.
 
     Args:
@@ -39,8 +39,6 @@ class Study(BaseModel):
             `medsegdist check`. "allow" makes it a warning, for several tasks on the same images; the sources then
             hold the target's own images, and the ranking rewards them for it.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
@@ -161,7 +159,7 @@ def load_datasets(path: str | Path, names: Sequence[str] = ()) -> list[DatasetMa
     return [study.dataset(name) for name in names] if names else list(study.datasets)
 
 
-class Preparation(BaseModel):
+class Preparation(BaseModel, frozen=True, extra="forbid"):
     """What datasets must have in common to be compared.
 
     Args:
@@ -170,8 +168,6 @@ class Preparation(BaseModel):
         distance: how distances are computed.
         shared_images: whether a source may hold images or patients of a target.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
     preprocessing: Preprocessing

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from medsegdist.data.layouts.listing import Case, PartialListingError, Recognized, build_cases
 from medsegdist.data.layouts.paths import PatientPattern, Root
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from medsegdist.data.dicom.headers import Drawing
 
 
-class DicomLayout(BaseModel):
+class DicomLayout(BaseModel, frozen=True, extra="forbid"):
     """DICOM files, however they are called: image series and what was drawn on them.
 
     A case is a drawing (SEG or RTSTRUCT) with the image series that it refers to, and is called by the drawing's path
@@ -29,7 +29,6 @@ class DicomLayout(BaseModel):
     of these cases: nothing else of the patient is kept, and no header is repeated in a message.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     looked_for: ClassVar[str] = "DICOM series with SEG or RTSTRUCT objects, whatever the files are called"
 
     kind: Literal["dicom"] = "dicom"

