@@ -59,7 +59,8 @@ def edge_sharpness(image: Image, mask: Mask) -> float:
     edge = binary_dilation(mask) & ~binary_erosion(mask, border_value=1)
     if mask.all():
         return math.nan
-    length = np.sqrt(sum(np.square(slope) for slope in _slopes(image)))
+    slopes = (np.gradient(image, axis=axis) for axis in range(image.ndim) if image.shape[axis] > 1)
+    length = np.sqrt(sum(np.square(slope) for slope in slopes))
     return float(length[edge].mean() / length.mean()) if length.any() else 1.0
 
 
@@ -125,10 +126,6 @@ CHARACTERISTICS: Mapping[str, tuple[str, Callable[[Image, Mask], float]]] = {
     "background_variation": ("intensity", background_variation),
 }
 """Unit and function of each: the six rows of Table 14, most of which have several numbers."""
-
-
-def _slopes(image: Image) -> list[Image]:
-    return [np.gradient(image, axis=axis) for axis in range(image.ndim) if image.shape[axis] > 1]
 
 
 def characterize(samples: SegmentationSamples) -> dict[str, Characteristic]:

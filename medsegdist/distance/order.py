@@ -35,7 +35,7 @@ class DistanceRow:
     mask_term: float  # the part of the masks
     low: float | None  # end of the interval; None without a bootstrap, or if a dataset has one patient only
     high: float | None
-    noise_floor: float | None  # the target's distance to its own resample; None as for `low`
+    noise_floor: float | None  # the target's distance to its own resample; None without several patients
     rank: int  # 1 for the nearest source of this target; sources that cannot be distinguished share one
     tied: bool  # the rank is shared
     n_source: int  # samples of the source that were compared
@@ -61,7 +61,7 @@ class Recommendation:
 
     target: str  # name of the dataset to train on in the end
     source: str  # name of the dataset to pre-train on
-    rank: int  # 1 for the source that is recommended. Sources that cannot be distinguished share one
+    rank: int  # 1 for the source that is recommended; sources that cannot be distinguished share one
     tied: bool  # the rank is shared
     score: float  # by the rule, the least is the best; only differences within a target mean something
     # The probability that this source is the nearest, were there more patients (None without a bootstrap, or if a

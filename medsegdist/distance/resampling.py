@@ -139,7 +139,10 @@ def replicate_distances(
         one, other = sources[method].replicates, targets[method].replicates
         if one is not None and other is not None and mask_costs[method].numel() == 1:
             summaries = [(one[i], other[j]) for i, j in pairs if i < len(one) and j < len(other)]
-            numbers[method] = compare_replicates(distance.metric, summaries, images.image_cost)
+            if isinstance(distance.metric, ReplicatesMetric):
+                numbers[method] = distance.metric.compare_replicates(summaries, images.image_cost)
+            else:
+                numbers[method] = [distance.metric.compare(*pair, images.image_cost) for pair in summaries]
 
     values: dict[str, list[float]] = {method: [] for method in distances}
     starts: dict[str, tuple[Tensor, Tensor]] = {}
@@ -178,15 +181,6 @@ def replicate_distances(
             linear = image_weight * linear + mask_weight * of_method**distance.metric.power
         values[method] = predicted(values[method], linear.tolist())
     return {method: torch.tensor(found, dtype=torch.float64) for method, found in values.items()}
-
-
-def compare_replicates(
-    metric: MaskMetric[Any], pairs: Sequence[tuple[Any, Any]], image_cost: Tensor
-) -> Sequence[Tensor]:
-    """d_Y of pairs of summaries, first the datasets as they are, by the metric's own way for many if it has one."""
-    if isinstance(metric, ReplicatesMetric):
-        return metric.compare_replicates(pairs, image_cost)
-    return [metric.compare(one, other, image_cost) for one, other in pairs]
 
 
 def reflect(value: float, replicates: Tensor) -> Tensor:

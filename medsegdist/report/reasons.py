@@ -20,7 +20,7 @@ CLEAR = 0.5  # standard deviations among the sources of a target from which on a
 REASONS, OBJECTIONS = 3, 2  # features at most that are named for a source, and against it
 FEW_PATIENTS = 10  # a dataset with fewer says little of how patients differ
 NEARLY = 1.0  # Dice points by which two choices may differ and be about as good
-MOST_NEAREST = 50  # cases that a command takes, or half of them all where these are known to be fewer
+MOST_NEAREST = 50  # cases that a command takes, but no more than half of those that there are known to be
 SMALL_SHARE = 0.1  # masks with a smaller part in the distance hardly count
 
 

@@ -30,17 +30,15 @@ if TYPE_CHECKING:
     from medsegdist.report.results import Results
     from medsegdist.transfer.regression import GainPrediction, LinearFit
 
+# Nine targets look different, and neighbors do so by color and by shape.
 COLORS = ("var(--accent)", "var(--second)", "var(--third)")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "triangle-down", "cross", "hexagon")
-"""Of targets: nine of them look different, and neighbors by color and by shape."""
 
-
-LEGEND_ABOVE: dict[str, Any] = {
+LEGEND_ABOVE: dict[str, Any] = {  # of a figure's layout
     "showlegend": True,
     "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
     "margin": {"l": 4, "r": 14, "t": 30, "b": 40},
 }
-"""Of a figure's layout."""
 
 
 def transfer_section(run: Results) -> dict[str, Any] | None:

@@ -69,11 +69,8 @@ class BoundaryMetric:
 def _profile(image: NDArray[np.float64], mask: NDArray[np.bool_], reach: int) -> NDArray[np.float64]:
     """(2 * reach,) mean intensities of the shells around the boundary, in standard deviations of the image."""
     spread = image.std()
-    if spread == 0:
+    if spread == 0 or mask.all():  # no contrast; or no boundary, and the mean of the segment is that of the image
         return np.zeros(2 * reach)
-    if mask.all():
-        # There is no boundary: both sides look like the segment.
-        return np.full(2 * reach, 0.0)
     box = box_of(mask, margin=reach)
     values, inside = (image[box] - image.mean()) / spread, mask[box]
     sides = []
