@@ -6,8 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from medsegdist.transforms import PercentileWindowIntensity, StandardizeIntensity, WindowIntensity
+from medsegdist.transforms import PercentileWindowIntensity, StandardizeIntensity, WindowIntensity, intensity
 from monai.transforms import NormalizeIntensity, ScaleIntensityRange
+
+from medsegdist.errors import DataError
 
 images = arrays(np.float32, (1, 4, 5), elements=st.floats(-5000, 5000, width=32))
 
@@ -53,6 +55,26 @@ def test_percentiles_agree_for_small_and_large_volumes():
     np.testing.assert_allclose(
         PercentileWindowIntensity()(values), np.clip((values - low) / (high - low), 0, 1) * 255, atol=1e-3
     )
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16])
+@pytest.mark.parametrize("block", [7, 2**20])
+def test_percentiles_of_integers_are_those_of_their_floats(kind, block, monkeypatch):
+    """NumPy's own wrap around: of int8, those between -57 and 96 can lie below both."""
+    monkeypatch.setattr(intensity, "_BLOCK", block)
+    ends = np.iinfo(kind)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        values = rng.integers(ends.min, ends.max, (1, 5, int(rng.integers(1, 9))), dtype=kind, endpoint=True)
+        low, high = sorted(rng.uniform(0, 100, 2))
+        window = PercentileWindowIntensity(low, high)
+        try:
+            expected = window(values.astype(np.float64))
+        except DataError:
+            with pytest.raises(DataError, match="the same intensity"):
+                window(values)
+        else:
+            np.testing.assert_allclose(window(values), expected, atol=1e-3)
 
 
 @given(images, st.floats(0.5, 100), st.floats(-1000, 1000))
