@@ -52,7 +52,7 @@ def check_mask_metric(
 ) -> None:
     """Raises AssertionError, with the name of the law, where the metric breaks one.
 
-    With `image_weight=0` the laws see the masks alone: a d_Y of at most 1 would vanish beside the images.
+    With `image_weight=0` the laws see the masks alone: a d_Y of at most 1 would vanish next to the images.
     """
     check_dataset_distance(DatasetDistance(metric, image_weight=image_weight), a, b)
 

@@ -1,4 +1,4 @@
-"""Volumes beside NIfTI: NRRD and MetaImage."""
+"""Volumes besides NIfTI: NRRD and MetaImage."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def test_the_folder_of_several_datasets_of_pairs_is_told_to_name_one(tmp_path):
     [
         # One dataset with a folder for each case, of whose images one is read.
         (["{}/x_flair.nii.gz", "{}/x_t1.nii.gz", "{}/x_t2.nii.gz", "{}/x_dwi.nii.gz", "{}/x_seg.nii.gz"], "*/x_"),
-        # Pairs beside many images without a mask.
+        # Pairs next to many images without a mask.
         (["images/{}.png", "masks/{}.png", "unlabeled/{}_1.png", "unlabeled/{}_2.png", "unlabeled/{}_3.png"], "images"),
     ],
 )

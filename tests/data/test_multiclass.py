@@ -25,7 +25,7 @@ CLASSES = {"liver": [1, 3], "kidney": 2}
 
 
 def write_organs(root: Path) -> Path:
-    """Four cases with 1, 2 and 3; with 2 only; with 1 and 3 only; with a single voxel of 2 beside 3."""
+    """Four cases with 1, 2 and 3; with 2 only; with 1 and 3 only; with a single voxel of 2 next to 3."""
     write_task(root, ("p1_a", "p1_b", "p2_a", "p3_a"))
     single = labels(3)
     single[9, 9, 1] = 2

@@ -1,4 +1,4 @@
-"""A table of distances is the same to the last bit, whoever computes it."""
+"""A table of distances is the same to the last bit, wherever it is computed."""
 
 import os
 import pickle

@@ -87,11 +87,11 @@ def test_what_agreement_compared_is_what_is_drawn(tmp_path):
         assert regress(gain_points(alone)[method]) == regress(points)
     assert not of_other_tables(alone)
     assert not of_other_tables(run)
-    beside = replace(run, agreements=alone.agreements)
-    assert not of_other_tables(beside)
+    together = replace(run, agreements=alone.agreements)
+    assert not of_other_tables(together)
     other = tuple(replace(one, gain_percent=one.gain_percent + 1) for one in run.gains)
-    assert of_other_tables(replace(beside, gains=other))
-    assert gain_points(replace(beside, gains=other)) == gain_points(beside)
+    assert of_other_tables(replace(together, gains=other))
+    assert gain_points(replace(together, gains=other)) == gain_points(beside)
 
 
 def test_a_line_needs_pairs_and_different_distances():
