@@ -91,10 +91,10 @@ def test_a_bad_study_is_told_in_a_sentence(study, tmp_path, here, capfd):
     study.write_text(study.read_text().replace("organ: spleen", "organ: splen"))
     with pytest.raises(SystemExit):
         here("rank", study_file=str(study), out=str(tmp_path / "out"))
-    told = capfd.readouterr().err
-    assert f"Error: {study}: datasets.1 ('the spleen').layout.organ: expected 'lung_tumor', " in told
-    assert "found 'splen'; did you mean 'spleen'?" in told
-    assert "Traceback" not in told
+    said = capfd.readouterr().err
+    assert f"Error: {study}: datasets.1 ('the spleen').layout.organ: expected 'lung_tumor', " in said
+    assert "found 'splen'; did you mean 'spleen'?" in said
+    assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
 
 
@@ -129,8 +129,8 @@ def test_what_is_wrong_is_said_and_ends_the_workflow(changes, message, study, tm
     with pytest.raises(SystemExit) as ended:
         here("rank", **{"study_file": str(study), "out": str(tmp_path / "out"), **FAST, **changes})
     assert ended.value.code == 2
-    told = re.sub(r"[│╭╮╰╯─\s]+", " ", capfd.readouterr().err)
-    assert message in told
+    said = re.sub(r"[│╭╮╰╯─\s]+", " ", capfd.readouterr().err)
+    assert message in said
     assert not (tmp_path / "out" / "distances.csv").exists()
 
 

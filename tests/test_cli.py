@@ -206,10 +206,10 @@ def test_names_of_files_can_steer_no_terminal(study, tmp_path):
     for folder, content in (("images", b""), ("masks", b"")):
         (tmp_path / "near" / folder / f"{name}.nii.gz").write_bytes(content)
     shown = r"[red]:bug:\n\x1b[2Jcase\x1b]0;owned\x07"
-    told = run("rank", study, "--out", tmp_path / "out", status=2).stderr
-    assert f"case '{shown}': image" in told
+    said = run("rank", study, "--out", tmp_path / "out", status=2).stderr
+    assert f"case '{shown}': image" in said
     table = run("check", study, status=1).stdout
-    for text in (told, table):
+    for text in (said, table):
         assert not [one for one in text if not one.isprintable() and one != "\n"]
         assert ":bug:" in text
         assert "[red]" in text

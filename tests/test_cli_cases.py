@@ -69,8 +69,8 @@ def test_prepare_writes_exactly_the_planted_cases(study, tmp_path):
     assert set(load_samples(manifest, Preprocessing(grid=(24, 20))).case_ids) == set(PLANTED)
     assert len(list(cache.rglob("*.npz"))) or list(cache.iterdir())
     # Without names: the same two cases.
-    told = json.loads(run(*arguments, "--pseudonyms", "--json", "--out", tmp_path / "Task08_Hidden").stdout)
-    assert told["cases"] == 2
+    said = json.loads(run(*arguments, "--pseudonyms", "--json", "--out", tmp_path / "Task08_Hidden").stdout)
+    assert said["cases"] == 2
     for folder in ("imagesTr", "labelsTr"):
         images = [sorted((tmp_path / name / folder).iterdir()) for name in ("Task07_Nearest", "Task08_Hidden")]
         assert [one.read_bytes() for one in images[0]] == [one.read_bytes() for one in images[1]]

@@ -25,9 +25,9 @@ def test_a_root_that_is_not_there_is_told_with_its_dataset_and_file(study, tmp_p
 def test_methods_of_a_study_that_do_not_exist_are_told_with_their_place(study, tmp_path, command):
     change(study, methods=["gmm3", "nope", "gmm2d"])
     more = () if command == "check" else ("--out", tmp_path / "out")
-    told = run(command, study, *more, status=2).stderr
-    assert f"Error: {study}: methods: expected a method among euclidean, gmm2d, gmm3d" in told
-    first, second = told.splitlines()
+    said = run(command, study, *more, status=2).stderr
+    assert f"Error: {study}: methods: expected a method among euclidean, gmm2d, gmm3d" in said
+    first, second = said.splitlines()
     assert first.endswith("found 'gmm3'; did you mean 'gmm3d'?")
     assert second.startswith(f"{study}: methods: ")
     assert second.endswith("found 'nope'.")

@@ -30,10 +30,10 @@ def init(target, *sources, out, more=(), status=0):
 
 def test_the_study_is_checked_and_ranked_as_it_is(folders, tmp_path):
     study = tmp_path / "study.yaml"
-    told = init(*folders, out=study).stdout
-    assert "target ct (target): pairs of images/*.nii.gz and masks/*.nii.gz" in told
-    assert "modality CT: by the folder's name, target_ct" in told
-    assert f"medsegdist rank {study}" in told
+    said = init(*folders, out=study).stdout
+    assert "target ct (target): pairs of images/*.nii.gz and masks/*.nii.gz" in said
+    assert "modality CT: by the folder's name, target_ct" in said
+    assert f"medsegdist rank {study}" in said
     assert "No problem found" in run("check", study, "--full").stdout
     run("rank", study, "--method", "gmm2d", "--out", tmp_path / "out")
     table = pd.read_csv(tmp_path / "out" / "distances.csv")
@@ -162,8 +162,8 @@ def test_every_kind_of_real_folder_goes_into_a_study(data_root, tmp_path, name, 
     assert (found.modality, found.window) == (modality, window)
 
 
-@pytest.mark.parametrize(("held", "told"), [(8, "1 is in all"), (1, "1 is in 1")])
-def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_path, held, told):
+@pytest.mark.parametrize(("held", "said"), [(8, "1 is in all"), (1, "1 is in 1")])
+def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_path, held, said):
     """Of ten volumes four are looked at, the first one among them."""
     for folder in ("a", "b"):
         write_dataset(tmp_path / folder, (8, 8), cases=10)
@@ -172,7 +172,7 @@ def test_foreground_that_was_seen_says_in_how_many_of_the_masks_looked_at(tmp_pa
         if held == 1:
             nib.save(nib.Nifti1Image(np.zeros((24, 20, 6), np.uint8), np.diag([-1.0, -1, 2, 1])), path)
     shown = init(tmp_path / "a", tmp_path / "b", out=tmp_path / "study.yaml").stdout
-    assert f"foreground [1]: looked at 4 of 10 masks: {told}" in shown
+    assert f"foreground [1]: looked at 4 of 10 masks: {said}" in shown
 
 
 def test_a_folder_with_files_that_have_no_partner_becomes_a_study_that_check_explains(tmp_path):

@@ -42,8 +42,8 @@ def test_axes_that_itk_refuses_are_told(dataset, tmp_path):
         write_volume(tmp_path / "source" / folder / "p1_b.nii.gz", array, tilted)
     shown = run("prepare", dataset, "--out", tmp_path / "Task07_Tiny").stdout
     assert "Axes not at right angles, as of a tilted gantry, in 1 of 3 cases, such as 'p1_b': MONAI reads them" in shown
-    told = json.loads(run("prepare", dataset, "--out", tmp_path / "Task08_Json", "--json").stdout)
-    assert told["sheared"] == ["p1_b"]
+    said = json.loads(run("prepare", dataset, "--out", tmp_path / "Task08_Json", "--json").stdout)
+    assert said["sheared"] == ["p1_b"]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_wrong_arguments_are_one_clear_error(tmp_path, arguments, message, monke
 
 def test_lidc_export_with_images_that_are_not_there(tmp_path):
     arguments = ("--malignancy", 4, "--dicom-root", tmp_path / "nowhere", "--out", tmp_path / "Task11_Nodules")
-    told = " ".join(run("lidc", "export", *arguments, status=2).stderr.split())
-    assert f"{tmp_path / 'nowhere'} does not exist" in told
+    said = " ".join(run("lidc", "export", *arguments, status=2).stderr.split())
+    assert f"{tmp_path / 'nowhere'} does not exist" in said
     assert list(tmp_path.iterdir()) == []
 
 

@@ -94,12 +94,12 @@ def test_an_interrupted_comparison_leaves_the_samples_and_no_process(study, tmp_
         workers = children_of(command.pid)
         assert len(workers) >= 2
         os.killpg(command.pid, signal.SIGINT)  # as a terminal does
-        _, told = command.communicate(timeout=60)
+        _, said = command.communicate(timeout=60)
     finally:
         if command.poll() is None:
             os.killpg(command.pid, signal.SIGKILL)
     # On a busy machine, lines of what is being done come first.
-    assert (command.returncode, told.splitlines()[-1].strip()) == (130, "Interrupted.")
+    assert (command.returncode, said.splitlines()[-1].strip()) == (130, "Interrupted.")
     deadline = time.monotonic() + 20
     while any(is_alive(pid) for pid in workers):
         assert time.monotonic() < deadline

@@ -104,9 +104,9 @@ def test_what_did_not_converge_is_told(tmp_path):
     assert "pretraining spleen, seed 0" in found
     assert "No MONAI Bundle for liver: no source has a gain for it, so none is the best." in found
     assert not (tmp_path / "out" / "bundles").exists()
-    told = json.loads(run(study, "--out", tmp_path / "out", "--include-not-converged", "--bundle", "--json").stdout)
-    assert (told["bundles"], told["without_bundle"]) == ([], ["liver"])
-    assert {gain["status"] for gain in told["gains"]} == {"not_converged"}
+    said = json.loads(run(study, "--out", tmp_path / "out", "--include-not-converged", "--bundle", "--json").stdout)
+    assert (said["bundles"], said["without_bundle"]) == ([], ["liver"])
+    assert {gain["status"] for gain in said["gains"]} == {"not_converged"}
     assert (tmp_path / "out" / "gains.csv").read_text().count("not_converged") == 2
     page = (tmp_path / "out" / "report.html").read_text()
     assert "spleen → liver, seed 0: did not converge" in page
@@ -137,10 +137,10 @@ def test_gains_over_a_baseline_of_0_are_told(short, tmp_path, monkeypatch):
 
 def test_the_best_pretraining_becomes_a_bundle(study, tmp_path):
     out = tmp_path / "out"
-    told = json.loads(run(study, "--out", out, "--workers", 1, "--bundle", "--json").stdout)
-    assert told["bundles"] == [str(out / "bundles" / "liver")]
+    said = json.loads(run(study, "--out", out, "--workers", 1, "--bundle", "--json").stdout)
+    assert said["bundles"] == [str(out / "bundles" / "liver")]
     gains = {}
-    for gain in told["gains"]:
+    for gain in said["gains"]:
         gains.setdefault(gain["source"], []).append(gain["gain_percent"])
     best = max(gains, key=lambda source: sum(gains[source]))
     metadata = json.loads((out / "bundles" / "liver" / "configs" / "metadata.json").read_text())

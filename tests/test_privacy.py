@@ -218,7 +218,7 @@ def test_a_message_calls_a_case_by_its_file_and_the_patient_by_nothing(
     result = run(arguments[0], study, *arguments[1:], status=1 if arguments[0] == "check" else 2)
     assert_silent(result, *IN_HEADER, IN_LISTING, *IN_FOLDER[1:])
     if arguments[0] == "check":
-        # Whoever calls a folder by a patient is told of it by that name: there is no other.
+        # Whoever calls a folder by a patient reads that name: there is no other.
         assert IN_FOLDER[0] in result.stdout
         assert "a__rt" in result.stdout
     assert naming(written(tmp_path / "out"), *EVERYBODY) == []

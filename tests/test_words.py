@@ -8,7 +8,7 @@ from medsegdist.words import counted, sentence
 
 
 @pytest.mark.parametrize(
-    ("number", "nouns", "told"),
+    ("number", "nouns", "said"),
     [
         (1, ("case",), "1 case"),
         (0, ("case",), "0 cases"),
@@ -17,13 +17,13 @@ from medsegdist.words import counted, sentence
         (3, ("entry", "entries"), "3 entries"),
     ],
 )
-def test_one_is_no_plural(number, nouns, told):
-    assert counted(number, *nouns) == told
+def test_one_is_no_plural(number, nouns, said):
+    assert counted(number, *nouns) == said
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "said"),
     [("a", "a."), ("a.", "a."), ("a..", "a."), ("a; did you mean 'b'?", "a; did you mean 'b'?"), ("a?.", "a?")],
 )
-def test_a_sentence_ends_once(text, told):
-    assert sentence(text) == told
+def test_a_sentence_ends_once(text, said):
+    assert sentence(text) == said

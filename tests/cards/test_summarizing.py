@@ -85,34 +85,34 @@ def test_the_histogram_holds_cells_of_enough_patients_only_and_hides_how_much_it
 
 
 def test_samples_of_another_preprocessing_than_the_one_that_is_told_are_refused() -> None:
-    told = Preprocessing(grid=(32, 40))
-    with pytest.raises(ValueError, match=rf"'near': expected samples of the preprocessing {told.fingerprint}, found"):
-        summarize_samples(dataset("near"), modality="CT", preprocessing=told)
-    prepared = replace(dataset("near"), preprocessing=told.fingerprint)
-    assert summarize_samples(prepared, modality="CT", preprocessing=told, fit=FIT).prepared == told
+    said = Preprocessing(grid=(32, 40))
+    with pytest.raises(ValueError, match=rf"'near': expected samples of the preprocessing {said.fingerprint}, found"):
+        summarize_samples(dataset("near"), modality="CT", preprocessing=said)
+    prepared = replace(dataset("near"), preprocessing=said.fingerprint)
+    assert summarize_samples(prepared, modality="CT", preprocessing=said, fit=FIT).prepared == said
 
 
 @given(st.integers(1, 10**6))
 def test_counts_are_coarse(count: int) -> None:
-    told = coarse(count)
-    assert 1 <= told <= count
-    assert told == count if count < 5 else told > 0.9 * count or count - told < 5
+    said = coarse(count)
+    assert 1 <= said <= count
+    assert said == count if count < 5 else said > 0.9 * count or count - said < 5
     if count >= 5:
-        assert told % 5 == 0
-    assert len(str(told).rstrip("0")) <= 2  # digits that say something
-    assert coarse(told) == told
-    assert coarse(count + 1) >= told
+        assert said % 5 == 0
+    assert len(str(said).rstrip("0")) <= 2  # digits that say something
+    assert coarse(said) == said
+    assert coarse(count + 1) >= said
 
 
 def test_counts_of_a_card_that_stays_are_exact() -> None:
     samples = dataset("near")
-    told, exact = (
+    said, exact = (
         summarize_samples(samples, modality="CT", fit=FIT, min_patients=2, exact_counts=exact)
         for exact in (False, True)
     )
-    assert (told.samples, told.patients) == (20, 10)
+    assert (said.samples, said.patients) == (20, 10)
     assert (exact.samples, exact.patients) == (24, 12)
-    assert exact.model_copy(update={"samples": 20, "patients": 10}) == told
+    assert exact.model_copy(update={"samples": 20, "patients": 10}) == said
 
 
 def samples_of(images: np.ndarray, preprocessing: str = "abc") -> SegmentationSamples:

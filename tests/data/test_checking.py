@@ -124,11 +124,11 @@ def test_a_bad_case_is_one_clear_problem(tmp_path, kind):
 def test_a_label_that_no_case_has(tmp_path, values, foreground, absent):
     manifest = task_manifest(write_task(tmp_path, values=values), foreground=foreground)
     problems = check_dataset(manifest, PREPROCESSING).problems
-    told = "cases; correct `foreground` to labels that exist"
+    said = "cases; correct `foreground` to labels that exist"
     if len(absent) == len(foreground):
-        told = "masks, which hold 1 besides 0; write `foreground: [1]`"
+        said = "masks, which hold 1 besides 0; write `foreground: [1]`"
     assert [str(problem) for problem in problems] == [
-        f"all cases: label {label} is in none of the 3 {told}." for label in absent
+        f"all cases: label {label} is in none of the 3 {said}." for label in absent
     ]
     with pytest.raises(DataError, match=f"dataset 'tiny':\n  all cases: label {absent[0]} is in none of the 3 "):
         load_samples(manifest, PREPROCESSING, on_bad_case="skip")
@@ -237,8 +237,8 @@ def test_a_mask_that_is_listed_as_its_own_image(tmp_path, full):
     entries[1]["image"] = "./labelsTr/p1_b.nii.gz"
     write_listing(root, entries)
     (problem,) = check_dataset(task_manifest(root), PREPROCESSING, full=full).problems
-    told = f"expected an image and its mask, found one file as both, {root / LABEL}"
-    assert (problem.case, problem.problem, problem.remedy) == ("p1_b", told, "correct the list")
+    said = f"expected an image and its mask, found one file as both, {root / LABEL}"
+    assert (problem.case, problem.problem, problem.remedy) == ("p1_b", said, "correct the list")
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -309,5 +309,5 @@ def test_masks_of_several_labels_without_foreground(tmp_path):
     manifest = task_manifest(write_task(tmp_path, values=(1, 2)))
     problems = check_dataset(manifest, PREPROCESSING, full=False).problems
     assert [problem.case for problem in problems] == ["p1_a", "p1_b", "p2_a"]
-    told = "'label': expected a mask of 0 and one other value, found 0, 1, 2"
-    assert {problem.problem for problem in problems} == {told}
+    said = "'label': expected a mask of 0 and one other value, found 0, 1, 2"
+    assert {problem.problem for problem in problems} == {said}

@@ -145,8 +145,8 @@ def test_patients_of_lidc_are_known_wherever_they_stand(tmp_path):
     for source, name in ((level, case.id), (drawn, "drawing")):
         (problem,) = check_study(study_of(task, source))
         assert (problem.severity, problem.case) == ("error", "p1_b")
-        told = f"1 of 3 cases has the same patient in the source '{source.name}': 'p1_b' (there '{name}')"
-        assert problem.problem == told
+        said = f"1 of 3 cases has the same patient in the source '{source.name}': 'p1_b' (there '{name}')"
+        assert problem.problem == said
     other = dicom_manifest(tmp_path / "other", "other", "s2", patient=f"{case.patient_id}0")
     assert check_study(study_of(task, other)) == []
 
@@ -244,8 +244,8 @@ def test_an_image_of_one_intensity(tmp_path, modality, window, value, shown):
     manifest = task_manifest(root, modality=modality, window=window)
     write_volume(root / "imagesTr" / "p1_b.nii.gz", np.full(SHAPE, value, np.int16))
     problems = [one for one in check_dataset(manifest, PREPROCESSING).problems if one.severity == "error"]
-    told = "expected an image with contrast" if shown is None else f"the image is constant, {shown} everywhere"
-    assert [(one.case, told in one.problem) for one in problems] == [("p1_b", True)]
+    said = "expected an image with contrast" if shown is None else f"the image is constant, {shown} everywhere"
+    assert [(one.case, said in one.problem) for one in problems] == [("p1_b", True)]
 
 
 def test_headers_alone_find_what_needs_no_voxel(tmp_path):

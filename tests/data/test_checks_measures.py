@@ -145,8 +145,8 @@ def case(name, problem, remedy="mend it", **more):
 @given(PROBLEMS)
 def test_no_case_is_lost_and_no_problem_of_another_dataset_or_severity_is_joined(problems):
     found = merge_similar(problems)
-    told = [(one.dataset, one.severity, name) for one in found for name in (one.cases or (one.case,))]
-    assert {*told} == {(one.dataset, one.severity, one.case) for one in problems}
+    said = [(one.dataset, one.severity, name) for one in found for name in (one.cases or (one.case,))]
+    assert {*said} == {(one.dataset, one.severity, one.case) for one in problems}
     assert len(found) <= len(problems)
     assert merge_similar(found) == found
 

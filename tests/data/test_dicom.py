@@ -1,4 +1,4 @@
-"""The DICOM layout: which drawing belongs to which series, what is refused, and what is never told."""
+"""The DICOM layout: which drawing belongs to which series, what is refused, and what is never said."""
 
 from __future__ import annotations
 
@@ -160,8 +160,8 @@ def test_links_that_lead_in_circles_come_to_an_end(tmp_path):
     assert (case.id, len(case.image)) == ("a__rt", 4)
     (tmp_path / "a" / "self").symlink_to(tmp_path / "a" / "self")
     (tmp_path / "a" / "gone.dcm").symlink_to(tmp_path / "nowhere")
-    told = "the link leads to no file; restore the file, or remove the link"
-    with pytest.raises(DataError, match=rf"2 problems .*:\n  2 of 3 cases, 'a/gone\.dcm', 'a/self': {told}"):
+    said = "the link leads to no file; restore the file, or remove the link"
+    with pytest.raises(DataError, match=rf"2 problems .*:\n  2 of 3 cases, 'a/gone\.dcm', 'a/self': {said}"):
         layout_of(tmp_path).cases()
 
 

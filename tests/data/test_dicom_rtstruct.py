@@ -226,8 +226,8 @@ def test_a_contour_that_leaves_the_images_is_refused(tmp_path, grid):
 
 
 def test_coordinates_must_be_finite(tmp_path, grid):
-    told = "a contour holds NaN or infinite coordinates; export the file again"
-    with disable_value_validation(), pytest.raises(DataError, match=told):
+    said = "a contour holds NaN or infinite coordinates; export the file again"
+    with disable_value_validation(), pytest.raises(DataError, match=said):
         fill(tmp_path, grid, [np.array([[0, 0, 30], [np.inf, 0, 30], [0, 5, 30]])])
 
 

@@ -148,7 +148,7 @@ def test_thick_slices_are_left_out():
 
 
 def broken(root, tmp_path, change):
-    """What is told of the first scan after `change` was done to its files."""
+    """What is said of the first scan after `change` was done to its files."""
     scan, patient, study, series = SCANS[0]
     folder = shutil.copytree(root / patient / study / series, tmp_path / series)
     change(sorted(folder.iterdir()))

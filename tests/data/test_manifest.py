@@ -182,10 +182,10 @@ def test_fingerprint_depends_on_every_field(field):
 def test_a_missing_file_is_told_with_what_lies_beside_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text("")
-    told = (
+    said = (
         rf"studdy\.yaml: expected a YAML file here, found none; the current folder is {tmp_path}; did you mean 'study"
     )
-    with pytest.raises(ManifestError, match=told):
+    with pytest.raises(ManifestError, match=said):
         load_study("studdy.yaml")
     with pytest.raises(ManifestError, match=r"correct the path, which is relative to that folder"):
         load_study("unlike.yaml")

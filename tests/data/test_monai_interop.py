@@ -37,11 +37,11 @@ WHOLE = Compose([*LOAD.transforms, *preprocessing_pipeline(grid=(10, 12)).transf
 
 @pytest.fixture
 def task(tmp_path):
-    """A task of four cases under a name that MONAI knows, with all that MONAI wants to be told of it."""
+    """A task of four cases under a name that MONAI knows, with all that MONAI wants to be said of it."""
     root = write_task(tmp_path / "tasks" / TASK, NAMES)
-    told = ("description", "reference", "licence", "tensorImageSize", "modality", "labels", "numTraining", "numTest")
+    said = ("description", "reference", "licence", "tensorImageSize", "modality", "labels", "numTraining", "numTest")
     listing = json.loads((root / "dataset.json").read_text())
-    return write_listing(root, listing["training"], **dict.fromkeys(told, ""))
+    return write_listing(root, listing["training"], **dict.fromkeys(said, ""))
 
 
 @pytest.fixture

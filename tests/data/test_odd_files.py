@@ -199,8 +199,8 @@ def test_a_file_that_may_not_be_read_is_a_bad_case(tmp_path, monkeypatch, make):
     dataset = make_dataset(manifest, PREPROCESSING)
     for name in ("read_bytes", "open"):
         monkeypatch.setattr(Path, name, failing(errno.EACCES))
-    told = r"image .*: the file may not be read \(permission denied\); change its permissions \| label .*: the file may"
-    with pytest.raises(DataError, match=told):
+    said = r"image .*: the file may not be read \(permission denied\); change its permissions \| label .*: the file may"
+    with pytest.raises(DataError, match=said):
         collect(dataset, name="tiny")
 
 

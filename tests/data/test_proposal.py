@@ -62,8 +62,8 @@ def test_labels_without_names_are_those_in_the_masks(tmp_path):
 
 def test_what_listing_and_masks_do_not_share_is_told(tmp_path):
     assert "looked at 3 of 3 masks, none of which holds 2" in named_task(tmp_path / "a", values=(1,)).remarks
-    told = "masks hold 3, which dataset.json does not name; it stays background"
-    assert told in named_task(tmp_path / "b", values=(1, 2, 3)).remarks
+    said = "masks hold 3, which dataset.json does not name; it stays background"
+    assert said in named_task(tmp_path / "b", values=(1, 2, 3)).remarks
 
 
 def test_a_label_that_is_not_there_is_told(tmp_path):
@@ -176,7 +176,7 @@ def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "said"),
     [
         (
             ("101_1009", "101_1013"),
@@ -188,8 +188,8 @@ def test_slices_of_a_patient_are_told_by_their_names(tmp_path):
         ),
     ],
 )
-def test_who_counts_as_a_patient_is_always_told(tmp_path, names, told):
-    assert any(remark.startswith(told) for remark in inspect(str(write_pictures(tmp_path, names))).remarks)
+def test_who_counts_as_a_patient_is_always_told(tmp_path, names, said):
+    assert any(remark.startswith(said) for remark in inspect(str(write_pictures(tmp_path, names))).remarks)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_every_name_is_one_that_a_manifest_takes(text):
 
 @given(st.text(max_size=80))
 def test_no_text_of_a_listing_leaves_its_place_in_the_study(tmp_path_factory, text):
-    root = tmp_path_factory.mktemp("told")
+    root = tmp_path_factory.mktemp("said")
     (one,) = propose(named_task(root / "task"))
     found = replace(one.inspection.found, description=text, license=text)
     one = replace(

@@ -91,7 +91,7 @@ def test_what_agreement_compared_is_what_is_drawn(tmp_path):
     assert not of_other_tables(together)
     other = tuple(replace(one, gain_percent=one.gain_percent + 1) for one in run.gains)
     assert of_other_tables(replace(together, gains=other))
-    assert gain_points(replace(together, gains=other)) == gain_points(beside)
+    assert gain_points(replace(together, gains=other)) == gain_points(together)
 
 
 def test_a_line_needs_pairs_and_different_distances():

@@ -329,11 +329,11 @@ def test_only_an_empty_folder_is_filled_and_a_full_disk_leaves_nothing(ranked, m
         patched.setattr(handover, "_readme", fail)
         assert "make room there, or choose another folder" in refused(*ranked)
     hand.mkdir()
-    told = json.loads(run("handover", study, out, "--out", hand, "--json").stdout)
-    assert told["tasks"] == ["Task501_Spleen-a-b-c", "Task502_2"]
-    assert (told["source"], told["target"], told["configuration"]) == (SOURCE, TARGET, "3d_fullres")
-    assert PROOF in told["cautions"]
-    (Path(told["directory"]) / "mine").write_text("mine")
+    said = json.loads(run("handover", study, out, "--out", hand, "--json").stdout)
+    assert said["tasks"] == ["Task501_Spleen-a-b-c", "Task502_2"]
+    assert (said["source"], said["target"], said["configuration"]) == (SOURCE, TARGET, "3d_fullres")
+    assert PROOF in said["cautions"]
+    (Path(said["directory"]) / "mine").write_text("mine")
     assert "expected a new or empty folder; choose another, or remove it" in refused(*ranked)
 
 
