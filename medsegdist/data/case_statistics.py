@@ -167,7 +167,9 @@ class CaseStatistics:
         self._usable += (sizes >= self._min_pixels).sum(0)
         if case.case_ids:
             self.with_sample.setdefault(case.name)
-        else:
+            self.without_sample.pop(case.name, None)
+        # Of a case with several items, one that gives a sample is enough.
+        elif case.name not in self.with_sample:
             self.without_sample[case.name] = self._why_no_sample(case)
         return True
 

@@ -194,8 +194,7 @@ def _read_voxels(
     whole = statistics.whole_dataset_problems()
     reasons: dict[str, list[str]] = {}
     for name, reason in statistics.without_sample.items() if not whole else ():
-        if name not in statistics.with_sample:
-            reasons.setdefault(reason, []).append(name)
+        reasons.setdefault(reason, []).append(name)
     cure = "check the mask; the case gives no sample"
     without = [
         one

@@ -309,7 +309,14 @@ def gather(
     masks = np.empty((len(rows), *channels, *statistics.grid), dtype=bool)
     for k, (image, mask) in enumerate(_pixels(pixels, [found[row] for row in rows], rows, tasks)):
         images[k], masks[k] = image, mask
-    summary = _summary(statistics, names, {names[found[row][0]] for row in rows})
+    drawn = {names[found[row][0]] for row in rows}
+    summary = CaseSummary(
+        cases=len({*names, *(one.case for one in statistics.problems)}),
+        without_sample=statistics.without_sample,
+        not_drawn=tuple(case for case in statistics.with_sample if case not in drawn),
+        skipped=tuple(map(str, statistics.problems)),
+        doubtful=len({one.case for one in statistics.doubts}),
+    )
     if summary.skipped:
         lines = "\n".join(f"  {problem}" for problem in summary.skipped)
         text = f"dataset '{name}': left out {counted(len(summary.skipped), 'bad case')}:\n{lines}"
@@ -355,15 +362,6 @@ def _pixels(
             loaded, case = index, load_case(file, pixels=True)
         if case is not None and case.images is not None and case.masks is not None:
             yield case.images[k], case.masks[k]
-
-
-def _summary(statistics: CaseStatistics, names: Sequence[str], drawn: set[str]) -> CaseSummary:
-    bad = {problem.case for problem in statistics.problems}
-    # Of a case with several items, one that gave a sample is enough.
-    without = {case: reason for case, reason in statistics.without_sample.items() if case not in statistics.with_sample}
-    not_drawn = tuple(case for case in statistics.with_sample if case not in drawn)
-    doubtful = len({one.case for one in statistics.doubts})
-    return CaseSummary(len({*names, *bad}), without, not_drawn, tuple(map(str, statistics.problems)), doubtful)
 
 
 def _check_options(min_pixels: int, max_samples: int | None, on_bad_case: str, workers: int | None) -> None:
