@@ -25,8 +25,7 @@ from .conversion import BACKEND, Array, OneByOned, as_plain_tensor, with_meta_of
 
 T = TypeVar("T")
 
-# Increasing slice index goes to Superior, row to Posterior, column to the patient's Left.
-_AXIAL = "SPL"
+_AXIAL = "SPL"  # increasing slice index goes to Superior, row to Posterior, column to the patient's Left
 _TO_RAS = np.diag([-1.0, -1.0, 1.0])
 # A turn by 0.1 degrees about no axis in particular, (3, 3).
 _TURN = Rotation.from_rotvec([1.0e-3, 1.7e-3, 0.6e-3]).as_matrix()

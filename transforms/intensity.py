@@ -17,8 +17,7 @@ from .conversion import BACKEND, Array, OneByOned, as_floats, as_plain_tensor, l
 
 _DISPLAY_HIGH = 255.0
 _BLOCK = 2**20  # voxels that are counted at once
-# Taken as they are; all else as floats.
-_KEPT = (torch.uint8, torch.int8, torch.int16)
+_KEPT = (torch.uint8, torch.int8, torch.int16)  # taken as they are; all else as floats
 
 
 class CheckFinite(Transform):

@@ -51,8 +51,7 @@ _TYPES = (1 << 8, 1 << 16)
 _AXES = ("left to right", "front to back", "feet to head")
 # Tukey's outer fences. Five cases are the fewest of which a single one can be beyond them.
 _FENCE, _FEWEST_CASES = 3.0, 5
-# Below this factor a difference is one of protocols, which resampling evens out.
-_LEAST_FACTOR = 1.5
+_LEAST_FACTOR = 1.5  # below this factor a difference is one of protocols, which resampling evens out
 
 
 def check_study(study: Study, *, full: bool = False, workers: int | None = 1) -> list[Problem]:
@@ -147,11 +146,8 @@ def _look_for_foreground(
     What is known of those that were read goes into `held`.
     """
     load = noting_doubts(partial(manifest.load, keys=("label",)))
-    binarize = (
-        BinarizeLabeld("label", manifest.foreground)
-        if manifest.classes is None
-        else ClassMasksd("label", tuple(manifest.classes.values()))
-    )
+    classes = None if manifest.classes is None else tuple(manifest.classes.values())
+    binarize = BinarizeLabeld("label", manifest.foreground) if classes is None else ClassMasksd("label", classes)
     tally = LabelStatistics(manifest.classes or manifest.foreground)
     problems = []
     for case in cases:
@@ -180,8 +176,7 @@ def _read_voxels(
 ) -> tuple[list[CaseFacts], list[Problem]]:
     """What every voxel says, and the problems for which `load_samples` would refuse the dataset."""
     read, tasks = plan_reading(manifest, preprocessing, None, cases)
-    observe = partial(_case_facts, foreground=manifest.label_values)
-    read = replace(read, observe=observe)
+    read = replace(read, observe=partial(_case_facts, foreground=manifest.label_values))
     statistics = CaseStatistics(read.dataset, read.min_pixels, read.foreground, read.classes)
     results = map_ordered(
         read, tasks, workers=workers, description=f"Reading {manifest.name}", name_of=attrgetter("name")
@@ -192,16 +187,14 @@ def _read_voxels(
         if case.observed is not None:
             facts.append(case.observed)
     whole = statistics.whole_dataset_problems()
+    problems = [*statistics.problems, *whole]
     reasons: dict[str, list[str]] = {}
     for name, reason in statistics.without_sample.items() if not whole else ():
         reasons.setdefault(reason, []).append(name)
-    cure = "check the mask; the case gives no sample"
-    without = [
-        one
-        for reason, names in reasons.items()
-        for one in shared_problem(read.dataset, names, len(tasks), reason, cure)
-    ]
-    return facts, [*statistics.problems, *whole, *without]
+    for reason, names in reasons.items():
+        cure = "check the mask; the case gives no sample"
+        problems += shared_problem(read.dataset, names, len(tasks), reason, cure)
+    return facts, problems
 
 
 def _case_facts(

@@ -46,8 +46,7 @@ _MODALITIES = {"CT": "CT", "MR": "MRI", "other": "other"}
 # How far from a right angle ITK takes two axes for perpendicular, as the cosine between them; found by trial.
 _RIGHT_ANGLE = 1e-4
 _COMPRESSION = 1  # nibabel's own; the higher ones take several times longer for a few percent
-# The size of an axis is a 16-bit number in NIfTI-1.
-_LONGEST_AXIS = 32767
+_LONGEST_AXIS = 32767  # the size of an axis is a 16-bit number in NIfTI-1
 # A row runs to the patient's left and a column to the back, as in an axial slice on a screen.
 _PICTURE_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -6,8 +6,7 @@ import gzip
 import io
 import zlib
 
-LARGEST_RATIO = 1032
-"""Deflate makes no byte to more than so many, so that a file cannot hold more."""
+_LARGEST_RATIO = 1032  # deflate makes no byte to more than so many, so that a file cannot hold more
 
 
 def inflate(content: bytes, most: int) -> bytes:
@@ -18,7 +17,7 @@ def inflate(content: bytes, most: int) -> bytes:
         OSError, EOFError, zlib.error: the content is damaged or ends too early.
     """
     is_gzip = content.startswith(b"\x1f\x8b")
-    end = min(most, LARGEST_RATIO * len(content)) + 1
+    end = min(most, _LARGEST_RATIO * len(content)) + 1
     found = b""
     try:
         from isal import isal_zlib

@@ -22,10 +22,8 @@ from medsegdist.words import counted, listed, printable, sentence
 
 _LAYOUTS = {one.model_fields["kind"].default: one for one in get_args(get_args(Layout)[0])}
 _VOLUMES_READ, _PICTURES_READ = 4, 16
-# Masks with more values are instances, or edges that JPEG blurred.
-_MOST_VALUES = 64
-# Fewer values below 3/4 of 8 or 16 bits are labels.
-_FEWEST_GRAYS = 16
+_MOST_VALUES = 64  # masks with more values are instances, or edges that JPEG blurred
+_FEWEST_GRAYS = 16  # fewer values below 3/4 of 8 or 16 bits are labels
 # A name that ends in a number after another one, as liver_001_081: slice 81 of patient 1.
 _SLICES = r"^(.*\d.*)[_-]\d+$"
 

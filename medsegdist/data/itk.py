@@ -20,9 +20,7 @@ from medsegdist.data.layouts.paths import ITK_SUFFIXES
 from medsegdist.errors import DataError
 from medsegdist.words import counted
 
-MOST_VOXELS = 1 << 31
-"""Larger volumes are refused: a header of a few bytes can state any size."""
-
+MOST_VOXELS = 1 << 31  # larger volumes are refused: a header of a few bytes can state any size
 _MOST_HEADER = _MARGIN = 1 << 20
 # From the world of a file to NIfTI's and MONAI's, (right, anterior, superior).
 _SPACES = {
@@ -89,9 +87,8 @@ def read_itk(path: Path, *, header_only: bool = False) -> tuple[NDArray[np.gener
     """
     header = _read_header(path)
     if not header.file.is_file():
-        raise DataError(
-            "the file with the voxels, which the header names, does not exist", "copy it to the folder of the header"
-        )
+        problem = "the file with the voxels, which the header names, does not exist"
+        raise DataError(problem, "copy it to the folder of the header")
     stored = np.broadcast_to(header.dtype.type(0), header.shape) if header_only else _read_voxels(header)
     array = stored.transpose(header.axes)
     array = array.reshape(*array.shape[: header.spatial], *(size for size in array.shape[header.spatial :] if size > 1))
@@ -222,9 +219,8 @@ def _meta_image(path: Path, content: bytes) -> _Header:
         fields.get(f"ElementToIntensityFunction{part}", default) for part, default in (("Slope", "1"), ("Offset", "0"))
     ]
     if [*_numbers(scale[0], 1), *_numbers(scale[1], 1)] != [1, 0]:
-        raise DataError(
-            "expected intensities as they are stored, found a slope or an offset", "apply it, and save them"
-        )
+        problem = "expected intensities as they are stored, found a slope or an offset"
+        raise DataError(problem, "apply it, and save them")
     if fields.get("DistanceUnits", "mm").lower() not in ("mm", "?"):
         raise DataError("expected millimeters, found another unit", "write the file in mm")
     big = _flag(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
@@ -327,9 +323,8 @@ def _beside(path: Path, named: str) -> Path:
     """The file of voxels that a header names, which must be in the header's folder."""
     words = named.split()
     if not words or words[0].upper() == "LIST" or "%" in named:
-        raise DataError(
-            "expected voxels in one file, found a list or pattern of files", "save the volume as one .mha or .nrrd file"
-        )
+        problem = "expected voxels in one file, found a list or pattern of files"
+        raise DataError(problem, "save the volume as one .mha or .nrrd file")
     foreign = PureWindowsPath(named)
     if PurePosixPath(named).is_absolute() or foreign.drive or foreign.root or ".." in foreign.parts:
         problem = "expected voxels inside the folder of the header, found a path that leaves it"

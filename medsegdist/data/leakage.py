@@ -102,12 +102,8 @@ def _patient_of_header(case: Case) -> str:
 
 def list_files(cases: Sequence[Case]) -> list[CaseFacts]:
     """The images of cases, not read: their files, or their DICOM series."""
-    return [
-        CaseFacts(
-            case.id, _series_of(case), os.fspath(case.image) if isinstance(case.image, (str, os.PathLike)) else ""
-        )
-        for case in cases
-    ]
+    files = [os.fspath(case.image) if isinstance(case.image, (str, os.PathLike)) else "" for case in cases]
+    return [CaseFacts(case.id, _series_of(case), file) for case, file in zip(cases, files, strict=True)]
 
 
 def _series_of(case: Case) -> str:

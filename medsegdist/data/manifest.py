@@ -44,8 +44,7 @@ Layout = Annotated[
 ]
 """Any layout; in YAML its key `kind` says which. `medsegdist init` proposes the first one that recognizes a folder."""
 
-# Masks are read as 32-bit floats, which hold no greater whole numbers exactly.
-_LABELS_END = 2**24
+_LABELS_END = 2**24  # masks are read as 32-bit floats, which hold no greater whole numbers exactly
 _NAME = re.compile(r"\w[\w .+()-]*")
 
 

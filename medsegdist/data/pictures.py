@@ -25,17 +25,8 @@ from medsegdist.data.problems import check_present, damaged_file
 from medsegdist.errors import DataError
 
 # Pillow raises all of these of a broken picture.
-_BROKEN = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    SyntaxError,
-    struct.error,
-    zlib.error,
-)
+_BROKEN: tuple[type[Exception], ...] = (ValueError, TypeError, LookupError, ArithmeticError, SyntaxError)
+_BROKEN += (OSError, EOFError, struct.error, zlib.error)
 # By content, whatever a file is called: Pillow would start Ghostscript for one that is EPS.
 _PICTURES = ("PNG", "JPEG", "BMP", "TIFF")
 # 8192 x 8192, more than any camera, X-ray or fundus has; reading takes up to 29 bytes for each.

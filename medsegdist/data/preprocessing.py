@@ -20,8 +20,7 @@ from pydantic import (
 PIPELINE_VERSION = 2
 """Raised whenever the same preprocessing begins to give other samples, so that old caches are not used."""
 
-LARGEST_GRID = 2**28
-"""Points of a sample at most."""
+LARGEST_GRID = 2**28  # points of a sample at most
 
 Intensity = Literal["window", "hounsfield", "zscore"]
 

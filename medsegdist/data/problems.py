@@ -133,8 +133,7 @@ def shared_problem(
     return [Problem(dataset, "", text, remedy, severity, tuple(cases), total)]
 
 
-MOST_FOUND = 3
-"""Similar problems that differ in what was found are shown one by one up to this number."""
+MOST_FOUND = 3  # similar problems that differ in what was found are shown one by one up to this number
 
 
 def merge_similar(problems: Sequence[Problem]) -> list[Problem]:

@@ -22,8 +22,7 @@ from medsegdist.data.validation import validate
 from medsegdist.errors import ManifestError
 from medsegdist.words import counted, did_you_mean, printable
 
-# No photograph and no MR goes as low; air in HU is -1000.
-_AIR = -500
+_AIR = -500  # no photograph and no MR goes as low; air in HU is -1000
 # Of grids, by dimensions: sizes are multiples of the first number, between it and the second one.
 _GRIDS = {2: (32, 256), 3: (16, 96)}
 

@@ -37,8 +37,7 @@ from medsegdist.words import counted
 
 # Units of NIfTI by their code; 0 is unknown, which nearly always means mm, and 2 is mm.
 _OTHER_UNITS = {1: "m", 3: "micron"}
-# Bytes after the last voxel that are not looked at.
-_MARGIN = 1 << 20
+_MARGIN = 1 << 20  # bytes after the last voxel that are not looked at
 _KEPT_TYPES = (np.uint8, np.int8, np.int16)
 _BROKEN = (OSError, EOFError, ValueError, TypeError, OverflowError, zlib.error, ImageFileError, HeaderDataError)
 
@@ -77,9 +76,8 @@ def read_pair(
         except DataError as error:
             wrong.append(DataError(f"{key} {path}: {error.problem}", error.remedy))
     if wrong:
-        raise DataError(
-            " | ".join([*(str(one).rstrip(".") for one in wrong[:-1]), wrong[-1].problem]), wrong[-1].remedy
-        )
+        *others, last = wrong
+        raise DataError(" | ".join([*(str(one).rstrip(".") for one in others), last.problem]), last.remedy)
     if len(keys) > 1:
         _check_same_shape(read["image"], read["label"])
     return read

@@ -43,8 +43,7 @@ _WORDS = {
     "valid number": "number",
     "valid boolean": "true or false",
 }
-# What is no file of ours has thousands of wrong keys.
-_MOST_LINES = 20
+_MOST_LINES = 20  # what is no file of ours has thousands of wrong keys
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
 _SHOWN.maxlist = _SHOWN.maxdict = _SHOWN.maxtuple = 8

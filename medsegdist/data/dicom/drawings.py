@@ -33,10 +33,8 @@ ContourEdges = Literal["exclude", "include"]
 
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _OPEN = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
-# In voxels; headers round directions and positions, too.
-_MOST_DOUBT, _NOISE = 0.25, 0.0005
-# Of a few coordinates all may be whole millimeters by chance.
-_FEWEST_STEPS = 5
+_MOST_DOUBT, _NOISE = 0.25, 0.0005  # in voxels; headers round directions and positions, too
+_FEWEST_STEPS = 5  # of a few coordinates all may be whole millimeters by chance
 
 
 def read_segmentation(

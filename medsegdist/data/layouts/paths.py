@@ -20,9 +20,7 @@ SUFFIXES = (*VOLUME_SUFFIXES, *PICTURE_SUFFIXES)
 Color = Literal["luminance", "red", "green", "blue"]
 """How an RGB picture becomes one channel: its luminance (ITU-R BT.601) or one of its colors."""
 
-DIRECTORY = "directory"
-"""Key of the validation context under which relative roots are looked up."""
-
+DIRECTORY = "directory"  # key of the validation context under which relative roots are looked up
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 

@@ -23,9 +23,7 @@ Image = NDArray[np.float32]
 Affine = NDArray[np.float64]
 
 AIR = -1000.0
-TALL = math.inf
-"""Height of a part that all slices show."""
-
+TALL = math.inf  # height of a part that all slices show
 _WARP_MM = 2.0
 
 
