@@ -25,6 +25,8 @@ from medsegdist.errors import DataError
 from medsegdist.files import read_csv
 from medsegdist.words import check_choice
 
+# The median, of an even number of ratings the higher or lower one of the middle; the mean, a half upward; the most
+# frequent rating, which drops nodules on which two are.
 MalignancyRule: TypeAlias = Literal["median_high", "median_low", "mean", "mode"]
 
 # In the file, ratings and votes are digits in a row, other lists are separated by spaces.
@@ -140,8 +142,8 @@ class LidcLayout(BaseModel, frozen=True, extra="forbid"):
     # common.
     exclusive: Literal["patient", "slice", "none"] = "none"
     images: Literal["simulated", "dicom"] = "simulated"
-    dicom_root: Root | None = None  # see `find_series`
-    # Mm; scans with thicker slices are left out.
+    dicom_root: Root | None = None  # with the CT series at any depth, see `find_series`
+    # In mm; scans with thicker slices are left out.
     slice_thickness_max: Annotated[FiniteFloat, Field(gt=0)] | None = None
     max_patients: Annotated[int, Field(ge=1)] | None = None  # drawn by `seed`
     seed: Annotated[int, Field(ge=0)] = 0  # of that choice and of everything that is simulated
