@@ -240,7 +240,9 @@ def _has_soft_edges(mask: Any, full: int, most: float) -> bool:
 def _label_values(found: Any) -> set[int]:
     whole = found.round()
     if (found != whole).any():
-        value = found[found != whole][0]
+        # Shown is the one that is least whole: -7.9999999 would read as -8.
+        odd = found[found != whole]
+        value = odd[abs(odd - odd.round()).argmax()]
         raise DataError(f"expected a mask of whole numbers, found {value:g}", "threshold it, and save it again")
     if len(found) > _MOST_VALUES:
         raise DataError(

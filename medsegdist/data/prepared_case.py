@@ -133,6 +133,9 @@ class ReadCase:
             shape = tuple(image.shape)
             problem = f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found {shape}"
             raise DataError(problem, "put the channel first and choose one")
+        if not self.steps and image.ndim == 4 and image.shape[1] > image.shape[3] == 1:
+            problem = f"expected a volume of shape (1, slices, rows, columns), found one column, {tuple(image.shape)}"
+            raise DataError(problem, "put the slices first, or leave out the last axis of a single slice")
         if label.shape != (1 if self.classes is None else len(self.classes), *image.shape[1:]):
             channels = ""
             if self.classes is not None:
@@ -144,7 +147,7 @@ class ReadCase:
         mask = values.astype(bool)
         other = values[values != mask]
         if other.size:
-            shown = ", ".join(f"{value:g}" for value in np.unique(other)[:5].tolist())
+            shown = ", ".join(f"{value:.7g}" for value in np.unique(other)[:5].tolist())
             raise DataError(f"expected a mask of 0 and 1, found {shown}", "binarize the labels first")
         # Another's dataset may give the same memory for every item.
         pixels = image.to(torch.float32, copy=not self.steps).numpy()

@@ -197,6 +197,9 @@ def test_an_absent_region_and_a_choice_of_several_are_told(tmp_path):
     with pytest.raises(DataError, match=r"one roi 'lung', found 1 'liver', 2 'spleen' in rt\.dcm; correct `roi`"):
         load(layout_of(tmp_path, roi="lung"))
     assert load(layout_of(tmp_path, roi="spleen"))[0]["label"].sum() == BOX.sum()
+    write_case(tmp_path, "b", regions=("L\u00e9sion", "spleen"))
+    assert load(layout_of(tmp_path / "b", roi="Le\u0301sion"))[0]["label"].sum() == BOX.sum()
+    shutil.rmtree(tmp_path / "b")
     write(tmp_path / "a" / "again.dcm", structure_set({"liver": []}, stack(STORED, series="a")))
     with pytest.raises(DataError, match=r"choose one by `roi`, or keep one of the files"):
         load(layout_of(tmp_path))

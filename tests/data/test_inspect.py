@@ -170,6 +170,14 @@ def test_no_json_makes_labels_stumble(content):
     assert all(name and values and 0 not in values for name, values in labels_of(content).items())
 
 
+def test_a_refused_mask_is_shown_by_a_value_that_is_not_whole(tmp_path):
+    logits = labels().astype(np.float32) * 0.3 - np.float32(8 - 2**-21)
+    write_volume(tmp_path / "images" / "a.nii.gz", voxels(0))
+    write_volume(tmp_path / "masks" / "a.nii.gz", logits)
+    with pytest.raises(DataError, match=r"expected a mask of whole numbers, found -7\.[1-9]"):
+        inspect(str(tmp_path))
+
+
 def plant(root, *paths):
     for path in paths:
         (root / path).parent.mkdir(parents=True, exist_ok=True)

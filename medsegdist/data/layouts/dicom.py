@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from unicodedata import normalize
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
@@ -183,7 +184,9 @@ class DicomLayout(BaseModel, frozen=True, extra="forbid"):
         if wanted is None:
             # Segment 0 is the background of a label map.
             return [number for number, _ in drawing.names if number or self.segmentation == "rtstruct"]
-        return [number for number, name in drawing.names if wanted in (number, name)]
+        # An accented letter may be one character or two, which look alike.
+        wanted = wanted if isinstance(wanted, int) else normalize("NFC", wanted)
+        return [number for number, name in drawing.names if wanted in (number, normalize("NFC", name))]
 
     def _case(self, drawing: Drawing, number: int, images: Sequence[Path], *wrong: str) -> Case:
         from medsegdist.data.dicom.headers import DrawnSegment
