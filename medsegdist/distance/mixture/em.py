@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -189,54 +188,29 @@ def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor, floor
     """
     d = means.shape[-1]
     row, column = torch.triu_indices(d, d)
-    values, vectors = torch.linalg.eigh(covariances)
-    values = values.clamp(min=floor)
-    precisions = (vectors / values.unsqueeze(-2)) @ vectors.mT
+    lower, failed = torch.linalg.cholesky_ex(covariances)
+    # Unlike cholesky_inverse it does not raise where there is none.
+    precisions = torch.linalg.inv_ex(covariances)[0]
+    log_roots = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    # No eigenvalue of a precision is above its trace. Rounding can make that of a nearly singular matrix negative.
+    trace = precisions.diagonal(dim1=-2, dim2=-1).abs().sum(-1)
+    narrow = ~((failed == 0) & (trace * floor <= 1))
+    if bool(narrow.any()):
+        values, vectors = torch.linalg.eigh(covariances[narrow])
+        values = values.clamp(min=floor)
+        precisions[narrow] = (vectors / values.unsqueeze(-2)) @ vectors.mT
+        log_roots[narrow] = 0.5 * values.log().sum(-1)
     linear = (precisions @ means.unsqueeze(-1)).squeeze(-1)
-    constant = masses.clamp(min=EMPTY).log() - 0.5 * (
-        d * math.log(2 * math.pi) + values.log().sum(-1) + (linear * means).sum(-1)
-    )
+    exponent = 0.5 * (d * math.log(2 * math.pi) + (linear * means).sum(-1))
+    constant = masses.clamp(min=EMPTY).log() - exponent - log_roots
     quadratic = -torch.where(row == column, 0.5, 1.0) * precisions[..., row, column]
     return torch.cat([constant.unsqueeze(-1), linear, quadratic], -1)
 
 
 def likeliest_parameters(statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:
-    """M step: (..., f) natural parameters of the components that (..., f) statistics make the likeliest.
-
-    The moments of (1, x) per mass are one matrix, whose inverse holds the precision and its product with the mean. That
-    serves all components that hold mass and are wider than the floor, with a third of the work.
-    """
-    if kind != "full":
-        masses, means, covariances = moments(statistics)
-        return natural_parameters(masses, means, constrained(masses, covariances, kind), floor)
-    masses, d = statistics[..., 0], _axes(statistics.shape[-1])
-    square, entries, factors = _augmented(d)
-    augmented = (statistics / masses.unsqueeze(-1))[..., square]
-    lower, failed = torch.linalg.cholesky_ex(augmented)
-    # Unlike cholesky_inverse it does not raise where there is none.
-    inverse = torch.linalg.inv_ex(augmented)[0]
-    parameters: Tensor = inverse.flatten(-2)[..., entries] * factors
-    log_density = masses.log() - lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    parameters[..., 0] += log_density + (0.5 - 0.5 * d * math.log(2 * math.pi))
-    # No eigenvalue of a precision is above its trace. Rounding can make that of a nearly singular matrix negative.
-    trace = inverse.diagonal(dim1=-2, dim2=-1)[..., 1:].abs().sum(-1)
-    usual = (failed == 0) & (masses >= EMPTY) & (trace * floor <= 1)
-    if not bool(usual.all()):
-        parameters[~usual] = natural_parameters(*moments(statistics[~usual]), floor)
-    return parameters
-
-
-@lru_cache
-def _augmented(d: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where a matrix of the moments of (1, x) finds its entries, where each monomial stands in it, and its factor."""
-    row, column = torch.triu_indices(d, d)
-    square = torch.zeros(1 + d, 1 + d, dtype=torch.int64)
-    square[0, 1:] = square[1:, 0] = torch.arange(1, 1 + d)
-    square[1 + row, 1 + column] = square[1 + column, 1 + row] = torch.arange(1 + d, 1 + d + len(row))
-    entries = torch.cat([torch.arange(1 + d), (1 + row) * (1 + d) + 1 + column])
-    quadratic = -torch.where(row == column, 0.5, 1.0).double()
-    factors = torch.cat([torch.tensor([-0.5] + d * [-1.0], dtype=torch.float64), quadratic])
-    return square, entries, factors
+    """M step: (..., f) natural parameters of the components that (..., f) statistics make the likeliest."""
+    masses, means, covariances = moments(statistics)
+    return natural_parameters(masses, means, constrained(masses, covariances, kind), floor)
 
 
 def floored(covariances: Tensor, floor: float) -> Tensor:
