@@ -23,14 +23,7 @@ from medsegdist.distance.mixture.em import (
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
 from medsegdist.distance.mixture.newton import run_em_newton
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, SampleCounts
-from medsegdist.distance.mixture.search import (
-    FINALIST_STEPS,
-    TOLERANCE,
-    Search,
-    all_fits,
-    improve_mixture,
-    search_mixtures,
-)
+from medsegdist.distance.mixture.search import Search, all_fits, improve_mixture, search_mixtures
 from medsegdist.errors import DataError
 from medsegdist.parallel import one_thread
 from medsegdist.words import check_choice, counted
@@ -101,13 +94,12 @@ def fit_mixture(
             "dataset out",
         )
     try:
-        finer, *finest = [*refinements(points), points]
+        finer, *finest = refinements(points) or [points]
         nearly = _nearly_as_likely(finer.to("cpu"), coarse, components, search, np.random.default_rng(seed))
-        optimum, coarser = nearly[0], finer
-        for cells in finest[:-1]:
-            on_cells = run_em_newton(cells, optimum, FINALIST_STEPS, search.floor, TOLERANCE, covariance, coarser)
-            optimum, coarser = on_cells.statistics, cells
-        best = run_em_newton(points, optimum, max_iterations, search.floor, tolerance, covariance, coarser)
+        optimum = nearly[0]
+        for cells in finest:
+            optimum = all_fits(cells, optimum, search)[0].statistics
+        best = run_em_newton(points, optimum, max_iterations, search.floor, tolerance, covariance)
     # Numbers that squares overflow with make LAPACK give up, or no number of the likelihood.
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise _cannot_be_fitted(pixels, components) from error

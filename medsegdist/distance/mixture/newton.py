@@ -43,35 +43,26 @@ def run_em_newton(
     floor: float,
     tolerance: float,
     kind: CovarianceType = "full",
-    coarser: WeightedPoints | None = None,
 ) -> Fits:
     """The optimum near (k, 1, f) statistics: Newton's steps where they lead uphill, accelerated EM where they do not.
 
-    Its likelihood is never below that of the start by more than rounding. `coarser` are the same points in fewer cells,
-    on which J is computed: it need not be exact, and takes far longer than an E step.
+    Its likelihood is never below that of the start by more than rounding.
     """
     em_steps = FIRST_EM_STEPS
-    coarser = points if coarser is None else coarser
-    fits = _newton(points, statistics, steps, floor, tolerance, kind, coarser)
+    fits = _newton(points, statistics, steps, floor, tolerance, kind)
     while float(fits.change) > tolerance and fits.steps + 4 <= steps:
         made = fits.steps
         em = run_em(points, fits.statistics, min(em_steps, steps - made - 1), floor, tolerance, kind)
         fits = em._replace(steps=made + em.steps)
         em_steps *= 2
         if float(fits.change) > tolerance:
-            newton = _newton(points, fits.statistics, steps - fits.steps, floor, tolerance, kind, coarser)
+            newton = _newton(points, fits.statistics, steps - fits.steps, floor, tolerance, kind)
             fits = newton._replace(steps=fits.steps + newton.steps)
     return fits
 
 
 def _newton(
-    points: WeightedPoints,
-    statistics: Tensor,
-    steps: int,
-    floor: float,
-    tolerance: float,
-    kind: CovarianceType,
-    coarser: WeightedPoints,
+    points: WeightedPoints, statistics: Tensor, steps: int, floor: float, tolerance: float, kind: CovarianceType
 ) -> Fits:
     """As far as Newton's steps, damped where they must be, lead uphill."""
 
@@ -84,7 +75,7 @@ def _newton(
     made, derivative, fresh, damping = 1, None, False, 0.0
     while float(change) > tolerance and made < steps:
         if derivative is None:
-            derivative, fresh = em_derivative(coarser, start, floor, kind), True
+            derivative, fresh = em_derivative(points, start, floor, kind), True
             if derivative is None:
                 break
         trial = start + _newton_step(derivative, (image - start).flatten(), damping).view_as(start)
