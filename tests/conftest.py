@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def browser_programs() -> tuple[str | None, str | None]:
-    """Paths of a Chromium and of its driver; None where there is none."""
+    """Paths of a Chromium and of its driver, each None if there is none."""
     browsers = (which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
     return next((path for path in browsers if path), None), which("chromedriver")
 

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.processes import NEEDS_PROC, children_of, wait_for_end
 from tests.test_cli import run
 from tests.test_cli import study as study
 
@@ -55,25 +55,9 @@ def test_dask_that_is_not_installed_is_asked_for(study, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def children_of(pid):
-    """The processes that a process has started, and those that these have."""
-    try:
-        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return set()
-    return set(found).union(*(children_of(child) for child in found))
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.slow
 @pytest.mark.ci
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
+@NEEDS_PROC
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_comparison_leaves_the_samples_and_no_process(study, tmp_path):
     cache, out = tmp_path / "cache", tmp_path / "out"
@@ -100,10 +84,7 @@ def test_an_interrupted_comparison_leaves_the_samples_and_no_process(study, tmp_
             os.killpg(command.pid, signal.SIGKILL)
     # On a busy machine, lines of what is being done come first.
     assert (command.returncode, said.splitlines()[-1].strip()) == (130, "Interrupted.")
-    deadline = time.monotonic() + 20
-    while any(is_alive(pid) for pid in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for_end(workers)
     assert not (out / "distances.csv").exists()
     stamps = [path.stat().st_mtime_ns for path in stored]
     run(*common, "--method", "gmm2d")

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from medsegdist import progress
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.parallel import dask_cluster, map_ordered
 from medsegdist.progress import show_progress, track
+from tests.processes import NEEDS_PROC, children_of, wait_for_end
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -84,7 +84,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are looked up in /proc")
+@NEEDS_PROC
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("seconds", [0.2, 0.6])
 def test_processes_that_are_interrupted_while_they_start_print_nothing_and_end(seconds):
@@ -97,7 +97,7 @@ def test_processes_that_are_interrupted_while_they_start_print_nothing_and_end(s
     )
     try:
         # Two processes watch over resources, and two compute.
-        while len(children := Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()) < 4:
+        while len(children := children_of(command.pid)) < 4:
             assert command.poll() is None
         time.sleep(seconds)
         os.killpg(command.pid, signal.SIGINT)  # as a terminal does
@@ -105,7 +105,4 @@ def test_processes_that_are_interrupted_while_they_start_print_nothing_and_end(s
     finally:
         if command.poll() is None:
             os.killpg(command.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{child}").is_dir() for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_end(children)

@@ -43,7 +43,7 @@ class TargetAgreement:
     best: str  # the source that gained most
     best_gain: float  # its gain, percent
     regret: float  # best_gain - picked_gain, percentage points ("top-1 regret")
-    regret_percent: float | None  # in percent of best_gain, all that could be gained; None where nothing could
+    regret_percent: float | None  # in percent of best_gain, all that could be gained; None if nothing could
     chance_regret: float  # the regret that a source drawn at random has on average
 
 

@@ -112,8 +112,18 @@ def coarse_replicates(source: WeightedBins, target: WeightedBins, limit: int) ->
     return source, target
 
 
+class _OfBins:
+    """What metrics that compare counted pixels share."""
+
+    __slots__ = ()
+
+    def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
+        """The bins of the dataset under other weights of its samples."""
+        return summary.counted.replicates(weights)
+
+
 @dataclass(frozen=True, slots=True)
-class PixelsMetric:
+class PixelsMetric(_OfBins):
     """d_Y = W2 between the foreground pixels of two datasets, counted in bins.
 
     The Earth Mover's distance of the paper's Tables 2 and 4, which its mixtures stand in for. Each bin stands at the
@@ -159,10 +169,6 @@ class PixelsMetric:
             )
         return bins.reweighted(samples.weights)
 
-    def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
-        """The bins of the dataset under other weights of its samples."""
-        return summary.counted.replicates(weights)
-
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) W2 in pixels (and intensity units), not squared."""
         source, target = coarse_replicates(source, target, COARSE_BINS)
@@ -174,7 +180,7 @@ class PixelsMetric:
 
 
 @dataclass(frozen=True, slots=True)
-class MmdMetric:
+class MmdMetric(_OfBins):
     """d_Y = (2 E|x - y| - E|x - x'| - E|y - y'|)^(1/2) between the foreground pixels x and y of two datasets.
 
     Its square is the energy distance (Szekely and Rizzo 2013): twice the squared maximum mean discrepancy (Gretton et
@@ -210,10 +216,6 @@ class MmdMetric:
         """The occupied bins of the dataset."""
         return bin_pixels(samples, intensity=self.intensity, limit=self.max_bins).reweighted(samples.weights)
 
-    def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
-        """The bins of the dataset under other weights of its samples."""
-        return summary.counted.replicates(weights)
-
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) square root of the energy distance, in the square root of pixels."""
         # As one signed measure, in which equal points cancel before anything is added up.
@@ -230,7 +232,7 @@ class MmdMetric:
 
 
 @dataclass(frozen=True, slots=True)
-class SlicedMetric:
+class SlicedMetric(_OfBins):
     """d_Y = root mean square, over directions, of W2 between the foreground pixels projected on them.
 
     At most W2 / d^(1/2) in d dimensions, and that for shifts: a shift by t gives |t| / d^(1/2). Transport along a
@@ -265,10 +267,6 @@ class SlicedMetric:
     def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
         """The occupied bins of the dataset."""
         return bin_pixels(samples, intensity=self.intensity, limit=self.max_bins).reweighted(samples.weights)
-
-    def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
-        """The bins of the dataset under other weights of its samples."""
-        return summary.counted.replicates(weights)
 
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) sliced W2 in pixels (and intensity units), not squared."""
