@@ -57,6 +57,19 @@ def test_percentiles_agree_for_small_and_large_volumes():
     )
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_percentiles_of_floats_are_those_of_numpy(kind):
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        values = rng.normal(0, 10 ** rng.uniform(-3, 4), (1, 3, int(rng.integers(1, 500)))).astype(kind)
+        percents = sorted(rng.uniform(0, 100, 2))
+        found = intensity._percentiles(values, percents)
+        np.testing.assert_array_equal(found.astype(kind), np.percentile(values, percents).astype(kind))
+    values[0, 1, 0] = np.nan
+    with pytest.raises(DataError, match="same intensity nan"):
+        PercentileWindowIntensity()(values)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int16])
 @pytest.mark.parametrize("block", [7, 2**20])
 def test_percentiles_of_integers_are_those_of_their_floats(kind, block, monkeypatch):
