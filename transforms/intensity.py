@@ -151,7 +151,7 @@ def _percentiles(stored: np.ndarray, percents: Sequence[float]) -> np.ndarray:
             counts += np.bincount(flat[start : start + _BLOCK].astype(np.int64) - lowest, minlength=len(counts))
         below, above = (counts.cumsum().searchsorted(end, side="right") + lowest for end in ends)
     part = place % 1
-    return np.where(part < 0.5, below + (above - below) * part, above - (above - below) * (1 - part))
+    return np.asarray(np.where(part < 0.5, below + (above - below) * part, above - (above - below) * (1 - part)))
 
 
 class StandardizeIntensity(Transform):
