@@ -39,8 +39,6 @@ NAMED_MODULES = (
     "medsegdist.transfer.networks",
     "medsegdist.transfer.scores.compute",
     "medsegdist.transfer.scores.transferability",
-    "medsegdist.transfer.runs",
-    "medsegdist.transfer.train",
 )
 
 # Their methods are those of every mask metric, which need not say again what they take.

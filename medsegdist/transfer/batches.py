@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -41,11 +42,6 @@ class NetworkInputs:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def foreground(self) -> Tensor:
-        """(n,) float64 foreground points of each sample."""
-        return torch.stack([self.masks[row].sum() for row in self.rows.tolist()]).cpu().double()
-
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """(b, 1, *grid) scaled images, and their masks as 0 and 1, both float32 on the device."""
         rows = self.rows[positions].to(self.images.device)
@@ -58,20 +54,16 @@ class TrainingBatches:
     """Endless batches of {"image", "label"}, from step `start` on.
 
     Every sample is seen once before any is seen again, in a new order each time; with `balanced`, half of a batch is
-    drawn in proportion to the foreground instead. `batch_size` may have been lowered from the recipe's.
+    drawn in proportion to the foreground instead.
     """
 
-    def __init__(self, inputs: NetworkInputs, recipe: Recipe, *, batch_size: int, seed: int, start: int = 0) -> None:
-        self.inputs, self.recipe, self.batch_size = inputs, recipe, batch_size
-        self.seed, self.start = seed, start
-        self.weights = inputs.foreground if recipe.balanced else None
-        self._known: tuple[int, list[int]] = (-1, [])
+    def __init__(self, inputs: NetworkInputs, recipe: Recipe, *, seed: int, start: int = 0) -> None:
+        self.inputs, self.recipe, self.seed, self.start = inputs, recipe, seed, start
+        if recipe.balanced:
+            self.foreground = torch.stack([inputs.masks[row].sum() for row in inputs.rows.tolist()]).cpu().double()
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        step = self.start
-        while True:
-            yield self.at(step)
-            step += 1
+        return map(self.at, count(self.start))
 
     def at(self, step: int) -> dict[str, Tensor]:
         """The batch of one step, counted from 0."""
@@ -84,21 +76,20 @@ class TrainingBatches:
         return {"image": images, "label": masks}
 
     def _positions(self, step: int) -> Tensor:
-        n, first = len(self.inputs), step * self.batch_size
-        places = range(first, first + self.batch_size)
-        in_turn = torch.tensor([self._turn(place // n)[place % n] for place in places])
-        if self.weights is None:
+        n, size = len(self.inputs), self.recipe.batch_size
+        places = range(step * size, (step + 1) * size)
+        orders = {turn: self._order(turn) for turn in {place // n for place in places}}
+        in_turn = torch.tensor([orders[place // n][place % n] for place in places])
+        if not self.recipe.balanced:
             return in_turn
         generator = torch.Generator().manual_seed(_seed(self.seed, _CHOICE, step))
-        drawn = self.batch_size - self.batch_size // 2
-        chosen = torch.multinomial(self.weights, drawn, replacement=True, generator=generator)
+        drawn = size - size // 2
+        chosen = torch.multinomial(self.foreground, drawn, replacement=True, generator=generator)
         return torch.cat([chosen, in_turn[drawn:]])
 
-    def _turn(self, turn: int) -> list[int]:
-        if self._known[0] != turn:
-            generator = np.random.default_rng([self.seed, _ORDER, turn])
-            self._known = (turn, generator.permutation(len(self.inputs)).tolist())
-        return self._known[1]
+    def _order(self, turn: int) -> list[int]:
+        order: list[int] = np.random.default_rng([self.seed, _ORDER, turn]).permutation(len(self.inputs)).tolist()
+        return order
 
     def _patches(self, images: Tensor, masks: Tensor, size: tuple[int, ...], step: int) -> tuple[Tensor, Tensor]:
         crop = RandCropByPosNegLabel(spatial_size=size, pos=3.0 if self.recipe.balanced else 1.0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import nn
 
 from medsegdist.data.options import NetworkOptions
 from medsegdist.errors import DataError
@@ -46,12 +46,6 @@ def save_weights(path: Path, network: nn.Module, options: NetworkOptions, dimens
     """Write the weights of `build_network(options, dimensions)`, with these options."""
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     _write(path, format=_WEIGHTS, network=options.model_dump_json(), dimensions=dimensions, weights=weights)
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """The weights of a file, on the CPU."""
-    weights: dict[str, Tensor] = _read(path, _WEIGHTS, "weights")["weights"]
-    return weights
 
 
 def load_network(path: Path) -> nn.Module:

@@ -26,7 +26,7 @@ from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, write_gains
 from medsegdist.transfer.outcomes import RunLog, TransferResult, learning_curves, result_of
 from medsegdist.transfer.plan import POOLED, IntensityScale, Run, plan_runs
-from medsegdist.transfer.run_files import load_weights, save_weights
+from medsegdist.transfer.run_files import load_network, save_weights
 from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
 from medsegdist.transfer.train import second_checkpoint, train, train_with_retry
 
@@ -45,18 +45,14 @@ _TURN = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """All that a process needs for a `run`, in the `folder` of a study with these `options`, on a `device`.
-
-    `data` are the directories of the samples of each dataset in `run.trained_on`. With `follows_hardened` the target's
-    baseline needed a hardened recipe, which this run shares then.
-    """
+    """All that a process needs for a run."""
 
     run: Run
-    data: tuple[Path, ...]
-    options: TransferOptions
+    data: tuple[Path, ...]  # directories of the samples of each dataset in `run.trained_on`
+    options: TransferOptions  # of the study
     device: str
-    folder: Path
-    follows_hardened: bool = False
+    folder: Path  # of the study's results
+    follows_hardened: bool  # the target's baseline needed a hardened recipe, which this run shares then
 
     @property
     def checkpoint(self) -> Path:
@@ -93,29 +89,25 @@ def perform(assignment: Assignment) -> dict[str, Any]:
             training = train_with_retry(samples, split, recipe, floor=options.dice_floor, **common)
         else:
             used = recipe.hardened() if assignment.follows_hardened else recipe
-            weights = None if run.kind == "control" else load_weights(assignment.weights(run.needs[0]))
+            weights = None if run.kind == "control" else load_network(assignment.weights(run.needs[0])).state_dict()
             training = train(samples, split, used, weights=weights, **common)
             training = replace(training, hardened=assignment.follows_hardened)
-        tested = None
-        if split.test:
-            testing = recipe.model_copy(update={"batch_size": training.batch_size})
-            tested = evaluate(training.network, samples, split.test, testing, device=assignment.device)
+        tested = (
+            evaluate(training.network, samples, split.test, recipe, device=assignment.device) if split.test else None
+        )
         if run.kind == "pretraining" or options.keep_weights:
             save_weights(assignment.weights(run.key), training.network, recipe.network, len(samples.grid))
     return {
         **run.facts(),
         "status": "done" if training.converged else NOT_CONVERGED,
-        "dice": tested and tested.dice,
-        "dice_per_sample": tested and tested.dice_per_sample,
+        "dice": tested,
         "validation_dice": training.dice,
         "samples": [len(split.train), len(split.validation), len(split.test)],
         "steps": training.steps,
         "best_step": training.best_step,
-        "batch_size": training.batch_size,
         "hardened": training.hardened,
-        "history": [list(point) for point in training.history],
-        "curve": [list(point) for point in training.curve],
-        "notes": list(training.notes),
+        "history": training.history,
+        "curve": training.curve,
         "recipe": recipe.model_dump(mode="json"),
         "device": assignment.device,
         "versions": {"torch": torch.__version__, "monai": monai.__version__},
@@ -131,43 +123,28 @@ def _samples_of(assignment: Assignment) -> tuple[SegmentationSamples, list[int]]
         ((name, hidden),) = run.trained_on
         # Stored without a name; messages give the dataset's own.
         return replace(loaded[0], name=name), list(hidden)
-    starts, left_out = 0, []
-    names: list[list[str]] = [[], []]
+    left_out, case_ids, patient_ids, start = [], [], [], 0
     for one, (name, hidden) in zip(loaded, run.trained_on, strict=True):
-        left_out += [starts + k for k in hidden]
-        starts += len(one)
-        for collected, ids in zip(names, (one.case_ids, one.patient_ids), strict=True):
-            # Numbered alike in every dataset.
-            collected += [f"{name}: {number}" for number in ids]
-    together = replace(
-        loaded[0],
-        name=POOLED,
-        images=torch.cat([one.images for one in loaded]),
-        masks=torch.cat([one.masks for one in loaded]),
-        case_ids=tuple(names[0]),
-        patient_ids=tuple(names[1]),
-        weights=torch.cat([one.weights for one in loaded]),
-    )
-    return together, left_out
+        left_out += [start + k for k in hidden]
+        start += len(one)
+        # Numbered alike in every dataset.
+        case_ids += [f"{name}: {number}" for number in one.case_ids]
+        patient_ids += [f"{name}: {number}" for number in one.patient_ids]
+    parts: dict[str, Any] = {"case_ids": tuple(case_ids), "patient_ids": tuple(patient_ids)}
+    for part in ("images", "masks", "weights"):
+        parts[part] = torch.cat([getattr(one, part) for one in loaded])
+    return replace(loaded[0], name=POOLED, **parts), left_out
 
 
 @dataclass(frozen=True, slots=True)
 class TransferStudy:
-    """A study that is ready to run: what is to be done, and what an earlier start has done.
+    """A study that is ready to run: what is to be done, and what an earlier start has done."""
 
-    Args:
-        runs: all of them, each after those that it needs.
-        data: directory of each dataset's samples.
-        options: of the study.
-        folder: of all results.
-        log: of the runs that ended.
-    """
-
-    runs: tuple[Run, ...]
-    data: Mapping[str, Path]
+    runs: tuple[Run, ...]  # all of them, each after those that it needs
+    data: Mapping[str, Path]  # directory of each dataset's samples
     options: TransferOptions
-    folder: Path
-    log: RunLog
+    folder: Path  # of all results
+    log: RunLog  # of the runs that ended
 
     @property
     def to_do(self) -> tuple[Run, ...]:
@@ -184,12 +161,9 @@ class TransferStudy:
 
     def assignment(self, run: Run, device: str = "cpu") -> Assignment:
         """What a process needs for a `run` whose needs are done, on a `device` such as "cpu" or "cuda:0"."""
-        after_hardened = False
-        if run.kind in ("fine_tuning", "control"):
-            baseline = self.log.outcome(run.needs[-1])
-            after_hardened = baseline is not None and bool(baseline.get("hardened"))
+        baseline = self.log.outcome(run.needs[-1]) if run.needs else None
         data = tuple(self.data[name] for name, _ in run.trained_on)
-        return Assignment(run, data, self.options, device, self.folder, after_hardened)
+        return Assignment(run, data, self.options, device, self.folder, bool(baseline and baseline.get("hardened")))
 
 
 def prepare_study(
@@ -201,15 +175,7 @@ def prepare_study(
     scale: IntensityScale,
     folder: Path,
 ) -> TransferStudy:
-    """Plan the runs of a study, and store the samples where all of its processes find them.
-
-    Args:
-        samples: of every target and source.
-        options: of the study.
-        targets: names of datasets.
-        sources_of: names of the sources of a target.
-        scale: how intensities enter the network.
-        folder: of all results.
+    """Plan the runs of a study, and store the samples where all of its processes find them, in its `folder`.
 
     Raises:
         DataError: a dataset has too few patients to be split (found before anything is trained), or runs.jsonl is
@@ -246,11 +212,8 @@ def run_study(
     killed goes on where it was, in the middle of a run, too. Inside a :func:`~medsegdist.parallel.dask_cluster` the
     cluster's workers do the runs; they see the study's folder under the same path.
 
-    Args:
-        study: made by :func:`prepare_study`.
-        devices: of each process that trains, such as ("cuda:0", "cuda:1"); runs take them in turn. One works in this
-            process.
-        include_not_converged: also writes gains whose pre-training or baseline did not converge.
+    Each of the `devices`, such as ("cuda:0", "cuda:1"), has a process that trains; one works in this process.
+    `include_not_converged` also writes gains whose pre-training or baseline did not converge.
 
     Raises:
         MedSegDistError: another process works on the same study, or a worker was killed.

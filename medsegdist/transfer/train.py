@@ -13,7 +13,6 @@ import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.engines import SupervisedTrainer
-from monai.handlers import ValidationHandler
 from monai.utils import CommonKeys
 from torch import Tensor, nn
 
@@ -22,14 +21,7 @@ from medsegdist.errors import ConvergenceError, DataError, MedSegDistError
 from medsegdist.parallel import check_device, one_thread
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
-from medsegdist.transfer.evaluate import (
-    KEY_METRIC,
-    Bfloat16Inferer,
-    make_evaluator,
-    make_loss,
-    quiet_logger,
-    uses_amp,
-)
+from medsegdist.transfer.evaluate import SILENT, Bfloat16Inferer, make_evaluator, make_loss, uses_amp
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.plan import Recipe
 from medsegdist.transfer.run_files import load_state, save_state
@@ -38,31 +30,16 @@ from medsegdist.transfer.splits import Split
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingResult:
-    """What a run ended with.
+    """What a run ended with."""
 
-    Args:
-        network: with the weights of the best validation, or the last ones, as the recipe selects; on the run's device.
-        dice: of the validation of these weights, the mean over its cases.
-        best_step: steps that had been done then.
-        steps: steps that were done in all; fewer than asked for after an early stop.
-        batch_size: of each step; smaller than asked for where the device's memory did not hold more.
-        history: (step, validation Dice, mean loss since the validation before) of each validation.
-        curve: (step, test Dice) of the steps that were asked for.
-        notes: what a reader of the result should know, in sentences.
-        converged: whether the validation Dice reached the floor of :func:`train_with_retry`.
-        hardened: whether it was trained with a hardened recipe.
-    """
-
-    network: nn.Module
-    dice: float
-    best_step: int
-    steps: int
-    batch_size: int
-    history: tuple[tuple[int, float, float], ...]
-    curve: tuple[tuple[int, float], ...] = ()
-    notes: tuple[str, ...] = ()
-    converged: bool = True
-    hardened: bool = False
+    network: nn.Module  # with the weights of the best validation, or the last ones; on the run's device
+    dice: float  # of the validation of these weights, the mean over its cases
+    best_step: int  # steps that had been done then
+    steps: int  # steps that were done in all; fewer than asked for after an early stop
+    history: tuple[tuple[int, float, float], ...]  # of each validation: step, Dice, mean loss since the one before
+    curve: tuple[tuple[int, float], ...]  # (step, test Dice) of the steps that were asked for
+    converged: bool = True  # the validation Dice reached the floor of `train_with_retry`
+    hardened: bool = False  # it was trained with a hardened recipe
 
 
 def second_checkpoint(checkpoint: Path) -> Path:
@@ -112,30 +89,18 @@ def train(
 ) -> TrainingResult:
     """Train a network, and keep the weights of its best validation, or the last ones.
 
-    The same seed gives the same weights on a CPU with the same number of threads. torch's global
-    generator is left as it was.
-
-    Args:
-        samples: the dataset.
-        split: which samples to train and to validate on.
-        recipe: how.
-        seed: of the initial weights, the order of samples and their variations.
-        device: where to train.
-        weights: to start from, instead of new ones; all of them are trained.
-        checkpoint: file that keeps the state at each validation; if it is there, the run goes on from it. It is not
-            deleted at the end.
-        identity: what else distinguishes this run, such as fingerprints of its data; kept in the checkpoint with the
-            recipe, and compared when a run is resumed.
-        curve: steps after which the Dice of the split's test samples is measured, multiples of the recipe's
-            `validate_every`; 0 is before the first step.
-        title: what progress calls the run.
-        make_network: makes a network with new weights, instead of the recipe's.
+    The same `seed` gives the same weights on a CPU with the same number of threads. torch's global generator is left as
+    it was. With `weights` the training starts from these, all of which are trained. The file `checkpoint` keeps the
+    state at each validation; if it is there, the run goes on from it, provided that recipe, seed and `identity`, what
+    else distinguishes the run, are the same. `curve` are the steps, multiples of the recipe's `validate_every`, after
+    which the Dice of the split's test samples is measured; 0 is before the first step. `title` is what progress calls
+    the run, and `make_network` makes a network with new weights, instead of the recipe's.
 
     Raises:
         DataError: a part of the split is empty, or the checkpoint is damaged or of another run.
         ValueError: a patch is larger than the grid.
         ConvergenceError: the loss is not finite.
-        MedSegDistError: a CUDA device is asked for and there is none, or it cannot hold a batch of one sample.
+        MedSegDistError: a CUDA device is asked for and there is none, or its memory does not hold a batch.
     """
     target = check_device(device)
     for what, part in (("training", split.train), ("validation", split.validation)):
@@ -148,30 +113,22 @@ def train(
     recipe.check_grid(samples.grid)
     config = {"recipe": recipe.model_dump(mode="json"), "seed": seed, **(identity or {})}
     state = None if checkpoint is None else load_state(checkpoint, config)
-    batch_size = recipe.batch_size if state is None else state["batch_size"]
-    make = make_network or (lambda: build_network(recipe.network, len(samples.grid)))
-    while True:
-        try:
-            with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-                torch.manual_seed(seed)
-                network = make()
-                if weights is not None:
-                    network.load_state_dict(dict(weights))
-                run = _Run(samples, split, recipe, seed, target, batch_size, network, state, curve)
-                if checkpoint is not None:
-                    run.trainer.add_event_handler(Events.EPOCH_COMPLETED, run.save, checkpoint, config)
-                return run.result(title)
-        except torch.cuda.OutOfMemoryError as error:
-            if batch_size == 1:
-                raise MedSegDistError(
-                    "the device's memory does not hold a batch of one sample",
-                    "choose a smaller network, grid or patch_size",
-                    dataset=samples.name,
-                ) from error
-        # Outside of the except clause, whose traceback keeps the tensors of the failed step alive.
-        batch_size, state = batch_size // 2, None
-        if target.type == "cuda":
-            torch.cuda.empty_cache()
+    try:
+        with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+            torch.manual_seed(seed)
+            network = build_network(recipe.network, len(samples.grid)) if make_network is None else make_network()
+            if weights is not None:
+                network.load_state_dict(dict(weights))
+            run = _Run(samples, split, recipe, seed, target, network, state, curve)
+            if checkpoint is not None:
+                run.trainer.add_event_handler(Events.EPOCH_COMPLETED, run.save, checkpoint, config)
+            return run.result(title)
+    except torch.cuda.OutOfMemoryError as error:
+        raise MedSegDistError(
+            f"expected room for a batch of {recipe.batch_size} in the device's memory, found too little",
+            "choose a smaller batch_size, patch_size, network or grid",
+            dataset=samples.name,
+        ) from error
 
 
 class _Run:
@@ -188,29 +145,28 @@ class _Run:
         recipe: Recipe,
         seed: int,
         device: torch.device,
-        batch_size: int,
         network: nn.Module,
         state: Mapping[str, Any] | None,
         curve: Sequence[int],
     ) -> None:
-        self.dataset, self.recipe, self.device, self.batch_size = samples.name, recipe, device, batch_size
+        self.dataset, self.recipe, self.device = samples.name, recipe, device
         if device.type == "cuda":
             channels_last: Any = torch.channels_last if len(samples.grid) == 2 else torch.channels_last_3d
             network = network.to(device).to(memory_format=channels_last)  # type: ignore[call-overload]
         self.network = network
         self.optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-        self.dice, self.best_step, self.mean_loss = -1.0, 0, float("nan")
-        self.weights: dict[str, Tensor] = {}
+        self.best: dict[str, Any] = {"dice": -1.0}
         self.history: list[tuple[int, float, float]] = []
         self.curve: list[tuple[int, float]] = []
         self.losses: list[Tensor] = []
+        self.mean_loss = float("nan")
         self.start = 0 if state is None else int(state["step"])
         self.stopped = state is not None and bool(state["stopped"])
         inputs = NetworkInputs(samples, split.train, recipe.scale, device)
         self.trainer = SupervisedTrainer(
             device=device,
             max_epochs=recipe.steps // recipe.validate_every,
-            train_data_loader=TrainingBatches(inputs, recipe, batch_size=batch_size, seed=seed, start=self.start),
+            train_data_loader=TrainingBatches(inputs, recipe, seed=seed, start=self.start),
             epoch_length=recipe.validate_every,
             network=network,
             optimizer=self.optimizer,
@@ -221,23 +177,21 @@ class _Run:
             decollate=False,
             optim_set_to_none=True,
         )
-        self.trainer.logger = quiet_logger()
+        self.trainer.logger = SILENT
         self.trainer.state.iteration, self.trainer.state.epoch = self.start, self.start // recipe.validate_every
-        validating = recipe.model_copy(update={"batch_size": batch_size})
-        self.evaluator, _ = make_evaluator(network, samples, split.validation, validating, device)
-        self.early_stop: EarlyStopping | None = None
-        if recipe.patience is not None:
-            self.early_stop = EarlyStopping(recipe.patience, lambda one: one.state.metrics[KEY_METRIC], self.trainer)
-            self.evaluator.add_event_handler(Events.COMPLETED, self.early_stop)
+        self.validate = make_evaluator(network, samples, split.validation, recipe, device)
         self.trainer.add_event_handler(Events.ITERATION_STARTED, self._set_learning_rate)
         self.trainer.add_event_handler(Events.ITERATION_COMPLETED, self._keep_loss)
         # In this order: a loss that is not finite is neither validated nor saved.
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._check_loss)
         validations = 1 if recipe.select == "best" else recipe.steps // recipe.validate_every
-        ValidationHandler(interval=validations, validator=self.evaluator).attach(self.trainer)
         self.trainer.add_event_handler(Events.EPOCH_COMPLETED(every=validations), self._keep_best)
+        self.early_stop: EarlyStopping | None = None
+        if recipe.patience is not None:
+            self.early_stop = EarlyStopping(recipe.patience, lambda _: self.history[-1][1], self.trainer)
+            self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self.early_stop)
         if curve:
-            self.tester, _ = make_evaluator(network, samples, split.test, validating, device)
+            self.test = make_evaluator(network, samples, split.test, recipe, device)
             asked = Events.STARTED | Events.EPOCH_COMPLETED
             self.trainer.add_event_handler(asked, self._test, frozenset(curve))
         if state is not None:
@@ -251,22 +205,10 @@ class _Run:
             self.trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: next(shown, None))
             self.trainer.run()
             shown.close()
-        self.network.load_state_dict(self.weights)
+        self.network.load_state_dict(self.best["weights"])
         self.network.eval()
-        lowered = (
-            f"The batch size was lowered from {self.recipe.batch_size} to {self.batch_size}: the device's memory did "
-            "not hold more."
-        )
-        return TrainingResult(
-            network=self.network,
-            dice=self.dice,
-            best_step=self.best_step,
-            steps=self.trainer.state.iteration,
-            batch_size=self.batch_size,
-            history=tuple(self.history),
-            curve=tuple(self.curve),
-            notes=(lowered,) if self.batch_size < self.recipe.batch_size else (),
-        )
+        dice, step, steps = self.best["dice"], self.best["step"], self.trainer.state.iteration
+        return TrainingResult(self.network, dice, step, steps, tuple(self.history), tuple(self.curve))
 
     def _set_learning_rate(self, trainer: Engine) -> None:
         # A function of the step: a scheduler would be one more state to resume.
@@ -292,28 +234,26 @@ class _Run:
 
     def _keep_best(self, trainer: Engine) -> None:
         """The weights of the best validation so far; of equal ones, the first."""
-        dice, step = float(self.evaluator.state.metrics[KEY_METRIC]), int(trainer.state.iteration)
+        dice, step = self.validate(), int(trainer.state.iteration)
         self.history.append((step, dice, self.mean_loss))
-        if dice > self.dice:
-            self.dice, self.best_step = dice, step
-            self.weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        if dice > self.best["dice"]:
+            weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+            self.best = {"dice": dice, "step": step, "weights": weights}
 
     def _test(self, trainer: Engine, steps: frozenset[int]) -> None:
         step = int(trainer.state.iteration)
         # A run that is resumed starts a second time.
         if step in steps and step not in dict(self.curve):
-            self.tester.run()
-            self.curve.append((step, float(self.tester.state.metrics[KEY_METRIC])))
+            self.curve.append((step, self.test()))
 
     def save(self, _: Engine, path: Path, config: Mapping[str, Any]) -> None:
         """Keep the state; MONAI's CheckpointSaver knows neither `config` nor generators, nor syncs its file."""
         state = {
             "step": self.trainer.state.iteration,
             "stopped": bool(self.trainer.should_terminate),
-            "batch_size": self.batch_size,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "best": {"dice": self.dice, "step": self.best_step, "weights": self.weights},
+            "best": self.best,
             "history": self.history,
             "curve": self.curve,
             "early_stop": None if self.early_stop is None else dict(self.early_stop.state_dict()),
@@ -328,10 +268,7 @@ class _Run:
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        best = state["best"]
-        self.curve = list(state["curve"])
-        self.dice, self.best_step, self.history = best["dice"], best["step"], list(state["history"])
-        self.weights = {name: value.to(self.device) for name, value in best["weights"].items()}
+        self.best, self.history, self.curve = state["best"], state["history"], state["curve"]
         if self.early_stop is not None:
             self.early_stop.load_state_dict(state["early_stop"])
         torch.set_rng_state(state["generators"]["cpu"])

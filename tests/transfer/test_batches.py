@@ -27,7 +27,7 @@ def numbered(n, grid=(4, 4)):
 
 def batches(samples, indices, recipe, **options):
     inputs = NetworkInputs(samples, indices, recipe.scale, CPU)
-    return TrainingBatches(inputs, recipe, batch_size=recipe.batch_size, **{"seed": 0, **options})
+    return TrainingBatches(inputs, recipe, **{"seed": 0, **options})
 
 
 def seen(batch, recipe):

@@ -17,7 +17,7 @@ from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.outcomes import read_curve
 from medsegdist.transfer.plan import POOLED
-from medsegdist.transfer.run_files import load_weights
+from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import perform, run_study
 from medsegdist.transfer.scores.compute import score_sources
 from medsegdist.transfer.splits import Split, split_source, split_target
@@ -56,9 +56,9 @@ def test_the_curve_is_what_training_for_so_many_steps_ends_with():
     curve = dict(train(samples, split, LAST, seed=3, curve=(0, 2, 6)).curve)
     for steps in (2, 6):
         shorter = train(samples, split, quick(select="last", steps=steps), seed=3)
-        assert curve[steps] == evaluate(shorter.network, samples, split.test, LAST).dice
+        assert curve[steps] == evaluate(shorter.network, samples, split.test, LAST)
     torch.manual_seed(3)
-    assert curve[0] == evaluate(build_network(LAST.network, 2), samples, split.test, LAST).dice
+    assert curve[0] == evaluate(build_network(LAST.network, 2), samples, split.test, LAST)
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,9 @@ def test_learning_curves_hold_zero_shot_and_the_end(curves):
         if row["step"] == "4":
             assert float(row["dice"]) == pytest.approx(ended[row["source"], row["target"]], abs=1e-6)
         if row["step"] == "0" and row["source"] != POOLED:
-            network = build_network(LAST.network, 2)
-            network.load_state_dict(load_weights(weights[row["source"]]))
+            network = load_network(weights[row["source"]])
             tested = split_target(row["target"], samples[row["target"]].patient_ids, prepared.options, 0).test
-            zero_shot = evaluate(network, samples[row["target"]], tested, LAST).dice
+            zero_shot = evaluate(network, samples[row["target"]], tested, LAST)
             assert float(row["dice"]) == pytest.approx(zero_shot, abs=1e-6)
         assert float(row["dice_baseline"]) == pytest.approx(scratch[row["target"]][int(row["step"])], abs=1e-6)
 

@@ -5,7 +5,7 @@ import torch
 from monai.metrics import DiceMetric
 
 from medsegdist.data.options import UNetOptions
-from medsegdist.transfer.evaluate import Evaluation, dice_of_counts, evaluate, overlap_counts
+from medsegdist.transfer.evaluate import evaluate, mean_dice, overlap_counts
 from medsegdist.transfer.networks import build_network
 from tests.transfer.making import disks, quick
 
@@ -22,22 +22,17 @@ def monai_dice(prediction, reference):
     return float(metric.aggregate())
 
 
-def test_slices_are_as_monai_counts_them():
-    logits, masks = random_pair()
-    found = Evaluation.of_counts(overlap_counts(logits, masks), [str(k) for k in range(6)])
-    assert found.dice_per_sample == pytest.approx(monai_dice((logits > 0).float(), masks), abs=1e-6)
-    assert found.dice == found.dice_per_sample
-
-
 def test_a_case_is_the_volume_of_its_slices():
     logits, masks = random_pair()
     cases = ["a", "b", "a", "a", "b", "c"]
-    found = Evaluation.of_counts(overlap_counts(logits, masks), cases)
+    found = mean_dice(overlap_counts(logits, masks), cases)
     volumes = []
     for case in "abc":
         rows = [k for k, one in enumerate(cases) if one == case]
         volumes.append(monai_dice(*((part[rows, 0])[None, None] for part in ((logits > 0).float(), masks))))
-    assert found.dice == pytest.approx(sum(volumes) / 3)
+    assert found == pytest.approx(sum(volumes) / 3)
+    each = mean_dice(overlap_counts(logits, masks), [str(k) for k in range(6)])
+    assert each == pytest.approx(monai_dice((logits > 0).float(), masks), abs=1e-6)
 
 
 def test_empty_references_follow_the_stated_policy():
@@ -45,7 +40,8 @@ def test_empty_references_follow_the_stated_policy():
     masks = torch.zeros(3, 1, 4, 4)
     logits[1, 0, 0, 0] = 1.0
     masks[2, 0, 0, 0] = 1.0
-    assert dice_of_counts(overlap_counts(logits, masks)).tolist() == [1.0, 0.0, 0.0]
+    counts = overlap_counts(logits, masks)
+    assert [mean_dice(one[None], ["a"]) for one in counts] == [1.0, 0.0, 0.0]
 
 
 def test_the_batch_size_does_not_change_an_evaluation():

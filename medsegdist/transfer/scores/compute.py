@@ -17,7 +17,7 @@ from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.features import segment_features
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs
-from medsegdist.transfer.evaluate import Evaluation, overlap_counts
+from medsegdist.transfer.evaluate import mean_dice, overlap_counts
 from medsegdist.transfer.plan import IntensityScale
 from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferStudy
@@ -136,7 +136,7 @@ def _scores_of_networks(
             if not sources:
                 return 0.0
             mean = torch.stack([probabilities[source] for source in sorted(sources)]).mean(0)
-            return Evaluation.of_counts(overlap_counts(mean - 0.5, masks[probed]), cases_of_probed).dice
+            return mean_dice(overlap_counts(mean - 0.5, masks[probed]), cases_of_probed)
 
         rows += [(source, target, "data_shapley", -value) for source, value in data_shapley(networks, worth).items()]
     return rows
