@@ -113,9 +113,7 @@ def _scores_of_networks(
     for source, network in networks.items():
         features, logits = _penultimate(network, images)
         probabilities[source] = logits[probed].sigmoid()
-        pooled = (functional.adaptive_max_pool2d if masks.ndim == 4 else functional.adaptive_max_pool3d)(
-            masks, features.shape[2:]
-        )
+        pooled: Tensor = getattr(functional, f"adaptive_max_pool{masks.ndim - 2}d")(masks, features.shape[2:])
         labels = pooled[:, 0] > 0
         picked = _evenly(labels.flatten())
         rows_of_pixels, classes = features.movedim(1, -1).flatten(0, -2)[picked], labels.flatten()[picked]
@@ -170,12 +168,9 @@ def _penultimate(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     upsampling = [one for one in network.modules() if isinstance(one, (nn.ConvTranspose2d, nn.ConvTranspose3d))]
     layer = upsampling[-1] if upsampling else _head(network)
     seen: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
-    try:
-        with torch.inference_mode():
-            logits = torch.cat([network(some) for some in images.split(64)])
-    finally:
-        handle.remove()
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().clone()))
+    with hook, torch.inference_mode():
+        logits = torch.cat([network(some) for some in images.split(64)])
     return torch.cat(seen).clone(), logits.clone()
 
 
@@ -206,14 +201,14 @@ def _task_vector(network: nn.Module, samples: SegmentationSamples, scale: Intens
         optimizer.zero_grad()
         functional.binary_cross_entropy_with_logits(probe(images), masks).backward()
         optimizer.step()
-    own = {id(parameter) for parameter in head.parameters()}
+    head.requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
     return task_embedding(
         probe,
-        [(images, masks)] * DRAWS,
-        partial(functional.binary_cross_entropy_with_logits, reduction="sum"),
+        images,
         draw=lambda logits: torch.bernoulli(logits.sigmoid(), generator=generator),
-        parameters=[key for key, parameter in probe.named_parameters() if id(parameter) not in own],
+        loss=partial(functional.binary_cross_entropy_with_logits, reduction="sum"),
+        draws=DRAWS,
     )
 
 
@@ -231,8 +226,6 @@ def _deep_sets(pairs: Sequence[tuple[str, str]], samples: Mapping[str, Segmentat
 
 
 FEWEST_SAMPLES = 4  # of a dataset: two halves, each of which is cut in two
-
-
 WIDTH, DIMENSIONS = 32, 8  # hidden units of the embedding, and its dimensions
 SUBSET = 16  # samples of a subset; fewer where half a dataset has fewer
 LEARNING_RATE, TEMPERATURE = 1e-2, 0.1  # of Adam, and what cosines are divided by

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from functools import cache
 from itertools import combinations, permutations
 
 import numpy as np
@@ -215,102 +216,88 @@ def cc_fv(foreground: Sequence[Array], overall: Array) -> float:
     return math.log(variety / consistency) if consistency > 0 else math.inf
 
 
-def data_shapley(
-    sources: Iterable[str], utility: Callable[[frozenset[str]], float], *, orders: int = 200, seed: int = 0
-) -> dict[str, float]:
+ORDERS = 200  # orders of the sources at most; where there are no more, all are tried
+
+
+def data_shapley(sources: Iterable[str], utility: Callable[[frozenset[str]], float]) -> dict[str, float]:
     """Shapley value of each source: the mean, over orders in which sources join, of what the utility rises by.
 
-    Ghorbani and Zou, "Data Shapley: Equitable Valuation of Data for Machine Learning", ICML 2019, without truncation.
-    Where there are no more orders than asked for, all are tried. Values sum to utility(all) - utility(none).
+    Ghorbani and Zou, "Data Shapley: Equitable Valuation of Data for Machine Learning", ICML 2019, without truncation,
+    over at most 200 orders. Values sum to utility(all) - utility(none).
 
     Args:
         sources: names of the datasets.
         utility: what any set of them is worth together, the empty one included; it is asked once for each set.
-        orders: how many to draw at most.
-        seed: of the orders.
 
     Raises:
-        ValueError: a source stands twice or there is none; `orders` < 1; the utility is NaN or infinite.
+        ValueError: a source stands twice or there is none; the utility is NaN or infinite.
     """
     names = list(sources)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"expected at least 1 source, each named once, found {names}.")
-    if orders < 1:
-        raise ValueError(f"expected orders >= 1, found {orders}.")
-    known: dict[frozenset[str], float] = {}
 
-    def worth(some: Sequence[str]) -> float:
-        key = frozenset(some)
-        if key not in known:
-            known[key] = float(utility(key))
-            if not math.isfinite(known[key]):
-                raise ValueError(f"expected a finite utility of {{{', '.join(sorted(key))}}}, found {known[key]}.")
-        return known[key]
+    @cache
+    def worth(some: frozenset[str]) -> float:
+        found = float(utility(some))
+        if not math.isfinite(found):
+            raise ValueError(f"expected a finite utility of {{{', '.join(sorted(some))}}}, found {found}.")
+        return found
 
-    rng = np.random.default_rng(seed)
-    if math.factorial(len(names)) <= orders:
-        tried = list(permutations(names))
-    else:
-        tried = [tuple(names[k] for k in rng.permutation(len(names))) for _ in range(orders)]
+    rng = np.random.default_rng(0)
+    orders: Iterable[Sequence[str]] = permutations(names)
+    if math.factorial(len(names)) > ORDERS:
+        orders = [[names[k] for k in rng.permutation(len(names))] for _ in range(ORDERS)]
     rises: dict[str, list[float]] = {name: [] for name in names}
-    for order in tried:
+    for order in orders:
         for k, name in enumerate(order):
-            rises[name].append(worth(order[: k + 1]) - worth(order[:k]))
+            rises[name].append(worth(frozenset(order[: k + 1])) - worth(frozenset(order[:k])))
     return {name: float(np.mean(found)) for name, found in rises.items()}
 
 
 def task_embedding(
     probe: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    images: Tensor,
+    draw: Callable[[Tensor], Tensor],
     loss: Callable[[Tensor, Tensor], Tensor],
     *,
-    draw: Callable[[Tensor], Tensor] | None = None,
-    parameters: Iterable[str] | None = None,
+    draws: int = 1,
 ) -> Tensor:
     """Diagonal of the Fisher information of a probe network's weights on a dataset, averaged over each filter.
 
     The Fisher information of a weight is the mean over examples of the squared derivative of the log-likelihood:
     weights that matter to the task have much of it. Achille et al., "Task2Vec: Task Embedding for Meta-Learning", ICCV
     2019. As there, one network with the same weights serves all datasets, and only its last layer is trained on each
-    of them beforehand; name the others in `parameters`. The network runs in evaluation mode and is left as it was.
+    of them beforehand. The network runs in evaluation mode and is left as it was.
 
     Args:
-        probe: any module; small, for each example is differentiated on its own.
-        batches: (images, labels), the first axis of both counts examples.
+        probe: any module; small, for each example is differentiated on its own. Parameters count that require a
+            gradient; the last layer should not.
+        images: (n, ...) examples.
+        draw: from outputs to labels, by the network's own belief.
         loss: negative log-likelihood, one number, of the outputs and labels of one example (first axis of length 1).
-        draw: from outputs to labels by the network's own belief, the Fisher information proper; with None the labels
-            of the dataset are used, the "empirical" one, which vanishes where the network is always right.
-        parameters: names of those to look at, as in `named_parameters`; by default all.
+        draws: how often labels of each example are drawn.
 
     Returns:
         (k,) float64 on the CPU, one entry for each output channel of each parameter, in the order of the parameters.
 
     Raises:
-        ValueError: there is no example or parameter, or a name is unknown.
+        ValueError: there is no example, or no such parameter.
     """
-    probe = deepcopy(probe).eval().requires_grad_(True)
-    named = dict(probe.named_parameters())
-    names = list(named if parameters is None else parameters)
-    unknown = [name for name in names if name not in named]
-    if unknown or not names:
+    probe = deepcopy(probe).eval()
+    chosen = [one for one in probe.parameters() if one.requires_grad]
+    if not chosen or not len(images):
         raise ValueError(
-            f"expected parameters among {', '.join(named) or 'none'}, found {', '.join(unknown) or 'none'}."
+            f"expected parameters that require a gradient and examples, found {len(chosen)} and {len(images)}."
         )
-    chosen = [named[name] for name in names]
-    sums = [torch.zeros(one.shape, dtype=torch.float64, device=one.device) for one in chosen]
-    count = 0
-    for images, labels in batches:
-        for image, known in zip(images.split(1), labels.split(1), strict=True):
-            with torch.enable_grad():
-                output = probe(image)
-                label = known if draw is None else draw(output.detach())
-                gradients = torch.autograd.grad(loss(output, label), chosen, allow_unused=True)
-            for total, gradient in zip(sums, gradients, strict=True):
-                if gradient is not None:
-                    total += gradient.double().square()
-            count += 1
-    if not count:
-        raise ValueError("expected at least 1 example, found none.")
+    sums = [torch.zeros_like(one, dtype=torch.float64) for one in chosen]
+    for image in images.split(1) * draws:
+        with torch.enable_grad():
+            output = probe(image)
+            gradients = torch.autograd.grad(loss(output, draw(output.detach())), chosen, allow_unused=True)
+        for total, gradient in zip(sums, gradients, strict=True):
+            if gradient is not None:
+                total += gradient.double().square()
+    count = len(images) * draws
     # Mean over all axes but the first one, which counts output channels.
     return torch.cat([total.reshape(*total.shape[:1] or (1,), -1).mean(dim=1).cpu() / count for total in sums])
 

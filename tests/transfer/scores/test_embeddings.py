@@ -11,6 +11,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from medsegdist.transfer.scores.compute import DeepSetsEncoder, embed_datasets
 from medsegdist.transfer.scores.transferability import task_distance, task_embedding
 
+LOSS = binary_cross_entropy_with_logits
+
 
 def data(n=200, d=3, seed=0):
     generator = torch.Generator().manual_seed(seed)
@@ -30,38 +32,43 @@ def by_hand(logistic, x, weights):
     return torch.stack([of_weight.mean(), weights.mean()])
 
 
-def test_of_a_logistic_regression_with_the_labels_of_the_data_and_with_drawn_ones(logistic):
+def noted(labels):
+    """Labels that were known before, one at a time."""
+    left = iter(labels.split(1))
+    return lambda _: next(left)
+
+
+def test_of_a_logistic_regression_with_labels_that_are_known_and_with_drawn_ones(logistic):
     """The Fisher information proper has the closed form p (1 - p) x^2."""
     x, y = data(400)
     p = torch.sigmoid(logistic(x)).double().detach()
-    found = task_embedding(logistic, [(x[:150], y[:150]), (x[150:], y[150:])], binary_cross_entropy_with_logits)
+    found = task_embedding(logistic, x, noted(y), LOSS)
     torch.testing.assert_close(found, by_hand(logistic, x, (p - y) ** 2), rtol=1e-5, atol=1e-9)
     generator = torch.Generator().manual_seed(0)
 
     def draw(output):
         return torch.bernoulli(torch.sigmoid(output), generator=generator)
 
-    found = task_embedding(logistic, [(x, y)] * 10, binary_cross_entropy_with_logits, draw=draw)
+    found = task_embedding(logistic, x, draw, LOSS, draws=10)
     torch.testing.assert_close(found, by_hand(logistic, x, p * (1 - p)), rtol=0.03, atol=0)
 
 
-def test_an_entry_for_each_filter_of_each_parameter():
+def test_an_entry_for_each_filter_of_each_parameter_that_requires_a_gradient():
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 1))
-    x, y = torch.randn(5, 1, 3, 3), torch.ones(5, 1)
-    assert task_embedding(network, [(x, y)], binary_cross_entropy_with_logits).shape == (4 + 4 + 4 + 4 + 1 + 1,)
-    some = task_embedding(network, [(x, y)], binary_cross_entropy_with_logits, parameters=["0.weight", "0.bias"])
+    x = torch.randn(5, 1, 3, 3)
+    assert task_embedding(network, x, torch.ones_like, LOSS).shape == (4 + 4 + 4 + 4 + 1 + 1,)
+    network[1:].requires_grad_(False)
+    some = task_embedding(network, x, torch.ones_like, LOSS)
     assert some.shape == (8,)
     assert (some > 0).all()
 
 
-def test_batches_do_not_matter_and_the_network_stays_as_it_was():
+def test_the_network_stays_as_it_was():
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 1))
     network[0].bias.requires_grad_(False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     x, y = data(12)
-    one = task_embedding(network, [(x, y)], binary_cross_entropy_with_logits)
-    other = task_embedding(network, zip(x.split(5), y.split(5), strict=True), binary_cross_entropy_with_logits)
-    torch.testing.assert_close(one, other)
+    torch.testing.assert_close(*(task_embedding(network, x, noted(y), LOSS) for _ in range(2)))
     assert all(module.training for module in network.modules())
     assert not network[0].bias.requires_grad
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
@@ -132,18 +139,16 @@ def test_units_of_the_features_do_not_matter():
 
 
 SETS = clouds({"a": 0, "b": 1})
-LOSS = binary_cross_entropy_with_logits
 
 
 @pytest.mark.parametrize(
     ("work", "message"),
     [
         (
-            lambda: task_embedding(nn.Linear(3, 1), [data(4)], LOSS, parameters=["head"]),
-            "among weight, bias, found head",
+            lambda: task_embedding(nn.ReLU(), data(4)[0], noted(data(4)[1]), LOSS),
+            "a gradient and examples, found 0 and",
         ),
-        (lambda: task_embedding(nn.ReLU(), [data(4)], LOSS), "expected parameters among none, found none"),
-        (lambda: task_embedding(nn.Linear(3, 1), [], LOSS), "expected at least 1 example, found none"),
+        (lambda: task_embedding(nn.Linear(3, 1), data(0)[0], torch.ones_like, LOSS), "and examples, found 2 and 0"),
         (lambda: task_distance(torch.ones(2), torch.ones(3)), r"one probe, found \(2,\) and \(3,\) entries"),
         (lambda: task_distance(torch.ones(2), torch.zeros(2)), "expected embeddings with entries above 0"),
         (lambda: embed_datasets({"a": SETS["a"]}), "expected at least 2 datasets, found 1"),
