@@ -28,9 +28,6 @@ from medsegdist.distance.metrics import mask_metric
 
 # What README and CONTRIBUTING send their readers to.
 NAMED_MODULES = (
-    "medsegdist.cards.card",
-    "medsegdist.cards.ranking",
-    "medsegdist.cards.making",
     "medsegdist.data.layouts.folder",
     "medsegdist.data.manifest",
     "medsegdist.data.study",

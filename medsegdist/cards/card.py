@@ -50,14 +50,10 @@ class _Part(BaseModel):
 
 
 class ImageNumbers(_Part):
-    """Mean and covariance of the projected images, in the unit of d_X and its square.
-
-    Args:
-        mean: 32 numbers.
-        covariance: the 32 rows of its lower triangle.
-    """
+    """Mean and covariance of the projected images, in the unit of d_X and its square."""
 
     mean: _Projected
+    # The 32 rows of its lower triangle.
     covariance: Annotated[tuple[tuple[Number, ...], ...], Field(min_length=DIMENSION, max_length=DIMENSION)]
 
     @field_validator("covariance")
@@ -84,59 +80,33 @@ class ImageNumbers(_Part):
 
 
 class FakeClass(_Part):
-    """A fake class: a cluster of samples with segments alike.
+    """A fake class: a cluster of samples with segments alike."""
 
-    Args:
-        share: its part of the samples, by their weights.
-        image_mean: mean of its projected images, 32 numbers.
-        mixture: of its segment pixels.
-    """
-
-    share: Annotated[float, Field(gt=0, le=1)]
-    image_mean: _Projected
-    mixture: MixtureNumbers
+    share: Annotated[float, Field(gt=0, le=1)]  # its part of the samples, by their weights
+    image_mean: _Projected  # mean of its projected images
+    mixture: MixtureNumbers  # of its segment pixels
 
 
 class Card(_Part):
-    """A dataset in a few kilobytes: no pixel, no case, no patient, but aggregates of all of them.
-
-    Args:
-        format: the version of this format.
-        name: the dataset's name.
-        modality: as in its manifest.
-        simulated: whether something of it is simulated.
-        preprocessing: fingerprint of how the samples were prepared; with the grid it makes the projection.
-        prepared: the options behind the fingerprint, to say what differs where it does; None if they are not known.
-        grid: (rows, columns) or (slices, rows, columns) of a sample.
-        fit: options that mixtures and fake classes were made with; those of the formula are not among them.
-        seed: of the fits and of the choice of samples.
-        min_patients: the fewest patients of a cell or fake class that is shown.
-        patients: how many; rounded down to two digits from 100 on, to a multiple of 5 from 5 to 99.
-        samples: how many, rounded in the same way.
-        gmm2d: mixture over (slice,) row and column of all segment pixels.
-        gmm3d: mixture with the intensity as well.
-        fake_classes: None if one of them has fewer patients than `min_patients`.
-        segment_histogram: where segments lie, on a coarse grid; cells that fewer than `min_patients` patients touch
-            read 0, as empty ones do.
-        characteristics: what they and the images look like, intensities in "intensity".
-        images: the projected images.
-    """
+    """A dataset in a few kilobytes: no pixel, no case, no patient, but aggregates of all of them."""
 
     format: Literal["medsegdist card 2"]
-    name: Annotated[str, Field(pattern=r"^\w[\w .+()-]*$", max_length=80)]
+    name: Annotated[str, Field(pattern=r"^\w[\w .+()-]*$", max_length=80)]  # the dataset's
     modality: Literal["CT", "MR", "other"]
-    simulated: bool
-    preprocessing: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
-    prepared: Preprocessing | None
-    grid: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
-    fit: DistanceOptions
-    seed: NonNegativeInt
-    min_patients: PositiveInt
-    patients: PositiveInt
+    simulated: bool  # something of it is
+    preprocessing: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]  # its fingerprint, which makes the projection
+    prepared: Preprocessing | None  # the options behind the fingerprint, to say what differs; None if not known
+    grid: Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]  # of a sample
+    fit: DistanceOptions  # of mixtures and fake classes; those of the formula are not among them
+    seed: NonNegativeInt  # of the fits and of the choice of samples
+    min_patients: PositiveInt  # the fewest patients of a cell or fake class that is shown
+    patients: PositiveInt  # how many; coarse, as are samples
     samples: PositiveInt
-    gmm2d: MixtureNumbers
-    gmm3d: MixtureNumbers
+    gmm2d: MixtureNumbers  # over (slice,) row and column of all segment pixels
+    gmm3d: MixtureNumbers  # with the intensity as well
+    # None if one of them has fewer patients than `min_patients`.
     fake_classes: Annotated[tuple[FakeClass, ...], Field(min_length=1, max_length=32)] | None
+    # Where segments lie; cells that fewer than `min_patients` patients touch read 0, as empty ones do.
     segment_histogram: SegmentHistogram
     characteristics: Annotated[tuple[Characteristic, ...], Field(max_length=len(CHARACTERISTICS))]
     images: ImageNumbers
@@ -202,11 +172,7 @@ class Card(_Part):
 
 
 def write_card(card: Card, path: str | Path) -> int:
-    """Writes a `card` to `path` as JSON, whole or not at all, and returns its size in bytes.
-
-    Raises:
-        DataError: it would be larger than 64 KiB, which a card never is with usual numbers of components and classes.
-    """
+    """Write a card as JSON, whole or not at all, and return its size in bytes; one of more than 64 KiB is refused."""
     text = json.dumps(card.model_dump(mode="json", exclude={"fit": set(OF_FORMULA)}), separators=(",", ":"))
     size = len(text.encode()) + 1
     if size > MAX_BYTES:
@@ -221,11 +187,7 @@ def write_card(card: Card, path: str | Path) -> int:
 
 
 def read_card(path: str | Path) -> Card:
-    """Reads a card that :func:`write_card` wrote to `path`, here or elsewhere, and trusts nothing of it.
-
-    Raises:
-        DataError: it cannot be read, is too large, no JSON, or no card; every problem is listed with its place.
-    """
+    """Read a card that was written here or elsewhere, and trust nothing of it; every problem is listed."""
     try:
         content = read_bytes(path, max_bytes=MAX_BYTES)
     except OSError as error:

@@ -45,17 +45,10 @@ def summarize_samples(
     be computed; a Gaussian of a mixture may describe the segment of one patient alone; the images in a known projection
     are 32 known sums of the pixels of their mean.
 
-    Args:
-        samples: of one dataset; of more than 2,000, those that distances compare.
-        modality: as in its manifest.
-        simulated: whether something of it is simulated.
-        preprocessing: how the samples were prepared, so that a card that does not fit can say why; None gives their
-            fingerprint alone.
-        fit: options of mixtures and fake classes; those of the formula are not held.
-        min_patients: cells of the histogram with fewer patients read 0, and fake classes are left out where one has
-            fewer.
-        seed: of the fits, as that of the distances.
-        exact_counts: gives exact counts of samples and patients, for a card that stays where the images are.
+    Of more than 2,000 samples, those count that distances compare. With the `preprocessing` of the samples, a card that
+    does not fit can say why. `fit` holds options of mixtures and fake classes. Cells of the histogram with fewer than
+    `min_patients` read 0, and fake classes are left out where one has fewer. A card that stays where the images are may
+    have `exact_counts` of samples and patients.
 
     Raises:
         DataError: there are fewer patients than that, the segments have too few pixels for the mixtures, or features

@@ -11,7 +11,6 @@ from torch import Tensor
 from medsegdist.cards.card import Card
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.options import DistanceOptions
-from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.study import Preparation
 from medsegdist.distance.dataset_distance import Distance
 from medsegdist.distance.metrics import FakeClassGmmMetric, GmmMetric, make_metric, with_options
@@ -29,57 +28,48 @@ CARD_METHODS = ("gmm2d", "gmm3d", "fake_class_gmm")  # methods whose mask term a
 SIMULATED = "in whole or in part, as its card says"  # what is said of a card that says so
 
 
-def settings_of(card: Card) -> dict[str, Any]:
-    """What the `card` of any dataset must have in common with all cards of a ranking, by its place in a study."""
-    return _settings(card.prepared, card.preprocessing, card.grid, card.fit, card.seed)
+_FINGERPRINT = "fingerprint of the preprocessing"
 
 
-def settings_for(preparation: Preparation, seed: int) -> dict[str, Any]:
-    """The settings of cards that are made with the `preparation` of a study and a `seed`."""
-    prepared, fit = preparation.preprocessing, DistanceOptions(**preparation.distance.of_masks())
-    return _settings(prepared, prepared.fingerprint, prepared.grid, fit, seed)
+def settings_of(made: Card | Preparation, seed: int = 0) -> dict[str, Any]:
+    """What all cards of a ranking have in common, by its place in a study: that of a card, or of the preparation.
 
-
-def _settings(
-    prepared: Preprocessing | None, fingerprint: str, grid: tuple[int, ...], fit: DistanceOptions, seed: int
-) -> dict[str, Any]:
+    The `seed` is that of cards which are made with the preparation.
+    """
+    if isinstance(made, Card):
+        prepared, fingerprint, grid, fit, seed = made.prepared, made.preprocessing, made.grid, made.fit, made.seed
+    else:
+        prepared, fit = made.preprocessing, DistanceOptions(**made.distance.of_masks())
+        fingerprint, grid = made.preprocessing.fingerprint, made.preprocessing.grid
     known: dict[str, Any] = {"grid": list(grid)}
     if prepared is not None:
         # A delta that is left out, and one that is given as it is anyway, are the same.
         known = {**prepared.model_dump(mode="json"), "delta": prepared.effective_delta}
     return {
         **{f"preprocessing.{name}": value for name, value in known.items()},
-        "preprocessing": fingerprint,
+        _FINGERPRINT: fingerprint,
         **{f"distance.{name}": value for name, value in fit.model_dump(mode="json").items()},
         "seed": seed,
     }
 
 
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Every setting that `expected` and `found` both have and that differs, with both values."""
+    """Every setting that both have and that differs, with both values."""
     unequal = [name for name in expected if name in found and expected[name] != found[name]]
     if any(name.startswith("preprocessing.") for name in unequal):
-        # The fingerprint follows from the other settings.
-        unequal = [name for name in unequal if name != "preprocessing"]
+        # It follows from the other settings.
+        unequal = [name for name in unequal if name != _FINGERPRINT]
     lines = []
     for name in unequal:
-        both = ["none" if one[name] is None else str(one[name]) for one in (expected, found)]
-        if name != "preprocessing":
-            lines.append(f"{name}: expected {both[0]}, found {both[1]}")
-        elif all("preprocessing.intensity" in one for one in (expected, found)):
-            known = f"{both[0]} expected, {both[1]} found"
-            lines.append(f"preprocessing: the same settings by another version of medsegdist (fingerprints: {known})")
-        else:
-            lines.append(f"preprocessing: expected the fingerprint {both[0]}, found {both[1]}")
+        ours, theirs = ("none" if one[name] is None else one[name] for one in (expected, found))
+        lines.append(f"{name}: expected {ours}, found {theirs}")
+        if name == _FINGERPRINT and all("preprocessing.intensity" in one for one in (expected, found)):
+            lines.append("the settings are the same, by another version of medsegdist")
     return lines
 
 
 def check_formula(distance: DistanceOptions) -> None:
-    """Refuse options of the `distance` that cards cannot serve.
-
-    Raises:
-        ManifestError: there are some; all are named.
-    """
+    """Refuse options of the `distance` that cards cannot serve, all of them by name."""
     images, masks = distance.image_weight, distance.mask_weight
     if not 0 < images + masks < float("inf"):
         raise ManifestError(
@@ -95,17 +85,15 @@ def check_formula(distance: DistanceOptions) -> None:
 
 
 def left_out(cards: Sequence[Card]) -> dict[str, tuple[str, ...]]:
-    """The methods that some of the `cards` lack, each with the names of these cards."""
+    """The methods that some cards lack, each with the names of these cards."""
     lacking = tuple(card.name for card in cards if card.fake_classes is None)
     return {"fake_class_gmm": lacking} if lacking else {}
 
 
 def available(cards: Sequence[Card], methods: Sequence[str] | None = None) -> list[str]:
-    """The `methods` by which `cards` can be compared, in the order of :data:`CARD_METHODS`; None takes all that can.
+    """The methods by which cards can be compared, in the order of :data:`CARD_METHODS`; None takes all that can.
 
-    Raises:
-        DataError: a card does not hold what a method needs.
-        ValueError: a method is unknown.
+    One that a card lacks is refused by a DataError, one that is unknown by a ValueError.
     """
     lacking = left_out(cards)
     for method in methods or ():
@@ -134,15 +122,7 @@ def rank_cards(
     images of one dataset are, which makes the term of the full form larger, more so for small datasets. For
     `fake_class_gmm` fake classes are coupled in the place of samples.
 
-    Args:
-        target: the dataset to train on in the end.
-        sources: the datasets that could be pre-trained on.
-        methods: names among :data:`CARD_METHODS`; None takes those that all cards hold.
-        image_weight: w_x >= 0.
-        mask_weight: w_y >= 0.
-
-    Returns:
-        Rows without interval, noise floor and certificate. Counts of samples are those of the cards, which are coarse.
+    Rows have no interval, noise floor and certificate. Counts of samples are those of the cards, which are coarse.
 
     Raises:
         PreprocessingMismatchError: two datasets were not prepared, or their mixtures not fitted, alike.
@@ -209,7 +189,7 @@ def record_cards(
     here: Mapping[str, DatasetManifest] | None = None,
     left_out: Mapping[str, tuple[str, ...]] | None = None,
 ) -> StudyRecord:
-    """How the distances of a ranking by `name`, its `table`, came about: what the `cards` hold, and nothing else.
+    """How the distances of a ranking came about: what the cards hold, and nothing else.
 
     `distance` is how they were compared. `here` describes the datasets whose cards were made for this ranking, by name;
     the others came as cards. `left_out` is that of the cards.

@@ -134,7 +134,7 @@ def rank(
         distance = preparation.distance
         ranking.check_formula(distance)
         seed = first.seed if seed is None else seed
-        settings = ranking.settings_for(preparation, seed)
+        settings = ranking.settings_of(preparation, seed)
         for path, card in sent.items():
             unequal = ranking.differences(settings, ranking.settings_of(card))
             if unequal:

@@ -185,7 +185,10 @@ def test_every_setting_of_the_preprocessing_counts() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"preprocessing": "other"}, r"\(preprocessing: expected the fingerprint synthetic, found other\); make both"),
+        (
+            {"preprocessing": "other"},
+            r"\(fingerprint of the preprocessing: expected synthetic, found other\); make both",
+        ),
         ({"grid": (40, 32)}, r"\(preprocessing.grid: expected \[32, 40\], found \[40, 32\]\); make both with one"),
         ({"fit": DistanceOptions(components=3)}, r"\(distance.components: expected 1, found 3\); make both"),
         ({"fit": DistanceOptions(components=1, features=("area",))}, r"features: expected none, found \['area'\]\);"),
@@ -201,7 +204,8 @@ def test_equal_settings_of_another_version_are_named_so() -> None:
     target, source = (prepared(card(name), PREPARED) for name in ("near", "far"))
     assert len(rank_cards(target, [source]).rows) == 3
     with pytest.raises(
-        PreprocessingMismatchError, match=r"the same settings by another version of medsegdist \(finger"
+        PreprocessingMismatchError,
+        match=r"found 0123456789abcdef; the settings are the same, by another version of medsegdist\)",
     ):
         rank_cards(target, [renamed(source, preprocessing="0123456789abcdef")])
 
