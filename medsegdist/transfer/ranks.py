@@ -97,15 +97,10 @@ def correlate_ranks(pairs: Sequence[TransferPair]) -> RankCorrelation | None:
     distance, gain = distances_and_gains(pairs)
     if len(pairs) < 3 or np.ptp(distance) == 0 or np.ptp(gain) == 0:
         return None
-    spearman, kendall = stats.spearmanr(distance, gain), stats.kendalltau(distance, gain)
-    return RankCorrelation(
-        spearman=float(spearman.statistic),
-        p_spearman=float(spearman.pvalue),
-        kendall=float(kendall.statistic),
-        p_kendall=float(kendall.pvalue),
-        # The nearest are to weigh most: scipy gives that weight to the largest.
-        weighted_kendall=-float(stats.weightedtau(-distance, gain).statistic),
-    )
+    # The nearest are to weigh most: scipy gives that weight to the largest.
+    weighted = -stats.weightedtau(-distance, gain).statistic
+    numbers = (*stats.spearmanr(distance, gain), *stats.kendalltau(distance, gain), weighted)
+    return RankCorrelation(*map(float, numbers))
 
 
 def agree_by_target(pairs: Sequence[TransferPair]) -> tuple[TargetAgreement, ...]:
@@ -159,19 +154,9 @@ def agree_over_targets(
     if len(found) < 2:
         return None
     values = np.array(found)
-    (low, regret_low), (high, regret_high) = interval_of_means(values, seed=seed)
-    spearman, regret = values.mean(axis=0).tolist()
-    ceiling = 0.0 if reliability is None else reliability.ceiling
-    return OverTargets(
-        targets=len(values),
-        spearman=spearman,
-        low=float(low),
-        high=float(high),
-        corrected=spearman / ceiling if ceiling else None,
-        regret=regret,
-        regret_low=float(regret_low),
-        regret_high=float(regret_high),
-    )
+    spearman, regret = np.stack([values.mean(axis=0), *interval_of_means(values, seed=seed)], axis=1).tolist()
+    corrected = spearman[0] / reliability.ceiling if reliability and reliability.ceiling else None
+    return OverTargets(len(values), *spearman, corrected, *regret)
 
 
 RESAMPLED = 2000  # sets of targets that are drawn for an interval
@@ -250,11 +235,8 @@ def _scores(pairs: Sequence[TransferPair], shuffle: Shuffle, *, ranks: bool) -> 
         # Those that have the same targets may change places.
         alike = known.drop_duplicates().to_numpy()
         groups = [((known == row).all(axis=1), targets[row]) for row in alike]
-    found = []
-    for rows, columns in groups:
-        d, g = (table.loc[rows, columns].to_numpy() for table in (distance, gain))
-        found.append((d - d.mean(axis=0)) @ (g - g.mean(axis=0)).T)
-    return found
+    parts = [[table.loc[rows, columns].to_numpy() for table in (distance, gain)] for rows, columns in groups]
+    return [(d - d.mean(axis=0)) @ (g - g.mean(axis=0)).T for d, g in parts]
 
 
 def _p_value(scores: Sequence[NDArray[np.float64]], orders: Sequence[NDArray[np.intp]], exact: bool) -> float:

@@ -64,21 +64,9 @@ class FixedEffectsFit:
 def fit_line(pairs: Sequence[TransferPair]) -> LinearFit:
     """Ordinary least squares of gain on distance, of at least three pairs whose distances differ."""
     result, unit = least_squares(pairs)
-    intercept, slope = result.params
-    ends, slope_ends = result.conf_int(1 - LEVEL)
-    return LinearFit(
-        n=len(pairs),
-        intercept=float(intercept),
-        intercept_low=float(ends[0]),
-        intercept_high=float(ends[1]),
-        slope=float(slope / unit),
-        slope_low=float(slope_ends[0] / unit),
-        slope_high=float(slope_ends[1] / unit),
-        r_squared=float(result.rsquared),
-        p_intercept=float(result.pvalues[0]),
-        p_slope=float(result.pvalues[1]),
-        deviation=float(np.sqrt(result.mse_resid)),
-    )
+    intercept, slope = np.column_stack([result.params, result.conf_int(1 - LEVEL)])
+    numbers = [*intercept, *slope / unit, result.rsquared, *result.pvalues, np.sqrt(result.mse_resid)]
+    return LinearFit(len(pairs), *map(float, numbers))
 
 
 def makes_line(pairs: Sequence[TransferPair]) -> bool:
@@ -165,16 +153,16 @@ def measure_influence(pairs: Sequence[TransferPair]) -> tuple[Influence, ...]:
 
 def leave_one_source_out(pairs: Sequence[TransferPair]) -> tuple[WithoutSource, ...]:
     """The result without each source in turn, in the order of the pairs; nothing where there is one source."""
-    sources = list(dict.fromkeys(one.source for one in pairs))
-    if len(sources) == 1:
-        return ()
-    found = []
-    for source in sources:
-        left = [one for one in pairs if one.source != source]
-        ranks = correlate_ranks(left)
-        line = fit_line(left) if makes_line(left) else None
-        found.append(WithoutSource(source, line, None if ranks is None else ranks.spearman))
-    return tuple(found)
+    sources = dict.fromkeys(one.source for one in pairs)
+    without = {source: [one for one in pairs if one.source != source] for source in sources if len(sources) > 1}
+    return tuple(
+        WithoutSource(
+            source,
+            line=fit_line(left) if makes_line(left) else None,
+            spearman=None if (ranks := correlate_ranks(left)) is None else ranks.spearman,
+        )
+        for source, left in without.items()
+    )
 
 
 @dataclass(frozen=True, slots=True)
