@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from math import ceil
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from medsegdist.cli.console import missing_root_explained, reported_errors
+from medsegdist.cli.console import missing_root_explained, reported_errors, say
 from medsegdist.cli.options import AsJson, Cache, Dask, Device, NoReport, StudyFile, Targets
 from medsegdist.cli.report import announce, leave_report
 from medsegdist.data.options import ScoreName
@@ -207,10 +207,6 @@ def _show(
         return
     console, run = Console(), Results.load(out)
 
-    def show(lines: Iterable[str], head: str = "") -> None:
-        texts = [head, *lines] if head else list(lines)
-        console.print(*map(escape, texts), sep="\n  " if head else "\n", soft_wrap=True)
-
     for target in targets:
         if any(one.target == target and one.gain_percent is not None for one in (*result.gains, *result.controls)):
             console.print(gain_table(target, result.gains, result.controls))
@@ -218,14 +214,16 @@ def _show(
     undefined = (one for one in result.gains if one.status == UNDEFINED)
     below = f"Not converged (validation Dice twice below {dice_floor:g}, the study's dice_floor), and left out:"
     for head, lines in {
-        below: list(result.not_converged),
+        below: result.not_converged,
         "Without a gain, for the Dice from scratch is 0:": [
             f"{one.source} -> {one.target}, seed {one.seed}" for one in undefined
         ],
         "Failed, and tried again by the next start:": [f"{title}: {reason}" for title, reason in result.failed],
     }.items():
         if lines:
-            show(lines, head)
-    show(f"MONAI Bundle: {directory}" for directory in bundles.values())
-    show(f"No MONAI Bundle for {name}: no source has a gain for it, so none is the best." for name in unwritten)
-    show([f"All gains: {out / 'gains.csv'}"])
+            say("\n  ".join([head, *lines]))
+    for bundle in bundles.values():
+        say(f"MONAI Bundle: {bundle}")
+    for name in unwritten:
+        say(f"No MONAI Bundle for {name}: no source has a gain for it, so none is the best.")
+    say(f"All gains: {out / 'gains.csv'}")

@@ -8,7 +8,6 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 import torch
 
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.study import Study
 from medsegdist.files import atomic_path
 from medsegdist.transfer.gains import Gain, summarize_gains
@@ -27,32 +28,37 @@ from medsegdist.transfer.runs import TransferStudy
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 
 
-@dataclass(frozen=True, slots=True)
-class BundleContent:
-    """What a bundle says of its network."""
-
-    name: str
-    description: str  # of that dataset and the training, in a sentence
-    modality: str  # "CT", "MR" or "other"
-    grid: tuple[int, ...]  # of the samples that the network takes
-    preprocessing: dict[str, Any]  # how samples are prepared, as the study's YAML says it
-    dice: float  # on the network's own validation patients
-
-
-def export_bundle(weights: Path, recipe: Recipe, content: BundleContent, directory: Path) -> None:
+def export_bundle(
+    weights: Path,
+    recipe: Recipe,
+    source: DatasetManifest,
+    preprocessing: Preprocessing,
+    dice: float,
+    target: str,
+    directory: Path,
+) -> None:
     """Write a bundle: configs/metadata.json, configs/inference.json, models/model.pt and docs/README.md.
 
-    A bundle that is there already is replaced once the new one is complete. The weights are a plain state dict; no
-    TorchScript.
+    Its network was pre-trained on the source, whose samples had this preprocessing, and had this Dice on its own
+    validation patients. A bundle that is there already is replaced once the new one is complete. The weights are a
+    plain state dict; no TorchScript.
     """
     network = load_network(weights)
+    said = f"Pre-trained on {source.name} by medsegdist, to be fine-tuned on {target}."
+    if source.license:
+        said += f" License of the training data, as its origin states it: {source.license}."
+    metadata = _metadata(recipe, source, preprocessing) | {"description": said}
+    configs = {
+        "metadata": metadata | {"eval_metrics": {"validation_dice": dice}},
+        "inference": _inference(recipe, len(preprocessing.grid)),
+    }
     with atomic_path(directory) as partial:
         for folder in ("configs", "models", "docs"):
             (partial / folder).mkdir(parents=True)
         torch.save(network.state_dict(), partial / "models" / "model.pt")
-        for name, config in (("metadata", _metadata(recipe, content)), ("inference", _inference(recipe, content))):
+        for name, config in configs.items():
             (partial / "configs" / f"{name}.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        (partial / "docs" / "README.md").write_text(_readme(content), encoding="utf-8")
+        (partial / "docs" / "README.md").write_text(_readme(source.name, said, preprocessing.grid), encoding="utf-8")
         # A folder takes no name that another one has.
         if directory.exists():
             shutil.rmtree(directory)
@@ -69,19 +75,9 @@ def write_bundles(
         run = best_pretraining(study, result.gains, target)
         if run is None:
             continue
-        source = described.dataset(run.source or "")
-        said = f"Pre-trained on {source.name} by medsegdist, to be fine-tuned on {target}."
-        license_of_data = f" License of the training data, as its origin states it: {source.license}."
-        content = BundleContent(
-            name=source.name,
-            description=said + (license_of_data if source.license else ""),
-            modality=source.modality,
-            grid=described.preprocessing.grid,
-            preprocessing=described.preprocessing.model_dump(mode="json"),
-            dice=float((study.log.outcome(run.key) or {})["validation_dice"]),
-        )
-        written[target] = directory / names[target]
-        export_bundle(study.assignment(run).weights(run.key), run.recipe, content, written[target])
+        source, dice = described.dataset(run.source or ""), float((study.log.outcome(run.key) or {})["validation_dice"])
+        written[target], weights = directory / names[target], study.assignment(run).weights(run.key)
+        export_bundle(weights, run.recipe, source, described.preprocessing, dice, target, written[target])
     return written
 
 
@@ -105,24 +101,23 @@ def best_pretraining(study: TransferStudy, gains: Iterable[Gain], target: str) -
     sources = [one for one in summarize_gains(gains, target) if one.source != POOLED]
     if not sources:
         return None
-    source = sources[0].source
-    outcomes = {run: study.log.outcome(run.key) or {} for run in study.runs}
     ended = {
         run: outcome["validation_dice"]
-        for run, outcome in outcomes.items()
-        if (run.kind, run.source, outcome.get("status")) == ("pretraining", source, "done")
+        for run in study.runs
+        if (run.kind, run.source) == ("pretraining", sources[0].source)
+        and (outcome := study.log.outcome(run.key) or {}).get("status") == "done"
     }
     return max(ended, key=lambda run: ended[run])
 
 
-def _metadata(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
+def _metadata(recipe: Recipe, source: DatasetManifest, preprocessing: Preprocessing) -> dict[str, Any]:
     low = recipe.scale.center - recipe.scale.half_range
     image = {
         "type": "image",
-        "format": "hounsfield" if content.preprocessing.get("intensity") == "hounsfield" else "magnitude",
-        "modality": content.modality,
+        "format": "hounsfield" if preprocessing.intensity == "hounsfield" else "magnitude",
+        "modality": source.modality,
         "num_channels": 1,
-        "spatial_shape": list(recipe.patch_size or content.grid),
+        "spatial_shape": list(recipe.patch_size or preprocessing.grid),
         "dtype": "float32",
         "value_range": [low, low + 2 * recipe.scale.half_range],
         "is_patch_data": recipe.patch_size is not None,
@@ -146,19 +141,17 @@ def _metadata(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
             "pytorch-ignite": version("pytorch-ignite"),
             "nibabel": version("nibabel"),
         },
-        "name": f"Pre-trained on {content.name}",
+        "name": f"Pre-trained on {source.name}",
         "task": "Binary segmentation, to be fine-tuned on another dataset",
-        "description": content.description,
         "authors": "medsegdist",
         "copyright": "that of the training data",
         "intended_use": "Research only: to start fine-tuning from.",
-        "eval_metrics": {"validation_dice": content.dice},
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": prediction}},
-        "medsegdist_preprocessing": content.preprocessing,
+        "medsegdist_preprocessing": preprocessing.model_dump(mode="json"),
     }
 
 
-def _inference(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
+def _inference(recipe: Recipe, dimensions: int) -> dict[str, Any]:
     """The configuration of every bundle, with what this network takes in place of null."""
     text = (files("medsegdist.transfer") / "bundle_inference.json").read_text(encoding="utf-8")
     config: dict[str, Any] = json.loads(text)
@@ -168,7 +161,7 @@ def _inference(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
         "_target_": f"{type(network).__module__}.{type(network).__qualname__}",
         **network.model_dump(mode="json"),
     }
-    config["network_def"] |= {"options": options, "dimensions": len(content.grid)}
+    config["network_def"] |= {"options": options, "dimensions": dimensions}
     center, half_range = recipe.scale.center, recipe.scale.half_range
     config["preprocessing"]["transforms"][2] |= {"a_min": center - half_range, "a_max": center + half_range}
     config["dataloader"]["batch_size"] = recipe.batch_size
@@ -183,11 +176,11 @@ def _inference(recipe: Recipe, content: BundleContent) -> dict[str, Any]:
     return config
 
 
-def _readme(content: BundleContent) -> str:
+def _readme(name: str, description: str, grid: tuple[int, ...]) -> str:
     return (
-        f"# Pre-trained on {content.name}\n\n{content.description}\n\n"
+        f"# Pre-trained on {name}\n\n{description}\n\n"
         "`configs/inference.json` segments every array `images/*.npy` of the grid "
-        f"{list(content.grid)}, prepared as `medsegdist_preprocessing` in `configs/metadata.json` says:\n\n"
+        f"{list(grid)}, prepared as `medsegdist_preprocessing` in `configs/metadata.json` says:\n\n"
         "    python -m monai.bundle run --bundle_root . --config_file configs/inference.json "
         "--meta_file configs/metadata.json\n\n"
         "To fine-tune it, load `models/model.pt`, a plain state dict, into the network that `network_def` describes.\n"

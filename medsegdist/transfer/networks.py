@@ -113,7 +113,7 @@ class _AtrousPyramid(nn.Module):
         self.pooled = nn.Sequential(
             Pool[Pool.ADAPTIVEAVG, dimensions](1), _layer(dimensions, "group", channels, out, 1)
         )
-        self.project = layer(out * (len(rates) + 2), out, 1, dropout=dropout)
+        self.project = layer(out * (len(rates) + 2), out, 1, dropout=dropout or None)
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, out, *grid) of (b, channels, *grid)."""
@@ -149,32 +149,10 @@ class _Block(nn.Module):
         return functional.relu(self.body(features) + self.shortcut(features))
 
 
-def _layer(
-    dimensions: int,
-    norm: str,
-    channels: int,
-    out: int,
-    kernel: int,
-    *,
-    strides: int = 1,
-    dilation: int = 1,
-    act: str | None = "relu",
-    dropout: float = 0.0,
-) -> nn.Module:
+def _layer(dimensions: int, norm: str, channels: int, out: int, kernel: int, **options: Any) -> nn.Module:
     """Convolution without bias, normalization, activation."""
-    layer: nn.Module = Convolution(
-        dimensions,
-        channels,
-        out,
-        strides=strides,
-        kernel_size=kernel,
-        dilation=dilation,
-        adn_ordering="NAD",
-        act=act,
-        norm=_normalization(norm, out),
-        dropout=dropout or None,
-        bias=False,
-    )
+    normalized = {"adn_ordering": "NAD", "act": "relu", "norm": _normalization(norm, out), "bias": False}
+    layer: nn.Module = Convolution(dimensions, channels, out, kernel_size=kernel, **normalized | options)
     return layer
 
 

@@ -106,13 +106,7 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """What its line of runs.jsonl begins with."""
-        return {
-            "run": self.key,
-            "kind": self.kind,
-            "source": self.source,
-            "target": self.target,
-            "seed": self.seed,
-        }
+        return {"run": self.key} | {name: getattr(self, name) for name in ("kind", "source", "target", "seed")}
 
 
 def plan_runs(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import nn
 
 from medsegdist.data.options import NetworkOptions
@@ -55,7 +55,7 @@ def load_network(path: Path) -> nn.Module:
         options: Any = TypeAdapter(NetworkOptions).validate_json(content["network"])
         network = build_network(options, content["dimensions"])
         network.load_state_dict(content["weights"])
-    except (KeyError, RuntimeError, ValidationError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise _damaged(path, "weights", error) from error
     return network
 

@@ -9,8 +9,10 @@ import torch
 from monai.bundle import ConfigWorkflow
 from monai.bundle import run as run_bundle
 
+from medsegdist.data.manifest import DatasetManifest
+from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.errors import DataError
-from medsegdist.transfer.bundle import BundleContent, export_bundle
+from medsegdist.transfer.bundle import export_bundle
 from medsegdist.transfer.run_files import save_weights
 from medsegdist.transfer.train import train
 from tests.transfer.making import SMALL_DEEPLAB, TINY, disks, halves, quick
@@ -29,6 +31,9 @@ SPECIFIED = {
     "network_data_format",
 }
 OF_TENSORS = {"type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data", "channel_def"}
+SOURCE = DatasetManifest.model_validate(
+    {"name": "disks", "modality": "CT", "layout": {"kind": "phantom", "organ": "liver"}}
+)
 # MONAI says so whenever it reads a configuration, and of its own defaults.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -38,8 +43,8 @@ def exported(tmp_path, network_options=TINY, grid=(32, 32), **recipe):
     made = quick(network=network_options, steps=30, validate_every=10, learning_rate=1e-2, **recipe)
     network = train(samples, halves(samples), made, seed=0).network
     save_weights(tmp_path / "weights.pt", network, network_options, len(grid))
-    content = BundleContent("disks", "Disks on noise.", "CT", grid, {"intensity": "window"}, 0.9)
-    export_bundle(tmp_path / "weights.pt", made, content, tmp_path / "bundle")
+    prepared = Preprocessing(grid=grid, dimensions=len(grid))
+    export_bundle(tmp_path / "weights.pt", made, SOURCE, prepared, 0.9, "target", tmp_path / "bundle")
     return samples, network, made
 
 
@@ -93,10 +98,10 @@ def test_a_bundle_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     _, _, recipe = exported(tmp_path)
     bundle = tmp_path / "bundle"
     (bundle / "old").touch()
-    content = BundleContent("disks", "d", "CT", (32, 32), {}, 0.9)
+    content = SOURCE, Preprocessing(grid=(32, 32)), 0.9, "target"
     with pytest.raises(DataError, match="there are no weights here"):
-        export_bundle(tmp_path / "lost.pt", recipe, content, bundle)
+        export_bundle(tmp_path / "lost.pt", recipe, *content, bundle)
     assert (bundle / "old").exists()
-    export_bundle(tmp_path / "weights.pt", recipe, content, bundle)
+    export_bundle(tmp_path / "weights.pt", recipe, *content, bundle)
     assert not (bundle / "old").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "weights.pt"]
