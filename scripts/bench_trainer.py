@@ -18,8 +18,7 @@ from medsegdist.data.options import Augmentation, DeepLabOptions, UNetOptions
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.transfer.evaluate import make_loss
 from medsegdist.transfer.networks import build_network
-from medsegdist.transfer.plan import Recipe
-from medsegdist.transfer.splits import Split
+from medsegdist.transfer.plan import Recipe, Split
 from medsegdist.transfer.train import train
 
 NETWORKS = {

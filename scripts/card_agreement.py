@@ -22,7 +22,7 @@ from rich.table import Table
 from scipy.stats import kendalltau
 
 from medsegdist import DatasetDistance, DistanceTable, compare_all, load_samples, load_study
-from medsegdist.cards.making import summarize_samples
+from medsegdist.cards.card import summarize_samples
 from medsegdist.cards.ranking import CARD_METHODS, rank_cards
 from medsegdist.distance.metrics import make_metric, with_options
 

@@ -193,7 +193,7 @@ def _made(
     exact_counts: bool = False,
 ) -> list[Card]:
     """A card of each dataset whose images are here."""
-    from medsegdist.cards.making import summarize_samples
+    from medsegdist.cards.card import summarize_samples
     from medsegdist.data.collect import load_samples
 
     made = []

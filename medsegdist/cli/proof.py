@@ -118,15 +118,11 @@ def _study_name(distances_file: Path, gains_file: Path) -> str:
     """The name of the study whose tables these are, as `rank` and `transfer` leave it next to them; empty without."""
     from medsegdist.report.record import StudyRecord, TransferRecord
 
-    records = (
-        (distances_file.with_name("study.json"), StudyRecord),
-        (gains_file.with_name("transfer.json"), TransferRecord),
-    )
-    for file, kind in records:
-        if file.exists():
-            # A title is no reason to stop; the report of that folder says what is wrong with the file.
-            with suppress(DataError):
-                return kind.load(file).name
+    # A title is no reason to stop; the report of that folder says what is wrong with the file.
+    with suppress(DataError, OSError):
+        return StudyRecord.load(distances_file.with_name("study.json")).name
+    with suppress(DataError, OSError):
+        return TransferRecord.load(gains_file.with_name("transfer.json")).name
     return ""
 
 
@@ -153,31 +149,21 @@ def _predictions(texts: Sequence[str], methods: Sequence[str]) -> dict[str, list
 def _show_agreement(
     agreements: Sequence[Agreement], correlated: Sequence[CharacteristicAgreement], leave_out: bool
 ) -> None:
+    from medsegdist.report import tables
     from medsegdist.report.gain_words import agreement_verdict
-    from medsegdist.report.tables import (
-        certainty_table,
-        choice_tables,
-        correlation_table,
-        over_targets_table,
-        prediction_table,
-        rank_table,
-        regression_table,
-        warning_lines,
-        without_table,
-    )
 
     console = Console()
     console.print(escape(printable(" ".join(agreement_verdict(agreements)))), "\n")
     for part in (
-        regression_table(agreements),
-        rank_table(agreements),
-        over_targets_table(agreements),
-        certainty_table(agreements),
-        *choice_tables(agreements),
-        without_table(agreements) if leave_out else None,
-        prediction_table(agreements),
-        correlation_table(correlated) if correlated else None,
-        *warning_lines(agreements),
+        tables.regression_table(agreements),
+        tables.rank_table(agreements),
+        tables.over_targets_table(agreements),
+        tables.certainty_table(agreements),
+        *tables.choice_tables(agreements),
+        tables.without_table(agreements) if leave_out else None,
+        tables.prediction_table(agreements),
+        tables.correlation_table(correlated) if correlated else None,
+        *tables.warning_lines(agreements),
     ):
         if part is not None:
             console.print(part)
@@ -196,7 +182,7 @@ def paper(
     as_json: AsJson = False,
 ) -> None:
     """Recompute the paper's Tables 12 and 13 from its Tables 5 to 11."""
-    from medsegdist.report.tables import certainty_table, choice_tables, rank_table, table_12, table_13, warning_lines
+    from medsegdist.report import tables
     from medsegdist.transfer.paper import recompute_paper, verdict
 
     comparisons = recompute_paper()
@@ -217,13 +203,10 @@ def paper(
         return
     console = Console()
     recomputed = [one.recomputed for one in comparisons]
-    console.print(table_12(comparisons))
-    console.print(table_13(comparisons))
-    console.print(said, "\n")
-    for table in (rank_table(recomputed), certainty_table(recomputed), *choice_tables(recomputed)):
-        console.print(table)
-    for line in warning_lines(recomputed):
-        console.print(line)
+    console.print(tables.table_12(comparisons), tables.table_13(comparisons), said, "\n", sep="\n")
+    shown = tables.rank_table(recomputed), tables.certainty_table(recomputed), *tables.choice_tables(recomputed)
+    for part in (*shown, *tables.warning_lines(recomputed)):
+        console.print(part)
     if out is not None:
         say(f"All numbers: {out / 'paper.json'}")
 

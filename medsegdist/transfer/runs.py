@@ -25,9 +25,16 @@ from medsegdist.parallel import map_ordered, one_thread
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, write_gains
 from medsegdist.transfer.outcomes import RunLog, TransferResult, learning_curves, result_of
-from medsegdist.transfer.plan import POOLED, IntensityScale, Run, plan_runs
+from medsegdist.transfer.plan import (
+    POOLED,
+    IntensityScale,
+    Run,
+    plan_runs,
+    seen_test_samples,
+    split_source,
+    split_target,
+)
 from medsegdist.transfer.run_files import load_network, save_weights
-from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
 from medsegdist.transfer.train import second_checkpoint, train, train_with_retry
 
 LOGGER = logging.getLogger("medsegdist")

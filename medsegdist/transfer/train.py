@@ -23,9 +23,8 @@ from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
 from medsegdist.transfer.evaluate import SILENT, Bfloat16Inferer, make_evaluator, make_loss, uses_amp
 from medsegdist.transfer.networks import build_network
-from medsegdist.transfer.plan import Recipe
+from medsegdist.transfer.plan import Recipe, Split
 from medsegdist.transfer.run_files import load_state, save_state
-from medsegdist.transfer.splits import Split
 
 
 @dataclass(frozen=True, slots=True, eq=False)

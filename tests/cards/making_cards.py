@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from medsegdist.cards.card import Card
-from medsegdist.cards.making import summarize_samples
+from medsegdist.cards.card import Card, summarize_samples
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.samples import SegmentationSamples
 from tests.synthetic import blobs

@@ -12,8 +12,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from medsegdist import DatasetDistance, FakeClassGmmMetric, GmmMetric, compare_all
-from medsegdist.cards.card import Card, read_card, write_card
-from medsegdist.cards.making import project
+from medsegdist.cards.card import Card, project, read_card, write_card
 from medsegdist.cards.ranking import CARD_METHODS, differences, rank_cards, settings_of
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing

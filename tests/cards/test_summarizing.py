@@ -12,8 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.cards.card import MAX_BYTES, read_card, write_card
-from medsegdist.cards.making import DIMENSION, coarse, project, summarize_samples
+from medsegdist.cards.card import DIMENSION, MAX_BYTES, coarse, project, read_card, summarize_samples, write_card
 from medsegdist.data.options import DistanceOptions
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.samples import SegmentationSamples

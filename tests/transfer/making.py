@@ -11,8 +11,7 @@ import torch
 from medsegdist.data.options import DeepLabOptions, UNetOptions
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.transfer.networks import build_network
-from medsegdist.transfer.plan import Recipe
-from medsegdist.transfer.splits import Split
+from medsegdist.transfer.plan import Recipe, Split
 
 TINY = UNetOptions(channels=(8, 16), residual_units=1)
 SMALL_DEEPLAB = DeepLabOptions(width=8, depths=(1, 1, 1, 1), block="basic", aspp_channels=16, stem_stride=2)

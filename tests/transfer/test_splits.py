@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from medsegdist.data.options import TransferOptions
 from medsegdist.errors import DataError
+from medsegdist.transfer.plan import seen_test_samples, split_source, split_target
 from medsegdist.transfer.runs import perform
-from medsegdist.transfer.splits import seen_test_samples, split_source, split_target
 from tests.transfer.making import disks
 from tests.transfer.studies import study
 

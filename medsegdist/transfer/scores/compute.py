@@ -18,7 +18,7 @@ from medsegdist.distance.features import segment_features
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs
 from medsegdist.transfer.evaluate import mean_dice, overlap_counts
-from medsegdist.transfer.plan import IntensityScale
+from medsegdist.transfer.plan import IntensityScale, split_target
 from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferStudy
 from medsegdist.transfer.scores.transferability import (
@@ -32,7 +32,6 @@ from medsegdist.transfer.scores.transferability import (
     task_distance,
     task_embedding,
 )
-from medsegdist.transfer.splits import split_target
 
 LOGGER = logging.getLogger("medsegdist")
 
