@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.resampling import draw_patients, replicate_weights
+from medsegdist.distance.resampling import Bootstrap, draw_patients, replicate_weights
 
 
 def resample_patients(samples: SegmentationSamples, replicates: int, seed: int) -> Tensor | None:
     """Weights of the samples in replicates, drawn as for a table; row 0 holds the samples' own."""
-    times = draw_patients(samples.name, [samples.patient_ids], replicates, seed)
+    times = draw_patients(samples.name, [samples.patient_ids], Bootstrap(replicates, seed=seed))
     return times and replicate_weights(samples, times)
 
 

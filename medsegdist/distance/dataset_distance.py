@@ -41,6 +41,9 @@ class Scales:
             raise ValueError(f"expected finite scales > 0, found {self.image} and {self.mask}.")
 
 
+UNSCALED = Scales(1.0, 1.0)
+
+
 def common_scales(means: Sequence[tuple[float, float]]) -> Scales:
     """The scales of a table: of each term the median of :meth:`DatasetDistance.mean_costs` over the pairs of datasets.
 
@@ -115,21 +118,16 @@ class Distance:
         return pd.DataFrame([{name: getattr(self, name) for name in names}]).to_html(index=False)
 
     def seen_from(self, source: str) -> Distance:
-        """The same distance with the dataset of this name as the source; transport and parts are left out.
-
-        Args:
-            source: name of one of the two datasets.
-        """
+        """The same distance with the dataset named `source` as the source; transport and parts are left out."""
+        itself = replace(self, transport=None, parts=())
         if source == self.source:
-            return replace(self, transport=None, parts=())
+            return itself
         return replace(
-            self,
+            itself,
             source=self.target,
             target=self.source,
             n_source=self.n_target,
             n_target=self.n_source,
-            transport=None,
-            parts=(),
             matches=tuple(MatchedPair(one.target, one.source, one.mass) for one in self.matches),
             sample_costs=self.sample_costs and self.sample_costs[::-1],
         )
@@ -211,22 +209,11 @@ class DatasetDistance:
         return self.from_costs(images, mask_cost)
 
     def subsample(self, samples: SegmentationSamples) -> SegmentationSamples:
-        """The samples of a dataset that are compared: at most `max_samples`.
-
-        Args:
-            samples: any number of them.
-        """
+        """Those of the `samples` of a dataset that are compared: at most `max_samples`."""
         return samples.spread(self.max_samples, seed=self.seed)
 
     def embed(self, samples: SegmentationSamples) -> Tensor | None:
-        """What the embedding makes of the images, (n, features); None if d_X compares pixels.
-
-        Args:
-            samples: n samples.
-
-        Raises:
-            DataError: the embedding returns no finite (n, features).
-        """
+        """(n, features) that the embedding makes of the images of `samples`; None if d_X compares pixels."""
         return None if self.embedding is None else embed_images(samples, self.embedding)
 
     def from_costs(self, images: ImagePair, mask_cost: Tensor, start: tuple[Tensor, Tensor] | None = None) -> Distance:
@@ -255,9 +242,9 @@ class DatasetDistance:
             if constant and not 0 <= float(mask_cost) < math.inf:
                 raise DataError(f"expected a finite mask distance >= 0, found {float(mask_cost)}; look at the images.")
             powered = mask_cost if self.metric.power == 1 else mask_cost**self.metric.power
-            scales = self.scales if self.normalize else Scales(1.0, 1.0)
+            scales = self.scales if self.normalize else UNSCALED
             scales = scales or common_scales([self.mean_costs(images, mask_cost)])
-            image_weight, mask_weight = self.weights_of_terms(scales)
+            image_weight, mask_weight = self.image_weight / scales.image, self.mask_weight / scales.mask
             if self.p > 1:
                 cost, image_share, mask_share = self._mixed_cost(
                     images.image_cost / scales.image, powered / scales.mask
@@ -292,34 +279,20 @@ class DatasetDistance:
             scales=scales if self.normalize else None,
         )
 
-    def sample_costs(self, images: ImagePair, mask_cost: Tensor, found: Distance) -> tuple[SampleCosts, SampleCosts]:
-        """What each sample of the source and of the target costs, numbered as in the images.
+    def paid(self, images: ImagePair, mask_cost: Tensor, found: Distance) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Rows and columns where the plan of a distance `found` has mass, that mass, and the cost of a unit of it.
 
         Args:
             images: of n and m samples.
             mask_cost: (n, m) or (1, 1) d_Y, not raised to its power.
-            found: what :meth:`from_costs` made of them.
-
-        Raises:
-            ValueError: the distance has no transport.
+            found: what :meth:`from_costs` made of them, with its transport.
         """
-        if found.transport is None:
-            raise ValueError("expected a distance with its transport, found one without.")
-        plan, scales = found.transport.plan, found.scales or Scales(1.0, 1.0)
-        sides = plan.nonzero(as_tuple=True)
-        mask_part = mask_cost.to(plan.device).expand_as(plan)[sides] ** self.metric.power / scales.mask
-        costs = self._mixed_cost(images.image_cost[sides] / scales.image, mask_part)[0]
-        source, target = (SampleCosts.sum_of(side, plan[sides], costs) for side in sides)
-        return source, target
-
-    def weights_of_terms(self, scales: Scales | None = None) -> tuple[float, float]:
-        """What d_X and d_Y**q are multiplied by.
-
-        Args:
-            scales: what they are divided by; None takes the distance's own, or 1.
-        """
-        scales = scales or self.scales or Scales(1.0, 1.0)
-        return self.image_weight / scales.image, self.mask_weight / scales.mask
+        assert found.transport is not None
+        plan, scales = found.transport.plan, found.scales or UNSCALED
+        rows, columns = plan.nonzero(as_tuple=True)
+        mask_part = mask_cost.to(plan.device).expand_as(plan)[rows, columns] ** self.metric.power / scales.mask
+        cost = self._mixed_cost(images.image_cost[rows, columns] / scales.image, mask_part)[0]
+        return rows, columns, plan[rows, columns], cost
 
     def mean_costs(self, images: ImagePair, mask_cost: Tensor) -> tuple[float, float]:
         """Means of d_X and d_Y**q over all pairs of samples, weighted by the masses of both: no coupling.

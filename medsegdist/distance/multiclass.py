@@ -14,8 +14,9 @@ from torch import Tensor
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples, spread_over_patients
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics import MaskMetric
-from medsegdist.distance.resampling import summarize_weights
+from medsegdist.distance.metrics.mask_metric import MaskMetric, summarize_weights
+
+ClassSummaries = Mapping[str, tuple[float, Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,31 +44,22 @@ def classes_of(samples: SegmentationSamples | MulticlassSamples) -> list[ClassSa
     return [ClassSamples(name, binary[name], shares[name], samples.shown(name).tolist()) for name in samples.classes]
 
 
-def pair_classes(
-    sources: Sequence[str], targets: Sequence[str], cost: Callable[[str, str], float]
-) -> list[tuple[str, str]]:
-    """Classes of two datasets in pairs: those of one name, or, if they share none, those whose costs sum to the least.
-
-    The cost of a source class and a target class is only asked for if the datasets have no name in common.
-    """
-    common = [name for name in sources if name in targets]
-    if common:
-        return [(name, name) for name in common]
-    rows, columns = linear_sum_assignment([[cost(one, other) for other in targets] for one in sources])
-    return [(sources[row], targets[column]) for row, column in zip(rows, columns, strict=True)]
-
-
-def class_weights(
-    pairs: Sequence[tuple[str, str]],
+def weigh_classes(
     sources: Mapping[str, float],
     targets: Mapping[str, float],
+    cost: Callable[[str, str], float],
     given: Mapping[str, float] | None = None,
-) -> list[float]:
-    """w_k of each pair of a source class and a target class; together they are 1.
+) -> dict[tuple[str, str], float]:
+    """The classes of two datasets that are compared, and w_k, how much they count; together that is 1.
 
-    They are given for each target class, in any scale, or else the mean of both classes' shares in the foreground
-    pixels.
+    Classes of one name are compared, or, if the datasets share none, those whose costs sum to the least; only then is
+    the cost of a source class and a target class asked for. Weights are `given` for each target class, in any scale, or
+    else the mean of both classes' shares in the foreground pixels, which `sources` and `targets` hold.
     """
+    pairs = [(name, name) for name in sources if name in targets]
+    if not pairs:
+        rows, columns = linear_sum_assignment([[cost(one, other) for other in targets] for one in sources])
+        pairs = [(list(sources)[row], list(targets)[column]) for row, column in zip(rows, columns, strict=True)]
     names = [target for _, target in pairs]
     if given is None:
         raw = [(sources[source] + targets[target]) / 2 for source, target in pairs]
@@ -85,19 +77,18 @@ def class_weights(
         raise ValueError(
             f"expected finite weights >= 0 that are not all 0, found {dict(zip(names, raw, strict=True))}."
         )
-    return [weight / total for weight in raw]
+    return {pair: weight / total for pair, weight in zip(pairs, raw, strict=True)}
 
 
 @dataclass(frozen=True)
 class DirectMetric:
     """The direct extension as a mask metric of datasets with classes: d_Y = sum_k w_k MW2(g_k, g'_k)**q.
 
-    Classes are matched as by :func:`pair_classes`. A summary holds the share and the metric's summary of each class, by
-    its name.
+    A summary holds the share and the metric's summary of each class, by its name.
     """
 
     metric: MaskMetric[Any]  # with one number for a whole dataset, such as `gmm2d`
-    weights: Mapping[str, float] | None = None  # w_k, as for :func:`class_weights`
+    weights: Mapping[str, float] | None = None  # w_k, as given to :func:`weigh_classes`
     # That of the metric is in the sum.
     power = 1.0
 
@@ -106,29 +97,23 @@ class DirectMetric:
         """That of the metric."""
         return self.metric.name
 
-    def summarize(self, samples: SegmentationSamples | MulticlassSamples, /) -> Mapping[str, tuple[float, Any]]:
+    def summarize(self, samples: SegmentationSamples | MulticlassSamples, /) -> ClassSummaries:
         """The share and the summary of each class."""
         return {one.name: (one.share, self.metric.summarize(one.samples)) for one in classes_of(samples)}
 
     def resample(
-        self,
-        samples: SegmentationSamples | MulticlassSamples,
-        summary: Mapping[str, tuple[float, Any]],
-        weights: Tensor,
-        /,
-    ) -> Sequence[Mapping[str, tuple[float, Any]]]:
+        self, samples: SegmentationSamples | MulticlassSamples, summary: ClassSummaries, weights: Tensor, /
+    ) -> Sequence[ClassSummaries]:
         """Summaries under other weights of the samples; the shares stay."""
         found: list[dict[str, tuple[float, Any]]] = [{} for _ in weights]
         for one in classes_of(samples):
             share, own = summary[one.name]
-            replicates = summarize_weights(one.samples, self.metric, own, weights[:, list(one.index)])
+            replicates = summarize_weights(self.metric, one.samples, own, weights[:, list(one.index)])
             for known, replicate in zip(found, replicates or (), strict=True):
                 known[one.name] = (share, replicate)
         return found
 
-    def compare(
-        self, source: Mapping[str, tuple[float, Any]], target: Mapping[str, tuple[float, Any]], image_cost: Tensor, /
-    ) -> Tensor:
+    def compare(self, source: ClassSummaries, target: ClassSummaries, image_cost: Tensor, /) -> Tensor:
         """(1, 1) d_Y of the matched classes together."""
 
         def powered(one: str, other: str) -> float:
@@ -141,8 +126,7 @@ class DirectMetric:
             value: float = float(distance) ** self.metric.power
             return value
 
-        pairs = pair_classes(list(source), list(target), powered)
         sources, targets = ({name: share for name, (share, _) in side.items()} for side in (source, target))
-        weights = class_weights(pairs, sources, targets, self.weights)
-        value = math.fsum(weight * powered(*pair) for weight, pair in zip(weights, pairs, strict=True))
+        weights = weigh_classes(sources, targets, powered, self.weights)
+        value = math.fsum(weight * powered(*pair) for pair, weight in weights.items())
         return torch.full((1, 1), value, dtype=torch.float64, device=image_cost.device)

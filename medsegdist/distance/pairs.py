@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
@@ -19,25 +19,25 @@ from torch import Tensor
 
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.dataset_distance import ClassPart, DatasetDistance, Distance
+from medsegdist.distance.dataset_distance import UNSCALED, ClassPart, DatasetDistance, Distance
 from medsegdist.distance.image_cost import ImagePair, pair_images
-from medsegdist.distance.multiclass import ClassSamples, DirectMetric, class_weights, classes_of, pair_classes
-from medsegdist.distance.resampling import (
-    FLOOR_REPLICATES,
-    Bootstrap,
-    ResampledSummary,
-    draw_patients,
-    reflect,
-    replicate_distances,
-    replicate_weights,
-    summarize_resamples,
+from medsegdist.distance.metrics.mask_metric import MaskMetric, ReplicatesMetric, summarize_weights
+from medsegdist.distance.multiclass import ClassSamples, DirectMetric, classes_of, weigh_classes
+from medsegdist.distance.resampling import Bootstrap, draw_patients, reflect, replicate_weights
+from medsegdist.distance.transport import (
+    EXACT_REPLICATES,
+    MatchedPair,
+    SampleCosts,
+    predicted,
+    solve_transport,
+    strongest_pairs,
 )
-from medsegdist.distance.transport import MatchedPair, SampleCosts, solve_transport, strongest_pairs
 from medsegdist.parallel import map_ordered
 from medsegdist.words import check_choice
 
 Extension = Literal["decomposition", "direct"]  # how a binary distance is extended to several classes
 STRONGEST = 3  # matched pairs of samples that are kept of each two datasets and method
+FLOOR_REPLICATES = 25  # replicates that a noise floor is the median of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +45,13 @@ class PreparedClass:
     """A class of a dataset, or the only foreground it has, as methods that compare the same images compare it."""
 
     part: ClassSamples  # the class, with the samples that are compared
-    # Of samples and replicates, by the methods that compare this dataset by these classes.
-    summaries: Mapping[str, ResampledSummary]
-    features: Tensor | None = None  # what d_X compares of the samples, if that is not pixels
+    # The summary of the samples, and those of their replicates, the first of the samples themselves, by the methods
+    # that compare this dataset by these classes. The latter are None if there are none, or if d_Y of replicates is a
+    # choice of rows and columns.
+    summaries: dict[str, tuple[Any, Sequence[Any] | None]]
+    # (1 + r, n) of the samples in replicates, the first their own; None without a bootstrap, or for one patient.
+    weights: Tensor | None
+    features: Tensor | None  # what d_X compares of the samples, if that is not pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,46 +63,56 @@ class PairTask:
     one: Mapping[str, PreparedClass]  # classes of the source by their names
     other: Mapping[str, PreparedClass]  # classes of the target by their names
     methods: Mapping[str, DatasetDistance]  # by their names
-    given_weights: Mapping[str, float] | None = None  # of the classes, as for `class_weights`
+    given_weights: Mapping[str, float] | None = None  # of the classes, as for `weigh_classes`
     # d_Y that was found before, by the names of method and classes.
     known: Mapping[tuple[str, str, str], Tensor] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"the distance of '{self.source}' and '{self.target}'"
 
-    def images(self, one: str, other: str) -> ImagePair:
-        """The images of a class of the source and a class of the target side by side."""
-        a, b = self.one[one], self.other[other]
-        return pair_images(a.part.samples, b.part.samples, a.features, b.features)
-
-    def mask_cost(self, method: str, one: str, other: str, images: ImagePair) -> Tensor:
-        """d_Y of the samples of two classes."""
-        if (method, one, other) in self.known:
-            return self.known[method, one, other]
-        summaries = self.one[one].summaries[method].summary, self.other[other].summaries[method].summary
-        return self.methods[method].metric.compare(*summaries, images.image_cost)
-
-    def mask_distance(self, method: str, one: str, other: str) -> float:
-        """The least sum of pi * d_Y**q of two classes, images aside: what classes are assigned by."""
-        images = self.images(one, other)
-        powered = self.mask_cost(method, one, other, images) ** self.methods[method].metric.power
-        if powered.numel() == 1:
-            return float(powered)
-        return solve_transport(powered, images.source_weights, images.target_weights).value
-
-    def weights(self) -> dict[tuple[str, str], dict[str, float]]:
-        """The pairs of classes that are compared, and how much each counts by each method; together that is 1."""
-        found: dict[tuple[str, str], dict[str, float]] = {}
+    def compared(self) -> Iterator[ComparedClasses]:
+        """The classes that are compared, two after two."""
+        weights: dict[tuple[str, str], dict[str, float]] = {}
         for method in self.methods:
             sources, targets = (
                 {name: one.part.share for name, one in side.items() if method in one.summaries}
                 for side in (self.one, self.other)
             )
-            pairs = pair_classes(list(sources), list(targets), partial(self.mask_distance, method))
-            weights = class_weights(pairs, sources, targets, self.given_weights)
-            for pair, weight in zip(pairs, weights, strict=True):
-                found.setdefault(pair, {})[method] = weight
-        return found
+            of_method = weigh_classes(sources, targets, partial(self._mask_distance, method), self.given_weights)
+            for pair, weight in of_method.items():
+                weights.setdefault(pair, {})[method] = weight
+        for (one, other), by_method in weights.items():
+            images = self._images(one, other)
+            costs = {method: self._mask_cost(method, one, other, images) for method in by_method}
+            yield ComparedClasses(self.one[one], self.other[other], images, by_method, costs)
+
+    def _images(self, one: str, other: str) -> ImagePair:
+        a, b = self.one[one], self.other[other]
+        return pair_images(a.part.samples, b.part.samples, a.features, b.features)
+
+    def _mask_cost(self, method: str, one: str, other: str, images: ImagePair) -> Tensor:
+        if (method, one, other) in self.known:
+            return self.known[method, one, other]
+        summaries = self.one[one].summaries[method][0], self.other[other].summaries[method][0]
+        return self.methods[method].metric.compare(*summaries, images.image_cost)
+
+    def _mask_distance(self, method: str, one: str, other: str) -> float:
+        """The least sum of pi * d_Y**q of two classes, images aside: what classes are assigned by."""
+        images = self._images(one, other)
+        powered = self._mask_cost(method, one, other, images) ** self.methods[method].metric.power
+        if powered.numel() == 1:
+            return float(powered)
+        return solve_transport(powered, images.source_weights, images.target_weights).value
+
+
+class ComparedClasses(NamedTuple):
+    """A class of the source and one of the target."""
+
+    one: PreparedClass
+    other: PreparedClass
+    images: ImagePair
+    weights: Mapping[str, float]  # how much they count, by the methods that compare them
+    mask_costs: Mapping[str, Tensor]  # d_Y of their samples, by these methods
 
 
 def prepare_all(
@@ -113,36 +127,39 @@ def prepare_all(
     """
     first = next(iter(methods.values()))
     direct = [method for method, one in methods.items() if isinstance(one.metric, DirectMetric)]
-    compared: dict[tuple[str, str], tuple[ClassSamples, Sequence[str]]] = {}
-    tasks = []
+    prepared: dict[str, dict[str, PreparedClass]] = {name: {} for name in datasets}
+    tasks, places = [], []
     for name, samples in datasets.items():
         several = isinstance(samples, MulticlassSamples)
-        parts = [one.subsample(first) for one in classes_of(samples)]
-        groups: list[Sequence[str]] = [one.samples.patient_ids for one in parts]
         apart: Sequence[str] = [method for method in methods if not (several and method in direct)]
-        by_class = [(one, apart) for one in parts]
+        parts = [(one.subsample(first), apart) for one in classes_of(samples)]
         if several and direct:
             # All images at once; the metric takes the masks apart.
-            whole = ClassSamples("", cast(SegmentationSamples, samples), 1.0, range(len(samples))).subsample(first)
-            groups += [one.samples.patient_ids for one in classes_of(whole.samples)]
-            by_class.append((whole, direct))
-        times = None if bootstrap is None else draw_patients(samples.name, groups, bootstrap.replicates, bootstrap.seed)
-        for one, by in by_class:
-            compared[name, one.name] = one, by
+            whole = ClassSamples("", cast(SegmentationSamples, samples), 1.0, range(len(samples)))
+            parts.append((whole.subsample(first), direct))
+        groups = [each.samples.patient_ids for one, _ in parts for each in classes_of(one.samples)]
+        times = None if bootstrap is None else draw_patients(samples.name, groups, bootstrap)
+        for one, by in parts:
             weights = None if times is None else replicate_weights(one.samples, times)
+            prepared[name][one.name] = PreparedClass(one, {}, weights, first.embed(one.samples))
             tasks += [(one.samples, methods[method].metric, weights) for method in by]
+            places += [(name, one.name, method) for method in by]
     found = map_ordered(
-        lambda task: summarize_resamples(*task),
+        _summarize,
         tasks,
         workers=workers,
         description="Summarizing",
         name_of=lambda task: f"{task[1].name} of '{task[0].name}'",
     )
-    prepared: dict[str, dict[str, PreparedClass]] = {name: {} for name in datasets}
-    for (name, class_name), (one, by) in compared.items():
-        summaries = {method: next(found) for method in by}
-        prepared[name][class_name] = PreparedClass(one, summaries, first.embed(one.samples))
+    for (name, class_name, method), summaries in zip(places, found, strict=True):
+        prepared[name][class_name].summaries[method] = summaries
     return prepared
+
+
+def _summarize(task: tuple[SegmentationSamples, MaskMetric[Any], Tensor | None]) -> tuple[Any, Sequence[Any] | None]:
+    samples, metric, weights = task
+    summary = metric.summarize(samples)
+    return summary, None if weights is None else summarize_weights(metric, samples, summary, weights)
 
 
 def measure_costs(task: PairTask) -> tuple[dict[str, tuple[float, float]], dict[tuple[str, str, str], Tensor]]:
@@ -152,95 +169,158 @@ def measure_costs(task: PairTask) -> tuple[dict[str, tuple[float, float]], dict[
     """
     found = {method: np.zeros(2) for method in task.methods}
     known = {}
-    for pair, weights in task.weights().items():
-        images = task.images(*pair)
-        for method, weight in weights.items():
-            mask_cost = task.mask_cost(method, *pair, images)
-            found[method] += weight * np.array(task.methods[method].mean_costs(images, mask_cost))
+    for one, other, images, weights, mask_costs in task.compared():
+        for method, mask_cost in mask_costs.items():
+            found[method] += weights[method] * np.array(task.methods[method].mean_costs(images, mask_cost))
             if mask_cost.numel() == 1:
-                known[method, *pair] = mask_cost
+                known[method, one.part.name, other.part.name] = mask_cost
     return {method: (float(image), float(mask)) for method, (image, mask) in found.items()}, known
 
 
 def compare_pair(task: PairTask) -> dict[str, Distance]:
     """The distance of two datasets by methods that compare the same images: they share the image cost."""
     parts: dict[str, list[ClassPart]] = {method: [] for method in task.methods}
-    compared: dict[str, list[set[int]]] = {method: [set(), set()] for method in task.methods}
-    for pair, weights in task.weights().items():
-        one, other = task.one[pair[0]], task.other[pair[1]]
-        methods = {method: task.methods[method] for method in weights}
-        places = one.part.index, other.part.index
-        images = task.images(*pair)
-        mask_costs, solved = {}, {}
-        for method, distance in methods.items():
-            mask_costs[method] = task.mask_cost(method, *pair, images)
-            whole = distance.from_costs(images, mask_costs[method])
+    # Numbers of the samples in both datasets, their mass, and what a unit of it costs.
+    paid: dict[str, list[tuple[Tensor, Tensor, Tensor, Tensor]]] = {method: [] for method in task.methods}
+    for one, other, images, weights, mask_costs in task.compared():
+        rows, columns = torch.tensor(one.part.index), torch.tensor(other.part.index)
+        solved = {}
+        for method, mask_cost in mask_costs.items():
+            distance = task.methods[method]
+            whole = distance.from_costs(images, mask_cost)
             assert whole.transport is not None
             strongest = strongest_pairs(whole.transport.plan, images.image_cost, STRONGEST)
-            matches = tuple(MatchedPair(places[0][k.source], places[1][k.target], k.mass) for k in strongest)
-            costs = distance.sample_costs(images, mask_costs[method], whole)
-            source, target = (
-                replace(a, samples=torch.tensor(b)[a.samples]) for a, b in zip(costs, places, strict=True)
-            )
+            matches = tuple(MatchedPair(int(rows[k.source]), int(columns[k.target]), k.mass) for k in strongest)
+            i, j, masses, costs = (each.cpu() for each in distance.paid(images, mask_cost, whole))
+            paid[method].append((rows[i], columns[j], weights[method] * masses, costs))
             # Without its coupling, which is as large as a cost.
-            solved[method] = replace(whole, transport=None, matches=matches, sample_costs=(source, target))
-        replicates = replicate_distances(methods, images, mask_costs, one.summaries, other.summaries)
+            solved[method] = replace(whole, transport=None, matches=matches)
+        methods = {method: task.methods[method] for method in weights}
+        replicates = replicate_distances(methods, images, mask_costs, one, other)
         for method, part in solved.items():
             drawn = reflect(part.value, replicates[method]) if replicates else None
-            parts[method].append(ClassPart(*pair, weights[method], replace(part, replicates=drawn)))
-            for side, place in zip(compared[method], places, strict=True):
-                side.update(place)
-    return {
-        method: _weighted_sum(of_method, task.source, task.target, *map(len, compared[method]))
-        for method, of_method in parts.items()
-    }
+            part = replace(part, replicates=drawn)
+            parts[method].append(ClassPart(one.part.name, other.part.name, weights[method], part))
+    found = {}
+    for method, of_method in parts.items():
+        sources, targets, masses, costs = (torch.cat(each) for each in zip(*paid[method], strict=True))
+        sides = SampleCosts.sum_of(sources, masses, costs), SampleCosts.sum_of(targets, masses, costs)
+        found[method] = _weighted_sum(task, of_method, sides)
+    return found
 
 
-def _weighted_sum(parts: Sequence[ClassPart], source: str, target: str, n_source: int, n_target: int) -> Distance:
+def _weighted_sum(
+    task: PairTask, parts: Sequence[ClassPart], sample_costs: tuple[SampleCosts, SampleCosts]
+) -> Distance:
     """The distance of two datasets from those of their classes; matches are those of the class that counts most."""
     # fsum does not depend on the order of the classes.
     image_term = math.fsum(part.weight * part.distance.image_term for part in parts)
     mask_term = math.fsum(part.weight * part.distance.mask_term for part in parts)
     replicates = [part.weight * part.distance.replicates for part in parts if part.distance.replicates is not None]
-    costs = [(part.weight, part.distance.sample_costs) for part in parts if part.distance.sample_costs is not None]
-    of_source, of_target = (
-        SampleCosts.sum_of(
-            torch.cat([one[side].samples for _, one in costs]),
-            torch.cat([weight * one[side].masses for weight, one in costs]),
-            torch.cat([one[side].costs for _, one in costs]),
-        )
-        for side in (0, 1)
-    )
     return replace(
         max(parts, key=lambda part: part.weight).distance,
-        source=source,
-        target=target,
+        source=task.source,
+        target=task.target,
         value=image_term + mask_term,
         image_term=image_term,
         mask_term=mask_term,
-        n_source=n_source,
-        n_target=n_target,
+        n_source=len(sample_costs[0].samples),
+        n_target=len(sample_costs[1].samples),
         optimality_gap=max(part.distance.optimality_gap or 0.0 for part in parts),
         replicates=torch.stack(replicates).sum(0) if len(replicates) == len(parts) else None,
-        sample_costs=(of_source, of_target),
-        parts=tuple(replace(part, distance=replace(part.distance, sample_costs=None)) for part in parts),
+        sample_costs=sample_costs,
+        parts=tuple(parts),
     )
 
 
 def measure_noise(task: PairTask) -> dict[str, float]:
     """The median distance of a dataset, in a task of it twice, to its own replicates; empty for one patient."""
     found: dict[str, Tensor] = {}
-    for pair, weights in task.weights().items():
-        summaries, images = task.one[pair[0]].summaries, task.images(*pair)
-        resamples = next(iter(summaries.values())).weights
-        if resamples is None:
+    for one, other, images, weights, mask_costs in task.compared():
+        if one.weights is None:
             return {}
         methods = {method: task.methods[method] for method in weights}
-        costs = {method: task.mask_cost(method, *pair, images) for method in methods}
-        own = [(0, b) for b in range(min(1 + FLOOR_REPLICATES, len(resamples)))]
-        for method, values in replicate_distances(methods, images, costs, summaries, summaries, own).items():
+        own = [(0, b) for b in range(min(1 + FLOOR_REPLICATES, len(one.weights)))]
+        for method, values in replicate_distances(methods, images, mask_costs, one, other, own).items():
             found[method] = found.get(method, torch.zeros(())) + weights[method] * values[1:]
     return {method: statistics.median(values.tolist()) for method, values in found.items()}
+
+
+def replicate_distances(
+    methods: Mapping[str, DatasetDistance],
+    images: ImagePair,
+    mask_costs: Mapping[str, Tensor],
+    one: PreparedClass,
+    other: PreparedClass,
+    pairs: Sequence[tuple[int, int]] | None = None,
+) -> dict[str, Tensor]:
+    """By each method (1 + r,) float64 distances of the replicates of two datasets; empty if one has too few patients.
+
+    The first 50 are solved exactly, from the dual potentials of the datasets as they are; the others are predicted by
+    these potentials, and by d_Y where it is one number that is known for all of them, see
+    :func:`~medsegdist.distance.transport.predicted`. Nothing of the images is read again. `pairs` are numbers of a
+    replicate of the source and one of the target, first (0, 0), the datasets as they are; by default the b-th of one
+    and the b-th of the other. A distance that normalizes has its scales.
+    """
+    if one.weights is None or other.weights is None:
+        return {}
+    pairs = pairs or [(b, b) for b in range(len(one.weights))]
+    at = torch.tensor(pairs)
+    first, second = one.weights[at[:, 0]], other.weights[at[:, 1]]
+    summaries = {method: (one.summaries[method][1], other.summaries[method][1]) for method in methods}
+    # The d_Y of pairs where it is one number for all samples.
+    numbers: dict[str, Sequence[Tensor]] = {}
+    for method, distance in methods.items():
+        own, others = summaries[method]
+        if own is not None and others is not None and mask_costs[method].numel() == 1:
+            known = [(own[i], others[j]) for i, j in pairs if i < len(own) and j < len(others)]
+            if isinstance(distance.metric, ReplicatesMetric):
+                numbers[method] = distance.metric.compare_replicates(known, images.image_cost)
+            else:
+                numbers[method] = [distance.metric.compare(*pair, images.image_cost) for pair in known]
+
+    values: dict[str, list[float]] = {method: [] for method in methods}
+    starts: dict[str, tuple[Tensor, Tensor]] = {}
+    image_start: tuple[Tensor, Tensor] | None = None
+    for k, (i, j) in enumerate(pairs[: 1 + EXACT_REPLICATES]):
+        rows, columns = first[k].nonzero()[:, 0], second[k].nonzero()[:, 0]
+        part = ImagePair(
+            images.image_cost[rows][:, columns],
+            first[k][rows],
+            second[k][columns],
+            images.source,
+            images.target,
+            image_start and (image_start[0][rows], image_start[1][columns]),
+        )
+        for method, distance in methods.items():
+            own, others = summaries[method]
+            if method in numbers:
+                mask_cost = numbers[method][k]
+            elif own is None or others is None:
+                mask_cost = mask_costs[method][rows][:, columns]
+            else:
+                mask_cost = distance.metric.compare(own[i], others[j], part.image_cost)
+            start = starts.get(method)
+            solved = distance.from_costs(part, mask_cost, start and (start[0][rows], start[1][columns]))
+            values[method].append(solved.value)
+            if k == 0 and solved.transport is not None:
+                starts[method] = solved.transport.source_potential, solved.transport.target_potential
+        if k == 0 and "transport" in vars(part):
+            image_start = part.transport.source_potential, part.transport.target_potential
+    found = {}
+    for method, distance in methods.items():
+        one_end, other_end = (
+            side / side.sum(1, keepdim=True) @ potential.cpu()
+            for side, potential in zip((first, second), starts[method], strict=True)
+        )
+        linear = one_end + other_end
+        of_method = torch.tensor([float(number) for number in numbers.get(method, ())], dtype=torch.float64)
+        if len(of_method) == len(pairs):
+            scales = distance.scales or UNSCALED
+            linear = distance.image_weight / scales.image * linear
+            linear += distance.mask_weight / scales.mask * of_method**distance.metric.power
+        found[method] = torch.tensor(predicted(values[method], linear.tolist()), dtype=torch.float64)
+    return found
 
 
 def multiclass_distance(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
@@ -253,7 +252,7 @@ def compare_all(
     for methods in groups.values():
         prepared = prepare_all(compared, methods, bootstrap, workers)
         for name, method in product(compared, methods):
-            own = {k: one.summaries[method].summary for k, one in prepared[name].items() if method in one.summaries}
+            own = {k: one.summaries[method][0] for k, one in prepared[name].items() if method in one.summaries}
             # By the names of the classes if these were taken apart.
             summaries[name, method] = own.get("", own)
         # An embedding stays here, with its network: only what it makes of the images is sent to workers.
@@ -270,9 +269,7 @@ def compare_all(
         for pair, by_method in zip(pairs, solved, strict=True):
             found |= {(frozenset(pair), method): distance for method, distance in by_method.items()}
         if bootstrap is not None:
-            tasks = [
-                PairTask(name, name, prepared[name], prepared[name], methods) for name in targets if name in compared
-            ]
+            tasks = [PairTask(one, one, prepared[one], prepared[one], methods) for one in targets if one in compared]
             noise = map_ordered(measure_noise, tasks, workers=workers, description="Measuring noise floors")
             for task, floor in zip(tasks, noise, strict=True):
                 floors |= {(task.source, method): value for method, value in floor.items()}
@@ -280,28 +277,25 @@ def compare_all(
     level = (bootstrap or Bootstrap()).level
     rows: list[DistanceRow] = []
     comparisons: list[Comparison] = []
-    values: dict[str, dict[str, dict[str, float]]] = {target: {} for target in targets}
-    replicates: dict[str, dict[str, dict[str, Tensor | None]]] = {target: {} for target in targets}
-    matches: dict[tuple[str, str, str], tuple[MatchedPair, ...]] = {}
-    costs: dict[tuple[str, str, str], SampleCosts] = {}
-    for method, distance in distances.items():
+    seen = {
+        (method, target): [found[frozenset((source, target)), method].seen_from(source) for source in sources[target]]
+        for method, target in product(distances, targets)
+    }
+    for (method, target), some in seen.items():
+        rows += rank_rows(some, method, floors.get((target, method)), level)
         # As many samples as are compared, spread over as many patients.
-        patients = {
-            name: min(len(set(samples.patient_ids)), distance.max_samples) for name, samples in compared.items()
-        }
-        for target in targets:
-            seen = [found[frozenset((s, target)), method].seen_from(s) for s in sources[target]]
-            rows += rank_rows(seen, method, floors.get((target, method)), level)
-            comparisons += compare_sources(seen, method, patients)
-            matches |= {(one.source, target, method): one.matches for one in seen}
-            costs |= {(one.source, target, method): one.sample_costs[0] for one in seen if one.sample_costs}
-            values[target][method] = {one.source: one.value for one in seen}
-            replicates[target][method] = {one.source: one.replicates for one in seen}
+        most = distances[method].max_samples
+        patients = {name: min(len(set(samples.patient_ids)), most) for name, samples in compared.items()}
+        comparisons += compare_sources(some, method, patients)
     normalized = all(one.normalize for one in distances.values())
-    advice = (
-        one
-        for target in targets
-        if sources[target]
-        for one in recommend(target, values[target], replicates[target], level, normalized=normalized)
-    )
+    advice: list[Recommendation] = []
+    for target in filter(sources.get, targets):
+        values, replicates = (
+            {method: {one.source: getattr(one, name) for one in seen[method, target]} for method in distances}
+            for name in ("value", "replicates")
+        )
+        advice += recommend(target, values, replicates, level, normalized=normalized)
+    by_key = {(one.source, target, method): one for (method, target), some in seen.items() for one in some}
+    matches = {key: one.matches for key, one in by_key.items()}
+    costs = {key: one.sample_costs[0] for key, one in by_key.items() if one.sample_costs}
     return DistanceTable(tuple(rows), tuple(comparisons), tuple(advice), summaries, matches, costs)

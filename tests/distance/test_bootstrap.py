@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.image_cost import pair_images
 from medsegdist.distance.metrics import METHODS as CATALOG
 from medsegdist.distance.metrics import (
     PAPER_METHODS,
@@ -21,7 +20,7 @@ from medsegdist.distance.metrics import (
     OtddMetric,
     make_metric,
 )
-from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all
+from medsegdist.distance.pairs import PairTask, compare_pair, measure_noise, prepare_all, replicate_distances
 from medsegdist.distance.resampling import (
     Bootstrap,
     draw_patients,
@@ -29,8 +28,6 @@ from medsegdist.distance.resampling import (
     probability_nearer,
     rank_with_ties,
     reflect,
-    replicate_distances,
-    summarize_resamples,
 )
 from medsegdist.distance.table import compare_all
 from tests.distance.test_laws import by_size
@@ -41,16 +38,11 @@ B = blobs("b", n=30, patients=15, center=(0.6, 0.55), radius=7, brightness=180, 
 FEW = Bootstrap(replicates=4)
 
 
-def replicates(metric, a=A, b=B, bootstrap=FEW, **options):
-    distance = DatasetDistance(metric, **options)
-    summaries = [metric.summarize(one) for one in (a, b)]
-    images = pair_images(a, b)
-    sides = [
-        {"it": summarize_resamples(one, metric, resample_patients(one, bootstrap.replicates, bootstrap.seed))}
-        for one in (a, b)
-    ]
-    costs = {"it": metric.compare(*summaries, images.image_cost)}
-    return replicate_distances({"it": distance}, images, costs, *sides), sides
+def replicates(metric, bootstrap=FEW, **options):
+    methods = {"it": DatasetDistance(metric, **options)}
+    sides = prepare_all({"a": A, "b": B}, methods, bootstrap, 1)
+    ((one, other, images, _, costs),) = PairTask("a", "b", sides["a"], sides["b"], methods).compared()
+    return replicate_distances(methods, images, costs, one, other)["it"], (one.weights, other.weights)
 
 
 @dataclass(frozen=True)
@@ -69,9 +61,8 @@ class MeanArea:
 
 @pytest.mark.parametrize("metric", [EuclideanMetric(), MeanArea(), GmmMetric(components=1, intensity=False)])
 def test_a_replicate_is_the_distance_of_the_resampled_datasets(metric):
-    found, sides = replicates(metric, image_weight=0.5, mask_weight=2.0)
-    resamples = [side["it"].weights for side in sides]
-    for b, value in enumerate(found["it"].tolist()):
+    found, resamples = replicates(metric, image_weight=0.5, mask_weight=2.0)
+    for b, value in enumerate(found.tolist()):
         drawn = [one.reweighted(r[b]) for r, one in zip(resamples, (A, B), strict=True)]
         assert value == pytest.approx(
             DatasetDistance(metric, image_weight=0.5, mask_weight=2.0)(*drawn).value, rel=1e-6
@@ -85,10 +76,10 @@ def test_the_first_is_the_distance_itself_and_the_others_scatter_around_it(metho
         metric = replace(metric, components=1 if hasattr(metric, "classes") else 2)
     found, _ = replicates(metric, bootstrap=Bootstrap(replicates=20))
     value = DatasetDistance(metric)(A, B).value
-    assert found["it"][0].item() == pytest.approx(value, rel=1e-3)
-    assert (found["it"][1:] > 0.5 * value).all()
-    assert (found["it"][1:] < 2 * value).all()
-    assert len(found["it"].unique()) == 21
+    assert found[0].item() == pytest.approx(value, rel=1e-3)
+    assert (found[1:] > 0.5 * value).all()
+    assert (found[1:] < 2 * value).all()
+    assert len(found.unique()) == 21
 
 
 def test_a_table_says_how_sure_it_is():
@@ -175,7 +166,7 @@ def test_the_order_of_the_samples_does_not_matter_but_seed_and_name_do():
 
 
 def test_every_replicate_has_a_patient_of_every_class():
-    times = draw_patients("a", [["p", "q", "r", "s"], ["s"]], 200, seed=1)
+    times = draw_patients("a", [["p", "q", "r", "s"], ["s"]], Bootstrap(200, seed=1))
     assert times["s"].min() >= 1
     assert {int(sum(times[patient][k] for patient in times)) for k in range(200)} == {4}
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medsegdist.distance import resampling
+from medsegdist.distance import pairs
 from medsegdist.distance.dataset_distance import DatasetDistance, Scales
 from medsegdist.distance.metrics import (
     BoundaryMetric,
@@ -29,7 +29,7 @@ REPLICATES = 300
 
 def replicates(distance, one, other, monkeypatch, *, exact):
     """(300,) reflected replicates of two datasets, with so many exact ones."""
-    for module in (resampling, fake_classes):
+    for module in (pairs, fake_classes):
         monkeypatch.setattr(module, "EXACT_REPLICATES", exact)
     if exact == REPLICATES:
         monkeypatch.setattr(patches, "SOLVED", (REPLICATES,))
