@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean, pstdev
+from statistics import fmean
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from medsegdist.distance.dataset_distance import Distance
@@ -90,6 +92,13 @@ def recommending(methods: Sequence[str]) -> tuple[str, ...]:
     return CONSENSUS if set(CONSENSUS) <= set(methods) else tuple(methods)
 
 
+def center_and_spread(values: NDArray[np.float64], masses: NDArray[np.float64] | None = None) -> tuple[float, float]:
+    """Mean and standard deviation, which is 0 where solvers do not resolve it, and it would be all that counts."""
+    mean = np.average(values, weights=masses)
+    spread = np.average((values - mean) ** 2, weights=masses) ** 0.5
+    return float(mean), float(spread) if spread > EQUAL * np.abs(values).max() else 0.0
+
+
 def recommend(
     target: str,
     distances: Mapping[str, Mapping[str, float]],
@@ -110,14 +119,11 @@ def recommend(
     scores: dict[str, list[float]] = {source: [] for source in sources}
     drawn: dict[str, list[Tensor | None]] = {source: [] for source in sources}
     for method in methods:
-        values = distances[method]
-        mean, spread = fmean(values.values()), pstdev(values.values())
-        # Solvers do not resolve less, and it would be all that counts.
-        spread = 0.0 if spread <= EQUAL * max(map(abs, values.values())) else spread
-        for source, value in values.items():
-            scores[source].append((value - mean) / spread if spread else 0.0)
+        mean, spread = center_and_spread(np.array(list(distances[method].values())))
+        for source, value in distances[method].items():
             one = (replicates or {}).get(method, {}).get(source)
-            drawn[source].append(None if one is None else (one - mean) / spread if spread else torch.zeros_like(one))
+            scores[source].append((value - mean) / (spread or np.inf))
+            drawn[source].append(None if one is None else (one - mean) / (spread or np.inf))
     score = {source: fmean(found) for source, found in scores.items()}
     reflected: dict[str, Tensor | None] = {}
     for source, found in drawn.items():
@@ -144,23 +150,12 @@ def rank_rows(seen: Sequence[Distance], method: str, noise_floor: float | None, 
     """The rows of all sources of one target by one method; `level` is that of the intervals and of shared ranks."""
     ranks = rank_with_ties({one.source: one.value for one in seen}, {one.source: one.replicates for one in seen}, level)
     for one in seen:
-        low, high = interval(one.replicates, level)
-        rank, tied = ranks[one.source]
         yield DistanceRow(
-            source=one.source,
-            target=one.target,
-            method=method,
-            distance=one.value,
-            image_term=one.image_term,
-            mask_term=one.mask_term,
-            low=low,
-            high=high,
-            noise_floor=noise_floor,
-            rank=rank,
-            tied=tied,
-            n_source=one.n_source,
-            n_target=one.n_target,
-            optimality_gap=one.optimality_gap,
+            *(one.source, one.target, method, one.value, one.image_term, one.mask_term),
+            *interval(one.replicates, level),
+            noise_floor,
+            *ranks[one.source],
+            *(one.n_source, one.n_target, one.optimality_gap),
         )
 
 

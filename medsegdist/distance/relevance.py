@@ -10,8 +10,7 @@ import pandas as pd
 
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.order import recommending
-from medsegdist.distance.resampling import EQUAL
+from medsegdist.distance.order import center_and_spread, recommending
 from medsegdist.distance.table import DistanceTable
 
 
@@ -55,23 +54,21 @@ def rank_cases(
                 raise ValueError(f"expected a table of compare_all, found no costs of '{source}' by '{method}' in it.")
             of_samples = table.sample_costs[source, target, method]
             masses, costs = of_samples.masses.numpy(), of_samples.costs.numpy()
-            mean = float(masses @ costs)
-            spread = float(np.sqrt(masses @ (costs - mean) ** 2))
-            # Solvers do not resolve less.
-            scores = (costs - mean) / spread if spread > EQUAL * costs.max() else np.zeros_like(costs)
+            mean, spread = center_and_spread(costs, masses)
             shares = costs / mean if mean > 0 else np.ones_like(costs)
             # A case of samples without any mass is averaged, too.
             weights = np.maximum(masses, np.finfo(np.float64).tiny)
             cases = [case_ids[source][k] for k in of_samples.samples.tolist()]
-            columns = {"weight": weights, "score": weights * scores, "cost": weights * shares, "samples": 1}
+            columns = {
+                "weight": weights,
+                "score": weights * (costs - mean) / (spread or np.inf),
+                "cost": weights * shares,
+                "samples": 1,
+            }
             sums = pd.DataFrame(columns, index=cases).groupby(level=0).sum()
             by_method.append(sums[["score", "cost"]].div(sums["weight"], axis=0).assign(samples=sums["samples"]))
         means = pd.concat(by_method).groupby(level=0).agg({"score": "mean", "cost": "mean", "samples": "max"})
         # Scores that are equal but for rounding must not be ordered by it.
-        rows = zip(means["score"].tolist(), means["cost"].tolist(), means["samples"].tolist(), means.index, strict=True)
-        in_order = sorted(rows, key=lambda row: (round(row[0], 9), row[-1]))
-        found += [
-            RankedCase(target, source, case, place, score, cost, samples)
-            for place, (score, cost, samples, case) in enumerate(in_order, start=1)
-        ]
+        in_order = sorted(means.itertuples(name=None), key=lambda row: (round(row[1], 9), row[0]))
+        found += [RankedCase(target, source, row[0], place, *row[1:]) for place, row in enumerate(in_order, start=1)]
     return tuple(found)
