@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.transport import Transport, solve_transport
@@ -33,7 +34,7 @@ OTHER_SCALE, NEAR_SCALE = 10.0, 3.0
 within a factor of three."""
 
 
-def image_cost(source: Tensor, target: Tensor, *, block_bytes: int = BLOCK_BYTES) -> Tensor:
+def image_cost(source: Tensor, target: Tensor) -> Tensor:
     """(n, m) float64 d_X = ||X - X'||_2 of (n, *grid) source and (m, *grid) target images (below the paper's Eq. 3).
 
     Gram products of float64 blocks of pixels, centered on the mean of both sets, and the direct difference for pairs so
@@ -41,16 +42,15 @@ def image_cost(source: Tensor, target: Tensor, *, block_bytes: int = BLOCK_BYTES
     2048, and equal images are at distance 0 exactly. The samples are read in place; next to them the memory holds 8 n m
     bytes of distances, an eighth of that for comparisons, and one block.
     """
-    a = source.reshape(len(source), -1)
-    b = target.reshape(len(target), -1)
+    a, b = source.flatten(1), target.flatten(1)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"expected images on one grid, found {a.shape[1]} and {b.shape[1]} pixels.")
     blocks = (
         (a[:, columns].to(torch.float64, copy=True), b[:, columns].to(torch.float64, copy=True))
-        for columns in _column_blocks(a.shape[1], len(a) + len(b), block_bytes)
+        for columns in _column_blocks(a.shape[1], len(a) + len(b), BLOCK_BYTES)
     )
     distance, close = _gram_distances(blocks, len(a), len(b), a.device)
-    for pairs in close.split(max(1, block_bytes // (PAIR_BYTES * a.shape[1]))):
+    for pairs in close.split(max(1, BLOCK_BYTES // (PAIR_BYTES * a.shape[1]))):
         rows, columns = pairs.T
         difference = a[rows].to(torch.float64) - b[columns].to(torch.float64)
         distance[rows, columns] = difference.square().sum(dim=1).sqrt()
@@ -72,7 +72,7 @@ def segment_cost(source: sparse.csr_array, target: sparse.csr_array) -> Tensor:
     if SPARSE_SLOWDOWN * float(np.dot(per_pixel_a, per_pixel_b)) < n * m * len(support):
         distance, close = _sparse_distances(source, target, [support[part] for part in parts])
     else:
-        blocks = (block for part in parts for block in _dense_blocks(source, target, support[part], BLOCK_BYTES // 2))
+        blocks = (block for part in parts for block in _dense_blocks(source, target, support[part]))
         distance, close = _gram_distances(blocks, n, m, torch.device("cpu"))
     longest = int(max(np.diff(source.indptr).max(), np.diff(target.indptr).max(), 1))
     for pairs in close.split(max(1, BLOCK_BYTES // (2 * PAIR_BYTES * longest))):
@@ -82,14 +82,14 @@ def segment_cost(source: sparse.csr_array, target: sparse.csr_array) -> Tensor:
     return distance
 
 
-def embed_images(samples: SegmentationSamples, embedding: Embedding, *, batch_size: int = BATCH) -> Tensor:
+def embed_images(samples: SegmentationSamples, embedding: Embedding) -> Tensor:
     """The (n, features) of every image of a dataset, as the embedding gave them, on the device of the samples."""
     if isinstance(embedding, torch.nn.Module) and embedding.training:
         raise ValueError("expected an embedding in evaluation mode, found one in training mode; call its .eval().")
     found: list[Tensor] = []
     with torch.no_grad():
-        for start in range(0, len(samples), batch_size):
-            batch = samples.images[start : start + batch_size].clone()
+        for start in range(0, len(samples), BATCH):
+            batch = samples.images[start : start + BATCH].clone()
             features = embedding(batch)
             _check_features(features, samples, start, len(batch), found[0].shape[1] if found else None)
             found.append(features.detach().to(samples.images.device))
@@ -120,9 +120,9 @@ def _gram_distances(
     blocks: Iterable[tuple[Tensor, Tensor]], n: int, m: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """(n, m) distances from blocks of pixels (overwritten), and the (pairs, 2) indices of cancelled ones."""
-    gram = torch.zeros((n, m), dtype=torch.float64, device=device)
-    squared_norm_a = torch.zeros(n, dtype=torch.float64, device=device)
-    squared_norm_b = torch.zeros(m, dtype=torch.float64, device=device)
+    gram, squared_norm_a, squared_norm_b = (
+        torch.zeros(shape, dtype=torch.float64, device=device) for shape in ((n, m), n, m)
+    )
     for block_a, block_b in blocks:
         center = (block_a.sum(dim=0) + block_b.sum(dim=0)) / (n + m)
         block_a -= center
@@ -149,12 +149,12 @@ def _parts(entries: NDArray[np.int64], limit: int) -> Iterator[slice]:
 
 
 def _dense_blocks(
-    source: sparse.csr_array, target: sparse.csr_array, pixels: NDArray[np.int64], block_bytes: int
+    source: sparse.csr_array, target: sparse.csr_array, pixels: NDArray[np.int64]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The columns of some pixels as dense blocks."""
     low, high = pixels[0], pixels[-1] + 1
     sides = [side[:, low:high].tocsc() for side in (source, target)]
-    for columns in _column_blocks(len(pixels), source.shape[0] + target.shape[0], block_bytes):
+    for columns in _column_blocks(len(pixels), source.shape[0] + target.shape[0], BLOCK_BYTES // 2):
         a, b = (torch.from_numpy(side[:, pixels[columns] - low].toarray()) for side in sides)
         yield a, b
 
@@ -163,7 +163,11 @@ def _sparse_distances(
     source: sparse.csr_array, target: sparse.csr_array, parts: Iterable[NDArray[np.int64]]
 ) -> tuple[Tensor, Tensor]:
     """The same from sparse products of some pixels each."""
-    squared_norm_a, squared_norm_b = _squared_norms(source)[:, None], _squared_norms(target)[None, :]
+    # Without a copy of the entries.
+    squared_norm_a, squared_norm_b = (
+        np.array([np.dot(row, row) for row in np.split(one.data, one.indptr[1:-1])]) for one in (source, target)
+    )
+    squared_norm_a = squared_norm_a[:, None]
     squared = np.zeros((source.shape[0], target.shape[0]))
     for pixels in parts:
         low, high = pixels[0], pixels[-1] + 1
@@ -173,11 +177,6 @@ def _sparse_distances(
     squared += squared_norm_b
     close = np.argwhere(squared <= CANCELLATION * (squared_norm_a + squared_norm_b))
     return torch.from_numpy(np.sqrt(np.maximum(squared, 0))), torch.from_numpy(close)
-
-
-def _squared_norms(rows: sparse.csr_array) -> NDArray[np.float64]:
-    """(n,) without a copy of the entries."""
-    return np.array([np.dot(row, row) for row in np.split(rows.data, rows.indptr[1:-1])])
 
 
 def _column_blocks(pixels: int, rows: int, block_bytes: int) -> Iterator[slice]:
@@ -191,13 +190,10 @@ def check_scales(source: SegmentationSamples, target: SegmentationSamples) -> No
     The scale of a dataset is the median of the largest intensities of its images. One that is :data:`OTHER_SCALE` times
     the other is refused.
     """
-    ends = (one.images.flatten(1).aminmax(dim=1) for one in (source, target))
-    scales = [float(torch.maximum(-low, high).median()) for low, high in ends]
+    scales = [float(vector_norm(one.images.flatten(1), torch.inf, 1).median()) for one in (source, target)]
     if not max(scales) >= NEAR_SCALE * min(scales) > 0:
         return
-    ranges = " and ".join(
-        f"from {float(one.images.min()):g} to {float(one.images.max()):g}" for one in (source, target)
-    )
+    ranges = " and ".join(f"from {one.images.min():g} to {one.images.max():g}" for one in (source, target))
     names = f"'{source.name}' and '{target.name}'"
     problem = f"datasets {names} have intensities {ranges}, and neither says how it was prepared"
     remedy = "bring both to one range; if they are as meant, give both one name by `preprocessing=`"

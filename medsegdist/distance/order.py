@@ -150,12 +150,23 @@ def rank_rows(seen: Sequence[Distance], method: str, noise_floor: float | None, 
     """The rows of all sources of one target by one method; `level` is that of the intervals and of shared ranks."""
     ranks = rank_with_ties({one.source: one.value for one in seen}, {one.source: one.replicates for one in seen}, level)
     for one in seen:
+        low, high = interval(one.replicates, level)
+        rank, tied = ranks[one.source]
         yield DistanceRow(
-            *(one.source, one.target, method, one.value, one.image_term, one.mask_term),
-            *interval(one.replicates, level),
-            noise_floor,
-            *ranks[one.source],
-            *(one.n_source, one.n_target, one.optimality_gap),
+            source=one.source,
+            target=one.target,
+            method=method,
+            distance=one.value,
+            image_term=one.image_term,
+            mask_term=one.mask_term,
+            low=low,
+            high=high,
+            noise_floor=noise_floor,
+            rank=rank,
+            tied=tied,
+            n_source=one.n_source,
+            n_target=one.n_target,
+            optimality_gap=one.optimality_gap,
         )
 
 

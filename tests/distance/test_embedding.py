@@ -69,14 +69,15 @@ def test_the_laws_hold_for_a_random_network(law, grid):
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 12, 100])
-def test_batches_cover_every_image_once_and_in_order(batch_size):
+def test_batches_cover_every_image_once_and_in_order(batch_size, monkeypatch):
+    monkeypatch.setattr(image_cost, "BATCH", batch_size)
     sizes = []
 
     def counted(images):
         sizes.append(len(images))
         return images.flatten(1)
 
-    assert torch.equal(embed_images(A, counted, batch_size=batch_size), A.images.flatten(1))
+    assert torch.equal(embed_images(A, counted), A.images.flatten(1))
     assert sum(sizes) == 12
     assert max(sizes) <= batch_size
 
@@ -133,9 +134,11 @@ def test_bad_features_are_refused(embedding, message):
         DatasetDistance(DiceMetric(), embedding=embedding)(A, B)
 
 
-def test_a_number_of_features_that_changes_is_refused():
-    with pytest.raises(DataError, match=r"from case 'case8' on: .*shape \(4, 8\) for 4 images, found \(4, 4\)"):
-        embed_images(A, lambda images: images.flatten(1)[:, : len(images)], batch_size=8)
+def test_a_number_of_features_that_changes_is_refused(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(image_cost, "BATCH", 8)
+        with pytest.raises(DataError, match=r"from case 'case8' on: .*shape \(4, 8\) for 4 images, found \(4, 4\)"):
+            embed_images(A, lambda images: images.flatten(1)[:, : len(images)])
     fewer = blobs("fewer", n=5)
     with pytest.raises(DataError, match=r"equally many features, found 12 for dataset 'a' and 5 for 'fewer'"):
         DatasetDistance(DiceMetric(), embedding=lambda images: images.flatten(1)[:, : len(images)])(A, fewer)

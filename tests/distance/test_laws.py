@@ -127,7 +127,7 @@ def test_comparators_obey_the_laws(metric, sets, image_weight):
 
 OF_PIXELS_AND_PATCHES = {
     "pixels": PixelsMetric(),
-    "pixels with intensities": PixelsMetric(intensity=True, bin=12),
+    "pixels with intensities": PixelsMetric(intensity=True, max_bins=64),
     "mmd": MmdMetric(),
     "mmd of places": MmdMetric(intensity=False, max_bins=64),
     "sliced": SlicedMetric(),

@@ -81,7 +81,7 @@ places = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1,
 @given(first=places, second=places)
 @settings(max_examples=40)
 def test_a_component_for_every_pixel_makes_mw2_the_w2_of_the_pixels(first, second):
-    metric = PixelsMetric(bin=1)
+    metric = PixelsMetric()
     a, b = (metric.summarize(dots("dots", [places])) for places in (first, second))
     one, other = (GaussianMixture(s.masses, s.points, torch.zeros(len(s), 2, 2, dtype=torch.float64)) for s in (a, b))
     expected = float(metric.compare(a, b, NOTHING))
@@ -91,7 +91,7 @@ def test_a_component_for_every_pixel_makes_mw2_the_w2_of_the_pixels(first, secon
 @given(first=places, second=places)
 @settings(max_examples=40)
 def test_one_component_makes_mw2_a_lower_bound_of_the_w2_of_the_pixels(first, second):
-    metric = PixelsMetric(bin=1)
+    metric = PixelsMetric()
     a, b = (metric.summarize(dots("dots", [places])) for places in (first, second))
     bound = mixture_wasserstein(moments(a.points, a.masses), moments(b.points, b.masses))
     assert bound <= float(metric.compare(a, b, NOTHING)) * (1 + 1e-9) + 1e-6
@@ -100,7 +100,7 @@ def test_one_component_makes_mw2_a_lower_bound_of_the_w2_of_the_pixels(first, se
 @pytest.mark.slow
 def test_on_real_nodules_pixels_lie_between_one_gaussian_and_the_fit_of_five():
     levels = {level: counted_samples(f"LIDC {level}", counts) for level, counts in nodule_counts().items()}
-    metric = PixelsMetric(bin=12)
+    metric = PixelsMetric()
     binned = {level: metric.summarize(samples) for level, samples in levels.items()}
     single, five = (
         {level: GmmMetric(components=k, intensity=False).summarize(samples) for level, samples in levels.items()}

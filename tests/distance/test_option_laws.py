@@ -70,7 +70,7 @@ METRICS = {
     "angle to a delta of HU": CosineMetric(angular=True, delta=-2048.0, power=2.0),
     "median of surfaces": HausdorffMetric(percentile=50.0, power=2.0),
     "boundary squared, shape counting twice": BoundaryMetric(shape_weight=2.0, power=2.0),
-    "coarse pixels": PixelsMetric(bin=3, power=1.0),
+    "coarse pixels": PixelsMetric(max_bins=64, power=1.0),
     "three slices": SlicedMetric(directions=3, max_bins=32, seed=5, power=1.0),
     "patches of edges, squared": PatchesMetric(width=1, count=60, mix=(1.0, 0.0, 0.0), power=2.0),
 }

@@ -24,9 +24,10 @@ from tests.laws import mask_distance
 from tests.synthetic import blobs, dots
 
 METRICS = {metric.name: metric for metric in (MmdMetric(), PixelsMetric(intensity=True), SlicedMetric())}
+PIXEL_BY_PIXEL = PixelsMetric(max_bins=10**6)
 OF_PLACES = {
     "mmd": (MmdMetric(intensity=False), 0.5),
-    "pixels": (PixelsMetric(bin=1), 1),
+    "pixels": (PIXEL_BY_PIXEL, 1),
     "sliced": (SlicedMetric(intensity=False), 1),
 }
 
@@ -72,16 +73,12 @@ def test_reweighted_samples_are_counted_as_if_they_were_all_there_is(metric):
     [
         (MmdMetric, {"max_bins": 3}, "expected max_bins of at least 16, found 3"),
         (SlicedMetric, {"directions": 0}, "expected at least 1 direction, found 0"),
-        (SlicedMetric, {"max_bins": 3}, "expected max_bins of at least 16, found 3"),
-        (PixelsMetric, {"bin": 0}, "expected a bin of at least 1 pixel, found 0"),
+        (PixelsMetric, {"max_bins": 15}, "expected max_bins of at least 16, found 15"),
     ],
 )
 def test_bad_options_are_refused(kind, options, message):
     with pytest.raises(ValueError, match=message):
         kind(**options)
-
-
-NOTHING = torch.zeros(1, 1, dtype=torch.float64)
 
 
 def some_pixels(n, seed, grid=(48, 48)):
@@ -95,15 +92,16 @@ def test_of_as_many_pixels_it_is_the_cheapest_assignment(n, seed):
     one, other = some_pixels(n, seed), some_pixels(n, seed + 1)
     cost = cdist(one, other, "sqeuclidean")
     expected = (cost[linear_sum_assignment(cost)].sum() / n) ** 0.5
-    assert mask_distance(PixelsMetric(bin=1), dots("a", [one]), dots("b", [other])) == pytest.approx(expected, rel=1e-9)
+    assert mask_distance(PIXEL_BY_PIXEL, dots("a", [one]), dots("b", [other])) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("bin", [1, 4])
+@pytest.mark.parametrize(("max_bins", "width"), [(30, 1), (20, 4)])
 @pytest.mark.parametrize("shift", [(0, 8), (12, 4), (20, 20)])
-def test_a_shift_costs_its_length(shift, bin):
+def test_a_shift_costs_its_length(shift, max_bins, width):
     pixels = some_pixels(30, 3, grid=(20, 20))
-    moved = dots("b", [pixels + shift])
-    found = mask_distance(PixelsMetric(bin=bin), dots("a", [pixels]), moved)
+    metric, samples = PixelsMetric(max_bins=max_bins), dots("a", [pixels])
+    assert metric.summarize(samples).counted.width == width
+    found = mask_distance(metric, samples, dots("b", [pixels + shift]))
     assert found == pytest.approx(np.hypot(*shift), rel=1e-9)
 
 
@@ -114,9 +112,9 @@ def test_two_points_with_intensities_lie_at_their_euclidean_distance():
     assert DatasetDistance(PixelsMetric())(a, b).mask_term == pytest.approx(13, rel=1e-12)
 
 
-@pytest.mark.parametrize("bin", [2, 3, 5, 8])
+@pytest.mark.parametrize("max_bins", [16, 24, 60])
 @pytest.mark.parametrize("intensity", [False, True])
-def test_bins_are_wrong_by_no_more_than_their_error(bin, intensity):
+def test_bins_are_wrong_by_no_more_than_their_error(max_bins, intensity):
     a, b = blobs("a", n=2, radius=3, seed=1), blobs("b", n=3, center=(0.7, 0.4), radius=3, seed=2)
     pixels = []
     for samples in (a, b):
@@ -127,9 +125,11 @@ def test_bins_are_wrong_by_no_more_than_their_error(bin, intensity):
         pixels.append((torch.from_numpy(points), samples.weights[index[:, 0]]))
     (x, u), (y, v) = pixels
     true = solve_transport(torch.cdist(x, y).square(), u, v).value ** 0.5
-    metric = PixelsMetric(intensity=intensity, bin=bin)
-    error = metric.summarize(a).error + metric.summarize(b).error
-    assert 0 < error <= 2 * bin * (2 + intensity) ** 0.5 / 2, "half a diagonal each"
+    metric = PixelsMetric(intensity=intensity, max_bins=max_bins)
+    bins = [metric.summarize(one) for one in (a, b)]
+    error = sum(one.error for one in bins)
+    diagonals = [one.counted.width * (2 + intensity) ** 0.5 for one in bins]
+    assert 0 < error <= sum(diagonals) / 2, "half a diagonal each"
     assert abs(mask_distance(metric, a, b) - true) <= error
 
 
@@ -138,13 +138,14 @@ def test_bins_are_wrong_by_no_more_than_their_error(bin, intensity):
 def test_bins_hold_the_mass_and_the_mean_of_their_pixels(grid, intensity):
     samples = blobs(grid=grid, center=[0.5] * len(grid), n=5)
     samples = replace(samples, images=samples.images - 150)  # levels on both sides of 0
-    bins = bin_pixels(samples, intensity=intensity, width=3).reweighted(samples.weights)
+    bins = bin_pixels(samples, intensity=intensity, limit=40).reweighted(samples.weights)
+    assert bins.counted.width > 1
     index = samples.masks.nonzero().numpy()
     points = index[:, 1:].astype(float)
     if intensity:
         points = np.c_[points, samples.images[samples.masks].numpy()]
     weights = samples.weights.numpy()[index[:, 0]]
-    cells, inverse = np.unique(np.floor(points / 3), axis=0, return_inverse=True)
+    cells, inverse = np.unique(np.floor(points / bins.counted.width), axis=0, return_inverse=True)
     masses = np.bincount(inverse, weights) / weights.sum()
     means = np.stack([np.bincount(inverse, weights * axis) for axis in points.T], 1) / (masses * weights.sum())[:, None]
     np.testing.assert_array_equal(bins.index.numpy(), cells)
@@ -152,19 +153,10 @@ def test_bins_hold_the_mass_and_the_mean_of_their_pixels(grid, intensity):
     np.testing.assert_allclose(bins.points.numpy(), means, rtol=1e-10, atol=1e-10)
 
 
-def test_without_a_width_the_finest_bins_that_fit_are_taken():
+def test_the_finest_bins_that_fit_are_taken():
     full = dots("full", [np.argwhere(np.ones((90, 90)))], grid=(90, 90))
     assert PixelsMetric().summarize(full).counted.width == 3  # 45 x 45 bins of 2 are too many, 30 x 30 are not
     assert PixelsMetric().summarize(blobs()).counted.width == 1
-
-
-def test_too_many_bins_for_exact_transport_are_refused_with_a_width_that_fits():
-    full = dots("full", [np.argwhere(np.ones((90, 90)))], grid=(90, 90))
-    message = "dataset 'full': expected at most 4096 occupied bins.*found 8100 with bin = 1; bin = 2 would fit"
-    with pytest.raises(DataError, match=message) as error:
-        PixelsMetric(bin=1).summarize(full)
-    fitting = int(re.search(r"bin = (\d+) would fit", str(error.value)).group(1))
-    assert len(PixelsMetric(bin=fitting).summarize(full)) == 45 * 45
 
 
 def test_empty_masks_and_bad_intensities_are_refused_with_their_case():
@@ -177,13 +169,13 @@ def test_empty_masks_and_bad_intensities_are_refused_with_their_case():
     for value, message in ((float("nan"), "found NaN or infinite"), (1e30, "within 2147483648 bins of 0, found 1e+30")):
         bad = replace(samples, images=torch.full_like(samples.images, value))
         with pytest.raises(DataError, match=r"dataset 'a', case '0': .*" + re.escape(message)):
-            PixelsMetric(intensity=True, bin=1).summarize(bad)
+            PixelsMetric(intensity=True).summarize(bad)
 
 
 def test_a_key_keeps_the_order_of_the_bins():
     # Two datasets are compared bin by bin, and equal datasets in equal order.
     samples = blobs(n=3, grid=(10, 20, 24), center=(0.5, 0.5, 0.5))
-    index = bin_pixels(replace(samples, images=samples.images - 100), intensity=True, width=4).index
+    index = bin_pixels(replace(samples, images=samples.images - 100), intensity=True, limit=200).index
     assert index.tolist() == sorted(index.tolist())
     assert bin_pixels(samples, intensity=True, limit=16).width > 4
 
@@ -230,7 +222,7 @@ def test_a_shift_costs_its_length_over_the_root_of_the_dimensions(shift, grid, d
 @settings(max_examples=10)
 def test_it_is_bounded_by_w2(seed):
     a, b = blobs("a", n=3, seed=seed), blobs("b", n=3, center=(0.6, 0.4), radius=4, seed=seed + 1)
-    bound = mask_distance(PixelsMetric(bin=1), a, b) / 2**0.5
+    bound = mask_distance(PIXEL_BY_PIXEL, a, b) / 2**0.5
     assert mask_distance(SlicedMetric(intensity=False, seed=seed), a, b) <= bound * (1 + 1e-9)
 
 

@@ -20,8 +20,6 @@ from medsegdist.distance.mixture.pixel_counts import require_segment, segment_in
 from medsegdist.distance.transport import solve_transport
 from medsegdist.errors import DataError
 
-MAX_BINS = 4096  # occupied bins a side that transport is solved for: 128 MB of costs, several times over
-COMMON_BINS = 1024  # occupied bins at most if no width is asked for: a quarter of a second a pair
 MAX_LEVEL = 2**31  # bins that an intensity may be from 0
 # Occupied bins at most of bootstrap replicates, of which only the differences count.
 COARSE_BINS, COARSE_SLICED_BINS = 512, 1024
@@ -100,10 +98,6 @@ class PixelBins:
             counted=self,
         )
 
-    def replicates(self, weights: Tensor) -> list[WeightedBins]:
-        """The bins of r bootstrap replicates, given by (r, n) weights of the samples."""
-        return [replace(self.reweighted(row), replicate=True) for row in weights]
-
 
 def coarse_replicates(source: WeightedBins, target: WeightedBins, limit: int) -> tuple[WeightedBins, WeightedBins]:
     """Replicates in at most `limit` bins, for only their differences matter; other pairs as they are."""
@@ -112,62 +106,53 @@ def coarse_replicates(source: WeightedBins, target: WeightedBins, limit: int) ->
     return source, target
 
 
-class _OfBins:
-    """What metrics that compare counted pixels share."""
-
-    __slots__ = ()
-
-    def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
-        """The bins of the dataset under other weights of its samples."""
-        return summary.counted.replicates(weights)
-
-
-@dataclass(frozen=True, slots=True)
-class PixelsMetric(_OfBins):
-    """d_Y = W2 between the foreground pixels of two datasets, counted in bins.
-
-    The Earth Mover's distance of the paper's Tables 2 and 4, which its mixtures stand in for. Each bin stands at the
-    mean of its pixels, so that W2 of all pixels is within the sum of both summaries' `error` of what is computed;
-    that is 0 for bins of one pixel without intensities. MW2 of two mixtures is never below W2 of their densities (Delon
-    and Desolneux 2020), but it can lie on either side of W2 of the pixels they were fitted to: with one component each
-    it is a lower bound (Gelbrich 1990), with one for every pixel it is equal.
+@dataclass(frozen=True)
+class BinOptions:
+    """All foreground pixels of a dataset, counted in bins, each of which stands at the mean of its pixels.
 
     Args:
         intensity: True measures (row, column, intensity), one unit of intensity counting as one pixel; False
             (row, column). Volumes have the slice before the row.
-        bin: edge of the bins in pixels (and intensity units). None takes the finest of 1, 2, 3, 4, 6, 8 ... that leaves
-            a dataset at most 1024 occupied bins.
-        power: q of the dataset distance; squared pixels, as `gmm2d` and `gmm3d` have them.
+        max_bins: the edge of the bins is the smallest of 1, 2, 3, 4, 6, 8 ... pixels that leaves a dataset at most so
+            many occupied ones; time and memory grow with its square, those of `sliced` with it.
 
     Raises:
-        ValueError: `bin` is less than 1.
+        ValueError: `max_bins` is less than 16.
+    """
+
+    intensity: bool = True
+    max_bins: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.max_bins < 16:
+            raise ValueError(f"expected max_bins of at least 16, found {self.max_bins}.")
+
+    def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
+        """The occupied bins of the dataset."""
+        return bin_pixels(samples, intensity=self.intensity, limit=self.max_bins).reweighted(samples.weights)
+
+    def resample(self, samples: SegmentationSamples, summary: WeightedBins, weights: Tensor, /) -> list[WeightedBins]:
+        """The bins of the dataset under other weights of its samples."""
+        return [replace(summary.counted.reweighted(row), replicate=True) for row in weights]
+
+
+@dataclass(frozen=True)
+class PixelsMetric(BinOptions):
+    """d_Y = W2 between the foreground pixels of two datasets, counted in bins.
+
+    The Earth Mover's distance of the paper's Tables 2 and 4, which its mixtures stand in for. W2 of all pixels is
+    within the sum of both summaries' `error` of what is computed, which is 0 for bins of one pixel without intensities.
+    MW2 of two mixtures is never below W2 of their densities (Delon
+    and Desolneux 2020), but it can lie on either side of W2 of the pixels they were fitted to: with one component each
+    it is a lower bound (Gelbrich 1990), with one for every pixel it is equal.
+
+    Args:
+        power: q of the dataset distance; squared pixels, as `gmm2d` and `gmm3d` have them.
     """
 
     name: ClassVar[str] = "pixels"
     intensity: bool = False
-    bin: int | None = None
     power: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.bin is not None and self.bin < 1:
-            raise ValueError(f"expected a bin of at least 1 pixel, found {self.bin}.")
-
-    def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
-        """The occupied bins of the dataset.
-
-        Raises:
-            DataError: the bin that was asked for leaves too many of them.
-        """
-        bins = bin_pixels(samples, intensity=self.intensity, width=self.bin, limit=COMMON_BINS)
-        if len(bins) > MAX_BINS:
-            fitting = bin_pixels(samples, intensity=self.intensity, limit=MAX_BINS).width
-            raise DataError(
-                f"expected at most {MAX_BINS} occupied bins for exact transport, found {len(bins)} with bin = "
-                f"{self.bin}",
-                f"bin = {fitting} would fit",
-                dataset=samples.name,
-            )
-        return bins.reweighted(samples.weights)
 
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) W2 in pixels (and intensity units), not squared."""
@@ -179,8 +164,8 @@ class PixelsMetric(_OfBins):
         return torch.full((1, 1), squared**0.5, dtype=torch.float64, device=image_cost.device)
 
 
-@dataclass(frozen=True, slots=True)
-class MmdMetric(_OfBins):
+@dataclass(frozen=True)
+class MmdMetric(BinOptions):
     """d_Y = (2 E|x - y| - E|x - x'| - E|y - y'|)^(1/2) between the foreground pixels x and y of two datasets.
 
     Its square is the energy distance (Szekely and Rizzo 2013): twice the squared maximum mean discrepancy (Gretton et
@@ -193,28 +178,11 @@ class MmdMetric(_OfBins):
     It grows with |shift| where segments are apart, with its square where they overlap.
 
     Args:
-        intensity: True measures (row, column, intensity), one unit of intensity counting as one pixel; False (row,
-            column). Volumes have the slice before the row.
-        max_bins: pixels are counted in the finest bins of 1, 2, 3, 4, 6, 8 ... pixels that leave a dataset at most this
-            many, each at the mean of its pixels; time and memory grow with its square.
         power: q of the dataset distance; 2 is the energy distance, in pixels.
-
-    Raises:
-        ValueError: `max_bins` is less than 16.
     """
 
     name: ClassVar[str] = "mmd"
-    intensity: bool = True
-    max_bins: int = 1024
     power: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.max_bins < 16:
-            raise ValueError(f"expected max_bins of at least 16, found {self.max_bins}.")
-
-    def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
-        """The occupied bins of the dataset."""
-        return bin_pixels(samples, intensity=self.intensity, limit=self.max_bins).reweighted(samples.weights)
 
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) square root of the energy distance, in the square root of pixels."""
@@ -231,19 +199,15 @@ class MmdMetric(_OfBins):
         return torch.full((1, 1), max(squared, 0.0) ** 0.5, dtype=torch.float64, device=image_cost.device)
 
 
-@dataclass(frozen=True, slots=True)
-class SlicedMetric(_OfBins):
+@dataclass(frozen=True)
+class SlicedMetric(BinOptions):
     """d_Y = root mean square, over directions, of W2 between the foreground pixels projected on them.
 
     At most W2 / d^(1/2) in d dimensions, and that for shifts: a shift by t gives |t| / d^(1/2). Transport along a
     direction is exact, and the directions are the same for all datasets.
 
     Args:
-        intensity: True measures (row, column, intensity), one unit of intensity counting as one pixel; False
-            (row, column). Volumes have the slice before the row.
         directions: how many at least; they come in orthonormal bases.
-        max_bins: pixels are counted in the finest bins of 1, 2, 3, 4, 6, 8 ... pixels that leave a dataset at most this
-            many, each at the mean of its pixels.
         power: q of the dataset distance; squared pixels, as `gmm3d` has them.
         seed: of the directions, >= 0.
 
@@ -252,21 +216,15 @@ class SlicedMetric(_OfBins):
     """
 
     name: ClassVar[str] = "sliced"
-    intensity: bool = True
-    directions: int = 60
     max_bins: int = 4096
+    directions: int = 60
     power: float = 2.0
     seed: int = 0
 
     def __post_init__(self) -> None:
+        BinOptions.__post_init__(self)
         if self.directions < 1:
             raise ValueError(f"expected at least 1 direction, found {self.directions}.")
-        if self.max_bins < 16:
-            raise ValueError(f"expected max_bins of at least 16, found {self.max_bins}.")
-
-    def summarize(self, samples: SegmentationSamples, /) -> WeightedBins:
-        """The occupied bins of the dataset."""
-        return bin_pixels(samples, intensity=self.intensity, limit=self.max_bins).reweighted(samples.weights)
 
     def compare(self, source: WeightedBins, target: WeightedBins, image_cost: Tensor, /) -> Tensor:
         """(1, 1) sliced W2 in pixels (and intensity units), not squared."""
@@ -276,21 +234,19 @@ class SlicedMetric(_OfBins):
         return torch.full((1, 1), value, dtype=torch.float64, device=image_cost.device)
 
 
-def bin_pixels(
-    samples: SegmentationSamples,
-    *,
-    intensity: bool,
-    width: int | None = None,
-    limit: int | None = None,
-) -> PixelBins:
+def bin_pixels(samples: SegmentationSamples, *, intensity: bool, limit: int) -> PixelBins:
     """The foreground pixels of every sample, counted in cubic bins of ([slice,] row, column[, intensity]).
 
-    The lattice starts at pixel 0 and intensity 0 for every dataset, so that equal pixels share a bin. A `width` of None
-    is the finest of 1, 2, 3, 4, 6, 8, 12 ... that leaves at most `limit` occupied bins, at least 16.
+    The lattice starts at pixel 0 and intensity 0 for every dataset, so that equal pixels share a bin. Bins are the
+    finest of 1, 2, 3, 4, 6, 8, 12 ... pixels of which at most `limit` are occupied, at least 16.
     """
-    points, owner = _foreground(samples, intensity)
-    powers = chain.from_iterable((2**i, 3 * 2 ** (i - 1)) for i in count(1))
-    for edge in chain([1], powers) if width is None else [width]:
+    for k in range(len(samples)):
+        require_segment(samples, k)
+    owner, *axes = (axis.cpu().numpy() for axis in samples.masks.nonzero(as_tuple=True))
+    if intensity:
+        axes.append(torch.cat([segment_intensities(samples, k) for k in range(len(samples))]).cpu().numpy())
+    points = np.stack(axes, 1).astype(np.float64)
+    for edge in chain([1], chain.from_iterable((2**i, 3 * 2 ** (i - 1)) for i in count(1))):
         place = np.floor(points / edge)
         farthest = int(np.abs(place[:, -1]).argmax())
         if abs(place[farthest, -1]) > MAX_LEVEL:
@@ -301,7 +257,7 @@ def bin_pixels(
                 case=samples.case_ids[owner[farthest]],
             )
         groups = pd.DataFrame(place.astype(np.int64)).groupby(list(range(place.shape[1])))
-        if width is not None or limit is None or groups.ngroups <= limit:
+        if groups.ngroups <= limit:
             break
     offsets = points - place * edge
     cells = owner, groups.ngroup().to_numpy()
@@ -313,17 +269,6 @@ def bin_pixels(
         ),
         width=edge,
     )
-
-
-def _foreground(samples: SegmentationSamples, intensity: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(p, d) float64 foreground pixels of all samples, and (p,) numbers of the samples."""
-    for k in range(len(samples)):
-        require_segment(samples, k)
-    owner, *axes = (axis.cpu().numpy() for axis in samples.masks.nonzero(as_tuple=True))
-    if intensity:
-        values = torch.cat([segment_intensities(samples, k) for k in range(len(samples))])
-        axes.append(values.cpu().numpy())
-    return np.stack(axes, 1).astype(np.float64), owner
 
 
 def slice_directions(dimensions: int, count: int, seed: int) -> np.ndarray:
