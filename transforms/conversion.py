@@ -22,6 +22,10 @@ class OneByOned(MapTransform):
     """Base of dictionary transforms that apply one array transform to each of their keys; its errors name the keys.
 
     The array transform takes an entry, and the one under `other_key` if there is one, such as their mask.
+
+    Args:
+        keys: entries to transform, (channels, *spatial) arrays.
+        allow_missing_keys: skip keys that an item lacks.
     """
 
     backend = BACKEND
@@ -38,7 +42,7 @@ class OneByOned(MapTransform):
         self.other_key = other_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with these entries, (channels, *spatial) arrays, transformed."""
+        """The item, `data`, with these entries transformed."""
         item = dict(data)
         if self.other_key is not None and self.other_key not in item:
             raise KeyError(f"nothing under '{self.other_key}'; the item has {sorted(map(str, item))}.")

@@ -81,12 +81,7 @@ class OrientAxial(Orientation):
         super().__init__(axcodes=_AXIAL, labels=None, lazy=lazy)
 
     def __call__(self, data_array: Any, lazy: bool | None = None) -> Any:
-        """Reorder the axes.
-
-        Args:
-            data_array: (channels, *spatial) MetaTensor of a volume, or any 2D image.
-            lazy: overrides the constructor's for this call.
-        """
+        """`data_array`, (channels, *spatial), in this order; `lazy` overrides the constructor's."""
         if _is_image(data_array):
             return data_array
         if not isinstance(data_array, MetaTensor):
@@ -128,11 +123,7 @@ class OrientAxial(Orientation):
         return result
 
     def inverse(self, data: Tensor) -> Tensor:
-        """The volume in its original axis order.
-
-        Args:
-            data: (channels, slices, rows, columns) what this transform returned, or a 2D image.
-        """
+        """What this transform returned as `data`, (channels, *spatial), in its original axis order."""
         if _is_image(data):
             return data
         original = self.pop_transform(data)[TraceKeys.EXTRA_INFO]["original_affine"]
@@ -180,45 +171,33 @@ class CheckSameSpace(Transform):
         self.tolerance = float(tolerance)
 
     def __call__(self, img: Array, reference: NdarrayOrTensor) -> Array:  # type: ignore[override]
-        """The same object as `img`.
-
-        Args:
-            img: (channels, *spatial).
-            reference: (channels, *spatial); affines are compared where both are MetaTensors.
-        """
+        """The same object as `img`; affines are compared where it and `reference`, (channels, *spatial), have one."""
         shape, expected = tuple(img.shape[1:]), tuple(reference.shape[1:])
         if shape != expected:
             problem = f"expected the same shape, found {shape} and {expected}"
             raise DataError(problem, "pair each image with the mask that was drawn on it")
         if len(shape) == 3 and isinstance(img, MetaTensor) and isinstance(reference, MetaTensor):
-            self._compare(shape, img.affine, reference.affine)
+            ours, theirs = img.affine, reference.affine
+            voxel = float(torch.linalg.vector_norm(theirs[:3, :3], dim=0).min())
+            distance = _furthest_corner(ours, theirs, shape)
+            # Of affines with NaN, too.
+            if not distance <= self.tolerance * voxel:
+                raise DataError(
+                    f"expected the same affine, found two that place the volume up to {distance:.3g} mm apart: "
+                    f"{_rounded(ours)} and {_rounded(theirs)}",
+                    "resample one to the other",
+                )
         return img
-
-    def _compare(self, shape: tuple[int, ...], affine: Tensor, expected: Tensor) -> None:
-        if torch.equal(affine, expected) and bool(torch.isfinite(affine).all()):
-            return
-        voxel = float(torch.linalg.vector_norm(expected[:3, :3], dim=0).min())
-        distance = _furthest_corner(affine, expected, shape)
-        if not distance <= self.tolerance * voxel:
-            raise DataError(
-                f"expected the same affine, found two that place the volume up to {distance:.3g} mm apart: "
-                f"{_rounded(affine)} and {_rounded(expected)}",
-                "resample one to the other",
-            )
 
 
 class CheckSameSpaced(OneByOned):
     """Dictionary version of :class:`CheckSameSpace`.
 
     Args:
-        keys: images to check.
-        reference_key: what they are compared with.
+        reference_key: what the entries are compared with.
         tolerance: allowed distance of any corner, in units of the smallest voxel side.
-        allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        ValueError: `tolerance` < 0.
-        DataError: when called, shapes or affines differ.
         KeyError: when called, the item has nothing under `reference_key`.
     """
 

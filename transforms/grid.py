@@ -69,15 +69,11 @@ class ResampleToGrid(Transform):
         self.pad_value = pad_value
 
     def __call__(self, img: Array) -> Array:
-        """Resample.
+        """`img` as float32, or uint8 if it is a mask, (channels, *grid); a MetaTensor's affine follows.
 
         Args:
             img: (channels, *spatial); a MetaTensor where `spacing` is given. Of a volume, a grid of (rows, columns)
-                resamples each slice.
-
-        Returns:
-            (channels, *grid), or (channels, slices, *grid), of the same kind of array: float32 image, or uint8 mask. A
-            MetaTensor's affine follows.
+                resamples each slice, which gives (channels, slices, *grid).
         """
         values = as_plain_tensor(img) if self.is_mask else as_floats(img).to(torch.float32)
         dimensions = len(self.grid)
@@ -199,11 +195,7 @@ class ResampleToGridd(MapTransform):
         self.resample_mask = ResampleToGrid(grid, spacing, is_mask=True)
 
     def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """The item on the grid.
-
-        Args:
-            data: item with (channels, *spatial) arrays under `keys`.
-        """
+        """The item, `data`, with its (channels, *spatial) arrays under `keys` on the grid."""
         item = dict(data)
         for key, is_mask in self.key_iterator(item, self.is_mask):
             item[key] = self.resample_mask(item[key]) if is_mask else self.resample_image(item[key])

@@ -30,11 +30,7 @@ class CheckFinite(Transform):
     backend = BACKEND
 
     def __call__(self, img: Array) -> Array:
-        """The same object.
-
-        Args:
-            img: (channels, *spatial), any real dtype.
-        """
+        """The same object as `img`, (channels, *spatial) of any real dtype."""
         values = as_plain_tensor(img)
         if values.numel() == 0:
             problem = f"expected an image with pixels, found shape {tuple(values.shape)}"
@@ -70,14 +66,7 @@ class WindowIntensity(Transform):
         self.high = float(high)
 
     def __call__(self, img: Array) -> Array:
-        """Apply the window.
-
-        Args:
-            img: (channels, *spatial), any real dtype.
-
-        Returns:
-            The same kind of array, float32, in [0, 255]. NaN stays NaN.
-        """
+        """`img`, (channels, *spatial) of any real dtype, as float32 in [0, 255]; NaN stays NaN."""
         # What MONAI's ScaleIntensityRange computes, to the bit, in one array instead of five.
         scaled = as_floats(img) - self.low
         scaled.div_(self.high - self.low).mul_(_DISPLAY_HIGH).add_(0.0).clamp_(0.0, _DISPLAY_HIGH)
@@ -110,14 +99,7 @@ class PercentileWindowIntensity(Transform):
         self.upper = float(upper)
 
     def __call__(self, img: Array) -> Array:
-        """Apply the window.
-
-        Args:
-            img: (channels, *spatial), any real dtype.
-
-        Returns:
-            The same kind of array, float32, in [0, 255].
-        """
+        """`img`, (channels, *spatial) of any real dtype, as float32 in [0, 255]."""
         values = as_plain_tensor(img)
         values = values if values.dtype in _KEPT else as_floats(img)
         stored = values.permute(memory_order(values))
@@ -135,21 +117,18 @@ class PercentileWindowIntensity(Transform):
 
 
 def _percentiles(stored: np.ndarray, percents: Sequence[float]) -> np.ndarray:
-    """np.percentile in half its time: floats are sorted; integers of 8 or 16 bits counted, which cannot overflow."""
-    place = np.asarray(percents) / 100 * (stored.size - 1)
-    ends = np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64)
+    """np.percentile; integers of 8 or 16 bits are counted, which takes a fifth of its time and cannot overflow."""
     if stored.dtype.kind == "f":
-        ordered = np.sort(stored, axis=None)
-        if np.isnan(ordered[-1]):
-            return np.full(len(percents), np.nan)
-        below, above = (ordered[end] for end in ends)
-    else:
-        flat, lowest = stored.ravel(), int(stored.min())
-        counts = np.zeros(int(stored.max()) - lowest + 1, dtype=np.int64)
-        # In blocks: each is copied to 64 bits.
-        for start in range(0, len(flat), _BLOCK):
-            counts += np.bincount(flat[start : start + _BLOCK].astype(np.int64) - lowest, minlength=len(counts))
-        below, above = (counts.cumsum().searchsorted(end, side="right") + lowest for end in ends)
+        return np.percentile(stored, percents)
+    flat, lowest = stored.ravel(), int(stored.min())
+    counts = np.zeros(int(stored.max()) - lowest + 1, dtype=np.int64)
+    # In blocks: each is copied to 64 bits.
+    for start in range(0, len(flat), _BLOCK):
+        counts += np.bincount(flat[start : start + _BLOCK].astype(np.int64) - lowest, minlength=len(counts))
+    place = np.asarray(percents) / 100 * (stored.size - 1)
+    below, above = (
+        counts.cumsum().searchsorted(end, side="right") + lowest for end in (np.floor(place), np.ceil(place))
+    )
     part = place % 1
     return np.asarray(np.where(part < 0.5, below + (above - below) * part, above - (above - below) * (1 - part)))
 
@@ -178,14 +157,7 @@ class StandardizeIntensity(Transform):
         self.per_slice = per_slice
 
     def __call__(self, img: Array) -> Array:
-        """Standardize.
-
-        Args:
-            img: (channels, *spatial), any real dtype.
-
-        Returns:
-            The same kind of array, float32, in [-limit, limit].
-        """
+        """`img`, (channels, *spatial) of any real dtype, as float32 in [-limit, limit]."""
         values = as_floats(img)
         if not (self.per_slice and values.ndim == 4):
             return like(self._standardized(values), img)
@@ -206,15 +178,7 @@ class StandardizeIntensity(Transform):
 
 
 class CheckFinited(OneByOned):
-    """Dictionary version of :class:`CheckFinite`.
-
-    Args:
-        keys: images to check.
-        allow_missing_keys: skip keys that an item lacks.
-
-    Raises:
-        DataError: when called, what :class:`CheckFinite` raises.
-    """
+    """Dictionary version of :class:`CheckFinite`."""
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, CheckFinite(), allow_missing_keys)
@@ -224,10 +188,8 @@ class WindowIntensityd(OneByOned):
     """Dictionary version of :class:`WindowIntensity`.
 
     Args:
-        keys: images to window.
         low: intensity that becomes 0.
         high: intensity that becomes 255.
-        allow_missing_keys: skip keys that an item lacks.
     """
 
     def __init__(self, keys: KeysCollection, low: float, high: float, allow_missing_keys: bool = False) -> None:
@@ -238,10 +200,8 @@ class PercentileWindowIntensityd(OneByOned):
     """Dictionary version of :class:`PercentileWindowIntensity`; every key has its own percentiles.
 
     Args:
-        keys: images to window.
         lower: percentile that becomes 0.
         upper: percentile that becomes 255.
-        allow_missing_keys: skip keys that an item lacks.
     """
 
     def __init__(
@@ -254,10 +214,8 @@ class StandardizeIntensityd(OneByOned):
     """Dictionary version of :class:`StandardizeIntensity`.
 
     Args:
-        keys: images to standardize.
         limit: standard scores are clipped to [-limit, limit].
         per_slice: whether each slice of a volume is standardized for itself.
-        allow_missing_keys: skip keys that an item lacks.
     """
 
     def __init__(

@@ -43,14 +43,7 @@ class BinarizeLabel(Transform):
         self.foreground = None if foreground is None else _as_label_values(foreground)
 
     def __call__(self, img: Array) -> Array:
-        """Binarize a label map.
-
-        Args:
-            img: (channels, *spatial) label values, integers or floats that are whole numbers.
-
-        Returns:
-            The same kind of array, uint8.
-        """
+        """The mask of `img`, (channels, *spatial) integers or floats that are whole numbers, as uint8."""
         stored = as_plain_tensor(img)
         order = memory_order(stored)
         labels = stored.permute(order)
@@ -76,9 +69,7 @@ class BinarizeLabeld(OneByOned):
     """Dictionary version of :class:`BinarizeLabel`.
 
     Args:
-        keys: label maps to binarize.
         foreground: label values that become 1; None takes the only value other than 0.
-        allow_missing_keys: skip keys that an item lacks.
     """
 
     def __init__(
@@ -109,14 +100,7 @@ class ClassMasks(Transform):
         self.binarize = [BinarizeLabel(values) for values in classes]
 
     def __call__(self, img: Array) -> Array:
-        """The masks of a label map.
-
-        Args:
-            img: (1, *spatial) label values, integers or floats that are whole numbers.
-
-        Returns:
-            The same kind of array, (classes, *spatial) uint8.
-        """
+        """The masks of `img`, (1, *spatial) integers or floats that are whole numbers, as (classes, *spatial) uint8."""
         labels = as_plain_tensor(img)
         if len(labels) != 1:
             raise ValueError(f"expected a label map of one channel, found shape {tuple(labels.shape)}.")
@@ -127,9 +111,7 @@ class ClassMasksd(OneByOned):
     """Dictionary version of :class:`ClassMasks`.
 
     Args:
-        keys: label maps to turn into masks.
         classes: label values of each class.
-        allow_missing_keys: skip keys that an item lacks.
     """
 
     def __init__(
@@ -214,14 +196,11 @@ class NeutralizeSegment(Transform):
         self.delta = float(delta)
 
     def __call__(self, img: Array, mask: NdarrayOrTensor) -> Array:  # type: ignore[override]
-        """Cut out the segment.
+        """The segment, as float32 (float64 stays float64) >= 0.
 
         Args:
             img: (channels, *spatial) intensities, any real dtype.
             mask: (1, *spatial) or (channels, *spatial), 0 and 1 or bool.
-
-        Returns:
-            The same kind of array as `img`, float32 (float64 stays float64), >= 0.
         """
         values = as_floats(img)
         labels = as_plain_tensor(mask).to(values.device)
@@ -245,13 +224,10 @@ class NeutralizeSegmentd(OneByOned):
     """Dictionary version of :class:`NeutralizeSegment`.
 
     Args:
-        keys: images to cut the segments out of.
         mask_key: the mask they share.
         delta: the empty value, below every intensity of a segment.
-        allow_missing_keys: skip keys that an item lacks.
 
     Raises:
-        ValueError: what :class:`NeutralizeSegment` raises.
         KeyError: when called, the item has nothing under `mask_key`.
     """
 

@@ -46,25 +46,17 @@ class ForegroundSlices(Transform):
         self.seed = seed
 
     def __call__(self, img: Array, mask: NdarrayOrTensor, name: str = "") -> Array:  # type: ignore[override]
-        """The slices of `img` on which `mask` has foreground, in increasing order.
+        """The slices of `img` on which `mask` has foreground, in increasing order: (channels, n, rows, columns).
 
         Args:
             img: (channels, slices, rows, columns).
             mask: (channels, slices, rows, columns), foreground where it is not 0.
-            name: name of the volume; with the seed it decides which slices are chosen.
-
-        Returns:
-            (channels, n, rows, columns); n is 0 if the mask is empty.
+            name: of the volume; with the seed it decides which slices are chosen.
         """
         return self.keep(img, self.select(mask, name))
 
     def select(self, mask: NdarrayOrTensor, name: str = "") -> list[int]:
-        """Indices of the slices to keep, in increasing order.
-
-        Args:
-            mask: (channels, slices, rows, columns), foreground where it is not 0.
-            name: name of the volume.
-        """
+        """Indices of the slices to keep of the volume `name` with this `mask`, in increasing order."""
         labels = mask if isinstance(mask, np.ndarray) else as_plain_tensor(mask).cpu().numpy()
         _check_volume(labels)
         # numpy reads a slice in the order of memory; torch takes 50 times longer over a permuted view.
@@ -76,12 +68,7 @@ class ForegroundSlices(Transform):
         return sorted(rng.choice(indices, size=self.max_slices, replace=False).tolist())
 
     def keep(self, img: Array, indices: Sequence[int]) -> Array:
-        """Some slices of a volume.
-
-        Args:
-            img: (channels, slices, rows, columns).
-            indices: which slices.
-        """
+        """The slices at `indices` of `img`, (channels, slices, rows, columns)."""
         _check_volume(img)
         values = as_plain_tensor(img)
         return like(values.index_select(1, torch.tensor(indices, dtype=torch.int64, device=values.device)), img)
@@ -123,11 +110,7 @@ class ForegroundSlicesd(MapTransform):
         self.slices = ForegroundSlices(max_slices, seed)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """The item with the slices that are kept.
-
-        Args:
-            data: item with volumes (channels, slices, rows, columns) or 2D images under `keys`, and their mask.
-        """
+        """The item, `data`, with the slices that are kept."""
         item = dict(data)
         if self.label_key not in item:
             raise KeyError(f"no mask under '{self.label_key}'; the item has {sorted(map(str, item))}.")
@@ -158,14 +141,11 @@ class SplitSlices(Transform):
     backend = BACKEND
 
     def __call__(self, img: Array, indices: Sequence[int] | None = None) -> list[Array]:
-        """The slices, which share memory with each other and with `img`.
+        """The slices, (channels, rows, columns), which share memory with each other and with `img`.
 
         Args:
             img: (channels, slices, rows, columns).
             indices: (slices,) index of each slice in the volume that the affine is of; None counts from 0.
-
-        Returns:
-            Arrays (channels, rows, columns).
         """
         _check_volume(img)
         if isinstance(img, np.ndarray):
@@ -196,12 +176,7 @@ class SplitSlicesd(MapTransform):
         self.split = SplitSlices()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]] | dict[Hashable, Any]:
-        """The slices of the item.
-
-        Args:
-            data: item with volumes (channels, slices, rows, columns) or 2D images under `keys`, and "slice_index"
-                where they are not all slices of the volume.
-        """
+        """The slices of the item, `data`, which has "slice_index" where they are not all slices of the volume."""
         item = dict(data)
         keys = list(self.key_iterator(item))
         if not keys or item[keys[0]].ndim == 3:
