@@ -151,8 +151,8 @@ class _Block(nn.Module):
 
 def _layer(dimensions: int, norm: str, channels: int, out: int, kernel: int, **options: Any) -> nn.Module:
     """Convolution without bias, normalization, activation."""
-    normalized = {"adn_ordering": "NAD", "act": "relu", "norm": _normalization(norm, out), "bias": False}
-    layer: nn.Module = Convolution(dimensions, channels, out, kernel_size=kernel, **normalized | options)
+    options = {"act": "relu", "adn_ordering": "NAD", "norm": _normalization(norm, out), "bias": False, **options}
+    layer: nn.Module = Convolution(dimensions, channels, out, kernel_size=kernel, **options)
     return layer
 
 

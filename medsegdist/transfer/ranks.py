@@ -154,9 +154,10 @@ def agree_over_targets(
     if len(found) < 2:
         return None
     values = np.array(found)
-    spearman, regret = np.stack([values.mean(axis=0), *interval_of_means(values, seed=seed)], axis=1).tolist()
-    corrected = spearman[0] / reliability.ceiling if reliability and reliability.ceiling else None
-    return OverTargets(len(values), *spearman, corrected, *regret)
+    ends = np.stack([values.mean(axis=0), *interval_of_means(values, seed=seed)], axis=1)
+    (spearman, low, high), (regret, regret_low, regret_high) = ends.tolist()
+    corrected = spearman / reliability.ceiling if reliability and reliability.ceiling else None
+    return OverTargets(len(values), spearman, low, high, corrected, regret, regret_low, regret_high)
 
 
 RESAMPLED = 2000  # sets of targets that are drawn for an interval

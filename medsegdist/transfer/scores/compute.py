@@ -271,18 +271,14 @@ def embed_datasets(datasets: Mapping[str, Array], *, steps: int = 300, seed: int
     Raises:
         ValueError: there are fewer datasets or samples, or d differs.
     """
-    sets = {name: torch.from_numpy(as_features(one, f"features of '{name}'")).float() for name, one in datasets.items()}
-    if len(sets) < 2:
-        raise ValueError(f"expected at least 2 datasets, found {len(sets)}.")
-    width = next(iter(sets.values())).shape[1]
-    for name, one in sets.items():
-        if len(one) < FEWEST_SAMPLES or one.shape[1] != width:
-            raise ValueError(
-                f"expected at least {FEWEST_SAMPLES} samples with {width} features of '{name}', found features of "
-                f"shape {tuple(one.shape)}."
-            )
-    halves = [(one[: len(one) // 2], one[len(one) // 2 :]) for one in sets.values()]
-    training, held_out = [first for first, _ in halves], [second for _, second in halves]
+    sets = [
+        torch.from_numpy(as_features(one, f"features of '{name}'", at_least=FEWEST_SAMPLES)).float()
+        for name, one in datasets.items()
+    ]
+    widths = [one.shape[1] for one in sets]
+    if len(sets) < 2 or len(set(widths)) > 1:
+        raise ValueError(f"expected the same number of features in at least 2 datasets, found {widths}.")
+    training, held_out = [one[: len(one) // 2] for one in sets], [one[len(one) // 2 :] for one in sets]
     everything = torch.cat(training)
     deviation = everything.std(dim=0)
     generator = torch.Generator().manual_seed(seed)
@@ -300,7 +296,7 @@ def embed_datasets(datasets: Mapping[str, Array], *, steps: int = 300, seed: int
     encoder.eval()
     with torch.no_grad():
         rounds = [_similarity(encoder, held_out, generator).argmax(dim=1) == identity for _ in range(20)]
-        embedded = torch.stack([encoder(one) for one in sets.values()]).double()
+        embedded = torch.stack([encoder(one) for one in sets]).double()
     distances = (1 - embedded @ embedded.T).clamp_min(0).fill_diagonal_(0)
     return distances, float(torch.stack(rounds).double().mean())
 

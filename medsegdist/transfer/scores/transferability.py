@@ -16,6 +16,7 @@ from scipy.stats import entropy
 from sklearn.decomposition import PCA
 from sklearn.linear_model import BayesianRidge
 from sklearn.metrics import mutual_info_score
+from sklearn.utils import check_array, check_X_y
 from torch import Tensor, nn
 
 from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
@@ -23,30 +24,20 @@ from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
 Array = ArrayLike | Tensor  # of numpy or torch, on any device
 
 
-def as_features(features: Array, what: str = "features") -> NDArray[np.float64]:
-    """(n, d) float64 of finite `features`, which messages call `what`.
-
-    Raises:
-        ValueError: there is no row or column, or a value is NaN or infinite.
-    """
-    array = _as_array(features).astype(np.float64)
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"expected {what} of shape (n, channels), found {array.shape}.")
-    bad = int((~np.isfinite(array)).any(axis=1).sum())
-    if bad:
-        raise ValueError(f"expected finite {what}, found NaN or infinite ones in {bad} of {len(array)} rows.")
+def as_features(features: Array, what: str = "features", *, at_least: int = 1) -> NDArray[np.float64]:
+    """(n, d) float64 of finite `features`, which messages call `what`, in `at_least` so many rows."""
+    found = check_array(_as_array(features), dtype=np.float64, input_name=what, ensure_min_samples=at_least)
+    array: NDArray[np.float64] = found
     return array
 
 
-def _class_indices(labels: Array, count: int) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """The classes, at least two, and for each of `count` rows of features the index of its class."""
-    array = _as_array(labels)
-    if array.shape != (count,):
-        raise ValueError(f"expected a label for each of {count} rows of features, found labels of shape {array.shape}.")
-    classes, index = np.unique(array, return_inverse=True)
+def _rows_of_classes(features: Array, labels: Array) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Features, and for each of their rows the index of its class, of which there are at least two."""
+    rows, given = check_X_y(_as_array(features), _as_array(labels), dtype=np.float64)
+    classes, index = np.unique(given, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"expected labels of at least 2 classes, found only {classes.tolist()}.")
-    return classes, index.astype(np.int64)
+    return rows, index
 
 
 def _as_array(values: Array) -> NDArray[np.generic]:
@@ -75,8 +66,7 @@ def log_maximum_evidence(features: Array, labels: Array) -> float:
     Raises:
         ValueError: features or labels are not what is expected.
     """
-    rows = as_features(features)
-    classes, index = _class_indices(labels, len(rows))
+    rows, index = _rows_of_classes(features, labels)
     # One scale for all channels changes no evidence, but where the iterations of the model begin and end.
     rows = rows / (float(np.sqrt(np.mean(rows**2))) or 1.0)
     model = BayesianRidge(
@@ -89,7 +79,7 @@ def log_maximum_evidence(features: Array, labels: Array) -> float:
         lambda_1=0,
         lambda_2=TINY_SCALE,
     )
-    evidences = [model.fit(rows, (index == k).astype(np.float64)).scores_[-1] for k in range(len(classes))]
+    evidences = [model.fit(rows, (index == k).astype(np.float64)).scores_[-1] for k in range(index.max() + 1)]
     return float(np.mean(evidences)) / len(rows)
 
 
@@ -112,15 +102,14 @@ def gaussian_bhattacharyya(features: Array, labels: Array) -> float:
     Raises:
         ValueError: features or labels are not what is expected, or a class has one row.
     """
-    rows = as_features(features)
-    classes, index = _class_indices(labels, len(rows))
+    rows, index = _rows_of_classes(features, labels)
     counts = np.bincount(index)
     if counts.min() < 2:
-        raise ValueError(f"expected at least 2 rows of each class, found 1 of class {classes[counts.argmin()]}.")
+        raise ValueError(f"expected at least 2 rows of each class, found {counts.tolist()} of the classes in order.")
     if rows.shape[1] > COMPONENTS:
         rows = PCA(min(COMPONENTS, len(rows)), svd_solver="full").fit_transform(rows)
     floor = FLOOR * float(rows.var(axis=0).mean()) or FLOOR
-    parts = [rows[index == k] for k in range(len(classes))]
+    parts = [rows[index == k] for k in range(len(counts))]
     gaussians = [(part.mean(axis=0), part.var(axis=0, ddof=1) + floor) for part in parts]
     total = 0.0
     for (mean, variance), (other_mean, other_variance) in combinations(gaussians, 2):
@@ -159,15 +148,10 @@ COINCIDENT = 1e-12  # features nearer to each other than this on the unit sphere
 
 def _class_consistency(foreground: Sequence[Array]) -> float:
     """Mean 2-Wasserstein distance between Gaussians of the foreground features of every two cases."""
-    cases = [as_features(one, f"foreground features of case {k}") for k, one in enumerate(foreground)]
-    if len(cases) < 2:
-        raise ValueError(f"expected foreground features of at least 2 cases, found {len(cases)}.")
-    for k, one in enumerate(cases):
-        if len(one) < 2 or one.shape[1] != cases[0].shape[1]:
-            raise ValueError(
-                f"expected at least 2 pixels with {cases[0].shape[1]} channels for case {k}, found features of shape "
-                f"{one.shape}."
-            )
+    cases = [as_features(one, f"foreground of case {k}", at_least=2) for k, one in enumerate(foreground)]
+    channels = [one.shape[1] for one in cases]
+    if len(cases) < 2 or len(set(channels)) > 1:
+        raise ValueError(f"expected the same channels in at least 2 cases, found {channels}.")
     means = torch.from_numpy(np.stack([one.mean(axis=0) for one in cases]))
     spreads = torch.from_numpy(np.stack([np.atleast_2d(np.cov(one, rowvar=False)) for one in cases]))
     # A row at a time: all pairs of wide layers at once would not fit into memory.
@@ -184,9 +168,7 @@ def _feature_variety(features: Array) -> float:
     The energy is the mean over all pairs of features, scaled to length 1, of one over their distance. (The paper takes
     the sum, which differs by a factor while the number of features is the same.)
     """
-    rows = as_features(features)
-    if len(rows) < 2:
-        raise ValueError(f"expected at least 2 features, found {len(rows)}.")
+    rows = as_features(features, at_least=2)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not lengths.all():
         return 0.0

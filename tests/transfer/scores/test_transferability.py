@@ -157,19 +157,19 @@ def test_variety_is_of_directions_that_are_known(directions, variety):
     ("score", "arguments", "message"),
     [
         *(
-            (log_maximum_evidence, (np.zeros(shape), [0, 1]), r"expected features of shape \(n, channels\), found ")
-            for shape in (3, (0, 2), (2, 0), (2, 2, 2))
+            (log_maximum_evidence, (np.zeros(shape), [0, 1]), message)
+            for shape, message in ((3, "2D array"), ((0, 2), "0 sample"), ((2, 0), "0 feature"), ((2, 2, 2), "dim 3"))
         ),
-        (log_maximum_evidence, ([[1, np.nan], [2, 3], [np.inf, 1]], [0, 1, 1]), "found NaN or infinite ones in 2 of 3"),
-        (log_maximum_evidence, (np.eye(3), [0, 1]), r"a label for each of 3 rows of features, found .* shape \(2,\)"),
+        (log_maximum_evidence, ([[1, np.nan], [2, 3], [np.inf, 1]], [0, 1, 1]), "contains NaN"),
+        (log_maximum_evidence, (np.eye(3), [0, 1]), r"inconsistent numbers of samples: \[3, 2\]"),
         (log_maximum_evidence, (np.eye(2), [1, 1]), r"expected labels of at least 2 classes, found only \[1\]"),
-        (gaussian_bhattacharyya, (np.zeros((3, 2)), [0, 0, 7]), "at least 2 rows of each class, found 1 of class 7"),
+        (gaussian_bhattacharyya, (np.zeros((3, 2)), [0, 0, 7]), r"at least 2 rows of each class, found \[2, 1\] of"),
         (negative_conditional_entropy, ([0, 1, 1], [0, 1]), "both labels of the same pixels, found 3 and 2 of them"),
         (negative_conditional_entropy, ([], []), "found 0 and 0 of them"),
-        (cc_fv, ([features()], OPPOSITE), "expected foreground features of at least 2 cases, found 1"),
-        (cc_fv, ([features(), features(1)], OPPOSITE), r"at least 2 pixels with 3 channels for case 1, .* \(1, 3\)"),
-        (cc_fv, ([features(), features(d=4)], OPPOSITE), "with 3 channels for case 1"),
-        (cc_fv, ([features(), features()], [[1, 0]]), "expected at least 2 features, found 1"),
+        (cc_fv, ([features()], OPPOSITE), r"the same channels in at least 2 cases, found \[3\]"),
+        (cc_fv, ([features(), features(1)], OPPOSITE), "1 sample.* minimum of 2 is required"),
+        (cc_fv, ([features(), features(d=4)], OPPOSITE), r"at least 2 cases, found \[3, 4\]"),
+        (cc_fv, ([features(), features()], [[1, 0]]), "1 sample.* minimum of 2 is required"),
     ],
 )
 def test_what_is_refused(score, arguments, message):
