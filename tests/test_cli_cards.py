@@ -11,7 +11,6 @@ import yaml
 from medsegdist.cards.card import read_card
 from medsegdist.cards.ranking import rank_cards
 from medsegdist.report.record import StudyRecord
-from medsegdist.report.verdict import approximate
 from tests.test_cli import run, write_dataset
 
 NAMES = ("target", "near", "far")
@@ -129,7 +128,6 @@ def test_json_is_all_of_standard_output(place, rank, tmp_path):
     assert content["study"] == "sent"
     assert content["approximate"].startswith("APPROXIMATE, from cards")
     assert content["cards"] == list(NAMES)
-    assert content["targets"]["target"]["recommended"] == "near"
     assert {(row["method"], row["optimality_gap"]) for row in content["distances"]} == {("gmm2d", None)}
     (made,) = json.loads(make(place, "near", "--json", out=tmp_path).stdout)
     assert made["bytes"] == (tmp_path / "near.json").stat().st_size
@@ -148,33 +146,12 @@ def test_a_card_says_whether_its_dataset_is_simulated(place, rank, tmp_path):
     assert [one.simulated for one in record.datasets] == ["", "in whole or in part, as its card says", ""]
 
 
-def test_the_report_says_that_it_is_approximate_and_is_written_again_from_the_folder(rank, tmp_path):
-    out = tmp_path / "out"
-    said = rank("target.yaml", "near", "far", arguments=("--method", "gmm2d", "--json"))
-    page = (out / "report.html").read_text()
-    assert f"Report: {out / 'report.html'}" in said.stderr
-    assert json.loads(said.stdout)["approximate"] == approximate(["near", "far"])
-    assert page.count(approximate(["near", "far"])) == 2
-    run("report", out, "--out", tmp_path / "again.html")
-    assert (tmp_path / "again.html").read_text() == page
-
-
-@pytest.mark.parametrize(
-    ("like", "differing"),
-    [
-        ({"preprocessing": {"grid": [24, 20], "min_pixels": 9}}, "preprocessing.min_pixels: expected 8, found 9"),
-        ({"distance": {"components": 1, "classes": 1}}, "distance.components: expected 2, found 1"),
-        ({"seed": 3}, "seed: expected 0, found 3"),
-    ],
-)
 @pytest.mark.parametrize("with_like", [True, False])
-def test_a_card_that_was_made_otherwise_is_refused_by_what_differs(
-    place, refused, tmp_path, like, differing, with_like
-):
-    seed = like.get("seed", 0)
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump({**LIKE, **{k: v for k, v in like.items() if k != "seed"}}))
-    make(place, "far", "--like", tmp_path / "other.yaml", "--seed", seed, out=tmp_path)
+def test_a_card_that_was_made_otherwise_is_refused_by_what_differs(place, refused, tmp_path, with_like):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({**LIKE, "distance": {"components": 1, "classes": 1}}))
+    make(place, "far", "--like", tmp_path / "other.yaml", "--seed", 3, out=tmp_path)
     said = refused("target.yaml", "near", tmp_path / "far.json", like=with_like)
+    differing = "distance.components: expected 2, found 1; seed: expected 0, found 3"
     assert f"dataset 'far': the card {tmp_path / 'far.json'} does not fit: {differing}; make it again" in said
 
 
@@ -226,22 +203,9 @@ def test_without_methods_those_that_all_cards_hold_are_taken(place, rank, refuse
     assert "left out" not in (tmp_path / "out" / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "card.json: expected a card here, found none that can be read (No such file or directory)"),
-        (
-            '{"training": []}',
-            "card.json: expected a card, JSON whose `format` is 'medsegdist card 2', found something else; ",
-        ),
-        ('{"format": "medsegdist card 2"}', "card.json: name: "),
-    ],
-)
-def test_a_file_that_is_no_card_is_refused_and_how_cards_are_made_is_said(refused, tmp_path, text, message):
-    if text is not None:
-        (tmp_path / "card.json").write_text(text)
+def test_a_card_that_is_not_there_is_refused_and_how_cards_are_made_is_said(refused, tmp_path):
     said = refused("target.yaml", tmp_path / "card.json")
-    assert message in said
+    assert "card.json: expected a card here, found none that can be read (No such file or directory)" in said
     assert "`medsegdist cards make DATASET.yaml --like STUDY.yaml -o DIR`" in said
 
 

@@ -154,18 +154,6 @@ def test_the_best_pretraining_becomes_a_bundle(study, tmp_path):
     assert all(torch.equal(model[name], value) for name, value in weights.items())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--target", "livre"), "no dataset 'livre' among"),
-        (("--device", "cuda:31"), "expected the CUDA device 'cuda:31'"),
-    ],
-)
-def test_wrong_arguments_are_told(arguments, message, study, tmp_path):
-    result = run(study, "--out", tmp_path / "out", *arguments, status=2)
-    assert message in " ".join(result.stderr.split())
-
-
 @pytest.mark.parametrize("names", [("A b", "A_b"), ("liver", "Liver"), ("Größe", "Grüße")])
 def test_bundles_of_two_targets_never_share_a_folder(names):
     found = bundle_names([*names, "lung (CT)"])

@@ -138,13 +138,8 @@ def test_the_plans_of_the_target_go_to_the_source(place):
     pre_training, fine_tuning, _ = commands_of(place / "hand over")[-3:]
     assert pre_training[1:] == ["501", "3d_fullres", "all", "-p", moved["-tp"]]
     trained = f"nnUNet_results/Dataset501_Spleen-a-b-c/nnUNetTrainer__{moved['-tp']}__3d_fullres"
-    assert fine_tuning[1:] == [
-        "502",
-        "3d_fullres",
-        "0",
-        "-pretrained_weights",
-        f"{trained}/fold_all/checkpoint_final.pth",
-    ]
+    weights = f"{trained}/fold_all/checkpoint_final.pth"
+    assert fine_tuning[1:] == ["502", "3d_fullres", "0", "-pretrained_weights", weights]
 
 
 def test_the_way_of_monai_runs_as_written(place, monkeypatch):
@@ -285,9 +280,7 @@ def test_a_folder_without_a_ranking(ranked):
     study, out = ranked
     assert "expected a folder with distances.csv, found nothing; `medsegdist rank" in refused(study, out / "nowhere")
     (out / "distances.csv").write_text(f"source,target,distance\n{SOURCE},{TARGET},1\n")
-    assert f"{out}: expected a ranking, found none; `medsegdist rank STUDY.yaml --out DIR` writes one." in refused(
-        *ranked
-    )
+    assert f"{out}: expected a ranking, found none; `medsegdist rank STUDY.yaml --out DIR`" in refused(*ranked)
 
 
 def test_a_target_or_source_that_was_not_ranked(ranked):
@@ -311,11 +304,8 @@ def test_one_of_several_targets_has_to_be_named(ranked, tmp_path):
 
 def test_a_study_that_lacks_a_dataset_of_the_ranking(ranked):
     study, _ = ranked
-    content = yaml.safe_load(study.read_text())
-    change(study, datasets=[one for one in content["datasets"] if one["name"] != OTHER])
-    assert f"expected every dataset of the ranking, found none called '{OTHER}'; rank the study again." in refused(
-        *ranked
-    )
+    change(study, datasets=[one for one in yaml.safe_load(study.read_text())["datasets"] if one["name"] != OTHER])
+    assert f"expected every dataset of the ranking, found none called '{OTHER}'; rank" in refused(*ranked)
 
 
 def test_only_an_empty_folder_is_filled_and_a_full_disk_leaves_nothing(ranked, monkeypatch):
@@ -341,20 +331,8 @@ def test_a_bad_case_of_the_target_leaves_nothing_of_the_source(ranked, tmp_path)
     study, out = ranked
     task = tmp_path / "Task01_Liver"
     export_task(load_study(study).dataset(TARGET), task)
-    spoiled = replace_dataset(study, TARGET, task)
+    layout = {"layout": {"kind": "decathlon", "root": str(task)}}
+    datasets = yaml.safe_load(study.read_text())["datasets"]
+    change(study, datasets=[one | (layout if one["name"] == TARGET else {}) for one in datasets])
     (task / "imagesTr" / "liver_0002.nii.gz").write_bytes(b"")
-    assert "case 'liver_0002'" in refused(spoiled, out)
-
-
-def replace_dataset(study: Path, name: str, task: Path) -> Path:
-    content = yaml.safe_load(study.read_text())
-    layout = {"kind": "decathlon", "root": str(task)}
-    change(study, datasets=[one | ({"layout": layout} if one["name"] == name else {}) for one in content["datasets"]])
-    return study
-
-
-def test_a_dataset_of_several_classes_is_refused(ranked):
-    study, _ = ranked
-    content = yaml.safe_load(study.read_text())
-    change(study, datasets=[{**one, "classes": {"a": [1]}} for one in content["datasets"]])
-    assert "expected one foreground, found the classes a" in refused(*ranked)
+    assert "case 'liver_0002'" in refused(study, out)
