@@ -54,7 +54,6 @@ class DistanceOptions(BaseModel, frozen=True, extra="forbid"):
     Args:
         components: Gaussians of a mixture, or the rule that chooses their number per dataset.
         max_components: the most that a rule may choose.
-        covariance: what the covariances of mixtures may look like.
         classes: fake classes per dataset, or the rule that chooses their number.
         max_classes: the most that a rule may choose.
         features: features, or groups of them, by which fake classes are clustered.
@@ -70,7 +69,6 @@ class DistanceOptions(BaseModel, frozen=True, extra="forbid"):
 
     components: Annotated[int | str, BeforeValidator(_number_or(COMPONENT_RULES))] = 5
     max_components: PositiveInt = 10
-    covariance: Literal["full", "diag", "spherical", "tied"] = "full"
     classes: Annotated[int | str, BeforeValidator(_number_or(CLASS_RULES))] = 3
     max_classes: PositiveInt = 8
     features: Annotated[tuple[Feature, ...], Field(min_length=1)] | None = None

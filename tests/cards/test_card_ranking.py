@@ -210,7 +210,7 @@ def test_equal_settings_of_another_version_are_named_so() -> None:
 
 
 def test_options_that_are_left_out_and_those_that_are_given_as_they_are_anyway_are_the_same() -> None:
-    given = DistanceOptions(components=1, covariance="full")
+    given = DistanceOptions(components=1, max_components=10)
     assert len(rank_cards(card("near"), [renamed(card("far"), fit=given)]).rows) == 3
     shifted = Preprocessing(grid=(32, 40), delta=-1)
     assert rank_cards(prepared(card("near"), PREPARED), [prepared(card("far"), shifted)]).rows

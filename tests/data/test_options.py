@@ -21,7 +21,6 @@ from medsegdist.distance.metrics import (
     with_options,
 )
 from medsegdist.distance.mixture.choice import COMPONENT_RULES
-from medsegdist.distance.mixture.em import COVARIANCE_TYPES
 from medsegdist.errors import ManifestError
 
 
@@ -44,7 +43,6 @@ def study(tmp_path, key, options, **preprocessing):
 
 def test_both_wings_know_the_same_words():
     assert set(Feature.__args__) == {*FEATURE_GROUPS, *FEATURES}
-    assert DistanceOptions.model_fields["covariance"].annotation.__args__ == COVARIANCE_TYPES
     assert COMPONENT_WORDS == COMPONENT_RULES
     assert CLASS_WORDS == CLASS_RULES
 
@@ -65,7 +63,6 @@ def test_defaults_are_those_of_the_distances():
 def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
     given = {
         "components": "bic",
-        "covariance": "diag",
         "classes": 4,
         "features": ["shape"],
         "feature_weights": {"area": 2},
@@ -76,11 +73,7 @@ def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
     assert options.of_formula() == {"p": 2, "normalize": True}
     metrics = {name: with_options(make_metric(name), options.of_masks()) for name in PAPER_METHODS}
     assert metrics["euclidean"] == make_metric("euclidean")
-    assert (metrics["gmm2d"].components, metrics["gmm2d"].covariance, metrics["gmm2d"].intensity) == (
-        "bic",
-        "diag",
-        False,
-    )
+    assert (metrics["gmm2d"].components, metrics["gmm2d"].intensity) == ("bic", False)
     assert metrics["fake_classes"].classes == 4
     assert metrics["fake_classes"].features == ("shape",)
     assert metrics["fake_classes"].p == 2.0, "the order of W_p, which is no p of Eq. 3"
@@ -95,7 +88,6 @@ def test_each_option_reaches_the_metrics_that_have_it(tmp_path):
         ({"components": "bci"}, "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found"),
         ({"components": 0}, "distance.components: expected a number >= 1 or one of bic, elbow, silhouette, found 0"),
         ({"classes": "gab"}, "one of elbow, bic, gap, found 'gab'; did you mean 'gap'?"),
-        ({"covariance": "sperical"}, "distance.covariance: expected .*found 'sperical'; did you mean 'spherical'?"),
         ({"feature_weights": {"area": -1}}, "distance.feature_weights.area: .*greater than or equal to 0, found -1"),
         ({"feature_scale": "jiont"}, "distance.feature_scale: expected .*found 'jiont'; did you mean 'joint'?"),
         ({"p": 0.5}, "distance.p: .*greater than or equal to 1, found 0.5"),

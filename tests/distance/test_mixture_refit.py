@@ -63,11 +63,11 @@ def test_mixtures_side_by_side_are_fitted_as_each_alone():
     masses = torch.from_numpy(rng.dirichlet(np.ones(300), size=4))
     start = fit_mixture(PixelCounts(points, masses.mean(0)), 3).mixture
     together = WeightedPoints(WeightedPoints.of(points, masses[0]).monomials, masses)
-    parameters = natural_parameters(start.weights, start.means, start.covariances, 1e-6)[:, None]
+    parameters = natural_parameters(start.weights, start.means, start.covariances)[:, None]
     first = expectation(together, parameters.expand(-1, 4, -1).contiguous())[1]
-    side_by_side = run_em(together, first, 41, 1e-6, 1e-9)
+    side_by_side = run_em(together, first, 41, 1e-9)
     for r in range(4):
         alone = WeightedPoints.of(points, masses[r])
-        statistics, likelihood, *_ = run_em(alone, expectation(alone, parameters)[1], 41, 1e-6, 1e-9)
+        statistics, likelihood, *_ = run_em(alone, expectation(alone, parameters)[1], 41, 1e-9)
         assert torch.allclose(side_by_side[0][:, r], statistics[:, 0], atol=1e-9)
         assert torch.allclose(side_by_side[1][r], likelihood[0], atol=1e-12)

@@ -45,9 +45,6 @@ COLUMNS = ("regions", "mean_area", "mean_perimeter", "mean_volume", "mean_surfac
 SCALE = FeatureScale(COLUMNS, (1.0,) + 4 * (0.0,), (3.0,) + 4 * (500.0,))
 
 METRICS = {
-    "diag": GmmMetric(components=2, covariance="diag", intensity=False),
-    "spherical": GmmMetric(components=2, covariance="spherical"),
-    "tied": GmmMetric(components=2, covariance="tied", intensity=False),
     "bic": GmmMetric(components="bic", max_components=2, intensity=False),
     "elbow": GmmMetric(components="elbow", max_components=2, intensity=False),
     "silhouette": GmmMetric(components="silhouette", max_components=2, intensity=False),
@@ -62,7 +59,6 @@ METRICS = {
         max_classes=3,
         components="bic",
         max_components=2,
-        covariance="diag",
         features=("shape", "texture"),
         intensity=False,
     ),

@@ -35,10 +35,7 @@ def two(grid):
 
 
 OF_SHIFTS = {
-    **{
-        f"gmm2d, {kind}": (GmmMetric(components=2, intensity=False, covariance=kind), 1)
-        for kind in ("full", "diag", "spherical", "tied")
-    },
+    "gmm2d": (GmmMetric(components=2, intensity=False), 1),
     "gmm3d": (GmmMetric(components=2), 1),
     "gmm2d by bic": (GmmMetric(components="bic", max_components=3, intensity=False), 1),
     "pixels": (PixelsMetric(), 1),

@@ -113,7 +113,7 @@ class FakeClassGmmMetric(ClassOptions, MixtureOptions):
         for c, start in enumerate(summary.mixtures):
             of_class = weights * (classes == c)
             held = of_class.any(1).nonzero()[:, 0]
-            refitted = refit_mixtures(counts, of_class[held], start, covariance=self.covariance)
+            refitted = refit_mixtures(counts, of_class[held], start)
             for b, mixture in zip(held.tolist(), refitted, strict=True):
                 mixtures[b][c] = mixture
         return [

@@ -15,12 +15,10 @@ from medsegdist.distance.mixture.choice import (
     component_count,
     effective_patients,
 )
-from medsegdist.distance.mixture.em import COVARIANCE_TYPES, CovarianceType
 from medsegdist.distance.mixture.fit import fit_mixture, refit_mixtures
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins, paired_mixture_wassersteins
 from medsegdist.distance.mixture.pixel_counts import SampleCounts, count_by_sample, count_pixels
 from medsegdist.errors import DataError
-from medsegdist.words import check_choice
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,6 @@ class MixtureOptions:
         components: number of Gaussians (paper: 5); or "bic", "elbow" or "silhouette", by which each mixture chooses its
             own, see :func:`medsegdist.distance.mixture.choice.component_count`.
         max_components: the most that a rule may choose.
-        covariance: "full" (paper), "diag", "spherical" (in the unit of the points, be they pixels or intensities) or
-            "tied".
         intensity: True fits (row, column, intensity), the paper's GMM 3D; False (row, column), its GMM 2D. Volumes
             have the slice before the row.
         seed: of the starts of the fit.
@@ -43,14 +39,12 @@ class MixtureOptions:
 
     components: int | ComponentRule = 5
     max_components: int = 10
-    covariance: CovarianceType = "full"
     intensity: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_count("component", self.components, COMPONENT_RULES)
         check_count("component", self.max_components)
-        check_choice("the type of covariance", self.covariance, COVARIANCE_TYPES)
 
     def fit(
         self, samples: SegmentationSamples, sample_index: Tensor | Sequence[int] | None = None, *, fewer: bool = False
@@ -65,20 +59,19 @@ class MixtureOptions:
             self.components,
             most=self.max_components,
             observations=effective_patients(samples, sample_index),
-            covariance=self.covariance,
             seed=self.seed,
         )
         if fewer:
             components = min(components, len(pixels))
         try:
-            return fit_mixture(pixels, components, seed=self.seed, covariance=self.covariance).mixture
+            return fit_mixture(pixels, components, seed=self.seed).mixture
         except DataError as error:
             error.dataset = samples.name
             raise
 
     def count_by_sample(self, samples: SegmentationSamples) -> SampleCounts:
         """The foreground pixels of every sample in cells, for :func:`refit_mixtures`."""
-        return count_by_sample(samples, intensity=self.intensity, isotropic=self.covariance == "spherical")
+        return count_by_sample(samples, intensity=self.intensity)
 
 
 @dataclass(frozen=True)
@@ -113,7 +106,7 @@ class GmmMetric(MixtureOptions):
         self, samples: SegmentationSamples, summary: GaussianMixture, weights: Tensor, /
     ) -> list[GaussianMixture]:
         """The mixture of the whole dataset, refitted under other weights of its samples."""
-        return refit_mixtures(self.count_by_sample(samples), weights, summary, covariance=self.covariance)
+        return refit_mixtures(self.count_by_sample(samples), weights, summary)
 
     def compare(self, source: GaussianMixture, target: GaussianMixture, image_cost: Tensor, /) -> Tensor:
         """(1, 1) MW2 in pixels (and intensity units), not squared."""

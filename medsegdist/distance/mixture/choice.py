@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.mixture.em import CovarianceType, free_parameters, maximization, run_em
+from medsegdist.distance.mixture.em import maximization, run_em
 from medsegdist.distance.mixture.fit import coarse_cells
 from medsegdist.distance.mixture.pixel_counts import PixelCounts
-from medsegdist.distance.mixture.search import TOLERANCE, Search, converge, grow_mixtures
+from medsegdist.distance.mixture.search import TOLERANCE, converge, grow_mixtures
 from medsegdist.parallel import one_thread
 from medsegdist.words import check_choice
 
@@ -30,7 +30,6 @@ def component_count(
     *,
     most: int = 10,
     observations: float,
-    covariance: CovarianceType = "full",
     seed: int = 0,
 ) -> int:
     """The number of components that is asked for, or that a rule chooses for these points.
@@ -54,26 +53,21 @@ def component_count(
         most = max(1, min(most, math.floor(observations + 1e-9)))
     if most == 1:
         return 1
-    search = Search(covariance=covariance)
-    points, *_ = pixels.standardized(isotropic=covariance == "spherical")
+    points, *_ = pixels.standardized()
     coarse = coarse_cells(points, most)
     with one_thread():
-        grown = grow_mixtures(coarse, min(most, len(coarse)), search, np.random.default_rng(seed))
-        mixtures = [converge(coarse, found, search)[0][:, :1] for found in grown]
+        grown = grow_mixtures(coarse, min(most, len(coarse)), np.random.default_rng(seed))
+        mixtures = [converge(coarse, found)[0][:, :1] for found in grown]
         if components == "silhouette":
-            parameters = (maximization(coarse, one, search.floor, search.covariance)[:, 0] for one in mixtures)
+            parameters = (maximization(coarse, one)[:, 0] for one in mixtures)
             labels = [(of_one @ coarse.monomials).argmax(0) for of_one in parameters]
             return int(np.argmax([silhouette(coarse.centers, coarse.masses, one) for one in labels])) + 1
-        likelihoods = [
-            float(run_em(points, mixture, STEPS, search.floor, TOLERANCE, covariance).log_likelihood)
-            for mixture in mixtures
-        ]
+        likelihoods = [float(run_em(points, mixture, STEPS, TOLERANCE).log_likelihood) for mixture in mixtures]
     if components == "elbow":
         return elbow([-likelihood for likelihood in likelihoods])
     d = pixels.points.shape[1]
     criteria = [
-        information_criterion(likelihood, k, d, observations, covariance)
-        for k, likelihood in enumerate(likelihoods, start=1)
+        information_criterion(likelihood, k, d, observations) for k, likelihood in enumerate(likelihoods, start=1)
     ]
     return int(np.argmin(criteria)) + 1
 
@@ -95,12 +89,10 @@ def elbow(values: Sequence[float]) -> int:
     return int(below.argmax()) + 1 if below.max() > 1e-9 * max(abs(curve).max(), 1e-300) else 1
 
 
-def information_criterion(
-    log_likelihood: float, components: int, dimensions: int, observations: float, covariance: CovarianceType = "full"
-) -> float:
+def information_criterion(log_likelihood: float, components: int, dimensions: int, observations: float) -> float:
     """BIC of a mixture, p log(n) - 2 n L, L being the mean of n observations; less is better."""
-    penalty = free_parameters(components, dimensions, covariance) * math.log(observations)
-    return penalty - 2 * observations * log_likelihood
+    of_component = 1 + dimensions + dimensions * (dimensions + 1) // 2
+    return (components * of_component - 1) * math.log(observations) - 2 * observations * log_likelihood
 
 
 def silhouette(points: Tensor, masses: Tensor, labels: Tensor) -> float:

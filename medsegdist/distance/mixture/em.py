@@ -12,18 +12,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-CovarianceType = Literal["full", "diag", "spherical", "tied"]
-"""full: any covariance. diag: axes are independent. spherical: one variance for all axes, in the unit of the points
-(pixels and intensities alike). tied: one full covariance for all components."""
-
-COVARIANCE_TYPES: tuple[str, ...] = get_args(CovarianceType)
-
 EMPTY = 1e-10  # a component that holds less than this share of the mass is empty and is given a new place
+FLOOR = 1e-6  # smallest variance of a component along any direction, in squared standard deviations of the points
 LONGEST = 100.0  # the longest step of the extrapolation, in plain steps
 
 
@@ -146,45 +141,11 @@ def moments(statistics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return masses, means, second - means.unsqueeze(-1) * means.unsqueeze(-2)
 
 
-def constrained(masses: Tensor, covariances: Tensor, kind: CovarianceType) -> Tensor:
-    """The likeliest (k, ..., d, d) covariances of a type, given those of what each component is responsible for.
-
-    Raising their eigenvalues to a floor afterwards gives the likeliest ones among those that are nowhere narrower, so
-    that EM is monotone with every type. The axes must be in one unit if the type is spherical.
-    """
-    if kind == "full":
-        return covariances
-    if kind == "tied":
-        held = masses.clamp(min=0.0)
-        share = (held / held.sum(0).clamp(min=1e-300)).unsqueeze(-1).unsqueeze(-1)
-        return (share * covariances).sum(0).expand_as(covariances)
-    variances = covariances.diagonal(dim1=-2, dim2=-1)
-    if kind == "spherical":
-        variances = variances.mean(-1, keepdim=True).expand_as(variances)
-    return torch.diag_embed(variances)
-
-
-def free_parameters(components: int, dimensions: int, kind: CovarianceType) -> int:
-    """The number of free parameters of a mixture of k components in d dimensions.
-
-    >>> free_parameters(2, 2, "full")
-    11
-    """
-    full = dimensions * (dimensions + 1) // 2
-    covariances = {
-        "full": components * full,
-        "diag": components * dimensions,
-        "spherical": components,
-        "tied": full,
-    }[kind]
-    return covariances + components * dimensions + components - 1
-
-
-def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor, floor: float) -> Tensor:
+def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
     """M step: (..., f) coefficients of log(mass * density) in the monomials.
 
-    Eigenvalues of the covariances are raised to `floor`. That is the likeliest covariance among those that are nowhere
-    narrower, so that EM stays monotone, as it would not if something were added to the diagonal.
+    Eigenvalues of the covariances are raised to the floor. That is the likeliest covariance among those that are
+    nowhere narrower, so that EM stays monotone, as it would not if something were added to the diagonal.
     """
     d = means.shape[-1]
     row, column = torch.triu_indices(d, d)
@@ -194,10 +155,10 @@ def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor, floor
     log_roots = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     # No eigenvalue of a precision is above its trace. Rounding can make that of a nearly singular matrix negative.
     trace = precisions.diagonal(dim1=-2, dim2=-1).abs().sum(-1)
-    narrow = ~((failed == 0) & (trace * floor <= 1))
+    narrow = ~((failed == 0) & (trace * FLOOR <= 1))
     if bool(narrow.any()):
         values, vectors = torch.linalg.eigh(covariances[narrow])
-        values = values.clamp(min=floor)
+        values = values.clamp(min=FLOOR)
         precisions[narrow] = (vectors / values.unsqueeze(-2)) @ vectors.mT
         log_roots[narrow] = 0.5 * values.log().sum(-1)
     linear = (precisions @ means.unsqueeze(-1)).squeeze(-1)
@@ -207,27 +168,26 @@ def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor, floor
     return torch.cat([constant.unsqueeze(-1), linear, quadratic], -1)
 
 
-def likeliest_parameters(statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:
+def likeliest_parameters(statistics: Tensor) -> Tensor:
     """M step: (..., f) natural parameters of the components that (..., f) statistics make the likeliest."""
-    masses, means, covariances = moments(statistics)
-    return natural_parameters(masses, means, constrained(masses, covariances, kind), floor)
+    return natural_parameters(*moments(statistics))
 
 
-def floored(covariances: Tensor, floor: float) -> Tensor:
-    """(..., d, d) covariances with every eigenvalue at least `floor`, as the M step has them."""
+def floored(covariances: Tensor) -> Tensor:
+    """(..., d, d) covariances with every eigenvalue at least FLOOR, as the M step has them."""
     values, vectors = torch.linalg.eigh(covariances)
-    raised: Tensor = (vectors * values.clamp(min=floor).unsqueeze(-2)) @ vectors.mT
+    raised: Tensor = (vectors * values.clamp(min=FLOOR).unsqueeze(-2)) @ vectors.mT
     # Symmetric to the last digit, which matters if axes have scales far apart.
     return 0.5 * (raised + raised.mT)
 
 
-def maximization(points: WeightedPoints, statistics: Tensor, floor: float, kind: CovarianceType = "full") -> Tensor:
+def maximization(points: WeightedPoints, statistics: Tensor) -> Tensor:
     """M step for (k, r, f) statistics of an E step; an empty component moves to the worst explained point."""
     masses = statistics[..., 0]
-    parameters = likeliest_parameters(statistics, floor, kind)
+    parameters = likeliest_parameters(statistics)
     for r in torch.nonzero((masses < EMPTY).any(0)).flatten().tolist():
         own = points.select(torch.tensor(r))
-        parameters[:, r] = _with_empty_reseeded(own, parameters[:, r], masses[:, r] < EMPTY, floor)
+        parameters[:, r] = _with_empty_reseeded(own, parameters[:, r], masses[:, r] < EMPTY)
     return parameters
 
 
@@ -240,14 +200,7 @@ class Fits(NamedTuple):
     steps: int  # E steps over the points
 
 
-def run_em(
-    points: WeightedPoints,
-    statistics: Tensor,
-    steps: int,
-    floor: float,
-    tolerance: float,
-    kind: CovarianceType = "full",
-) -> Fits:
+def run_em(points: WeightedPoints, statistics: Tensor, steps: int, tolerance: float) -> Fits:
     """Accelerated EM from (k, r, f) statistics: every second step is a long one, kept only if the likelihood agrees.
 
     Two steps S, M(S), M(M(S)) show the direction and the rate of the slow part of convergence; squared extrapolation
@@ -256,14 +209,14 @@ def run_em(
     the tolerance; there are `steps` E steps at most.
     """
     start = statistics.clone()
-    likelihood, image = expectation(points, maximization(points, start, floor, kind))
+    likelihood, image = expectation(points, maximization(points, start))
     change = (image - start).abs().amax((0, 2))
     made = 1
     moving = torch.nonzero(change > tolerance).flatten()
     while len(moving) and made + 2 <= steps:
         first, second = start[:, moving], image[:, moving]
         seen = points.select(moving)
-        likelihood_second, third = expectation(seen, maximization(seen, second, floor, kind))
+        likelihood_second, third = expectation(seen, maximization(seen, second))
         step = second - first
         bend = (third - second) - step
         length = (step.square().sum((0, 2)) / bend.square().sum((0, 2)).clamp(min=1e-300)).sqrt().clamp(1.0, LONGEST)
@@ -271,7 +224,7 @@ def run_em(
         trial = first + 2 * length * step + length.square() * bend
         # Rounding grows with the square of the length, and more mass than there is would pass for likelihood.
         trial /= trial[..., 0].sum(0).unsqueeze(-1)
-        likelihood_trial, after = expectation(seen, maximization(seen, trial, floor, kind))
+        likelihood_trial, after = expectation(seen, maximization(seen, trial))
         # Too long a step can leave a mass below 0; what then takes its place makes the masses add up to more than 1.
         better = (likelihood_trial >= likelihood_second) & (trial[..., 0] >= EMPTY).all(0)
         choose = better.unsqueeze(-1)
@@ -284,17 +237,15 @@ def run_em(
     return Fits(image, likelihood, change, made)
 
 
-def _with_empty_reseeded(points: WeightedPoints, parameters: Tensor, empty: Tensor, floor: float) -> Tensor:
+def _with_empty_reseeded(points: WeightedPoints, parameters: Tensor, empty: Tensor) -> Tensor:
     parameters = parameters.clone()
     filled = torch.nonzero(~empty).flatten()
     d = _axes(parameters.shape[-1])
     for component in torch.nonzero(empty).flatten().tolist():
         density = torch.logsumexp(parameters[filled].to(points.masses.device) @ points.monomials, 0)
         worst = int((points.masses.log() - density).argmax())
-        covariance = torch.eye(d, dtype=torch.float64) * max(floor, 1e-3)
-        parameters[component] = natural_parameters(
-            points.masses[worst].cpu(), points.centers[worst].cpu(), covariance, floor
-        )
+        covariance = torch.eye(d, dtype=torch.float64) * 1e-3
+        parameters[component] = natural_parameters(points.masses[worst].cpu(), points.centers[worst].cpu(), covariance)
         filled = torch.cat([filled, torch.tensor([component])])
     return parameters
 

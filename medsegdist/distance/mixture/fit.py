@@ -9,11 +9,8 @@ import torch
 from torch import Tensor
 
 from medsegdist.distance.mixture.em import (
-    COVARIANCE_TYPES,
     EMPTY,
-    CovarianceType,
     WeightedPoints,
-    constrained,
     expectation,
     floored,
     moments,
@@ -23,10 +20,10 @@ from medsegdist.distance.mixture.em import (
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
 from medsegdist.distance.mixture.newton import run_em_newton
 from medsegdist.distance.mixture.pixel_counts import PixelCounts, SampleCounts
-from medsegdist.distance.mixture.search import Search, all_fits, improve_mixture, search_mixtures
+from medsegdist.distance.mixture.search import all_fits, improve_mixture, search_mixtures
 from medsegdist.errors import DataError
 from medsegdist.parallel import one_thread
-from medsegdist.words import check_choice, counted
+from medsegdist.words import counted
 
 COARSE_CELLS = 500  # cells that the search for the best optimum works on
 FINER = 10  # how many times as many cells each next level has, up to all points
@@ -60,7 +57,6 @@ def fit_mixture(
     seed: int = 0,
     tolerance: float = 1e-11,
     max_iterations: int = 4001,
-    covariance: CovarianceType = "full",
 ) -> MixtureFit:
     """The likeliest Gaussian mixture of weighted points, by expectation-maximization in float64.
 
@@ -74,17 +70,14 @@ def fit_mixture(
         tolerance: a fit has converged when one step changes no mass, mean or second moment of a component by more, in
             standard deviations of the points.
         max_iterations: E steps over all points.
-        covariance: the type of the covariances.
 
     Raises:
         DataError: fewer distinct points than components, or points so far apart that no mixture can be computed.
-        ValueError: fewer than 1 component, or an unknown type of covariance.
+        ValueError: fewer than 1 component.
     """
     if components < 1:
         raise ValueError(f"expected at least 1 component, found {components}.")
-    check_choice("the type of covariance", covariance, COVARIANCE_TYPES)
-    search = Search(covariance=covariance)
-    points, center, scale = pixels.standardized(isotropic=covariance == "spherical")
+    points, center, scale = pixels.standardized()
     coarse = coarse_cells(points, components)
     if len(coarse) < components:
         raise DataError(
@@ -95,19 +88,17 @@ def fit_mixture(
         )
     try:
         finer, *finest = refinements(points) or [points]
-        nearly = _nearly_as_likely(finer.to("cpu"), coarse, components, search, np.random.default_rng(seed))
+        nearly = _nearly_as_likely(finer.to("cpu"), coarse, components, np.random.default_rng(seed))
         optimum = nearly[0]
         for cells in finest:
-            optimum = all_fits(cells, optimum, search)[0].statistics
-        best = run_em_newton(points, optimum, max_iterations, search.floor, tolerance, covariance)
+            optimum = all_fits(cells, optimum)[0].statistics
+        best = run_em_newton(points, optimum, max_iterations, tolerance)
     # Numbers that squares overflow with make LAPACK give up, or no number of the likelihood.
     except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise _cannot_be_fitted(pixels, components) from error
     if not (bool(best.log_likelihood.isfinite()) and bool(best.statistics.isfinite().all())):
         raise _cannot_be_fitted(pixels, components)
-    found, chosen, *others = mixtures_of(
-        torch.cat([best.statistics, *nearly], 1), search.floor, center.cpu(), scale.cpu(), covariance
-    )
+    found, chosen, *others = mixtures_of(torch.cat([best.statistics, *nearly], 1), center.cpu(), scale.cpu())
     spread = float(mixture_wassersteins([chosen], others).max()) if others else 0.0
     return MixtureFit(
         mixture=replace(found, fit_spread=spread),
@@ -118,12 +109,12 @@ def fit_mixture(
 
 
 def _nearly_as_likely(
-    finer: WeightedPoints, coarse: WeightedPoints, components: int, search: Search, rng: np.random.Generator
+    finer: WeightedPoints, coarse: WeightedPoints, components: int, rng: np.random.Generator
 ) -> list[Tensor]:
     """The best optimum that the coarse cells show, improved on finer ones; then those that are nearly as likely."""
     with one_thread():
-        optima = search_mixtures(coarse, components, search, rng)[:, :FINALISTS]
-        best, *others = improve_mixture(finer, all_fits(finer, optima, search), search, rng)
+        optima = search_mixtures(coarse, components, rng)[:, :FINALISTS]
+        best, *others = improve_mixture(finer, all_fits(finer, optima), rng)
     least = float(best.log_likelihood) - NEARLY
     return [best.statistics, *(one.statistics for one in others if float(one.log_likelihood) >= least)]
 
@@ -156,16 +147,13 @@ def coarse_cells(points: WeightedPoints, least: int) -> WeightedPoints:
     return coarse.to("cpu")
 
 
-def mixtures_of(
-    statistics: Tensor, floor: float, center: Tensor, scale: Tensor, covariance: CovarianceType = "full"
-) -> list[GaussianMixture]:
+def mixtures_of(statistics: Tensor, center: Tensor, scale: Tensor) -> list[GaussianMixture]:
     """The r mixtures that (k, r, f) statistics of an E step in standard units describe, in the unit of the points.
 
-    Components that hold no mass are left out; the others come in increasing order of their means. The (d,) scale is one
-    for all axes if covariances are spherical, and the floor is in squared standard units.
+    Components that hold no mass are left out; the others come in increasing order of their means.
     """
     masses, means, covariances = moments(statistics)
-    covariances = floored(constrained(masses, covariances, covariance), floor) * scale[:, None] * scale[None, :]
+    covariances = floored(covariances) * scale[:, None] * scale[None, :]
     means = center + scale * means
     found = []
     for r in range(masses.shape[1]):
@@ -176,19 +164,11 @@ def mixtures_of(
     return found
 
 
-def refit_mixtures(
-    counts: SampleCounts,
-    weights: Tensor,
-    start: GaussianMixture,
-    *,
-    floor: float = 1e-6,
-    covariance: CovarianceType = "full",
-) -> list[GaussianMixture]:
+def refit_mixtures(counts: SampleCounts, weights: Tensor, start: GaussianMixture) -> list[GaussianMixture]:
     """The r mixtures of the same pixels under (r, n) other weights of the samples.
 
     All of them start from one mixture, side by side, on cells that stand for the pixels. Each stays in the optimum of
-    the start: what is seen is how far the samples move a mixture, not that a search might end elsewhere. The floor is
-    in squared standard deviations of the points; for spherical covariances the counts have to be isotropic.
+    the start: what is seen is how far the samples move a mixture, not that a search might end elsewhere.
     """
     points = counts.reweighted(weights)
     scale = counts.scale
@@ -196,13 +176,12 @@ def refit_mixtures(
         start.weights.cpu(),
         (start.means.cpu() - counts.center) / scale,
         start.covariances.cpu() / (scale[:, None] * scale[None, :]),
-        floor,
     )
     fitted = []
     for rows in torch.arange(len(weights)).split(SIDE_BY_SIDE):
         seen = points.select(rows)
         with one_thread():
             first = expectation(seen, parameters.unsqueeze(1).expand(-1, len(rows), -1).contiguous())[1]
-            fits = run_em(seen, first, REFIT_STEPS, floor, REFIT_TOLERANCE, covariance)
-        fitted += mixtures_of(fits.statistics, floor, counts.center, scale, covariance)
+            fits = run_em(seen, first, REFIT_STEPS, REFIT_TOLERANCE)
+        fitted += mixtures_of(fits.statistics, counts.center, scale)
     return fitted

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from medsegdist.distance.mixture.em import (
     EMPTY,
-    CovarianceType,
+    FLOOR,
     Fits,
     WeightedPoints,
-    constrained,
     expectation,
     likeliest_parameters,
     maximization,
@@ -36,38 +35,29 @@ CLOSER, MUCH_CLOSER = 0.5, 0.1
 """Ratios of the changes of two steps: at most the first to accept the second step, more than the second for a new J."""
 
 
-def run_em_newton(
-    points: WeightedPoints,
-    statistics: Tensor,
-    steps: int,
-    floor: float,
-    tolerance: float,
-    kind: CovarianceType = "full",
-) -> Fits:
+def run_em_newton(points: WeightedPoints, statistics: Tensor, steps: int, tolerance: float) -> Fits:
     """The optimum near (k, 1, f) statistics: Newton's steps where they lead uphill, accelerated EM where they do not.
 
     Its likelihood is never below that of the start by more than rounding.
     """
     em_steps = FIRST_EM_STEPS
-    fits = _newton(points, statistics, steps, floor, tolerance, kind)
+    fits = _newton(points, statistics, steps, tolerance)
     while float(fits.change) > tolerance and fits.steps + 4 <= steps:
         made = fits.steps
-        em = run_em(points, fits.statistics, min(em_steps, steps - made - 1), floor, tolerance, kind)
+        em = run_em(points, fits.statistics, min(em_steps, steps - made - 1), tolerance)
         fits = em._replace(steps=made + em.steps)
         em_steps *= 2
         if float(fits.change) > tolerance:
-            newton = _newton(points, fits.statistics, steps - fits.steps, floor, tolerance, kind)
+            newton = _newton(points, fits.statistics, steps - fits.steps, tolerance)
             fits = newton._replace(steps=fits.steps + newton.steps)
     return fits
 
 
-def _newton(
-    points: WeightedPoints, statistics: Tensor, steps: int, floor: float, tolerance: float, kind: CovarianceType
-) -> Fits:
+def _newton(points: WeightedPoints, statistics: Tensor, steps: int, tolerance: float) -> Fits:
     """As far as Newton's steps, damped where they must be, lead uphill."""
 
     def em_step(start: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        likelihood, image = expectation(points, maximization(points, start, floor, kind))
+        likelihood, image = expectation(points, maximization(points, start))
         return likelihood, image, (image - start).abs().amax((0, 2))
 
     start = statistics
@@ -75,7 +65,7 @@ def _newton(
     made, derivative, fresh, damping = 1, None, False, 0.0
     while float(change) > tolerance and made < steps:
         if derivative is None:
-            derivative, fresh = em_derivative(points, start, floor, kind), True
+            derivative, fresh = em_derivative(points, start), True
             if derivative is None:
                 break
         trial = start + _newton_step(derivative, (image - start).flatten(), damping).view_as(start)
@@ -111,7 +101,7 @@ def _newton_step(derivative: Tensor, step: Tensor, damping: float) -> Tensor:
     return solution
 
 
-def em_derivative(points: WeightedPoints, statistics: Tensor, floor: float, kind: CovarianceType) -> Tensor | None:
+def em_derivative(points: WeightedPoints, statistics: Tensor) -> Tensor | None:
     """(k f, k f) derivative of an EM step's (k, 1, f) statistics with respect to those it starts from.
 
     None if there is none: a component is empty, a covariance is at the floor, or a component is so narrow that its
@@ -119,15 +109,15 @@ def em_derivative(points: WeightedPoints, statistics: Tensor, floor: float, kind
     """
     k, _, f = statistics.shape
     masses, _, covariances = moments(statistics[:, 0])
-    narrowest = torch.linalg.eigvalsh(constrained(masses, covariances, kind))[..., 0]
-    if bool((masses <= EMPTY).any()) or bool((narrowest <= floor).any()):
+    narrowest = torch.linalg.eigvalsh(covariances)[..., 0]
+    if bool((masses <= EMPTY).any()) or bool((narrowest <= FLOOR).any()):
         return None
     # Central differences of all statistics at once, each far smaller than the component it changes.
     widths = (SMALL * masses * narrowest.clamp(max=1.0)).repeat_interleave(f)
     shifts = torch.diag(widths).view(k * f, k, f).transpose(0, 1)
-    upper, lower = (likeliest_parameters(statistics + sign * shifts, floor, kind) for sign in (1, -1))
+    upper, lower = (likeliest_parameters(statistics + sign * shifts) for sign in (1, -1))
     by_statistics = (upper - lower).transpose(0, 1).reshape(k * f, k * f).T / (2 * widths)
-    parameters = likeliest_parameters(statistics[:, 0], floor, kind)
+    parameters = likeliest_parameters(statistics[:, 0])
     derivative = _statistics_by_parameters(points, parameters) @ by_statistics
     return derivative if bool(derivative.isfinite().all()) else None
 

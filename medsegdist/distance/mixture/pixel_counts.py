@@ -46,19 +46,14 @@ class PixelCounts:
     def __len__(self) -> int:
         return len(self.points)
 
-    def standardized(self, *, isotropic: bool = False) -> tuple[WeightedPoints, Tensor, Tensor]:
-        """The points in standard deviations from their mean, with the (d,) center and scale of these units.
-
-        An isotropic scale is one for all axes, so that what is a ball here is one in the unit of the points, too.
-        """
+    def standardized(self) -> tuple[WeightedPoints, Tensor, Tensor]:
+        """The points in standard deviations from their mean, with the (d,) center and scale of these units."""
         center = self.masses @ self.points
         spread = (self.masses @ (self.points - center).square()).sqrt()
         widest = float(spread.max())
         # Rounding leaves a constant axis with a spread near 1e-16; it takes that of the widest, or 1.
         flat = spread <= 1e-9 * max(widest, float(self.points.abs().max()))
         scale = torch.where(flat, widest if widest > 0 and not bool(flat.all()) else 1.0, spread)
-        if isotropic:
-            scale = scale.square().mean().sqrt().expand_as(scale).contiguous()
         assert self.widths is not None  # set above
         points = WeightedPoints.of((self.points - center) / scale, self.masses, self.widths.to(scale) / scale)
         return points, center, scale
@@ -114,7 +109,6 @@ def count_by_sample(
     *,
     intensity: bool,
     limit: int = SAMPLE_CELLS,
-    isotropic: bool = False,
 ) -> SampleCounts:
     """The foreground pixels of every sample, counted in at most `limit` cells that are common to all."""
     if intensity:
@@ -124,7 +118,7 @@ def count_by_sample(
         number = torch.zeros(samples.grid, dtype=torch.int64, device=pixels.points.device)
         number[tuple(pixels.points.long().T)] = torch.arange(len(pixels), device=number.device)
         numbers = [number[mask] for mask in samples.masks]
-    points, center, scale = pixels.standardized(isotropic=isotropic)
+    points, center, scale = pixels.standardized()
     group = points.grouping(limit)
     cells = points.grouped(group)
     rows = [torch.bincount(group[of_sample], minlength=len(cells)).cpu().numpy() for of_sample in numbers]

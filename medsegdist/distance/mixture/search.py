@@ -10,7 +10,7 @@ that no longer helps, first on a few coarse cells, then on finer ones, where oth
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,10 +18,8 @@ from torch import Tensor
 
 from medsegdist.distance.mixture.em import (
     EMPTY,
-    CovarianceType,
     Fits,
     WeightedPoints,
-    constrained,
     expectation,
     likeliest_parameters,
     maximization,
@@ -36,6 +34,8 @@ SAME = 1e-4  # mixtures whose mean log-likelihoods differ by less count as one b
 TOLERANCE = 1e-6
 LIKELIER = 1e-5  # mean log-likelihood by which a round of improvement must help for another to follow
 ROUNDS = 5  # rounds of improvement at most
+WIDTH = 4  # distinct mixtures that are kept, for the next number of components or in the end
+SETTLE = 301  # E steps at most of those that are kept in the end
 FINALIST_STEPS = 201  # E steps at most of mixtures whose likelihoods are compared once they have converged
 
 
@@ -49,53 +49,46 @@ class Search:
     short: int = 15  # E steps of each before the first choice
     promising: int = 12  # the number of mixtures that are kept then
     warm_up: int = 31  # E steps of those before the second choice
-    width: int = 4  # the number of distinct mixtures that are kept then, for the next number of components
-    settle: int = 301  # E steps at most for those that are kept in the end
-    floor: float = 1e-6  # smallest variance of a component along any direction
-    covariance: CovarianceType = "full"  # the type of the covariances
 
 
-FINER_SEARCH = Search(candidates=60, candidate_steps=6, restarts=20, short=9, promising=10, warm_up=15, width=4)
+SEARCH = Search()
+FINER_SEARCH = Search(candidates=60, candidate_steps=6, restarts=20, short=9, promising=10, warm_up=15)
 """The effort of a round of improvement on up to some thousand points."""
 
 
-def search_mixtures(points: WeightedPoints, components: int, search: Search, rng: np.random.Generator) -> Tensor:
+def search_mixtures(points: WeightedPoints, components: int, rng: np.random.Generator) -> Tensor:
     """(k, r, f) statistics of the best distinct local optima found on h points of the CPU, the best first."""
-    *_, found = grow_mixtures(points, components, search, rng)
-    found, likelihood = converge(points, found, search)
+    *_, found = grow_mixtures(points, components, rng)
+    found, likelihood = converge(points, found)
     while components > 1:
-        without = torch.cat([_without_each(points, found[:, [r]], search) for r in range(min(2, len(likelihood)))], 1)
-        tried = converge(points, _grown(points, without, search, rng), search)
+        without = torch.cat([_without_each(points, found[:, [r]], SEARCH) for r in range(min(2, len(likelihood)))], 1)
+        tried = converge(points, _grown(points, without, SEARCH, rng))
         before = likelihood[0]
-        found, likelihood = _best(torch.cat([found, tried[0]], 1), torch.cat([likelihood, tried[1]]), search.width)
+        found, likelihood = _best(torch.cat([found, tried[0]], 1), torch.cat([likelihood, tried[1]]))
         if not likelihood[0] > before + SAME:
             break
     return found
 
 
-def grow_mixtures(
-    points: WeightedPoints, components: int, search: Search, rng: np.random.Generator
-) -> Iterator[Tensor]:
+def grow_mixtures(points: WeightedPoints, components: int, rng: np.random.Generator) -> Iterator[Tensor]:
     """The best mixtures of 1, 2, ... components, each (k, r, f) grown from those before it, not yet converged."""
-    found, _ = _best(*_fit(points, points.total(), 1, search), search.width)
+    found, _ = _best(*_fit(points, points.total(), 1))
     yield found
     for _ in range(1, components):
-        found = _grown(points, found, search, rng)
+        found = _grown(points, found, SEARCH, rng)
         yield found
 
 
-def improve_mixture(points: WeightedPoints, fits: list[Fits], search: Search, rng: np.random.Generator) -> list[Fits]:
+def improve_mixture(points: WeightedPoints, fits: list[Fits], rng: np.random.Generator) -> list[Fits]:
     """Takes out components of the likeliest of some mixtures and places them again, as long as it helps.
 
     The mixtures have converged on these points, the likeliest first; so are those that are returned, with all that were
     found on the way. Less effort is made than on coarse cells, for each step takes longer here.
     """
     best, *others = fits
-    search = replace(FINER_SEARCH, floor=search.floor, covariance=search.covariance)
     for _ in range(ROUNDS if len(best.statistics) > 1 else 0):
-        tried, *more = all_fits(
-            points, _grown(points, _without_each(points, best.statistics, search), search, rng), search
-        )
+        without = _without_each(points, best.statistics, FINER_SEARCH)
+        tried, *more = all_fits(points, _grown(points, without, FINER_SEARCH, rng))
         others += [tried, *more]
         if not bool(tried.log_likelihood > best.log_likelihood + LIKELIER):
             break
@@ -104,21 +97,18 @@ def improve_mixture(points: WeightedPoints, fits: list[Fits], search: Search, rn
     return [best, *others]
 
 
-def all_fits(points: WeightedPoints, statistics: Tensor, search: Search) -> list[Fits]:
+def all_fits(points: WeightedPoints, statistics: Tensor) -> list[Fits]:
     """The optima that (k, r, f) mixtures lead to, the likeliest first."""
-    fits = [
-        run_em_newton(points, start, FINALIST_STEPS, search.floor, TOLERANCE, search.covariance)
-        for start in statistics.split(1, dim=1)
-    ]
+    fits = [run_em_newton(points, start, FINALIST_STEPS, TOLERANCE) for start in statistics.split(1, dim=1)]
     return sorted(fits, key=lambda fit: -float(fit.log_likelihood))
 
 
-def converge(points: WeightedPoints, statistics: Tensor, search: Search) -> tuple[Tensor, Tensor]:
+def converge(points: WeightedPoints, statistics: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct optima that (k, r, f) mixtures lead to, and their mean log-likelihoods, the best first."""
-    return _best(*_fit(points, statistics, search.settle, search), search.width)
+    return _best(*_fit(points, statistics, SETTLE))
 
 
-def _best(statistics: Tensor, likelihood: Tensor, width: int) -> tuple[Tensor, Tensor]:
+def _best(statistics: Tensor, likelihood: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:
     order = torch.argsort(likelihood, descending=True, stable=True).tolist()
     kept = order[:1]
     for r in order[1:]:
@@ -127,14 +117,14 @@ def _best(statistics: Tensor, likelihood: Tensor, width: int) -> tuple[Tensor, T
     return statistics[:, kept], likelihood[kept]
 
 
-def _fit(points: WeightedPoints, statistics: Tensor, steps: int, search: Search) -> tuple[Tensor, Tensor]:
-    fits = run_em(points, statistics, steps, search.floor, TOLERANCE, search.covariance)
+def _fit(points: WeightedPoints, statistics: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    fits = run_em(points, statistics, steps, TOLERANCE)
     return fits.statistics, fits.log_likelihood
 
 
 def _grown(points: WeightedPoints, statistics: Tensor, search: Search, rng: np.random.Generator) -> Tensor:
     """The best mixtures with one component more than those given, after the warm-up."""
-    parameters = maximization(points, statistics, search.floor, search.covariance)
+    parameters = maximization(points, statistics)
     k, r, f = parameters.shape
     branches = max(1, search.restarts // r)
     new, mass = _best_insertions(points, parameters, branches, search, rng)
@@ -142,15 +132,15 @@ def _grown(points: WeightedPoints, statistics: Tensor, search: Search, rng: np.r
     old[..., 0] += torch.log1p(-mass)
     grown = torch.cat([old, new.unsqueeze(0)]).reshape(k + 1, -1, f)
     start = expectation(points, grown)[1]
-    promising, _ = _best(*_fit(points, start, search.short, search), search.promising)
-    return _best(*_fit(points, promising, search.warm_up, search), search.width)[0]
+    promising, _ = _best(*_fit(points, start, search.short), search.promising)
+    return _best(*_fit(points, promising, search.warm_up))[0]
 
 
 def _without_each(points: WeightedPoints, statistics: Tensor, search: Search) -> Tensor:
     """The k mixtures (k - 1, k, f) that lack one component of a (k, 1, f) mixture, after the warm-up."""
     k = len(statistics)
     kept = torch.tensor([[i for i in range(k) if i != out] for out in range(k)]).T
-    return _fit(points, statistics[kept, 0], search.warm_up, search)[0]
+    return _fit(points, statistics[kept, 0], search.warm_up)[0]
 
 
 def _best_insertions(
@@ -172,14 +162,12 @@ def _best_insertions(
     widths = torch.from_numpy(np.exp(rng.uniform(np.log(0.05), np.log(1.0), size=(r, count, 1, d))))
     rotations = torch.linalg.qr(torch.from_numpy(rng.normal(size=(r, count, d, d))))[0]
     covariances = (rotations * widths.square()) @ rotations.mT
-    # A new component gets the covariance that it shares with the others when all are fitted together.
-    own: CovarianceType = "full" if search.covariance == "tied" else search.covariance
     masses = torch.full((r, count), 1 / (k + 1), dtype=torch.float64)
-    new = natural_parameters(masses, means, constrained(masses, covariances, own), search.floor)
+    new = natural_parameters(masses, means, covariances)
     for _ in range(search.candidate_steps):
         odds = new @ points.monomials - (rest + torch.log1p(-masses).unsqueeze(-1))
         statistics = odds.sigmoid_().mul_(points.masses) @ points.monomials.T
-        new = likeliest_parameters(statistics, search.floor, own)
+        new = likeliest_parameters(statistics)
         held = statistics[..., 0].clamp(min=EMPTY)
         masses, means = held.clamp(1e-6, 0.9), statistics[..., 1 : 1 + d] / held.unsqueeze(-1)
         new[..., 0] += (masses / held).log()
