@@ -148,7 +148,10 @@ class ResampleToGrid(Transform):
             None if size == points and step == 1 else _linear_weights(size, points, step)
             for size, points, step in zip(sizes, self.grid, steps, strict=True)
         ]
-        return _padded(_along_axes(values, matrices, _order(sizes, self.grid)), sizes, steps, pad_value)
+        # In 64 bits: each kind of processor rounds products of matrices in its own way, and patches, which are drawn by the
+        # bytes of an image, would be others.
+        resampled = _along_axes(values.to(torch.float64), matrices, _order(sizes, self.grid))
+        return _padded(resampled, sizes, steps, pad_value)
 
     def _steps(self, sizes: Sequence[int], affine: Tensor | None, dimensions: int, kind: str) -> tuple[float, ...]:
         """Distance of neighboring grid points, in pixels of the input."""
@@ -227,13 +230,13 @@ def _edge(size: int, points: int, step: float) -> int:
 
 @lru_cache(maxsize=128)  # the volumes of a dataset often share some sizes
 def _linear_weights(size: int, points: int, step: float) -> Tensor:
-    """(points, size) float32 weights of a triangle as wide as two grid steps, or two pixels if those are wider."""
+    """(points, size) float64 weights of a triangle as wide as two grid steps, or two pixels if those are wider."""
     support = max(step, 1.0)
     offsets = torch.arange(size, dtype=torch.float64) - _positions(size, points, step)[:, None]
     weights = (1 - offsets.abs() / support).clamp(min=0)
     total = weights.sum(dim=1, keepdim=True)
     # Rows without weight are padded afterwards.
-    return (weights / torch.where(total > 0, total, 1.0)).to(torch.float32)
+    return weights / torch.where(total > 0, total, 1.0)
 
 
 @lru_cache(maxsize=128)

@@ -117,18 +117,22 @@ class PercentileWindowIntensity(Transform):
 
 
 def _percentiles(stored: np.ndarray, percents: Sequence[float]) -> np.ndarray:
-    """np.percentile; integers of 8 or 16 bits are counted, which takes a fifth of its time and cannot overflow."""
-    if stored.dtype.kind == "f":
-        return np.percentile(stored, percents)
-    flat, lowest = stored.ravel(), int(stored.min())
-    counts = np.zeros(int(stored.max()) - lowest + 1, dtype=np.int64)
-    # In blocks: each is copied to 64 bits.
-    for start in range(0, len(flat), _BLOCK):
-        counts += np.bincount(flat[start : start + _BLOCK].astype(np.int64) - lowest, minlength=len(counts))
+    """np.percentile in half its time: floats are sorted; integers of 8 or 16 bits counted, which cannot overflow."""
+    # A sort takes half of the time that np.percentile takes to part values around four of them.
     place = np.asarray(percents) / 100 * (stored.size - 1)
-    below, above = (
-        counts.cumsum().searchsorted(end, side="right") + lowest for end in (np.floor(place), np.ceil(place))
-    )
+    ends = np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64)
+    if stored.dtype.kind == "f":
+        ordered = np.sort(stored, axis=None)
+        if np.isnan(ordered[-1]):
+            return np.full(len(percents), np.nan)
+        below, above = (ordered[end] for end in ends)
+    else:
+        flat, lowest = stored.ravel(), int(stored.min())
+        counts = np.zeros(int(stored.max()) - lowest + 1, dtype=np.int64)
+        # In blocks: each is copied to 64 bits.
+        for start in range(0, len(flat), _BLOCK):
+            counts += np.bincount(flat[start : start + _BLOCK].astype(np.int64) - lowest, minlength=len(counts))
+        below, above = (counts.cumsum().searchsorted(end, side="right") + lowest for end in ends)
     part = place % 1
     return np.asarray(np.where(part < 0.5, below + (above - below) * part, above - (above - below) * (1 - part)))
 

@@ -57,8 +57,14 @@ def test_percentiles_agree_for_small_and_large_volumes():
     )
 
 
-def test_a_percentile_of_nan_is_refused():
-    values = np.random.default_rng(1).normal(size=(1, 3, 50))
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_percentiles_of_floats_are_those_of_numpy(kind):
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        values = rng.normal(0, 10 ** rng.uniform(-3, 4), (1, 3, int(rng.integers(1, 500)))).astype(kind)
+        percents = sorted(rng.uniform(0, 100, 2))
+        found = intensity._percentiles(values, percents)
+        np.testing.assert_array_equal(found.astype(kind), np.percentile(values, percents).astype(kind))
     values[0, 1, 0] = np.nan
     with pytest.raises(DataError, match="same intensity nan"):
         PercentileWindowIntensity()(values)
