@@ -98,6 +98,12 @@ def atomic_write(path: str | Path, *, binary: bool = False) -> Iterator[IO[Any]]
         sync(file)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(text)
+
+
 def sync(file: IO[Any]) -> None:
     """Put what was written to a file on the disk, where the file system can do that."""
     file.flush()
@@ -126,8 +132,7 @@ def read_json(path: str | Path, kind: TypeAdapter[T], command: str, remedy: str 
 
 def write_csv(path: str | Path, frame: pd.DataFrame, *, float_format: str) -> None:
     """Write a table without its index as CSV, whole or not at all, every text a :func:`plain_cell`."""
-    with atomic_write(path) as file:
-        frame.map(plain_cell).to_csv(file, index=False, float_format=float_format)
+    write_text(path, frame.map(plain_cell).to_csv(index=False, float_format=float_format))
 
 
 def plain_cell(cell: object) -> object:

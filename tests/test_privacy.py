@@ -160,9 +160,9 @@ def test_no_result_that_rests_on_others_names_anybody(trainable, tmp_path):
     rows = [f"{a},{b},0,{0.5 + k / 10},0.5,{20 * k}" for k, (a, b) in enumerate(pairs)]
     gains = write_csv(out / "gains.csv", "\n".join(["source,target,seed,dice,dice_baseline,gain_percent", *rows]))
     assert_silent(run("agreement", out / "distances.csv", gains, "--out", agreement, "--leave-out"), *EVERYBODY)
-    shutil.copy(agreement / "agreement.csv", out)
+    shutil.copy(agreement / "agreement.json", out)
     assert_silent(run("report", out), *EVERYBODY)
-    expected = {"agreement.csv", "comparisons.csv", "distances.csv", "gains.csv", "report.html", "study.json"}
+    expected = {"agreement.json", "comparisons.csv", "distances.csv", "gains.csv", "report.html", "study.json"}
     assert set(without_cache(out)) == expected | {"characteristics.csv", "recommendation.csv"}
     found = {"agreement.csv", "agreement.json", "characteristic_agreement.csv", "report.html"}
     assert set(written(agreement)) == found

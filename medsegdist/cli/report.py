@@ -41,8 +41,8 @@ def report(
     """Write the results in a folder as one HTML page, which needs no network; or what moved from one run to another.
 
     The page shows what the folder holds of distances.csv, comparisons.csv, study.json, thumbnails.json, cases.csv,
-    gains.csv, controls.csv, transfer.json, agreement.json and agreement.csv. characteristics.csv and scores.csv are not
-    read: study.json holds the characteristics, and agreement.json what scores were compared with.
+    gains.csv, controls.csv, transfer.json and agreement.json. Other tables are not read: study.json holds
+    characteristics.csv, and agreement.json holds agreement.csv and what scores were compared with.
     """
     from medsegdist.report.page import write_report
     from medsegdist.report.results import Results

@@ -12,11 +12,11 @@ from scipy.stats import spearmanr
 
 from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.errors import DataError
-from medsegdist.files import atomic_write
-from medsegdist.report.figures import ROW_HEIGHT, Plot, label, scatter
+from medsegdist.files import write_text
+from medsegdist.report.figures import Plot, in_rows, label, scatter
 from medsegdist.report.record import StudyRecord
 from medsegdist.report.results import Results
-from medsegdist.report.tables import NAMES, filled_table
+from medsegdist.report.tables import filled_table, split_table, two_lines
 from medsegdist.report.verdict import rank_of, setting
 from medsegdist.words import and_listed, counted, listed
 
@@ -178,39 +178,37 @@ def _compare_target(a: Results, b: Results, target: str) -> TargetComparison:
 
 def _differences(a: StudyRecord, b: StudyRecord) -> Iterator[Difference]:
     """What is not the same, in the order of the record; of methods and datasets that one run lacks, their names."""
-    names = [({one.name for one in record.methods}, {one.name for one in record.datasets}) for record in (a, b)]
-    methods, datasets = names[0][0] & names[1][0], names[0][1] & names[1][1]
-    facts = [dict(_facts(record, methods, datasets)) for record in (a, b)]
+    methods = {one.name for one in a.methods} & {one.name for one in b.methods}
+    datasets = {one.name for one in a.datasets} & {one.name for one in b.datasets}
+    facts = [dict(_flat(_facts(record, methods, datasets))) for record in (a, b)]
     for what in dict.fromkeys([*facts[0], *facts[1]]):
         found = facts[0].get(what, ""), facts[1].get(what, "")
         if found[0] != found[1]:
             yield Difference(what, *found)
 
 
-def _facts(record: StudyRecord, methods: set[str], datasets: set[str]) -> Iterator[tuple[str, str]]:
-    yield from _flat("preprocessing", record.preprocessing)
-    yield "methods", ", ".join(one.name for one in record.methods)
-    for method in record.methods:
-        if method.name in methods:
-            yield from _flat(f"method {method.name}:", {**method.formula, **method.options})
-    yield from _flat("bootstrap", {"replicates": 0} if record.bootstrap is None else asdict(record.bootstrap))
-    yield "targets", ", ".join(record.targets)
-    yield "datasets", ", ".join(one.name for one in record.datasets)
-    for dataset in record.datasets:
-        if dataset.name in datasets:
-            fields = ("modality", "samples", "patients", "cases", "simulated")
-            yield from _flat(f"dataset {dataset.name}:", {name: getattr(dataset, name) for name in fields})
-    yield "cards", ", ".join(record.cards)
-    yield from _flat("version of", record.software)
-    yield "device", record.device
+def _facts(record: StudyRecord, methods: set[str], datasets: set[str]) -> dict[str, Any]:
+    fields = {"modality", "samples", "patients", "cases", "simulated"}
+    return {
+        "preprocessing": record.preprocessing,
+        "methods": [one.name for one in record.methods],
+        **{f"method {one.name}:": one.formula | one.options for one in record.methods if one.name in methods},
+        "bootstrap": asdict(record.bootstrap) if record.bootstrap else {"replicates": 0},
+        "targets": record.targets,
+        "datasets": [one.name for one in record.datasets],
+        **{f"dataset {one.name}:": one.model_dump(include=fields) for one in record.datasets if one.name in datasets},
+        "cards": record.cards,
+        "version of": record.software,
+        "device": record.device,
+    }
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _flat(f"{name} {key}", part)
-    else:
-        yield name, "" if value is None else setting(value)
+def _flat(values: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}{key} ")
+        else:
+            yield f"{name}{key}", setting(value)
 
 
 def mask_share(row: DistanceRow) -> str:
@@ -218,52 +216,36 @@ def mask_share(row: DistanceRow) -> str:
     return f"{row.mask_term / row.distance:.0%}" if row.distance > 0 else "-"
 
 
-METHODS_OF_A_TABLE = 3  # columns of methods that a terminal has room for
-
-
 def comparison_tables(compared: TargetComparison) -> Iterator[Table]:
     """For a terminal: the sources of a target with their ranks in A and B, as recommended, then by each method."""
-    rows = [(move.source, rank_of(move.before), rank_of(move.after), move.moved) for move in compared.moves]
-    title = f"Sources for {compared.target}"
-    yield filled_table(title, "Source | A | B | Moved", "{0} | {1} | {2} | {3}", rows, wrap=True)
-    for start in range(0, len(compared.methods), METHODS_OF_A_TABLE):
-        methods = compared.methods[start : start + METHODS_OF_A_TABLE]
-        yield _by_method(compared, methods)
 
-
-def _by_method(compared: TargetComparison, methods: tuple[str, ...]) -> Table:
     def cell(rows: tuple[DistanceRow, DistanceRow] | None) -> str:
-        if rows is None:
-            return "-"
-        a, b = rows
-        return f"{rank_of(a)} > {rank_of(b)}, {mask_share(a)} > {mask_share(b)}"
+        return "{} > {}, {} > {}".format(*map(rank_of, rows), *map(mask_share, rows)) if rows else "-"
 
-    rows = [(move.source, *(cell(move.rows.get(method)) for method in methods)) for move in compared.moves]
-    cells = " | ".join(f"{{{k}}}" for k in range(len(methods) + 1))
-    title = "Rank in A > B, and the masks' share of the distance in A > B"
-    return filled_table(title, " | ".join(["Source", *methods]), cells, rows, wrap=True)
+    rows = [(move.source, rank_of(move.before), rank_of(move.after), move.moved) for move in compared.moves]
+    heads, cells = "Source | A | B | Moved", "{0} | {1} | {2} | {3}"
+    yield filled_table(f"Sources for {compared.target}", heads, cells, rows, wrap=True)
+    lead = [("Source", [move.source for move in compared.moves])]
+    columns = [(two_lines(name), [cell(move.rows.get(name)) for move in compared.moves]) for name in compared.methods]
+    if columns:
+        yield from split_table("Rank in A > B, and the masks' share of the distance in A > B", lead, columns)
 
 
 def slope_plot(compared: TargetComparison) -> Plot:
     """A line for each source from its place in A to its place in B; those that moved stand out."""
-    n = len(compared.moves)
     data = []
     for move in compared.moves:
         color = "var(--accent)" if move.up > 0 else "var(--second)" if move.up < 0 else "var(--neutral)"
         hover = f"{label(move.source, None)}<br>rank {rank_of(move.before)} in A, {rank_of(move.after)} in B"
         line, marker = {"color": color, "width": 2}, {"color": color, "size": 8}
-        data.append(scatter("lines+markers", [0, 1], list(move.places), [hover] * 2, line=line, marker=marker))
-    ticks = {"tickmode": "array", "tickvals": list(range(1, n + 1)), "showgrid": False, "ticks": ""}
+        places = [place - 1 for place in move.places]
+        data.append(scatter("lines+markers", [0, 1], places, [hover] * 2, line=line, marker=marker))
     before = sorted(compared.moves, key=lambda move: move.places[0])
-    axis = {"range": [n + 0.5, 0.5], **ticks, "ticktext": [f"{rank_of(m.before)}  {label(m.source)}" for m in before]}
     said = "; ".join(f"{m.source} from {m.places[0]} to {m.places[1]}" for m in compared.moves)
+    ends = {"range": [-0.05, 1.05], "tickvals": [0, 1], "ticktext": ["A", "B"], "showgrid": False}
     return Plot(
         data,
-        {
-            "height": ROW_HEIGHT * n + 70,
-            "xaxis": {"range": [-0.05, 1.05], "tickvals": [0, 1], "ticktext": ["A", "B"], "showgrid": False},
-            "yaxis": axis,
-        },
+        in_rows([f"{rank_of(move.before)}  {label(move.source)}" for move in before], ends, frame=70),
         f"Places of the sources for {compared.target} in A and B: {said}.",
         f"From A to B for {compared.target}",
     )
@@ -281,13 +263,11 @@ def write_comparison(a: Results, b: Results, path: str | Path, folders: tuple[st
         "comparison.html.jinja",
         {
             "title": f"Two runs of {a.name}" if a.name == b.name else f"{a.name} and {b.name}",
-            "names": NAMES,
             "share": mask_share,
             "compared": compared,
             "runs": zip("AB", (a, b), folders, strict=True),
             "figures": [slope_plot(target) for target in compared.targets],
         },
     )
-    with atomic_write(path) as file:
-        file.write(page)
+    write_text(path, page)
     return compared

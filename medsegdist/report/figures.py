@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
-from medsegdist.distance.order import DistanceRow
+from medsegdist.distance.order import DistanceRow, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.distance.transport import solve_transport
 from medsegdist.report.record import DatasetRecord, MixtureNumbers
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from medsegdist.report.results import Results
 
 LONGEST_LABEL = 22  # characters of a name at an axis; the whole name is in the table and under the pointer
-ROW_HEIGHT, FRAME_HEIGHT = 25, 62  # pixels for each dataset, and for the axis
+ROW_HEIGHT = 25  # pixels for each dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Plot:
     layout: dict[str, Any]  # without what all figures have in common, which the page's script adds
     alt: str  # what the figure says, in words
     caption: str = ""  # its heading
+    note: str = ""  # below it
 
 
 def label(name: str, longest: int | None = LONGEST_LABEL) -> str:
@@ -58,6 +59,11 @@ def vertical_line(place: float, **line: Any) -> dict[str, Any]:
     return {"type": "line", "x0": place, "x1": place, "yref": "paper", "y0": 0, "y1": 1, "line": line}
 
 
+def titled(text: str, **more: Any) -> dict[str, Any]:
+    """An axis with a title and few ticks."""
+    return {"nticks": 6, "title": {"text": text, "standoff": 6}, **more}
+
+
 def amount_axis(amounts: Sequence[float]) -> dict[str, Any]:
     """An axis from 0 that shows these distances."""
     # "s" writes 15k, but 0.5 as 500m.
@@ -65,18 +71,19 @@ def amount_axis(amounts: Sequence[float]) -> dict[str, Any]:
     return {"range": [0, 1.05 * most or 1], "nticks": 5, "tickformat": "~s" if most >= 10 else "~r", "tickangle": 0}
 
 
-def dataset_axis(labels: Sequence[str]) -> dict[str, Any]:
-    """A vertical axis with one dataset in each row, the first on top."""
+def in_rows(labels: Sequence[str], xaxis: dict[str, Any], frame: int = 62, **more: Any) -> dict[str, Any]:
+    """A layout with one dataset in each row, the first on top, and a `frame` of some pixels."""
     n = len(labels)
     ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": labels, "ticks": "", "ticklabelstandoff": 6}
-    return {"range": [n - 0.5, -0.5], "showgrid": False, **ticks}
+    axis = {"range": [n - 0.5, -0.5], "showgrid": False, **ticks}
+    return {"height": ROW_HEIGHT * n + frame, "xaxis": xaxis, "yaxis": axis, **more}
 
 
 def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     """A dot with its interval for every source, in the recommended order; shared ranks lie on one band."""
-    rows = _in_order(table, target, method)
-    order = {one.source: one for one in table.recommended(target)}
-    colors = ["var(--accent)" if order[row.source].rank == 1 else "var(--neutral)" for row in rows]
+    found = _in_order(table, target, method)
+    rows = [row for row, _ in found]
+    colors = ["var(--accent)" if one.rank == 1 else "var(--neutral)" for _, one in found]
     data: list[dict[str, Any]] = [
         scatter("lines", [row.low, row.high], [place, place], line={"color": color, "width": 2})
         for place, (row, color) in enumerate(zip(rows, colors, strict=True))
@@ -84,12 +91,11 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     ]
     marker = {"color": colors, "size": 9, "line": {"color": "var(--surface)", "width": 1.5}}
     hover = [f"{label(row.source, None)}<br>{_with_interval(row)}" for row in rows]
-    places = list(range(len(rows)))
-    data.append(scatter("markers", [row.distance for row in rows], places, hover, marker=marker))
+    data.append(scatter("markers", [row.distance for row in rows], list(range(len(rows))), hover, marker=marker))
     shared: dict[int, list[int]] = {}
-    for place, row in enumerate(rows):
-        if order[row.source].tied:
-            shared.setdefault(order[row.source].rank, []).append(place)
+    for place, (_, one) in enumerate(found):
+        if one.tied:
+            shared.setdefault(one.rank, []).append(place)
     band = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "line": {"width": 0}, "layer": "below"}
     shapes: list[dict[str, Any]] = [
         {**band, "y0": group[0] - 0.44, "y1": group[-1] + 0.44, "fillcolor": "var(--band)"} for group in shared.values()
@@ -97,39 +103,34 @@ def ranking_plot(table: DistanceTable, target: str, method: str) -> Plot:
     floor = rows[0].noise_floor
     if floor is not None:
         shapes.append(vertical_line(floor, color="var(--ink-soft)", width=1.2, dash="dot"))
-    labels = [f"{rank_of(order[row.source])}  {label(row.source)}" for row in rows]
-    said = "; ".join(f"{rank_of(order[row.source])} {row.source} at {_with_interval(row)}" for row in rows)
+    said = "; ".join(f"{rank_of(one)} {row.source} at {_with_interval(row)}" for row, one in found)
     floor_said = "" if floor is None else f" Noise floor {amount(floor)}."
     return Plot(
         data,
-        {
-            "height": ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
-            "shapes": shapes,
-            "xaxis": amount_axis([row.distance if row.high is None else row.high for row in rows]),
-            "yaxis": dataset_axis(labels),
-        },
+        in_rows(
+            [f"{rank_of(one)}  {label(row.source)}" for row, one in found],
+            amount_axis([row.distance if row.high is None else row.high for row in rows]),
+            shapes=shapes,
+        ),
         f"Distances of the sources to {target}, method {method}, in the recommended order: {said}.{floor_said}",
         method,
     )
 
 
-def _in_order(table: DistanceTable, target: str, method: str) -> list[DistanceRow]:
-    """The sources of a target by one method, in the recommended order."""
+def _in_order(table: DistanceTable, target: str, method: str) -> list[tuple[DistanceRow, Recommendation]]:
     rows = {row.source: row for row in table.ranking(target, method)}
-    order = [one.source for one in table.recommended(target)]
-    return [rows[source] for source in order if source in rows]
+    return [(rows[one.source], one) for one in table.recommended(target) if one.source in rows]
 
 
 def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
     """Each distance as the bar of its two terms, in the recommended order."""
-    rows = _in_order(table, target, method)
-    places = list(range(len(rows)))
+    rows = [row for row, _ in _in_order(table, target, method)]
     data = [
         {
             "type": "bar",
             "orientation": "h",
             "x": [getattr(row, term) for row in rows],
-            "y": places,
+            "y": list(range(len(rows))),
             "width": 0.68,
             "marker": {"color": color, "line": {"width": 0}},
             "hoverinfo": "text",
@@ -141,14 +142,10 @@ def terms_plot(table: DistanceTable, target: str, method: str) -> Plot:
         for term, color, said in (("image_term", "var(--accent)", "images"), ("mask_term", "var(--second)", "masks"))
     ]
     said = "; ".join(f"{row.source} {amount(row.image_term)} and {amount(row.mask_term)}" for row in rows)
+    axis = amount_axis([row.distance for row in rows])
     return Plot(
         data,
-        {
-            "height": ROW_HEIGHT * len(rows) + FRAME_HEIGHT,
-            "barmode": "stack",
-            "xaxis": amount_axis([row.distance for row in rows]),
-            "yaxis": dataset_axis([label(row.source) for row in rows]),
-        },
+        in_rows([label(row.source) for row in rows], axis, barmode="stack"),
         f"Image term and mask term of the distances to {target}, method {method}: {said}.",
         method,
     )
@@ -171,19 +168,16 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
     rows, columns = ([label(str(name)) for name in names] for names in (matrix.index, matrix.columns))
     written = matrix.map(lambda value: "" if pd.isna(value) else amount(value))
     hover = [
-        [
-            said and f"{label(str(source), None)}<br>to {label(str(target), None)}<br>{said}"
-            for target, said in cells.items()
-        ]
-        for source, cells in written.iterrows()
+        [said and f"{label(str(source), None)}<br>to {label(target, None)}<br>{said}" for target, said in cells.items()]
+        for source, cells in written.T.to_dict().items()
     ]
-    n = len(columns)
+    n, low, high = len(columns), float(np.nanmin(matrix)), float(np.nanmax(matrix))
     heat: dict[str, Any] = {
         "type": "heatmap",
         "z": [[None if pd.isna(value) else value for value in row] for row in matrix.to_numpy().tolist()],
         # From 0, so that distances that are nearly equal look so.
         "zmin": 0,
-        "zmax": float(np.nanmax(matrix)) or 1.0,
+        "zmax": high or 1.0,
         "text": written.to_numpy().tolist(),
         # Plotly writes light on dark cells, and dark on light ones.
         "texttemplate": "%{text}" if n <= MOST_WRITTEN else "",
@@ -198,14 +192,9 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
     }
     ticktext, tickangle = ([one.replace(" ", "<br>") for one in columns], 0) if n <= 3 else (columns, -45)
     ticks = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": ticktext, "tickangle": tickangle}
-    low, high = float(np.nanmin(matrix)), float(np.nanmax(matrix))
     return Plot(
         [heat],
-        {
-            "height": ROW_HEIGHT * len(rows) + 90,
-            "xaxis": {"showgrid": False, "ticks": "", "side": "bottom", **ticks},
-            "yaxis": dataset_axis(rows),
-        },
+        in_rows(rows, {"showgrid": False, "ticks": "", "side": "bottom", **ticks}, frame=90),
         f"Distances by {method} between {counted(len(rows), 'source')} and {counted(n, 'target')}, from {amount(low)} "
         f"to {amount(high)}; the numbers are in the table below.",
         method,
@@ -264,30 +253,25 @@ def segment_plot(dataset: DatasetRecord) -> Plot:
     return Plot(data, _plane((rows, columns)), alt, dataset.name)
 
 
-def match_plot(matched: MatchedMixtures) -> Plot:
-    """The mixtures of a target and its nearest source; lines as wide as the mass that goes along them (Fig. 8)."""
-    source, target = matched.source, matched.target
-    ours, theirs = source.mixture, target.mixture
-    assert ours is not None  # or they had not been matched
-    assert theirs is not None
-    data = [
-        scatter(
-            "lines",
-            [ours.means[i][1], theirs.means[j][1]],
-            [ours.means[i][0], theirs.means[j][0]],
-            line={"color": "var(--neutral)", "width": 1 + 16 * mass},
-        )
-        for i, j, mass in matched.lines
-    ]
-    data += _ellipses(ours, "var(--second)", source.name)
-    data += _ellipses(theirs, "var(--accent)", target.name, dash="dash")
-    said = "; ".join(
-        f"{mass:.0%} from row {ours.means[i][0]:.0f}, column {ours.means[i][1]:.0f} "
-        f"to row {theirs.means[j][0]:.0f}, column {theirs.means[j][1]:.0f}"
-        for i, j, mass in matched.lines
-    )
-    alt = f"Mass moved from the mixture of {source.name} to that of {target.name}: {said}."
-    return Plot(data, _plane(target.histogram.extent, height=360), alt, f"{source.name} to {target.name}")
+def match_plot(source: DatasetRecord, target: DatasetRecord) -> Plot | None:
+    """The mixtures of a target and its nearest source; lines as wide as the mass that goes along them (Fig. 8).
+
+    None if one of the mixtures is not known.
+    """
+    if source.mixture is None or target.mixture is None:
+        return None
+    lines, distance = match(source.mixture, target.mixture)
+    data, parts = [], []
+    for i, j, mass in lines:
+        (row, column), (to_row, to_column) = source.mixture.means[i], target.mixture.means[j]
+        line = {"color": "var(--neutral)", "width": 1 + 16 * mass}
+        data.append(scatter("lines", [column, to_column], [row, to_row], line=line))
+        parts.append(f"{mass:.0%} from row {row:.0f}, column {column:.0f} to row {to_row:.0f}, column {to_column:.0f}")
+    data += _ellipses(source.mixture, "var(--second)", source.name)
+    data += _ellipses(target.mixture, "var(--accent)", target.name, dash="dash")
+    alt = f"Mass moved from the mixture of {source.name} to that of {target.name}: {'; '.join(parts)}."
+    layout, title = _plane(target.histogram.extent, height=360), f"{source.name} to {target.name}"
+    return Plot(data, layout, alt, title, f"{title}: MW2 = {distance:.1f} pixels.")
 
 
 def _ellipses(mixture: MixtureNumbers, color: str, name: str, dash: str = "solid") -> list[dict[str, Any]]:
@@ -316,16 +300,6 @@ def _plane(extent: tuple[int, int], height: int = GRID_HEIGHT) -> dict[str, Any]
 FAINTEST = 0.005  # lines for less mass than this are left out
 
 
-@dataclass(frozen=True, slots=True)
-class MatchedMixtures:
-    """A target's mixture and its nearest source's, with the coupling that MW2 is made of (the paper's Fig. 8)."""
-
-    source: DatasetRecord
-    target: DatasetRecord
-    lines: tuple[tuple[int, int, float], ...]  # (i, j, mass) from Gaussian i to j, the most mass first
-    distance: float  # MW2 in pixels
-
-
 def ellipse(mixture: MixtureNumbers, k: int) -> np.ndarray:
     """A closed line two standard deviations around the mean of component k, (49, 2) of (row, column)."""
     values, vectors = np.linalg.eigh(np.array(mixture.covariances[k]))
@@ -335,26 +309,23 @@ def ellipse(mixture: MixtureNumbers, k: int) -> np.ndarray:
     return np.asarray(np.array(mixture.means[k]) + (axes @ circle).T)
 
 
-def match(source: DatasetRecord, target: DatasetRecord) -> MatchedMixtures | None:
-    """Two mixtures, matched; None if one of them is not known."""
-    if source.mixture is None or target.mixture is None:
-        return None
-    one, other = source.mixture.mixture, target.mixture.mixture
+def match(source: MixtureNumbers, target: MixtureNumbers) -> tuple[list[tuple[int, int, float]], float]:
+    """The coupling that MW2 is made of, as (i, j, mass) from Gaussian i to j, the most mass first; and MW2."""
+    one, other = source.mixture, target.mixture
     cost = squared_bures_wasserstein(one.means, one.covariances, other.means, other.covariances)
     transport = solve_transport(cost, one.weights, other.weights)
-    masses = transport.plan.tolist()
-    lines = [(i, j, mass) for i, row in enumerate(masses) for j, mass in enumerate(row) if mass >= FAINTEST]
-    lines.sort(key=lambda line: -line[2])
-    return MatchedMixtures(source, target, tuple(lines), max(transport.value, 0.0) ** 0.5)
+    masses = enumerate(transport.plan.tolist())
+    lines = [(i, j, mass) for i, row in masses for j, mass in enumerate(row) if mass >= FAINTEST]
+    return sorted(lines, key=lambda line: -line[2]), max(transport.value, 0.0) ** 0.5
 
 
-def matched_mixtures(run: Results) -> list[MatchedMixtures]:
-    """Each target of the study with its nearest source by `gmm2d`."""
-    record = run.record
-    if record is None:
-        return []
+def match_plots(run: Results) -> Iterator[Plot]:
+    """The mixtures of each target of the study and of its nearest source by `gmm2d`."""
+    if run.record is None:
+        return
     compared = {row.target for row in run.table.rows if row.method == "gmm2d"}
-    nearest = [(run.table.ranking(name, "gmm2d")[0].source, name) for name in record.targets if name in compared]
-    pairs = [tuple(map(record.dataset, names)) for names in nearest]
-    found = [match(source, target) for source, target in pairs if source is not None and target is not None]
-    return [one for one in found if one is not None]
+    for name in run.record.targets:
+        target = run.record.dataset(name) if name in compared else None
+        source = run.record.dataset(run.table.ranking(name, "gmm2d")[0].source) if target else None
+        if source and target and (plot := match_plot(source, target)):
+            yield plot

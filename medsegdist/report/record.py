@@ -25,7 +25,7 @@ from pydantic import (
 
 from medsegdist.distance.mixture.gaussian import GaussianMixture
 from medsegdist.distance.resampling import Bootstrap
-from medsegdist.files import atomic_write, read_json
+from medsegdist.files import read_json, write_text
 from medsegdist.words import counted
 
 MAX_BINS = 64  # along an axis of a histogram: enough to see where segments are, too coarse to see a patient
@@ -51,8 +51,7 @@ class JsonFile(Part):
 
     def save(self, path: str | Path) -> None:
         """Writes it as JSON, whole or not at all."""
-        with atomic_write(path) as file:
-            file.write(self.model_dump_json())
+        write_text(path, self.model_dump_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
@@ -51,7 +51,6 @@ class Results:
     controls: tuple[Gain, ...] = ()  # `controls.csv`
     transfer: TransferRecord | None = None  # how the gains came about: `transfer.json`
     agreements: tuple[Agreement, ...] = ()  # `agreement.json`
-    agreement: pd.DataFrame | None = None  # `agreement.csv`, all cells as text
     curves: tuple[LearningCurve, ...] = ()  # `learning_curves.csv`, or else the validations of `runs.jsonl`
 
     def __repr__(self) -> str:
@@ -59,20 +58,17 @@ class Results:
         return f"Results({self.name!r}: {', '.join(counted(*one) for one in found if one[0]) or 'nothing'})"
 
     def _repr_html_(self) -> str:
-        answers = {target: Answer.of(self.table, target).headline for target in self.targets}
-        lines = "".join(f"<p><b>{escape(target)}</b>: {escape(text)}</p>" for target, text in answers.items())
-        gains = pd.DataFrame([asdict(one) for one in self.gains])
-        tables = [
-            self.table._repr_html_() if self.table.rows else "",
-            "" if gains.empty else gains.to_html(index=False),
-        ]
-        return "".join([f"<p>{escape(repr(self))}</p>", lines, *tables])
+        lines = [escape(repr(self))]
+        for target in self.targets:
+            lines.append(f"<b>{escape(target)}</b>: {escape(Answer.of(self.table, target).headline)}")
+        html = "".join(f"<p>{line}</p>" for line in lines)
+        html += self.table._repr_html_() if self.table.rows else ""
+        return html + (pd.DataFrame(map(asdict, self.gains)).to_html(index=False) if self.gains else "")
 
     @property
     def description(self) -> str:
         """What the study is about; empty if that is not known."""
-        described = self.record or self.transfer
-        return "" if described is None else described.description
+        return getattr(self.record or self.transfer, "description", "")
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -91,7 +87,7 @@ class Results:
     @property
     def trained(self) -> bool:
         """Whether there is anything of training."""
-        return bool(self.gains or self.controls or self.transfer or self.agreements) or self.agreement is not None
+        return bool(self.gains or self.controls or self.transfer or self.agreements)
 
     @property
     def approximate(self) -> str:
@@ -104,11 +100,12 @@ class Results:
     @property
     def left_out(self) -> str:
         """Which methods are not there because a card lacks them; empty if none is missing."""
-        return " ".join(
-            f"{method} is left out, because {'the card' if len(names) == 1 else 'the cards'} {', '.join(names)} "
-            f"{'lacks' if len(names) == 1 else 'lack'} it: a fake class has fewer patients than a card may show."
-            for method, names in (self.record.left_out.items() if self.record else ())
-        )
+        said = []
+        for method, names in self.record.left_out.items() if self.record else ():
+            card, lacks = ("card", "lacks") if len(names) == 1 else ("cards", "lack")
+            why = "a fake class has fewer patients than a card may show"
+            said.append(f"{method} is left out, because the {card} {', '.join(names)} {lacks} it: {why}.")
+        return " ".join(said)
 
     @property
     def simulated(self) -> dict[str, str] | None:
@@ -153,13 +150,12 @@ class Results:
         if ranking is not None:
             table = ranking.applied(table, record.means, {one.name: one.library for one in study.datasets})
         ranked = [case for target in record.targets for case in rank_cases(table, samples, target)] if cases else []
-        found = cls(study.name, table, record, cases=tuple(ranked))
-        if not thumbnails:
-            return found
-        from medsegdist.report.thumbnails import draw_thumbnails
+        drawn: Thumbnails | None = None
+        if thumbnails:
+            from medsegdist.report.thumbnails import draw_thumbnails
 
-        drawn = draw_thumbnails(table, record.targets, table.matches, {one.name: one for one in whole})
-        return replace(found, thumbnails=drawn)
+            drawn = draw_thumbnails(table, record.targets, table.matches, {one.name: one for one in whole})
+        return cls(study.name, table, record, drawn, tuple(ranked))
 
     def save(self, folder: str | Path, *, report: bool = True) -> Results:
         """Writes the tables, study.json, characteristics.csv, thumbnails.json, cases.csv and report.html.
@@ -177,8 +173,7 @@ class Results:
         if self.record is not None:
             write_csv(folder / "characteristics.csv", _characteristics_frame(self.record), float_format="%.17g")
         if self.cases:
-            frame = pd.DataFrame([asdict(one) for one in self.cases])
-            write_csv(folder / "cases.csv", frame, float_format="%.17g")
+            write_csv(folder / "cases.csv", pd.DataFrame(map(asdict, self.cases)), float_format="%.17g")
         together = replace(self, **_of_training(folder))
         if report:
             from medsegdist.report.page import write_report
@@ -195,31 +190,22 @@ class Results:
                 f"{folder}: expected a folder with distances.csv, found {'a file' if folder.exists() else 'nothing'}",
                 "`medsegdist rank STUDY.yaml --out DIR` writes one",
             )
-        has = {path.name for path in folder.iterdir()}
-        needed = "distances.csv" in has or not has & {"gains.csv", "agreement.json"}
-        table, listed = _distances(folder / "distances.csv") if needed else (NO_TABLE, ())
-        record = StudyRecord.load(folder / "study.json") if "study.json" in has else None
-        thumbnails: Thumbnails | None = None
-        cases: list[RankedCase] = []
-        if "thumbnails.json" in has:
+        found = _of_training(folder)
+        if (folder / "distances.csv").exists() or not found.keys() & {"gains", "agreements"}:
+            found["table"], found["listed"] = _distances(folder / "distances.csv")
+        if (folder / "study.json").exists():
+            found["record"] = StudyRecord.load(folder / "study.json")
+        if (folder / "thumbnails.json").exists():
             from medsegdist.report.thumbnails import Thumbnails
 
-            thumbnails = Thumbnails.load(folder / "thumbnails.json")
-        if "cases.csv" in has:
+            found["thumbnails"] = Thumbnails.load(folder / "thumbnails.json")
+        if (folder / "cases.csv").exists():
             remedy = "`medsegdist rank STUDY.yaml --cases --out DIR` writes it, or remove the file to report without it"
             cases = read_csv(folder / "cases.csv", RankedCase, key=("target", "source", "case"), remedy=remedy)
-        training = _of_training(folder)
-        described = record or training.get("transfer")
-        compared = next((one.study for one in training.get("agreements", ()) if one.study), "")
-        return cls(
-            name=compared or folder.resolve().name if described is None else described.name,
-            table=table,
-            listed=listed,
-            record=record,
-            thumbnails=thumbnails,
-            cases=tuple(cases),
-            **training,
-        )
+            found["cases"] = tuple(cases)
+        described = found.get("record") or found.get("transfer")
+        compared = next((one.study for one in found.get("agreements", ()) if one.study), folder.resolve().name)
+        return cls(name=described.name if described else compared, **found)
 
 
 def _characteristics_frame(record: StudyRecord) -> pd.DataFrame:
@@ -235,48 +221,36 @@ def _characteristics_frame(record: StudyRecord) -> pd.DataFrame:
 
 def _distances(path: Path) -> tuple[DistanceTable, tuple[DistanceRecord, ...]]:
     """A table with its ranks, or anybody's plain distances."""
+    # One column of ours that is not plain is enough to expect all of them, so that a damaged table is refused.
+    ranked = set(COLUMNS) - {"source", "target", "method", "distance"}
     if path.exists():
-        columns = _cells(path, "`medsegdist rank STUDY.yaml --out DIR` writes it").columns
-        # One column of ours that is not plain is enough to expect all of them, so that a damaged table is refused.
-        plain = {"source", "target", "method", "distance"}
-        if not (set(COLUMNS) - plain) & set(columns) and {"source", "target", "distance"} <= set(columns):
+        head = read_text(path, encoding="utf-8-sig").splitlines()[:1]
+        columns = {name.strip() for name in next(csv.reader(head), ())}
+        if not ranked & columns and {"source", "target", "distance"} <= columns:
             from medsegdist.transfer.gains import read_distances
 
             return NO_TABLE, tuple(read_distances(path))
     return DistanceTable.load(path), ()
 
 
-def _cells(path: Path, remedy: str) -> pd.DataFrame:
-    """Anybody's CSV file, all cells as text."""
-    try:
-        text = io.StringIO(read_text(path, encoding="utf-8-sig"))
-        return pd.read_csv(text, dtype=str, keep_default_na=False, index_col=False)
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path}: expected a CSV file, found an empty file", remedy) from error
-    except (DataError, ValueError) as error:
-        raise DataError(f"{path}: expected a CSV file in UTF-8, found something else ({error})", remedy) from error
-
-
 def _of_training(folder: Path) -> dict[str, Any]:
     """What `transfer` and `agreement` left in a folder."""
-    has = {path.name for path in folder.iterdir()}
-    if not has & {"gains.csv", "controls.csv", "transfer.json", "agreement.json", "agreement.csv"}:
-        return {}
+    names = "gains.csv", "controls.csv", "transfer.json", "agreement.json"
+    gains, controls, transfer, agreement = (folder / name for name in names)
+    found: dict[str, Any] = {}
+    if not any(path.exists() for path in (gains, controls, transfer, agreement)):
+        return found
     from medsegdist.transfer.agreement import Agreement
     from medsegdist.transfer.gains import read_gains
     from medsegdist.transfer.outcomes import read_curves
 
-    found: dict[str, Any] = {}
-    if "gains.csv" in has:
-        found["gains"] = tuple(read_gains(folder / "gains.csv", rows_needed=False))
+    if gains.exists():
+        found["gains"] = tuple(read_gains(gains, rows_needed=False))
         found["curves"] = read_curves(folder, found["gains"])
-    if "controls.csv" in has:
-        found["controls"] = tuple(read_gains(folder / "controls.csv", of_controls=True, rows_needed=False))
-    if "transfer.json" in has:
-        found["transfer"] = TransferRecord.load(folder / "transfer.json")
-    if "agreement.json" in has:
-        found["agreements"] = read_json(folder / "agreement.json", TypeAdapter(tuple[Agreement, ...]), "agreement")
-    if "agreement.csv" in has:
-        remedy = "`medsegdist agreement` writes it, or remove the file to report without it"
-        found["agreement"] = _cells(folder / "agreement.csv", remedy)
+    if controls.exists():
+        found["controls"] = tuple(read_gains(controls, of_controls=True, rows_needed=False))
+    if transfer.exists():
+        found["transfer"] = TransferRecord.load(transfer)
+    if agreement.exists():
+        found["agreements"] = read_json(agreement, TypeAdapter(tuple[Agreement, ...]), "agreement")
     return found

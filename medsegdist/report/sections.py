@@ -9,19 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medsegdist.distance.relevance import RankedCase
-from medsegdist.report.figures import (
-    FRAME_HEIGHT,
-    ROW_HEIGHT,
-    Plot,
-    amount_axis,
-    dataset_axis,
-    label,
-    scatter,
-    vertical_line,
-)
-from medsegdist.report.gain_words import agreement_verdict, in_percent, transfer_verdict
+from medsegdist.report.figures import Plot, amount_axis, in_rows, label, scatter, titled, vertical_line
+from medsegdist.report.gain_words import in_percent
 from medsegdist.report.reasons import MOST_NEAREST, nearest_command
-from medsegdist.report.tables import FROM_SCRATCH, grouped_warnings
+from medsegdist.report.tables import FROM_SCRATCH
 from medsegdist.report.verdict import Answer, amount
 from medsegdist.transfer.gains import UNDEFINED, SourceGain, TransferPair, all_pairs, summarize_gains
 from medsegdist.words import counted
@@ -41,82 +32,28 @@ LEGEND_ABOVE: dict[str, Any] = {  # of a figure's layout
 }
 
 
-def transfer_section(run: Results) -> dict[str, Any] | None:
-    """Gains, baselines and controls of each target, and what ended otherwise; None if nothing was trained."""
-    if not (run.gains or run.controls or run.transfer):
-        return None
-    record = run.transfer
-    asked = record.targets if record else ()
-    names = dict.fromkeys((*asked, *(one.target for one in (*run.gains, *run.controls))))
-    targets = [_target(run, name) for name in names]
-    # Where gains.csv has the runs without a gain, it names them.
-    named = any(one.gain_percent is None for one in run.gains)
-    return {
-        "targets": targets,
-        "has_gains": any(target["sources"] or target["control"] for target in targets),
-        "left_out": left_out(run),
-        "not_converged": record.not_converged if record else (),
-        "undefined": record.undefined if record and not named else (),
-        "failed": record.failed if record else (),
-    }
-
-
-def gain_section(run: Results) -> dict[str, Any] | None:
-    """Gain against distance by each method; None if no pair has both and there is no agreement."""
-    methods = []
-    for method, points in gain_points(run).items():
-        fit = regress(points)
-        figure = gain_plot(method, points, fit)
-        methods.append({"method": method, "fit": fit and fit[0], "n": len(points), "figure": figure})
-    if not methods and run.agreement is None:
-        return None
-    return {
-        "methods": methods,
-        "answer": agreement_verdict(run.agreements) if run.agreements else [],
-        "agreements": run.agreements,
-        "warnings": grouped_warnings(run.agreements),
-        "table": run.agreement,
-        "of_other_tables": of_other_tables(run),
-        "left_out": left_out(run),
-    }
+def trained_targets(run: Results) -> list[str]:
+    """The targets that were asked for, and the other ones that have runs."""
+    asked = run.transfer.targets if run.transfer else ()
+    return list(dict.fromkeys((*asked, *(one.target for one in (*run.gains, *run.controls)))))
 
 
 def left_out(run: Results) -> list[str]:
     """In words, the runs that are in no mean, no figure and no line, and why."""
-    found = []
+    arrow, found = " \N{RIGHTWARDS ARROW} ", []
     for one in (*run.gains, *run.controls):
         if one.gain_percent is None:
-            name = f"{one.source or FROM_SCRATCH} \N{RIGHTWARDS ARROW} {one.target}"
             seed = "" if one.seed is None else f", seed {one.seed}"
             undefined = "the Dice from scratch is 0, which no gain is relative to"
-            found.append(f"{name}{seed}: {undefined if one.status == UNDEFINED else 'did not converge'}")
+            why = undefined if one.status == UNDEFINED else "did not converge"
+            found.append(f"{one.source or FROM_SCRATCH}{arrow}{one.target}{seed}: {why}")
     if not run.gains:
-        pairs = dict.fromkeys(pair for one in run.agreements for pair in one.left_out.not_converged)
-        found += [f"{source} \N{RIGHTWARDS ARROW} {target}: no run has a gain" for source, target in pairs]
-        some = dict.fromkeys(pair for one in run.agreements for pair in one.left_out.partly_converged)
-        found += [f"{source} \N{RIGHTWARDS ARROW} {target}: {count} of its runs" for source, target, count in some]
+        lost = [one.left_out for one in run.agreements]
+        pairs = dict.fromkeys(pair for one in lost for pair in one.not_converged)
+        some = dict.fromkeys(pair for one in lost for pair in one.partly_converged)
+        found += [f"{source}{arrow}{target}: no run has a gain" for source, target in pairs]
+        found += [f"{source}{arrow}{target}: {count} of its runs" for source, target, count in some]
     return found
-
-
-def _target(run: Results, target: str) -> dict[str, Any]:
-    sources = summarize_gains(run.gains, target)
-    control = next(iter(summarize_gains(run.controls, target)), None)
-    baselines = {
-        one.seed: one.dice_baseline
-        for one in (*run.gains, *run.controls)
-        if one.target == target and one.gain_percent is not None and one.dice_baseline is not None
-    }
-    return {
-        "name": target,
-        "verdict": transfer_verdict(run, target),
-        "baseline": fmean(baselines.values()) if baselines else None,
-        "baseline_seeds": len(baselines),
-        "sources": sources,
-        "control": control,
-        "figure": transfer_plot(target, sources, control) if sources else None,
-        "curves": curve_plot(run, target),
-        "tested": all(one.tested for one in run.curves),
-    }
 
 
 PLACES = 41  # distances at which the band is drawn
@@ -133,15 +70,13 @@ def gain_points(run: Results) -> dict[str, tuple[TransferPair, ...]]:
 
 def of_other_tables(run: Results) -> bool:
     """Whether `agreement.json` compared other distances or gains than those in its folder."""
-    here = {(method, one.source, one.target): one for method, pairs in _pairs_here(run).items() for one in pairs}
-    if not here:
-        return False
-    for agreement in run.agreements:
-        for one in agreement.pairs:
-            other = here.get((agreement.method, one.source, one.target))
-            if other is None or not np.allclose((one.distance, one.gain), (other.distance, other.gain), 1e-9, 0):
-                return True
-    return False
+    here, compared = (
+        {(method, one.source, one.target): (one.distance, one.gain) for method, pairs in known.items() for one in pairs}
+        for known in (_pairs_here(run), {one.method: one.pairs for one in run.agreements})
+    )
+    return bool(here) and not all(
+        key in here and np.allclose(numbers, here[key], 1e-9, 0) for key, numbers in compared.items()
+    )
 
 
 def _pairs_here(run: Results) -> dict[str, tuple[TransferPair, ...]]:
@@ -157,45 +92,35 @@ def regress(points: Sequence[TransferPair]) -> tuple[LinearFit, list[GainPredict
 
     if not makes_line(points):
         return None
-    distances = np.array([point.distance for point in points])
-    places = np.linspace(distances.min(), distances.max(), PLACES)
+    distances = [point.distance for point in points]
+    places = np.linspace(min(distances), max(distances), PLACES)
     return fit_line(points), [predict_gain(points, place) for place in places.tolist()]
 
 
 def transfer_plot(target: str, sources: Sequence[SourceGain], control: SourceGain | None) -> Plot:
     """The gain of each source, greatest on top: a dot for each seed and one for their mean; the control is a line."""
-    dots = [(gain, place) for place, one in enumerate(sources) for gain in one.gains]
+    x = [gain for one in sources for gain in one.gains]
+    y = [place for place, one in enumerate(sources) for _ in one.gains]
     seed = {"color": "var(--neutral)", "size": 6, "opacity": 0.7}
     mean = {"color": "var(--accent)", "size": 10, "line": {"color": "var(--surface)", "width": 1.5}}
     hover = [f"{label(one.source, None)}<br>{in_percent(one)}" for one in sources]
     data = [
-        scatter("markers", [gain for gain, _ in dots], [place for _, place in dots], marker=seed),
+        scatter("markers", x, y, marker=seed),
         scatter("markers", [one.gain for one in sources], list(range(len(sources))), hover, marker=mean),
     ]
-    lines = [(0.0, "var(--line-strong)", "solid")]
-    if control is not None:
-        lines.append((control.gain, "var(--second)", "dot"))
+    lines = [(0.0, "var(--line-strong)", "solid"), *([(control.gain, "var(--second)", "dot")] if control else [])]
     shapes = [
         {**vertical_line(place, color=color, width=1.5, dash=dash), "layer": "below"} for place, color, dash in lines
     ]
     # The lines belong to the axis, too.
-    places = [*(gain for gain, _ in dots), *(place for place, *_ in lines)]
+    places = [*x, *(place for place, *_ in lines)]
     margin = 0.06 * (max(places) - min(places)) or 1.0
     said = "; ".join(f"{one.source} {in_percent(one)}" for one in sources)
     controlled = "" if control is None else f" From scratch with as many steps {in_percent(control)}."
+    span = {"range": [min(places) - margin, max(places) + margin], "tickangle": 0}
     return Plot(
         data,
-        {
-            "height": ROW_HEIGHT * len(sources) + FRAME_HEIGHT + 14,
-            "shapes": shapes,
-            "xaxis": {
-                "range": [min(places) - margin, max(places) + margin],
-                "nticks": 6,
-                "tickangle": 0,
-                "title": {"text": "gain (%)", "standoff": 6},
-            },
-            "yaxis": dataset_axis([label(one.source) for one in sources]),
-        },
+        in_rows([label(one.source) for one in sources], titled("gain (%)", **span), frame=76, shapes=shapes),
         f"What pre-training gained for {target}, greatest first: {said}.{controlled}",
         f"Gain for {target}",
     )
@@ -212,23 +137,19 @@ def curve_plot(run: Results, target: str) -> Plot | None:
     for one in run.curves:
         if one.target == target:
             by_source.setdefault(one.source, []).append(one)
-    lines = {source: mean_curve(curves) for source, curves in by_source.items()}
+    means = {source: mean_curve(curves) for source, curves in by_source.items()}
     # A training from scratch may have gone on for longer; it is compared after as many steps.
-    last = max((points[-1][0] for source, points in lines.items() if source and points), default=0)
-    lines = {source: [point for point in points if point[0] <= last] for source, points in lines.items()}
-    lines = {source: points for source, points in lines.items() if len(points) > 1}
+    last = max((points[-1][0] for source, points in means.items() if source and points), default=0)
+    compared = {source: [point for point in points if point[0] <= last] for source, points in means.items()}
+    lines = {source: points for source, points in compared.items() if len(points) > 1}
     if not any(lines):
         return None
     best = next((one.source for one in summarize_gains(run.gains, target)), "")
     recommended = run.table.recommended(target)[0].source if target in run.table.targets else ""
+    gained = f"gained most{', as recommended' * (best == recommended)}: {label(best)}"
     styles = {
         recommended: (f"recommended: {label(recommended)}", "var(--third)", 2.5, "solid"),
-        best: (
-            f"gained most{', as recommended' * (best == recommended)}: {label(best)}",
-            "var(--accent)",
-            2.5,
-            "solid",
-        ),
+        best: (gained, "var(--accent)", 2.5, "solid"),
         "": ("from scratch", "var(--second)", 2.0, "dash"),
     }
     data: list[dict[str, Any]] = []
@@ -247,8 +168,8 @@ def curve_plot(run: Results, target: str) -> Plot | None:
         {
             "height": 340,
             **LEGEND_ABOVE,
-            "xaxis": {"nticks": 6, "title": {"text": "steps of fine-tuning, or from scratch", "standoff": 6}},
-            "yaxis": {"nticks": 6, "title": {"text": "Dice", "standoff": 6}},
+            "xaxis": titled("steps of fine-tuning, or from scratch"),
+            "yaxis": titled("Dice"),
         },
         f"Learning curves for {target}: mean Dice after {last} steps: {said}.",
         f"Learning curves for {target}",
@@ -261,14 +182,16 @@ MOST_NAMED = 12  # points whose sources stand at them; of more, the names would 
 def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit, list[GainPrediction]] | None) -> Plot:
     """Gain against distance, with the line and its 95% band (Fig. 9 to 13)."""
     data: list[dict[str, Any]] = []
+    fitted = ""
     if fit is not None:
-        line, back = fit[1], fit[1][::-1]
-        around = [*((one.distance, one.mean_low) for one in line), *((one.distance, one.mean_high) for one in back)]
+        found, line = fit
+        fitted = f" Line: slope {found.slope:.3g}% per unit, R2 {found.r_squared:.2f}, p {found.p_slope:.2g}."
+        x = [one.distance for one in line]
+        around = [*(one.mean_low for one in line), *(one.mean_high for one in line[::-1])]
         band: dict[str, Any] = {"fill": "toself", "fillcolor": "var(--band)", "line": {"width": 0}, "showlegend": False}
-        data.append(scatter("lines", [x for x, _ in around], [y for _, y in around], **band))
+        data.append(scatter("lines", x + x[::-1], around, **band))
         ink = {"color": "var(--ink-soft)", "width": 1.5}
-        places, centers = [one.distance for one in line], [one.gain for one in line]
-        data.append(scatter("lines", places, centers, line=ink, showlegend=False))
+        data.append(scatter("lines", x, [one.gain for one in line], line=ink, showlegend=False))
     middle = (min(point.distance for point in points) + max(point.distance for point in points)) / 2
     for k, target in enumerate(dict.fromkeys(point.target for point in points)):
         symbol, color = SYMBOLS[k % len(SYMBOLS)], COLORS[k % len(COLORS)]
@@ -286,20 +209,14 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
             named = {"text": [label(point.source, 14) for point in of_target], "textposition": sides}
         mode = "markers+text" if named else "markers"
         data.append(scatter(mode, x, y, hover, name=label(target), showlegend=True, marker=marker, **named))
-    fitted = ""
-    if fit is not None:
-        found = fit[0]
-        fitted = f" Line: slope {found.slope:.3g}% per unit, R2 {found.r_squared:.2f}, p {found.p_slope:.2g}."
     said = "; ".join(f"{p.source} to {p.target}: distance {amount(p.distance)}, gain {p.gain:.1f}%" for p in points)
-    distance = {"text": "distance", "standoff": 6}
-    zero = {"zeroline": True, "zerolinecolor": "var(--line-strong)"}
     return Plot(
         data,
         {
             "height": max(320, 260 + 20 * len({point.target for point in points})),
             **LEGEND_ABOVE,
-            "xaxis": amount_axis([point.distance for point in points]) | {"title": distance, "range": None},
-            "yaxis": {"nticks": 6, "title": {"text": "gain (%)", "standoff": 6}, **zero},
+            "xaxis": titled("distance", **amount_axis([point.distance for point in points]) | {"range": None}),
+            "yaxis": titled("gain (%)", zeroline=True, zerolinecolor="var(--line-strong)"),
         },
         f"Gain of transfer learning against distance by {method}.{fitted} {said}.",
         method,
@@ -316,28 +233,18 @@ def case_sections(run: Results) -> list[dict[str, Any]]:
         answer = Answer.of(run.table, target)
         for source in (answer.first, *answer.alike)[:MOST_SOURCES]:
             cases = [one for one in run.cases if (one.target, one.source) == (target, source)]
-            if len(cases) > 1:
-                sections.append(_case_section(sorted(cases, key=lambda one: one.place)))
+            if len(cases) < 2:
+                continue
+            cases.sort(key=lambda one: one.place)
+            nearest, costs = min(MOST_NEAREST, len(cases) // 2), [one.cost for one in cases]
+            said = (
+                f"The {'nearest case costs' if nearest == 1 else f'nearest {nearest} cases cost'} "
+                f"{fmean(costs[:nearest]):.2f} times what a sample of {source} costs on average, the "
+                f"{counted(len(cases) - nearest, 'other one')} {fmean(costs[nearest:]):.2f} times."
+            )
+            command, figure = nearest_command(source, target, nearest), case_plot(cases, nearest)
+            sections.append({"said": said, "command": command, "figure": figure})
     return sections
-
-
-def _case_section(cases: Sequence[RankedCase]) -> dict[str, Any]:
-    """The section of at least two cases of one source, the best first."""
-    target, source = cases[0].target, cases[0].source
-    nearest = min(MOST_NEAREST, len(cases) // 2)
-    costs = [one.cost for one in cases]
-    first, rest = fmean(costs[:nearest]), fmean(costs[nearest:])
-    said = (
-        f"The {'nearest case costs' if nearest == 1 else f'nearest {nearest} cases cost'} {first:.2f} times what a "
-        f"sample of {source} costs on average, the {counted(len(cases) - nearest, 'other one')} {rest:.2f} times."
-    )
-    return {
-        "target": target,
-        "source": source,
-        "said": said,
-        "command": nearest_command(source, target, nearest),
-        "figure": case_plot(cases, nearest),
-    }
 
 
 def case_plot(cases: Sequence[RankedCase], nearest: int) -> Plot:
@@ -351,8 +258,8 @@ def case_plot(cases: Sequence[RankedCase], nearest: int) -> Plot:
         {
             "height": 220,
             "shapes": [vertical_line(nearest + 0.5, color="var(--line-strong)", width=1.2, dash="dot")],
-            "xaxis": {"title": {"text": "place", "standoff": 6}, "nticks": 6},
-            "yaxis": {"title": {"text": "cost", "standoff": 6}, "nticks": 5, "rangemode": "tozero"},
+            "xaxis": titled("place"),
+            "yaxis": titled("cost", nticks=5, rangemode="tozero"),
         },
         f"Cost of each of the {len(cases)} cases of {source} for {target}, the most relevant first, in multiples of "
         f"the mean: from {costs[0]:.2f} to {costs[-1]:.2f}.",

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
@@ -40,59 +39,33 @@ TITLES = {method: f"{name} (Table {number})" for number, (method, name) in enume
 NAMED_COLUMNS = 5  # more columns than that get numbers in place of names
 WIDTH = 78  # characters of a line of a table, so that it fits a terminal of 80 columns
 LONGEST_HEAD = 24  # characters of a line of a column's name; longer words are broken
-LEAST_NAME, SPLIT_NAME = 8, 16  # of names of rows, with many columns, and where these go into several tables
+LONGEST_NAME = 16  # characters of a line of the name of a row, where columns go into several tables
 FROM_SCRATCH = "from scratch, as many steps"  # the control, as long as pre-training and fine-tuning together
 NOTHING = "-"  # stands where a number is undefined
 
 
-def distance_tables(table: DistanceTable) -> list[Table]:
+def distance_tables(table: DistanceTable) -> Iterator[Table]:
     """One table per method with a row per source and a column per target, as the paper's Tables 5 to 9.
 
-    Where many columns leave no room for names, numbers stand for them, which the rows explain.
+    Numbers stand for the names of many columns, which the rows explain.
     """
-    return [
-        rendered
-        for method in table.methods
-        for rendered in (_numbered(table, method) if len(table.targets) > NAMED_COLUMNS else [_named(table, method)])
-    ]
-
-
-def _named(table: DistanceTable, method: str) -> Table:
-    matrix = table.matrix(method)
-    rows = (
-        (str(source), *(NOTHING if pd.isna(value) else f"{value:,.2f}" for value in values))
-        for source, values in matrix.iterrows()
-    )
-    return _table(TITLES.get(method, method), ["", *matrix.columns], rows, wrap=True)
-
-
-def _numbered(table: DistanceTable, method: str) -> Iterator[Table]:
-    """A table, or several with some of the columns each, where not all fit."""
-    matrix = table.matrix(method)
-    order = [*matrix.columns, *(source for source in matrix.index if source not in matrix.columns)]
-    named = {name: f"{number} {name}" for number, name in enumerate(order, start=1)}
-    cells = matrix.map(lambda value: NOTHING if pd.isna(value) else amount(value).replace(",", ""))
-    widths = [max(map(len, cells[target])) + 1 for target in cells.columns]
-    longest = min(max(map(len, named.values())), LEAST_NAME if sum(widths) <= WIDTH - LEAST_NAME else SPLIT_NAME)
-    blocks = _blocks(widths, WIDTH - longest)
-    for block in blocks:
-        rows = ((named[source], *cells.loc[source].iloc[block]) for source in order if source in cells.index)
-        title = TITLES.get(method, method)
-        if len(blocks) > 1:
-            title = f"{title}, targets {block[0] + 1} to {block[-1] + 1}"
-        shown = _table(title, ["", *(str(k + 1) for k in block)], rows, wrap=True, collapse_padding=False, padding=0)
-        free = WIDTH - sum(widths[k] for k in block)
-        shown.columns[0].width = max(LEAST_NAME, min(max(map(len, named.values())), free))
-        for column in shown.columns[1:]:
-            column.no_wrap = True
-        yield shown
+    for method in table.methods:
+        matrix = table.matrix(method)
+        sources, heads = list(matrix.index), [two_lines(name) for name in matrix.columns]
+        names, numbered = sources, len(heads) > NAMED_COLUMNS
+        if numbered:
+            order = dict.fromkeys([*matrix.columns, *sources])
+            named = {name: f"{number} {name}" for number, name in enumerate(order, start=1)}
+            sources = [one for one in order if one in matrix.index]
+            names, heads = [named[one] for one in sources], [str(k + 1) for k in range(len(heads))]
+        form = amount if numbered else "{:,.2f}".format
+        values = matrix.loc[sources].to_numpy().T.tolist()
+        cells = [[NOTHING if math.isnan(value) else form(value) for value in column] for column in values]
+        yield from split_table(TITLES.get(method, method), [("", names)], zip(heads, cells, strict=True))
 
 
 def ranking_table(table: DistanceTable, target: str) -> Group:
-    """The sources of one target in the recommended order, with their distance by every method, the nearest in bold.
-
-    Methods that do not fit into 80 columns go into further tables below.
-    """
+    """The sources of one target in the recommended order, with their distance by every method, the nearest in bold."""
     answer = Answer.of(table, target)
     rows = {(row.source, row.method): row for row in table.rows if row.target == target}
 
@@ -100,28 +73,35 @@ def ranking_table(table: DistanceTable, target: str) -> Group:
         return Text(amount(row.distance), "bold" if row.rank == 1 else "") if row else Text(NOTHING)
 
     sources = [one.source for one in answer.order]
-    lead = {"Rank": [rank_of(one) for one in answer.order]}
-    if any(one.chance is not None for one in answer.order):
-        lead["Chance"] = [NOTHING if one.chance is None else f"{one.chance:.0%}" for one in answer.order]
-    cells = {method: [cell(rows.get((source, method))) for source in sources] for method in answer.methods}
-    heads = {method: two_lines(method) for method in answer.methods}
-    # Two spaces stand between columns.
-    widths = [2 + max(*map(len, heads[method].split("\n")), *map(len, cells[method])) for method in answer.methods]
-    name = min(max(map(len, sources)), SPLIT_NAME)
-    shown: list[Table] = []
-    for block in _blocks(widths, WIDTH - sum(2 + len(head) for head in lead) - name):
-        methods = [answer.methods[k] for k in block]
-        part = _table(
-            f"{'The only source' if answer.alone else 'Sources'} for {target}" if not shown else "",
-            ["Source", *lead, *(heads[method] for method in methods)],
-            zip(sources, *lead.values(), *(cells[method] for method in methods), strict=True),
-            left=(0, 1),
-            wrap=True,
-        )
-        for column in part.columns[1:]:
+    lead = [("Source", sources), ("Rank", [rank_of(one) for one in answer.order])]
+    if answer.has_chances:
+        lead.append(("Chance", [NOTHING if one.chance is None else f"{one.chance:.0%}" for one in answer.order]))
+    columns = [(two_lines(name), [cell(rows.get((source, name))) for source in sources]) for name in answer.methods]
+    return Group(*split_table(f"{'The only source' if answer.alone else 'Sources'} for {target}", lead, columns))
+
+
+def split_table(
+    title: str, lead: Sequence[tuple[str, Sequence[str]]], columns: Iterable[tuple[str, Sequence[str | Text]]]
+) -> Iterator[Table]:
+    """A table of columns, (head, cells); what does not fit a terminal goes into further ones, each with the `lead`."""
+    room = WIDTH - min(max(map(len, lead[0][1])), LONGEST_NAME) - sum(2 + len(head) for head, _ in lead[1:])
+    blocks: list[list[tuple[str, Sequence[str | Text]]]] = [[]]
+    free = room
+    for head, cells in columns:
+        # Two spaces stand between columns.
+        width = 2 + max(*map(len, head.split("\n")), *map(len, cells))
+        if blocks[-1] and width > free:
+            blocks.append([])
+            free = room
+        free -= width
+        blocks[-1].append((head, cells))
+    for block in blocks:
+        heads, cells = zip(*lead, *block, strict=True)
+        shown = _table(title, heads, zip(*cells, strict=True), left=(0, 1) if len(lead) > 1 else (0,), wrap=True)
+        for column in shown.columns[1:]:
             column.no_wrap = True
-        shown.append(part)
-    return Group(*shown)
+        yield shown
+        title = ""
 
 
 def two_lines(name: str) -> str:
@@ -136,16 +116,6 @@ def two_lines(name: str) -> str:
         if len(lines) <= 2 and max(map(len, lines), default=0) <= LONGEST_HEAD:
             break
     return "\n".join(line.replace("_ ", "_") for line in lines)
-
-
-def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
-    """The columns that stand in one table, by their indices, so that no table is wider than there is room."""
-    blocks: list[list[int]] = [[]]
-    for k, width in enumerate(widths):
-        if blocks[-1] and sum(widths[one] for one in blocks[-1]) + width > room:
-            blocks.append([])
-        blocks[-1].append(k)
-    return blocks
 
 
 def gain_table(target: str, gains: Iterable[Gain], controls: Iterable[Gain]) -> Table:

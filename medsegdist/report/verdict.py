@@ -83,6 +83,11 @@ class Answer:
         return len(self.order) == 1
 
     @property
+    def has_chances(self) -> bool:
+        """Whether any source has a chance, as after a bootstrap."""
+        return any(one.chance is not None for one in self.order)
+
+    @property
     def rule(self) -> str:
         """What the sources are ordered by."""
         if self.order[0].learned:
@@ -151,7 +156,9 @@ def amount(distance: float) -> str:
 
 
 def setting(value: Any) -> str:
-    """What an option was set to, in words; parts of it that are None are left out."""
+    """What an option was set to, in words; empty for None, which is also left out of parts."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -222,27 +229,3 @@ def preparation(record: StudyRecord) -> str:
     methods = [f"{one.name} compares {COMPARED[one.name]}" for one in record.methods if one.name in COMPARED]
     said = f"{what} {fitted} {size} pixels; {'; '.join(filter(None, [intensity, limit]))}."
     return f"{said} Next to images, {'; '.join(methods)}." if methods else said
-
-
-def orientation(record: StudyRecord | None) -> str:
-    """Which way is up in the figures of segments, where that is known."""
-    datasets = () if record is None else record.datasets
-    known = [dataset.name for dataset in datasets if dataset.oriented]
-    prepared = "rows and columns are those of the samples as they were prepared"
-    upright = (
-        "up is anterior and the patient\N{RIGHT SINGLE QUOTATION MARK}s right is on the left, as in a DICOM viewer"
-    )
-    if not known:
-        return f"{prepared.capitalize()}."
-    if len(known) == len(datasets):
-        return f"{upright[0].upper()}{upright[1:]}."
-    return f"In {', '.join(known)} {upright}; in the others {prepared}."
-
-
-def simulation(run: Results) -> str:
-    """That nothing is simulated, or that it is not known; empty where something is."""
-    if run.simulated:
-        return ""
-    if run.simulated is not None:
-        return "The study declares nothing as simulated."
-    return "Whether anything is simulated is not known: there is no study.json."

@@ -164,13 +164,13 @@ def test_the_page_says_what_moved_and_shows_valid_figures(tmp_path):
     (figure,) = json.loads(next(text for tag, text in page.texts if tag == "script" and text.startswith("{"))).values()
     text = re.sub(r"var\(--[\w-]+\)", "#123456", json.dumps(figure))
     go.Figure(json.loads(text)["data"], json.loads(text)["layout"])
-    assert [trace["y"] for trace in figure["data"]] == [[1, 1], [2, 2]]
+    assert [trace["y"] for trace in figure["data"]] == [[0, 0], [1, 1]]
 
 
 def test_lines_go_from_place_to_place():
     (target,) = compare_runs(made("abc"), made("cab")).targets
     plot = slope_plot(target)
-    assert [trace["y"] for trace in plot.data] == [[3, 1], [1, 2], [2, 3]]
+    assert [trace["y"] for trace in plot.data] == [[2, 0], [0, 1], [1, 2]]
     assert plot.alt == "Places of the sources for t in A and B: c from 3 to 1; a from 1 to 2; b from 2 to 3."
 
 

@@ -129,7 +129,7 @@ def test_mixtures_that_may_be_others_are_named_with_the_spread_of_their_fits(com
     datasets = tuple(one.model_copy(update={"fit_spread": {"gmm2d": spread}}) for one, spread in spreads)
     write_run(tmp_path, table, record.model_copy(update={"datasets": datasets}))
     text = Page(render(Results.load(tmp_path))).text
-    assert "Spread of fits, of the median distance between mixtures gmm2d far 25%, target 2% " in text
+    assert "Spread of fits, of the median distance between mixtures gmm2d target 2%, far 25% " in text
 
 
 @pytest.mark.parametrize(
@@ -198,13 +198,6 @@ def test_gains_in_numbers(run_folder, html):
     assert "Fewer than ten pairs: one of them can carry the whole line." in text
     (run_folder / "gains.csv").write_text("source,target,seed,dice,dice_baseline,gain_percent\nnear,target,0,.5,.5,0\n")
     assert "too few pairs for a line" in Page(render(Results.load(run_folder))).text
-
-
-def test_somebodys_agreement_is_shown_as_it_is(run_folder):
-    (run_folder / "agreement.csv").write_text(f'method,"{HOSTILE}"\ngmm2d,<b>0.5</b>\n')
-    page = Page(render(Results.load(run_folder)))
-    assert HOSTILE in page.text
-    assert "<b>0.5</b>" in page.text
 
 
 def test_it_can_be_read_without_seeing_it(html):

@@ -20,7 +20,7 @@ from medsegdist.report.figures import (
     label,
     match,
     match_plot,
-    matched_mixtures,
+    match_plots,
     matrix_plot,
     ranking_plot,
     segment_plot,
@@ -41,7 +41,7 @@ def all_plots(folder):
     yield from (terms_plot(table, target, "gmm2d") for target in table.targets)
     yield from (matrix_plot(table, method) for method in table.methods)
     yield from map(segment_plot, record.datasets)
-    yield from map(match_plot, matched_mixtures(run))
+    yield from match_plots(run)
     yield from (gain_plot("gmm2d", points, fit) for fit in (regress(points), None))
     yield case_plot([RankedCase("t", "s", f"case{k}", k + 1, k - 1.0, 0.5 * k, 2) for k in range(3)], 1)
     sources = summarize_gains(run.gains, "target")
@@ -185,23 +185,19 @@ def test_a_component_on_a_line_has_a_flat_ellipse():
 
 def test_matched_mixtures_move_all_mass_at_the_cost_of_mw2(run_folder):
     run = Results.load(run_folder)
-    (matched,) = matched_mixtures(run)
     nearest = min(run.table.ranking("target", "gmm2d"), key=lambda row: (row.rank, row.distance)).source
-    assert (matched.source.name, matched.target.name) == (nearest, "target")
-    one, other = (run.record.dataset(name).mixture.mixture for name in (nearest, "target"))
-    assert matched.distance == pytest.approx(mixture_wasserstein(one, other))
+    source, target = (run.record.dataset(name) for name in (nearest, "target"))
+    lines, distance = match(source.mixture, target.mixture)
+    one, other = source.mixture.mixture, target.mixture.mixture
+    assert distance == pytest.approx(mixture_wasserstein(one, other))
     for side, weights in ((0, one.weights), (1, other.weights)):
         sums = torch.zeros(len(weights), dtype=torch.float64)
-        for line in matched.lines:
+        for line in lines:
             sums[line[side]] += line[2]
         assert torch.allclose(sums, weights, atol=len(weights) * FAINTEST)
-
-
-def test_mixtures_that_are_not_known_are_not_matched(run_folder):
-    record = Results.load(run_folder).record
-    near, target = record.dataset("near"), record.dataset("target")
-    assert match(near, target) is not None
-    assert match(near.model_copy(update={"mixture": None}), target) is None
+    (plot,) = match_plots(run)
+    assert plot.note == f"{nearest} to target: MW2 = {distance:.1f} pixels."
+    assert match_plot(source.model_copy(update={"mixture": None}), target) is None
 
 
 def test_a_label_is_text_and_nothing_else():

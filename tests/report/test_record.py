@@ -144,14 +144,12 @@ def test_what_is_no_record_is_refused(tmp_path, content):
 
 
 def test_everything_that_a_folder_holds(run_folder, compared_datasets):
-    (run_folder / "agreement.csv").write_text("method,statistic\ngmm2d,NA\n")
     run = Results.load(run_folder)
     assert (run.table.rows, run.record) == (compared_datasets[0].rows, compared_datasets[1])
     assert len(run.table.comparisons) == len(compared_datasets[0].comparisons)
     assert (run.name, run.targets) == ("tiny study", ("target", "near", "far"))
     assert run.gains[0] == Gain("target", "near", 0, dice=0.55, dice_baseline=0.5, gain_percent=10.0)
     assert len(run.gains) == 12
-    assert run.agreement.to_dict("records") == [{"method": "gmm2d", "statistic": "NA"}]
 
 
 def test_targets_that_the_record_alone_knows_are_left_out(run_folder):
@@ -193,11 +191,3 @@ def test_gains_alone_are_enough_and_may_be_a_header(tmp_path):
 def test_a_folder_without_distances(tmp_path):
     with pytest.raises(DataError, match=r"distances\.csv: expected a table, found no such file"):
         Results.load(tmp_path)
-
-
-def test_a_broken_agreement(run_folder):
-    (run_folder / "agreement.csv").write_text("")
-    with pytest.raises(
-        DataError, match=r"agreement.csv: expected a CSV file, found an empty file.*remove the file to report"
-    ):
-        Results.load(run_folder)
