@@ -148,8 +148,8 @@ class ResampleToGrid(Transform):
             None if size == points and step == 1 else _linear_weights(size, points, step)
             for size, points, step in zip(sizes, self.grid, steps, strict=True)
         ]
-        # In 64 bits: each kind of processor rounds products of matrices in its own way, and patches, which are drawn by the
-        # bytes of an image, would be others.
+        # In 64 bits: each kind of processor rounds products of matrices in its own way, and patches, which are drawn by
+        # the bytes of an image, would be others.
         resampled = _along_axes(values.to(torch.float64), matrices, _order(sizes, self.grid))
         return _padded(resampled, sizes, steps, pad_value)
 

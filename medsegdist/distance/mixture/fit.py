@@ -27,15 +27,14 @@ from medsegdist.words import counted
 
 COARSE_CELLS = 500  # cells that the search for the best optimum works on
 FINER = 10  # how many times as many cells each next level has, up to all points
-FINALISTS = 4  # optima of the search that are compared on the next level
 
 REFIT_STEPS, REFIT_TOLERANCE = 15, 1e-5
 """E steps at most of a refit, and its tolerance: the start is near, and samples differ by far more. On simulated and
 real lesions, distances of replicates so refitted correlate with those of converged ones by 0.94 to 1."""
 
-NEARLY = 0.005
-"""Mean log-likelihood, on the finer cells, that an optimum may lack to be nearly as likely as the best one. Fits of
-real data from several seeds differ by about as much, and a hundred independent patients could not show it."""
+NEARLY = 0.02
+"""Mean log-likelihood, on the finer cells, that an optimum may lack to be nearly as likely as the best one: by so much
+at most do fits of real data from several seeds differ, and a hundred independent patients could not show it."""
 
 SIDE_BY_SIDE = 64  # mixtures that are refitted in one batch, which bounds the memory
 
@@ -113,7 +112,7 @@ def _nearly_as_likely(
 ) -> list[Tensor]:
     """The best optimum that the coarse cells show, improved on finer ones; then those that are nearly as likely."""
     with one_thread():
-        optima = search_mixtures(coarse, components, rng)[:, :FINALISTS]
+        optima = search_mixtures(coarse, components, rng)
         best, *others = improve_mixture(finer, all_fits(finer, optima), rng)
     least = float(best.log_likelihood) - NEARLY
     return [best.statistics, *(one.statistics for one in others if float(one.log_likelihood) >= least)]

@@ -34,7 +34,7 @@ SAME = 1e-4  # mixtures whose mean log-likelihoods differ by less count as one b
 TOLERANCE = 1e-6
 LIKELIER = 1e-5  # mean log-likelihood by which a round of improvement must help for another to follow
 ROUNDS = 5  # rounds of improvement at most
-WIDTH = 4  # distinct mixtures that are kept, for the next number of components or in the end
+WIDTH = 8  # distinct mixtures that are kept, for the next number of components or in the end
 SETTLE = 301  # E steps at most of those that are kept in the end
 FINALIST_STEPS = 201  # E steps at most of mixtures whose likelihoods are compared once they have converged
 
