@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -131,13 +132,10 @@ def expectation(points: WeightedPoints, parameters: Tensor) -> tuple[Tensor, Ten
 def moments(statistics: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Masses (...), means (..., d) and covariances (..., d, d) of components, from their (..., f) statistics."""
     d = _axes(statistics.shape[-1])
-    row, column = torch.triu_indices(d, d)
     masses = statistics[..., 0]
     per_mass = statistics / masses.clamp(min=EMPTY).unsqueeze(-1)
     means = per_mass[..., 1 : 1 + d]
-    second = per_mass.new_empty(*per_mass.shape[:-1], d, d)
-    second[..., row, column] = per_mass[..., 1 + d :]
-    second[..., column, row] = per_mass[..., 1 + d :]
+    second = per_mass[..., 1 + d :].index_select(-1, _packing(d)[0]).view(*masses.shape, d, d)
     return masses, means, second - means.unsqueeze(-1) * means.unsqueeze(-2)
 
 
@@ -148,15 +146,14 @@ def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor) -> Te
     nowhere narrower, so that EM stays monotone, as it would not if something were added to the diagonal.
     """
     d = means.shape[-1]
-    row, column = torch.triu_indices(d, d)
     lower, failed = torch.linalg.cholesky_ex(covariances)
     # Unlike cholesky_inverse it does not raise where there is none.
     precisions = torch.linalg.inv_ex(covariances)[0]
     log_roots = lower.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     # No eigenvalue of a precision is above its trace. Rounding can make that of a nearly singular matrix negative.
     trace = precisions.diagonal(dim1=-2, dim2=-1).abs().sum(-1)
-    narrow = ~((failed == 0) & (trace * FLOOR <= 1))
-    if bool(narrow.any()):
+    if int(failed.max()) != 0 or not float(trace.max()) * FLOOR <= 1:
+        narrow = ~((failed == 0) & (trace * FLOOR <= 1))
         values, vectors = torch.linalg.eigh(covariances[narrow])
         values = values.clamp(min=FLOOR)
         precisions[narrow] = (vectors / values.unsqueeze(-2)) @ vectors.mT
@@ -164,7 +161,8 @@ def natural_parameters(masses: Tensor, means: Tensor, covariances: Tensor) -> Te
     linear = (precisions @ means.unsqueeze(-1)).squeeze(-1)
     exponent = 0.5 * (d * math.log(2 * math.pi) + (linear * means).sum(-1))
     constant = masses.clamp(min=EMPTY).log() - exponent - log_roots
-    quadratic = -torch.where(row == column, 0.5, 1.0) * precisions[..., row, column]
+    _, upper, factors = _packing(d)
+    quadratic = precisions.flatten(-2).index_select(-1, upper) * factors
     return torch.cat([constant.unsqueeze(-1), linear, quadratic], -1)
 
 
@@ -264,6 +262,19 @@ def _boxes(unit: Tensor, divisions: int) -> Tensor:
     occupied[key] = True
     numbers: Tensor = (occupied.cumsum(0) - 1)[key]
     return numbers
+
+
+@cache
+def _packing(d: int) -> tuple[Tensor, Tensor, Tensor]:
+    """How a symmetric (d, d) matrix is packed: into the entries of its upper triangle.
+
+    Where each of its entries is in the packed ones, where each packed one is in it, and what the logarithm of a density
+    multiplies that one by.
+    """
+    row, column = torch.triu_indices(d, d)
+    places = torch.empty(d, d, dtype=torch.int64)
+    places[row, column] = places[column, row] = torch.arange(len(row))
+    return places.flatten(), row * d + column, torch.where(row == column, -0.5, -1.0).double()
 
 
 def _axes(monomials: int) -> int:
