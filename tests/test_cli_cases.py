@@ -101,10 +101,6 @@ def test_more_cases_than_there_are_is_all_of_those_with_samples(study, tmp_path)
             "expected a source of 'target', mixed, other, found the target itself.",
         ),
         (
-            ["--nearest", 2, "--dataset", "Mixed"],
-            "no dataset 'Mixed' among target, mixed, other; did you mean 'mixed'?",
-        ),
-        (
             ["--nearest", 2, "--dataset", "mixed", "--target", "targt"],
             "no dataset 'targt' among target, mixed, other; did you mean 'target'?",
         ),

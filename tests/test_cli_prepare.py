@@ -46,24 +46,6 @@ def test_axes_that_itk_refuses_are_told(dataset, tmp_path):
     assert said["sheared"] == ["p1_b"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--out", "lungs"], "expected a folder called Task, two or three digits"),
-        (["--out", "Task07_A"], "nowhere.yaml"),
-    ],
-)
-def test_wrong_arguments_are_one_clear_error(tmp_path, arguments, message, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    if "nowhere" not in message:
-        (tmp_path / "nowhere.yaml").write_text(
-            yaml.safe_dump({"name": "a", "modality": "CT", "layout": {"kind": "phantom", "organ": "liver"}})
-        )
-    result = run("prepare", "nowhere.yaml", *arguments, status=2)
-    assert message in " ".join(result.stderr.split())
-    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
-
-
 def test_lidc_export_with_images_that_are_not_there(tmp_path):
     arguments = ("--malignancy", 4, "--dicom-root", tmp_path / "nowhere", "--out", tmp_path / "Task11_Nodules")
     said = " ".join(run("lidc", "export", *arguments, status=2).stderr.split())

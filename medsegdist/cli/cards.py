@@ -225,12 +225,5 @@ def _refuse_shared(manifests: Sequence[DatasetManifest], preparation: Preparatio
 
     here = tuple(name for name in targets if any(one.name == name for one in manifests))
     if here and len(manifests) > 1:
-        refuse_shared_images(
-            Study(
-                name=preparation.name or "cards",
-                preprocessing=preparation.preprocessing,
-                datasets=tuple(manifests),
-                targets=here,
-                shared_images=preparation.shared_images,
-            )
-        )
+        known = dict(preparation) | {"name": preparation.name or "cards"}
+        refuse_shared_images(Study(**known, datasets=tuple(manifests), targets=here))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
-from ignite.metrics import Metric
-from monai.engines import SupervisedEvaluator
 from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
 from monai.losses import DiceCELoss, DiceLoss
-from monai.utils import CommonKeys
+from monai.networks import eval_mode
 from torch import Tensor, nn
 
 from medsegdist.data.samples import SegmentationSamples
@@ -21,10 +18,6 @@ from medsegdist.transfer.plan import Recipe
 
 # The paper's very small constant.
 _EPSILON = 1e-5
-
-SILENT = logging.Logger("medsegdist.transfer")
-"""The logger of engines: who calls them reports what they raise."""
-SILENT.disabled = True
 
 
 def overlap_counts(logits: Tensor, masks: Tensor) -> Tensor:
@@ -43,26 +36,6 @@ def mean_dice(counts: Tensor, case_ids: Sequence[str]) -> float:
     of_cases = torch.zeros(len(place), 2, dtype=torch.int64).index_add_(0, owners, counts)
     both, total = of_cases.double().unbind(1)
     return float(torch.where(total > 0, 2 * both / total.clamp(min=1), 1.0).mean())
-
-
-class CaseDice(Metric):
-    """:func:`mean_dice` as an ignite metric; samples come in the order of `case_ids`."""
-
-    def __init__(self, case_ids: Sequence[str]) -> None:
-        self.case_ids = case_ids
-        super().__init__(output_transform=lambda output: (output[CommonKeys.PRED], output[CommonKeys.LABEL]))
-
-    def reset(self) -> None:
-        """Forget all counts."""
-        self.counts: list[Tensor] = []
-
-    def update(self, output: Any) -> None:
-        """Count a batch of (b, 1, *grid) logits and masks."""
-        self.counts.append(overlap_counts(*output))
-
-    def compute(self) -> float:
-        """The mean Dice of a case."""
-        return mean_dice(torch.cat(self.counts).cpu(), self.case_ids)
 
 
 def make_loss(kind: Literal["dice", "dice_ce"]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -103,25 +76,16 @@ def make_evaluator(
 ) -> Callable[[], float]:
     """A function that measures the mean Dice of a case as the network is then; it is on `device` already."""
     inputs = NetworkInputs(samples, indices, recipe.scale, device)
+    case_ids = [samples.case_ids[k] for k in indices]
     inferer: Inferer = SimpleInferer()
     if recipe.patch_size is not None:
         inferer = SlidingWindowInferer(recipe.patch_size, recipe.batch_size, recipe.overlap, mode="gaussian")
-    evaluator = SupervisedEvaluator(
-        device=device,
-        val_data_loader=torch.arange(len(inputs)).split(recipe.batch_size),
-        prepare_batch=lambda positions, *_, **__: inputs.batch(positions),
-        network=network,
-        inferer=inferer,
-        key_val_metric={"dice": CaseDice([samples.case_ids[k] for k in indices])},
-        amp=uses_amp(recipe, device),
-        amp_kwargs={"dtype": torch.bfloat16},
-        decollate=False,
-    )
-    evaluator.logger = SILENT
 
     def measure() -> float:
-        evaluator.run()
-        return float(evaluator.state.metrics["dice"])
+        with eval_mode(network), torch.autocast(device.type, torch.bfloat16, enabled=uses_amp(recipe, device)):
+            batches = map(inputs.batch, torch.arange(len(inputs)).split(recipe.batch_size))
+            counts = [overlap_counts(inferer(images, network), masks) for images, masks in batches]
+        return mean_dice(torch.cat(counts).cpu(), case_ids)
 
     return measure
 

@@ -103,9 +103,15 @@ def write_handover(
         configuration = "3d_fullres" if min(task.slices for task in pair) > 1 else "2d"
         cautions = tuple(_cautions(order, chosen, pair))
         folds = _splits(pair[1].listing["training"])
-        bundle = bundle_names([chosen.source, target])[target]
         texts = {
-            "README.md": _readme(pair, configuration, cautions, len(folds), bundle),
+            "README.md": _readme(
+                source=pair[0],
+                target=pair[1],
+                configuration=configuration,
+                cautions=cautions,
+                folds=counted(len(folds), "fold") if folds else "",
+                bundle=bundle_names([chosen.source, target])[target],
+            ),
             "study.yaml": _study(study, pair),
             **({_SPLITS: json.dumps(folds, indent=2) + "\n"} if folds else {}),
         }
@@ -182,19 +188,8 @@ def _cautions(order: Sequence[Recommendation], chosen: Recommendation, pair: Seq
             yield f"Simulated in {called}: {task.manifest.simulated}."
 
 
-def _readme(pair: Sequence[_Task], configuration: str, cautions: Sequence[str], folds: int, bundle: str) -> str:
+def _readme(**known: Any) -> str:
     text = (files("medsegdist.transfer") / "handover.md.jinja").read_text(encoding="utf-8")
     template = jinja2.Template(text, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    rendered: str = template.render(
-        source=pair[0],
-        target=pair[1],
-        configuration=configuration,
-        cautions=cautions,
-        folds=folds,
-        folds_said=counted(folds, "fold"),
-        bundle=bundle,
-        splits=_SPLITS,
-        listing=LISTING,
-        version=version("medsegdist"),
-    )
+    rendered: str = template.render(splits=_SPLITS, listing=LISTING, version=version("medsegdist"), **known)
     return rendered

@@ -92,29 +92,23 @@ def perform(assignment: Assignment) -> dict[str, Any]:
             "curve": options.curve if run.target and run.kind != "control" else (),
             "title": run.title[:1].upper() + run.title[1:],
         }
-        if run.kind in ("baseline", "pretraining"):
+        if not run.needs:
             training = train_with_retry(samples, split, recipe, floor=options.dice_floor, **common)
         else:
+            if run.kind == "fine_tuning":
+                common["weights"] = load_network(assignment.weights(run.needs[0])).state_dict()
             used = recipe.hardened() if assignment.follows_hardened else recipe
-            weights = None if run.kind == "control" else load_network(assignment.weights(run.needs[0])).state_dict()
-            training = train(samples, split, used, weights=weights, **common)
-            training = replace(training, hardened=assignment.follows_hardened)
-        tested = (
-            evaluate(training.network, samples, split.test, recipe, device=assignment.device) if split.test else None
-        )
+            training = replace(train(samples, split, used, **common), hardened=assignment.follows_hardened)
+        dice = evaluate(training.network, samples, split.test, recipe, device=assignment.device) if split.test else None
         if run.kind == "pretraining" or options.keep_weights:
             save_weights(assignment.weights(run.key), training.network, recipe.network, len(samples.grid))
     return {
         **run.facts(),
         "status": "done" if training.converged else NOT_CONVERGED,
-        "dice": tested,
+        "dice": dice,
         "validation_dice": training.dice,
         "samples": [len(split.train), len(split.validation), len(split.test)],
-        "steps": training.steps,
-        "best_step": training.best_step,
-        "hardened": training.hardened,
-        "history": training.history,
-        "curve": training.curve,
+        **{name: getattr(training, name) for name in ("steps", "best_step", "hardened", "history", "curve")},
         "recipe": recipe.model_dump(mode="json"),
         "device": assignment.device,
         "versions": {"torch": torch.__version__, "monai": monai.__version__},

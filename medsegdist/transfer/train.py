@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from medsegdist.errors import ConvergenceError, DataError, MedSegDistError
 from medsegdist.parallel import check_device, one_thread
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
-from medsegdist.transfer.evaluate import SILENT, Bfloat16Inferer, make_evaluator, make_loss, uses_amp
+from medsegdist.transfer.evaluate import Bfloat16Inferer, make_evaluator, make_loss, uses_amp
 from medsegdist.transfer.networks import build_network
 from medsegdist.transfer.plan import Recipe, Split
 from medsegdist.transfer.run_files import load_state, save_state
@@ -176,7 +177,8 @@ class _Run:
             decollate=False,
             optim_set_to_none=True,
         )
-        self.trainer.logger = SILENT
+        # Who trains reports what is raised.
+        self.trainer.logger = logging.Logger("medsegdist.transfer", logging.CRITICAL + 1)
         self.trainer.state.iteration, self.trainer.state.epoch = self.start, self.start // recipe.validate_every
         self.validate = make_evaluator(network, samples, split.validation, recipe, device)
         self.trainer.add_event_handler(Events.ITERATION_STARTED, self._set_learning_rate)

@@ -312,7 +312,7 @@ def test_only_an_empty_folder_is_filled_and_a_full_disk_leaves_nothing(ranked, m
     study, out = ranked
     hand = study.parent / "hand"
 
-    def fail(*_):
+    def fail(**_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
