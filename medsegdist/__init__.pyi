@@ -27,8 +27,8 @@ from .distance.metrics import (
 )
 from .distance.mixture.fit import fit_mixture
 from .distance.mixture.gaussian import GaussianMixture, mixture_wasserstein
+from .distance.order import rank_cases
 from .distance.pairs import multiclass_distance
-from .distance.relevance import rank_cases
 from .distance.resampling import Bootstrap
 from .distance.table import DistanceTable, compare_all
 from .distance.transport import Transport, solve_transport

@@ -90,7 +90,7 @@ def study_distances(
 
     `paper` takes the paper's five methods, if none are named, and adds terms in their own units, as published.
     """
-    from medsegdist.distance.methods import choose_distances
+    from medsegdist.distance.dataset_distance import choose_distances
     from medsegdist.distance.metrics import PAPER_METHODS
     from medsegdist.distance.order import CONSENSUS
 

@@ -108,7 +108,7 @@ def load_compared(
 ) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, DatasetDistance]]:
     """The samples of a study, and the distances that compare them, on a joint scale of these samples if it says so."""
     from medsegdist.data.collect import load_samples
-    from medsegdist.distance.methods import with_joint_scale
+    from medsegdist.distance.dataset_distance import with_joint_scale
 
     with missing_root_explained(study.datasets, file):
         samples = [one.to(device) for one in load_samples(study, **options)]

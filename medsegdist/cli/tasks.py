@@ -85,8 +85,7 @@ def _nearest_cases(
     """The cases of a source that serve a target best, and the source with words on which cases these are."""
     from medsegdist.data.leakage import refuse_shared_images
     from medsegdist.data.study import load_study
-    from medsegdist.distance.order import recommending
-    from medsegdist.distance.relevance import rank_cases
+    from medsegdist.distance.order import rank_cases, recommending
     from medsegdist.distance.table import compare_all
     from medsegdist.parallel import check_device
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +19,6 @@ Image = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Characteristic:
-    """One number of a dataset."""
-
-    name: str  # see :data:`CHARACTERISTICS`
-    unit: str  # of mean and deviation
-    mean: float  # over the samples, by their weights; NaN if no sample has one
-    deviation: float  # standard deviation over the samples, by their weights
-
-
-def image_contrast(image: Image, mask: Mask) -> float:
-    """Standard deviation of all intensities of the image (RMS contrast), in intensity units."""
-    return float(image.std())
-
-
 def segment_contrast(image: Image, mask: Mask) -> float:
     """Mean intensity of the segment minus that of the 3 pixels around it, in intensity units.
 
@@ -43,11 +27,6 @@ def segment_contrast(image: Image, mask: Mask) -> float:
     box = box_of(mask, margin=RING)
     around = binary_dilation(mask[box], iterations=RING) & ~mask[box]
     return float(image[mask].mean() - image[box][around].mean()) if around.any() else math.nan
-
-
-def segment_brightness(image: Image, mask: Mask) -> float:
-    """Mean intensity of the segment minus that of the whole image, in intensity units."""
-    return float(image[mask].mean() - image.mean())
 
 
 def edge_sharpness(image: Image, mask: Mask) -> float:
@@ -62,26 +41,6 @@ def edge_sharpness(image: Image, mask: Mask) -> float:
     slopes = (np.gradient(image, axis=axis) for axis in range(image.ndim) if image.shape[axis] > 1)
     length = np.sqrt(sum(np.square(slope) for slope in slopes))
     return float(length[edge].mean() / length.mean()) if length.any() else 1.0
-
-
-def fine_texture(image: Image, mask: Mask) -> float:
-    """Standard deviation of the Laplacian of the whole image, in intensity units."""
-    return float(laplace(image, mode="nearest").std())
-
-
-def segment_regions(image: Image, mask: Mask) -> float:
-    """Connected regions of the foreground (over edges and corners)."""
-    return float(label(mask[box_of(mask)], return_num=True)[1])
-
-
-def segment_spread(image: Image, mask: Mask) -> float:
-    """How far the foreground reaches: the root mean square distance of its pixels from their centroid, in pixels."""
-    return math.sqrt(sum(float(axis.var()) for axis in np.nonzero(mask)))
-
-
-def segment_size(image: Image, mask: Mask) -> float:
-    """Pixels (voxels) of the foreground."""
-    return float(mask.sum())
 
 
 def boundary_complexity(image: Image, mask: Mask) -> float:
@@ -105,49 +64,45 @@ def segment_location(image: Image, mask: Mask) -> float:
     return float(np.linalg.norm(offset)) / half_diagonal if half_diagonal > 0 else 0.0
 
 
-def background_variation(image: Image, mask: Mask) -> float:
-    """Standard deviation of the intensities outside the segment, in intensity units; NaN if there are none."""
-    return float(image[~mask].std()) if not mask.all() else math.nan
-
-
 CHARACTERISTICS: Mapping[str, tuple[str, Callable[[Image, Mask], float]]] = {
-    "image_contrast": ("intensity", image_contrast),
+    # Standard deviation of all intensities (RMS contrast).
+    "image_contrast": ("intensity", lambda image, mask: image.std()),
     "segment_contrast": ("intensity", segment_contrast),
-    "segment_brightness": ("intensity", segment_brightness),
+    # Mean intensity of the segment minus that of the whole image.
+    "segment_brightness": ("intensity", lambda image, mask: image[mask].mean() - image.mean()),
     "edge_sharpness": ("", edge_sharpness),
-    "segment_size": ("pixels", segment_size),
-    "segment_regions": ("", segment_regions),
-    "segment_spread": ("pixels", segment_spread),
+    "segment_size": ("pixels", lambda image, mask: mask.sum()),
+    # Connected regions, over edges and corners.
+    "segment_regions": ("", lambda image, mask: label(mask[box_of(mask)], return_num=True)[1]),
+    # Root mean square distance of the pixels of the segment from their centroid.
+    "segment_spread": ("pixels", lambda image, mask: math.sqrt(sum(axis.var() for axis in np.nonzero(mask)))),
     "boundary_complexity": ("", boundary_complexity),
     "segment_location": ("", segment_location),
     "texture_deviation": ("intensity", intensity_deviation),
     "texture_entropy": ("bits", intensity_entropy),
-    "fine_texture": ("intensity", fine_texture),
-    "background_variation": ("intensity", background_variation),
+    # Standard deviation of the Laplacian of the whole image.
+    "fine_texture": ("intensity", lambda image, mask: laplace(image, mode="nearest").std()),
+    # Standard deviation of the intensities outside the segment; NaN if there are none.
+    "background_variation": ("intensity", lambda image, mask: math.nan if mask.all() else image[~mask].std()),
 }
 """Unit and function of each: the six rows of Table 14, most of which have several numbers."""
 
 
-def characterize(samples: SegmentationSamples) -> dict[str, Characteristic]:
-    """Characteristics of a dataset, over its slices or volumes as they were prepared, in the order of CHARACTERISTICS.
+def characterize(samples: SegmentationSamples) -> dict[str, tuple[str, float, float]]:
+    """Unit, mean and standard deviation, over samples by their weights, of each characteristic of a dataset.
 
-    Intensities and pixels are those after preprocessing: only datasets that were prepared alike can be compared.
+    Samples are slices or volumes as they were prepared, and so are intensities and pixels: only datasets that were
+    prepared alike can be compared. Mean and deviation are NaN if no sample has the characteristic.
     """
-    images, masks = samples.images.cpu().numpy(), samples.masks.cpu().numpy()
-    measured = np.array(
-        [
-            [measure(images[k].astype(np.float64), masks[k]) for _, measure in CHARACTERISTICS.values()]
-            for k in range(len(samples))
-        ]
-    )
-    mass = samples.mass.cpu().numpy()
+    images, masks, mass = (one.cpu().numpy() for one in (samples.images, samples.masks, samples.mass))
     found = {}
-    for (name, (unit, _)), column in zip(CHARACTERISTICS.items(), measured.T, strict=True):
-        known = np.isfinite(column)
+    for name, (unit, measure) in CHARACTERISTICS.items():
+        pairs = zip(images, masks, strict=True)
+        values = np.array([float(measure(image.astype(np.float64), mask)) for image, mask in pairs])
+        known = np.isfinite(values)
         mean = deviation = math.nan
         if known.any():
-            mean = float(np.average(column[known], weights=mass[known]))
-            deviation = math.sqrt(float(np.average((column[known] - mean) ** 2, weights=mass[known])))
-        unit = "voxels" if name == "segment_size" and masks.ndim == 4 else unit
-        found[name] = Characteristic(name, unit, mean, deviation)
+            mean = float(np.average(values[known], weights=mass[known]))
+            deviation = math.sqrt(float(np.average((values[known] - mean) ** 2, weights=mass[known])))
+        found[name] = ("voxels" if name == "segment_size" and len(samples.grid) == 3 else unit, mean, deviation)
     return found

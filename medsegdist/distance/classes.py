@@ -66,14 +66,10 @@ class ClassOptions:
             self.points(samples),
             samples.weights,
             classes=self.classes,
-            seed=self.seed,
             max_classes=self.max_classes,
             observations=effective_patients(samples),
+            seed=self.seed,
         )
-
-    def reclassify(self, samples: SegmentationSamples, classes: Tensor, weights: Tensor) -> Tensor:
-        """(r, n) fake classes under other (r, n) weights of the samples, see :func:`refit_classes`."""
-        return refit_classes(self.points(samples), classes, weights)
 
     def points(self, samples: SegmentationSamples) -> Tensor:
         """(n, d) float64 CPU tensor: the features of every sample, scaled and weighted."""
@@ -96,9 +92,9 @@ def fake_classes(
     weights: Tensor,
     *,
     classes: int | ClassRule = 3,
-    seed: int = 0,
     max_classes: int = 8,
     observations: float | None = None,
+    seed: int = 0,
 ) -> Tensor:
     """(n,) int64 fake class of every sample: k-means++ on its (n, d) scaled features (the paper's Eq. 15).
 
@@ -107,19 +103,15 @@ def fake_classes(
     position of their centers. `observations` are those of the rule `bic`; None takes Kish's effective number of
     distinct samples.
     """
-    check_count("class", classes, CLASS_RULES)
     distinct, membership = np.unique(points.cpu().numpy(), axis=0, return_inverse=True)
     mass = np.bincount(membership, weights=(weights / weights.sum()).cpu().numpy()).astype(np.float64)
     if not isinstance(classes, int):
         observations = 1 / float(np.square(mass).sum()) if observations is None else observations
         classes = choose_classes(distinct, mass, classes, most=max_classes, observations=observations, seed=seed)
     of_distinct = _kmeans(distinct, mass, classes, seed)
-    centers = np.stack([np.average(distinct[of_distinct == c], axis=0) for c in np.unique(of_distinct)])
-    order = np.lexsort(centers.T[::-1])
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    names = np.unique(of_distinct, return_inverse=True)[1]
-    return torch.from_numpy(rank[names[membership]]).to(torch.int64)
+    centers = np.stack([np.average(distinct[of_distinct == c], axis=0) for c in range(of_distinct.max() + 1)])
+    rank = np.argsort(np.lexsort(centers.T[::-1]))
+    return torch.from_numpy(rank[of_distinct[membership]]).to(torch.int64)
 
 
 def refit_classes(points: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
@@ -177,7 +169,7 @@ def choose_classes(
     d = points.shape[1]
     criteria = []
     for k, of_k, spread in zip(numbers, labels, spreads, strict=True):
-        share = np.bincount(np.unique(of_k, return_inverse=True)[1], weights=masses)
+        share = np.bincount(of_k, weights=masses)
         likelihood = share @ np.log(share) - 0.5 * d * (math.log(2 * math.pi * max(spread, 1e-300) / d) + 1)
         criteria.append((k - 1 + k * d + 1) * math.log(observations) - 2 * observations * likelihood)
     return int(np.argmin(criteria)) + 1
@@ -193,30 +185,27 @@ def _first_gap(points: Points, masses: Points, spreads: Points, seed: int) -> in
     references = [rng.uniform(low, high, size=along.shape) @ axes for _ in range(REFERENCES)]
     before = -math.inf
     for k, spread in enumerate(spreads, start=1):
-        logs = [_log(_spread(reference, masses, _kmeans(reference, masses, k, seed))) for reference in references]
-        gap = float(np.mean(logs)) - _log(spread)
+        found = [_spread(reference, masses, _kmeans(reference, masses, k, seed)) for reference in references]
+        # Copies of a point may differ by rounding only.
+        *logs, own = np.log(np.maximum([*found, spread], 1e-300)).tolist()
+        gap = float(np.mean(logs)) - own
         if before >= gap - float(np.std(logs)) * math.sqrt(1 + 1 / REFERENCES):
             return k - 1
         before = gap
     return len(spreads)
 
 
-def _log(spread: float) -> float:
-    # Copies of a point may differ by rounding only.
-    return math.log(max(spread, 1e-300))
+def _spread(points: Points, masses: Points, labels: NDArray[np.intp]) -> float:
+    held = np.bincount(labels, weights=masses)
+    centers = np.stack([np.bincount(labels, weights=masses * axis) for axis in points.T], axis=1) / held[:, None]
+    return float(masses @ np.square(points - centers[labels]).sum(axis=1))
 
 
-def _spread(points: Points, masses: Points, labels: NDArray[np.int64]) -> float:
-    index = np.unique(labels, return_inverse=True)[1]
-    held = np.bincount(index, weights=masses)
-    centers = np.stack([np.bincount(index, weights=masses * axis) for axis in points.T], axis=1) / held[:, None]
-    return float(masses @ np.square(points - centers[index]).sum(axis=1))
-
-
-def _kmeans(points: Points, masses: Points, clusters: int, seed: int) -> NDArray[np.int64]:
-    """(h,) labels of (h, d) distinct points."""
+def _kmeans(points: Points, masses: Points, clusters: int, seed: int) -> NDArray[np.intp]:
+    """(h,) labels from 0 of (h, d) distinct points, none of them without a point."""
     kmeans = KMeans(n_clusters=min(clusters, len(points)), n_init=RESTARTS, random_state=seed)
-    return np.asarray(kmeans.fit(points, sample_weight=masses / masses.mean()).labels_)
+    labels = kmeans.fit(points, sample_weight=masses / masses.mean()).labels_
+    return np.unique(labels, return_inverse=True)[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,7 +222,7 @@ def class_distances(source: ClassedSamples, target: ClassedSamples, image_cost: 
     Exact optimal transport on the block of the (n, m) image cost that belongs to each pair of classes.
     """
     source_members, target_members = (
-        [(side.classes == c).nonzero()[:, 0] for c in range(int(side.classes.max()) + 1)] for side in (source, target)
+        [(side.classes == c).nonzero()[:, 0] for c in side.classes.unique()] for side in (source, target)
     )
     between = image_cost.new_zeros((len(source_members), len(target_members)))
     for i, rows in enumerate(source_members):
@@ -246,10 +235,7 @@ def class_distances(source: ClassedSamples, target: ClassedSamples, image_cost: 
 
 def drawn_classes(classes: Iterable[Tensor], weights: Tensor) -> list[ClassedSamples]:
     """The samples that are left, with their classes, under each of (r, n) weights; a sample of weight 0 is left out."""
-    found = []
-    for of_sample, row in zip(classes, weights, strict=True):
-        drawn = row > 0
-        found.append(
-            ClassedSamples(classes=torch.unique(of_sample[drawn], return_inverse=True)[1], mass=row[drawn] / row.sum())
-        )
-    return found
+    return [
+        ClassedSamples(torch.unique(of_sample[row > 0], return_inverse=True)[1], row[row > 0] / row.sum())
+        for of_sample, row in zip(classes, weights, strict=True)
+    ]

@@ -126,12 +126,12 @@ def characteristics(samples: SegmentationSamples, intensity_unit: str = "") -> t
     """What a dataset looks like, see :func:`~medsegdist.distance.characteristics.characterize`."""
     return tuple(
         Characteristic(
-            name=one.name,
-            unit=intensity_unit if one.unit == "intensity" else one.unit,
-            mean=one.mean if math.isfinite(one.mean) else None,
-            deviation=one.deviation if math.isfinite(one.deviation) else None,
+            name=name,
+            unit=intensity_unit if unit == "intensity" else unit,
+            mean=mean if math.isfinite(mean) else None,
+            deviation=deviation if math.isfinite(deviation) else None,
         )
-        for one in characterize(samples).values()
+        for name, (unit, mean, deviation) in characterize(samples).items()
     )
 
 

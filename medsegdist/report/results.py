@@ -16,7 +16,7 @@ from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.study import Study
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.relevance import RankedCase, rank_cases
+from medsegdist.distance.order import RankedCase, rank_cases
 from medsegdist.distance.resampling import Bootstrap
 from medsegdist.distance.table import COLUMNS, DistanceTable
 from medsegdist.errors import DataError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medsegdist.distance.relevance import RankedCase
+from medsegdist.distance.order import RankedCase
 from medsegdist.report.figures import Plot, amount_axis, in_rows, label, scatter, titled, vertical_line
 from medsegdist.report.gain_words import in_percent
 from medsegdist.report.reasons import MOST_NEAREST, nearest_command

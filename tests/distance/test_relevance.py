@@ -15,9 +15,8 @@ from scipy.stats import zscore
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import DatasetDistance
 from medsegdist.distance.metrics import METHODS, EuclideanMetric, GmmMetric, make_metric
-from medsegdist.distance.order import CONSENSUS
+from medsegdist.distance.order import CONSENSUS, rank_cases
 from medsegdist.distance.pairs import multiclass_distance
-from medsegdist.distance.relevance import rank_cases
 from medsegdist.distance.table import DistanceTable, compare_all
 from tests.distance.test_multiclass import EUCLIDEAN, GMM, LEFT, MIDDLE, RIGHT, organs
 from tests.laws import Remembering

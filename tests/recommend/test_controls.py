@@ -9,7 +9,7 @@ import yaml
 
 from medsegdist import compare_all, load_samples, load_study
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.methods import choose_distances
+from medsegdist.distance.dataset_distance import choose_distances
 from medsegdist.distance.order import CONSENSUS
 
 FOLDERS = {

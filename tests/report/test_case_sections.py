@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from medsegdist.distance.relevance import RankedCase
+from medsegdist.distance.order import RankedCase
 from medsegdist.errors import DataError
 from medsegdist.report.page import render
 from medsegdist.report.results import Results

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from medsegdist.distance.mixture.gaussian import mixture_wasserstein
-from medsegdist.distance.order import DistanceRow, Recommendation
-from medsegdist.distance.relevance import RankedCase
+from medsegdist.distance.order import DistanceRow, RankedCase, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.figures import (
     FAINTEST,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.classes import ClassedSamples, ClassOptions, class_distances, drawn_classes
+from medsegdist.distance.classes import ClassedSamples, ClassOptions, class_distances, drawn_classes, refit_classes
 from medsegdist.distance.metrics.gmm import MixtureOptions
 from medsegdist.distance.mixture.fit import refit_mixtures
 from medsegdist.distance.mixture.gaussian import GaussianMixture, mixture_wassersteins
@@ -51,7 +51,7 @@ class FakeClassMetric(ClassOptions):
     ) -> list[ClassedSamples]:
         """The classes of the whole dataset, clustered on under the first of other weights of its samples."""
         weights = weights[: 1 + EXACT_REPLICATES]
-        return drawn_classes(self.reclassify(samples, summary.classes, weights), weights)
+        return drawn_classes(refit_classes(self.points(samples), summary.classes, weights), weights)
 
     def compare(self, source: ClassedSamples, target: ClassedSamples, image_cost: Tensor, /) -> Tensor:
         """(n, m) Wasserstein distances in the unit of the image cost, constant within a pair of classes."""
@@ -107,7 +107,7 @@ class FakeClassGmmMetric(ClassOptions, MixtureOptions):
     def resample(self, samples: SegmentationSamples, summary: ClassMixtures, weights: Tensor, /) -> list[ClassMixtures]:
         """The whole dataset's classes and their mixtures, fitted on under the first of other weights of its samples."""
         weights = weights[: 1 + EXACT_REPLICATES]
-        classes = self.reclassify(samples, summary.classes, weights)
+        classes = refit_classes(self.points(samples), summary.classes, weights)
         counts = self.count_by_sample(samples)
         mixtures: list[dict[int, GaussianMixture]] = [{} for _ in weights]
         for c, start in enumerate(summary.mixtures):
