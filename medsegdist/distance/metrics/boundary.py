@@ -16,10 +16,11 @@ from torch import Tensor
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.characteristics import boundary_complexity
 from medsegdist.distance.features import box_of
+from medsegdist.distance.metrics.mask_metric import PairwiseMetric
 
 
-@dataclass(frozen=True, slots=True)
-class BoundaryMetric:
+@dataclass(frozen=True)
+class BoundaryMetric(PairwiseMetric):
     """d_Y(k, l) = ||v_k - v_l||_2 between the boundary profiles of two samples.
 
     A profile holds what a network must learn to find a boundary: the mean intensity of the pixels whose distance from
@@ -32,7 +33,6 @@ class BoundaryMetric:
     Args:
         reach: pixels to look at on either side of the boundary, at least 1.
         shape_weight: how many standard deviations of intensity a doubling counts as; 0 leaves shape out.
-        power: q of the dataset distance.
 
     Raises:
         ValueError: an option is out of range.
@@ -41,7 +41,6 @@ class BoundaryMetric:
     name: ClassVar[str] = "boundary"
     reach: int = 4
     shape_weight: float = 1.0
-    power: float = 1.0
 
     def __post_init__(self) -> None:
         if self.reach < 1:
@@ -52,13 +51,13 @@ class BoundaryMetric:
     def summarize(self, samples: SegmentationSamples, /) -> Tensor:
         """(n, 2 * reach + 3) float64 CPU tensor, one profile per sample, from deepest inside to farthest outside."""
         rows = []
-        for image, mask in zip(samples.images, samples.masks, strict=True):
-            values, inside = image.cpu().numpy().astype(np.float64), mask.cpu().numpy()
-            rows.append([*_profile(values, inside, self.reach), *(self.shape_weight * _shape(inside))])
-        return torch.tensor(np.array(rows), dtype=torch.float64)
-
-    def resample(self, samples: SegmentationSamples, summary: Tensor, weights: Tensor, /) -> None:
-        """d_Y of two samples depends on these two alone."""
+        for image, mask in zip(samples.images.cpu().numpy(), samples.masks.cpu().numpy(), strict=True):
+            # The complexity is estimated, and of a single pixel could come out as 0.
+            complexity = max(boundary_complexity(image, mask), 0.5)
+            inside = mask[box_of(mask)]
+            shape = np.log2([np.count_nonzero(inside), label(inside, return_num=True)[1], complexity])
+            rows.append([*_profile(image.astype(np.float64), mask, self.reach), *(self.shape_weight * shape)])
+        return torch.tensor(np.array(rows))
 
     def compare(self, source: Tensor, target: Tensor, image_cost: Tensor, /) -> Tensor:
         """(n, m) distances: 1 is a standard deviation of intensity in one number, or a doubling of one of shape."""
@@ -83,13 +82,3 @@ def _profile(image: NDArray[np.float64], mask: NDArray[np.bool_], reach: int) ->
         # Shells without a pixel look like the last one before them; the first is never empty.
         sides.append(means[np.maximum.accumulate(np.where(counts > 0, np.arange(reach), 0))])
     return np.concatenate([sides[0][::-1], sides[1]])
-
-
-def _shape(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Size, number of regions and complexity of the boundary, in doublings."""
-    inside = mask[box_of(mask)]
-    regions = label(inside, return_num=True)[1]
-    # The complexity is estimated, and of a single pixel could come out as 0.
-    return np.log2(
-        [np.count_nonzero(inside), regions, max(boundary_complexity(inside.astype(np.float64), inside), 0.5)]
-    )

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.image_cost import segment_cost
+from medsegdist.distance.metrics.mask_metric import PairwiseMetric
 
 
-@dataclass(frozen=True, slots=True)
-class DiceMetric:
+@dataclass(frozen=True)
+class DiceMetric(PairwiseMetric):
     """d_Y(k, l) = 1 - Dice of two masks, or 1 - IoU: 0 for equal masks, 1 for disjoint ones.
 
     1 - IoU (Jaccard) is a metric. 1 - Dice is none: two masks may each be at 1/3 from their union and at 1 from each
@@ -24,11 +25,9 @@ class DiceMetric:
 
     Args:
         jaccard: True takes 1 - IoU, and the name "jaccard".
-        power: q of the dataset distance.
     """
 
     jaccard: bool = False
-    power: float = 1.0
 
     @property
     def name(self) -> str:
@@ -39,15 +38,10 @@ class DiceMetric:
         """The masks, one row per sample: (n, pixels) float64 of 0 and 1."""
         return sparse.csr_array(samples.masks.flatten(1).cpu().numpy()).astype(np.float64)
 
-    def resample(self, samples: SegmentationSamples, summary: sparse.csr_array, weights: Tensor, /) -> None:
-        """d_Y of two samples depends on these two alone."""
-
     def compare(self, source: sparse.csr_array, target: sparse.csr_array, image_cost: Tensor, /) -> Tensor:
         """(n, m) without a unit, 0 to 1."""
         # ||Y - Y'||^2 counts the pixels of one mask only, whichever kind of product is the faster one; it is whole.
         of_one_only = segment_cost(source, target).square().round()
         of_both_sizes = torch.from_numpy(source.sum(axis=1)[:, None] + target.sum(axis=1)[None, :])
-        if self.jaccard:
-            union = (of_both_sizes + of_one_only) / 2
-            return (of_one_only / union).to(image_cost.device)
-        return (of_one_only / of_both_sizes).to(image_cost.device)
+        whole = (of_both_sizes + of_one_only) / 2 if self.jaccard else of_both_sizes
+        return (of_one_only / whole).to(image_cost.device)

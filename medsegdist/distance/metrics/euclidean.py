@@ -12,22 +12,21 @@ from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.image_cost import segment_cost
+from medsegdist.distance.metrics.mask_metric import PairwiseMetric
 from medsegdist.errors import DataError
 
 
-@dataclass(frozen=True, slots=True)
-class EuclideanMetric:
+@dataclass(frozen=True)
+class EuclideanMetric(PairwiseMetric):
     """d_Y(k, l) = ||S_k - S'_l||_2 between neutralized segments (the paper's Eq. 7 to 9), in intensity units.
 
     Args:
         delta: value outside every intensity, subtracted from segments before all else is set to 0: -1 for
             intensities in [0, 255], -2048 for HU.
-        power: q of the dataset distance.
     """
 
     name: ClassVar[str] = "euclidean"
     delta: float = -1.0
-    power: float = 1.0
 
     def summarize(self, samples: SegmentationSamples, /) -> sparse.csr_array:
         """Neutralized segments S (Eq. 8), one row per sample: (n, pixels) float64, zero outside the segment.
@@ -37,16 +36,13 @@ class EuclideanMetric:
         """
         return neutralized_segments(samples, self.delta)
 
-    def resample(self, samples: SegmentationSamples, summary: sparse.csr_array, weights: Tensor, /) -> None:
-        """d_Y of two samples depends on these two alone."""
-
     def compare(self, source: sparse.csr_array, target: sparse.csr_array, image_cost: Tensor, /) -> Tensor:
         """(n, m) distances in the unit of the intensities times sqrt(pixels)."""
         return segment_cost(source, target).to(image_cost.device)
 
 
-@dataclass(frozen=True, slots=True)
-class CosineMetric:
+@dataclass(frozen=True)
+class CosineMetric(PairwiseMetric):
     """d_Y(k, l) = 1 - cos(S_k, S'_l) between neutralized segments (Eq. 8), the similarity of the paper's [22].
 
     From 0 for segments that are multiples of each other to 1 for disjoint ones; neutralized intensities are positive,
@@ -58,12 +54,10 @@ class CosineMetric:
     Args:
         delta: value outside every intensity (Eq. 7): -1 for intensities in [0, 255], -2048 for HU.
         angular: True takes the angle between S_k and S'_l, divided by the right angle, and the name "angular".
-        power: q of the dataset distance.
     """
 
     delta: float = -1.0
     angular: bool = False
-    power: float = 1.0
 
     @property
     def name(self) -> str:
@@ -79,9 +73,6 @@ class CosineMetric:
         segments = neutralized_segments(samples, self.delta)
         length = np.sqrt(segments.multiply(segments).sum(axis=1))
         return sparse.csr_array(segments.multiply(1 / length[:, None]))
-
-    def resample(self, samples: SegmentationSamples, summary: sparse.csr_array, weights: Tensor, /) -> None:
-        """d_Y of two samples depends on these two alone."""
 
     def compare(self, source: sparse.csr_array, target: sparse.csr_array, image_cost: Tensor, /) -> Tensor:
         """(n, m) without a unit, 0 to 1."""

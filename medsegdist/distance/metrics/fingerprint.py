@@ -68,18 +68,12 @@ class FingerprintMetric:
         return torch.dist(source, target).reshape(1, 1).to(image_cost.device)
 
     def _of_samples(self, samples: SegmentationSamples) -> Tensor:
-        pairs = zip(samples.images, samples.masks, strict=True)
-        rows = [
-            np.concatenate([_geometry(mask), _intensities(image, mask, self.intensity_unit)])
-            for image, mask in ((image.cpu().numpy().astype(np.float64), mask.cpu().numpy()) for image, mask in pairs)
-        ]
-        return torch.from_numpy(np.stack(rows))
-
-
-def _geometry(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Size, number of regions and extent along each axis, in doublings."""
-    inside = mask[box_of(mask)]
-    return np.log2([np.count_nonzero(inside), label(inside, return_num=True)[1], *inside.shape])
+        rows = []
+        for image, mask in zip(samples.images.cpu().numpy(), samples.masks.cpu().numpy(), strict=True):
+            inside = mask[box_of(mask)]
+            geometry = np.log2([np.count_nonzero(inside), label(inside, return_num=True)[1], *inside.shape])
+            rows.append([*geometry, *_intensities(image.astype(np.float64), mask, self.intensity_unit)])
+        return torch.tensor(np.array(rows))
 
 
 def _intensities(image: NDArray[np.float64], mask: NDArray[np.bool_], unit: float | None) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.distance.metrics.mask_metric import PairwiseMetric
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,8 +26,8 @@ class Surfaces:
         return len(self.ends) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class HausdorffMetric:
+@dataclass(frozen=True)
+class HausdorffMetric(PairwiseMetric):
     """d_Y(k, l) = Hausdorff distance between the surfaces of two masks, in pixels of the common grid.
 
     The surface of a mask is its pixels with a neighbor outside it, over edges (faces in volumes); what is beyond the
@@ -37,14 +38,12 @@ class HausdorffMetric:
     Args:
         percentile: of the distances from either surface to the other, 0 to 100; 100 is the Hausdorff distance, 95
             what is reported for segmentations as HD95, with linear interpolation as in MONAI.
-        power: q of the dataset distance.
 
     Raises:
         ValueError: the percentile is not between 0 and 100.
     """
 
     percentile: float = 100.0
-    power: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.percentile <= 100:
@@ -60,9 +59,6 @@ class HausdorffMetric:
         pixels = [np.flatnonzero(mask & ~ndimage.binary_erosion(mask)) for mask in samples.masks.cpu().numpy()]
         ends = np.cumsum([0, *(len(surface) for surface in pixels)])
         return Surfaces(np.concatenate(pixels), ends, samples.grid)
-
-    def resample(self, samples: SegmentationSamples, summary: Surfaces, weights: Tensor, /) -> None:
-        """d_Y of two samples depends on these two alone."""
 
     def compare(self, source: Surfaces, target: Surfaces, image_cost: Tensor, /) -> Tensor:
         """(n, m) in pixels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -107,6 +107,20 @@ class ResamplingMetric(Protocol[S]):
             replicates is then a choice of rows and columns, and nothing is compared again.
         """
         ...
+
+
+@dataclass(frozen=True)
+class PairwiseMetric:
+    """A mask metric whose d_Y of two samples depends on these two alone.
+
+    Args:
+        power: q of the dataset distance.
+    """
+
+    power: float = 1.0
+
+    def resample(self, samples: SegmentationSamples, summary: Any, weights: Tensor, /) -> None:
+        """d_Y of replicates is a choice of rows and columns."""
 
 
 @runtime_checkable
