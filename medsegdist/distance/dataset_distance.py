@@ -195,11 +195,7 @@ class DatasetDistance:
             raise ValueError("expected normalize=True with scales, found scales that would not be used.")
 
     def __call__(self, source: SegmentationSamples, target: SegmentationSamples) -> Distance:
-        """The distance between two datasets.
-
-        Args:
-            source: n samples, of which at most `max_samples` are compared.
-            target: m samples, of which at most `max_samples` are compared.
+        """The distance between `source` and `target`, of each of which at most `max_samples` are compared.
 
         Raises:
             PreprocessingMismatchError: they were not prepared alike.

@@ -22,11 +22,6 @@ Image = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def intensity_mean(image: Image, mask: Mask) -> float:
-    """Mean intensity inside the mask, in intensity units."""
-    return float(image[mask].mean())
-
-
 def intensity_deviation(image: Image, mask: Mask) -> float:
     """Standard deviation of the intensities inside the mask, in intensity units; 0 for one pixel."""
     return float(image[mask].std())
@@ -57,7 +52,7 @@ def intensity_gradient(image: Image, mask: Mask) -> float:
 
 
 TEXTURES: Mapping[str, Callable[[Image, Mask], float]] = {
-    "intensity_mean": intensity_mean,
+    "intensity_mean": lambda image, mask: float(image[mask].mean()),
     "intensity_deviation": intensity_deviation,
     "intensity_entropy": intensity_entropy,
     "intensity_gradient": intensity_gradient,
@@ -130,7 +125,7 @@ def segment_features(masks: Tensor, images: Tensor | None = None, features: Sequ
     - `regions`: a count.
     - `area`, `perimeter`: mean over the regions; pixels and pixel edges (voxels and voxel faces).
     - `centroid`: of the largest region, one column per axis, pixel coordinates from 0.
-    - textures: of all pixels of the mask, such as :func:`intensity_mean`; they need (n, *grid) images.
+    - textures: of all pixels of the mask, such as :func:`intensity_entropy`; they need (n, *grid) images.
     """
     chosen = chosen_features(features)
     textures = [feature for feature in chosen if feature in TEXTURES]
@@ -208,14 +203,9 @@ class FeatureScale:
             raise ValueError(f"expected low <= high for every feature, found {self.low} and {self.high}.")
 
     def scaled(self, features: Tensor, columns: Sequence[str]) -> Tensor:
-        """(n, d) features on this scale; of datasets that it was not made from they may lie outside [0, 1].
+        """(n, d) `features` on this scale, by the names of their `columns`, of which it must lack none.
 
-        Args:
-            features: (n, d) float64.
-            columns: their names.
-
-        Raises:
-            ValueError: the scale lacks one of them.
+        Those of datasets that it was not made from may lie outside [0, 1].
         """
         missing = [column for column in columns if column not in self.columns]
         if missing:
@@ -225,8 +215,7 @@ class FeatureScale:
             )
         chosen = [self.columns.index(column) for column in columns]
         low, high = (
-            torch.tensor([end[i] for i in chosen], dtype=torch.float64, device=features.device)
-            for end in (self.low, self.high)
+            torch.tensor(end, dtype=torch.float64)[chosen].to(features.device) for end in (self.low, self.high)
         )
         span = high - low
         return torch.where(span > 0, (features - low) / torch.where(span > 0, span, 1.0), 0.0)
@@ -251,7 +240,5 @@ def joint_scale(datasets: Sequence[SegmentationSamples], features: Sequence[str]
             f"expected datasets of slices or of volumes to scale features by, found {len(datasets)} datasets with "
             f"{' and '.join(str(d) for d in sorted(dimensions)) or 'no'} dimensions."
         )
-    found = [segment_features(samples.masks, samples.images, features) for samples in datasets]
-    low = torch.stack([one.amin(0) for one in found]).amin(0)
-    high = torch.stack([one.amax(0) for one in found]).amax(0)
+    low, high = torch.cat([segment_features(one.masks, one.images, features) for one in datasets]).aminmax(dim=0)
     return FeatureScale(feature_names(dimensions.pop(), features), tuple(low.tolist()), tuple(high.tolist()))

@@ -69,11 +69,7 @@ class DistanceTable:
         return tuple(dict.fromkeys(row.target for row in self.rows))
 
     def ranking(self, target: str, method: str) -> list[DistanceRow]:
-        """The sources of one target by one method, nearest first.
-
-        Args:
-            target: name of a target.
-            method: name of a method.
+        """The sources of one `target` by one `method`, nearest first.
 
         Raises:
             ValueError: the table has no such target and method.
@@ -87,13 +83,10 @@ class DistanceTable:
         return sorted(found, key=lambda row: (row.rank, row.distance))
 
     def recommended(self, target: str) -> tuple[Recommendation, ...]:
-        """The sources of one target in the order that is recommended, the best first.
+        """The sources of one `target` in the order that is recommended, the best first.
 
         It is the mean z-score of their distances by `boundary`, `fingerprint` and `patches`, which predict gains best,
         or of all methods where the table lacks one of these.
-
-        Args:
-            target: name of a target.
 
         Raises:
             ValueError: the table has no such target.
@@ -110,11 +103,7 @@ class DistanceTable:
         return tuple(recommend(target, distances))
 
     def matrix(self, method: str) -> pd.DataFrame:
-        """Distances by one method: a row per source, a column per target, NaN if there is none (Tables 5 to 9).
-
-        Args:
-            method: name of a method; one that is not in the table gives an empty frame.
-        """
+        """Distances by one `method`: a row per source, a column per target, NaN if there is none (Tables 5 to 9)."""
         rows = [row for row in self.rows if row.method == method]
         sources = list(dict.fromkeys(row.source for row in rows))
         frame = pd.DataFrame(index=sources, columns=list(self.targets), dtype="float64")
@@ -129,11 +118,7 @@ class DistanceTable:
         return frame.astype({one.name: kinds[str(one.type)] for one in fields(DistanceRow) if one.type in kinds})
 
     def save(self, path: str | Path) -> None:
-        """Write the rows as CSV, whole or not at all; next to it comparisons.csv and recommendation.csv.
-
-        Args:
-            path: of the CSV, usually `distances.csv`; an existing one is replaced.
-        """
+        """Write the rows to `path` as CSV, whole or not at all; next to it comparisons.csv and recommendation.csv."""
         write_csv(path, self.to_frame(), float_format="%.17g")
         recommendations = [one for target in self.targets for one in self.recommended(target)]
         for name, content in (("comparisons.csv", self.comparisons), ("recommendation.csv", recommendations)):
@@ -144,10 +129,7 @@ class DistanceTable:
 
     @classmethod
     def load(cls, path: str | Path) -> DistanceTable:
-        """Read what :meth:`save` wrote, or any CSV with the same columns.
-
-        Args:
-            path: of the CSV; a `comparisons.csv` and a `recommendation.csv` next to it are read, too.
+        """Read what :meth:`save` wrote to `path`, or any CSV with the same columns, and what lies next to it.
 
         Raises:
             DataError: a file is missing or no such table, or a cell is not what its column holds.
@@ -162,9 +144,8 @@ class DistanceTable:
         recommended = (
             read_csv(advice, Recommendation, key=("target", "source"), remedy=remedy) if advice.exists() else ()
         )
-        if recommended and {(one.target, one.source) for one in recommended} != {
-            (row.target, row.source) for row in rows
-        }:
+        pairs = [{(one.target, one.source) for one in some} for some in (recommended, rows)]
+        if recommended and pairs[0] != pairs[1]:
             raise DataError(
                 f"{advice}: expected the sources and targets of {file.name}, found others", f"{remedy}, or remove it"
             )

@@ -42,18 +42,6 @@ class Evidence(BaseModel):
     within_2: _Share  # share of targets whose first choice was within 2 Dice points of the best source
     regret: FiniteFloat  # Dice points that the first choice was behind the best source, mean over targets
 
-    @classmethod
-    def of(cls, judged: pd.DataFrame) -> Self:
-        """Means over targets."""
-        return cls(targets=len(judged), **judged.fillna(0.0).mean()[["spearman", "within_2", "regret"]])
-
-
-def _is_rule(name: str, library: Library) -> bool:
-    """Whether a predictor is one that a ranking may follow, and no single feature."""
-    features = [str(one) for one in library.features]
-    single = [*features, *(f"{one.removeprefix('term ')}, term alone" for one in features)]
-    return name not in (*single, "learned from shuffled Dice", "number of samples")
-
 
 class RidgeFit(BaseModel):
     """What was learned."""
@@ -120,9 +108,18 @@ class LearnedRanking(BaseModel):
 
         rows = PairRows(library.features, library.ranks, library.families)
         sources = library.features.index.unique("source")
+        # Not what single features do.
+        single = {*library.features, *(f"{one.removeprefix('term ')}, term alone" for one in library.features)}
+        single |= {"learned from shuffled Dice", "number of samples"}
         return cls(
             steps=library.step,
-            evidence={name: Evidence.of(frame) for name, frame in judged.items() if _is_rule(name, library)},
+            evidence={
+                name: Evidence(
+                    targets=len(of_targets), **of_targets.fillna(0.0).mean()[["spearman", "within_2", "regret"]]
+                )
+                for name, of_targets in judged.items()
+                if name not in single
+            },
             known=Weights(**fit_ridge(rows).model_dump(), error=errors[KNOWN]),
             new=Weights(**fit_ridge(rows, known_sources=False).model_dump(), error=errors[NEW]),
             entries={
@@ -196,11 +193,10 @@ class LearnedRanking(BaseModel):
         scores = weights.predict(rows, entries).to_numpy()
         predicted = dict(zip(sources, scores.tolist(), strict=True))
         chances = dict(zip(sources, chance_of_best(scores, weights.error).tolist(), strict=True))
-        # The difference of two independent normal errors.
-        spread = weights.error * 2**0.5
 
         def joins(first: str, source: str) -> bool:
-            return bool(norm.cdf((predicted[first] - predicted[source]) / spread) < SURE)
+            # The difference of two independent normal errors.
+            return bool(norm.cdf(predicted[first] - predicted[source], scale=weights.error * 2**0.5) < SURE)
 
         in_order = sorted(sources, key=lambda source: -predicted[source])
         for source, (rank, tied) in shared_ranks(in_order, joins).items():

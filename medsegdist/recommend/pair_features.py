@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,13 +10,6 @@ import pandas as pd
 from medsegdist.distance.characteristics import CHARACTERISTICS as MEASURED
 
 SMALLEST = 1e-3  # share of a target's median term below which a term counts as so large: log has no value at 0
-
-
-class Feature(NamedTuple):
-    """Words for one number of a source and a target."""
-
-    low: str  # what a source is like that has less of it than the target's other sources
-    high: str  # what one is like that has more of it
 
 
 TERMS: Mapping[str, tuple[str, str]] = {
@@ -58,11 +50,7 @@ image, and sizes are in doublings, so that neither unit nor grid matters."""
 OWN: Mapping[str, tuple[str, str, _Transform]] = {
     "samples": ("fewer samples", "more samples", lambda means: _log(means["samples"])),
     "size": ("smaller segments", "larger segments", CHARACTERISTICS["size"][1]),
-    "contrast": (
-        "less contrast",
-        "more contrast",
-        lambda means: means["segment_contrast"].abs() / means["image_contrast"],
-    ),
+    "contrast": ("less contrast", "more contrast", lambda means: CHARACTERISTICS["contrast"][1](means).abs()),
     "sharpness": ("softer edges", "sharper edges", CHARACTERISTICS["sharpness"][1]),
     "regions": ("fewer regions", "more regions", CHARACTERISTICS["regions"][1]),
     "complexity": ("plainer outlines", "more complex outlines", CHARACTERISTICS["complexity"][1]),
@@ -70,14 +58,13 @@ OWN: Mapping[str, tuple[str, str, _Transform]] = {
 }
 """What a source is like by itself: words for little and much of it, and its value."""
 
-FEATURES: Mapping[str, Feature] = {
-    **{f"term {name}": Feature(*words) for name, words in TERMS.items()},
-    **{
-        f"difference {name}": Feature(f"similar {word}", f"other {word}") for name, (word, _) in CHARACTERISTICS.items()
-    },
-    **{f"own {name}": Feature(low, high) for name, (low, high, _) in OWN.items()},
+FEATURES: Mapping[str, tuple[str, str]] = {
+    **{f"term {name}": words for name, words in TERMS.items()},
+    **{f"difference {name}": (f"similar {word}", f"other {word}") for name, (word, _) in CHARACTERISTICS.items()},
+    **{f"own {name}": (low, high) for name, (low, high, _) in OWN.items()},
 }
-"""All features by their names: terms of distances, differences of characteristics, and what a source has by itself."""
+"""Words for a source that has less than the target's other sources, and for one that has more, of each feature: terms of
+distances, differences of characteristics, and what a source has by itself."""
 
 
 def pair_features(distances: pd.DataFrame, characteristics: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -16,10 +17,7 @@ from medsegdist.recommend.library import Library, ranks_of
 from medsegdist.recommend.model import PairRows, fit_each, fit_ridge
 from medsegdist.transfer.ranks import interval_of_means
 
-MEASURES = ("spearman", "weighted_kendall", "regret", "within_1", "within_2")
-"""What :func:`judge` finds for each target."""
-
-
+MEASURES = ("spearman", "weighted_kendall", "regret", "within_1", "within_2")  # what :func:`judge` finds
 Judged = dict[str, pd.DataFrame]  # what :func:`judge` finds, by the names of predictors
 
 
@@ -29,7 +27,11 @@ class OrderReliability:
 
     repetitions: int  # of each pair
     single: float  # Spearman correlation of one repetition with another, mean over targets
-    mean: float  # that of the means of all repetitions with such means of others (Spearman-Brown)
+
+    @property
+    def mean(self) -> float:
+        """The correlation of the means of all repetitions with such means of others (Spearman-Brown)."""
+        return self.repetitions * self.single / (1 + (self.repetitions - 1) * self.single)
 
     @property
     def ceiling(self) -> float:
@@ -39,12 +41,7 @@ class OrderReliability:
     @property
     def of_half(self) -> OrderReliability:
         """That of the repetitions that judge, see :func:`halves`."""
-        return self.of(_half_of(self.repetitions))
-
-    def of(self, repetitions: int) -> OrderReliability:
-        """The reliability of the mean of another number of repetitions."""
-        mean = repetitions * self.single / (1 + (repetitions - 1) * self.single)
-        return OrderReliability(repetitions, self.single, mean)
+        return OrderReliability(_half_of(self.repetitions), self.single)
 
 
 def _half_of(repetitions: int) -> int:
@@ -60,10 +57,7 @@ def order_reliability(library: Library) -> OrderReliability | None:
             both = dice[[one, other]].dropna()
             if len(both) > 2:
                 found.append(spearmanr(both[one], both[other]).statistic)
-    if not found:
-        return None
-    single = float(np.mean(found))
-    return OrderReliability(1, single, single).of(library.dice.shape[1])
+    return OrderReliability(library.dice.shape[1], float(np.mean(found))) if found else None
 
 
 def distance_predictors(library: Library) -> dict[str, pd.Series]:
@@ -137,9 +131,10 @@ def learned_strict(library: Library, *, by_family: bool = True) -> pd.Series:
 def shuffled(library: Library, seed: int) -> Library:
     """The library with the Dice of each target given to other sources: nothing can be learned from it."""
     rng = np.random.default_rng(seed)
-    parts = []
-    for _, dice in library.dice.groupby(level="target", sort=False):
-        parts.append(pd.DataFrame(rng.permutation(dice.to_numpy()), index=dice.index, columns=dice.columns))
+    parts = [
+        pd.DataFrame(rng.permutation(dice.to_numpy()), index=dice.index, columns=dice.columns)
+        for _, dice in library.dice.groupby(level="target", sort=False)
+    ]
     return replace(library, dice=pd.concat(parts))
 
 
@@ -180,13 +175,13 @@ def intervals(judged: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFr
 
     A row per predictor; for each measure a column, and two with the suffixes _low and _high.
     """
+    columns = [f"{one}{end}" for one in MEASURES for end in ("", "_low", "_high")]
     rows = {}
     for name, frame in judged.items():
         values = frame[list(MEASURES)].to_numpy()
-        low, high = interval_of_means(values, seed=seed)
-        ends = {"": values.mean(axis=0), "_low": low, "_high": high}
-        rows[name] = {f"{one}{end}": float(ends[end][k]) for k, one in enumerate(MEASURES) for end in ends}
-    return pd.DataFrame.from_dict(rows, orient="index")
+        ends = np.stack([values.mean(axis=0), *interval_of_means(values, seed=seed)])
+        rows[name] = ends.T.ravel().tolist()
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 LEARNED: Mapping[str, Callable[[Library], pd.Series]] = {
@@ -236,9 +231,9 @@ def judge_predictors(library: Library, *, workers: int | None = 1) -> tuple[Judg
     stands the control, a row per shuffle, which learns from shuffled Dice. Then the same of choices that rank nothing;
     and of everything that learns, the standard deviation of the errors of its predicted ranks.
     """
-    judged: dict[str, list[pd.DataFrame]] = {}
-    choices: dict[str, list[pd.DataFrame]] = {}
-    errors: dict[str, list[pd.Series]] = {}
+    judged: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    choices: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    errors: dict[str, list[pd.Series]] = defaultdict(list)
     plain = distance_predictors(library)
     parts = halves(library)
     shuffles = -(-SHUFFLES // len(parts))
@@ -246,16 +241,16 @@ def judge_predictors(library: Library, *, workers: int | None = 1) -> tuple[Judg
     learned = map_ordered(lambda task: _learn_half(*task), tasks, workers=workers, description="Learning")
     for (_, dice), (predictions, control) in zip(parts, learned, strict=True):
         for name, scores in (plain | predictions).items():
-            judged.setdefault(name, []).append(judge(scores.loc[dice.index], dice))
+            judged[name].append(judge(scores.loc[dice.index], dice))
         for name, scores in predictions.items():
             # Ranks are centered within targets, predictions need not be.
             centered = scores - scores.groupby(level="target").transform("mean")
-            errors.setdefault(name, []).append(ranks_of(dice) - centered)
-        judged.setdefault("learned from shuffled Dice", []).append(control)
-        choices.setdefault("a source at random", []).append(judge(0 * dice, dice))
-        choices.setdefault("no pre-training", []).append(judge_choice(library.scratch, dice))
+            errors[name].append(ranks_of(dice) - centered)
+        judged["learned from shuffled Dice"].append(control)
+        choices["a source at random"].append(judge(0 * dice, dice))
+        choices["no pre-training"].append(judge_choice(library.scratch, dice))
         if len(library.pooled):
-            choices.setdefault("all sources together", []).append(judge_choice(library.pooled, dice))
+            choices["all sources together"].append(judge_choice(library.pooled, dice))
     deviations = {name: float(pd.concat(of_halves).std(ddof=0)) for name, of_halves in errors.items()}
     return _means(judged), _means(choices), deviations
 

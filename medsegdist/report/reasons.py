@@ -52,8 +52,8 @@ def reasons(run: Results, answer: Answer) -> Reasons:
     alike = [one for one in known if one[0] <= -CLEAR]
     unlike = [one for one in known[::-1] if one[0] >= CLEAR]
     return Reasons(
-        tuple(FEATURES[name].low for _, name in alike[:REASONS]),
-        tuple(FEATURES[name].high for _, name in unlike[:OBJECTIONS]),
+        tuple(FEATURES[name][0] for _, name in alike[:REASONS]),
+        tuple(FEATURES[name][1] for _, name in unlike[:OBJECTIONS]),
     )
 
 
