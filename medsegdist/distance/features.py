@@ -214,9 +214,7 @@ class FeatureScale:
                 "make it with the same `features`."
             )
         chosen = [self.columns.index(column) for column in columns]
-        low, high = (
-            torch.tensor(end, dtype=torch.float64)[chosen].to(features.device) for end in (self.low, self.high)
-        )
+        low, high = torch.tensor([self.low, self.high], dtype=torch.float64)[:, chosen].to(features.device)
         span = high - low
         return torch.where(span > 0, (features - low) / torch.where(span > 0, span, 1.0), 0.0)
 

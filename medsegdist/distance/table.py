@@ -139,11 +139,9 @@ class DistanceTable:
             raise DataError(f"{file}: expected a table, found no such file", remedy)
         rows = read_csv(file, DistanceRow, key=("source", "target", "method"), remedy=remedy)
         orders, advice = file.with_name("comparisons.csv"), file.with_name("recommendation.csv")
-        key = ("target", "method", "nearer", "farther")
+        key, of_advice = ("target", "method", "nearer", "farther"), ("target", "source")
         comparisons = read_csv(orders, Comparison, key=key, remedy=remedy) if orders.exists() else ()
-        recommended = (
-            read_csv(advice, Recommendation, key=("target", "source"), remedy=remedy) if advice.exists() else ()
-        )
+        recommended = read_csv(advice, Recommendation, key=of_advice, remedy=remedy) if advice.exists() else ()
         pairs = [{(one.target, one.source) for one in some} for some in (recommended, rows)]
         if recommended and pairs[0] != pairs[1]:
             raise DataError(

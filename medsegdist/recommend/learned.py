@@ -106,22 +106,21 @@ class LearnedRanking(BaseModel):
         """
         from medsegdist.recommend.model import PairRows, fit_ridge
 
-        rows = PairRows(library.features, library.ranks, library.families)
+        pairs = PairRows(library.features, library.ranks, library.families)
         sources = library.features.index.unique("source")
         # Not what single features do.
-        single = {*library.features, *(f"{one.removeprefix('term ')}, term alone" for one in library.features)}
+        features = [str(name) for name in library.features]
+        single = {*features, *(f"{name.removeprefix('term ')}, term alone" for name in features)}
         single |= {"learned from shuffled Dice", "number of samples"}
         return cls(
             steps=library.step,
             evidence={
-                name: Evidence(
-                    targets=len(of_targets), **of_targets.fillna(0.0).mean()[["spearman", "within_2", "regret"]]
-                )
-                for name, of_targets in judged.items()
+                name: Evidence(targets=len(rows), **rows.fillna(0.0).mean()[["spearman", "within_2", "regret"]])
+                for name, rows in judged.items()
                 if name not in single
             },
-            known=Weights(**fit_ridge(rows).model_dump(), error=errors[KNOWN]),
-            new=Weights(**fit_ridge(rows, known_sources=False).model_dump(), error=errors[NEW]),
+            known=Weights(**fit_ridge(pairs).model_dump(), error=errors[KNOWN]),
+            new=Weights(**fit_ridge(pairs, known_sources=False).model_dump(), error=errors[NEW]),
             entries={
                 str(name): {str(key): float(value) for key, value in library.characteristics.loc[name].dropna().items()}
                 for name in sources

@@ -63,8 +63,8 @@ FEATURES: Mapping[str, tuple[str, str]] = {
     **{f"difference {name}": (f"similar {word}", f"other {word}") for name, (word, _) in CHARACTERISTICS.items()},
     **{f"own {name}": (low, high) for name, (low, high, _) in OWN.items()},
 }
-"""Words for a source that has less than the target's other sources, and for one that has more, of each feature: terms of
-distances, differences of characteristics, and what a source has by itself."""
+"""Words for a source that has less of each feature than the target's other sources, and for one that has more. Features
+are terms of distances, differences of characteristics, and what a source has by itself."""
 
 
 def pair_features(distances: pd.DataFrame, characteristics: pd.DataFrame) -> pd.DataFrame:
