@@ -34,7 +34,8 @@ SAME = 1e-4  # mixtures whose mean log-likelihoods differ by less count as one b
 TOLERANCE = 1e-6
 LIKELIER = 1e-5  # mean log-likelihood by which a round of improvement must help for another to follow
 ROUNDS = 5  # rounds of improvement at most
-WIDTH = 8  # distinct mixtures that are kept, for the next number of components or in the end
+KEPT = 8  # distinct mixtures that are kept of each number of components
+PARENTS = 4  # that the next ones are grown from
 SETTLE = 301  # E steps at most of those that are kept in the end
 FINALIST_STEPS = 201  # E steps at most of mixtures whose likelihoods are compared once they have converged
 
@@ -75,7 +76,7 @@ def grow_mixtures(points: WeightedPoints, components: int, rng: np.random.Genera
     found, _ = _best(*_fit(points, points.total(), 1))
     yield found
     for _ in range(1, components):
-        found = _grown(points, found, SEARCH, rng)
+        found = _grown(points, found[:, :PARENTS], SEARCH, rng)
         yield found
 
 
@@ -88,7 +89,7 @@ def improve_mixture(points: WeightedPoints, fits: list[Fits], rng: np.random.Gen
     best, *others = fits
     for _ in range(ROUNDS if len(best.statistics) > 1 else 0):
         without = _without_each(points, best.statistics, FINER_SEARCH)
-        tried, *more = all_fits(points, _grown(points, without, FINER_SEARCH, rng))
+        tried, *more = all_fits(points, _grown(points, without, FINER_SEARCH, rng)[:, :PARENTS])
         others += [tried, *more]
         if not bool(tried.log_likelihood > best.log_likelihood + LIKELIER):
             break
@@ -108,7 +109,7 @@ def converge(points: WeightedPoints, statistics: Tensor) -> tuple[Tensor, Tensor
     return _best(*_fit(points, statistics, SETTLE))
 
 
-def _best(statistics: Tensor, likelihood: Tensor, width: int = WIDTH) -> tuple[Tensor, Tensor]:
+def _best(statistics: Tensor, likelihood: Tensor, width: int = KEPT) -> tuple[Tensor, Tensor]:
     order = torch.argsort(likelihood, descending=True, stable=True).tolist()
     kept = order[:1]
     for r in order[1:]:
