@@ -222,8 +222,7 @@ class FeatureScale:
 def joint_scale(datasets: Sequence[SegmentationSamples], features: Sequence[str] | None = None) -> FeatureScale:
     """The scale on which the features of all samples of some datasets together fill [0, 1].
 
-    With it a class of small segments is the same in every dataset; with each dataset on its own scale, as the paper has
-    it, it is the smallest ones that each has.
+    With it a class of small segments is the same in every dataset, and not the smallest ones that each has.
 
     Args:
         datasets: at least one; the sources and the target, say.

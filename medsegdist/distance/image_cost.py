@@ -98,8 +98,8 @@ def embed_images(samples: SegmentationSamples, embedding: Embedding) -> Tensor:
 
 def _check_features(features: Tensor, samples: SegmentationSamples, start: int, count: int, width: int | None) -> None:
     where = f"dataset '{samples.name}', from case '{samples.case_ids[start]}' on"
-    if not isinstance(features, Tensor) or features.dtype not in (torch.float32, torch.float64):
-        kind = features.dtype if isinstance(features, Tensor) else type(features).__name__
+    kind = getattr(features, "dtype", None) if isinstance(features, Tensor) else type(features).__name__
+    if kind not in (torch.float32, torch.float64):
         raise DataError(f"{where}: expected the embedding to return a float32 or float64 tensor, found {kind}.")
     if features.ndim != 2 or len(features) != count or features.shape[1] == 0 or width not in (None, features.shape[1]):
         raise DataError(

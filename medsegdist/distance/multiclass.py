@@ -14,7 +14,7 @@ from torch import Tensor
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples, spread_over_patients
 from medsegdist.distance.dataset_distance import DatasetDistance
-from medsegdist.distance.metrics.mask_metric import MaskMetric, summarize_weights
+from medsegdist.distance.metrics.mask_metric import MaskMetric, ResamplingMetric
 
 ClassSummaries = Mapping[str, tuple[float, Any]]
 
@@ -42,6 +42,15 @@ def classes_of(samples: SegmentationSamples | MulticlassSamples) -> list[ClassSa
         return [ClassSamples("", samples, 1.0, range(len(samples)))]
     binary, shares = samples.by_class, samples.shares
     return [ClassSamples(name, binary[name], shares[name], samples.shown(name).tolist()) for name in samples.classes]
+
+
+def summarize_weights(
+    metric: MaskMetric[Any], samples: SegmentationSamples, summary: Any, weights: Tensor
+) -> Sequence[Any] | None:
+    """Summaries under (1 + r, n) weights, the samples' own first, as :meth:`ResamplingMetric.resample` returns them."""
+    if isinstance(metric, ResamplingMetric):
+        return metric.resample(samples, summary, weights)
+    return [summary, *(metric.summarize(samples.reweighted(row)) for row in weights[1:])]
 
 
 def weigh_classes(

@@ -21,8 +21,8 @@ from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.distance.dataset_distance import UNSCALED, ClassPart, DatasetDistance, Distance
 from medsegdist.distance.image_cost import ImagePair, pair_images
-from medsegdist.distance.metrics.mask_metric import MaskMetric, ReplicatesMetric, summarize_weights
-from medsegdist.distance.multiclass import ClassSamples, DirectMetric, classes_of, weigh_classes
+from medsegdist.distance.metrics.mask_metric import MaskMetric, ReplicatesMetric
+from medsegdist.distance.multiclass import ClassSamples, DirectMetric, classes_of, summarize_weights, weigh_classes
 from medsegdist.distance.resampling import Bootstrap, draw_patients, reflect, replicate_weights
 from medsegdist.distance.transport import (
     EXACT_REPLICATES,
@@ -336,20 +336,17 @@ def multiclass_distance(
     Classes of one name are compared, or, if the datasets share no name, those whose mask distances sum to the least. A
     class without a counterpart takes no part.
 
-    The paper has two extensions. They differ in the images only. "decomposition" computes the binary distance of each
-    class as it is, with the images that show the class. "direct" is for a metric with one number for a whole dataset,
-    above all the mixtures of :class:`~medsegdist.distance.metrics.GmmMetric`: one mixture for each class, sum_k w_k
-    MW2(g_k, g'_k)**q, and one transport of all images. If every sample shows every class, both are the same; if a class
-    is rare, the decomposition gives the images that show it more weight.
+    The paper's two extensions differ in the images only. "decomposition" is the binary distance of each class, with the
+    images that show it. "direct" is for metrics with one number for a whole dataset, such as mixtures: one of each
+    class, sum_k w_k MW2(g_k, g'_k)**q, and one transport of all images. If every sample shows every class, both are the
+    same; if a class is rare, the decomposition gives the images that show it more weight.
 
     Args:
         source: one dataset.
         target: the other, prepared alike.
-        distance: the binary distance to extend. Its `max_samples` limits the samples of each class in
-            "decomposition", and all samples in "direct".
+        distance: the binary distance. Its `max_samples` limits the samples of each class, or, if "direct", all samples.
         weights: w_k, a number >= 0 for each class of the target that has a counterpart, in any scale. None takes the
-            class's share of the foreground pixels, the mean of both datasets, so that neither their sizes nor their
-            order matter.
+            class's share of the foreground pixels, the mean of both datasets.
         extension: "decomposition" or "direct".
 
     Returns:

@@ -44,12 +44,11 @@ class Bootstrap:
 def draw_patients(
     name: str, groups: Sequence[Iterable[str]], bootstrap: Bootstrap
 ) -> dict[str, NDArray[np.int64]] | None:
-    """Draw as many patients as there are, with replacement, many times (bootstrap, Efron 1979).
+    """How often each patient is drawn, (r,) times, if as many as there are are drawn with replacement (Efron 1979).
 
-    The draws depend on the seed, the dataset's name and its patients, on nothing else: not on the order of the samples,
-    and not on what the dataset is compared with, so that two sources are judged on the same targets. `groups` are the
-    patients who show each class; each replicate has some of every group. By patient, the (r,) numbers say how often
-    each is drawn; None if there are fewer than two, for one patient says nothing of how patients differ.
+    It depends on the seed, the dataset's name and its patients, and not on what the dataset is compared with, so that
+    two sources are judged on the same targets. `groups` are the patients who show each class; each replicate has some
+    of every group. None if there are fewer than two patients: one says nothing of how patients differ.
     """
     members = [members for group in groups if (members := set(group))]
     patients = sorted(set().union(*members))

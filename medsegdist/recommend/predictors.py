@@ -40,13 +40,8 @@ class OrderReliability:
 
     @property
     def of_half(self) -> OrderReliability:
-        """That of the repetitions that judge, see :func:`halves`."""
-        return OrderReliability(_half_of(self.repetitions), self.single)
-
-
-def _half_of(repetitions: int) -> int:
-    """How many repetitions judge what the others teach: the smaller half, at least one."""
-    return max(1, repetitions // 2)
+        """That of the repetitions that judge what the others teach: the smaller half, at least one."""
+        return OrderReliability(max(1, self.repetitions // 2), self.single)
 
 
 def order_reliability(library: Library) -> OrderReliability | None:
@@ -68,23 +63,20 @@ def distance_predictors(library: Library) -> dict[str, pd.Series]:
     )
     distances = by_method.loc[rows]
     found = {str(method): -distances[method] for method in distances}
-    found |= {f"{name.removeprefix('term ')}, term alone": -library.features[name] for name in _named(library, "term ")}
+    known = [str(name) for name in library.features.dropna(axis=1, how="all")]
+    terms = [name for name in known if name.startswith("term ")]
+    found |= {f"{name.removeprefix('term ')}, term alone": -library.features[name] for name in terms}
     for mean, methods in MEANS.items():
         if set(methods) <= set(distances):
             scores = distances[list(methods)].groupby(level="target").transform(zscore, nan_policy="omit")
             found[mean] = -scores.mean(axis=1)
-    found |= {name: -library.features[name] for name in _named(library, "difference ")}
+    found |= {name: -library.features[name] for name in known if name.startswith("difference ")}
     for name, rows_of in library.scores.groupby("method"):
         score = -rows_of.set_index(["target", "source"])["distance"].reindex(rows)
         # A network without a score is as good as the others of the target.
         found[str(name)] = score.fillna(score.groupby(level="target").transform("mean"))
     found["number of samples"] = library.features["own samples"]
     return found
-
-
-def _named(library: Library, start: str) -> list[str]:
-    columns = [str(name) for name in library.features.dropna(axis=1, how="all")]
-    return [name for name in columns if name.startswith(start)]
 
 
 def best_elsewhere(library: Library) -> pd.Series:
@@ -164,10 +156,8 @@ def judge_choice(chosen: pd.Series, dice: pd.Series) -> pd.DataFrame:
     """The regret of a choice that is none of the sources, such as all of them together, from its mean test Dice."""
     best = dice.groupby(level="target", sort=False).max()
     lost = 100 * (best - chosen.reindex(best.index))
-    return pd.DataFrame(
-        {"spearman": np.nan, "weighted_kendall": np.nan, "regret": lost, "within_1": lost <= 1, "within_2": lost <= 2},
-        index=best.index,
-    ).astype("float64")
+    measures = (np.nan, np.nan, lost, lost <= 1, lost <= 2)
+    return pd.DataFrame(dict(zip(MEASURES, measures, strict=True)), index=best.index).astype("float64")
 
 
 def intervals(judged: Mapping[str, pd.DataFrame], *, seed: int = 0) -> pd.DataFrame:
@@ -203,7 +193,7 @@ def halves(library: Library) -> list[tuple[Library, pd.Series]]:
     seeds = list(library.dice.columns)
     found = []
     for k in range(len(seeds)):
-        judged = [seeds[(k + n) % len(seeds)] for n in range(_half_of(len(seeds)))]
+        judged = (seeds + seeds)[k : k + max(1, len(seeds) // 2)]
         rest = [seed for seed in seeds if seed not in judged] or seeds
         both = library.dice[rest].notna().any(axis=1) & library.dice[judged].notna().any(axis=1)
         of_rest = replace(library, dice=library.dice.loc[both, rest], features=library.features[both])

@@ -22,9 +22,6 @@ class Surfaces:
     ends: NDArray[np.int64]  # (n + 1,) int64; those of sample k are pixels[ends[k]:ends[k + 1]]
     grid: tuple[int, ...]  # (rows, columns) or (slices, rows, columns)
 
-    def __len__(self) -> int:
-        return len(self.ends) - 1
-
 
 @dataclass(frozen=True)
 class HausdorffMetric(PairwiseMetric):
@@ -72,13 +69,12 @@ def _directed(source: Surfaces, target: Surfaces, percentile: float) -> NDArray[
 
     One distance transform per target serves all sources.
     """
-    found = np.empty((len(source), len(target)))
-    for k in range(len(target)):
-        elsewhere = np.ones(int(np.prod(target.grid)), dtype=bool)
-        elsewhere[target.pixels[target.ends[k] : target.ends[k + 1]]] = False
-        distance = ndimage.distance_transform_edt(elsewhere.reshape(target.grid)).reshape(-1)
-        found[:, k] = _percentiles(source, distance, percentile)
-    return found
+    found = []
+    for pixels in np.split(target.pixels, target.ends[1:-1]):
+        elsewhere = np.ones(target.grid, dtype=bool)
+        elsewhere.flat[pixels] = False
+        found.append(_percentiles(source, ndimage.distance_transform_edt(elsewhere).ravel(), percentile))
+    return np.stack(found, axis=1)
 
 
 def _percentiles(source: Surfaces, distance: NDArray[np.float64], percentile: float) -> NDArray[np.float64]:

@@ -140,25 +140,6 @@ class ReplicatesMetric(Protocol[C]):
         ...
 
 
-def summarize_weights(
-    metric: MaskMetric[Any], samples: SegmentationSamples, summary: Any, weights: Tensor
-) -> Sequence[Any] | None:
-    """Summaries of a dataset under other weights of its samples, in the metric's own way if it has one.
-
-    Args:
-        metric: a metric.
-        samples: n samples.
-        summary: `metric.summarize(samples)`.
-        weights: (1 + r, n) float64 on the CPU, those of the samples themselves first.
-
-    Returns:
-        As :meth:`ResamplingMetric.resample`.
-    """
-    if isinstance(metric, ResamplingMetric):
-        return metric.resample(samples, summary, weights)
-    return [summary, *(metric.summarize(samples.reweighted(row)) for row in weights[1:])]
-
-
 def with_options(metric: Any, options: Mapping[str, Any]) -> MaskMetric[Any]:
     """The metric with those of the options that it has.
 
