@@ -167,7 +167,12 @@ def test_prepared_arrays(name, tmp_path):
 @pytest.mark.realdata
 def test_gains_of_a_small_transfer_study(tmp_path, cache):
     golden = pd.read_csv(GOLDEN / "transfer_gains.csv")
-    pd.testing.assert_frame_equal(gains(tmp_path, cache)[golden.columns.tolist()], golden, rtol=1e-6)
+    found = gains(tmp_path, cache)[golden.columns.tolist()]
+    # Networks are trained in 32 bits: with other vector units, Dice differed by 1.4e-4 and gains by 0.03 points.
+    numbers = {"dice": 1e-3, "dice_baseline": 1e-3, "gain_percent": 0.2}
+    for column, tolerance in numbers.items():
+        np.testing.assert_allclose(found[column], golden[column], rtol=0, atol=tolerance)
+    pd.testing.assert_frame_equal(found.drop(columns=list(numbers)), golden.drop(columns=list(numbers)))
 
 
 def test_the_statistics_of_the_paper():
