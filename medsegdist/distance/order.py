@@ -101,14 +101,16 @@ class RankedCase:
     samples: int  # how many of it were compared
 
 
-def rule_of(methods: Collection[str], *, normalized: bool = True) -> str:
+def rule_of(methods: Collection[str], normalized: bool) -> str:
     """The name of the rule that takes the mean z-score of some methods; only means of normalized terms have one.
 
-    >>> rule_of(["gmm3d"]), rule_of(["patches", "boundary", "fingerprint"]), rule_of(["dice", "gmm2d"])
-    ('gmm3d', 'consensus', 'mean of dice and gmm2d')
+    >>> rule_of(["patches", "boundary", "fingerprint"], True), rule_of(["dice", "gmm2d"], True)
+    ('consensus', 'mean of dice and gmm2d')
     """
-    known = (name for name, of_mean in MEANS.items() if normalized and set(of_mean) == set(methods))
-    return next(known, and_listed(list(methods)) if len(methods) == 1 else f"mean of {and_listed(list(methods))}")
+    for name, of_mean in MEANS.items():
+        if normalized and set(of_mean) == set(methods):
+            return name
+    return f"{'mean of ' if len(methods) > 1 else ''}{and_listed(list(methods))}"
 
 
 def recommending(methods: Sequence[str]) -> tuple[str, ...]:
@@ -154,7 +156,7 @@ def recommend(
         there = [one for one in found if one is not None]
         reflected[source] = torch.stack(there).mean(0) if there and len(there) == len(found) else None
     ranks = rank_with_ties(score, reflected, level)
-    chances, rule = _chances(reflected), rule_of(methods, normalized=normalized)
+    chances, rule = _chances(reflected), rule_of(methods, normalized)
     for source in sorted(sources, key=lambda one: (ranks[one][0], score[one])):
         yield Recommendation(target, source, *ranks[source], score[source], chances.get(source), rule)
 

@@ -13,16 +13,9 @@ from skimage.measure import label
 from torch import Tensor
 
 from medsegdist.data.samples import SegmentationSamples
-from medsegdist.distance.features import AXES, box_of
+from medsegdist.distance.features import box_of
 
 PERCENTILES = (5, 50, 95)  # of the intensities inside and outside the segment
-
-
-def fingerprint_names(dimensions: int) -> tuple[str, ...]:
-    """Names of the numbers in a fingerprint, for slices (2) or volumes (3)."""
-    extents = (f"log2_{axis}s" for axis in AXES[dimensions])
-    intensities = (f"{side}_p{p}" for side in ("foreground", "background") for p in PERCENTILES)
-    return ("log2_size", "log2_regions", *extents, *intensities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class FingerprintMetric:
             raise ValueError(f"expected a finite intensity_unit > 0, found {self.intensity_unit}.")
 
     def summarize(self, samples: SegmentationSamples, /) -> Tensor:
-        """(f,) float64 CPU tensor, the numbers that :func:`fingerprint_names` names."""
+        """(f,) float64 CPU tensor: size, regions and extent along each axis, percentiles inside and outside."""
         return samples.mass.cpu() @ self._of_samples(samples)
 
     def resample(self, samples: SegmentationSamples, summary: Tensor, weights: Tensor, /) -> list[Tensor]:

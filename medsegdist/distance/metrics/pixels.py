@@ -75,9 +75,6 @@ class PixelBins:
     moments: tuple[sparse.csr_array, ...]
     width: int  # edge of the bins
 
-    def __len__(self) -> int:
-        return len(self.index)
-
     def reweighted(self, weights: Tensor) -> WeightedBins:
         """The bins under (n,) weights of the samples, >= 0 and not all 0; bins that lose their last pixel are left out.
 
