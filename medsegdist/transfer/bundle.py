@@ -20,9 +20,9 @@ from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.data.study import Study
 from medsegdist.files import atomic_path
 from medsegdist.transfer.gains import Gain, summarize_gains
+from medsegdist.transfer.networks import load_network
 from medsegdist.transfer.outcomes import TransferResult
 from medsegdist.transfer.plan import POOLED, Recipe, Run
-from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferStudy
 
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"

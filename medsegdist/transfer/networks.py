@@ -1,20 +1,27 @@
-"""The networks that are trained, all of one kind: (b, 1, *grid) intensities to (b, 1, *grid) logits."""
+"""Networks, all of one kind: (b, 1, *grid) intensities to (b, 1, *grid) logits; their weights and states as files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import pickle
+import warnings
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import gcd
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.networks.blocks import Convolution
 from monai.networks.layers import Pool
 from monai.networks.nets import UNet
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medsegdist.data.options import DeepLabOptions, UNetOptions
+from medsegdist.data.options import DeepLabOptions, NetworkOptions, UNetOptions
+from medsegdist.errors import DataError
+from medsegdist.files import atomic_write
 
 
 def _normalization(kind: str, channels: int) -> tuple[str, dict[str, Any]]:
@@ -209,3 +216,77 @@ def build_network(options: DeepLabOptions | UNetOptions, dimensions: int) -> nn.
     if isinstance(options, UNetOptions):
         return PaddedUNet(options, dimensions)
     return DeepLabV3Plus(options, dimensions)
+
+
+_STATE, _WEIGHTS = "medsegdist training state 1", "medsegdist weights 1"
+
+
+def save_state(path: Path, config: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Write to `path` the `state` of a run, and its `config`: all that it is made from."""
+    _write(path, format=_STATE, config=json.dumps(config, sort_keys=True), state=dict(state))
+
+
+def load_state(path: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The state of a run that was cut short, at `path`; None if there is none.
+
+    Raises:
+        DataError: it is damaged, or of another `config`.
+    """
+    if not path.exists():
+        return None
+    content = _read(path, _STATE, "training state")
+    found, wanted = json.loads(content["config"]), json.loads(json.dumps(config))
+    differing = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+    if differing:
+        raise DataError(
+            f"{path}: this checkpoint is of a run with another configuration ({', '.join(differing)} differ)",
+            "delete it to train again, or restore the configuration to resume",
+        )
+    state: dict[str, Any] = content["state"]
+    return state
+
+
+def save_weights(path: Path, network: nn.Module, options: NetworkOptions, dimensions: int) -> None:
+    """Write to `path` the weights of a `network` of these `options` and `dimensions`, and both."""
+    weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    _write(path, format=_WEIGHTS, network=options.model_dump_json(), dimensions=dimensions, weights=weights)
+
+
+def load_network(path: Path) -> nn.Module:
+    """The network of the weights at `path`, on the CPU."""
+    content = _read(path, _WEIGHTS, "weights")
+    try:
+        options: Any = TypeAdapter(NetworkOptions).validate_json(content["network"])
+        network = build_network(options, content["dimensions"])
+        network.load_state_dict(content["weights"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise _damaged(path, "weights", error) from error
+    return network
+
+
+def _write(path: Path, **content: Any) -> None:
+    with atomic_write(path, binary=True) as file:
+        torch.save(content, file)
+
+
+def _read(path: Path, expected: str, what: str) -> dict[str, Any]:
+    if not path.exists():
+        raise DataError(f"{path}: there are no {what} here; run the pre-training first.")
+    try:
+        with warnings.catch_warnings():
+            # torch warns of what it does not expect before it fails; the error says it all.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError) as error:
+        raise _damaged(path, what, error) from error
+    if not isinstance(content, dict) or content.get("format") != expected:
+        raise _damaged(path, what, f"expected the format '{expected}'")
+    return content
+
+
+def _damaged(path: Path, what: str, why: object) -> DataError:
+    said = str(why).splitlines()[0][:200] if str(why) else type(why).__name__
+    if isinstance(why, pickle.UnpicklingError):
+        # torch advises to run what the file holds.
+        said = "it holds other objects than tensors and plain values, which are not loaded"
+    return DataError(f"{path}: this file of {what} is damaged ({said}); delete it to train again.")

@@ -24,6 +24,7 @@ from medsegdist.files import write_csv
 from medsegdist.parallel import map_ordered, one_thread
 from medsegdist.transfer.evaluate import evaluate
 from medsegdist.transfer.gains import NOT_CONVERGED, OK, write_gains
+from medsegdist.transfer.networks import load_network, save_weights
 from medsegdist.transfer.outcomes import RunLog, TransferResult, learning_curves, result_of
 from medsegdist.transfer.plan import (
     POOLED,
@@ -34,7 +35,6 @@ from medsegdist.transfer.plan import (
     split_source,
     split_target,
 )
-from medsegdist.transfer.run_files import load_network, save_weights
 from medsegdist.transfer.train import second_checkpoint, train, train_with_retry
 
 LOGGER = logging.getLogger("medsegdist")

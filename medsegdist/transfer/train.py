@@ -23,9 +23,8 @@ from medsegdist.parallel import check_device, one_thread
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches
 from medsegdist.transfer.evaluate import Bfloat16Inferer, make_evaluator, make_loss, uses_amp
-from medsegdist.transfer.networks import build_network
+from medsegdist.transfer.networks import build_network, load_state, save_state
 from medsegdist.transfer.plan import Recipe, Split
-from medsegdist.transfer.run_files import load_state, save_state
 
 
 @dataclass(frozen=True, slots=True, eq=False)

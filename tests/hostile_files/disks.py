@@ -20,8 +20,8 @@ from filelock import FileLock
 from medsegdist.cli.console import reported_errors
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_path, atomic_write
+from medsegdist.transfer.networks import load_network
 from medsegdist.transfer.outcomes import RunLog
-from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import _locked
 from tests.public_reports import Report
 from tests.transfer.test_run_log import DAMAGES, written

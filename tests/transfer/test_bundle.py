@@ -13,7 +13,7 @@ from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.preprocessing import Preprocessing
 from medsegdist.errors import DataError
 from medsegdist.transfer.bundle import export_bundle
-from medsegdist.transfer.run_files import save_weights
+from medsegdist.transfer.networks import save_weights
 from medsegdist.transfer.train import train
 from tests.transfer.making import SMALL_DEEPLAB, TINY, disks, halves, quick
 

@@ -14,10 +14,9 @@ from medsegdist.data.options import TransferOptions
 from medsegdist.errors import DataError
 from medsegdist.transfer.agreement import measure_agreement
 from medsegdist.transfer.evaluate import evaluate
-from medsegdist.transfer.networks import build_network
+from medsegdist.transfer.networks import build_network, load_network
 from medsegdist.transfer.outcomes import read_curve
 from medsegdist.transfer.plan import POOLED, Split, split_source, split_target
-from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import perform, run_study
 from medsegdist.transfer.scores.compute import score_sources
 from medsegdist.transfer.train import train

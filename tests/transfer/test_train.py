@@ -14,9 +14,8 @@ from medsegdist.data.options import Augmentation
 from medsegdist.errors import ConvergenceError, DataError, MedSegDistError
 from medsegdist.transfer import train as training
 from medsegdist.transfer.evaluate import evaluate, make_loss
-from medsegdist.transfer.networks import build_network
+from medsegdist.transfer.networks import build_network, load_network, save_weights
 from medsegdist.transfer.plan import Split
-from medsegdist.transfer.run_files import load_network, save_weights
 from medsegdist.transfer.train import train, train_with_retry
 from tests.transfer.making import SMALL_DEEPLAB, TINY, Counting, disks, equal_weights, halves, quick
 

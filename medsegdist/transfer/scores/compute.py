@@ -18,8 +18,8 @@ from medsegdist.distance.features import segment_features
 from medsegdist.progress import track
 from medsegdist.transfer.batches import NetworkInputs
 from medsegdist.transfer.evaluate import mean_dice, overlap_counts
+from medsegdist.transfer.networks import load_network
 from medsegdist.transfer.plan import IntensityScale, split_target
-from medsegdist.transfer.run_files import load_network
 from medsegdist.transfer.runs import TransferStudy
 from medsegdist.transfer.scores.transferability import (
     Array,
