@@ -165,7 +165,7 @@ def rank(
         record = ranking.record_cards(name, cards, table, distance=distance, here=manifests, left_out=lacking)
         results = Results(name, table, record)
         results.save(out, report=not no_report)
-        show(results, out, rankings=True, report=not no_report, as_json=as_json)
+        show(results, out, rankings=True, as_json=as_json)
 
 
 def _described(file: Path, names: Sequence[str], like: Path | None) -> tuple[list[DatasetManifest], Preparation]:

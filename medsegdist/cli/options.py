@@ -5,14 +5,15 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from medsegdist.distance.metrics.mask_metric import METHODS, PAPER_METHODS
+
+C = TypeVar("C", bound=Callable[..., None])
 
 StudyFile = Annotated[
     Path, typer.Argument(help="YAML file with datasets, targets and preprocessing.", metavar="STUDY.yaml")
@@ -129,25 +130,17 @@ class RankOptions:
     as_json: AsJson = False
 
 
-def takes(kind: type[Any], **defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let a command have the fields of a dataclass as options, and take them as one argument, `options`."""
-    fields = [one.replace(default=defaults.get(name, one.default)) for name, one in _parameters(kind)]
+def takes(kind: type[Any], **defaults: Any) -> Callable[[C], C]:
+    """Let a command that ends in `**options` have the fields of a dataclass as options."""
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        own = [one for name, one in _parameters(function) if name != "options"]
-
-        @wraps(function)
-        def command(**given: Any) -> None:
-            function(options=kind(**{one.name: given.pop(one.name) for one in fields}), **given)
-
-        command.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]
+    def decorate(command: C) -> C:
+        *own, _ = inspect.signature(command, eval_str=True).parameters.values()
+        fields = inspect.signature(kind, eval_str=True).parameters.values()
+        shared = [one.replace(default=defaults.get(one.name, one.default)) for one in fields]
+        command.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
         return command
 
     return decorate
-
-
-def _parameters(function: Callable[..., Any]) -> list[tuple[str, inspect.Parameter]]:
-    return list(inspect.signature(function, eval_str=True).parameters.items())
 
 
 class _PlainFlags:

@@ -105,13 +105,13 @@ def agreement(
             except DataError as error:
                 LOGGER.warning("%s says nothing of gains: %s", looks, error)
         save_agreement(agreements, out, correlated)
-        page = leave_report(out, wanted=not no_report)
+        leave_report(out, wanted=not no_report)
         if as_json:
             typer.echo(to_json(agreements))
         else:
             _show_agreement(agreements, correlated, leave_out)
             say(f"All numbers: {out / 'agreement.json'}")
-        announce(page)
+        announce(out)
 
 
 def _study_name(distances_file: Path, gains_file: Path) -> str:

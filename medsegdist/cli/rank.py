@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medsegdist.cli.console import missing_root_explained, reported_errors, say, study_distances
 from medsegdist.cli.options import Methods, Paper, RankOptions, StudyFile, Targets, takes
@@ -16,36 +16,29 @@ from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
 from medsegdist.words import listed
 
-if TYPE_CHECKING:
-    import torch
-
-    from medsegdist.data.class_samples import MulticlassSamples
-    from medsegdist.data.samples import SegmentationSamples
-    from medsegdist.data.study import Study
-    from medsegdist.distance.dataset_distance import DatasetDistance
-
 
 @takes(RankOptions)
 def rank(
-    study_file: StudyFile, target: Targets = None, method: Methods = None, paper: Paper = False, *, options: RankOptions
+    study_file: StudyFile, target: Targets = None, method: Methods = None, paper: Paper = False, **options: Any
 ) -> None:
     """Rank the sources of a study for its targets, the recommended one first."""
     with reported_errors():
-        _compare(study_file, target, method, options, paper=paper, rankings=True)
+        _compare(study_file, target, method, RankOptions(**options), paper=paper, rankings=True)
 
 
 @takes(RankOptions)
-def distances(study_file: StudyFile, method: Methods = None, paper: Paper = False, *, options: RankOptions) -> None:
+def distances(study_file: StudyFile, method: Methods = None, paper: Paper = False, **options: Any) -> None:
     """Compute the distances between all pairs of a study's datasets."""
     with reported_errors():
-        _compare(study_file, [], method, options, paper=paper, matrices=True)
+        _compare(study_file, [], method, RankOptions(**options), paper=paper, matrices=True)
 
 
 @takes(RankOptions, out=Path("out/demo"))
-def demo(*, options: RankOptions) -> None:
+def demo(**options: Any) -> None:
     """Compare the paper's ten datasets in miniature: five distances, and a ranking for both targets."""
     with reported_errors(), as_file(files("medsegdist.data_manifests")) as manifests:
-        _compare(manifests / "demo.yaml", None, None, options, paper=True, matrices=True, rankings=True)
+        study_file = manifests / "demo.yaml"
+        _compare(study_file, None, None, RankOptions(**options), paper=True, matrices=True, rankings=True)
 
 
 def _compare(
@@ -58,8 +51,10 @@ def _compare(
     **tables: bool,
 ) -> None:
     """Compute the distances of a study to its targets, or of all pairs if `target` is empty; save and show them."""
+    from medsegdist.data.collect import load_samples
     from medsegdist.data.leakage import refuse_shared_images
     from medsegdist.data.study import load_study
+    from medsegdist.distance.dataset_distance import with_joint_scale
     from medsegdist.distance.resampling import Bootstrap
     from medsegdist.distance.table import compare_all
     from medsegdist.parallel import check_device, dask_cluster
@@ -75,8 +70,7 @@ def _compare(
     study = load_study(study_file)
     if ranking is not None:
         ranking.check_named({one.name: one.library for one in study.datasets})
-    names = [manifest.name for manifest in study.datasets]
-    targets = study.targets if target is None else target or names
+    targets = study.targets if target is None else target or [one.name for one in study.datasets]
     for name in targets:
         study.dataset(name)
     methods = study_distances(study, study_file, method, options.seed, paper=paper)
@@ -87,7 +81,10 @@ def _compare(
     # A scheduler that is missing is said before anything is read.
     with show_progress(), nullcontext() if options.dask is None else dask_cluster(options.dask):
         cache = options.cache or out / "samples"
-        samples, methods = load_compared(study, study_file, methods, device, cache=cache, workers=workers)
+        with missing_root_explained(study.datasets, study_file):
+            samples = [one.to(device) for one in load_samples(study, cache=cache, workers=workers)]
+        if study.distance.feature_scale == "joint":
+            methods = with_joint_scale(methods, samples, study.distance.features)
         sources = {name: study.sources_of(name) for name in targets}
         table = compare_all(samples, methods, targets=targets, sources=sources, bootstrap=bootstrap, workers=workers)
         extras = {"thumbnails": options.thumbnails, "cases": options.cases}
@@ -96,25 +93,10 @@ def _compare(
     for one in samples:
         if one.case_summary is not None and one.case_summary.without_sample:
             say(one.case_summary.sentence(one.name), stderr=True)
-    alone = [one.name for one in samples if bootstrap is not None and len(one.patients) < 2]
+    alone = ", ".join(one.name for one in samples if bootstrap is not None and len(one.patients) < 2)
     if alone:
-        shown = ", ".join(alone)
-        say(f"No interval for distances of {shown}: one patient does not show how patients differ.", stderr=True)
-    show(results, out, report=not options.no_report, as_json=options.as_json, **tables)
-
-
-def load_compared(
-    study: Study, file: Path, distances: Mapping[str, DatasetDistance], device: torch.device, **options: Any
-) -> tuple[list[SegmentationSamples | MulticlassSamples], dict[str, DatasetDistance]]:
-    """The samples of a study, and the distances that compare them, on a joint scale of these samples if it says so."""
-    from medsegdist.data.collect import load_samples
-    from medsegdist.distance.dataset_distance import with_joint_scale
-
-    with missing_root_explained(study.datasets, file):
-        samples = [one.to(device) for one in load_samples(study, **options)]
-    if study.distance.feature_scale == "joint":
-        return samples, with_joint_scale(distances, samples, study.distance.features)
-    return samples, dict(distances)
+        say(f"No interval for distances of {alone}: one patient does not show how patients differ.", stderr=True)
+    show(results, out, as_json=options.as_json, **tables)
 
 
 def _say_what_goes(earlier: Path, methods: Collection[str], targets: Collection[str]) -> None:
@@ -122,12 +104,10 @@ def _say_what_goes(earlier: Path, methods: Collection[str], targets: Collection[
     from medsegdist.distance.table import DistanceTable
 
     try:
-        found = DistanceTable.load(earlier).rows if earlier.exists() else ()
+        table = DistanceTable.load(earlier) if earlier.exists() else DistanceTable(())
     except DataError:
         return  # no table of ours
-    gone = [one for one in dict.fromkeys(row.method for row in found) if one not in methods]
-    gone += [one for one in dict.fromkeys(row.target for row in found) if one not in targets]
+    gone = [one for one in (*table.methods, *table.targets) if one not in {*methods, *targets}]
     if gone:
-        say(
-            f"{earlier} will be replaced, and holds no more {listed(gone)}; to keep it, use another --out.", stderr=True
-        )
+        held = f"{earlier} will be replaced, and holds no more {listed(gone)}; to keep it, use another --out."
+        say(held, stderr=True)

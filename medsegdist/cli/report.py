@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -52,8 +52,9 @@ def report(
             _compare(directories, out)
             return
         (directory,) = directories
-        check_writable(directory / "report.html" if out is None else out)
-        page = write_report(Results.load(directory), directory / "report.html" if out is None else out)
+        page = out or directory / "report.html"
+        check_writable(page)
+        write_report(Results.load(directory), page)
     say(f"Report: {page}")
 
 
@@ -67,16 +68,13 @@ def _compare(directories: Sequence[Path], out: Path | None) -> None:
     a, b = directories
     if a.exists() and b.exists() and a.samefile(b):
         raise DataError(f"expected two folders to compare, found {b} twice", "give the folder of another run")
-    page = b / "comparison.html" if out is None else out
+    page = out or b / "comparison.html"
     check_writable(page)
-    folders = a.resolve().name, b.resolve().name
-    compared = write_comparison(Results.load(a), Results.load(b), page, folders)
+    compared = write_comparison(Results.load(a), Results.load(b), page, (a.resolve().name, b.resolve().name))
     console = Console()
     say(f"A: {a}\nB: {b}\n")
     for target in compared.targets:
-        for table in comparison_tables(target):
-            console.print(table)
-        console.print(f"[bold]{escape(printable(target.headline))}[/bold]", "\n")
+        console.print(*comparison_tables(target), f"[bold]{escape(printable(target.headline))}[/bold]", "\n", sep="\n")
     console.print(escape(compared.knowledge))
     for one in compared.differences:
         say(printable(f"  {one.what}: {one.a or '-'} > {one.b or '-'}"))
@@ -89,7 +87,6 @@ def show(
     *,
     matrices: bool = False,
     rankings: bool = False,
-    report: bool = True,
     as_json: bool = False,
 ) -> None:
     """Show distances that were saved to a folder: matrices of all pairs, the order of sources by target, or both."""
@@ -100,7 +97,10 @@ def show(
     table, record = results.table, results.record
     answers = [Answer.of(table, target) for target in table.targets]
     if as_json:
-        by_target = {
+        content: dict[str, Any] = {"study": results.name}
+        if results.approximate and record is not None:
+            content |= {"approximate": results.approximate, "cards": record.cards, "left_out": record.left_out}
+        content["targets"] = {
             one.target: {
                 "recommended": one.first,
                 "not_distinguished_from": one.alike,
@@ -108,16 +108,12 @@ def show(
                 "verdict": one.verdict,
                 "reasons": asdict(reasons(results, one)),
                 "against": [*cautions(results, one)],
-                "trust": str(trust(results, one) or ""),
+                "trust": trust(results, one)[1],
                 "order": [asdict(source) for source in one.order],
             }
             for one in answers
         }
-        of_cards = {}
-        if results.approximate and record is not None:
-            of_cards = {"approximate": results.approximate, "cards": record.cards, "left_out": record.left_out}
-        content = {"study": results.name, **of_cards, "targets": by_target}
-        typer.echo(json.dumps({**content, "distances": [asdict(row) for row in table.rows]}, indent=2))
+        typer.echo(json.dumps(content | {"distances": [asdict(row) for row in table.rows]}, indent=2))
     else:
         console = Console()
         for rendered in distance_tables(table) if matrices else ():
@@ -125,10 +121,7 @@ def show(
         for answer in answers if rankings else ():
             console.print(ranking_table(table, answer.target))
             console.print(f"[bold]{escape(answer.headline)}[/bold]")
-            console.print(escape(answer.verdict))
-            for line in explained(results, answer):
-                console.print(escape(line))
-            console.print()
+            console.print(*map(escape, [answer.verdict, *explained(results, answer), ""]), sep="\n")
         if results.approximate:
             console.print(f"[bold]{escape(results.approximate)}[/bold]", "\n")
         if results.left_out:
@@ -137,28 +130,26 @@ def show(
             lines = (escape(f"{name}: {words}") for name, words in results.simulated.items())
             console.print("Simulated here:", *lines, sep="\n  ")
         say(f"All distances: {out / 'distances.csv'}")
-    announce(out / "report.html" if report else None)
+    announce(out)
 
 
-def leave_report(out: Path, *, wanted: bool) -> Path | None:
+def leave_report(out: Path, *, wanted: bool) -> None:
     """Write the report of a folder, before anything is printed: the reader of a pipe may be gone.
 
     If none is wanted, none is left: an older one would be of other results.
     """
+    (out / "report.html").unlink(missing_ok=True)
+    if wanted:
+        from medsegdist.report.page import write_report
+        from medsegdist.report.results import Results
+
+        write_report(Results.load(out), out / "report.html")
+
+
+def announce(out: Path) -> None:
+    """Print the path of a folder's report, if there is one, on standard error, unless quiet."""
     page = out / "report.html"
-    if not wanted:
-        page.unlink(missing_ok=True)
-        return None
-    from medsegdist.report.page import write_report
-    from medsegdist.report.results import Results
-
-    return write_report(Results.load(out), page)
-
-
-def announce(page: Path | None) -> None:
-    """Print the path of a report, if there is one, on standard error, unless quiet."""
-    if page is None:
-        return
-    LOGGER.info("Report: %s", printable(str(page)))
-    if bars_are_wanted():
-        say(f"Report: {page}", stderr=True)
+    if page.exists():
+        LOGGER.info("Report: %s", printable(str(page)))
+        if bars_are_wanted():
+            say(f"Report: {page}", stderr=True)

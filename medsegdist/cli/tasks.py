@@ -13,7 +13,6 @@ from rich.console import Console
 
 from medsegdist.cli.console import missing_root_explained, reported_errors, say, study_distances
 from medsegdist.cli.options import AsJson, KeptSamples, StudyFile, Workers
-from medsegdist.cli.rank import load_compared
 from medsegdist.errors import DataError, MedSegDistError
 from medsegdist.files import check_writable
 from medsegdist.progress import show_progress
@@ -83,8 +82,10 @@ def _nearest_cases(
     workers: int | None,
 ) -> tuple[DatasetManifest, set[str]]:
     """The cases of a source that serve a target best, and the source with words on which cases these are."""
+    from medsegdist.data.collect import load_samples
     from medsegdist.data.leakage import refuse_shared_images
     from medsegdist.data.study import load_study
+    from medsegdist.distance.dataset_distance import with_joint_scale
     from medsegdist.distance.order import rank_cases, recommending
     from medsegdist.distance.table import compare_all
     from medsegdist.parallel import check_device
@@ -104,8 +105,12 @@ def _nearest_cases(
     methods = study_distances(study, study_file)
     refuse_shared_images(study.model_copy(update={"targets": (target,), "sources": (source,)}))
     with show_progress():
-        reading: dict[str, Any] = {"names": [source, target], "cache": cache, "workers": workers}
-        samples, methods = load_compared(study, study_file, methods, check_device("auto"), **reading)
+        device = check_device("auto")
+        with missing_root_explained(study.datasets, study_file):
+            read = load_samples(study, names=[source, target], cache=cache, workers=workers)
+        samples = [one.to(device) for one in read]
+        if study.distance.feature_scale == "joint":
+            methods = with_joint_scale(methods, samples, study.distance.features)
         table = compare_all(samples, methods, targets=[target], workers=workers)
     ranked, summary = rank_cases(table, samples, target), samples[0].case_summary
     if summary is not None and (left_out := summary.sentence(source)):

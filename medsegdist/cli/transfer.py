@@ -105,9 +105,9 @@ def transfer(
         bundles = write_bundles(study, result, described, targets, out / "bundles") if bundle else {}
         describe_transfer(described, targets, result, picked).save(out / "transfer.json")
         unwritten = [name for name in targets if name not in bundles] if bundle else []
-        page = leave_report(out, wanted=not no_report)
+        leave_report(out, wanted=not no_report)
         _show(result, targets, out, study.options.dice_floor, bundles, unwritten, as_json)
-        announce(page)
+        announce(out)
         if result.failed:
             raise typer.Exit(1)
 

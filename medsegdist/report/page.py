@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -24,10 +25,11 @@ from medsegdist.report.figures import (
     terms_plot,
 )
 from medsegdist.report.gain_words import agreement_verdict, measured, transfer_verdict
-from medsegdist.report.reasons import cautions, kind_of, next_steps, reasons, trust
+from medsegdist.report.reasons import cautions, reasons, trust
 from medsegdist.report.record import StudyRecord
 from medsegdist.report.results import Results
 from medsegdist.report.sections import (
+    MOST_NEAREST,
     case_sections,
     curve_plot,
     gain_plot,
@@ -39,18 +41,18 @@ from medsegdist.report.sections import (
     transfer_plot,
 )
 from medsegdist.report.tables import NAMES, grouped_warnings
-from medsegdist.report.verdict import Answer, amount, basis, preparation, rank_of, setting
+from medsegdist.report.verdict import Answer, amount, basis, rank_of, setting
 from medsegdist.transfer.gains import summarize_gains
 from medsegdist.words import printable
 
 SHOWN_TARGETS = 4  # targets whose figures are shown at once; those of the other ones are folded up
 MIXTURES_AGREE = 0.01  # share of the median distance up to which two fits of the same pixels are one
 
-FILTERS = {"amount": amount, "rank": rank_of, "kind": kind_of, "setting": setting}
+FILTERS = {"amount": amount, "rank": rank_of, "quote": shlex.quote, "setting": setting}
 # What templates call for each target, method or dataset.
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    *(agreement_verdict, basis, cautions, grouped_warnings, left_out, measured, next_steps, of_other_tables),
-    *(preparation, reasons, transfer_verdict, trust, regress, summarize_gains),
+    *(agreement_verdict, basis, cautions, grouped_warnings, left_out, measured, of_other_tables, reasons),
+    *(regress, summarize_gains, transfer_verdict, trust),
     *(curve_plot, gain_plot, matrix_plot, ranking_plot, segment_plot, terms_plot, transfer_plot),
 )
 
@@ -73,6 +75,7 @@ def render(run: Results) -> str:
         "answers": answers,
         "shown_targets": SHOWN_TARGETS,
         "mixtures_agree": MIXTURES_AGREE,
+        "most_nearest": MOST_NEAREST,
         "rows": {(row.target, row.source, row.method): row for row in table.rows},
         "has_intervals": any(row.low is not None for row in table.rows),
         "all_pairs": any(clustered(matrix) is not matrix for matrix in map(table.matrix, table.methods)),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from medsegdist.recommend.learned import Evidence, LearnedRanking
+from medsegdist.recommend.learned import LearnedRanking
 from medsegdist.recommend.pair_features import FEATURES, pair_features
-from medsegdist.report.record import DatasetRecord
+from medsegdist.report.gain_words import measured
 from medsegdist.report.results import Results
 from medsegdist.report.verdict import Answer
 from medsegdist.words import and_listed, counted
@@ -20,7 +19,6 @@ CLEAR = 0.5  # standard deviations among the sources of a target from which on a
 REASONS, OBJECTIONS = 3, 2  # features at most that are named for a source, and against it
 FEW_PATIENTS = 10  # a dataset with fewer says little of how patients differ
 NEARLY = 1.0  # Dice points by which two choices may differ and be about as good
-MOST_NEAREST = 50  # cases that a command takes, but no more than half of those that there are known to be
 SMALL_SHARE = 0.1  # masks with a smaller part in the distance hardly count
 
 
@@ -106,85 +104,31 @@ def explained(run: Results, answer: Answer) -> Iterator[str]:
         yield f"Compared with the other sources, {answer.first} has: {why}."
     for caution in cautions(run, answer):
         yield f"Against it: {caution}"
-    if known := trust(run, answer):
-        yield str(known)
-    if run.trained:
-        from medsegdist.report.gain_words import measured
-
-        if found := measured(run, answer.target):
-            yield found
+    yield from filter(None, [trust(run, answer)[1], measured(run, answer.target)])
 
 
-def kind_of(dataset: DatasetRecord) -> str:
-    """Modality and size of a dataset, in a few words."""
-    kind = "" if dataset.modality in ("", "other") else f"{dataset.modality}, "
-    return f"{kind}{dataset.patients_said}"
+def trust(run: Results, answer: Answer) -> tuple[str, str]:
+    """How well the rule behind an answer chose for public targets whose transfers were measured.
 
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """How well the rule behind an answer chose for public targets whose transfers were measured."""
-
-    rule: Evidence  # what its first choices were worth
-    random: Evidence  # what a source at random was worth
-    pooled: Evidence | None  # what pre-training on all sources together was worth; None if that is not known
-    steps: int  # of fine-tuning that were measured
-
-    @property
-    def share(self) -> str:
-        """How often the first choice was nearly the best one."""
-        return f"{self.rule.within_2:.0%}, at random {self.random.within_2:.0%}"
-
-    def __str__(self) -> str:
-        rule, random = self.rule, self.random
-        said = (
-            f"On {rule.targets} public targets of 2D slices, the first choice of this rule was within 2 Dice points of "
-            f"the best source for {rule.within_2:.0%} of them and {rule.regret:.1f} points behind it on average, "
-            f"against {random.within_2:.0%} and {random.regret:.1f} for a source at random, after {self.steps} steps "
-            "of fine-tuning on 4 patients."
-        )
-        if self.pooled is not None:
-            behind = f"{self.pooled.regret:.1f} points behind the best single one"
-            alike = ", which is about as good" if abs(self.pooled.regret - rule.regret) < NEARLY else ""
-            said += f" Pre-training on all sources together was {behind}{alike}."
-        return said
-
-
-def trust(run: Results, answer: Answer) -> Trust | None:
-    """How well the rule behind an answer chose elsewhere; None if that was not measured."""
-    formulas = {one.name: one.formula for one in run.record.methods} if run.record else {}
-    if run.approximate or not all(formulas.get(method, {}).get("normalize") for method in answer.by):
-        return None  # only distances with normalized terms were measured
-    if answer.order[0].learned:
-        return None  # it may have been learned from any library; what ships knows of its own only
-    learned = LearnedRanking.load()
-    found = learned.evidence.get(answer.order[0].rule)
-    if found is None:
-        return None
-    pooled = learned.evidence.get("all sources together")
-    return Trust(found, learned.evidence["a source at random"], pooled, learned.steps)
-
-
-def nearest_command(source: str, target: str, nearest: int = MOST_NEAREST) -> str:
-    """The command that writes the cases of a source that are nearest to a target; STUDY.yaml is the study's file."""
-    source, target = shlex.quote(source), shlex.quote(target)
-    return (
-        f"medsegdist prepare STUDY.yaml --dataset {source} --nearest {nearest} --target {target} --out Task01_Nearest"
-    )
-
-
-def next_steps(answer: Answer) -> dict[str, str]:
-    """Commands that go on from an answer, by what they do.
-
-    STUDY.yaml stands for the study's file and RANKING for the folder of the page.
+    It is how often the first choice was nearly the best source, and that in sentences; empty if nobody measured it.
     """
-    target = shlex.quote(answer.target)
-    return {
-        "Prove it: pre-train on every source, fine-tune, and compare": (
-            f"medsegdist transfer STUDY.yaml --target {target} --out DIR"
-        ),
-        "Hand it over: both datasets as tasks, with the commands of nnU-Net and MONAI that pre-train and fine-tune": (
-            f"medsegdist handover STUDY.yaml RANKING --target {target} --out NEW_DIR"
-        ),
-        "Take only the cases that are nearest to the target": nearest_command(answer.first, answer.target),
-    }
+    formulas = {one.name: one.formula for one in run.record.methods} if run.record else {}
+    normalized = all(formulas.get(method, {}).get("normalize") for method in answer.by)
+    # Only distances with normalized terms were measured, and a learned rule may be of any library.
+    if run.approximate or not normalized or answer.order[0].learned:
+        return "", ""
+    learned = LearnedRanking.load()
+    rule, random = (learned.evidence.get(name) for name in (answer.order[0].rule, "a source at random"))
+    if rule is None or random is None:
+        return "", ""
+    said = (
+        f"On {rule.targets} public targets of 2D slices, the first choice of this rule was within 2 Dice points of "
+        f"the best source for {rule.within_2:.0%} of them and {rule.regret:.1f} points behind it on average, "
+        f"against {random.within_2:.0%} and {random.regret:.1f} for a source at random, after {learned.steps} steps "
+        "of fine-tuning on 4 patients."
+    )
+    if pooled := learned.evidence.get("all sources together"):
+        alike = ", which is about as good" if abs(pooled.regret - rule.regret) < NEARLY else ""
+        behind = f"{pooled.regret:.1f} points behind the best single one{alike}."
+        said += f" Pre-training on all sources together was {behind}"
+    return f"{rule.within_2:.0%}, at random {random.within_2:.0%}", said

@@ -11,7 +11,6 @@ import numpy as np
 from medsegdist.distance.order import RankedCase
 from medsegdist.report.figures import Plot, amount_axis, in_rows, label, scatter, titled, vertical_line
 from medsegdist.report.gain_words import in_percent
-from medsegdist.report.reasons import MOST_NEAREST, nearest_command
 from medsegdist.report.tables import FROM_SCRATCH
 from medsegdist.report.verdict import Answer, amount
 from medsegdist.transfer.gains import UNDEFINED, SourceGain, TransferPair, all_pairs, summarize_gains
@@ -224,6 +223,7 @@ def gain_plot(method: str, points: Sequence[TransferPair], fit: tuple[LinearFit,
 
 
 MOST_SOURCES = 4  # sources of a target whose cases are shown
+MOST_NEAREST = 50  # cases that a command takes, but no more than half of those that there are known to be
 
 
 def case_sections(run: Results) -> list[dict[str, Any]]:
@@ -242,8 +242,8 @@ def case_sections(run: Results) -> list[dict[str, Any]]:
                 f"{fmean(costs[:nearest]):.2f} times what a sample of {source} costs on average, the "
                 f"{counted(len(cases) - nearest, 'other one')} {fmean(costs[nearest:]):.2f} times."
             )
-            command, figure = nearest_command(source, target, nearest), case_plot(cases, nearest)
-            sections.append({"said": said, "command": command, "figure": figure})
+            names = {"source": source, "target": target, "nearest": nearest}
+            sections.append({**names, "said": said, "figure": case_plot(cases, nearest)})
     return sections
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -66,34 +66,25 @@ def draw_thumbnails(
     shown: list[MatchedDatasets] = []
     drawn = left_out = 0
     for target in targets:
-        for source, methods, pairs in _nearest(table, target, matches):
+        agreed: dict[tuple[str, tuple[MatchedPair, ...]], list[str]] = {}  # methods by nearest source and pairs
+        for method in methods_of(table, target):
+            source = table.ranking(target, method)[0].source
+            agreed.setdefault((source, matches[source, target, method]), []).append(method)
+        for (source, pairs), methods in agreed.items():
             if drawn + len(pairs) > MOST_PAIRS:
                 left_out += len(pairs)
-                continue
-            drawn += len(pairs)
-            pictures = tuple(
-                PairOfSamples(
-                    mass=pair.mass,
-                    source=_drawn(samples[source], pair.source, SOURCE_COLOR),
-                    target=_drawn(samples[target], pair.target, TARGET_COLOR),
+            elif pairs:
+                drawn += len(pairs)
+                pictures = tuple(
+                    PairOfSamples(
+                        mass=pair.mass,
+                        source=_drawn(samples[source], pair.source, SOURCE_COLOR),
+                        target=_drawn(samples[target], pair.target, TARGET_COLOR),
+                    )
+                    for pair in pairs
                 )
-                for pair in pairs
-            )
-            shown.append(MatchedDatasets(source=source, target=target, methods=methods, pairs=pictures))
+                shown.append(MatchedDatasets(source=source, target=target, methods=tuple(methods), pairs=pictures))
     return Thumbnails(matched=tuple(shown), left_out=left_out)
-
-
-def _nearest(
-    table: DistanceTable, target: str, matches: Matches
-) -> Iterator[tuple[str, tuple[str, ...], tuple[MatchedPair, ...]]]:
-    """Nearest sources with their pairs, and the methods that agree on both."""
-    found: dict[tuple[str, tuple[MatchedPair, ...]], list[str]] = {}
-    for method in methods_of(table, target):
-        source = table.ranking(target, method)[0].source
-        found.setdefault((source, matches[source, target, method]), []).append(method)
-    for (source, pairs), methods in found.items():
-        if pairs:
-            yield source, tuple(methods), pairs
 
 
 def _drawn(samples: SegmentationSamples, number: int, color: tuple[int, int, int]) -> str:

@@ -11,7 +11,6 @@ from medsegdist.distance.table import DistanceTable
 from medsegdist.words import and_listed, counted, listed
 
 if TYPE_CHECKING:
-    from medsegdist.report.record import StudyRecord
     from medsegdist.report.results import Results
 
 APPROXIMATE = (
@@ -197,35 +196,3 @@ def basis(run: Results, answer: Answer) -> str:
     if record and any(dataset.simulated for dataset in record.datasets if dataset.name in concerned):
         said += "; the data is simulated, in whole or in part"
     return f"{said}."
-
-
-COMPARED = {
-    "euclidean": "segments, pixel by pixel",
-    "gmm2d": "where foreground pixels lie",
-    "gmm3d": "where foreground pixels lie and how bright they are",
-    "fake_classes": "images of similar kinds of segments",
-    "fake_class_gmm": "where pixels of similar kinds of segments lie and how bright they are",
-    "boundary": "intensities across the boundary of segments, and their shape",
-    "fingerprint": "statistics of images and segments",
-    "patches": "local patterns of image and mask, wherever they lie",
-    "pixels": "where foreground pixels lie and how bright they are, without mixtures",
-    "otdd": "images of the same class",
-}
-"""What methods compare, in words; the others are named for a well-known measure."""
-
-
-def preparation(record: StudyRecord) -> str:
-    """How samples were prepared and what was compared, in words."""
-    known = record.preprocessing
-    size = " x ".join(map(str, known.get("grid", ())))
-    what = "Volumes were" if known.get("dimensions") == 3 else "Axial slices were"
-    fitted = "stretched to" if known.get("spacing") is None else "resampled, then padded or cropped to"
-    intensity = {
-        "window": "intensities were clipped to a window and rescaled to [0, 255]",
-        "hounsfield": "intensities are in HU",
-        "zscore": "each sample was brought to mean 0 and standard deviation 1",
-    }.get(str(known.get("intensity")), "")
-    limit = f"at most {known.get('max_samples')} samples of a dataset were taken, spread over its patients"
-    methods = [f"{one.name} compares {COMPARED[one.name]}" for one in record.methods if one.name in COMPARED]
-    said = f"{what} {fitted} {size} pixels; {'; '.join(filter(None, [intensity, limit]))}."
-    return f"{said} Next to images, {'; '.join(methods)}." if methods else said
