@@ -132,18 +132,6 @@ def _run(function: Callable[[T], R], item: T, name_of: Callable[[T], str]) -> R:
         raise MedSegDistError(f"{name_of(item)}: {type(error).__name__}: {error}") from error
 
 
-def _cluster_backend() -> Any:
-    from joblib._dask import DaskDistributedBackend
-
-    class ClusterBackend(DaskDistributedBackend):  # type: ignore[misc]
-        """joblib's, except that a cluster of one thread computes, too, where joblib would compute here."""
-
-        def effective_n_jobs(self, n_jobs: int) -> int:
-            return max(2, int(super().effective_n_jobs(n_jobs)))
-
-    return ClusterBackend
-
-
 @lru_cache(maxsize=1)
 def _thread_pools(modules: int) -> Any:
     """The thread pools of the libraries that are loaded; looking for them takes 5 ms, so only after new imports."""
@@ -183,14 +171,13 @@ def check_device(name: str | torch.device) -> torch.device:
 
 
 @contextmanager
-def dask_cluster(address: str, *, retries: int = 2, resources: dict[str, float] | None = None) -> Iterator[Client]:
+def dask_cluster(address: str, *, resources: dict[str, float] | None = None) -> Iterator[Client]:
     """Let the workers of a Dask cluster compute what :func:`map_ordered` is given inside this block.
 
     Stored samples are opened by each worker at the same path.
 
     Args:
         address: of the scheduler, such as tcp://host:8786.
-        retries: how often a task is tried again.
         resources: what each task takes of a worker, such as {"GPU": 1}.
 
     Raises:
@@ -202,6 +189,7 @@ def dask_cluster(address: str, *, retries: int = 2, resources: dict[str, float] 
     try:
         from distributed import Client
         from distributed.scheduler import KilledWorker
+        from joblib._dask import DaskDistributedBackend
     except ImportError as error:
         raise MissingDependencyError(
             "expected dask and distributed for a Dask cluster, found that one of them is not installed",
@@ -215,8 +203,9 @@ def dask_cluster(address: str, *, retries: int = 2, resources: dict[str, float] 
             "start one with `dask scheduler` and workers with `dask worker`",
         ) from error
     with client:
-        options = {"resources": resources} if resources else {}
-        backend = _cluster_backend()(client=client, retries=retries, **options)
+        backend = DaskDistributedBackend(client=client, retries=2, **({"resources": resources} if resources else {}))
+        # A cluster of one thread computes, too, where joblib would compute here.
+        backend.effective_n_jobs = lambda n_jobs: max(2, DaskDistributedBackend.effective_n_jobs(backend, n_jobs))
         try:
             with joblib.parallel_config(backend, n_jobs=-1):
                 yield client

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -65,8 +64,3 @@ def completed(*words):
 def test_the_shell_completes_methods(study):
     assert completed("rank", str(study), "--method", "gm") == ["gmm2d", "gmm3d"]
     assert completed("distances", str(study), "--method", "pa") == ["patches"]
-
-
-def test_the_version_is_shown():
-    assert CliRunner().invoke(app, ["--version"]).stdout == f"medsegdist {version('medsegdist')}\n"
-    assert "Usage: medsegdist" in CliRunner().invoke(app, ["-h"], prog_name="medsegdist").stdout

@@ -20,16 +20,7 @@ def test_every_class_is_drawn_and_every_drawn_class_exists() -> None:
 
 
 @pytest.mark.parametrize(("name", "builtin"), DRAWN)
-def test_bases_are_as_drawn(name: str, builtin: str) -> None:
-    assert DEFINED[name].__bases__ == (errors.MedSegDistError, getattr(builtins, builtin))
-
-
-@pytest.mark.parametrize(("name", "builtin"), DRAWN)
 def test_is_caught_as_ours_and_as_the_builtin_with_its_message(name: str, builtin: str) -> None:
     for caught in (errors.MedSegDistError, getattr(builtins, builtin)):
         with pytest.raises(caught, match=r"^dataset 'liver': what to do$"):
             raise DEFINED[name]("dataset 'liver': what to do")
-
-
-def test_nothing_else_is_caught_by_the_base() -> None:
-    assert errors.MedSegDistError.__bases__ == (Exception,)

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+import yaml
+
+from tests.synthetic import TRAINING, phantom_study
 
 WITHOUT = """
 import os, sys
@@ -30,47 +31,13 @@ for command in (
     app(command.split(), standalone_mode=False)
 """
 
-STUDY = """
-name: portable
-preprocessing: {dimensions: 2, grid: [24, 24], intensity: zscore, min_pixels: 4, max_samples: 8}
-datasets:
-  - name: one
-    modality: other
-    layout: {kind: folder, root: one, images: "images/*.png", masks: "masks/*.png"}
-    foreground: [255]
-  - name: two
-    modality: other
-    layout: {kind: folder, root: two, images: "images/*.png", masks: "masks/*.png"}
-    foreground: [255]
-targets: [one]
-transfer:
-  network: {kind: unet, channels: [4, 8], residual_units: 1}
-  steps: 2
-  fine_tuning_steps: 2
-  validate_every: 1
-  batch_size: 2
-  seeds: [0]
-distance: {components: 1}
-"""
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    row, column = np.mgrid[:24, :24]
-    for name in ("one", "two"):
-        for kind in ("images", "masks"):
-            (tmp_path / name / kind).mkdir(parents=True)
-        for k in range(8):
-            mask = (row - rng.uniform(8, 16)) ** 2 + (column - rng.uniform(8, 16)) ** 2 < 25
-            image = (rng.normal(100, 10, mask.shape) + 60 * mask).clip(0, 255).astype(np.uint8)
-            Image.fromarray(image).save(tmp_path / name / "images" / f"{k}.png")
-            Image.fromarray(255 * mask.astype(np.uint8)).save(tmp_path / name / "masks" / f"{k}.png")
-    (tmp_path / "study.yaml").write_text(STUDY)
-    (tmp_path / "dataset.yaml").write_text(
-        'name: one\nmodality: other\nlayout: {kind: folder, root: one, images: "images/*.png", masks: "masks/*.png"}\n'
-        "foreground: [255]\n"
-    )
+    parts = {"transfer": TRAINING, "distance": {"components": 1}}
+    study = phantom_study({"one": "liver", "two": "spleen"}, **parts)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(study["datasets"][0]))
     return tmp_path
 
 

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from medsegdist.cli.console import reported_errors, say, study_distances
 from medsegdist.cli.options import AsJson, StudyFile, Workers
-from medsegdist.errors import ManifestError, MedSegDistError
-from medsegdist.files import atomic_write, check_writable
+from medsegdist.errors import MedSegDistError
+from medsegdist.files import check_writable, write_text
 from medsegdist.progress import show_progress
 from medsegdist.words import counted, printable
 
@@ -69,15 +69,12 @@ def init(
         proposals = with_distinct_names(
             [one for folder, labels in chosen for words in labels for one in propose(folder, words, modality)]
         )
-        try:
-            _check_proposals(proposals, dimensions)
-        except MedSegDistError as error:
-            raise MedSegDistError("\n".join([*left_out.values(), str(error)])) if left_out else error from None
+        if (wrong := _problem(proposals, dimensions)) is not None:
+            raise MedSegDistError("\n".join([*left_out.values(), str(wrong)]))
         targets = [one.name for one in proposals if one.inspection is folders[0]]
         grid, reason = grid_of(folders[0].statistics.sizes, dimensions)
         text = study_text(proposals, targets, grid, reason, out, left_out)
-        with atomic_write(out) as file:
-            file.write(text)
+        write_text(out, text)
     _show(proposals, targets, out)
     for folder, problem in left_out.items():
         say(f"Left out, as a comment in {out}: {printable(folder)}", stderr=True)
@@ -109,17 +106,18 @@ def _inspect_folders(given: Sequence[str]) -> tuple[list[Inspection], dict[str, 
     return found, problems
 
 
-def _check_proposals(proposals: Sequence[Proposal], dimensions: int) -> None:
+def _problem(proposals: Sequence[Proposal], dimensions: int) -> MedSegDistError | None:
+    """Why there can be no study of them; None if nothing forbids it."""
     if len(proposals) < 2:
-        raise MedSegDistError(
+        return MedSegDistError(
             f"expected a target and a source, found one dataset, {proposals[0].name}",
             "name another folder by --source, or make a dataset of each label by --foreground each",
         )
-    pictures = [one.name for one in proposals if one.inspection.statistics.pictures]
+    pictures = ", ".join(one.name for one in proposals if one.inspection.statistics.pictures)
     if dimensions == 3 and pictures:
-        raise ManifestError(
-            f"expected volumes for --dimensions 3, found pictures in {', '.join(pictures)}", "leave --dimensions out"
-        )
+        found = f"expected volumes for --dimensions 3, found pictures in {pictures}"
+        return MedSegDistError(found, "leave --dimensions out")
+    return None
 
 
 def _show(proposals: Sequence[Proposal], targets: Sequence[str], out: Path) -> None:
@@ -134,12 +132,10 @@ def _show(proposals: Sequence[Proposal], targets: Sequence[str], out: Path) -> N
             "window": one.window and list(one.window),
             "segment": one.layout.get("segment", one.layout.get("roi")),
         }
-        lines = [
-            f"{'no ' if key == 'window' and not values[key] else ''}{key}"
-            f"{f' {values[key]}' if values[key] else ''}: {reason}"
-            for key, reason in one.reasons.items()
-        ]
-        for line in (*lines, *one.inspection.remarks):
+        for key, reason in one.reasons.items():
+            value, without = f" {values[key]}" if values[key] else "", "no " * (key == "window" and not values[key])
+            say(printable(f"  {without}{key}{value}: {reason}"))
+        for line in one.inspection.remarks:
             say(printable(f"  {line}"))
     say(f"Written: {out}. Next:\n  medsegdist check {out}\n  medsegdist rank {out}")
 

@@ -21,13 +21,6 @@ StudyFile = Annotated[
 Targets = Annotated[
     list[str] | None, typer.Option("--target", help="Name of a target dataset, repeatable.", show_default="the study's")
 ]
-
-
-def method_names(incomplete: str) -> list[str]:
-    """The methods that begin like this, for the Tab key."""
-    return [name for name in METHODS if name.startswith(incomplete)]
-
-
 Methods = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,7 +28,7 @@ Methods = Annotated[
         help=f"Method to compute, repeatable. Of the paper: {', '.join(PAPER_METHODS)}. "
         f"Others: {', '.join(name for name in METHODS if name not in PAPER_METHODS)}.",
         show_default="the study's, else boundary, fingerprint and patches, which predict gains best",
-        autocompletion=method_names,
+        autocompletion=lambda incomplete: [name for name in METHODS if name.startswith(incomplete)],
     ),
 ]
 Paper = Annotated[

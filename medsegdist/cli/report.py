@@ -106,7 +106,7 @@ def show(
                 "not_distinguished_from": one.alike,
                 "headline": one.headline,
                 "verdict": one.verdict,
-                "reasons": asdict(reasons(results, one)),
+                "reasons": reasons(results, one),
                 "against": [*cautions(results, one)],
                 "trust": trust(results, one)[1],
                 "order": [asdict(source) for source in one.order],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 from scipy.stats import spearmanr
@@ -54,7 +54,7 @@ class TargetComparison:
 
     target: str
     first: tuple[str, str]  # the sources that A and B recommend, among all that each has
-    shared: tuple[bool, bool]  # whether A, and B, ranks both of these first, for it cannot distinguish them
+    shared: tuple[bool, ...]  # whether A, and B, ranks both of these first, for it cannot distinguish them
     moves: tuple[Move, ...]  # the sources of both runs, in the order of B
     only_a: tuple[str, ...]  # sources that B does not have
     only_b: tuple[str, ...]  # sources that A does not have
@@ -79,8 +79,7 @@ class TargetComparison:
         return f"{found}." if self.spearman is None else f"{found} (Spearman {self.spearman:.2f})."
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """A setting, version or dataset that is not the same in two runs."""
 
     what: str
@@ -100,10 +99,10 @@ class RunComparison:
     def headline(self) -> str:
         """For how many targets something else is recommended."""
         changed = [one.target for one in self.targets if one.first[0] != one.first[1]]
+        all_of_them = counted(len(self.targets), "target")
         if not changed:
-            return f"Both runs recommend the same source for {counted(len(self.targets), 'target')}."
-        of = counted(len(self.targets), "target")
-        return f"Another source is recommended for {len(changed)} of {of}: {listed(changed)}."
+            return f"Both runs recommend the same source for {all_of_them}."
+        return f"Another source is recommended for {len(changed)} of {all_of_them}: {listed(changed)}."
 
 
 def compare_runs(a: Results, b: Results) -> RunComparison:
@@ -132,8 +131,8 @@ def compare_runs(a: Results, b: Results) -> RunComparison:
             f"{sources[0]} in the first and {sources[1]} in the second",
             "datasets are compared by their names",
         )
-    without = [name for name, run in (("A", a), ("B", b)) if run.record is None]
     if a.record is None or b.record is None:
+        without = [name for name, run in (("A", a), ("B", b)) if run.record is None]
         known = f"What differs is not known: there is no study.json in {and_listed(without)}."
         return RunComparison(targets, (), known)
     differences = tuple(_differences(a.record, b.record))
@@ -142,35 +141,25 @@ def compare_runs(a: Results, b: Results) -> RunComparison:
 
 
 def _compare_target(a: Results, b: Results, target: str) -> TargetComparison:
-    orders = [run.table.recommended(target) for run in (a, b)]
-    known = [{one.source: one for one in order} for order in orders]
-    both = [[source for source in of_run if source in known[0] and source in known[1]] for of_run in known]
+    before, after = ({one.source: one for one in run.table.recommended(target)} for run in (a, b))
     rows = [{(row.source, row.method): row for row in run.table.rows if row.target == target} for run in (a, b)]
-    methods = tuple(dict.fromkeys(method for key in rows[0] if key in rows[1] for method in key[1:]))
-    moves = tuple(
-        Move(
-            known[0][source],
-            known[1][source],
-            (both[0].index(source) + 1, place),
-            {
-                method: (rows[0][source, method], rows[1][source, method])
-                for method in methods
-                if (source, method) in rows[0] and (source, method) in rows[1]
-            },
-        )
-        for place, source in enumerate(both[1], start=1)
-    )
-    first = (orders[0][0].source, orders[1][0].source)
-    leading = [{one.source for one in order if one.rank == 1} for order in orders]
+    methods = tuple(dict.fromkeys(key[1] for key in rows[0] if key in rows[1]))
+    places = {source: place for place, source in enumerate((one for one in before if one in after), start=1)}
+    moves = []
+    for place, source in enumerate((one for one in after if one in before), start=1):
+        keys = {method: (source, method) for method in methods if all((source, method) in of for of in rows)}
+        both = {method: (rows[0][key], rows[1][key]) for method, key in keys.items()}
+        moves.append(Move(before[source], after[source], (places[source], place), both))
+    first = (next(iter(before)), next(iter(after)))
     scores = [[move.before.score for move in moves], [move.after.score for move in moves]]
     ordered = len(moves) > 2 and all(len(set(values)) > 1 for values in scores)
     return TargetComparison(
         target=target,
         first=first,
-        shared=(set(first) <= leading[0], set(first) <= leading[1]),
-        moves=moves,
-        only_a=tuple(source for source in known[0] if source not in known[1]),
-        only_b=tuple(source for source in known[1] if source not in known[0]),
+        shared=tuple(all(order.get(one) and order[one].rank == 1 for one in first) for order in (before, after)),
+        moves=tuple(moves),
+        only_a=tuple(source for source in before if source not in after),
+        only_b=tuple(source for source in after if source not in before),
         methods=methods,
         spearman=float(spearmanr(*scores).statistic) if ordered else None,
     )

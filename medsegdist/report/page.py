@@ -25,7 +25,7 @@ from medsegdist.report.figures import (
     terms_plot,
 )
 from medsegdist.report.gain_words import agreement_verdict, measured, transfer_verdict
-from medsegdist.report.reasons import cautions, reasons, trust
+from medsegdist.report.reasons import cautions, reasons_said, trust
 from medsegdist.report.record import StudyRecord
 from medsegdist.report.results import Results
 from medsegdist.report.sections import (
@@ -51,7 +51,7 @@ MIXTURES_AGREE = 0.01  # share of the median distance up to which two fits of th
 FILTERS = {"amount": amount, "rank": rank_of, "quote": shlex.quote, "setting": setting}
 # What templates call for each target, method or dataset.
 FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    *(agreement_verdict, basis, cautions, grouped_warnings, left_out, measured, of_other_tables, reasons),
+    *(agreement_verdict, basis, cautions, grouped_warnings, left_out, measured, of_other_tables, reasons_said),
     *(regress, summarize_gains, transfer_verdict, trust),
     *(curve_plot, gain_plot, matrix_plot, ranking_plot, segment_plot, terms_plot, transfer_plot),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -22,20 +21,8 @@ NEARLY = 1.0  # Dice points by which two choices may differ and be about as good
 SMALL_SHARE = 0.1  # masks with a smaller part in the distance hardly count
 
 
-@dataclass(frozen=True, slots=True)
-class Reasons:
-    """Why a source is recommended."""
-
-    alike: tuple[str, ...] = ()  # in what it is nearer to the target than the other sources, the clearest first
-    unlike: tuple[str, ...] = ()  # in what it is farther from it
-
-    def __str__(self) -> str:
-        parts = [", ".join(self.alike), ", ".join(self.unlike)]
-        return "; but ".join(filter(None, parts)) if self.alike else parts[1]
-
-
-def reasons(run: Results, answer: Answer) -> Reasons:
-    """In what the recommended source is nearer to the target than the other sources, and in what it is farther."""
+def reasons(run: Results, answer: Answer) -> dict[str, tuple[str, ...]]:
+    """In what the recommended source is `alike` the target, more than the other sources, and in what it is `unlike`."""
     rows = run.table.to_frame()
     of_target = rows[(rows["target"] == answer.target) & rows["method"].isin(answer.by)]
     compared = [answer.target, *(one.source for one in answer.order)]
@@ -49,10 +36,16 @@ def reasons(run: Results, answer: Answer) -> Reasons:
     known = sorted((float(value / spread), name) for value, spread, name in pairs if spread > 0)
     alike = [one for one in known if one[0] <= -CLEAR]
     unlike = [one for one in known[::-1] if one[0] >= CLEAR]
-    return Reasons(
-        tuple(FEATURES[name][0] for _, name in alike[:REASONS]),
-        tuple(FEATURES[name][1] for _, name in unlike[:OBJECTIONS]),
-    )
+    return {
+        "alike": tuple(FEATURES[name][0] for _, name in alike[:REASONS]),
+        "unlike": tuple(FEATURES[name][1] for _, name in unlike[:OBJECTIONS]),
+    }
+
+
+def reasons_said(run: Results, answer: Answer) -> str:
+    """The same in a sentence; empty if there are none."""
+    said = "; but ".join(filter(None, map(", ".join, reasons(run, answer).values())))
+    return said and f"Compared with the other sources, {answer.first} has: {said}."
 
 
 def cautions(run: Results, answer: Answer) -> Iterator[str]:
@@ -99,12 +92,9 @@ def explained(run: Results, answer: Answer) -> Iterator[str]:
     """Reasons and cautions as lines for a terminal."""
     if run.record and not run.approximate and not any(one.formula.get("normalize") for one in run.record.methods):
         yield "Image and mask terms are added in their own units, as published."
-    why = str(reasons(run, answer))
-    if why:
-        yield f"Compared with the other sources, {answer.first} has: {why}."
-    for caution in cautions(run, answer):
-        yield f"Against it: {caution}"
-    yield from filter(None, [trust(run, answer)[1], measured(run, answer.target)])
+    against = (f"Against it: {caution}" for caution in cautions(run, answer))
+    said = [reasons_said(run, answer), *against, trust(run, answer)[1], measured(run, answer.target)]
+    yield from filter(None, said)
 
 
 def trust(run: Results, answer: Answer) -> tuple[str, str]:

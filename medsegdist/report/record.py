@@ -72,12 +72,10 @@ class SegmentHistogram(Part):
     @field_validator("mass")
     @classmethod
     def _check(cls, mass: tuple[tuple[float, ...], ...] | None) -> tuple[tuple[float, ...], ...] | None:
-        if mass is not None:
-            if len({len(row) for row in mass}) != 1:
-                raise ValueError("expected rows of one length")
-            total = sum(map(sum, mass))
-            if abs(total - 1) > 1e-2:  # they are rounded
-                raise ValueError(f"expected parts that sum to 1, found {total:g}")
+        if mass is not None and len({len(row) for row in mass}) != 1:
+            raise ValueError("expected rows of one length")
+        if mass is not None and abs((total := sum(map(sum, mass))) - 1) > 1e-2:  # they are rounded
+            raise ValueError(f"expected parts that sum to 1, found {total:g}")
         return mass
 
 

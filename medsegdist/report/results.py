@@ -85,11 +85,6 @@ class Results:
         return (*ranked, *self.listed)
 
     @property
-    def trained(self) -> bool:
-        """Whether there is anything of training."""
-        return bool(self.gains or self.controls or self.transfer or self.agreements)
-
-    @property
     def approximate(self) -> str:
         """What has to be said of distances of cards; empty for those of samples."""
         cards = () if self.record is None else self.record.cards

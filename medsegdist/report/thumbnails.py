@@ -27,9 +27,6 @@ SOURCE_COLOR, TARGET_COLOR = (230, 120, 0), (60, 160, 235)
 
 _Png = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]
 
-Matches = Mapping[tuple[str, str, str], tuple[MatchedPair, ...]]
-"""The strongest pairs by the names of source, target and method."""
-
 
 class PairOfSamples(Part):
     """Two samples that transport matched."""
@@ -60,9 +57,12 @@ class Thumbnails(JsonFile):
 
 
 def draw_thumbnails(
-    table: DistanceTable, targets: Iterable[str], matches: Matches, samples: Mapping[str, SegmentationSamples]
+    table: DistanceTable,
+    targets: Iterable[str],
+    matches: Mapping[tuple[str, str, str], tuple[MatchedPair, ...]],
+    samples: Mapping[str, SegmentationSamples],
 ) -> Thumbnails:
-    """Pictures of the strongest pairs of each target and its nearest source by each method."""
+    """Pictures of the strongest pairs, by source, target and method, of each target and its nearest sources."""
     shown: list[MatchedDatasets] = []
     drawn = left_out = 0
     for target in targets:

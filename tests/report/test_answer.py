@@ -18,7 +18,7 @@ from medsegdist.distance.order import CONSENSUS, DistanceRow, compare_sources, r
 from medsegdist.distance.table import DistanceTable
 from medsegdist.recommend.learned import LearnedRanking
 from medsegdist.report.page import render
-from medsegdist.report.reasons import cautions, reasons, trust
+from medsegdist.report.reasons import cautions, reasons, reasons_said, trust
 from medsegdist.report.results import Results
 from medsegdist.report.tables import ranking_table
 from medsegdist.report.verdict import Answer
@@ -203,15 +203,15 @@ def with_characteristic(compared_datasets, name, **means):
 
 def test_reasons_name_the_characteristic_in_which_the_source_is_alike(compared_datasets):
     run, answer = with_characteristic(compared_datasets, "segment_size", target=10.0, near=11.0, far=90.0)
-    assert "similar size" in reasons(run, answer).alike
+    assert "similar size" in reasons(run, answer)["alike"]
     run, answer = with_characteristic(compared_datasets, "segment_size", target=10.0, near=90.0, far=11.0)
-    assert "other size" in reasons(run, answer).unlike
-    assert "similar contrast" not in reasons(run, answer).alike  # the same for all
+    assert "other size" in reasons(run, answer)["unlike"]
+    assert "similar contrast" not in reasons(run, answer)["alike"]  # the same for all
 
 
 def test_one_source_has_no_reasons():
     run = Results("run", table_of({"boundary": {"a": 1.0}}))
-    assert str(reasons(run, Answer.of(run.table, "t"))) == ""
+    assert reasons_said(run, Answer.of(run.table, "t")) == ""
 
 
 def test_trust_is_known_of_normalized_rules_that_were_measured(compared_datasets):

@@ -46,7 +46,7 @@ def test_of_many_cases_fifty_are_the_nearest(run):
     section = case_sections(replace(run, cases=cases_of(first, [0.5] * 50 + [1.25] * 100)))[0]
     assert section["said"].startswith("The nearest 50 cases cost 0.50 times")
     assert section["said"].endswith("the 100 other ones 1.25 times.")
-    assert "--nearest 50 " in section["command"]
+    assert section["nearest"] == 50
     colors = section["figure"].data[0]["marker"]["color"]
     assert colors == ["var(--accent)"] * 50 + ["var(--neutral)"] * 100
     assert section["figure"].data[0]["y"] == [0.5] * 50 + [1.25] * 100

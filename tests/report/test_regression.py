@@ -42,18 +42,6 @@ def test_the_line_is_that_of_numpy_and_lies_within_its_band():
     assert fit.r_squared == pytest.approx(1 - np.var(residuals) / np.var(gains))
 
 
-def test_seeds_are_averaged():
-    run = published_run()
-    doubled = tuple(
-        Gain(one.source, one.target, seed, gain_percent=one.gain_percent + 4 * seed)
-        for one in run.gains
-        for seed in (0, 1)
-    )
-    once, twice = (gain_points(Results("run", run.table, gains=gains))["gmm3d"] for gains in (run.gains, doubled))
-    for one, other in zip(once, twice, strict=True):
-        assert (other.gain, other.seeds) == pytest.approx((one.gain + 2, 2))
-
-
 def test_runs_without_a_gain_are_no_points_and_move_no_line():
     run = published_run()
     collapsed = [
@@ -92,10 +80,3 @@ def test_what_agreement_compared_is_what_is_drawn(tmp_path):
     other = tuple(replace(one, gain_percent=one.gain_percent + 1) for one in run.gains)
     assert of_other_tables(replace(together, gains=other))
     assert gain_points(replace(together, gains=other)) == gain_points(together)
-
-
-def test_a_line_needs_pairs_and_different_distances():
-    points = gain_points(published_run())["gmm3d"]
-    assert regress(points[:3]) is None
-    assert regress([points[0]] * 10) is None
-    assert regress([]) is None
