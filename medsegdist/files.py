@@ -257,18 +257,13 @@ def _records(path: Path, remedy: str) -> tuple[list[str], list[tuple[int, dict[s
                 f"{path}, line {line}: expected {len(header)} cells, as in the header, found {len(row)}",
                 "put text with commas in quotation marks",
             )
-    records = [
-        (line, {name: cell.strip() or None for name, cell in zip(header, row, strict=True)}) for line, row in filled[1:]
-    ]
-    return header, records
+    rows = ((line, dict(zip(header, (cell.strip() or None for cell in row), strict=True))) for line, row in filled[1:])
+    return header, list(rows)
 
 
 def _check_columns(path: Path, header: Sequence[str], row_type: type[Any], remedy: str) -> None:
-    needed = [
-        one.name
-        for one in dataclasses.fields(row_type)
-        if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-    ]
+    fields = dataclasses.fields(row_type)
+    needed = [one.name for one in fields if one.default is one.default_factory is dataclasses.MISSING]
     missing = [name for name in needed if name not in header]
     if missing:
         shown = ", ".join(repr(name) for name in header)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
-from scipy.spatial.distance import squareform
 
 from medsegdist.distance.mixture.gaussian import squared_bures_wasserstein
 from medsegdist.distance.order import DistanceRow, Recommendation
@@ -163,8 +161,8 @@ MOST_WRITTEN = 5  # columns of a matrix at most whose cells hold their numbers
 
 
 def matrix_plot(table: DistanceTable, method: str) -> Plot:
-    """All distances of a method; where all pairs are there, datasets that are near each other lie side by side."""
-    matrix = clustered(table.matrix(method))
+    """All distances of a method: a row per source, a column per target."""
+    matrix = table.matrix(method)
     rows, columns = ([label(str(name)) for name in names] for names in (matrix.index, matrix.columns))
     written = matrix.map(lambda value: "" if pd.isna(value) else amount(value))
     hover = [
@@ -199,21 +197,6 @@ def matrix_plot(table: DistanceTable, method: str) -> Plot:
         f"to {amount(high)}; the numbers are in the table below.",
         method,
     )
-
-
-def clustered(matrix: pd.DataFrame) -> pd.DataFrame:
-    """A symmetric matrix in the order of a hierarchical clustering; any other one as it is."""
-    names = list(matrix.columns)
-    if set(matrix.index) != set(names) or len(names) < 3:
-        return matrix
-    square = matrix.loc[names, names].to_numpy(copy=True)
-    np.fill_diagonal(square, 0.0)
-    if not np.isfinite(square).all() or not np.allclose(square, square.T, rtol=1e-6) or (square < 0).any():
-        return matrix
-    condensed = squareform((square + square.T) / 2, checks=False)
-    order = leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))
-    ordered = [names[k] for k in order]
-    return matrix.loc[ordered, ordered]
 
 
 GRID_HEIGHT = 260

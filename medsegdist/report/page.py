@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,46 +15,16 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from medsegdist.files import write_text
-from medsegdist.report.figures import (
-    Plot,
-    clustered,
-    match_plots,
-    matrix_plot,
-    ranking_plot,
-    segment_plot,
-    terms_plot,
-)
-from medsegdist.report.gain_words import agreement_verdict, measured, transfer_verdict
-from medsegdist.report.reasons import cautions, reasons_said, trust
+from medsegdist.report import figures, gain_words, reasons, sections, tables, verdict
 from medsegdist.report.record import StudyRecord
 from medsegdist.report.results import Results
-from medsegdist.report.sections import (
-    MOST_NEAREST,
-    case_sections,
-    curve_plot,
-    gain_plot,
-    gain_points,
-    left_out,
-    of_other_tables,
-    regress,
-    trained_targets,
-    transfer_plot,
-)
-from medsegdist.report.tables import NAMES, grouped_warnings
-from medsegdist.report.verdict import Answer, amount, basis, rank_of, setting
 from medsegdist.transfer.gains import summarize_gains
 from medsegdist.words import printable
 
-SHOWN_TARGETS = 4  # targets whose figures are shown at once; those of the other ones are folded up
-MIXTURES_AGREE = 0.01  # share of the median distance up to which two fits of the same pixels are one
-
-FILTERS = {"amount": amount, "rank": rank_of, "quote": shlex.quote, "setting": setting}
+FILTERS = {"amount": verdict.amount, "rank": verdict.rank_of, "setting": verdict.setting, "quote": shlex.quote}
 # What templates call for each target, method or dataset.
-FUNCTIONS: tuple[Callable[..., Any], ...] = (
-    *(agreement_verdict, basis, cautions, grouped_warnings, left_out, measured, of_other_tables, reasons_said),
-    *(regress, summarize_gains, transfer_verdict, trust),
-    *(curve_plot, gain_plot, matrix_plot, ranking_plot, segment_plot, terms_plot, transfer_plot),
-)
+CALLED: dict[str, Any] = {"figures": figures, "gain_words": gain_words, "parts": sections, "reasons": reasons}
+CALLED |= {"summarize_gains": summarize_gains, "tables": tables, "verdict": verdict}
 
 
 def write_report(run: Results, path: str | Path) -> Path:
@@ -66,25 +36,21 @@ def write_report(run: Results, path: str | Path) -> Path:
 def render(run: Results) -> str:
     """The report of a run as HTML; what the run does not know is left out."""
     table, datasets = run.table, run.record.datasets if run.record else ()
-    answers = [Answer.of(table, target) for target in run.targets]
+    answers = [verdict.Answer.of(table, target) for target in run.targets]
     context: dict[str, Any] = {
         "run": run,
         "table": table,
         "record": run.record,
         "title": run.name,
         "answers": answers,
-        "shown_targets": SHOWN_TARGETS,
-        "mixtures_agree": MIXTURES_AGREE,
-        "most_nearest": MOST_NEAREST,
         "rows": {(row.target, row.source, row.method): row for row in table.rows},
         "has_intervals": any(row.low is not None for row in table.rows),
-        "all_pairs": any(clustered(matrix) is not matrix for matrix in map(table.matrix, table.methods)),
         "datasets": datasets,
-        "matches": [*match_plots(run)],
-        "cases": case_sections(run),
+        "matches": [*figures.match_plots(run)],
+        "cases": sections.case_sections(run),
         "characteristics": _characteristics(run.record),
-        "transfer": trained_targets(run),
-        "gains": gain_points(run),
+        "transfer": sections.trained_targets(run),
+        "gains": sections.gain_points(run),
     }
     if run.agreements:
         from medsegdist.transfer.agreement import to_frame
@@ -116,7 +82,7 @@ def fill(template: str, context: Mapping[str, Any]) -> str:
     plotly, script = str(get_plotlyjs()), _asset("report.js")
     placed: dict[str, dict[str, Any]] = {}
 
-    def place(plot: Plot) -> str:
+    def place(plot: figures.Plot) -> str:
         name = f"figure-{len(placed) + 1}"
         placed[name] = {"data": plot.data, "layout": plot.layout}
         return name
@@ -132,10 +98,10 @@ def fill(template: str, context: Mapping[str, Any]) -> str:
         finalize=_clean,
     )
     environment.filters |= FILTERS
-    environment.globals |= {function.__name__: function for function in (*FUNCTIONS, place)}
+    environment.globals |= CALLED
     return environment.get_template(template).render(
         **context,
-        names=NAMES,
+        place=place,
         css=Markup(_asset("report.css")),
         js=Markup(script),
         plotly=Markup(plotly),

@@ -160,14 +160,6 @@ def test_nothing_simulated_is_one_line_and_no_section(compared_datasets, tmp_pat
     assert page.text.count("The study declares nothing as simulated.") == 1
 
 
-def test_datasets_lie_side_by_side_only_where_all_pairs_are_there(compared_datasets, tmp_path):
-    table, record = compared_datasets
-    of_one = DistanceTable(tuple(row for row in table.rows if row.target == "target"))
-    for which, rows in (("all", table), ("one", of_one)):
-        page = Page(render(Results.load(write_run(tmp_path / which, rows, record))))
-        assert ("side by side" in page.text) is (which == "all")
-
-
 def test_a_folder_with_distances_alone(run_folder):
     for name in ("comparisons.csv", "study.json", "gains.csv"):
         (run_folder / name).unlink()

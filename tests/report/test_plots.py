@@ -4,7 +4,6 @@ import json
 import re
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import torch
@@ -14,7 +13,6 @@ from medsegdist.distance.order import DistanceRow, RankedCase, Recommendation
 from medsegdist.distance.table import DistanceTable
 from medsegdist.report.figures import (
     FAINTEST,
-    clustered,
     ellipse,
     label,
     match,
@@ -124,34 +122,6 @@ def test_gains_are_drawn_greatest_first_with_every_seed_and_the_control():
     assert low < -6
     assert high > 12
     assert plot.alt.endswith("b +10.0% ± 2.8; a -5.0% ± 1.4. From scratch with as many steps +3.0%.")
-
-
-def square(names, points):
-    """Distances of points on a line; those to themselves are not there, as in a table."""
-    points = np.array(points, dtype=float)
-    distances = abs(points[:, None] - points[None])
-    np.fill_diagonal(distances, np.nan)
-    return pd.DataFrame(distances, list(names), list(names))
-
-
-def test_clustering_brings_near_datasets_together_and_changes_no_number():
-    matrix = square("abcd", [0, 10, 1, 11])
-    ordered = clustered(matrix)
-    assert "".join(ordered.index) in {"acbd", "acdb", "cabd", "cadb", "bdac", "bdca", "dbac", "dbca"}
-    assert list(ordered.index) == list(ordered.columns)
-    pd.testing.assert_frame_equal(ordered.loc[matrix.index, matrix.columns], matrix)
-
-
-@pytest.mark.parametrize(
-    "matrix",
-    [
-        square("ab", [0, 1]),
-        square("abc", [0, 1, 5]).loc[["a", "b"]],
-        pd.DataFrame([[0, 1, 2], [3, 0, 4], [5, 6, 0]], list("abc"), list("abc"), dtype=float),
-    ],
-)
-def test_what_is_not_symmetric_stays_in_its_order(matrix):
-    assert clustered(matrix) is matrix
 
 
 def test_cells_hold_every_number_once(run_folder):
