@@ -42,7 +42,8 @@ _ENCODINGS = {
 _NRRD_FIELDS = frozenset(
     [
         *("dimension", "sizes", "type", "encoding", "endian", "kinds", "space", "spacedimension", "spacedirections"),
-        *("spaceorigin", "spaceunits", "spacings", "units", "byteskip", "lineskip", "datafile"),
+        *("spaceorigin", "spaceunits", "spacings", "axismins", "axismaxs", "centers", "units", "byteskip", "lineskip"),
+        "datafile",
     ]
 )
 _META_FIELDS = frozenset(
@@ -174,27 +175,43 @@ def _nrrd_place(fields: Mapping[str, str], shape: tuple[int, ...]) -> tuple[NDAr
         if "".join(found) != re.sub(r"(?<=\)|e)\s+(?=\(|n)|^\s+|\s+$", "", fields["spacedirections"]):
             raise ValueError("the space directions are no vectors")
         vectors = [None if one == "none" else _vector(one, in_space) for one in found]
-    spacings = _numbers(fields["spacings"], dimension) if "spacings" in fields else [math.nan] * dimension
-    if len(kinds) != dimension or (vectors is not None and len(vectors) != dimension):
+    spacings, lows, highs = alone = np.array(
+        [_numbers(fields.get(key, "nan " * dimension), dimension) for key in ("spacings", "axismins", "axismaxs")]
+    )
+    centers = fields.get("centers", "cell " * dimension).lower().split()
+    if len(kinds) != dimension or len(centers) != dimension or (vectors is not None and len(vectors) != dimension):
         raise ValueError(f"{dimension} axes expected, another number described")
     space = [
         axis
         for axis in range(dimension)
         if kinds[axis] in ("domain", "space", "none", "???") and (vectors is None or vectors[axis] is not None)
     ]
+    placed = [vectors is not None and vectors[axis] is not None for axis in range(dimension)]
+    if not np.isnan(alone[:, placed]).all() or ("spaceorigin" in fields and not np.isnan(lows).all()):
+        problem = "expected axes placed either in space or each alone (spacings, axis mins, axis maxs), found both"
+        raise DataError(problem, "keep one of them")
     spatial = min(len(space), 3)
     rest = [axis for axis in range(dimension) if axis not in space[:spatial]]
     if spatial < 2 or sum(shape[axis] > 1 for axis in rest) > 1:
         raise DataError("expected 2 or 3 axes of space and one of channels at most", "save it as a 3D volume")
-    matrix = np.eye(3)
+    # Of cells, which are usual, the ends of an axis are half a voxel beyond the centers.
+    margins = np.where(np.array(centers) == "node", 0, 0.5)
+    with np.errstate(invalid="ignore"):
+        ends = (highs - lows) / np.maximum(np.array(shape) - 1 + 2 * margins, 1)
+    steps = np.where(np.isnan(spacings), np.where(np.isnan(ends), 1, ends), spacings)
+    starts = np.where(np.isnan(lows), 0, lows + margins * steps)
+    matrix = np.diag([*steps[space[:spatial]], 1.0][:3])
+    origin = _vector(fields["spaceorigin"], in_space) if "spaceorigin" in fields else [*starts[space[:spatial]], 0.0]
     for k, axis in enumerate(space[:spatial]):
-        vector = vectors[axis] if vectors is not None else None
-        if vector is None:
-            matrix[k, k] = 1.0 if math.isnan(spacings[axis]) else spacings[axis]
-        else:
-            matrix[:spatial, k] = vector[:spatial]
-    origin = _vector(fields["spaceorigin"], in_space) if "spaceorigin" in fields else [0.0] * 3
-    return _affine(matrix, origin[:spatial], signs), (*space[:spatial], *rest), spatial
+        vector = (vectors[axis] if vectors is not None else None) or []
+        if any(vector[3:]):
+            raise ValueError("an axis of space leads out of it")
+        matrix[: len(vector[:3]), k] = vector[:3]
+    if spatial == 2:
+        # A slice may be oblique.
+        across = np.cross(matrix[:, 0], matrix[:, 1])
+        matrix[:, 2] = across / max(np.linalg.norm(across), 1e-300)
+    return _affine(matrix, origin[:3], signs), (*space[:spatial], *rest), spatial
 
 
 def _meta_image(path: Path, content: bytes) -> _Header:
@@ -228,6 +245,10 @@ def _meta_image(path: Path, content: bytes) -> _Header:
     spacing = _numbers(fields.get("ElementSpacing") or fields.get("ElementSize") or "1 " * dimension, dimension)
     origin = _numbers(_one_of(fields, "Offset", "Position", "Origin") or "0 " * dimension, dimension)
     turned = _one_of(fields, "TransformMatrix", "Rotation", "Orientation")
+    # Programs of ITK pass over it, and others do not.
+    oriented = zip(fields.get("AnatomicalOrientation", ""), "RAI", strict=False)
+    if not turned and any(found not in ("?", usual) for found, usual in oriented):
+        raise DataError("expected directions, found an AnatomicalOrientation alone", "add its TransformMatrix")
     directions = np.reshape(_numbers(turned, dimension**2), (dimension, dimension)) if turned else np.eye(dimension)
     matrix = np.eye(3)
     # A row for each axis of the file.
@@ -312,7 +333,6 @@ def _flag(fields: Mapping[str, str], *names: str) -> bool:
 def _affine(matrix: NDArray[np.float64], origin: Sequence[float], signs: Sequence[float]) -> NDArray[np.float64]:
     affine = np.eye(4)
     affine[:3, :3] = matrix
-    # Two dimensions are one axial slice.
     affine[: len(origin), 3] = origin
     if not np.isfinite(affine).all() or np.linalg.det(matrix) == 0:
         raise ValueError("the axes have no length, coincide or are not finite")

@@ -155,7 +155,9 @@ def _intensities(picture: Image.Image, color: Color) -> NDArray[np.float32]:
     """One channel of an image, which transparency may hide where it is black already."""
     alpha = _transparency(picture, np.asarray(picture))
     picture.info.pop("transparency", None)
-    plain = picture.convert("RGB") if picture.mode in ("CMYK", "P", "YCbCr") else picture
+    # Of one bit, too, white is 255.
+    shown = {"1": "L", "CMYK": "RGB", "P": "RGB", "YCbCr": "RGB"}.get(picture.mode)
+    plain = picture.convert(shown) if shown else picture
     pixels = _one_channel(np.asarray(plain).astype(np.float32), color)
     if alpha is not None and alpha.min() < alpha.max() and pixels[alpha < alpha.max()].any():
         problem = "expected what is transparent to be black, found pixels that transparency hides or dims"
@@ -184,13 +186,15 @@ def _labels(picture: Image.Image) -> NDArray[np.float32]:
         if values.max() >= len(palette):
             raise DataError(f"expected a palette of {values.max() + 1} colors, found {len(palette)}", "save it again")
         # Programs that choose the colors of each picture leave their order to chance; a list of all 256 is a fixed one.
-        in_gray = (palette[values] == palette[values][..., :1]).all()
         # TIFF fills up with black.
         colors = palette[: np.flatnonzero(palette.sum(axis=1)).max(initial=0) + 1]
-        if not in_gray and (palette[0].any() or (len(colors) not in (2, 256) and not _is_voc(colors))):
+        fixed = not palette[0].any() and (len(colors) in (2, 256) or _is_voc(colors))
+        # By all colors and not by those in use, so that all masks of a dataset are read alike.
+        by_index = fixed and not _in_gray(colors)
+        if not by_index and not _in_gray(palette[values]):
             problem = "expected a palette in gray, or one of 2 or 256 colors that begins with black, found another one"
             raise DataError(problem, "save the mask in gray, with one value for each label")
-        shown = palette[values][..., 0] if in_gray else values
+        shown = values if by_index else palette[values][..., 0]
     labels = _one_channel(shown.astype(np.float32), None)
     alpha = _transparency(picture, values)
     # Where transparency agrees with the labels, as of a segment on nothing, it says nothing new.
@@ -212,6 +216,10 @@ def _transparency(picture: Image.Image, values: NDArray[Any]) -> NDArray[Any] | 
     # Of one bit, Pillow gives 0 or 255 here and no more than truth as the pixel.
     clear = bool(clear) if picture.mode == "1" else clear
     return np.asarray((values != np.asarray(clear)).reshape(*values.shape[:2], -1).any(axis=-1))
+
+
+def _in_gray(colors: NDArray[np.uint8]) -> bool:
+    return bool((colors == colors[..., :1]).all())
 
 
 def _is_voc(palette: NDArray[np.uint8]) -> bool:

@@ -76,6 +76,29 @@ def test_cases_are_drawings_with_their_series(tmp_path):
     np.testing.assert_array_equal(item["image"].affine, item["label"].affine)
 
 
+@pytest.mark.parametrize("frame", ["frame", "another", "invented", None])
+def test_a_drawing_in_another_frame_of_reference_is_refused(tmp_path, frame):
+    path = write_case(tmp_path, "a", regions=("liver", "spleen"))
+    content = pydicom.dcmread(path)
+    for region, name in zip(content.StructureSetROISequence, (frame, "another"), strict=True):
+        if name:
+            region.ReferencedFrameOfReferenceUID = uid(name, uid("a"))
+    if frame == "invented":
+        # As rt-utils writes it.
+        content.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = uid(frame, uid("a"))
+    write(path, content)
+    layout = layout_of(tmp_path, roi="liver")
+    item = layout.cases()[0].as_item()
+    for header_only in (False, True):
+        if frame == "another":
+            with pytest.raises(
+                DataError, match=r"rt\.dcm: expected the frame of reference of the images, found another"
+            ):
+                layout.load(item, header_only=header_only)
+        else:
+            assert layout.load(item, header_only=header_only)["label"].shape == (1, 10, 12, 4)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_check_lists_rounded_and_overlapping_contours(tmp_path, workers):
     """Those of the first mask without reading every voxel, those of all masks otherwise."""

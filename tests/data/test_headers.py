@@ -66,6 +66,15 @@ def channels(kind: str) -> list[tuple[str, str]]:
     ]
 
 
+ALONE = [
+    ("space: left-posterior-superior\n", ""),
+    ("space directions: (0.5,0,0) (0,1.25,0) (0,0,2.5)\n", ""),
+    ("space origin: (10,-20,30)\n", ""),
+]
+"""No axis is placed in space."""
+MINS = "spacings: 0.5 -1.25 2.5\naxis mins: 1 2 3\n"
+
+
 AS_ITK = {
     "CRLF.nrrd": nrrd(end="\r\n"),
     "comment.nrrd": nrrd(("type", "# a\n#data file: x\ntype")),
@@ -75,6 +84,13 @@ AS_ITK = {
         ("space directions: (0.5,0,0) (0,1.25,0) (0,0,2.5)", "spacings: 0.5 1.25 2.5"),
         ("space origin: (10,-20,30)\n", ""),
     ),
+    "axis mins of cells.nrrd": nrrd(*ALONE, ("endian", f"{MINS}centers: cell cell cell\nendian")),
+    "axis mins of nodes.nrrd": nrrd(
+        *ALONE, ("endian", f"{MINS}axis maxs: 6.5 13.25 10.5\ncenters: node node node\nendian")
+    ),
+    "axis mins without centers.nrrd": nrrd(*ALONE, ("endian", f"{MINS}endian")),
+    "axis mins that are unknown.nrrd": nrrd(("endian", "axismins: nan nan nan\nspacings: NaN NaN NaN\nendian")),
+    "thicknesses and centers.nrrd": nrrd(("endian", "thicknesses: 9 9 9\ncenters: cell node ???\nendian")),
     "RAS.nrrd": nrrd(("left-posterior-superior", "right-anterior-superior")),
     "millimeters.nrrd": nrrd(("endian", 'space units: "mm" "mm" "mm"\nendian')),
     "space dimension.nrrd": nrrd(("space: left-posterior-superior", "space dimension: 3")),
@@ -111,6 +127,13 @@ AS_ITK = {
     "ElementSize and ElementSpacing.mha": meta(("ElementSpacing", "ElementSize = 9 9 9\nElementSpacing")),
     "no spacing.mha": meta(("ElementSpacing = 0.5 1.25 2.5\n", "")),
     "turned.mha": meta(("1 0 0 0 1 0 0 0 1", "0 1 0 0 0 -1 -1 0 0")),
+    "skewed.mha": meta(("1 0 0 0 1 0 0 0 1", "2 0 0 0.5 1 0 0 0 1")),
+    "orientation and matrix.mha": meta(("NDims", "AnatomicalOrientation = LPI\nNDims")),
+    "usual orientation.mha": meta(("TransformMatrix = 1 0 0 0 1 0 0 0 1", "AnatomicalOrientation = RAI")),
+    "unknown orientation.mha": meta(("TransformMatrix = 1 0 0 0 1 0 0 0 1", "AnatomicalOrientation = ???")),
+    "center of rotation.mha": meta(
+        ("1 0 0 0 1 0 0 0 1", "0 1 0 0 0 -1 -1 0 0"), ("BinaryData = ", "CenterOfRotation = 5 5 5\nBinaryData = ")
+    ),
     "negative spacing.mha": meta(("= 0.5", "= -0.5")),
     "channels.mha": meta(("12 10 4", "12 10 2"), ("ElementType", "ElementNumberOfChannels = 2\nElementType")),
     "voxels at the end.mha": meta(("NDims", "HeaderSize = -1\nNDims"), data=b"skipped" + RAW),
@@ -135,6 +158,35 @@ def test_headers_are_read_as_by_itk(tmp_path, name):
             left, posterior, superior = image.TransformIndexToPhysicalPoint(index)
             place = volume.affine.numpy() @ [*index, 1]
             np.testing.assert_allclose(place[:3], [-left, -posterior, superior], atol=1e-9)
+
+
+@pytest.mark.parametrize(("centers", "maxs"), [("cell", "7 14.5 13"), ("node", "6.5 13.25 10.5"), ("???", "7 14.5 13")])
+def test_axis_mins_and_maxs_say_the_spacing(tmp_path, centers, maxs):
+    """By the definition of the format; ITK takes 1 mm."""
+    path = tmp_path / "a.nrrd"
+    said = f"axis mins: 1 2 3\naxis maxs: {maxs}\ncenters: {centers} {centers} {centers}\nendian"
+    path.write_bytes(nrrd(*ALONE, ("endian", said)))
+    half = 0 if centers == "node" else 0.5
+    expected = np.diag([-0.5, -1.25, 2.5, 1])
+    expected[:3, 3] = -1 - half * 0.5, -2 - half * 1.25, 3 + half * 2.5
+    np.testing.assert_allclose(read_volume(path).affine, expected)
+
+
+@pytest.mark.parametrize(("row", "column"), [((0.6, 0, 0.8), (0, 1.25, 0)), ((0, 2, 0), (0, 0, -3))])
+def test_a_slice_may_lie_anywhere_in_space(tmp_path, row, column):
+    path = tmp_path / "a.nrrd"
+    content = nrrd(
+        ("dimension: 3", "dimension: 2"),
+        ("sizes: 12 10 4", "sizes: 12 10"),
+        ("(0.5,0,0) (0,1.25,0) (0,0,2.5)", f"{row} {column}".replace(" ", "").replace(")(", ") (")),
+        ("domain domain domain", "domain domain"),
+        data=VOXELS[0].tobytes(),
+    )
+    path.write_bytes(content)
+    affine = np.diag([-1, -1, 1, 1]) @ read_volume(path).affine.numpy()
+    across = np.cross(row, column)
+    expected = np.column_stack([row, column, across / np.linalg.norm(across), (10, -20, 30)])
+    np.testing.assert_allclose(affine[:3], expected, atol=1e-12)
 
 
 def test_axes_without_a_direction_are_channels(tmp_path):
@@ -166,6 +218,15 @@ REFUSED = {
     "axes that coincide.nrrd": (nrrd(("(0,1.25,0)", "(1,0,0)")), "the axes have no length, coincide"),
     "endless direction.nrrd": (nrrd(("(0,1.25,0)", "(0,inf,0)")), "the axes have no length, coincide"),
     "short vector.nrrd": (nrrd(("(0,1.25,0)", "(0,1.25)")), "3 numbers expected in a line of the header"),
+    "space and axes alone.nrrd": (nrrd(("endian", "axis mins: 0 0 0\nendian")), "found both; keep one of them"),
+    "space and spacings.nrrd": (nrrd(("endian", "spacings: 1 1 1\nendian")), "found both; keep one of them"),
+    "two places.nrrd": (nrrd(ALONE[1], ("endian", f"{MINS}endian")), "found both; keep one of them"),
+    "endless axis mins.nrrd": (nrrd(*ALONE, ("endian", "axis mins: inf 0 0\nendian")), "coincide or are not finite"),
+    "few centers.nrrd": (nrrd(("endian", "centers: cell\nendian")), "3 axes expected, another number described"),
+    "orientation alone.mha": (
+        meta(("TransformMatrix = 1 0 0 0 1 0 0 0 1", "AnatomicalOrientation = LPI")),
+        "found an AnatomicalOrientation alone; add its TransformMatrix",
+    ),
     "lines to skip.nrrd": (nrrd(("type", "line skip: 1\ntype")), "found some to be skipped"),
     "other case.mha": (meta(("NDims", "ndims")), "a key of the header is written in another case"),
     "two origins.mha": (meta(("NDims", "Origin = 1 2 3\nNDims")), "one of Offset, Position, Origin expected"),

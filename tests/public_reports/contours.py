@@ -207,6 +207,23 @@ REPORTS = [
                                                                for p in (a, ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2))]),
     _outlines("a contour through centers twice, 0.01 voxels apart", 121, box(4, 4, 14, 14), box(4.01, 4, 14.01, 14)),
     _outlines("a contour whose points are listed twice", 100, TEN + TEN),
+    _outlines("a contour that goes round twice and back to its first point", 100, TEN + TEN + TEN[:1]),
+    _outlines("a contour that goes round twice, one point doubled", 100, TEN + TEN[:2] + TEN[1:]),
+    _outlines("a contour that goes round three times", 100, TEN * 3, warned=False),
+    _outlines("a contour that goes round twice, with its edges", 121, TEN + TEN + TEN[:1], contour_edges="include"),
+    _outlines("a contour that goes round twice, through centers", 121, box(4, 4, 14, 14) * 2 + [(4, 4)]),
+    _outlines("a contour whose end overlaps its beginning", 100, TEN + TEN[:2] + [(14.5, 9.5), (4.5, 9.5)]),
+    _outlines("a contour drawn forth and back next to another one", 4, TEN + TEN[:1] + TEN[:0:-1],
+              box(20.5, 20.5, 22.5, 22.5)),
+    _outlines("a contour through centers drawn forth and back", 40, box(4, 4, 14, 14) * 1 + [(4, 4)]
+              + box(4, 4, 14, 14)[:0:-1]),
+    _outlines("a line through centers drawn forth and back", 14, [(4, 4), (12, 4), (12, 9), (12, 4)], warned=False),
+    _outlines("a figure of eight", 2 * 25, [(4.5, 4.5), (9.5, 4.5), (9.5, 14.5), (14.5, 14.5), (14.5, 9.5), (4.5, 9.5)],
+              warned=False),
+    _outlines("a hole that goes round twice", 100 - 64, TEN, box(5.5, 5.5, 13.5, 13.5) * 2),
+    _outlines("a hole in a contour that goes round twice", 100 - 16, TEN * 2, box(7.5, 7.5, 11.5, 11.5)),
+    _outlines("a hole by a keyhole", 100 - 16, [(4.5, 4.5), (14.5, 4.5), (14.5, 14.5), (4.5, 14.5), (4.5, 9.2),
+              (7.5, 9.2), (7.5, 11.5), (11.5, 11.5), (11.5, 7.5), (7.5, 7.5), (7.5, 9.2), (4.5, 9.2)], warned=False),
     _outlines("a contour that winds twice, 0.01 voxels apart", 100, TEN + moved(TEN, 0.01)),
     *(
         _outlines(f"a contour and one {by} voxels within it", 100, TEN, box(4.5 + by, 4.5 + by, 14.5 - by, 14.5 - by))

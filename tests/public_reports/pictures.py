@@ -134,6 +134,34 @@ def _palettes_in_colors(tmp_path: Path) -> None:
         _refused("palette in gray", lambda picture=picture: _labels_of(tmp_path, picture))  # type: ignore[misc]
 
 
+def _palettes_of_any_colors_in_use(tmp_path: Path) -> None:
+    """A palette is read by index or by color whatever colors a picture uses."""
+    voc = [
+        sum((k >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for k in range(256) for channel in range(3)
+    ]
+    ade = [0, 0, 0, 120, 120, 120, 180, 120, 120, *range(1, 256), *range(1, 256), *range(1, 250)]
+    few = [0, 0, 0, 120, 120, 120, 180, 120, 120]
+    for colors, label, right in ((voc, 7, 7), (ade, 1, 1), (few, 1, 120)):
+        indices = BOX * label
+        np.testing.assert_array_equal(_labels_of(tmp_path, _in_palette(indices, colors)), BOX * right)
+        indices[0, 0] = 2
+        read = lambda indices=indices, colors=colors: _labels_of(tmp_path, _in_palette(indices, colors))  # noqa: E731
+        if right == label:
+            np.testing.assert_array_equal(read(), indices)
+        else:
+            _refused("palette in gray", read)
+
+
+def _white_of_one_bit(tmp_path: Path) -> None:
+    """255 in an image, as of 2, 4 and 8 bits; a mask's label 1."""
+    for suffix in (".png", ".tif", ".bmp"):
+        for mode in ("1", "L"):
+            Image.fromarray(BOX * 255).convert(mode).save(tmp_path / f"a{suffix}")
+            np.testing.assert_array_equal(read_picture(tmp_path / f"a{suffix}", "luminance")[0], BOX * 255)
+            labels = read_picture(tmp_path / f"a{suffix}", None)[0]
+            np.testing.assert_array_equal(labels, BOX * (1 if mode == "1" else 255))
+
+
 def _pictures(root: Path, suffix: str, **options: Any) -> DatasetManifest:
     layout = FolderLayout(root=root, images=f"images/*{suffix}", masks=f"masks/*{suffix}")
     return DatasetManifest(name="pictures", modality="other", layout=layout, **options)
@@ -348,6 +376,8 @@ REPORTS = [
     Report("CompVis/taming-transformers#8", "mask whose shape is in its alpha channel", "refused", _shape_in_alpha),
     Report("", "mask in gray with constant or agreeing alpha", "300 pixels", _alpha_that_says_nothing_new),
     Report("", "palettes in gray of both orders in one folder", "300 pixels in each", _both_orders),
+    Report("", "palettes of which some colors are gray", "one rule for a palette", _palettes_of_any_colors_in_use),
+    Report("", "images of one bit", "0 and 255", _white_of_one_bit),
     Report("", "masks in palettes of colors", "labels of a fixed palette, else refused", _palettes_in_colors),
     Report(
         "arahusky/Tensorflow-Segmentation#11",

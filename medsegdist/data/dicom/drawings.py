@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from skimage.draw import line, polygon
-from skimage.measure import grid_points_in_poly, points_in_poly
+from scipy.ndimage import binary_fill_holes
+from skimage.draw import line
 
 from medsegdist.data.dicom.headers import discreet
 from medsegdist.data.dicom.series import TOLERANCE, Grid, require_highdicom
@@ -34,6 +34,7 @@ ContourEdges = Literal["exclude", "include"]
 _FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _OPEN = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 _MOST_DOUBT, _NOISE = 0.25, 0.0005  # in voxels; headers round directions and positions, too
+_EXACT = 1e-9  # in voxels, for what arithmetic rounds
 _FEWEST_STEPS = 5  # of a few coordinates all may be whole millimeters by chance
 
 
@@ -120,13 +121,15 @@ def _off_grid(position: NDArray[np.float64], what: str) -> DataError:
 def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourEdges = "exclude") -> NDArray[np.bool_]:
     """The mask of one region of interest (ROI) on the voxels of the images, (columns, rows, slices).
 
-    A voxel belongs to a contour if its center is inside or on it, to a thousandth of a voxel, by the even-odd rule, so
-    a contour with a keyhole channel keeps its hole. Points that were on a row or column of centers before their
-    coordinates were rounded, as far as their decimals let one say, are put back there, unless those leave more than a
-    quarter of a voxel open: the outline then stays as it is written, and a warning says so. Of contours of one slice,
-    one inside another is a hole, whose own outline belongs to the region, and one in the hole is an island. Contours
-    that overlap are united (of the type CLOSEDPLANAR_XOR combined by exclusive or), a contour that is drawn twice (to a
-    tenth of a voxel, or with no voxel between) counts once, and a warning says so. Nothing is filled between slices.
+    A voxel belongs to a contour if its center is inside or on it, to a thousandth of a voxel, by the non-zero winding
+    rule: what a contour goes round twice is inside, and a contour with a keyhole channel keeps its hole. Points that
+    were on a row or column of centers before their coordinates were rounded, as far as their decimals let one say, are
+    put back there, unless those leave more than a quarter of a voxel open: the outline then stays as it is written, and
+    a warning says so. Of contours of one slice, one inside another is a hole, whose own outline belongs to the region,
+    and one in the hole is an island. Contours that overlap are united (of the type CLOSEDPLANAR_XOR combined by
+    exclusive or), and a contour that is drawn twice (to a tenth of a voxel, or with no voxel between) counts once. A
+    warning says so, and where a contour overlaps itself, or is drawn forth and back, which encloses nothing. Nothing is
+    filled between slices.
 
     With the edges included, contours are painted as rt-utils and OpenCV do: their points are moved to the nearest
     voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region. That makes it
@@ -153,9 +156,7 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
         if outline.min() < -0.5 or (outline > np.array(grid.shape[:2]) - 0.5).any():
             problem = f"a contour at {points[0] @ grid.normal:g} mm leaves the images"
             raise DataError(problem, "pair the structure set with the series that it was drawn on")
-        halves = np.array_split(outline, 2)
-        twice = len(halves[0]) == len(halves[1]) > 2 and np.abs(halves[0] - halves[1]).max() <= TOLERANCE
-        on_slice[k] += halves if twice else [outline]
+        on_slice[k].append(outline)
     mask = np.zeros(grid.shape, dtype=np.bool_)
     doubtful = 0
     for k, outlines in on_slice.items():
@@ -239,26 +240,47 @@ class Filled:
     window: tuple[slice, slice]  # columns and rows of the slice that the masks cover
     closed: NDArray[np.bool_]  # the voxels inside or on it
     inside: NDArray[np.bool_]  # those of them that are not on it
+    doubtful: bool  # whether it overlaps itself, or goes round voxels and encloses none
 
 
 def fill(outline: NDArray[np.float64], shape: tuple[int, int], contour_edges: ContourEdges) -> Filled:
-    """Fills a contour, (n, 2) column and row of its points within a slice of this shape, by the even-odd rule."""
+    """Fills a contour, (n, 2) column and row of its points within a slice of this shape, by the non-zero rule."""
     last = np.array(shape) - 1
     low = np.clip(np.floor(outline.min(axis=0)), 0, last).astype(int)
     high = np.clip(np.ceil(outline.max(axis=0)), 0, last).astype(int)
     window = (slice(low[0], high[0] + 1), slice(low[1], high[1] + 1))
     size = (int(high[0] - low[0]) + 1, int(high[1] - low[1]) + 1)
-    if contour_edges == "exclude":
-        labels = grid_points_in_poly(size, outline - low, binarize=False)
-        return Filled(outline, window, labels > 0, labels == 1)
     # The outer edge of the last voxel is rounded away from it.
     corners = np.minimum(np.round(outline), last).astype(int) - low
-    edges, painted = np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.bool_)
-    painted[polygon(*corners.T)] = True
-    # polygon_perimeter would do this for what has an area, and fails for a point or a line.
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        edges[line(*start, *end)] = True
-    return Filled(outline, window, painted | edges, painted & ~edges)
+    points = outline - low if contour_edges == "exclude" else corners
+    ends = np.stack([points, np.roll(points, -1, axis=0)])
+    least, most = ends.min(axis=0), ends.max(axis=0)
+    # Each row of centers that an edge reaches, and the columns, mostly one, in which it is there.
+    first = np.ceil(least[:, 1])
+    rows = (np.floor(most[:, 1]) - first + 1).astype(int)
+    edge = np.repeat(np.arange(len(points)), rows)
+    row = ((first - np.cumsum(rows) + rows)[edge] + np.arange(len(edge))).astype(int)
+    (x, y), (to_x, to_y) = ends[0, edge].T, ends[1, edge].T
+    across = x + (row - y) * (to_x - x) / np.where(y == to_y, 1, to_y - y)
+    left, right = (np.where(y == to_y, one[edge, 0], across) for one in (least, most))
+
+    def summed(columns: NDArray[np.float64], values: NDArray[Any] | int) -> NDArray[np.int64]:
+        steps = np.zeros((size[0] + 1, size[1]), dtype=np.int64)
+        np.add.at(steps, (columns.astype(int), row), values)
+        return steps[:-1].cumsum(axis=0)
+
+    turns = (y <= row).astype(int) - (to_y <= row)
+    edges = summed(np.ceil(left - _EXACT), 1) > summed(np.floor(right + _EXACT) + 1, 1)
+    inside = (summed(np.floor(left) + 1, turns) != 0) & ~edges
+    doubtful = bool((inside & (summed(np.floor(left) + 1, np.abs(turns)) % 2 == 0)).any())
+    if contour_edges == "include" or not inside.any():
+        painted = np.zeros(size, dtype=np.bool_)
+        # polygon_perimeter would do this for what has an area, and fails for a point or a line.
+        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            painted[line(*start, *end)] = True
+        doubtful |= not inside.any() and bool((binary_fill_holes(painted) & ~painted).any())
+        edges |= painted & (contour_edges == "include")
+    return Filled(outline, window, inside | edges, inside & ~edges, doubtful)
 
 
 def combine(contours: Sequence[Filled], mask: NDArray[np.bool_], exclusive: bool) -> bool:
@@ -266,11 +288,11 @@ def combine(contours: Sequence[Filled], mask: NDArray[np.bool_], exclusive: bool
 
     Contours that overlap are united, or combined by exclusive or.
     """
-    doubtful = False
+    doubtful = any(contour.doubtful for contour in contours)
     kept: list[Filled] = []
     around: list[list[int]] = []
     depths: list[int] = []
-    for contour in sorted(contours, key=lambda one: -_area(one.outline)):
+    for contour in sorted(contours, key=lambda one: (-one.closed.sum(), -_area(one.outline))):
         own, core = (_on_slice(part, contour, mask.shape) for part in (contour.closed, contour.inside))
         outer: list[int] = []
         for index, other in enumerate(kept):
@@ -325,12 +347,14 @@ def _samples(outline: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _depths(points: NDArray[np.float64], outline: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far (n, 2) points are from an outline; less than 0 outside of it."""
-    away = np.full(len(points), np.inf)
+    away, turns = np.full(len(points), np.inf), np.zeros(len(points))
     for start, end in zip(outline, np.roll(outline, -1, axis=0), strict=True):
         along = end - start
+        x, y = (points - start).T
         place = np.clip((points - start) @ along / max(along @ along, 1e-30), 0, 1)
         away = np.minimum(away, np.linalg.norm(points - start - place[:, None] * along, axis=1))
-    return np.where(points_in_poly(points, outline), away, -away)
+        turns += ((along[0] * y - along[1] * x) * along[1] < 0) * ((y >= 0) * 1 - (y >= along[1]))
+    return np.where(turns != 0, away, -away)
 
 
 def _area(outline: NDArray[np.float64]) -> float:

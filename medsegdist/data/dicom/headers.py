@@ -27,6 +27,7 @@ _PREAMBLE, _LEAST_LIMIT = 132, 1 << 26  # bytes; a deflated file may always infl
 
 _ALWAYS = ["SOPClassUID", "Modality", "SeriesInstanceUID"]  # some of these are in every DICOM file
 _REFERENCES = ["ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence"]
+_FRAMES = ["FrameOfReferenceUID", "ReferencedFrameOfReferenceSequence", "StructureSetROISequence"]
 _SEGMENTS = ["SegmentationType", "SegmentSequence", "StructureSetROISequence"]
 # The sequences that hold most of a file; they are read only where the usual references are missing.
 _DETAILS = ["PerFrameFunctionalGroupsSequence", "ROIContourSequence"]
@@ -135,6 +136,21 @@ def header_text(path: Path, keyword: str) -> str:
     """An element of a DICOM file as text; empty if it has none or is no DICOM file. A PatientID is shown to nobody."""
     with discreet(f"{keyword} cannot be read"):
         return _text(read_header(path, [keyword]) or Dataset(), keyword)
+
+
+def check_frame(drawing: Path, roi: int, image: Path) -> None:
+    """Refuse a SEG, or an ROI of a structure set, that is known to be in another frame of reference than an image."""
+    with discreet(f"{drawing.name}: its frame of reference cannot be read"):
+        header, shown = (read_header(path, _FRAMES) or Dataset() for path in (drawing, image))
+        regions = [item for item in header.get("StructureSetROISequence") or () if int(item.ROINumber) == roi]
+        frame = _text(regions[0], "ReferencedFrameOfReferenceUID") if regions else _text(header, "FrameOfReferenceUID")
+        # rt-utils invents a frame of its own, in which it names the series.
+        frames = header.get("ReferencedFrameOfReferenceSequence") or ()
+        named = [_references(item)[0] for item in frames if _text(item, "FrameOfReferenceUID") == frame]
+        known = {frame, _text(shown, "FrameOfReferenceUID")} - {""}
+        if len(known) > 1 and not any(_text(shown, "SeriesInstanceUID") in series for series in named):
+            problem = f"{drawing.name}: expected the frame of reference of the images, found another one"
+            raise DataError(problem, "add the series that it was drawn on, or leave the case out")
 
 
 def folders_under(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:

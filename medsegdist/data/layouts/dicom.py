@@ -97,6 +97,7 @@ class DicomLayout(BaseModel, frozen=True, extra="forbid"):
     ) -> dict[Hashable, Any]:
         """A case read as (1, columns, rows, slices) float32 tensors with their affine."""
         from medsegdist.data.dicom.drawings import read_segmentation, read_structure_set
+        from medsegdist.data.dicom.headers import check_frame
         from medsegdist.data.dicom.series import as_tensor, read_series, read_series_grid, require_highdicom
 
         drawing = item["label"]
@@ -105,6 +106,7 @@ class DicomLayout(BaseModel, frozen=True, extra="forbid"):
         if drawing.problem:
             raise DataError(drawing.problem, drawing.remedy)
         paths, path = [Path(name) for name in item["image"]], Path(drawing.path)
+        check_frame(path, drawing.number, paths[0])
         if header_only:
             grid = read_series_grid(paths)
             image = as_tensor(grid.shape, grid.affine)
