@@ -149,6 +149,14 @@ def test_frames_that_lack_something_are_refused(root, keyword, message):
         read_on(root, content)
 
 
+def test_another_frame_of_reference_is_refused(root):
+    content = segmentation(SLICES, masks(), ["liver", "tumor"])
+    content.FrameOfReferenceUID = "1.2.3"
+    write(root / "seg.dcm", content)
+    with pytest.raises(DataError, match=r"seg\.dcm: expected the frame of reference of the images, found another one"):
+        label_of(root, segment=1)
+
+
 def test_a_segmentation_cut_short_is_refused(root):
     path = write(root / "seg.dcm", segmentation(SLICES, masks(1), ["liver"]))
     path.write_bytes(path.read_bytes()[:-8])
