@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ _MAX_OTHERS = 8
 class PreparedCase:
     """The samples of one case, or what is wrong with it."""
 
-    name: str
-    case_ids: tuple[str, ...] = ()  # (n,) of the samples; an item of another's dataset may hold several cases
-    patient_ids: tuple[str, ...] = ()
+    name: Any  # this and the ids are texts, or else what `shown_names` makes texts of
+    case_ids: tuple[Any, ...] = ()  # (n,) of the samples; an item of another's dataset may hold several cases
+    patient_ids: tuple[Any, ...] = ()
     # Of the samples, also of those with too little foreground; None if there are none at all.
     grid: tuple[int, ...] | None = None
     # Foreground pixels in each channel of the label, of each sample, also of those with too little.
@@ -148,7 +148,7 @@ class CaseStatistics:
         """The grid of all samples; empty if there are none."""
         return () if self._first is None or self._first.grid is None else self._first.grid
 
-    def add(self, case: PreparedCase, name: str) -> bool:
+    def add(self, case: PreparedCase, name: Any) -> bool:
         """Add one case, and say whether it can be used."""
         self.read += 1
         problem, first = case.problem, self._first
@@ -172,6 +172,14 @@ class CaseStatistics:
         elif case.name not in self.with_sample:
             self.without_sample[case.name] = self._why_no_sample(case)
         return True
+
+    def rename(self, names: Mapping[Any, str]) -> None:
+        """Call cases by other names."""
+        self.problems, self.doubts = (
+            [replace(one, case=names[one.case]) for one in found] for found in (self.problems, self.doubts)
+        )
+        self.with_sample = {names[case]: None for case in self.with_sample}
+        self.without_sample = {names[case]: why for case, why in self.without_sample.items()}
 
     def whole_dataset_problems(self) -> list[Problem]:
         """What only shows once every case has been read: labels that no case has, or nothing left."""

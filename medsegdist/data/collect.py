@@ -16,7 +16,15 @@ from medsegdist.data.case_statistics import CaseStatistics
 from medsegdist.data.class_samples import MulticlassSamples
 from medsegdist.data.layouts.listing import Case
 from medsegdist.data.manifest import DatasetManifest, Preprocessing
-from medsegdist.data.prepared_case import CaseTask, ItemDataset, ReadCase, cached_files, case_tasks, load_case
+from medsegdist.data.prepared_case import (
+    CaseTask,
+    ItemDataset,
+    ReadCase,
+    cached_files,
+    case_tasks,
+    load_case,
+    shown_names,
+)
 from medsegdist.data.problems import (
     DoubtfulCasesWarning,
     SkippedCasesWarning,
@@ -79,8 +87,8 @@ def collect(
     >>> collect(items, name="diagonals").images.shape
     torch.Size([3, 4, 4])
     """
-    tasks, folder = case_tasks(dataset)
-    read = ReadCase(dataset.__getitem__, name, delta, min_pixels, folder=folder)
+    tasks = case_tasks(dataset)
+    read = ReadCase(dataset.__getitem__, name, delta, min_pixels)
     samples: SegmentationSamples = gather(read, tasks, preprocessing, max_samples, seed, on_bad_case, workers)
     return samples
 
@@ -121,8 +129,8 @@ def collect_classes(
         MedSegDistError: a worker was killed.
         ValueError: an option is out of range.
     """
-    tasks, folder = case_tasks(dataset)
-    read = ReadCase(dataset.__getitem__, name, delta, min_pixels, tuple(classes), folder=folder)
+    tasks = case_tasks(dataset)
+    read = ReadCase(dataset.__getitem__, name, delta, min_pixels, tuple(classes))
     samples: MulticlassSamples = gather(read, tasks, preprocessing, max_samples, seed, on_bad_case, workers)
     return samples
 
@@ -277,12 +285,12 @@ def gather(
         raise DataError("the dataset is empty; expected at least one item.", dataset=name)
     statistics = CaseStatistics(name, read.min_pixels, read.foreground, read.classes)
     # Of each sample: the place of its case, its own place there, its case and patient.
-    found: list[tuple[int, int, str, str]] = []
+    found: list[tuple[int, int, Any, Any]] = []
     pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of those that are not in the cache
     is_cached = [task.file is not None and task.file.is_file() for task in tasks]
     to_read = [task for task, cached in zip(tasks, is_cached, strict=True) if not cached]
     results = map_ordered(read, to_read, workers=workers, description=description, name_of=attrgetter("name"))
-    names: list[str] = []
+    names: list[Any] = []
     for index, task in enumerate(tasks):
         case = load_case(task.file, pixels=False) if is_cached[index] and task.file else next(results)
         names.append(case.name)
@@ -298,6 +306,10 @@ def gather(
             pixels = {row: (_alone(pixels[row][0]), _alone(pixels[row][1])) for row in kept}
     for _ in results:  # ends what is shown of the progress
         pass
+    shown = shown_names([*names, *(one.case for one in statistics.problems), *(case for *_, case, _ in found)])
+    patients = shown_names([patient for *_, patient in found])
+    statistics.rename(shown)
+    names = [shown[case] for case in names]
     problems = statistics.whole_dataset_problems()
     if problems or (statistics.problems and (on_bad_case == "raise" or not found)):
         raise as_error([*statistics.problems, *problems], name, len(tasks))
@@ -327,8 +339,8 @@ def gather(
         "name": name,
         "images": torch.from_numpy(images),
         "masks": torch.from_numpy(masks),
-        "case_ids": tuple(found[row][2] for row in rows),
-        "patient_ids": tuple(found[row][3] for row in rows),
+        "case_ids": tuple(shown[found[row][2]] for row in rows),
+        "patient_ids": tuple(patients[found[row][3]] for row in rows),
         "weights": torch.ones(len(rows), dtype=torch.float64),
         "preprocessing": preprocessing,
         "case_summary": summary,
@@ -347,7 +359,7 @@ def _alone(array: np.ndarray) -> np.ndarray:
 
 def _pixels(
     pixels: dict[int, tuple[np.ndarray, np.ndarray]],
-    found: Sequence[tuple[int, int, str, str]],
+    found: Sequence[tuple[int, int, Any, Any]],
     rows: Sequence[int],
     tasks: Sequence[CaseTask],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

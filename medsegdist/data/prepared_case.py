@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from medsegdist.data.case_statistics import Foreground, PreparedCase, find_labels, grid_error
 from medsegdist.data.itk import detached_data
-from medsegdist.data.layouts.paths import without_suffix
+from medsegdist.data.layouts.paths import case_names
 from medsegdist.data.problems import case_problem
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
@@ -47,7 +47,7 @@ class CaseTask:
     """Which case to read."""
 
     key: Any  # what its item is loaded by
-    name: str  # as far as it is known before it is read
+    name: Any  # as far as it is known before it is read; see `shown_names`
     file: Path | None = None  # where its samples are kept; None gives them back
 
 
@@ -61,7 +61,6 @@ class ReadCase:
     min_pixels: int = 1  # foreground that a sample needs, or each class of it
     classes: tuple[str, ...] | None = None  # in the order of the label's channels; None for one foreground
     foreground: Foreground = None  # looked for before any step
-    folder: Path | None = None  # what names of files are relative to
     steps: tuple[Callable[[Any], Any], ...] = ()  # from what `load` gives to samples
     sliced: bool = False  # whether a volume then stands for its slices, each a sample
     # Called with what `load` gives and with the labels found; the samples are then not given back.
@@ -93,16 +92,16 @@ class ReadCase:
         """The checked samples of a transformed item, which may be a list of such items."""
         parts = list(item) if isinstance(item, (list, tuple)) else [item]
         pairs = [self._images_and_masks(part) for part in parts]
-        ids: list[str] = []
-        patients: list[str] = []
+        ids: list[Any] = []
+        patients: list[Any] = []
         for part, (image, _) in zip(parts, pairs, strict=True):
-            # What the image says of its file counts before its place: a SmartCacheDataset moves on through its data.
-            file = getattr(part["image"], "meta", {}).get("filename_or_obj")
-            case_id = _name_of(part, file, self.folder, name)
+            # What the item says of itself counts before its place.
+            meta = getattr(part["image"], "meta", None) or part.get("image_meta_dict") or {}
+            case_id = _name_of(part, meta.get("filename_or_obj"), name)
             if image.shape[1:] != pairs[0][0].shape[1:]:
                 raise grid_error(image.shape[1:], pairs[0][0].shape[1:], ids[0])
             ids += [case_id] * len(image)
-            patients += [str(part.get("patient_id", case_id))] * len(image)
+            patients += [_given(part.get("patient_id")).strip() or case_id] * len(image)
         if not ids:
             return PreparedCase(name)
         images, masks = pairs[0] if len(pairs) == 1 else (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
@@ -154,35 +153,45 @@ class ReadCase:
         return (pixels[0], mask.swapaxes(0, 1)) if self.sliced and image.ndim == 4 else (pixels, mask[None])
 
 
-def case_tasks(dataset: ItemDataset) -> tuple[list[CaseTask], Path | None]:
-    """The items of a dataset of MONAI or PyTorch, or of a list, by their index; and the folder of their names, if any.
+def case_tasks(dataset: ItemDataset) -> list[CaseTask]:
+    """The items of a dataset of MONAI or PyTorch, or of a list, by their index; nothing is read."""
+    # A SmartCacheDataset, as folds of others, has entries that are not its items'. To import MONAI takes seconds.
+    is_of_monai = getattr(type(dataset).__getitem__, "__module__", "") == "monai.data.dataset"
+    entries: Any = getattr(dataset, "data", None) if is_of_monai else dataset
+    known = isinstance(entries, (list, tuple)) and len(entries) == len(dataset)
+    items = [entry if isinstance(entry, Mapping) else {} for entry in (entries if known else [None] * len(dataset))]
+    return [CaseTask(k, _name_of(item, item.get("image"), k)) for k, item in enumerate(items)]
 
-    A case is called by its image's file name without the ending. Where names repeat, as in s0001/ct.nii.gz and
-    s0002/ct.nii.gz, all cases are called by their paths within the folder they have in common: otherwise all of them
-    would be one patient. Nothing is read.
+
+def _name_of(item: Mapping[Any, Any], file: object, otherwise: Any) -> Any:
+    """What a case is called until all are known: its id (str), its image's file (Path), or its index (int)."""
+    if given := _given(item.get("case_id")):
+        return given
+    return Path(file).absolute() if isinstance(file, (str, Path)) and str(file) else otherwise
+
+
+def shown_names(keys: Collection[Any]) -> dict[Any, str]:
+    """A name for each of these ids, files and indices; no two have the same one.
+
+    Cases called by s0001/ct.nii.gz and s0002/ct.nii.gz would otherwise be one patient.
     """
-    entries = getattr(dataset, "data", dataset)
-    items = list(entries) if isinstance(entries, (list, tuple)) else []
-    items += [None] * (len(dataset) - len(items))
-    images = [item.get("image") if isinstance(item, Mapping) else None for item in items]
-    paths = {Path(image) for image in images if isinstance(image, (str, Path))}
-    stems = {without_suffix(path.name) for path in paths}
-    # A file that is listed twice is one case.
-    folder = None if len(stems) == len(paths) else Path(os.path.commonpath([path.parent for path in paths]))
-    # A SmartCacheDataset has more entries than items.
-    return [CaseTask(k, _name_of(items[k], images[k], folder, str(k))) for k in range(len(dataset))], folder
+    names: dict[Any, str] = {key: key for key in keys if isinstance(key, str)}
+    files = list(dict.fromkeys(key for key in keys if isinstance(key, Path)))
+    names |= zip(files, case_names(files, taken=names), strict=True)
+    taken = set(names.values())
+    return names | {key: f"#{key}" if str(key) in taken else str(key) for key in keys if isinstance(key, int)}
 
 
-def _name_of(item: object, file: object, folder: Path | None, otherwise: str) -> str:
-    """What a case is called: by its own id, or else by its image's file, within `folder` if there is one."""
-    if isinstance(item, Mapping) and "case_id" in item:
-        return str(item["case_id"])
-    if not isinstance(file, (str, Path)):
-        return otherwise
-    path = Path(file)
-    if folder is not None and path.is_relative_to(folder):
-        return without_suffix(path.relative_to(folder).as_posix())
-    return without_suffix(path.name)
+def _given(value: Any) -> str:
+    """An id as text, the same for 7, np.int64(7) and tensor(7); empty if it is missing, as None, NaN or ""."""
+    if isinstance(value, str):
+        return value if value.strip() else ""
+    from pandas import isna
+
+    value = np.asarray(value).item()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # of a column that also has empty cells
+    return "" if isna(value) else _given(str(value))
 
 
 def _values(array: Any) -> Tensor:

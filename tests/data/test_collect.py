@@ -110,6 +110,9 @@ def test_a_case_is_called_by_what_it_was_read_from(source, name):
         (["/d/s1/ct.nii.gz", "/d/s2/ct.nii.gz", "/d/other/mr.nii.gz"], ("s1/ct", "s2/ct", "other/mr")),
         (["/d/a.1.nii.gz", "/d/a.2.nii.gz"], ("a.1", "a.2")),
         (["/d/a.nii.gz", "/d/b.nii.gz", "/d/a.nii.gz"], ("a", "b", "a")),
+        (["/d/s1/ct.npy", "/d/s2/ct.npy"], ("s1/ct", "s2/ct")),
+        (["/d/a.nii", "/d/a.nii.gz"], ("a.nii", "a.nii.gz")),
+        (["/d/1.2.3", "/d/1.2.4"], ("1.2.3", "1.2.4")),
     ],
 )
 def test_two_files_are_never_one_patient(paths, names):

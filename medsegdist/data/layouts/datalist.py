@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -63,7 +62,7 @@ class DatalistLayout(listing.FileLayout):
         path = self._listing()
         read, unlisted = listing.read_entries(path, self._entries(path), self._files)
         images = list(dict.fromkeys(image for image, _, _ in read))
-        ids = dict(zip(images, self._ids(images), strict=True))
+        ids = dict(zip(images, paths.case_names(images, self.root), strict=True))
         found = [
             (ids[image], str(image), str(label), entry[self.patient_key] if self.patient_key is not None else None)
             for image, label, entry in read
@@ -173,15 +172,6 @@ class DatalistLayout(listing.FileLayout):
             out = "or leave `root` out (for `init`: name the list itself) to follow absolute paths anywhere"
             remedy = f"{error.remedy}, {out}"
             raise ManifestError(error.problem, remedy) from None
-
-    def _ids(self, images: list[Path]) -> list[str]:
-        """The name of each image's case."""
-        ids = [paths.without_suffix(image.name) for image in images]
-        if len(set(ids)) < len(ids):
-            above = [image.parent.parts for image in images] if self.root is None else [self.root.parts]
-            shared = len(os.path.commonprefix(above))  # noqa: RUF071 (of parts, which may be on several drives)
-            ids = [paths.without_suffix(Path(*image.parts[shared:]).as_posix()) for image in images]
-        return ids
 
 
 def _is_list(image: Any) -> bool:

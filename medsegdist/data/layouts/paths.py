@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
@@ -117,4 +118,20 @@ def ending_of(name: str) -> str:
 def without_suffix(name: str) -> str:
     """The file name `name` without the ending that says its format; `.nii.gz` counts as one ending."""
     ending = ending_of(name)
-    return name.removesuffix(ending) if ending else Path(name).stem
+    return name.removesuffix(ending or Path(name).suffix)
+
+
+def case_names(files: Sequence[Path], root: Path | None = None, taken: Collection[str] = ()) -> list[str]:
+    """What the case of each file is called; different files get different names.
+
+    By the file's name without the ending. Where that repeats or is taken, all by their path below `root`, or else below
+    the folder that they have in common; and where that repeats, with the ending.
+    """
+    above = [file.parent.parts for file in files] if root is None else [root.parts]
+    shared = len(os.path.commonprefix(above))  # noqa: RUF071 (of parts, which may be on several drives)
+    below = ["/".join(file.parts[shared:]) for file in files]
+    for names in ([file.name for file in files], below):
+        without = list(map(without_suffix, names))
+        if len(set(without)) == len(set(files)) and set(without).isdisjoint(taken):
+            return without
+    return below
