@@ -1,9 +1,9 @@
 """The public names; each is imported when it is first used."""
 
 from .data.class_samples import MulticlassSamples
-from .data.collect import collect, collect_classes, load_class_samples, load_samples
+from .data.collect import collect, load_class_samples, load_samples
 from .data.manifest import DatasetManifest, load_dataset, make_dataset
-from .data.preprocessing import Preprocessing
+from .data.options import Preprocessing
 from .data.samples import SegmentationSamples
 from .data.study import Study, load_study
 from .distance.dataset_distance import DatasetDistance, Distance, Scales
@@ -87,7 +87,6 @@ __all__ = [
     "Study",
     "Transport",
     "collect",
-    "collect_classes",
     "compare_all",
     "dask_cluster",
     "fit_mixture",

@@ -25,7 +25,7 @@ from scipy import ndimage
 
 from medsegdist import load_samples
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import Preprocessing
 
 SHAPE = (512, 512, 120)
 PROTOCOLS = {

@@ -130,18 +130,6 @@ def test_a_study_of_several_targets_names_all_of_them_or_none(folders, tmp_path,
 
 
 @pytest.mark.realdata
-def test_real_folders_are_recognized_and_checked(data_root, tmp_path):
-    study = tmp_path / "study.yaml"
-    init(data_root / "Task04_Hippocampus", data_root / "la2018_heart_mr3d", out=study)
-    content = load_study(study)
-    assert [(one.name, one.modality, one.foreground) for one in content.datasets] == [
-        ("Hippocampus", "MR", (1, 2)),
-        ("LA2018", "MR", (1,)),
-    ]
-    assert "No problem found in headers and first masks of 2 datasets" in run("check", study).stdout
-
-
-@pytest.mark.realdata
 @pytest.mark.parametrize(
     ("name", "modality", "window"),
     [

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args, get_origin
 import medsegdist.transforms
 import pytest
 from docstring_parser import DocstringStyle, parse
+from monai.transforms import MapTransform
 from pydantic import BaseModel
 
 import medsegdist
@@ -91,6 +92,15 @@ def docstrings(thing: Any) -> list[str]:
     return [inspect.cleandoc(kind.__doc__ or "") for kind in ours]
 
 
+def array_version(thing: Any) -> dict[str, str]:
+    """What a dictionary transform need not say: what MONAI and its array version say."""
+    if not (inspect.isclass(thing) and issubclass(thing, MapTransform)):
+        return {}
+    array_class = getattr(medsegdist.transforms, thing.__name__.removesuffix("d"))
+    assert f":class:`{array_class.__name__}`" in (thing.__doc__ or "")
+    return {"keys": "MapTransform", "allow_missing_keys": "MapTransform"} | documented(array_class)
+
+
 def documented(thing: Any) -> dict[str, str]:
     """What `Args` says of each parameter."""
     said = (parse(text, DocstringStyle.GOOGLE).params for text in docstrings(thing))
@@ -150,7 +160,7 @@ def is_tensor(annotation: str) -> bool:
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_every_parameter_is_documented(name: str) -> None:
     thing = EVERYTHING[name]
-    said = documented(thing) | from_protocol(name)
+    said = documented(thing) | from_protocol(name) | array_version(thing)
     text = "".join(docstrings(thing))
     # A method of one line may name its parameter there: "The samples at `indices`, in that order."
     in_a_line = is_member(name) or name.startswith(NAMED_MODULES)

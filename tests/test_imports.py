@@ -79,7 +79,7 @@ def test_the_contracts_hold(tmp_path: Path, project_root: Path) -> None:
 WRONG = {
     "Distance:": [
         ("distance", "from medsegdist.data.layouts import folder", "medsegdist.data.layouts.folder"),
-        ("distance", "from medsegdist.transforms import NeutralizeSegment", "medsegdist.transforms"),
+        ("distance", "from medsegdist.transforms import BinarizeLabel", "medsegdist.transforms"),
         ("distance", "def late():\n    import nibabel", "nibabel"),
         ("data/samples.py", "import ignite", "ignite"),
     ],
@@ -89,7 +89,7 @@ WRONG = {
         ("transforms", "from medsegdist.data.samples import SegmentationSamples", "medsegdist.data.samples"),
     ],
     "Transforms:": [
-        ("data", "from medsegdist.transforms import NeutralizeSegment", "medsegdist.transforms"),
+        ("data", "from medsegdist.transforms import BinarizeLabel", "medsegdist.transforms"),
     ],
 }
 

@@ -14,7 +14,7 @@ from .intensity import (
     WindowIntensity,
     WindowIntensityd,
 )
-from .labels import BinarizeLabel, BinarizeLabeld, ClassMasks, ClassMasksd, NeutralizeSegment, NeutralizeSegmentd
+from .labels import BinarizeLabel, BinarizeLabeld, ClassMasks, ClassMasksd
 from .pipeline import preprocessing_pipeline
 from .slices import ForegroundSlices, ForegroundSlicesd, SplitSlices, SplitSlicesd
 
@@ -29,8 +29,6 @@ __all__ = [
     "ClassMasksd",
     "ForegroundSlices",
     "ForegroundSlicesd",
-    "NeutralizeSegment",
-    "NeutralizeSegmentd",
     "OrientAxial",
     "OrientAxiald",
     "PercentileWindowIntensity",

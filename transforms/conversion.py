@@ -22,10 +22,6 @@ class OneByOned(MapTransform):
     """Base of dictionary transforms that apply one array transform to each of their keys; its errors name the keys.
 
     The array transform takes an entry, and the one under `other_key` if there is one, such as their mask.
-
-    Args:
-        keys: entries to transform, (channels, *spatial) arrays.
-        allow_missing_keys: skip keys that an item lacks.
     """
 
     backend = BACKEND

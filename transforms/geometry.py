@@ -26,6 +26,7 @@ from .conversion import BACKEND, Array, OneByOned, as_plain_tensor, with_meta_of
 T = TypeVar("T")
 
 _AXIAL = "SPL"  # increasing slice index goes to Superior, row to Posterior, column to the patient's Left
+_TOLERANCE = 0.1  # in voxel sides: headers keep offsets in float32 only
 _TO_RAS = np.diag([-1.0, -1.0, 1.0])
 # A turn by 0.1 degrees about no axis in particular, (3, 3).
 _TURN = Rotation.from_rotvec([1.0e-3, 1.7e-3, 0.6e-3]).as_matrix()
@@ -135,13 +136,7 @@ class OrientAxial(Orientation):
 
 
 class OrientAxiald(Orientationd):
-    """Dictionary version of :class:`OrientAxial`.
-
-    Args:
-        keys: volumes to reorder, usually the image and the label.
-        lazy: whether to run lazily.
-        allow_missing_keys: skip keys that an item lacks.
-    """
+    """Dictionary version of :class:`OrientAxial`."""
 
     def __init__(self, keys: KeysCollection, lazy: bool = False, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, axcodes=_AXIAL, labels=None, allow_missing_keys=allow_missing_keys, lazy=lazy)
@@ -151,24 +146,15 @@ class OrientAxiald(Orientationd):
 class CheckSameSpace(Transform):
     """Return an array if it is on the same grid as another one.
 
-    Both must have the same spatial shape, and volumes the same affine: no corner of the two may be further apart than
-    `tolerance` voxels. Orient both first, so that files which merely store their axes in another order agree. The
-    affine of a 2D image is not compared, since most picture formats have none.
-
-    Args:
-        tolerance: allowed distance, in units of the smallest voxel side; headers keep offsets in float32 only.
+    Both must have the same spatial shape, and volumes the same affine: no corner of the two may be further apart than a
+    tenth of the smallest voxel side. Orient both first, so that files which merely store their axes in another order
+    agree. The affine of a 2D image is not compared, since most picture formats have none.
 
     Raises:
-        ValueError: the tolerance is negative.
         DataError: when called, shapes or affines differ.
     """
 
     backend = BACKEND
-
-    def __init__(self, tolerance: float = 0.1) -> None:
-        if not tolerance >= 0:
-            raise ValueError(f"expected a tolerance >= 0, found {tolerance:g}.")
-        self.tolerance = float(tolerance)
 
     def __call__(self, img: Array, reference: NdarrayOrTensor) -> Array:  # type: ignore[override]
         """The same object as `img`; affines are compared where it and `reference`, (channels, *spatial), have one."""
@@ -177,11 +163,12 @@ class CheckSameSpace(Transform):
             problem = f"expected the same shape, found {shape} and {expected}"
             raise DataError(problem, "pair each image with the mask that was drawn on it")
         if len(shape) == 3 and isinstance(img, MetaTensor) and isinstance(reference, MetaTensor):
-            ours, theirs = img.affine, reference.affine
+            ours, theirs = img.affine.to(torch.float64), reference.affine.to(torch.float64)
             voxel = float(torch.linalg.vector_norm(theirs[:3, :3], dim=0).min())
-            distance = _furthest_corner(ours, theirs, shape)
+            corners = torch.tensor(list(product(*((0, size - 1) for size in shape), (1,))), dtype=torch.float64)
+            distance = float(torch.linalg.vector_norm(((ours - theirs) @ corners.T)[:3], dim=0).max())
             # Of affines with NaN, too.
-            if not distance <= self.tolerance * voxel:
+            if not distance <= _TOLERANCE * voxel:
                 raise DataError(
                     f"expected the same affine, found two that place the volume up to {distance:.3g} mm apart: "
                     f"{_rounded(ours)} and {_rounded(theirs)}",
@@ -195,20 +182,13 @@ class CheckSameSpaced(OneByOned):
 
     Args:
         reference_key: what the entries are compared with.
-        tolerance: allowed distance of any corner, in units of the smallest voxel side.
 
     Raises:
         KeyError: when called, the item has nothing under `reference_key`.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        reference_key: str = "label",
-        tolerance: float = 0.1,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, CheckSameSpace(tolerance), allow_missing_keys, reference_key)
+    def __init__(self, keys: KeysCollection, reference_key: str = "label", allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, CheckSameSpace(), allow_missing_keys, reference_key)
 
 
 def _is_image(img: Any) -> bool:
@@ -234,12 +214,6 @@ def _to_axial(directions: bytes, is_lps: bool) -> tuple[NDArray[np.float64], NDA
         affine[:3, :3] = _TO_RAS @ affine[:3, :3]
     change = ornt_transform(closest_axes(affine), axcodes2ornt(_AXIAL))  # type: ignore[no-untyped-call]
     return change, inv_ornt_aff(change, (1, 1, 1))  # type: ignore[no-untyped-call]
-
-
-def _furthest_corner(affine: Tensor, other: Tensor, shape: tuple[int, ...]) -> float:
-    corners = torch.tensor(list(product(*((0, size - 1) for size in shape), (1,))), dtype=torch.float64)
-    apart = (affine.to(torch.float64) - other.to(torch.float64)) @ corners.T
-    return float(torch.linalg.vector_norm(apart[:3], dim=0).max())
 
 
 def _rounded(affine: Tensor) -> list[list[float]]:

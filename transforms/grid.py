@@ -114,33 +114,23 @@ class ResampleToGrid(Transform):
         return values.flatten(1).amin(1).reshape(-1, *[1] * len(self.grid))
 
     def _mask(self, values: Tensor, steps: tuple[float, ...]) -> Tensor:
-        """(channels, *grid) bool. Only the part with foreground is computed: segments are mostly small."""
+        """(channels, *grid) bool. Only the box with foreground is read: segments are mostly small."""
         sizes = values.shape[1:]
-        result = torch.zeros((len(values), *self.grid), dtype=torch.bool, device=values.device)
         foreground = (values.cpu().numpy() != 0).any(axis=0)
         # The last axes on a plane: numpy takes four times longer over all others of a volume.
         plane = foreground if len(sizes) == 2 else foreground.any(axis=0)
-        filled_along = [plane.any(axis=1), plane.any(axis=0)]
+        filled = [plane.any(axis=1), plane.any(axis=0)]
         if len(sizes) == 3:
-            filled_along.insert(0, foreground.any(axis=(1, 2)))
-        matrices: list[Tensor | None] = []
-        here, there = [slice(None)], [slice(None)]
-        for axis, (size, points, step) in enumerate(zip(sizes, self.grid, steps, strict=True)):
-            filled = np.flatnonzero(filled_along[axis])
-            if not filled.size:
-                return result
-            low, high = int(filled[0]), int(filled[-1]) + 1
-            weights = _area_weights(size, points, step)
-            touched = weights[:, low:high].any(1).nonzero()[:, 0].tolist()
-            if not touched:
-                return result
-            here.append(slice(low, high))
-            there.append(slice(touched[0], touched[-1] + 1))
-            stays = size == points and step == 1
-            matrices.append(None if stays else weights[there[-1], here[-1]])
-        averages = _along_axes(values[tuple(here)].to(torch.float32), matrices, _order(sizes, self.grid))
-        torch.ge(averages, _HALF, out=result[tuple(there)])
-        return result
+            filled.insert(0, foreground.any(axis=(1, 2)))
+        if not filled[0].any():
+            return torch.zeros((len(values), *self.grid), dtype=torch.bool, device=values.device)
+        box = [slice(int(one.argmax()), len(one) - int(one[::-1].argmax())) for one in filled]
+        matrices = [
+            _area_weights(size, points, step)[:, part]
+            for size, points, step, part in zip(sizes, self.grid, steps, box, strict=True)
+        ]
+        inside = values[(slice(None), *box)].to(torch.float32)
+        return _along_axes(inside, matrices, _order(sizes, self.grid)) >= _HALF
 
     def _image(self, values: Tensor, steps: tuple[float, ...], pad_value: Tensor | float) -> Tensor:
         sizes = values.shape[1:]
@@ -173,12 +163,7 @@ class ResampleToGridd(MapTransform):
     """Dictionary version of :class:`ResampleToGrid`.
 
     Args:
-        keys: images and masks to resample.
-        grid: (rows, columns) or (slices, rows, columns).
-        spacing: mm from one grid point to the next along each axis; None resizes.
         is_mask: whether a key holds a mask, one for all keys or one for each.
-        pad_value: intensity where an image does not reach; None takes its smallest. Masks get 0.
-        allow_missing_keys: skip keys that an item lacks.
     """
 
     backend = ResampleToGrid.backend

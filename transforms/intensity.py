@@ -16,6 +16,7 @@ from medsegdist.errors import DataError
 from .conversion import BACKEND, Array, OneByOned, as_floats, as_plain_tensor, like, memory_order
 
 _DISPLAY_HIGH = 255.0
+_LIMIT = 5.0  # of standard scores
 _BLOCK = 2**20  # voxels that are counted at once
 _KEPT = (torch.uint8, torch.int8, torch.int16)  # taken as they are; all else as floats
 
@@ -138,30 +139,26 @@ def _percentiles(stored: np.ndarray, percents: Sequence[float]) -> np.ndarray:
 
 
 class StandardizeIntensity(Transform):
-    """Bring an image to mean 0 and standard deviation 1, then clip it.
+    """Bring an image to mean 0 and standard deviation 1, then clip it to [-5, 5].
 
     NormalizeIntensity of MONAI does the scaling. It is given mean and standard deviation in float64, because its own
-    in float32 turn a constant image into noise or zeros; here a constant image is an error.
+    in float32 turn a constant image into noise or zeros; here a constant image is an error. The mean is exactly 0 only
+    where nothing is clipped.
 
     Args:
-        limit: standard scores are clipped to [-limit, limit]; the mean is exactly 0 only where nothing is clipped.
         per_slice: whether each slice of a volume is standardized for itself; else all channels and pixels together.
 
     Raises:
-        ValueError: the limit is not positive.
         DataError: when called, the image is constant or not finite.
     """
 
     backend = BACKEND
 
-    def __init__(self, limit: float = 5.0, per_slice: bool = False) -> None:
-        if not (math.isfinite(limit) and limit > 0):
-            raise ValueError(f"expected a positive limit, found {limit:g}.")
-        self.limit = float(limit)
+    def __init__(self, per_slice: bool = False) -> None:
         self.per_slice = per_slice
 
     def __call__(self, img: Array) -> Array:
-        """`img`, (channels, *spatial) of any real dtype, as float32 in [-limit, limit]."""
+        """`img`, (channels, *spatial) of any real dtype, as float32 in [-5, 5]."""
         values = as_floats(img)
         if not (self.per_slice and values.ndim == 4):
             return like(self._standardized(values), img)
@@ -178,7 +175,7 @@ class StandardizeIntensity(Transform):
             problem = f"expected an image with contrast, found intensities from {smallest:g} to {largest:g}"
             raise DataError(problem, "a constant image has no standard scores: leave it out, or widen the window")
         scores = NormalizeIntensity(subtrahend=mean, divisor=deviation, dtype=None)(values)  # type: ignore[arg-type]
-        return as_plain_tensor(scores).clamp(-self.limit, self.limit).to(torch.float32)
+        return as_plain_tensor(scores).clamp(-_LIMIT, _LIMIT).to(torch.float32)
 
 
 class CheckFinited(OneByOned):
@@ -189,24 +186,14 @@ class CheckFinited(OneByOned):
 
 
 class WindowIntensityd(OneByOned):
-    """Dictionary version of :class:`WindowIntensity`.
-
-    Args:
-        low: intensity that becomes 0.
-        high: intensity that becomes 255.
-    """
+    """Dictionary version of :class:`WindowIntensity`."""
 
     def __init__(self, keys: KeysCollection, low: float, high: float, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, WindowIntensity(low, high), allow_missing_keys)
 
 
 class PercentileWindowIntensityd(OneByOned):
-    """Dictionary version of :class:`PercentileWindowIntensity`; every key has its own percentiles.
-
-    Args:
-        lower: percentile that becomes 0.
-        upper: percentile that becomes 255.
-    """
+    """Dictionary version of :class:`PercentileWindowIntensity`; every key has its own percentiles."""
 
     def __init__(
         self, keys: KeysCollection, lower: float = 0.5, upper: float = 99.5, allow_missing_keys: bool = False
@@ -215,14 +202,7 @@ class PercentileWindowIntensityd(OneByOned):
 
 
 class StandardizeIntensityd(OneByOned):
-    """Dictionary version of :class:`StandardizeIntensity`.
+    """Dictionary version of :class:`StandardizeIntensity`."""
 
-    Args:
-        limit: standard scores are clipped to [-limit, limit].
-        per_slice: whether each slice of a volume is standardized for itself.
-    """
-
-    def __init__(
-        self, keys: KeysCollection, limit: float = 5.0, per_slice: bool = False, allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(keys, StandardizeIntensity(limit, per_slice), allow_missing_keys)
+    def __init__(self, keys: KeysCollection, per_slice: bool = False, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, StandardizeIntensity(per_slice), allow_missing_keys)

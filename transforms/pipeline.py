@@ -28,8 +28,6 @@ def preprocessing_pipeline(
     percentiles: tuple[float, float] = (0.5, 99.5),
     max_slices: int | None = None,
     seed: int = 0,
-    image_key: str = "image",
-    label_key: str = "label",
     split: bool = True,
 ) -> Compose:
     """The transforms from a loaded image and label map to samples on a common grid.
@@ -56,8 +54,6 @@ def preprocessing_pipeline(
         percentiles: lower and upper percentile, where the window is the image's own.
         max_slices: the most slices of one volume, chosen by `seed` and the item's "case_id"; None takes all.
         seed: seed of that choice.
-        image_key: entry with the image.
-        label_key: entry with the label map.
         split: whether slices are cut apart; else they stay in one item, (1, slices, *grid) plain tensors, with
             "slice_index".
 
@@ -72,30 +68,27 @@ def preprocessing_pipeline(
         raise ValueError(f"expected intensity to be one of {get_args(IntensityRule)}, found {intensity!r}.")
     if classes is not None and foreground is not None:
         raise ValueError(f"expected foreground or classes, found both, {foreground} and {classes}.")
-    both = (image_key, label_key)
-    fixed_window = window is not None and intensity != "hounsfield"
+    both = ("image", "label")
+    fixed_window = None if intensity == "hounsfield" else window
     own_window = window is None and intensity == "window"
-
-    steps: list[Transform] = [OrientAxiald(both), CheckSameSpaced(image_key, reference_key=label_key)]
+    steps: list[Transform] = [OrientAxiald(both), CheckSameSpaced("image")]
     # Slices that stay together need no metadata but for a spacing; copying it takes longer than small volumes do.
     forget = [] if split else [EnsureTyped(both, track_meta=False)]
     steps += forget if spacing is None else []
-    steps += [
-        CheckFinited(image_key),
-        BinarizeLabeld(label_key, foreground) if classes is None else ClassMasksd(label_key, classes),
-    ]
+    steps.append(CheckFinited("image"))
+    steps.append(BinarizeLabeld("label", foreground) if classes is None else ClassMasksd("label", classes))
     if own_window:
-        steps.append(PercentileWindowIntensityd(image_key, *percentiles))
+        steps.append(PercentileWindowIntensityd("image", *percentiles))
     if dimensions == 2:
-        steps.append(ForegroundSlicesd(both, label_key, max_slices, seed))
-    if fixed_window and window is not None:
-        steps.append(WindowIntensityd(image_key, *window))
+        steps.append(ForegroundSlicesd(both, "label", max_slices, seed))
+    if fixed_window is not None:
+        steps.append(WindowIntensityd("image", *fixed_window))
     # Where an image is padded: black after a window, otherwise its own darkest value, which is air in a CT.
-    pad_value = 0.0 if fixed_window or own_window else None
+    pad_value = 0.0 if own_window or fixed_window is not None else None
     steps.append(ResampleToGridd(both, grid, spacing, is_mask=(False, True), pad_value=pad_value))
     steps += [] if spacing is None else forget
     if intensity == "zscore":
-        steps.append(StandardizeIntensityd(image_key, per_slice=dimensions == 2))
+        steps.append(StandardizeIntensityd("image", per_slice=dimensions == 2))
     if dimensions == 2 and split:
         steps.append(SplitSlicesd(both))
     return Compose(steps)

@@ -80,15 +80,10 @@ class ForegroundSlicesd(MapTransform):
     An item that is already a 2D image, (channels, rows, columns), is passed on as it is.
 
     Args:
-        keys: volumes to take slices of, usually the image and the label.
         label_key: the mask that decides which slices are kept.
-        max_slices: the most slices of one volume; None takes all.
-        seed: seed of the choice.
-        name_key: entry with the name of the volume, which takes part in the choice; an item may lack it.
-        allow_missing_keys: skip keys that an item lacks.
+        seed: seed of the choice; the item's "case_id", if it has one, takes part in it.
 
     Raises:
-        ValueError: `max_slices` < 1 or `seed` < 0.
         DataError: when called, image and mask have different shapes.
         KeyError: when called, the item has nothing under `label_key`.
     """
@@ -101,12 +96,10 @@ class ForegroundSlicesd(MapTransform):
         label_key: str = "label",
         max_slices: int | None = None,
         seed: int = 0,
-        name_key: str = "case_id",
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.label_key = label_key
-        self.name_key = name_key
         self.slices = ForegroundSlices(max_slices, seed)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -124,7 +117,7 @@ class ForegroundSlicesd(MapTransform):
                 )
         if label.ndim == 3:
             return item
-        indices = self.slices.select(label, str(item.get(self.name_key, "")))
+        indices = self.slices.select(label, str(item.get("case_id", "")))
         for key in keys:
             item[key] = self.slices.keep(item[key], indices)
         item[SLICE_INDEX] = indices
@@ -163,10 +156,6 @@ class SplitSlicesd(MapTransform):
 
     Each has the other entries of the item, and the slice's index under "slice_index". An item that is already a 2D
     image, (channels, rows, columns), is passed on as it is, and not as a list.
-
-    Args:
-        keys: volumes to cut, all with as many slices, usually the image and the label.
-        allow_missing_keys: skip keys that an item lacks.
     """
 
     backend = SplitSlices.backend

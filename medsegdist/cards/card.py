@@ -22,8 +22,7 @@ from pydantic import (
 )
 from torch import Tensor
 
-from medsegdist.data.options import OF_FORMULA, DistanceOptions
-from medsegdist.data.preprocessing import LARGEST_GRID, Preprocessing
+from medsegdist.data.options import LARGEST_GRID, OF_FORMULA, DistanceOptions, Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.data.validation import explain
 from medsegdist.distance.characteristics import CHARACTERISTICS

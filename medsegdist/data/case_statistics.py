@@ -105,21 +105,16 @@ class LabelStatistics:
             return [all_empty(self._masks)]
         wanted = self._foreground or ()
         absent = [label for label in wanted if label not in self.first_case]
-        # Where any wanted label is there, the others that some masks hold are background on purpose.
-        others = ", ".join(f"{value:g}" for value in sorted(self.first_case)) if len(absent) == len(wanted) else ""
         where = f"is in none of the {counted(self._masks, 'case')}"
-        if others:
-            where = f"is in none of the {counted(self._masks, 'mask')}, which hold {others} besides 0"
-        remedy = self._remedy(others)
+        remedy = f"correct `{'classes' if self._called else 'foreground'}` to labels that exist"
+        # Where any wanted label is there, the others that some masks hold are background on purpose.
+        if len(absent) == len(wanted):
+            first, *more = [f"{value:g}" for value in sorted(self.first_case)]
+            held = ", ".join([first, *more])
+            where = f"is in none of the {counted(self._masks, 'mask')}, which hold {held} besides 0"
+            if not self._called:
+                remedy = f"write {'those that are meant, as ' if more else ''}`foreground: [{first}]`"
         return [(f"{self._called.get(label, f'label {label}')} {where}", remedy) for label in absent]
-
-    def _remedy(self, others: str) -> str:
-        if self._called:
-            return "correct `classes` to labels that exist"
-        if not others:
-            return "correct `foreground` to labels that exist"
-        first, *more = others.split(", ")
-        return f"write those that are meant, as `foreground: [{first}]`" if more else f"write `foreground: [{first}]`"
 
 
 class CaseStatistics:
@@ -133,7 +128,8 @@ class CaseStatistics:
         self._foreground = foreground
         self._classes = classes
         self._labels = LabelStatistics(foreground)
-        self._first: PreparedCase | None = None
+        self.grid: tuple[int, ...] = ()  # of all samples; empty if there are none
+        self._first = ""  # the case that it is known from
         # For every channel of the label:
         self._usable = np.zeros(1 if classes is None else len(classes), dtype=np.int64)
         self._largest = np.zeros_like(self._usable)
@@ -143,22 +139,17 @@ class CaseStatistics:
         self.doubts: list[Problem] = []
         self.read = 0
 
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """The grid of all samples; empty if there are none."""
-        return () if self._first is None or self._first.grid is None else self._first.grid
-
     def add(self, case: PreparedCase, name: Any) -> bool:
         """Add one case, and say whether it can be used."""
         self.read += 1
-        problem, first = case.problem, self._first
-        if problem is None and first is not None and case.grid not in (None, first.grid):
-            problem = problem_of(grid_error(case.grid, self.grid, first.name), self._dataset, name)
+        problem = case.problem
+        if problem is None and self.grid and case.grid and case.grid != self.grid:
+            problem = problem_of(grid_error(case.grid, self.grid, self._first), self._dataset, name)
         if problem is not None:
             self.problems.append(problem)
             return False
-        if first is None and case.grid is not None:
-            self._first = case
+        if not self.grid and case.grid:
+            self._first, self.grid = case.name, case.grid
         if case.labels is not None:
             self._labels.add(case.labels, case.name)
         self.doubts += [Problem(self._dataset, case.name, *doubt, "warning") for doubt in case.doubts]
@@ -197,20 +188,17 @@ class CaseStatistics:
         return "mask without foreground"
 
     def _why_nothing_left(self, channel: int) -> tuple[str, str]:
-        which = "" if self._classes is None else f"class '{self._classes[channel]}': "
-        if not self._largest[channel]:
-            if self._labels.first_case:
-                return (
-                    f"{which}no foreground is left on the grid, {counted(self.read, 'case')} read",
-                    "take a finer one",
-                )
+        cases = counted(self.read, "case")
+        if self._largest[channel]:
+            problem = (
+                f"no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of {cases} "
+            )
+            problem, remedy = f"{problem}has {self._largest[channel]}", "lower min_pixels, or take a finer grid"
+        elif self._labels.first_case:
+            problem, remedy = f"no foreground is left on the grid, {cases} read", "take a finer one"
+        else:
             problem, remedy = all_empty(self.read)
-            return f"{which}{problem}", remedy
-        problem = (
-            f"{which}no sample has min_pixels = {self._min_pixels} foreground pixels, the largest segment of "
-            f"{counted(self.read, 'case')} has {self._largest[channel]}"
-        )
-        return problem, "lower min_pixels, or take a finer grid"
+        return (problem if self._classes is None else f"class '{self._classes[channel]}': {problem}"), remedy
 
 
 def grid_error(found: Sequence[int], expected: Sequence[int], case: str) -> DataError:

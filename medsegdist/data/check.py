@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,13 +38,11 @@ from medsegdist.transforms import BinarizeLabeld, CheckSameSpaced, ClassMasksd, 
 from medsegdist.transforms.geometry import along_patient
 from medsegdist.words import listed
 
-# Of the pairs of neighbors in an image as a scanner or an editor left it, at most 0.13% leap over 7/8 of the range
-# (1,594 real CT, X-ray, ultrasound, endoscopy, fundus and microscopy pictures, 260 MR volumes). Of real CT and MR
-# reduced modulo 256, 0.4% to 5% do, and of simulated CT 0.25%; 4 of 205 hippocampus volumes, whose values had reached
-# 600,000 and more, stay below the limit.
+# Of the pairs of neighbors in 1,594 real pictures and 260 MR volumes, at most 0.13% leap over 7/8 of the range. Of real
+# CT and MR reduced modulo 256, 0.4% to 5% do; 4 of 205 hippocampus volumes stay below the limit.
 _LEAPS = 0.002
-# Noise over the whole range leaps, too, but jumps over half of it 16 times as often, and with equalized contrast 18
-# times and more. Wrapped CT does so 1 to 7 times as often.
+# Noise over the whole range, or equalized contrast, jumps over half of it 16 times as often as it leaps, and wrapped CT
+# 1 to 7 times.
 _JUMPS_A_LEAP = 12
 _FEWEST_PAIRS = 1000
 _TYPES = (1 << 8, 1 << 16)
@@ -83,92 +82,71 @@ def check_dataset(
 
     Besides its own label values and those that its listing names, masks may hold those `named`.
     """
-    name = manifest.name
-    unlisted: list[Problem] = []
-    cases: list[Case] = []
+    problems: list[Problem] = []
+    facts = DatasetFacts(manifest)
     try:
         manifest.check_fits(preprocessing)
         try:
-            cases = manifest.layout.cases()
+            cases: Sequence[Case] = manifest.layout.cases()
         except PartialListingError as error:
-            cases = list(error.listed)
-            unlisted = [Problem(name, one.case, one.problem, one.remedy) for one in error.unlisted]
-        if unlisted and not cases:
-            return DatasetFacts(manifest, problems=_with_totals(unlisted, unlisted, cases))
-        manifest.check_fits(preprocessing, cases)
-        if full:
-            read, problems = _read_voxels(manifest, preprocessing, cases, workers)
-        else:
-            read, problems = _read_headers(manifest, cases)
-        (facts,) = mark_files([dataset_facts(manifest, cases, read)])
+            cases = error.listed
+            problems += [Problem(manifest.name, one.case, one.problem, one.remedy) for one in error.unlisted]
+        if cases or not problems:
+            manifest.check_fits(preprocessing, cases)
+            if full:
+                read, found = _read_voxels(manifest, preprocessing, cases, workers)
+            else:
+                read, found = _read_headers(manifest, cases)
+            (facts,) = mark_files([dataset_facts(manifest, cases, read)])
+            problems += [*found, *_label_problems(manifest, read, named)]
+            problems += [*_intensity_problems(manifest, preprocessing, read), *spacing_outliers(manifest.name, read)]
+            problems += [Problem(manifest.name, one.case, *doubt, "warning") for one in read for doubt in one.doubts]
     except (DataError, ManifestError) as error:
-        return DatasetFacts(manifest, problems=(*unlisted, problem_of(error, name, "")))
-    problems += _label_problems(manifest, read, named)
-    problems += [*_intensity_problems(manifest, preprocessing, read), *spacing_outliers(name, read)]
-    problems += [Problem(name, one.case, *doubt, "warning") for one in read for doubt in one.doubts]
-    known_problems = _with_totals([*unlisted, *problems], unlisted, cases)
-    return replace(facts, problems=tuple(dict.fromkeys([*known_problems, *doubled_images(facts)])))
-
-
-def _with_totals(
-    problems: Sequence[Problem], unlisted: Sequence[Problem], cases: Sequence[Case]
-) -> tuple[Problem, ...]:
-    """The problems of single cases with the number of all cases, those that cannot be listed among them."""
-    names = {case.id for case in cases} | {problem.case for problem in unlisted if problem.case}
-    return tuple(replace(problem, total=len(names)) if problem.case else problem for problem in problems)
+        return replace(facts, problems=(*problems, problem_of(error, manifest.name, "")))
+    total = len({case.id for case in cases} | {one.case for one in problems if one.case})
+    counted = [replace(one, total=total) if one.case else one for one in problems]
+    return replace(facts, problems=tuple(dict.fromkeys([*counted, *doubled_images(facts)])))
 
 
 def _read_headers(manifest: DatasetManifest, cases: Sequence[Case]) -> tuple[list[CaseFacts], list[Problem]]:
-    """What headers and the first masks say; nothing for a layout that draws its images."""
+    """What headers say, and masks until one holds foreground; nothing for a layout that draws its images.
+
+    It is the first mask, unless a label is named that is rare or nowhere.
+    """
     if getattr(manifest.layout, "simulates", ""):
         return [], []
     load = partial(manifest.load, header_only=True)
     read_header = Compose([load, OrientAxiald(("image", "label")), CheckSameSpaced("image", reference_key="label")])
-    facts, problems = [], []
-    for case in track(cases, f"Checking {manifest.name}"):
-        try:
-            item: Any = read_header(case.as_item())
-            facts += [replace(one, spacing=_spacing(item["image"])) for one in list_files([case])]
-        # One bad case must not hide the others.
-        except Exception as error:  # noqa: BLE001
-            problems.append(case_problem(error, manifest.name, case.id))
-    read = {one.case for one in facts}
-    held: dict[str, dict[str, Any]] = {}
-    problems += _look_for_foreground(manifest, [case for case in cases if case.id in read], held)
-    return [replace(one, **held.get(one.case, {})) for one in facts], problems
-
-
-def _look_for_foreground(
-    manifest: DatasetManifest, cases: Sequence[Case], held: dict[str, dict[str, Any]]
-) -> list[Problem]:
-    """Read masks until one holds foreground: the first one, unless a label is named that is rare or nowhere.
-
-    What is known of those that were read goes into `held`.
-    """
-    load = noting_doubts(partial(manifest.load, keys=("label",)))
+    load_mask = noting_doubts(partial(manifest.load, keys=("label",)))
     classes = None if manifest.classes is None else tuple(manifest.classes.values())
     binarize = BinarizeLabeld("label", manifest.foreground) if classes is None else ClassMasksd("label", classes)
     tally = LabelStatistics(manifest.classes or manifest.foreground)
-    problems = []
-    for case in cases:
+    facts: list[CaseFacts] = []
+    problems: list[Problem] = []
+    searching = True
+    for case in track(cases, f"Checking {manifest.name}"):
         try:
-            item: Any = load(case.as_item())
-            held[case.id] = {"doubts": item["doubts"]}
+            header: Any = read_header(case.as_item())
+            facts += [replace(one, spacing=_spacing(header["image"])) for one in list_files([case])]
+            if not searching:
+                continue
+            item: Any = load_mask(case.as_item())
+            facts[-1] = replace(facts[-1], doubts=item["doubts"])
             found = find_labels(item["label"], manifest.label_values)
             binarize(item)
         # One bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             problems.append(case_problem(error, manifest.name, case.id))
             continue
+        tally.add(found, case.id)
         if holds_foreground(found, manifest.label_values):
             others, filled = other_labels(item["label"], manifest.label_values)
-            held[case.id] |= {"others": others, "filled": filled}
-            return problems
-        tally.add(found, case.id)
-    if problems or not cases:
-        return problems
-    whole = tally.problems(complete=True)
-    return [Problem(manifest.name, "", problem, remedy) for problem, remedy in whole]
+            facts[-1] = replace(facts[-1], others=others, filled=filled)
+            searching = False
+    if searching:
+        whole = tally.problems(complete=not problems)
+        problems += [Problem(manifest.name, "", problem, remedy) for problem, remedy in whole]
+    return facts, problems
 
 
 def _read_voxels(
@@ -204,12 +182,11 @@ def _case_facts(
     if not image.size or not np.isfinite([image.min(), image.max()]).all():
         # An error of its own.
         return None
-    spacing = _spacing(item["image"])
     others, filled = other_labels(item["label"], foreground)
     return CaseFacts(
         item["case_id"],
-        image=voxel_mark(image, None if spacing is None else np.asarray(item["image"].affine)),
-        spacing=spacing,
+        image=voxel_mark(item["image"]),
+        spacing=_spacing(item["image"]),
         low=float(image.min()),
         high=float(image.max()),
         wrapped=looks_wrapped(image),
@@ -229,10 +206,9 @@ def _spacing(image: Any) -> tuple[float, float, float] | None:
 def looks_wrapped(image: NDArray[np.number]) -> bool:
     """Whether (*spatial) intensities seem to have overflowed an 8 or 16 bit type, so that 256 became 0, or -1 65535.
 
-    If a smooth image crosses the end of the type, neighbors leap from one end of the range to the other. Their share
-    among all pairs of neighbors is what is measured. Pairs with the least or the largest intensity are not counted: an
-    image that was clipped leaps between these two, and nowhere else. Nor is noise over the whole range meant, where
-    shorter jumps are many times as frequent.
+    If a smooth image crosses the end of the type, neighbors leap from one end of the range to the other: their share is
+    measured. Pairs with the least or the largest intensity are not counted: a clipped image leaps between these two.
+    Nor is noise over the whole range meant, where shorter jumps are many times as frequent.
     """
     low, high = float(image.min()), float(image.max())
     modulus = next((size for size in _TYPES if size * 7 / 8 <= high - low < size), None)
@@ -247,14 +223,11 @@ def looks_wrapped(image: NDArray[np.number]) -> bool:
             return False
         for axis in range(image.ndim):
             values = np.moveaxis(slab if axis == 0 else slab[:1], axis, 0)
-            before, after = values[:-1], values[1:]
-            pairs += before.size
-            change = np.abs(after - before)
-            far = change >= modulus * 7 / 8
+            change = np.abs(np.diff(values, axis=0))
+            inside = (values > low) & (values < high)
+            pairs += change.size
             jumps += int(((change >= modulus * 3 / 8) & (change < modulus * 5 / 8)).sum())
-            if far.any():
-                ends = np.stack([before[far], after[far]])
-                leaps += int(((ends > low) & (ends < high)).all(axis=0).sum())
+            leaps += int(((change >= modulus * 7 / 8) & inside[:-1] & inside[1:]).sum())
     return pairs >= _FEWEST_PAIRS and leaps >= _LEAPS * pairs and _JUMPS_A_LEAP * leaps >= jumps
 
 
@@ -282,39 +255,36 @@ def _intensity_problems(
     manifest: DatasetManifest, preprocessing: Preprocessing, cases: Sequence[CaseFacts]
 ) -> list[Problem]:
     """Warnings of intensities that look wrong, each for all cases that have it."""
-    read = [(case, case.low, case.high) for case in cases if case.low is not None]
-    wrapped = [case.case for case, _, _ in read if case.wrapped]
     in_hu = manifest.modality == "CT" and manifest.window is None
-    no_air = [(case.case, high) for case, low, high in read if in_hu and not case.wrapped and low >= 0]
+    no_air = [one for one in cases if in_hu and not one.wrapped and one.low >= 0]
+    window = manifest.window_under(preprocessing) if preprocessing.intensity == "window" else None
+    first, last = window or (-math.inf, math.inf)
+    outside = [one for one in cases if one.high <= first or one.low >= last]
+    least, largest = min((one.low for one in outside), default=0), max((one.high for one in outside), default=0)
+    grayed = f"the window from {first:g} to {last:g} makes one gray of the image, whose intensities lie outside"
     found = [
         (
-            wrapped,
+            [one for one in cases if one.wrapped],
             "neighboring voxels leap from one end of the range to the other, as if intensities had overflowed",
             "write the image again, in a type that holds all of its values",
         ),
         (
-            [name for name, high in no_air if high <= 255],
+            [one for one in no_air if one.high <= 255],
             "a CT with intensities from 0 to 255 only is not in HU",
             "state `window: [0, 255]`, or restore the HU",
         ),
         (
-            [name for name, high in no_air if high > 255],
+            [one for one in no_air if one.high > 255],
             "a CT without a value below 0 is hardly in HU, where air is -1000",
             "subtract the offset (often 1024), or state a `window`",
         ),
+        (outside, f"{grayed} (from {least:g} to {largest:g})", "correct the window"),
     ]
-    window = manifest.window_under(preprocessing)
-    if preprocessing.intensity == "window" and window is not None:
-        first, last = window
-        outside = [(case.case, low, high) for case, low, high in read if high <= first or low >= last]
-        if outside:
-            least, largest = min(low for _, low, _ in outside), max(high for _, _, high in outside)
-            text = (
-                f"the window from {first:g} to {last:g} makes one gray of the image, whose intensities lie outside "
-                f"(from {least:g} to {largest:g})"
-            )
-            found.append(([name for name, _, _ in outside], text, "correct the window"))
-    return [one for names, text, cure in found for one in shared_problem(manifest.name, names, len(read), text, cure)]
+    return [
+        problem
+        for some, text, cure in found
+        for problem in shared_problem(manifest.name, [one.case for one in some], len(cases), text, cure)
+    ]
 
 
 def spacing_outliers(dataset: str, cases: Sequence[CaseFacts]) -> list[Problem]:

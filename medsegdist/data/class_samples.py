@@ -65,16 +65,13 @@ class MulticlassSamples(LabeledImages):
             images: (n, *grid) of any real dtype; converted to float32.
             labels: (n, *grid) label values.
             classes: label values of each class, by its name; all other values are background.
-            **options: as for :meth:`SegmentationSamples.from_arrays`: `case_ids`, `patient_ids`, `weights` and
-                `preprocessing`.
+            **options: `case_ids`, `patient_ids`, `weights` and `preprocessing` of :class:`SegmentationSamples`.
 
         Raises:
-            DataError: shapes differ, an intensity is NaN or infinite, a sample shows no class, or a class is in no
-                sample.
+            DataError: shapes differ, an intensity is NaN or infinite, a sample shows no class, or no sample a class.
         """
         label_maps = torch.as_tensor(labels)
-        values = [torch.as_tensor(wanted, device=label_maps.device).reshape(-1) for wanted in classes.values()]
-        masks = [torch.isin(label_maps, wanted.to(label_maps.dtype)) for wanted in values]
+        masks = [torch.isin(label_maps, torch.as_tensor(wanted).to(label_maps)) for wanted in classes.values()]
         if not masks:
             raise DataError("expected label values of at least one class, found none.", dataset=name)
         whole = SegmentationSamples.from_arrays(name, images, torch.stack(masks).any(0), **options)
@@ -105,13 +102,10 @@ class MulticlassSamples(LabeledImages):
         Raises:
             DataError: a class is in no sample.
         """
-        absent = [name for name, there in zip(self.classes, (self.sizes > 0).any(0).tolist(), strict=True) if not there]
+        absent = ", ".join(repr(name) for name in self.classes if not len(self.shown(name)))
         if absent:
-            raise DataError(
-                f"expected every class in some sample, found {', '.join(map(repr, absent))} in none of {len(self)}",
-                "take more samples, or leave the class out",
-                dataset=self.name,
-            )
+            problem = f"expected every class in some sample, found {absent} in none of {len(self)}"
+            raise DataError(problem, "take more samples, or leave the class out", dataset=self.name)
 
     def shown(self, name: str) -> Tensor:
         """(s,) int64 indices of the samples that show the class `name`, in increasing order."""
@@ -119,11 +113,7 @@ class MulticlassSamples(LabeledImages):
 
     @cached_property
     def by_class(self) -> dict[str, SegmentationSamples]:
-        """The binary dataset of each class: the samples that show it. Those of a class in every sample are no copies.
-
-        Raises:
-            DataError: a class is in no sample.
-        """
+        """The binary dataset of each class: the samples that show it, no copies where all do."""
         self.check_classes()
         found = {}
         for k, name in enumerate(self.classes):

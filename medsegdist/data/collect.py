@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ from medsegdist.data.samples import CaseSummary, SegmentationSamples, spread_ove
 from medsegdist.data.study import Study, load_study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.parallel import map_ordered
-from medsegdist.words import counted
+from medsegdist.words import check_choice, counted
 
 OnBadCase = Literal["raise", "skip"]
 
@@ -93,48 +94,6 @@ def collect(
     return samples
 
 
-def collect_classes(
-    dataset: ItemDataset,
-    classes: Sequence[str],
-    *,
-    name: str,
-    preprocessing: str = "unspecified",
-    delta: float | None = None,
-    min_pixels: int = 1,
-    max_samples: int | None = None,
-    seed: int = 0,
-    on_bad_case: OnBadCase = "raise",
-    workers: int | None = 1,
-) -> MulticlassSamples:
-    """Read a dataset whose masks have several classes once.
-
-    As :func:`~medsegdist.data.collect.collect`, but for items whose "label" is (classes, *grid) of 0 and 1, one channel
-    for each class.
-
-    Args:
-        dataset: the items; all samples must have one grid.
-        classes: names of the classes, in the order of the channels.
-        name: the dataset's name, for tables and messages.
-        preprocessing: as for `collect`.
-        delta: as for `collect`.
-        min_pixels: foreground pixels that each class of a sample needs; a smaller one is taken off the sample, and a
-            sample without any class is left out.
-        max_samples: the most samples to keep, whatever classes they show; None keeps all.
-        seed: as for `collect`.
-        on_bad_case: as for `collect`.
-        workers: as for `collect`.
-
-    Raises:
-        DataError: cases are bad (every one is listed), a class is in no sample, or no sample is left.
-        MedSegDistError: a worker was killed.
-        ValueError: an option is out of range.
-    """
-    tasks = case_tasks(dataset)
-    read = ReadCase(dataset.__getitem__, name, delta, min_pixels, tuple(classes))
-    samples: MulticlassSamples = gather(read, tasks, preprocessing, max_samples, seed, on_bad_case, workers)
-    return samples
-
-
 @overload
 def load_samples(
     source: Study | str | Path,
@@ -179,13 +138,11 @@ def load_samples(
         workers: processes that read cases, as for :func:`collect`.
 
     Returns:
-        The samples of each dataset of a study, in order, with a mask for each class where it has classes; or those of
-        the one dataset.
+        Those of each dataset of a study, in order, with a mask for each class where it has classes; or of the one.
 
     Raises:
         ManifestError: the preprocessing has no meaning for a dataset, or the one dataset has classes.
-        DataError: cases are bad (every one is listed), a wanted label is in no case, no sample is left, or a cached
-            case is damaged.
+        DataError: cases are bad (every one is listed), a wanted label is in no case, or no sample is left.
         MedSegDistError: a worker was killed.
         ValueError: an option is out of range, or the preprocessing of a dataset is missing.
     """
@@ -199,21 +156,16 @@ def load_samples(
         manifests = [source]
     if preprocessing is None:
         raise ValueError("expected the preprocessing of the dataset, found none.")
-    most, seed = preprocessing.max_samples, preprocessing.seed
+    settings = preprocessing.fingerprint, preprocessing.max_samples, preprocessing.seed, on_bad_case, workers
     samples = []
     for manifest in manifests:
         read, tasks = plan_reading(manifest, preprocessing, cache)
-        samples.append(gather(read, tasks, preprocessing.fingerprint, most, seed, on_bad_case, workers))
+        samples.append(gather(read, tasks, *settings))
     return samples if isinstance(source, Study) else samples[0]
 
 
 def load_class_samples(
-    manifest: DatasetManifest,
-    preprocessing: Preprocessing,
-    *,
-    cache: str | Path | None = None,
-    on_bad_case: OnBadCase = "raise",
-    workers: int | None = 1,
+    manifest: DatasetManifest, preprocessing: Preprocessing, *, cache: str | Path | None = None, **options: Any
 ) -> MulticlassSamples:
     """The samples of a dataset with a mask for each of its classes, read from their files once.
 
@@ -224,24 +176,19 @@ def load_class_samples(
         manifest: which dataset; it has `classes`.
         preprocessing: how to prepare it.
         cache: as for `load_samples`.
-        on_bad_case: as for `load_samples`.
-        workers: as for `load_samples`.
+        **options: `on_bad_case` and `workers` of `load_samples`.
 
     Raises:
         ManifestError: the preprocessing has no meaning for this dataset, or it has no classes.
-        DataError: cases are bad (every one is listed), a class or one of its labels is in no case, or no sample is
-            left.
+        DataError: cases are bad (every one is listed), or a class or one of its labels is in no case.
         MedSegDistError: a worker was killed.
     """
     if manifest.classes is None:
-        raise ManifestError(
-            "expected `classes`, found none",
-            "name the label values of each class, or load one foreground with load_samples",
-            dataset=manifest.name,
-        )
-    most, seed = preprocessing.max_samples, preprocessing.seed
+        remedy = "name the label values of each class, or load one foreground with load_samples"
+        raise ManifestError("expected `classes`, found none", remedy, dataset=manifest.name)
+    settings = preprocessing.fingerprint, preprocessing.max_samples, preprocessing.seed
     read, tasks = plan_reading(manifest, preprocessing, cache)
-    samples: MulticlassSamples = gather(read, tasks, preprocessing.fingerprint, most, seed, on_bad_case, workers)
+    samples: MulticlassSamples = gather(read, tasks, *settings, **options)
     return samples
 
 
@@ -272,40 +219,40 @@ def plan_reading(
 def gather(
     read: ReadCase,
     tasks: Sequence[CaseTask],
-    preprocessing: str,
-    max_samples: int | None,
-    seed: int,
-    on_bad_case: OnBadCase,
-    workers: int | None,
+    preprocessing: str = "unspecified",
+    max_samples: int | None = None,
+    seed: int = 0,
+    on_bad_case: OnBadCase = "raise",
+    workers: int | None = 1,
 ) -> Any:
     """The samples of a dataset, with a mask for each class where `read` has classes."""
-    _check_options(read.min_pixels, max_samples, on_bad_case, workers)
-    name, description = read.dataset, f"Reading {read.dataset}"
+    if read.min_pixels < 1 or (max_samples is not None and max_samples < 1):
+        raise ValueError(f"expected min_pixels >= 1 and max_samples >= 1, found {read.min_pixels} and {max_samples}.")
+    check_choice("on_bad_case", on_bad_case, get_args(OnBadCase))
+    if workers is not None and workers < 1:
+        raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")
+    name = read.dataset
     if not tasks:
         raise DataError("the dataset is empty; expected at least one item.", dataset=name)
     statistics = CaseStatistics(name, read.min_pixels, read.foreground, read.classes)
     # Of each sample: the place of its case, its own place there, its case and patient.
     found: list[tuple[int, int, Any, Any]] = []
     pixels: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of those that are not in the cache
-    is_cached = [task.file is not None and task.file.is_file() for task in tasks]
-    to_read = [task for task, cached in zip(tasks, is_cached, strict=True) if not cached]
-    results = map_ordered(read, to_read, workers=workers, description=description, name_of=attrgetter("name"))
+    results = map_ordered(read, tasks, workers=workers, description=f"Reading {name}", name_of=attrgetter("name"))
     names: list[Any] = []
-    for index, task in enumerate(tasks):
-        case = load_case(task.file, pixels=False) if is_cached[index] and task.file else next(results)
+    for index, (task, case) in enumerate(zip(tasks, results, strict=True)):
         names.append(case.name)
         if not statistics.add(case, task.name) or (statistics.problems and on_bad_case == "raise"):
             continue
         for k, ids in enumerate(zip(case.case_ids, case.patient_ids, strict=True)):
             if case.images is not None and case.masks is not None:
-                pixels[len(found)] = case.images[k], case.masks[k]
+                # Copies, which do not keep the whole case in memory.
+                pixels[len(found)] = case.images[k].copy(), case.masks[k].copy()
             found.append((index, k, *ids))
         if max_samples is not None and len(pixels) > 2 * max_samples:
             # A sample that falls out now would not come back: those that follow only push others back.
             kept = spread_over_patients([patient for *_, patient in found], max_samples, seed)
-            pixels = {row: (_alone(pixels[row][0]), _alone(pixels[row][1])) for row in kept}
-    for _ in results:  # ends what is shown of the progress
-        pass
+            pixels = {row: pixels[row] for row in kept}
     shown = shown_names([*names, *(one.case for one in statistics.problems), *(case for *_, case, _ in found)])
     patients = shown_names([patient for *_, patient in found])
     statistics.rename(shown)
@@ -319,8 +266,14 @@ def gather(
     channels = () if read.classes is None else (len(read.classes),)
     images = np.empty((len(rows), *statistics.grid), dtype=np.float32)
     masks = np.empty((len(rows), *channels, *statistics.grid), dtype=bool)
-    for k, (image, mask) in enumerate(_pixels(pixels, [found[row] for row in rows], rows, tasks)):
-        images[k], masks[k] = image, mask
+    load = lru_cache(1)(partial(load_case, pixels=True))  # one case is in memory at a time
+    for place, row in enumerate(rows):
+        index, k, *_ = found[row]
+        if row in pixels:
+            images[place], masks[place] = pixels.pop(row)
+        else:
+            stored: Any = load(tasks[index].file)
+            images[place], masks[place] = stored.images[k], stored.masks[k]
     drawn = {names[found[row][0]] for row in rows}
     summary = CaseSummary(
         cases=len({*names, *(one.case for one in statistics.problems)}),
@@ -350,36 +303,3 @@ def gather(
     samples = MulticlassSamples(classes=read.classes, **fields)
     samples.check_classes()
     return samples
-
-
-def _alone(array: np.ndarray) -> np.ndarray:
-    """The array in memory of its own, and no longer in that of a whole case."""
-    return array if array.base is None else array.copy()
-
-
-def _pixels(
-    pixels: dict[int, tuple[np.ndarray, np.ndarray]],
-    found: Sequence[tuple[int, int, Any, Any]],
-    rows: Sequence[int],
-    tasks: Sequence[CaseTask],
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Image and mask of each chosen sample, from memory or from the cache, one case of which is read at a time."""
-    loaded, case = -1, None
-    for row, (index, k, *_) in zip(rows, found, strict=True):
-        if row in pixels:
-            yield pixels.pop(row)
-            continue
-        file = tasks[index].file
-        if loaded != index and file is not None:
-            loaded, case = index, load_case(file, pixels=True)
-        if case is not None and case.images is not None and case.masks is not None:
-            yield case.images[k], case.masks[k]
-
-
-def _check_options(min_pixels: int, max_samples: int | None, on_bad_case: str, workers: int | None) -> None:
-    if min_pixels < 1 or (max_samples is not None and max_samples < 1):
-        raise ValueError(f"expected min_pixels >= 1 and max_samples >= 1, found {min_pixels} and {max_samples}.")
-    if on_bad_case not in ("raise", "skip"):
-        raise ValueError(f"expected on_bad_case to be 'raise' or 'skip', found '{on_bad_case}'.")
-    if workers is not None and workers < 1:
-        raise ValueError(f"expected workers >= 1, or None to choose, found {workers}.")

@@ -18,10 +18,7 @@ import nibabel as nib
 import numpy as np
 import torch
 import yaml
-from monai.data.meta_tensor import MetaTensor
-from monai.data.utils import orientation_ras_lps
 from monai.transforms.compose import Compose
-from monai.utils.enums import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 
 from medsegdist.data.case_statistics import LabelStatistics, all_empty, find_labels, holds_foreground
@@ -60,15 +57,6 @@ class ExportedTask:
     # Cases whose axes are not at right angles, as of a tilted gantry; MONAI and nibabel read them, ITK and nnU-Net do
     # not.
     sheared: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What is known of a case whose files are written; `found` is what find_labels gives."""
-
-    found: tuple[float, ...]
-    channels: int
-    sheared: bool
 
 
 def export_task(
@@ -111,13 +99,16 @@ def export_task(
     with new_folder(directory) as work:
         for folder in (IMAGES, LABELS, UNLABELED):
             (work / folder).mkdir()
-        written = _write_cases(manifest, cases, named, work, workers, complete=case_ids is None)
-        sheared = tuple(case.id for case, one in zip(named, written, strict=True) if one.sheared)
-        channels = written[0].channels
+        sheared = _write_cases(manifest, cases, named, work, workers, complete=case_ids is None)
         provenance = _provenance(manifest, cases, sheared=sheared, pseudonyms=pseudonyms)
-        listing = _listing(manifest, named, provenance, label=label, channels=channels)
+        listing = _listing(manifest, named, provenance, label)
         (work / LISTING).write_text(json.dumps(listing, indent=2) + "\n", encoding="utf-8", newline="")
-        (work / MANIFEST).write_text(_manifest_text(manifest, channels), encoding="utf-8", newline="")
+        # So that a study can name the task itself.
+        kept = manifest.model_dump(
+            mode="json", exclude={"layout", "foreground", "mask_threshold"}, exclude_defaults=True
+        )
+        content = {**kept, "layout": {"kind": "decathlon", "root": "."}, "foreground": [1]}
+        (work / MANIFEST).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8", newline="")
     return ExportedTask(directory, len(cases), sheared)
 
 
@@ -150,7 +141,9 @@ def _named_cases(cases: Sequence[Case], dataset: str, *, pseudonyms: bool) -> li
     unfit = [
         name
         for name in (case.id for case in cases)
-        if not (name[:1].isalnum() and name.isprintable() and "/" not in name)
+        if not name[:1].isalnum()
+        or not name.isprintable()
+        or "/" in name
         or len(name.encode()) > _LONGEST_NAME
         or count[name.casefold()] > 1
     ]
@@ -172,8 +165,11 @@ def _write_cases(
     workers: int | None,
     *,
     complete: bool,
-) -> list[_Written]:
-    """Write the files of some cases, and judge them together; those of a `complete` dataset hold every label."""
+) -> tuple[str, ...]:
+    """Write the files of some cases, and judge them together; those of a `complete` dataset hold every label.
+
+    The names of those whose axes are not at right angles are given back.
+    """
     results = map_ordered(
         partial(_write_case, manifest, work),
         list(zip(cases, named, strict=True)),
@@ -182,29 +178,30 @@ def _write_cases(
         name_of=lambda pair: f"case '{pair[0].id}'",
     )
     problems: list[Problem] = []
-    written: list[_Written] = []
+    sheared: list[str] = []
+    held = False
     tally = LabelStatistics(manifest.foreground)
-    channels: dict[int, str] = {}
-    for case, result in zip(cases, results, strict=True):
+    for case, name, result in zip(cases, named, results, strict=True):
         if isinstance(result, Problem):
             problems.append(result)
-        else:
-            written.append(result)
-            tally.add(result.found, case.id)
-            channels.setdefault(result.channels, case.id)
+            continue
+        found, is_sheared = result
+        tally.add(found, case.id)
+        held |= holds_foreground(found, manifest.foreground)
+        sheared += [name.id] if is_sheared else []
     whole = tally.problems(complete=complete and not problems)
-    if not whole and not problems and not any(holds_foreground(one.found, manifest.foreground) for one in written):
+    if not whole and not problems and not held:
         whole = [all_empty(len(cases))]
-    if len(channels) > 1:
-        shown = ", ".join(f"{count} (case '{case}')" for count, case in sorted(channels.items()))
-        whole.append((f"expected as many channels in every image, found {shown}", "choose one channel"))
     problems += [Problem(manifest.name, "", problem, remedy) for problem, remedy in whole]
     if problems:
         raise as_error(problems, manifest.name, len(cases))
-    return written
+    return tuple(sheared)
 
 
-def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) -> _Written | Problem:
+def _write_case(
+    manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]
+) -> tuple[tuple[float, ...], bool] | Problem:
+    """What find_labels gives of the case, and whether its axes are not at right angles."""
     case, named = pair
     try:
         loaded: Any = manifest.load(case.as_item())
@@ -216,11 +213,7 @@ def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) 
         # As the file holds it, in 32 bits.
         directions = affine[:3, :3].astype(np.float32).astype(np.float64)
         directions /= np.linalg.norm(directions, axis=0)
-        return _Written(
-            found=found,
-            channels=image.shape[3] if image.ndim == 4 else 1,
-            sheared=bool(np.abs(directions.T @ directions - np.eye(3)).max() > _RIGHT_ANGLE),
-        )
+        return found, bool(np.abs(directions.T @ directions - np.eye(3)).max() > _RIGHT_ANGLE)
     # Any transform may fail in any way, and one bad case must not hide the others.
     except Exception as error:  # noqa: BLE001
         return case_problem(error, manifest.name, case.id)
@@ -228,67 +221,45 @@ def _write_case(manifest: DatasetManifest, work: Path, pair: tuple[Case, Case]) 
 
 def _with_mask(item: Any, manifest: DatasetManifest) -> dict[Any, Any]:
     """A case with every check that a study makes of a pair; the mask, of 0 and 1, is on the image's own voxels."""
-    prepare = Compose(
-        [
-            OrientAxiald(("image", "label")),
-            CheckSameSpaced("image", reference_key="label"),
-            CheckFinited("image"),
-            BinarizeLabeld("label", manifest.foreground),
-        ]
-    )
-    prepared: Any = prepare(item)
+    checks = [OrientAxiald(("image", "label")), CheckSameSpaced("image", reference_key="label"), CheckFinited("image")]
+    prepared: Any = Compose([*checks, BinarizeLabeld("label", manifest.foreground)])(item)
     mask = prepared["label"]
     if item["image"].ndim == 4:
         # A mask file may order its axes in another way than the image's; here it follows the image.
         axes: Any = nib.orientations
-        change = axes.ornt_transform(*(closest_axes(_ras_affine(one)) for one in (mask, item["image"])))
-        mask = torch.from_numpy(np.stack([axes.apply_orientation(one, change) for one in np.asarray(mask)]))
+        change = axes.ornt_transform(*(closest_axes(one.affine.numpy()) for one in (mask, item["image"])))
+        # A copy, as torch takes no array that is flipped.
+        mask = torch.from_numpy(axes.apply_orientation(np.asarray(mask[0]), change).copy())[None]
     return {**item, "label": mask}
 
 
-def _ras_affine(volume: MetaTensor) -> Any:
-    """(4, 4) float64: from voxel indices to mm in RAS+, which NIfTI demands."""
-    affine = volume.affine.double().cpu().numpy()
-    return orientation_ras_lps(affine) if volume.meta.get(MetaKeys.SPACE) == SpaceKeys.LPS else affine
-
-
 def _nifti_arrays(item: Mapping[str, Any], *, drawn: bool) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
-    """Image, mask (x, y, z) and affine (4, 4) of a case; intensities, grid and orientation are the image's own.
+    """Image and mask, (x, y, z), and affine (4, 4) of a case; intensities, grid and orientation are the image's own.
 
-    The image is (x, y, z), or (x, y, z, channels) of several channels. A 2D image becomes a volume of one slice,
-    columns first, that every reader shows as the image. The order of the axes of an image that was `drawn`, and is in
-    no file, is nobody's choice: slices go last, where nnU-Net expects them.
+    A 2D image becomes a volume of one slice, columns first, that every reader shows as the image. The order of the axes
+    of an image that was `drawn`, and is in no file, is nobody's choice: slices go last, where nnU-Net expects them.
     """
-    image, label = (item[key].as_subclass(torch.Tensor).cpu().numpy() for key in ("image", "label"))
-    if len(label) != 1:
-        raise DataError(f"expected a mask of one channel, found {len(label)}; put the labels into one channel.")
-    if max(image.shape[1:]) > _LONGEST_AXIS:
+    image, label = (item[key].as_subclass(torch.Tensor).numpy()[0] for key in ("image", "label"))
+    if max(image.shape) > _LONGEST_AXIS:
         raise DataError(
             f"expected at most {_LONGEST_AXIS} pixels along each axis, which is what NIfTI can hold, "
-            f"found {image.shape[1:]}; crop or split the image."
+            f"found {image.shape}; crop or split the image."
         )
-    if image.ndim == 3:
-        image, label = (array.swapaxes(1, 2)[..., None] for array in (image, label))
-        affine = _PICTURE_AFFINE
+    if image.ndim == 2:
+        image, label, affine = image.T[..., None], label.T[..., None], _PICTURE_AFFINE
     else:
-        affine = _ras_affine(item["image"])
+        affine = item["image"].affine.double().numpy()
         if drawn and closest_axes(affine)[0, 0] == 2:
-            image, label = (array.transpose(0, 3, 2, 1) for array in (image, label))
-            affine = affine[:, [2, 1, 0, 3]]
-    values = np.moveaxis(image, 0, -1)
-    return _narrowest(values[..., 0] if values.shape[-1] == 1 else values), label[0].astype(np.uint8), affine
+            image, label, affine = image.T, label.T, affine[:, [2, 1, 0, 3]]
+    return _narrowest(image), label.astype(np.uint8), affine
 
 
 def _narrowest(values: NDArray[Any]) -> NDArray[Any]:
     """The same values as the smallest integers that hold them all, or as float32."""
-    low, high = values.min(), values.max()
     for kind in (np.uint8, np.int16, np.uint16):
         limits = np.iinfo(kind)
-        if limits.min <= low and high <= limits.max:
-            whole = values.astype(kind)
-            if np.array_equal(whole, values):
-                return whole
-            break
+        if limits.min <= values.min() and values.max() <= limits.max and np.array_equal(values, np.rint(values)):
+            return values.astype(kind)
     return values.astype(np.float32, copy=False)
 
 
@@ -304,7 +275,7 @@ def _write_nifti(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64]) 
 
 
 def _listing(
-    manifest: DatasetManifest, named: Sequence[Case], provenance: dict[str, Any], *, label: str, channels: int
+    manifest: DatasetManifest, named: Sequence[Case], provenance: dict[str, Any], label: str
 ) -> dict[str, Any]:
     """The content of dataset.json; no path of this machine is in it, nor the time."""
     entries = [
@@ -319,8 +290,8 @@ def _listing(
         "reference": f"made by medsegdist from a dataset of layout '{manifest.layout.kind}'",
         "licence": manifest.license,
         "release": f"medsegdist {version('medsegdist')}",
-        "tensorImageSize": "3D" if channels == 1 else "4D",
-        "modality": {str(channel): _MODALITIES[manifest.modality] for channel in range(channels)},
+        "tensorImageSize": "3D",
+        "modality": {"0": _MODALITIES[manifest.modality]},
         "labels": {"0": "background", "1": label},
         "numTraining": len(named),
         "numTest": 0,
@@ -333,12 +304,10 @@ def _listing(
 def _provenance(
     manifest: DatasetManifest, cases: Sequence[Case], *, sheared: Sequence[str], pseudonyms: bool
 ) -> dict[str, Any]:
-    layout = manifest.layout
-    options = layout.model_dump(mode="json")
-    local = [name for name in options if isinstance(getattr(layout, name), Path)]
+    options = manifest.layout.model_dump()
     found: dict[str, Any] = {
         "medsegdist": version("medsegdist"),
-        "layout": {name: value for name, value in options.items() if name not in local},
+        "layout": {name: value for name, value in options.items() if not isinstance(value, Path)},
         "foreground": "the only value besides 0" if manifest.foreground is None else list(manifest.foreground),
         **({} if manifest.mask_threshold is None else {"mask_threshold": manifest.mask_threshold}),
         "simulated": manifest.simulated or "nothing",
@@ -351,12 +320,3 @@ def _provenance(
     if sheared:
         found["not_at_right_angles"] = list(sheared)
     return found
-
-
-def _manifest_text(manifest: DatasetManifest, channels: int) -> str:
-    """A manifest of the task itself, so that a study can name it."""
-    layout: dict[str, Any] = {"kind": "decathlon", "root": "."} | ({"channel": 0} if channels > 1 else {})
-    content = manifest.model_dump(
-        mode="json", exclude={"layout", "foreground", "mask_threshold"}, exclude_defaults=True
-    )
-    return yaml.safe_dump({**content, "layout": layout, "foreground": [1]}, sort_keys=False)

@@ -64,11 +64,6 @@ class Inspection:
         """Names of the labels, or of DICOM segments, each of which may be the foreground."""
         return self.found.segments or tuple(self.labels)
 
-    def label(self, name: str) -> str:
-        """A label by its values and its name."""
-        values = ", ".join(map(str, self.labels.get(name, ())))
-        return name if values in ("", name) else f"{values} ({name})"
-
 
 def recognize(path: Path) -> Recognized:
     """What a folder is: the first layout that fits it, or a DataError of what was looked for and found."""
@@ -77,7 +72,7 @@ def recognize(path: Path) -> Recognized:
         found: Recognized | None = layout.recognize(path)
         if found is not None:
             return found
-    entries = sorted(one for one in islice(path.glob("*"), 10_000) if not one.name.startswith("."))
+    entries = sorted(islice(path.glob("[!.]*"), 10_000))
     folders = [f"{printable(one.name)}/" for one in entries if one.is_dir()]
     files = [one.name for one in entries if one.is_file()]
     endings = Counter(ending_of(name).lower() or Path(name).suffix or "without an ending" for name in files)
@@ -123,19 +118,18 @@ def inspect(given: str) -> Inspection:
     remarks.append(_patient_remark(cases, layout))
     labels, seen = dict(found.labels), set(statistics.values)
     read = f"{statistics.seen} of {counted(statistics.cases, 'mask')}"
-    if labels:
+    if statistics.threshold is not None:
+        labels = {}
+    elif labels:
         named = {value for values in labels.values() for value in values}
-        if unnamed := sorted(seen - named):
-            held = ", ".join(map(str, unnamed))
-            remarks.append(f"masks hold {held}, which dataset.json does not name; it stays background")
-        if unseen := sorted(named - seen):
-            remarks.append(f"looked at {read}, none of which holds {', '.join(map(str, unseen))}")
-    elif statistics.threshold is None and layout["kind"] != "dicom":
+        if unnamed := ", ".join(map(str, sorted(seen - named))):
+            remarks.append(f"masks hold {unnamed}, which dataset.json does not name; it stays background")
+        if unseen := ", ".join(map(str, sorted(named - seen))):
+            remarks.append(f"looked at {read}, none of which holds {unseen}")
+    elif layout["kind"] != "dicom":
         labels = {str(value): (value,) for value in statistics.values}
         if not labels:
             raise DataError(f"{path}: expected masks with foreground, found 0 only in {read}", "check them")
-    if statistics.threshold is not None:
-        labels = {}
     return Inspection(given, path, found, layout, labels, statistics, tuple(remarks))
 
 
@@ -149,19 +143,15 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
     count = min(len(cases), _PICTURES_READ if pictures else _VOLUMES_READ)
     places = np.unique(np.linspace(0, len(cases) - 1, count).round().astype(int))
     counts: Counter[int] = Counter()
-    soft: dict[int, int] = {}
-    problems, lows, highs, whole, sizes = [], [], [], True, []
+    soft, problems, lows, highs, whole, sizes = [(0, 0)], [], [], [], True, []
     for case in track([cases[place] for place in places], f"Looking into {name}"):
         files = {"image": case.image, "label": case.label}
         try:
             item = layout.load(case.as_item())
             files = {"label": case.label}
             mask, held = np.asarray(item["label"]), np.unique(item["label"])
-            if (full := full_value(mask, held, str(case.label))) is not None:
-                soft[full] = max(soft.get(full, 0), len(held))
-                values = set[int]()
-            else:
-                values = _label_values(held)
+            full = full_value(mask, held, str(case.label))
+            values = _label_values(held) if full is None else set[int]()
             files = {"image": case.image}
             image = np.asarray(item["image"])
             if not np.isfinite(image).all():
@@ -173,16 +163,15 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
             problems.append(DataError(f"case '{case.id}'{where}: {error.problem}", error.remedy))
             continue
         counts.update(values)
+        soft += [] if full is None else [(full, len(held))]
         shape = tuple(item["image"].shape[1:])
-        if len(shape) == 3:
-            shape = (along_patient(shape, item["image"].affine.numpy()) or shape)[::-1]
-        sizes.append(shape)
+        sizes.append((along_patient(shape, item["image"].affine.numpy()) or shape)[::-1] if len(shape) == 3 else shape)
         lows.append(float(image.min()))
         highs.append(float(image.max()))
         whole &= bool(np.array_equal(image, np.rint(image)))
     if not sizes:
         raise problems[0]
-    full = max(soft, default=0)
+    full, grays = max(soft)
     return Statistics(
         seen=len(sizes),
         cases=len(cases),
@@ -193,7 +182,7 @@ def read_statistics(layout: Any, cases: Sequence[Case], name: str = "") -> Stati
         sizes=tuple(sizes),
         pictures=pictures,
         threshold={0: None, 1: 0.5}.get(full, (full + 1) // 2),
-        grays=soft.get(full, 0),
+        grays=grays,
         unusable=tuple(problems),
     )
 
@@ -280,11 +269,10 @@ def list_cases(layout: Mapping[str, Any], path: Path) -> tuple[Any, list[Case], 
 
 def _slices_pattern(cases: Sequence[Case]) -> str | None:
     """A pattern that finds the patient of slices in their names; None if the names hold none."""
-    if not all(is_picture(case.image) and case.patient_id == case.id for case in cases):
-        return None
-    matches = [re.search(_SLICES, case.id) for case in cases]
-    patients = {match.group(1) for match in matches if match}
-    return _SLICES if all(matches) and 1 < len(patients) < len(cases) else None
+    slices = all(is_picture(case.image) and case.patient_id == case.id for case in cases)
+    patients = [re.sub(_SLICES, r"\1", case.id) for case in cases]
+    all_match = all(patient != case.id for patient, case in zip(patients, cases, strict=True))
+    return _SLICES if slices and all_match and 1 < len(set(patients)) < len(cases) else None
 
 
 def _patient_remark(cases: Sequence[Case], layout: Mapping[str, Any]) -> str:

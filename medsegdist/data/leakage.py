@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
-from numpy.typing import NDArray
+from monai.data.meta_tensor import MetaTensor
 
 from medsegdist.data.itk import detached_data
 from medsegdist.data.layouts.dicom import DicomLayout
@@ -25,7 +26,7 @@ from medsegdist.data.problems import Problem, Severity
 from medsegdist.data.study import Study
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.files import sha256_of
-from medsegdist.transforms.geometry import closest_axes
+from medsegdist.transforms import OrientAxial
 from medsegdist.words import counted, listed
 
 _NAMED = 3
@@ -42,8 +43,8 @@ class CaseFacts:
     file: str = ""  # its file, to be compared; empty if there is none, or its voxels were compared
     # (3,) mm between voxels to the patient's left, back and head; None for 2D images, or if unknown.
     spacing: tuple[float, float, float] | None = None
-    low: float | None = None  # the least intensity; None if no voxel was read
-    high: float = 0.0
+    low: float = math.nan  # the least intensity; NaN if no voxel was read
+    high: float = math.nan
     wrapped: bool = False  # whether intensities look as if they had overflowed
     others: tuple[float, ...] = ()  # values of the mask that are neither foreground nor 0
     filled: bool = False  # whether the mask is foreground everywhere
@@ -61,6 +62,11 @@ class DatasetFacts:
     # Case -> patient, in words that another patient elsewhere may have, too.
     likely: dict[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self.manifest.name
 
 
 def dataset_facts(manifest: DatasetManifest, cases: Sequence[Case], facts: Iterable[CaseFacts]) -> DatasetFacts:
@@ -102,18 +108,16 @@ def _patient_of_header(case: Case) -> str:
 
 def list_files(cases: Sequence[Case]) -> list[CaseFacts]:
     """The images of cases, not read: their files, or their DICOM series."""
-    files = [os.fspath(case.image) if isinstance(case.image, (str, os.PathLike)) else "" for case in cases]
-    return [CaseFacts(case.id, _series_of(case), file) for case, file in zip(cases, files, strict=True)]
-
-
-def _series_of(case: Case) -> str:
-    files = case.image.get("files") if isinstance(case.image, dict) else case.image
-    if not files or not isinstance(files, tuple):
-        return ""
     from medsegdist.data.dicom.headers import header_text
 
-    series = header_text(Path(files[0]), "SeriesInstanceUID")
-    return f"series {series}" if series else ""
+    facts = []
+    for case in cases:
+        series, file = "", os.fspath(case.image) if isinstance(case.image, (str, os.PathLike)) else ""
+        files = case.image.get("files") if isinstance(case.image, dict) else case.image
+        if files and isinstance(files, tuple):
+            series = header_text(Path(files[0]), "SeriesInstanceUID")
+        facts.append(CaseFacts(case.id, series and f"series {series}", file))
+    return facts
 
 
 def mark_files(datasets: Sequence[DatasetFacts]) -> list[DatasetFacts]:
@@ -130,36 +134,28 @@ def mark_files(datasets: Sequence[DatasetFacts]) -> list[DatasetFacts]:
 
 def file_marks(paths: Iterable[str]) -> dict[str, str]:
     """A text for each file that is the same for files of the same bytes; a header stands for the file of its voxels."""
-    real = {path: os.path.realpath(detached_data(Path(path)) or path) for path in dict.fromkeys(paths)}
-    groups: list[list[str]] = [sorted(set(real.values()))]
-    for look in (lambda path: Path(path).stat().st_size, sha256_of):
-        groups = [group for found in groups for group in (_split(found, look) if len(found) > 1 else [found])]
-    first = {path: group[0] for group in groups for path in group}
-    return {path: f"file {first[file]}" for path, file in real.items()}
+    real = {path: Path(detached_data(Path(path)) or path).resolve() for path in paths}
+    sizes = Counter(file.stat().st_size for file in set(real.values()) if file.exists())
 
-
-def _split(paths: Sequence[str], look: Callable[[str], object]) -> list[list[str]]:
-    groups: dict[object, list[str]] = defaultdict(list)
-    for path in paths:
+    @lru_cache(None)
+    def mark(file: Path) -> object:
         try:
-            groups[look(path)].append(path)
+            return sha256_of(file) if sizes[file.stat().st_size] > 1 else file
+        # A problem of its own when the case is read.
         except OSError:
-            # A problem of its own when the case is read.
-            groups[path].append(path)
-    return list(groups.values())
+            return file
+
+    return {path: f"file {mark(file)}" for path, file in real.items()}
 
 
-def voxel_mark(image: NDArray[np.floating], affine: NDArray[np.float64] | None) -> str:
-    """A text that is the same for images, (*spatial), of the same intensities; empty for blank ones.
+def voxel_mark(volume: MetaTensor) -> str:
+    """A text that is the same for images, (1, *spatial), of the same intensities; empty for blank ones.
 
-    Compression, type and the order of the axes make no difference, nor whether a slice is a volume or a 2D image, which
-    has no affine.
+    Compression, type and the order of the axes make no difference, nor whether a slice is a volume or a 2D image.
     """
+    image = np.asarray(OrientAxial()(volume))
     if image.min() == image.max():
         return ""
-    if affine is not None:
-        stored, axial = closest_axes(affine), axcodes2ornt(("S", "P", "L"))  # type: ignore[no-untyped-call]
-        image = apply_orientation(image, ornt_transform(stored, axial))  # type: ignore[no-untyped-call]
     shape = tuple(size for size in image.shape if size > 1)
     # Adding 0 makes -0 and 0 one.
     content = np.ascontiguousarray(image, dtype=np.float32) + np.float32(0)
@@ -170,15 +166,20 @@ def doubled_images(facts: DatasetFacts) -> list[Problem]:
     """A warning for each image that several cases of a dataset have: it counts that often."""
     by_image: dict[str, list[str]] = defaultdict(list)
     for case in facts.cases:
-        if case.image:
-            by_image[case.image].append(case.case)
-    name, remedy = facts.manifest.name, "keep one of them; or, if each has a mask of its own, join the masks"
-    problems = []
-    for first, *others in by_image.values():
-        if others:
-            text = f"its image is also that of {listed(others, _NAMED, quoted=True)}"
-            problems.append(Problem(name, first, text, remedy, "warning", (first, *others)))
-    return problems
+        by_image[case.image].append(case.case)
+    remedy = "keep one of them; or, if each has a mask of its own, join the masks"
+    return [
+        Problem(
+            facts.name,
+            first,
+            f"its image is also that of {listed(others, _NAMED, quoted=True)}",
+            remedy,
+            "warning",
+            (first, *others),
+        )
+        for image, (first, *others) in by_image.items()
+        if image and others
+    ]
 
 
 def refuse_shared_images(study: Study) -> None:
@@ -209,59 +210,40 @@ def leaks(study: Study, datasets: Sequence[DatasetFacts]) -> list[Problem]:
     Two sources with the same images are a warning, unless the study allows it; patients may be in several sources.
     """
     problems = []
-    sources_of = {target: study.sources_of(target) for target in study.targets}
+    allowed = study.shared_images == "allow"
+    remedy = (
+        "take them out of one of the two, group both under `same_images`, or say `shared_images: allow` in the study"
+    )
+    if allowed:
+        remedy = "the study allows it; mind that the ranking rewards the source for it"
     for one, other in combinations(datasets, 2):
-        pairs = ((one, other), (other, one))
-        ranked = [pair for pair in pairs if pair[1].manifest.name in sources_of.get(pair[0].manifest.name, ())]
+        pairs = [(one, other), (other, one)]
+        ranked = [(a, b) for a, b in pairs if a.name in study.targets and b.name in study.sources_of(a.name)]
         target, source = (ranked or pairs)[0]
         images = _in_common(*({case.case: case.image for case in side.cases} for side in (target, source)))
-        named = {target.manifest.name, source.manifest.name}
-        declared = any(named <= set(group) for group in study.same_images)
-        if images and (ranked or (study.shared_images == "refuse" and not declared)):
-            problems.append(_leak(study, target, source, images, "the same image", ranked=bool(ranked), sure=True))
+        declared = any({one.name, other.name} <= set(group) for group in study.same_images)
+        found = [("the same image", images, True)] if ranked or not (allowed or declared) else []
         if ranked:
-            known = {case for case, _ in images}
             patients = _in_common(target.patients, source.patients)
             sure = bool(patients)
             patients = patients or _in_common(target.likely, source.likely)
-            if patients := [pair for pair in patients if pair[0] not in known]:
-                what = "the same patient" if sure else "maybe the same patient (equal PatientID)"
-                problems.append(_leak(study, target, source, patients, what, ranked=True, sure=sure))
+            what = "the same patient" if sure else "maybe the same patient (equal PatientID)"
+            found.append((what, {case: there for case, there in patients.items() if case not in images}, sure))
+        where = f"the source '{source.name}'" if ranked else f"'{source.name}', which is a source, too"
+        total = len(target.patients)
+        for what, shared, sure in found:
+            cases = tuple(shared)
+            if not cases:
+                continue
+            shown = [f"'{case}'" if case == there else f"'{case}' (there '{there}')" for case, there in shared.items()]
+            verb, name = ("has", cases[0]) if len(cases) == 1 else ("have", "")
+            text = f"{len(cases)} of {counted(total, 'case')} {verb} {what} in {where}: {listed(shown, _NAMED)}"
+            severity: Severity = "error" if ranked and sure and not allowed else "warning"
+            problems.append(Problem(target.name, name, text, remedy, severity, cases, total))
     return problems
 
 
-def _in_common(here: Mapping[str, str], there: Mapping[str, str]) -> list[tuple[str, str]]:
+def _in_common(here: Mapping[str, str], there: Mapping[str, str]) -> dict[str, str]:
     """Each case whose image, or patient, is also that of a case there, with the first such case."""
-    first: dict[str, str] = {}
-    for case, what in there.items():
-        first.setdefault(what, case)
-    return [(case, first[what]) for case, what in here.items() if what and what in first]
-
-
-def _leak(
-    study: Study,
-    target: DatasetFacts,
-    source: DatasetFacts,
-    pairs: Sequence[tuple[str, str]],
-    what: str,
-    *,
-    ranked: bool,
-    sure: bool,
-) -> Problem:
-    shown = listed(
-        [f"'{here}'" if here == there else f"'{here}' (there '{there}')" for here, there in pairs], most=_NAMED
-    )
-    where = f"the source '{source.manifest.name}'" if ranked else f"'{source.manifest.name}', which is a source, too"
-    total = len(target.patients)
-    verb = "has" if len(pairs) == 1 else "have"
-    text = f"{len(pairs)} of {counted(total, 'case')} {verb} {what} in {where}: {shown}"
-    allowed = study.shared_images == "allow"
-    severity: Severity = "error" if ranked and sure and not allowed else "warning"
-    remedy = (
-        "the study allows it; mind that the ranking rewards the source for it"
-        if allowed
-        else "take them out of one of the two, group both under `same_images`, or say `shared_images: allow` in the "
-        "study"
-    )
-    cases = tuple(here for here, _ in pairs)
-    return Problem(target.manifest.name, cases[0] if len(cases) == 1 else "", text, remedy, severity, cases, total)
+    first = {what: case for case, what in reversed(list(there.items()))}
+    return {case: first[what] for case, what in here.items() if what and what in first}

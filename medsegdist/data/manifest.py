@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,7 +28,7 @@ from medsegdist.data.layouts.listing import Case, PartialListingError
 from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.layouts.paths import is_picture
 from medsegdist.data.layouts.phantom import PhantomLayout
-from medsegdist.data.preprocessing import Preprocessing, Window
+from medsegdist.data.options import Preprocessing, Window
 from medsegdist.data.validation import read_yaml, validate
 from medsegdist.errors import DataError, ManifestError, MedSegDistError
 from medsegdist.words import listed
@@ -67,25 +68,17 @@ def _label_values(values: tuple[int, ...]) -> tuple[int, ...]:
     return values
 
 
-def _one_or_more(values: object) -> object:
-    return (values,) if isinstance(values, int) else values
-
-
 def _disjoint(classes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    class_of: dict[int, str] = {}
-    for name, values in classes.items():
-        for value in values:
-            if value in class_of:
-                raise ValueError(f"the label value {value} is named in two classes, '{class_of[value]}' and '{name}'")
-            class_of[value] = name
+    for (one, values), (other, others) in combinations(classes.items(), 2):
+        for value in set(values).intersection(others):
+            raise ValueError(f"the label value {value} is named in two classes, '{one}' and '{other}'")
     return classes
 
 
 _LabelValues = Annotated[tuple[int, ...], AfterValidator(_label_values), Field(min_length=1)]
 _Name = Annotated[str, Field(max_length=80), AfterValidator(_named)]
-_Classes = Annotated[
-    dict[_Name, Annotated[_LabelValues, BeforeValidator(_one_or_more)]], AfterValidator(_disjoint), Field(min_length=1)
-]
+_OneOrMore = Annotated[_LabelValues, BeforeValidator(lambda found: (found,) if isinstance(found, int) else found)]
+_Classes = Annotated[dict[_Name, _OneOrMore], AfterValidator(_disjoint), Field(min_length=1)]
 
 
 class DatasetManifest(BaseModel, frozen=True, extra="forbid"):
@@ -95,12 +88,10 @@ class DatasetManifest(BaseModel, frozen=True, extra="forbid"):
         name: what tables and messages call it; also part of file names.
         modality: "CT" (intensities in HU unless `window` says otherwise), "MR", or "other".
         layout: how the files lie on disk.
-        foreground: label values that count as the segment; None demands masks of 0 and one other value, the same in
-            every case.
-        classes: label values of each class by its name, for masks of several classes, which then replace
-            `foreground`.
-        mask_threshold: pixels of at least this value are the segment, for masks with soft edges, as of JPEG or of
-            probabilities, which then replaces `foreground`.
+        foreground: label values of the segment; None demands masks of 0 and one other value, the same in every case.
+        classes: label values of each class by its name, in place of `foreground`.
+        mask_threshold: in place of `foreground`, for masks with soft edges, as of JPEG or of probabilities: pixels of
+            at least this value are the segment.
         window: (low, high) of this dataset's own intensities, for CT that is no longer in HU or pictures whose full
             range is known; None takes the study's CT window, or percentiles for other modalities.
         description: what it shows, in a sentence.
@@ -132,9 +123,10 @@ class DatasetManifest(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _check_labels(self) -> DatasetManifest:
-        given = [key for key in ("foreground", "classes", "mask_threshold") if getattr(self, key) is not None]
+        keys = ("foreground", "classes", "mask_threshold")
+        given = [f"`{key}`" for key in keys if getattr(self, key) is not None]
         if len(given) > 1:
-            found = " and ".join(f"`{key}`" for key in given)
+            found = " and ".join(given)
             raise ValueError(f"expected `foreground`, `classes` or `mask_threshold`, found {found}; keep what is meant")
         return self
 
@@ -149,8 +141,7 @@ class DatasetManifest(BaseModel, frozen=True, extra="forbid"):
         """The cases that its layout lists.
 
         Raises:
-            PartialListingError: some of its files are not as described.
-            DataError: none of them can be listed, as of a folder that does not exist; it names the dataset.
+            DataError: none can be listed, as of a folder that does not exist; a PartialListingError if some can.
         """
         try:
             return self.layout.cases()
@@ -180,43 +171,29 @@ class DatasetManifest(BaseModel, frozen=True, extra="forbid"):
         return read
 
     def transform(self, preprocessing: Preprocessing, *, split: bool) -> Compose:
-        """What brings a loaded case to samples.
-
-        Args:
-            preprocessing: how the study prepares its datasets.
-            split: whether slices are cut apart; else those of a volume stay in one item.
-        """
+        """What brings a loaded case to samples by the study's `preprocessing`; `split` cuts slices apart."""
         from medsegdist.transforms import preprocessing_pipeline
 
+        alike = {"dimensions", "grid", "spacing", "intensity", "percentiles", "seed"}
         pipeline: Compose = preprocessing_pipeline(
-            dimensions=preprocessing.dimensions,
-            grid=preprocessing.grid,
-            spacing=preprocessing.spacing,
+            **preprocessing.model_dump(include=alike),
             foreground=self.foreground,
             classes=None if self.classes is None else tuple(self.classes.values()),
-            intensity=preprocessing.intensity,
             window=self.window_under(preprocessing),
-            percentiles=preprocessing.percentiles,
             max_slices=preprocessing.max_per_case,
-            seed=preprocessing.seed,
             split=split,
         )
         return pipeline
 
     def window_under(self, preprocessing: Preprocessing) -> tuple[float, float] | None:
-        """Its own window, or the study's for CT; None if there is none.
-
-        Args:
-            preprocessing: how the study prepares its datasets.
-        """
+        """Its own window, or that of the study's `preprocessing` for CT; None if there is none."""
         return self.window or (preprocessing.ct_window if self.modality == "CT" else None)
 
     def is_oriented(self) -> bool | None:
         """Whether rows run from anterior to posterior and columns from the patient's right to left; no image is read.
 
-        Returns:
-            True for volumes of CT or MR, which are brought to that order, and False for everything else: pictures have
-            no orientation, and a radiograph may be stored as a volume of one slice. None if its cases cannot be listed.
+        So it is of volumes of CT or MR; pictures have no orientation, and a radiograph may be stored as a volume of one
+        slice. None if its cases cannot be listed.
         """
         if self.modality not in ("CT", "MR"):
             return False
@@ -243,30 +220,26 @@ class DatasetManifest(BaseModel, frozen=True, extra="forbid"):
             )
 
     def check_fits(self, preprocessing: Preprocessing, cases: Sequence[Case] = ()) -> None:
-        """Refuse a preprocessing that has no meaning for this dataset.
-
-        Args:
-            preprocessing: how the study prepares its datasets.
-            cases: the dataset's cases where they are known; some layouts say only by them what they hold.
+        """Refuse a `preprocessing` that has no meaning for this dataset, or, where they are known, for its `cases`.
 
         Raises:
             ManifestError: Hounsfield units of something that has none; pictures where mm or volumes are asked for.
         """
+        problem, remedy = "", ""
+        named_so = isinstance(self.layout, FolderLayout) and self.layout.holds_pictures
+        pictures = named_so or any(is_picture(case.image) for case in cases)
         if preprocessing.intensity == "hounsfield" and (self.modality != "CT" or self.window is not None):
             found = "a window of its own" if self.modality == "CT" else f"modality '{self.modality}'"
             problem = f"expected a CT in HU, as the study's intensity is 'hounsfield', found {found}"
-            raise ManifestError(problem, "choose 'window' or 'zscore', or leave the dataset out", dataset=self.name)
-        named_so = isinstance(self.layout, FolderLayout) and self.layout.holds_pictures
-        if named_so or any(is_picture(case.image) for case in cases):
-            if preprocessing.spacing is not None:
-                raise ManifestError(
-                    "expected volumes, as the study has a spacing, found 2D images, whose size in mm is unknown",
-                    "leave `spacing` out to resize every sample to the grid",
-                    dataset=self.name,
-                )
-            if preprocessing.dimensions == 3:
-                problem = "expected volumes, as the study has 3 dimensions, found 2D images"
-                raise ManifestError(problem, "choose `dimensions: 2`, or leave the dataset out", dataset=self.name)
+            remedy = "choose 'window' or 'zscore', or leave the dataset out"
+        elif pictures and preprocessing.spacing is not None:
+            problem = "expected volumes, as the study has a spacing, found 2D images, whose size in mm is unknown"
+            remedy = "leave `spacing` out to resize every sample to the grid"
+        elif pictures and preprocessing.dimensions == 3:
+            problem = "expected volumes, as the study has 3 dimensions, found 2D images"
+            remedy = "choose `dimensions: 2`, or leave the dataset out"
+        if problem:
+            raise ManifestError(problem, remedy, dataset=self.name)
 
 
 def load_dataset(path: str | Path) -> DatasetManifest:
@@ -280,11 +253,9 @@ def load_dataset(path: str | Path) -> DatasetManifest:
     """
     file = Path(path).absolute()
     content = read_yaml(file)
-    if "layout" not in content and any(key in content for key in ("datasets", "preprocessing", "targets")):
-        entries = content.get("datasets")
-        named = (
-            [one.get("name") if isinstance(one, dict) else one for one in entries] if isinstance(entries, list) else []
-        )
+    if "layout" not in content and content.keys() & {"datasets", "preprocessing", "targets"}:
+        entries = content["datasets"] if isinstance(content.get("datasets"), list) else []
+        named = [one.get("name") if isinstance(one, dict) else one for one in entries]
         remedy = f"name one of its datasets, by --dataset NAME or its own file: {listed(named)}" if named else ""
         raise ManifestError(f"{file}: expected the description of one dataset, found a study", remedy)
     return validate(DatasetManifest, content, file)
@@ -298,10 +269,9 @@ def make_dataset(manifest: DatasetManifest, preprocessing: Preprocessing) -> Dat
         preprocessing: how to prepare it.
 
     Returns:
-        A dataset whose items are dicts with "image" (1, *grid) float32, "label" (1, *grid) of 0 and 1, "case_id" and
-        "patient_id"; in 2D, a volume's item is a list of such dicts, one for each slice with foreground. Where the
-        manifest has classes, "label" is (classes, *grid). Its `data` and `transform` also go into CacheDataset or
-        PersistentDataset.
+        A dataset whose items are dicts with "image" (1, *grid) float32, "label" (1, *grid), or (classes, *grid), of 0
+        and 1, "case_id" and "patient_id"; in 2D, a volume's item is a list of such dicts, one for each slice with
+        foreground. Its `data` and `transform` also go into CacheDataset or PersistentDataset.
 
     Raises:
         ManifestError: the preprocessing has no meaning for this dataset.

@@ -1,11 +1,15 @@
-"""How the distances of a study are computed and its transfer learning is run; what is left out is as in the paper."""
+"""How a study prepares its datasets, computes distances and runs its transfer learning; defaults are the paper's."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,19 +23,98 @@ from pydantic import (
 
 from medsegdist.words import did_you_mean
 
-Feature = Literal[
-    "shape",
-    "location",
-    "texture",
-    "regions",
-    "area",
-    "perimeter",
-    "centroid",
-    "intensity_mean",
-    "intensity_deviation",
-    "intensity_entropy",
-    "intensity_gradient",
-]
+PIPELINE_VERSION = 2
+"""Raised whenever the same preprocessing begins to give other samples, so that old caches are not used."""
+
+LARGEST_GRID = 2**28  # points of a sample at most
+
+Intensity = Literal["window", "hounsfield", "zscore"]
+
+
+def _check_upright(window: tuple[float, float]) -> tuple[float, float]:
+    if not window[0] < window[1]:
+        raise ValueError(f"the window is upside down; expected low < high, found {list(window)}")
+    return window
+
+
+Window = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_check_upright)]
+"""(low, high) intensities with low < high."""
+
+_DELTAS: dict[Intensity, float] = {"window": -1.0, "hounsfield": -2048.0, "zscore": -6.0}
+# The least intensity each rule can give; raw HU have none, so collect() looks at the data.
+_LEAST: dict[Intensity, float] = {"window": 0.0, "zscore": -5.0}
+
+
+class Preprocessing(BaseModel, frozen=True, extra="forbid"):
+    """How every dataset of a study is brought to one form, for distances and training alike.
+
+    Args:
+        dimensions: 2 compares axial slices (the paper's protocol), 3 whole volumes.
+        grid: size of every sample in grid steps: (rows, columns), or (slices, rows, columns) in 3D.
+        spacing: mm per grid step, in the order of `grid`, after which samples are padded or cropped about their
+            center; None stretches each sample to the grid.
+        intensity: "window" clips to a window and rescales it to [0, 255]; "hounsfield" keeps CT as it is; "zscore"
+            brings each sample to mean 0 and standard deviation 1, clipped to [-5, 5].
+        ct_window: (low, high) in HU, for CT.
+        percentiles: (low, high) percentiles of the volume's own intensities that stand in for the window elsewhere.
+        delta: the number that a segment is shifted by to neutralize it (paper Eq. 7), below every intensity; None
+            is -1 for "window", -2048 for "hounsfield", -6 for "zscore".
+        min_pixels: foreground pixels that a sample needs on the grid; smaller ones are left out.
+        max_samples: the most samples of one dataset, spread evenly over its patients.
+        max_per_case: the most slices of one case; None takes all.
+        seed: seed of every random choice.
+    """
+
+    dimensions: Literal[2, 3] = 2
+    grid: tuple[PositiveInt, ...]
+    spacing: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] | None = None
+    intensity: Intensity = "window"
+    ct_window: Window = (-1000.0, 400.0)
+    percentiles: tuple[FiniteFloat, FiniteFloat] = (0.5, 99.5)
+    delta: FiniteFloat | None = None
+    min_pixels: PositiveInt = 10
+    max_samples: PositiveInt = 500
+    max_per_case: PositiveInt | None = None
+    seed: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Preprocessing:
+        axes = "(rows, columns)" if self.dimensions == 2 else "(slices, rows, columns)"
+        if len(self.grid) != self.dimensions:
+            raise ValueError(f"grid: expected {axes} for {self.dimensions} dimensions, found {list(self.grid)}")
+        if math.prod(self.grid) > LARGEST_GRID:
+            raise ValueError(
+                f"grid: expected at most {LARGEST_GRID:,} points in a sample, which take 1 GiB, found {list(self.grid)}"
+            )
+        if self.spacing is not None and len(self.spacing) != self.dimensions:
+            raise ValueError(f"spacing: expected mm for each of {axes}, found {list(self.spacing)}")
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"percentiles: expected 0 <= low < high <= 100, found {list(self.percentiles)}")
+        least = _LEAST.get(self.intensity)
+        if least is not None and self.effective_delta >= least:
+            raise ValueError(
+                f"delta: expected a number below {least:g}, the least intensity that '{self.intensity}' gives, "
+                f"found {self.effective_delta:g}; leave it out for {_DELTAS[self.intensity]:g}"
+            )
+        return self
+
+    @property
+    def effective_delta(self) -> float:
+        """`delta`, or the intensity rule's own where none was given."""
+        return _DELTAS[self.intensity] if self.delta is None else self.delta
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that are the same for equal preprocessing, and for no other."""
+        content = {**self.model_dump(mode="json"), "delta": self.effective_delta, "version": PIPELINE_VERSION}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_Group = Literal["shape", "location", "texture"]
+_Shape = Literal["regions", "area", "perimeter", "centroid"]
+_Intensity = Literal["intensity_mean", "intensity_deviation", "intensity_entropy", "intensity_gradient"]
+Feature = Literal[_Group, _Shape, _Intensity]
 """Features of segments and groups of them; `medsegdist.distance.features` defines each."""
 
 COMPONENT_RULES = ("bic", "elbow", "silhouette")
@@ -58,13 +141,12 @@ class DistanceOptions(BaseModel, frozen=True, extra="forbid"):
         max_classes: the most that a rule may choose.
         features: features, or groups of them, by which fake classes are clustered.
         feature_weights: factors of features, by name.
-        feature_scale: what makes features run from 0 to 1: the samples of each dataset (the paper), or those of all
-            datasets of the study together.
+        feature_scale: whose samples make features run from 0 to 1: each dataset's (the paper), or all of the study.
         image_weight: w_x, the weight of the images.
         mask_weight: w_y, the weight of the masks.
         p: how both are put together (Eq. 3).
-        normalize: divides both by a scale that all pairs have in common, so that distances have no unit; None does so
-            in rankings, but not with `--paper`, and not of cards, which have no common scale.
+        normalize: divides both by a scale that all pairs share; None does so in rankings, but not with `--paper`, and
+            not of cards, which have no common scale.
     """
 
     components: Annotated[int | str, BeforeValidator(_number_or(COMPONENT_RULES))] = 5
@@ -100,8 +182,7 @@ class DeepLabOptions(BaseModel, frozen=True, extra="forbid"):
 
     Args:
         kind: which network this is.
-        width: channels of the stem; the four stages have 1, 2, 4 and 8 times as many, and 4 times that after
-            bottlenecks.
+        width: channels of the stem; the stages have 1, 2, 4 and 8 times as many, and 4 times that after bottlenecks.
         depths: blocks of each stage.
         block: "bottleneck" (ResNet-50 and deeper) or "basic" (ResNet-18, ResNet-34).
         stem_stride: 4 as published, or 2, without the pooling of the stem, for small grids.
@@ -154,8 +235,7 @@ class Augmentation(BaseModel, frozen=True, extra="forbid"):
         rotation: greatest angle in degrees, about the center, in the slice plane.
         scaling: greatest relative change of size.
         shift: greatest shift along each axis, as a share of the grid.
-        intensity: greatest relative change of contrast, and change of brightness as a share of the network's input
-            range of 2.
+        intensity: greatest relative change of contrast, and of brightness as a share of the input's range of 2.
     """
 
     flip: Annotated[FiniteFloat, Field(ge=0, le=1)] = 0.0
@@ -175,11 +255,9 @@ class TrainingOptions(BaseModel):
     Args:
         network: DeepLabV3+ or a U-Net.
         steps: optimizer steps of a pre-training, and of a training from scratch.
-        validate_every: steps between two validations, each of which leaves a checkpoint; the number of steps must be
-            a multiple of it.
-        select: which weights are the result: "best", those of the best validation, or "last", the last ones. "last"
-            sets no patient aside to validate on, which suits targets of a few patients; the validation Dice is then
-            that of the training samples.
+        validate_every: steps between two validations, each of which leaves a checkpoint; a divisor of `steps`.
+        select: which weights are the result: "best", of the best validation, or "last". "last" sets no patient aside,
+            which suits targets of a few patients; the validation Dice is then that of the training samples.
         batch_size: samples, or patches, of a step.
         learning_rate: of Adam, from scratch.
         loss: "dice" (the paper's, over the whole batch) or "dice_ce", with cross-entropy added.
@@ -215,17 +293,12 @@ class TrainingOptions(BaseModel):
         return self
 
     def check_grid(self, grid: tuple[int, ...]) -> None:
-        """Refuse patches that have no place in samples of this grid.
-
-        Args:
-            grid: (rows, columns) or (slices, rows, columns) of the samples.
+        """Refuse patches that have no place in samples of this `grid`.
 
         Raises:
             ValueError: another number of dimensions, or a patch larger than the grid.
         """
-        patch = self.patch_size
-        if patch is None:
-            return
+        patch = self.patch_size or grid
         if len(patch) != len(grid) or any(one > whole for one, whole in zip(patch, grid, strict=True)):
             raise ValueError(f"patch_size: expected a patch within the grid {list(grid)}, found {list(patch)}")
 
@@ -245,10 +318,9 @@ class TransferOptions(TrainingOptions):
         dice_floor: a pre-training or training from scratch whose own validation Dice stays below has collapsed: it is
             repeated with foreground-balanced sampling and the loss "dice_ce", and then counts as not converged.
         control: also trains from scratch with the steps and learning rates of a pre-training and a fine-tuning.
-        pooled: also pre-trains on all sources of a target together, with the steps of one pre-training, as one more
-            source called "pooled".
-        curve: steps of a fine-tuning and of a training from scratch after which the test Dice is measured, too, for
-            learning_curves.csv; 0 is before the first step. Each a multiple of validate_every.
+        pooled: also pre-trains on all sources of a target together, as one more source called "pooled".
+        curve: steps after which the test Dice is measured, too, for learning_curves.csv; 0 is before the first one.
+            Each a multiple of validate_every.
         keep_weights: also of fine-tuned networks and baselines.
         scores: what is measured on the pre-trained networks and written to scores.csv, for `medsegdist agreement`.
     """

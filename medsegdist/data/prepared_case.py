@@ -26,12 +26,11 @@ from medsegdist.data.layouts.paths import case_names
 from medsegdist.data.problems import case_problem
 from medsegdist.errors import DataError
 from medsegdist.files import atomic_write
-from medsegdist.words import counted
 
 if TYPE_CHECKING:
     from medsegdist.data.layouts.listing import Case
     from medsegdist.data.manifest import DatasetManifest
-    from medsegdist.data.preprocessing import Preprocessing
+    from medsegdist.data.options import Preprocessing
 
 
 class ItemDataset(Protocol):
@@ -68,6 +67,8 @@ class ReadCase:
 
     def __call__(self, task: CaseTask) -> PreparedCase:
         """Read one case; raised is only what no case is to blame for, such as a full disk."""
+        if task.file is not None and task.file.is_file():
+            return load_case(task.file, pixels=False)
         labels = observed = None
         doubts: tuple[tuple[str, str], ...] = ()
         try:
@@ -78,15 +79,13 @@ class ReadCase:
                 # By themselves: a Compose looks for lazy operations at each step, 5 % of the time of a small volume.
                 for step in self.steps:
                     item = step(item)
-            case = replace(self._prepare(item, task.name), labels=labels, doubts=doubts)
+            case = replace(self._prepare(item, task.name), labels=labels, doubts=doubts, observed=observed)
         # Any transform may fail in any way, and one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             return PreparedCase(task.name, problem=case_problem(error, self.dataset, task.name), observed=observed)
-        if task.file is None and self.observe is None:
-            return case
         if task.file is not None:
             save_case(case, task.file)
-        return replace(case, images=None, masks=None, observed=observed)
+        return replace(case, images=None, masks=None) if task.file or self.observe else case
 
     def _prepare(self, item: Any, name: str) -> PreparedCase:
         """The checked samples of a transformed item, which may be a list of such items."""
@@ -128,18 +127,15 @@ class ReadCase:
             found = f"the keys {sorted(map(str, item))}" if isinstance(item, Mapping) else type(item).__name__
             raise DataError(f'expected a dict with "image" and "label", found {found}', "rename or add the keys")
         image, label = _values(item["image"]), _values(item["label"])
-        if image.ndim not in (3, 4) or image.shape[0] != 1:
-            shape = tuple(image.shape)
+        shape = tuple(image.shape)
+        if image.ndim not in (3, 4) or shape[0] != 1:
             problem = f"expected an image of shape (1, rows, columns) or (1, slices, rows, columns), found {shape}"
             raise DataError(problem, "put the channel first and choose one")
-        if not self.steps and image.ndim == 4 and image.shape[1] > image.shape[3] == 1:
-            problem = f"expected a volume of shape (1, slices, rows, columns), found one column, {tuple(image.shape)}"
+        if not self.steps and image.ndim == 4 and shape[1] > shape[3] == 1:
+            problem = f"expected a volume of shape (1, slices, rows, columns), found one column, {shape}"
             raise DataError(problem, "put the slices first, or leave out the last axis of a single slice")
-        if label.shape != (1 if self.classes is None else len(self.classes), *image.shape[1:]):
-            channels = ""
-            if self.classes is not None:
-                channels = f", expected {counted(len(self.classes), 'channel')}, one for each class"
-            problem = f"the image has shape {tuple(image.shape)} but its mask {tuple(label.shape)}{channels}"
+        if label.shape != (1 if self.classes is None else len(self.classes), *shape[1:]):
+            problem = f"the image has shape {shape} but its mask {tuple(label.shape)}"
             raise DataError(problem, "pair each image with the mask that was drawn on it")
         # By numpy, which looks for a value in a fraction of torch's time.
         values = label.numpy()
@@ -226,15 +222,15 @@ def _check_intensities(images: np.ndarray, masks: np.ndarray, delta: float | Non
 
 
 _FORMAT = 3
-_PARTS = ("case", "images", "masks")
 _TEXTS = ("name", "case_ids", "patient_ids", "grid", "sizes", "labels", "doubts")
 
 
 def save_case(case: PreparedCase, file: Path) -> None:
     """Store a case without problems."""
     text = json.dumps({name: getattr(case, name) for name in _TEXTS}).encode()
-    arrays = [np.empty(0, dtype=np.float32) if pixels is None else pixels for pixels in (case.images, case.masks)]
-    parts: dict[str, Any] = dict(zip(_PARTS, [np.frombuffer(text, dtype=np.uint8), *arrays], strict=True))
+    empty = np.empty(0, dtype=np.float32)
+    images, masks = (empty if pixels is None else pixels for pixels in (case.images, case.masks))
+    parts: dict[str, Any] = {"case": np.frombuffer(text, dtype=np.uint8), "images": images, "masks": masks}
     with atomic_write(file, binary=True) as stream:
         np.savez(stream, **parts, digest=np.array(_digest_of(file, parts)))
 
@@ -247,7 +243,7 @@ def load_case(file: Path, *, pixels: bool) -> PreparedCase:
             case = PreparedCase(**{name: _as_tuples(fields[name]) for name in _TEXTS})
             if not pixels:
                 return case
-            parts = {name: arrays[name] for name in _PARTS}
+            parts = {name: arrays[name] for name in ("case", "images", "masks")}
             if arrays["digest"].item() != _digest_of(file, parts):
                 raise ValueError("its digest differs: it was changed, or is another case's")
             return replace(case, images=parts["images"], masks=parts["masks"])

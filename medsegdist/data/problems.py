@@ -7,6 +7,7 @@ import os
 import stat
 import unicodedata
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from medsegdist.words import counted, listed, printable, sentence
 _DEFAULT_REMEDY = "repair the case, or take it out of the dataset"
 # The machine's trouble and not a case's: the next case would fail alike.
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_MOST_FOUND = 3  # similar problems that differ in what was found are shown one by one up to this number
 _WITHOUT_DIGITS = str.maketrans("", "", "0123456789")
 
 Severity = Literal["error", "warning"]
@@ -133,9 +135,6 @@ def shared_problem(
     return [Problem(dataset, "", text, remedy, severity, tuple(cases), total)]
 
 
-MOST_FOUND = 3  # similar problems that differ in what was found are shown one by one up to this number
-
-
 def merge_similar(problems: Sequence[Problem]) -> list[Problem]:
     """The problems in their order, with similar ones of single cases of a dataset merged.
 
@@ -143,13 +142,11 @@ def merge_similar(problems: Sequence[Problem]) -> list[Problem]:
     three of them, in what was found. Where texts differ, that of the first case is shown, and says so.
     """
     kinds = [_kind(one) for one in problems]
-    similar: dict[object, set[str]] = {}
+    similar, groups = defaultdict[object, set[str]](set), defaultdict[object, list[Problem]](list)
     for kind, found in kinds:
-        similar.setdefault(kind, set()).add(found)
-    groups: dict[object, list[Problem]] = {}
+        similar[kind].add(found)
     for index, (one, (kind, found)) in enumerate(zip(problems, kinds, strict=True)):
-        same = (kind, found if len(similar[kind]) <= MOST_FOUND else "")
-        groups.setdefault(same if one.case else index, []).append(one)
+        groups[(kind, found if len(similar[kind]) <= _MOST_FOUND else "") if one.case else index].append(one)
     return [_merged(group) for group in groups.values()]
 
 
@@ -165,10 +162,8 @@ def _merged(group: Sequence[Problem]) -> Problem:
     first = group[0]
     if len(group) == 1:
         return first
-    texts = {_without_name(one.problem, one.case) for one in group}
-    if len(texts) == 1 and len({one.remedy for one in group}) == 1:
-        (text,) = texts
-    else:
+    text = _without_name(first.problem, first.case)
+    if any((_without_name(one.problem, one.case), one.remedy) != (text, first.remedy) for one in group):
         text = f"{first.problem} (so of '{first.case}'; the others alike)"
     cases = tuple(dict.fromkeys(one.case for one in group))
     total = first.total or len(cases)
@@ -191,10 +186,6 @@ def _kind(problem: Problem) -> tuple[tuple[str, ...], str]:
 
 def _without_name(text: str, case: str) -> str:
     """`text` with a star for the name of the case, where it is a word of its own or a part of a path."""
-    if case.isdigit():
-        return text
-    words = (
-        word.replace(case, "*") if "/" in word or "\\" in word or word.strip("',:;()") == case else word
-        for word in text.split(" ")
-    )
-    return " ".join(words)
+    words = text.split(" ")
+    named = [not case.isdigit() and ("/" in word or "\\" in word or word.strip("',:;()") == case) for word in words]
+    return " ".join(word.replace(case, "*") if here else word for word, here in zip(words, named, strict=True))

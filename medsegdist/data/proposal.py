@@ -20,7 +20,7 @@ from medsegdist.data.layouts.paths import expand_path
 from medsegdist.data.study import Study
 from medsegdist.data.validation import validate
 from medsegdist.errors import ManifestError
-from medsegdist.words import counted, did_you_mean, printable
+from medsegdist.words import and_listed, counted, did_you_mean, printable
 
 _AIR = -500  # no photograph and no MR goes as low; air in HU is -1000
 # Of grids, by dimensions: sizes are multiples of the first number, between it and the second one.
@@ -52,23 +52,19 @@ def choose_labels(folders: Sequence[Inspection], asked: Sequence[str]) -> list[l
         match = re.fullmatch(r"(?:(.+)=)?([^=]+)", words)
         if match is None:
             raise ManifestError(f"expected --foreground LABELS or FOLDER=LABELS, found '{words}'")
-        folder, labels = match.groups()
-        if folder is None:
-            meant = [k for k, one in enumerate(folders) if len(one.choices) > 1]
-        else:
-            called = [(one.given, one.given.rstrip("/"), str(one.path), one.path.name) for one in folders]
-            meant = [k for k, known in enumerate(called) if folder in known]
-        if folder is not None and not meant:
-            names = [one.path.name for one in folders]
-            raise ManifestError(
-                f"expected a folder among {', '.join(names)} in --foreground {words}, found '{folder}'"
-                f"{did_you_mean(folder, names) or '.'}"
-            )
-        if not meant:
+        (folder, labels), meant = match.groups(), False
+        for one, labels_of_one in zip(folders, chosen, strict=True):
+            called = (one.given, one.given.rstrip("/"), str(one.path), one.path.name)
+            if folder in called or (folder is None and len(one.choices) > 1):
+                labels_of_one.append(labels)
+                meant = True
+        if not meant and folder is None:
             problem = f"expected several labels to choose from by --foreground {words}, found one in each folder"
             raise ManifestError(problem, "leave it out")
-        for k in meant:
-            chosen[k].append(labels)
+        if not meant:
+            names = [one.path.name for one in folders]
+            problem = f"expected a folder among {', '.join(names)} in --foreground {words}, found '{folder}'"
+            raise ManifestError(problem + (did_you_mean(folder, names) or "."))
     return [labels or ["all"] for labels in chosen]
 
 
@@ -124,14 +120,14 @@ def _names_of(inspection: Inspection, parts: Sequence[str]) -> list[str]:
     names = [part if part in inspection.choices else by_value.get(part, part) for part in parts]
     for name in names:
         if name not in inspection.choices:
-            known = ", ".join(map(inspection.label, inspection.choices)) or "one unnamed segment only"
+            values = {one: ", ".join(map(str, inspection.labels.get(one, ()))) for one in inspection.choices}
+            known = [one if value in ("", one) else f"{value} ({one})" for one, value in values.items()]
             raise ManifestError(
-                f"{inspection.path}: expected a foreground among {known}, found '{name}'"
-                f"{did_you_mean(name, inspection.choices) or '.'} Write FOLDER=VALUES to mean one folder only."
+                f"{inspection.path}: expected a foreground among {', '.join(known) or 'one unnamed segment only'}, "
+                f"found '{name}'{did_you_mean(name, values) or '.'} Write FOLDER=VALUES to mean one folder only."
             )
     if inspection.layout["kind"] == "dicom" and len(names) > 1:
-        found = ", ".join(names)
-        raise ManifestError(f"{inspection.path}: expected one DICOM segment, found {found}", "choose one")
+        raise ManifestError(f"{inspection.path}: expected one DICOM segment, found {', '.join(names)}", "choose one")
     return names
 
 
@@ -142,11 +138,8 @@ def _label_reason(inspection: Inspection) -> str:
         several = f"{named} as one; --foreground each makes a dataset of each"
         return several if len(inspection.labels) > 1 else f"{named}, says the listing"
     seen, cases = inspection.statistics.seen, inspection.statistics.cases
-    masks = f"all {counted(cases, 'mask')}" if seen == cases else f"{seen} of {counted(cases, 'mask')}"
-    held = inspection.statistics.values.items()
-    return f"looked at {masks}: " + ", ".join(
-        f"{value} is in {'all' if count == seen else count}" for value, count in held
-    )
+    held = [f"{value} is in {'all' if n == seen else n}" for value, n in inspection.statistics.values.items()]
+    return f"looked at {'all' if seen == cases else f'{seen} of'} {counted(cases, 'mask')}: {', '.join(held)}"
 
 
 def _modality_of(inspection: Inspection) -> tuple[str, str]:
@@ -196,15 +189,12 @@ def manifest_name(text: str) -> str:
 
 def with_distinct_names(proposals: Sequence[Proposal]) -> list[Proposal]:
     """The proposals, with a number behind a name that an earlier one has."""
-    taken: set[str] = set()
-    named = []
-    for proposal in proposals:
-        name, number = proposal.name, 2
-        while name in taken:
-            name, number = f"{proposal.name} {number}", number + 1
-        taken.add(name)
-        named.append(replace(proposal, name=name))
-    return named
+    named: dict[str, Proposal] = {}
+    for one in proposals:
+        names = (one.name, *(f"{one.name} {number}" for number in range(2, len(proposals) + 2)))
+        name = next(name for name in names if name not in named)
+        named[name] = replace(one, name=name)
+    return list(named.values())
 
 
 def study_text(
@@ -226,7 +216,7 @@ def study_text(
     sources = [one.name for one in proposals if one.name not in targets]
     if not sources:
         targets, sources = targets[:1], list(targets[1:])
-    title = f"sources for {', '.join(targets[:-1])}{' and ' if targets[1:] else ''}{targets[-1]}"
+    title = f"sources for {and_listed(targets)}"
     if len(targets) > 1 and len(title) > 80:
         title = f"sources for {counted(len(targets), 'target')}"
     axes, spacing, what = "rows, columns", "[1, 1]", "axial slices, as in the paper; 3 compares whole volumes"
@@ -252,7 +242,12 @@ def study_text(
     for one in proposals:
         lines += _dataset_lines(one, written_root(one.inspection, out.absolute().parent))
     for given, problem in (left_out or {}).items():
-        lines += _left_out_lines(given, problem)
+        lines += [
+            f"  # left out: {_comment(problem.splitlines()[0])}",
+            f"  # - name: {_flow(manifest_name(Path(given).name))}  # to be filled in, and named under sources",
+            "  #   modality: other",
+            f"  #   layout: {{kind: folder, root: {_flow(given)}, images: 'images/*.png', masks: 'masks/*.png'}}",
+        ]
     lines += [f"targets: {_flow(list(targets))}", f"sources: {_flow(sources)}"]
     if len({one.inspection.path for one in proposals}) < len(proposals):
         lines.append("shared_images: allow  # several datasets are tasks on the same images")
@@ -271,34 +266,20 @@ def written_root(inspection: Inspection, out: Path) -> str:
     return given if Path(given).is_absolute() else Path(os.path.relpath(folder, out)).as_posix()
 
 
-def _left_out_lines(given: str, problem: str) -> list[str]:
-    entry = [
-        f"- name: {_flow(manifest_name(Path(given).name))}  # to be filled in, and named under sources",
-        "  modality: other",
-        f"  layout: {{kind: folder, root: {_flow(given)}, images: 'images/*.png', masks: 'masks/*.png'}}",
-    ]
-    said = [f"left out: {_comment(line)}" for line in problem.splitlines()[:1]]
-    return [f"  # {line}" for line in (*said, *entry)]
-
-
 def _dataset_lines(proposal: Proposal, root: str) -> list[str]:
     inspection, reasons = proposal.inspection, proposal.reasons
     found = inspection.found
     layout = {"kind": "", "root": root, **proposal.layout}
     if layout["root"] is None:
-        # The datalist is named by a path of its own.
+        # The datalist is named by a path of its own; what is None is left out.
         layout["file"] = f"{root}/{inspection.path.name}"
-        del layout["root"]
-    first: dict[str, Any] = {
+    first = {
         "description": found.description[:300],
         "license": found.license[:200],
         "modality": proposal.modality,
+        "window": proposal.window and list(proposal.window),
     }
-    if proposal.window is not None:
-        first["window"] = list(proposal.window)
-    last: dict[str, Any] = {"mask_threshold": proposal.threshold}
-    if proposal.foreground is not None:
-        last["foreground"] = list(proposal.foreground)
+    last = {"mask_threshold": proposal.threshold, "foreground": proposal.foreground and list(proposal.foreground)}
     comments = [f"{found.what}: {counted(inspection.statistics.cases, 'case')}", *inspection.remarks]
     return [
         *(f"  # {_comment(one)}" for one in comments),

@@ -43,9 +43,9 @@ class CaseSummary:
         by_reason: dict[str, list[str]] = {}
         for case, reason in self.without_sample.items():
             by_reason.setdefault(reason, []).append(printable(case))
-        parts = [f"{listed(cases, 3)} ({reason})" for reason, cases in by_reason.items()]
         if self.not_drawn:
-            parts.append(f"{listed([*map(printable, self.not_drawn)], 3)} (not drawn for max_samples)")
+            by_reason["not drawn for max_samples"] = [*map(printable, self.not_drawn)]
+        parts = [f"{listed(cases, 3)} ({reason})" for reason, cases in by_reason.items()]
         missing = len(self.without_sample) + len(self.not_drawn)
         verb = "has" if missing == 1 else "have"
         cases = counted(self.cases, "case")
@@ -92,9 +92,8 @@ class LabeledImages:
 
     def _facts(self) -> dict[str, object]:
         """What a notebook shows; no pixel is read."""
-        grid = " x ".join(map(str, self.grid))
-        patients, cases = len(self.patients), len(set(self.case_ids))
-        return {"samples": len(self), "cases": cases, "patients": patients, "grid": grid}
+        counts = {"samples": len(self), "cases": len(set(self.case_ids)), "patients": len(self.patients)}
+        return {**counts, "grid": " x ".join(map(str, self.grid))}
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -115,8 +114,7 @@ class LabeledImages:
         """The same samples with their tensors on `device`."""
         if self.images.device == torch.device(device):
             return self
-        tensors = {name: getattr(self, name).to(device) for name in ("images", "masks", "weights")}
-        return replace(self, **tensors)
+        return replace(self, **{name: getattr(self, name).to(device) for name in ("images", "masks", "weights")})
 
     def take(self, indices: Sequence[int]) -> Self:
         """The samples at `indices`, in that order."""
@@ -156,30 +154,22 @@ class SegmentationSamples(LabeledImages):
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
+        types = (self.images.dtype, self.masks.dtype, self.weights.dtype)
+        lengths = {what: len(getattr(self, what)) for what in ("case_ids", "patient_ids", "weights")}
+        problem = ""
         if len(shape) not in (3, 4) or shape[0] == 0:
-            raise self._error(
-                f"expected images of shape (n, rows, columns) or (n, slices, rows, columns) with n >= 1, found {shape}."
-            )
-        if tuple(self.masks.shape) != shape:
-            raise self._error(f"images have shape {shape} but masks {tuple(self.masks.shape)}.")
-        if self.images.dtype != torch.float32 or self.masks.dtype != torch.bool:
-            found = f"{self.images.dtype} and {self.masks.dtype}"
-            raise self._error(f"expected float32 images and bool masks, found {found}.")
-        if self.weights.dtype != torch.float64:
-            raise self._error(f"expected float64 weights, found {self.weights.dtype}.")
-        lengths = {"case_ids": self.case_ids, "patient_ids": self.patient_ids, "weights": self.weights}
-        for what, values in lengths.items():
-            if len(values) != shape[0]:
-                raise self._error(f"{shape[0]} samples but {len(values)} {what}.")
-        if not bool(torch.isfinite(self.weights).all() and (self.weights > 0).all()):
-            raise self._error("every weight must be positive and finite.")
-        if not SMALLEST_WEIGHT <= float(self.weights.min()) <= float(self.weights.max()) <= LARGEST_WEIGHT:
-            raise self._error(
-                f"expected weights between {SMALLEST_WEIGHT:g} and {LARGEST_WEIGHT:g}, found others; ratios matter."
-            )
-
-    def _error(self, problem: str) -> DataError:
-        return DataError(problem, dataset=self.name)
+            problem = f"images of shape (n, rows, columns) or (n, slices, rows, columns) with n >= 1, found {shape}"
+        elif tuple(self.masks.shape) != shape:
+            problem = f"masks of the images' shape, found {tuple(self.masks.shape)} and {shape}"
+        elif types != (torch.float32, torch.bool, torch.float64):
+            problem = f"float32 images, bool masks and float64 weights, found {', '.join(map(str, types))}"
+        elif set(lengths.values()) != {shape[0]}:
+            problem = f"as many as the {shape[0]} samples of each, found {lengths}"
+        elif not bool(((self.weights >= SMALLEST_WEIGHT) & (self.weights <= LARGEST_WEIGHT)).all()):
+            found = f"{float(self.weights.min()):g} to {float(self.weights.max()):g}"
+            problem = f"weights between {SMALLEST_WEIGHT:g} and {LARGEST_WEIGHT:g}, found {found}; ratios matter"
+        if problem:
+            raise DataError(f"expected {problem}.", dataset=self.name)
 
     @classmethod
     def from_arrays(
@@ -207,16 +197,18 @@ class SegmentationSamples(LabeledImages):
         Raises:
             DataError: shapes differ, an intensity is NaN or infinite, a mask is not binary or is empty.
         """
-        image_tensor = torch.as_tensor(images).to(torch.float32)
-        mask_tensor = torch.as_tensor(masks)
+        image_tensor, mask_tensor = torch.as_tensor(images).to(torch.float32), torch.as_tensor(masks)
+        binary = mask_tensor != 0
+        if not bool((mask_tensor[binary] == 1).all()):
+            raise DataError("expected masks of 0 and 1, found other values", "binarize them first", dataset=name)
         n = len(image_tensor)
-        cases = tuple(case_ids) if case_ids is not None else tuple(str(k) for k in range(n))
+        cases = tuple(map(str, range(n)) if case_ids is None else case_ids)
         samples = cls(
             name=name,
             images=image_tensor,
-            masks=_as_binary(mask_tensor, name),
+            masks=mask_tensor if mask_tensor.dtype == torch.bool else binary,
             case_ids=cases,
-            patient_ids=tuple(patient_ids) if patient_ids is not None else cases,
+            patient_ids=cases if patient_ids is None else tuple(patient_ids),
             weights=torch.as_tensor([1.0] * n if weights is None else weights, dtype=torch.float64),
             preprocessing=preprocessing,
         )
@@ -229,12 +221,9 @@ class SegmentationSamples(LabeledImages):
 
     @classmethod
     def load(cls, folder: str | Path) -> SegmentationSamples:
-        """The samples of a folder, memory-mapped: pixels are read when they are used.
+        """The samples of a `folder` that :meth:`save` wrote, memory-mapped: pixels are read when they are used.
 
         Writing to the tensors changes them in memory, never on disk. Pickled samples are the path of the folder.
-
-        Args:
-            folder: what :meth:`save` wrote.
 
         Raises:
             DataError: there is no such folder, or it is damaged.
@@ -249,30 +238,23 @@ class SegmentationSamples(LabeledImages):
             raise DataError(problem, "save them first, where every process that loads them sees the same path")
         try:
             stored = _Stored.model_validate_json(read_bytes(folder / "samples.json"))
-            images, masks = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "masks"))
-            samples = cls(
-                name=stored.name,
-                images=torch.from_numpy(images.view(np.ndarray)),
-                masks=torch.from_numpy(masks.view(np.ndarray)),
-                case_ids=tuple(stored.case_ids),
-                patient_ids=tuple(stored.patient_ids),
-                weights=torch.tensor(stored.weights, dtype=torch.float64),
-                preprocessing=stored.preprocessing,
+            images, masks = (
+                torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c").view(np.ndarray))
+                for name in ("images", "masks")
             )
+            ids = tuple(stored.case_ids), tuple(stored.patient_ids)
+            weights = torch.tensor(stored.weights, dtype=torch.float64)
+            if compare_checksums and stored.checksums != _checksums(folder):
+                raise ValueError("a checksum differs")
+            samples = cls(stored.name, images, masks, *ids, weights, stored.preprocessing)
         except (OSError, ValueError, TypeError, EOFError) as error:
-            raise _damaged_samples(folder, error) from error
-        # Samples of before have no checksums.
-        compared = stored.checksums.items() if compare_checksums else ()
-        if any(sha256_of(folder / name) != checksum for name, checksum in compared):
-            raise _damaged_samples(folder, "a checksum differs")
+            problem = f"{folder}: the stored samples are damaged ({error})"
+            raise DataError(problem, "delete this folder and save them again") from error
         object.__setattr__(samples, "_folder", folder)
         return samples
 
     def save(self, folder: str | Path) -> None:
-        """Store the samples in a folder that appears only when everything in it is written.
-
-        Args:
-            folder: must not exist yet, or be empty; its parents are made.
+        """Store the samples in a new or empty `folder`, which appears only when everything in it is written.
 
         Raises:
             FileExistsError: `folder` holds something already.
@@ -288,15 +270,11 @@ class SegmentationSamples(LabeledImages):
         with new_folder(folder) as partial:
             np.save(partial / "images.npy", self.images.cpu().numpy())
             np.save(partial / "masks.npy", self.masks.cpu().numpy())
-            stored.checksums = {name: sha256_of(partial / name) for name in ("images.npy", "masks.npy")}
+            stored.checksums = _checksums(partial)
             (partial / "samples.json").write_text(stored.model_dump_json(indent=1), encoding="utf-8")
 
     def reweighted(self, weights: Tensor) -> SegmentationSamples:
-        """The samples under other weights; those of weight 0 are left out.
-
-        Args:
-            weights: (n,) float64, >= 0.
-        """
+        """The samples under other `weights`, (n,) float64 >= 0; those of weight 0 are left out."""
         left = weights.nonzero()[:, 0]
         return replace(self.take(left.tolist()), weights=weights[left].to(self.weights.device))
 
@@ -323,17 +301,8 @@ def spread_over_patients(patient_ids: Sequence[str], k: int, seed: int) -> list[
     return sorted(index for _, _, index in sorted(order)[:k])
 
 
-def _as_binary(masks: Tensor, name: str) -> Tensor:
-    if masks.dtype == torch.bool:
-        return masks
-    binary = masks != 0
-    if not bool((masks[binary] == 1).all()):
-        raise DataError("expected masks of 0 and 1, found other values", "binarize them first", dataset=name)
-    return binary
-
-
-def _damaged_samples(folder: Path, why: object) -> DataError:
-    return DataError(f"{folder}: the stored samples are damaged ({why})", "delete this folder and save them again")
+def _checksums(folder: Path) -> dict[str, str]:
+    return {name: sha256_of(folder / name) for name in ("images.npy", "masks.npy")}
 
 
 class _Stored(BaseModel):
@@ -348,4 +317,4 @@ class _Stored(BaseModel):
     patient_ids: list[str]
     weights: list[float]
     preprocessing: str
-    checksums: dict[Literal["images.npy", "masks.npy"], str] = {}
+    checksums: dict[str, str] = {}

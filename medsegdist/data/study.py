@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from medsegdist.data.layouts.paths import DIRECTORY, expand_path
 from medsegdist.data.manifest import DatasetManifest, load_dataset
-from medsegdist.data.options import DistanceOptions, TransferOptions
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import DistanceOptions, Preprocessing, TransferOptions
 from medsegdist.data.validation import explain, read_yaml, validate
 from medsegdist.errors import ManifestError
 from medsegdist.words import did_you_mean
@@ -20,38 +19,48 @@ from medsegdist.words import did_you_mean
 _GROUPS = ("same_images", "families")
 
 
-class Study(BaseModel, frozen=True, extra="forbid"):
-    """Datasets prepared alike, and which of them need a source to pre-train on.
+class Preparation(BaseModel, frozen=True, extra="forbid"):
+    """What datasets must have in common to be compared.
 
     Args:
-        name: the study's name.
-        description: what it is about.
+        name: of the study; empty if it has none.
         preprocessing: the one way in which all datasets are prepared.
-        datasets: at least two, each with a name of its own.
-        targets: names of the datasets that sources are ranked for.
-        sources: names of the datasets that may be sources; None is all. A target is never its own source.
-        methods: names of the distances to compute; None leaves the choice to the caller.
         distance: options of the distances; those left out are as in the paper.
-        same_images: groups of datasets that are several tasks on the same images; none is a source of another.
-        families: groups of datasets of one organ and modality, which a test of a learned ranking leaves out together.
-        transfer: options of the transfer learning; those left out are as in the paper.
         shared_images: whether a source may hold images or patients of a target. "refuse" makes that an error of
             `medsegdist check`. "allow" makes it a warning, for several tasks on the same images; the sources then
             hold the target's own images, and the ranking rewards them for it.
     """
 
+    name: str = ""
+    preprocessing: Preprocessing
+    distance: DistanceOptions = DistanceOptions()
+    shared_images: Literal["refuse", "allow"] = "refuse"
+
+
+class Study(Preparation, frozen=True, extra="forbid"):
+    """Datasets prepared alike, and which of them need a source to pre-train on.
+
+    Args:
+        name: the study's name.
+        description: what it is about.
+        datasets: at least two, each with a name of its own.
+        targets: names of the datasets that sources are ranked for.
+        sources: names of the datasets that may be sources; None is all. A target is never its own source.
+        methods: names of the distances to compute; None leaves the choice to the caller.
+        same_images: groups of datasets that are several tasks on the same images; none is a source of another.
+        families: groups of datasets of one organ and modality, which a test of a learned ranking leaves out together.
+        transfer: options of the transfer learning; those left out are as in the paper.
+    """
+
     name: Annotated[str, Field(min_length=1)]
     description: str = ""
-    preprocessing: Preprocessing
     datasets: Annotated[tuple[DatasetManifest, ...], Field(min_length=2)]
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
     sources: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     methods: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    distance: DistanceOptions = DistanceOptions()
     transfer: TransferOptions = TransferOptions()
     same_images: tuple[tuple[str, ...], ...] = ()
     families: tuple[tuple[str, ...], ...] = ()
-    shared_images: Literal["refuse", "allow"] = "refuse"
 
     @model_validator(mode="after")
     def _check_names(self) -> Study:
@@ -59,11 +68,9 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         grouped = {what: [name for group in getattr(self, what) for name in group] for what in _GROUPS}
         named = {"targets": self.targets, "sources": self.sources or (), **grouped}
         for what, values in {"datasets": names, **named}.items():
-            doubled = [name for name, count in Counter(values).items() if count > 1]
-            if doubled:
-                raise ValueError(f"{what}: the name '{doubled[0]}' is given twice")
-        for what, values in named.items():
-            for value in values:
+            for value, count in Counter(values).items():
+                if count > 1:
+                    raise ValueError(f"{what}: the name '{value}' is given twice")
                 if value not in names:
                     hint = did_you_mean(value, names)
                     raise ValueError(
@@ -103,11 +110,7 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         return next((group[0] for group in self.families if name in group), name)
 
     def compared(self, targets: Sequence[str]) -> tuple[DatasetManifest, ...]:
-        """The datasets that a ranking rests on, in the study's order.
-
-        Args:
-            targets: names of datasets, each of which is to be compared with all of its sources.
-        """
+        """The datasets that a ranking rests on, in the study's order: each of `targets` and all of its sources."""
         names = {name for target in targets for name in (target, *self.sources_of(target))}
         return tuple(dataset for dataset in self.datasets if dataset.name in names)
 
@@ -153,26 +156,10 @@ def load_datasets(path: str | Path, names: Sequence[str] = ()) -> list[DatasetMa
     Raises:
         ManifestError: the file cannot be read, something in it is wrong, or a name is not in it.
     """
-    if "layout" in read_yaml(Path(path).absolute()) and not names:
+    if not names and "layout" in read_yaml(Path(path).absolute()):
         return [load_dataset(path)]
     study = load_study(path)
-    return [study.dataset(name) for name in names] if names else list(study.datasets)
-
-
-class Preparation(BaseModel, frozen=True, extra="forbid"):
-    """What datasets must have in common to be compared.
-
-    Args:
-        name: of the study; empty if it has none.
-        preprocessing: the one way in which all of them are prepared.
-        distance: how distances are computed.
-        shared_images: whether a source may hold images or patients of a target.
-    """
-
-    name: str = ""
-    preprocessing: Preprocessing
-    distance: DistanceOptions = DistanceOptions()
-    shared_images: Literal["refuse", "allow"] = "refuse"
+    return [study.dataset(name) for name in names or [one.name for one in study.datasets]]
 
 
 def load_preparation(path: str | Path) -> Preparation:
@@ -185,9 +172,9 @@ def load_preparation(path: str | Path) -> Preparation:
         ManifestError: the file cannot be read, or something in it is wrong; every problem is listed with its place.
     """
     file = Path(path).absolute()
-    content = _read_study(file)
     others = Study.model_fields.keys() - Preparation.model_fields.keys()
-    return validate(Preparation, {key: value for key, value in content.items() if key not in others}, file)
+    content = {key: value for key, value in _read_study(file).items() if key not in others}
+    return validate(Preparation, content, file)
 
 
 def _read_study(file: Path) -> dict[str, Any]:

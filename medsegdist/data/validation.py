@@ -75,7 +75,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ManifestError(f"{path}: not valid YAML: {type(error).__name__}: {str(error)[:200]}.") from error
     if not isinstance(content, dict):
-        found = "an empty file" if content is None else f"{str(content)[:80]!r}"
+        found = "an empty file" if content is None else repr(str(content)[:80])
         raise ManifestError(f"{path}: expected a mapping of keys to values, found {found}.")
     return content
 
@@ -165,18 +165,25 @@ def explain(
     of theirs.
     """
     known = known or {}
-    details = [one for one in error.errors() if one["loc"] not in known and not _follows(one)]
     equal: dict[str, list[str]] = {}
     for line in "\n".join(known.values()).splitlines():
         equal.setdefault(line.split(": ", 2)[-1], []).append(line)
     rest = 0
-    for one in details:
+    for one in error.errors():
+        if one["loc"] in known or _follows(one):
+            continue
         # Messages of our own say all that there is to know, wherever they stand: a variable that is not set.
         problem = sentence(_problem(one)) if one["type"] == "value_error" else str(one["loc"])
-        if problem in equal or len(equal) < _MOST_LINES + len(known):
-            equal.setdefault(problem, []).append(_line(one, model, file, content))
-        else:
+        if problem not in equal and len(equal) >= _MOST_LINES + len(known):
             rest += 1
+            continue
+        place, holder = _place(one["loc"], model, content)
+        if one["type"] == "extra_forbidden":
+            allowed = sorted(holder.model_fields) if holder else []
+            said = f"unknown key{did_you_mean(one['loc'][-1], allowed) or '.'} Allowed here: {', '.join(allowed)}."
+        else:
+            said = sentence(_problem(one))
+        equal.setdefault(problem, []).append(": ".join(filter(None, [str(file), place, said])))
     lines = [
         lines[0] if len(lines) == 1 else f"{listed([one.removesuffix(f': {text}') for one in lines], 3)}: {text}"
         for text, lines in equal.items()
@@ -188,16 +195,6 @@ def _follows(details: ErrorDetails) -> bool:
     """Whether a list is called too short only because entries of it are wrong, which have lines of their own."""
     least = details.get("ctx", {}).get("min_length", 0)
     return details["type"] == "too_short" and isinstance(details["input"], list) and len(details["input"]) >= least
-
-
-def _line(details: ErrorDetails, model: type[BaseModel], file: Path | str, content: object) -> str:
-    place, holder = _place(details["loc"], model, content)
-    start = f"{file}: {place}" if place else str(file)
-    if details["type"] == "extra_forbidden":
-        allowed = sorted(holder.model_fields) if holder else []
-        hint = did_you_mean(details["loc"][-1], allowed) or "."
-        return f"{start}: unknown key{hint} Allowed here: {', '.join(allowed)}."
-    return f"{start}: {sentence(_problem(details))}"
 
 
 def _problem(details: ErrorDetails) -> str:
@@ -255,10 +252,10 @@ def _place(loc: Sequence[str | int], model: type[BaseModel], content: object) ->
     holder: type[BaseModel] | None = model
     candidates: list[type[BaseModel]] = [model]
     for part in loc:
-        tagged = [candidate for candidate in candidates if len(candidates) > 1 and _tag(candidate) == part]
-        if tagged:
-            candidates = tagged
+        kinds = [getattr(one.model_fields.get("kind"), "default", None) for one in candidates]
+        tagged = [one for one, kind in zip(candidates, kinds, strict=True) if len(candidates) > 1 and kind == part]
         if tagged or part == "[key]":
+            candidates = tagged or candidates
             continue
         try:
             content = content[part]  # type: ignore[index]
@@ -277,8 +274,3 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in typing.get_args(annotation) for model in _models_in(part)]
-
-
-def _tag(model: type[BaseModel]) -> str | None:
-    field = model.model_fields.get("kind")
-    return typing.get_args(field.annotation)[0] if field else None

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import Preprocessing
 from medsegdist.data.study import Study
 from medsegdist.files import atomic_path
 from medsegdist.transfer.gains import Gain, summarize_gains

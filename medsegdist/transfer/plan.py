@@ -11,8 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import PositiveFloat
 
-from medsegdist.data.options import Augmentation, TrainingOptions, TransferOptions
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import Augmentation, Preprocessing, TrainingOptions, TransferOptions
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError
 from medsegdist.words import counted

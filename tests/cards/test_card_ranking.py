@@ -14,8 +14,7 @@ from scipy.linalg import sqrtm
 from medsegdist import DatasetDistance, FakeClassGmmMetric, GmmMetric, compare_all
 from medsegdist.cards.card import Card, project, read_card, write_card
 from medsegdist.cards.ranking import CARD_METHODS, differences, rank_cards, settings_of
-from medsegdist.data.options import DistanceOptions
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import DistanceOptions, Preprocessing
 from medsegdist.errors import DataError, PreprocessingMismatchError
 from tests.cards.making_cards import card, dataset, summarized
 

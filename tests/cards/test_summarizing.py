@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medsegdist.cards.card import DIMENSION, MAX_BYTES, coarse, project, read_card, summarize_samples, write_card
-from medsegdist.data.options import DistanceOptions
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import DistanceOptions, Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.errors import DataError
 from tests.cards.making_cards import FIT, card, dataset, summarized

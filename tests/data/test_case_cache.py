@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import multiprocessing
 import os
 import random
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from medsegdist.data.collect import ReadCase, load_samples
 from medsegdist.data.prepared_case import load_case, source_stamp
 from medsegdist.data.problems import SkippedCasesWarning
 from medsegdist.errors import DataError
+from tests.data.interruptions import FORK, NO_ROOM, started
 from tests.data.making import PREPROCESSING, SHAPE, task_manifest, voxels, write_task, write_volume
 from tests.data.test_collect import assert_equal
 from tests.data.test_dataset import changed
@@ -32,13 +30,13 @@ def stored_bytes(cache: Path) -> dict[str, bytes]:
 @pytest.fixture
 def reads(monkeypatch) -> list[str]:
     """The cases that are read in this process."""
-    names, read = [], ReadCase.__call__
+    names, prepare = [], ReadCase._prepare
 
-    def call(self, task):
-        names.append(task.name)
-        return read(self, task)
+    def call(self, item, name):
+        names.append(name)
+        return prepare(self, item, name)
 
-    monkeypatch.setattr(ReadCase, "__call__", call)
+    monkeypatch.setattr(ReadCase, "_prepare", call)
     return names
 
 
@@ -143,51 +141,18 @@ def test_no_changed_byte_goes_unnoticed(tmp_path):
     assert_equal(load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache"), first)
 
 
-FORK = multiprocessing.get_context("fork")
-
-
-def work(root, cache, said, n=0, how="", begin=None) -> None:
-    """Reads a dataset in a process that ends itself at its n-th change of the cache, or finds no room from there on."""
-    torch.set_num_threads(1)
-    left = n
-
-    def hook(event, arguments):
-        nonlocal left
-        if event not in ("open", "os.rename", "os.mkdir") or not str(arguments[0]).startswith(str(cache)):
-            return
-        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
-            return
-        left -= 1
-        if left == 0 and how == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if left <= 0 and how == "full":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    sys.addaudithook(hook)
-    if begin is not None:
-        begin.wait()
-    try:
-        said.put(float(load_samples(task_manifest(root), PREPROCESSING, cache=cache).images.double().sum()))
-    except OSError as error:
-        said.put(str(error))
-
-
-def started(*arguments):
-    """A process that works, and what it says at its end."""
-    said = FORK.SimpleQueue()
-    process = FORK.Process(target=work, args=(*arguments[:2], said, *arguments[2:]))
-    process.start()
-    return process, said
+def load_sum(root: Path, cache: Path) -> float:
+    return float(load_samples(task_manifest(root), PREPROCESSING, cache=cache).images.double().sum())
 
 
 @pytest.mark.parametrize(("n", "how"), [(5, "kill"), (4, "full")])
 def test_a_run_that_ended_early_goes_on_with_what_is_there(tmp_path, reads, n, how):
     root = write_task(tmp_path / "task")
     expected = load_samples(task_manifest(root), PREPROCESSING, cache=tmp_path / "undisturbed")
-    process, said = started(root, tmp_path / "cache", n, how)
+    process, said = started(lambda: load_sum(root, tmp_path / "cache"), tmp_path / "cache", n, how)
     process.join()
     assert process.exitcode == (-signal.SIGKILL if how == "kill" else 0)
-    assert how == "kill" or os.strerror(errno.ENOSPC) in said.get()
+    assert how == "kill" or NO_ROOM in said.get()
     left = stored_bytes(tmp_path / "cache")
     assert len(left) < 3
     reads.clear()
@@ -199,7 +164,8 @@ def test_a_run_that_ended_early_goes_on_with_what_is_there(tmp_path, reads, n, h
 def test_two_processes_on_one_cache_get_the_same(tmp_path):
     root = write_task(tmp_path / "task", tuple(f"p{k}_a" for k in range(12)))
     begin = FORK.Barrier(2)
-    both = [started(root, tmp_path / "cache", 0, "", begin) for _ in range(2)]
+    cache = tmp_path / "cache"
+    both = [started(lambda: load_sum(root, cache), cache, begin=begin) for _ in range(2)]
     for process, _ in both:
         process.join()
         assert process.exitcode == 0

@@ -303,11 +303,3 @@ def test_a_damaged_first_mask_is_told_and_the_next_one_read(tmp_path):
     (problem,) = check_dataset(pictures_manifest(root), PREPROCESSING, full=False).problems
     assert problem.case == "a"
     assert problem.problem.startswith(f"label {path}: the file cannot be read")
-
-
-def test_masks_of_several_labels_without_foreground(tmp_path):
-    manifest = task_manifest(write_task(tmp_path, values=(1, 2)))
-    problems = check_dataset(manifest, PREPROCESSING, full=False).problems
-    assert [problem.case for problem in problems] == ["p1_a", "p1_b", "p2_a"]
-    said = "'label': expected a mask of 0 and one other value, found 0, 1, 2"
-    assert {problem.problem for problem in problems} == {said}

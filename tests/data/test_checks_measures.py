@@ -8,9 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from medsegdist.transforms.geometry import along_patient
+from monai.data import MetaTensor
 
 from medsegdist.data.check import looks_wrapped, spacing_outliers
 from medsegdist.data.leakage import CaseFacts, file_marks, voxel_mark
@@ -115,13 +117,13 @@ def test_files_are_told_apart_by_all_of_their_bytes(tmp_path):
 
 
 def test_blank_images_are_not_the_same_image():
-    assert voxel_mark(np.full((4, 5), 3.0, np.float32), None) == ""
-    image = smooth(0, 9)
-    assert voxel_mark(image, None) != voxel_mark(image + 1, None)
-    assert voxel_mark(image, None) != voxel_mark(image.reshape(32, 128), None)
+    assert voxel_mark(MetaTensor(torch.full((1, 4, 5), 3.0))) == ""
+    image = MetaTensor(torch.from_numpy(smooth(0, 9))[None])
+    assert voxel_mark(image) != voxel_mark(image + 1)
+    assert voxel_mark(image) != voxel_mark(image.reshape(1, 32, 128))
     # A picture's columns run to the left and its rows to the back, which for NIfTI's axes is backwards.
-    slice_of_volume = image.T[:, :, None]
-    assert voxel_mark(image, None) == voxel_mark(slice_of_volume, np.diag([-1.0, -1.0, 5.0, 1.0]))
+    slice_of_volume = MetaTensor(image.as_tensor()[0].T[None, :, :, None], affine=np.diag([-1.0, -1.0, 5.0, 1.0]))
+    assert voxel_mark(image) == voxel_mark(slice_of_volume)
 
 
 TEXTS = st.sampled_from(["too large", "found 3 of 4", "found 5 of 6", "the mask is empty"])

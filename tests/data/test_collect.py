@@ -173,11 +173,6 @@ def test_a_bad_case_is_named_and_can_be_skipped(kind):
     assert_equal(samples, collected([item(1), item(2), item(3)]))
 
 
-def test_skipping_every_case_is_an_error():
-    with pytest.raises(DataError, match=r"2 of 2 cases cannot be used:\n  case '0'.*\n  case '1'"):
-        collected([{"image": 1}, {}], on_bad_case="skip")
-
-
 @pytest.mark.parametrize(
     ("delta", "least", "good"),
     [(-1.0, -1.0, False), (-1.0, -0.99, True), (-2048.0, -3000.0, False), (None, -1e9, True)],
@@ -194,11 +189,6 @@ def test_delta_must_lie_below_the_segment(delta, least, good):
         message = rf"expected intensities above delta = {delta:g} in the segment, found {least:g}; lower delta"
         with pytest.raises(DataError, match=message):
             collected(dataset, delta=delta)
-
-
-def test_small_segments_are_left_out():
-    samples = collected([item(k, pixels=k) for k in range(6)], min_pixels=3)
-    assert samples.case_ids == ("c3", "c4", "c5")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +244,7 @@ def test_at_most_two_items_are_in_memory():
         ({"min_pixels": 0}, "expected min_pixels >= 1"),
         ({"max_samples": 0}, "max_samples >= 1, found 1 and 0"),
         ({"workers": 0}, "expected workers >= 1, or None to choose, found 0"),
-        ({"on_bad_case": "ignore"}, "expected on_bad_case to be 'raise' or 'skip', found 'ignore'"),
+        ({"on_bad_case": "ignore"}, "expected on_bad_case to be one of raise, skip, found 'ignore'"),
     ],
 )
 def test_options_out_of_range(options, message):

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-import pickle
 import tempfile
 from itertools import permutations, product
 from pathlib import Path
@@ -183,18 +181,6 @@ def with_layout(manifest: DatasetManifest, **replaced) -> DatasetManifest:
     return manifest.model_copy(update={"layout": layout})
 
 
-def stopping(manifest: DatasetManifest, at: str, error: BaseException | None = None) -> DatasetManifest:
-    """The same dataset, whose reading ends with an error, by default Ctrl-C, when it comes to one case."""
-    loader = manifest.layout.load
-
-    def read(item):
-        if item["case_id"] == at:
-            raise error or KeyboardInterrupt
-        return loader(item)
-
-    return with_layout(manifest, load=lambda self, item, **_: read(item))
-
-
 def with_affines_of_nifti(manifest: DatasetManifest) -> DatasetManifest:
     """The same dataset, with its affines rounded to the 32 bits that NIfTI has for each number."""
     loader = manifest.layout.load
@@ -298,17 +284,6 @@ DATASETS = {
     "phantom, with spacing": lambda root: phantom("lung_tumor", spacing_mm=(5.0, 7.3, 8.1)),
     "lidc": lidc,
 }
-
-
-@pytest.mark.parametrize("kind", DATASETS)
-def test_a_layout_can_be_sent_to_another_process_and_changes_no_item(tmp_path, kind):
-    layout = DATASETS[kind](tmp_path).layout
-    item = layout.cases()[0].as_item()
-    before = copy.deepcopy(item)
-    here, there = (one.load(item) for one in (layout, pickle.loads(pickle.dumps(layout))))
-    for key in ("image", "label"):
-        np.testing.assert_array_equal(there[key], here[key])
-    assert item == before
 
 
 @pytest.mark.parametrize("kind", DATASETS)

@@ -8,7 +8,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -19,12 +18,10 @@ from medsegdist.data.manifest import DatasetManifest
 from medsegdist.errors import DataError, ManifestError
 from tests.data.making import (
     PREPROCESSING,
-    SHAPE,
     pictures_manifest,
     task_manifest,
     write_pictures,
     write_task,
-    write_volume,
 )
 from tests.data.test_export import contents, listing_of, read_back, with_layout
 
@@ -144,19 +141,6 @@ def manifest(tmp_path) -> DatasetManifest:
     return task_manifest(write_task(tmp_path / "source"))
 
 
-def test_nothing_is_overwritten(tmp_path, manifest):
-    task = tmp_path / "Task07_A"
-    export_task(manifest, task)
-    before = contents(tmp_path)
-    with pytest.raises(FileExistsError, match="expected a new or empty folder; choose another, or remove it"):
-        export_task(manifest, task)
-    assert contents(tmp_path) == before
-    (tmp_path / "Task08_File").write_text("mine")
-    with pytest.raises(FileExistsError, match="expected a new or empty folder"):
-        export_task(manifest, tmp_path / "Task08_File")
-    assert (tmp_path / "Task08_File").read_text() == "mine"
-
-
 # --- Bad cases -------------------------------------------------------------------------------------------------------
 
 
@@ -175,13 +159,6 @@ def test_the_machines_trouble_and_a_manifest_that_cannot_be_right_are_no_bad_cas
     with pytest.raises(type(error), match=r"No space left|too large|something else"):
         export_task(with_layout(manifest, load=lambda self, item, **_: fail(item)), tmp_path / "Task07_A")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
-
-
-def test_all_masks_empty(tmp_path, manifest):
-    for path in (tmp_path / "source" / "labelsTr").iterdir():
-        write_volume(path, np.zeros(SHAPE, np.uint8))
-    with pytest.raises(DataError, match="all cases: all masks are empty, 3 cases read; check the masks"):
-        export_task(manifest, tmp_path / "Task07_A")
 
 
 # --- Several processes -----------------------------------------------------------------------------------------------

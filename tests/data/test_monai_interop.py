@@ -18,7 +18,6 @@ from monai.data import (
     SmartCacheDataset,
     load_decathlon_datalist,
 )
-from monai.data.utils import no_collation
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
 from medsegdist.data.collect import collect
@@ -87,12 +86,6 @@ def decathlon(datalist, tmp_path):
     return DecathlonDataset(tmp_path / "tasks", TASK, "training", transform=WHOLE, **options)
 
 
-def in_worker_processes(datalist, tmp_path):
-    loader = DataLoader(Dataset(datalist, WHOLE), batch_size=2, num_workers=2, collate_fn=no_collation)
-    # The pipeline makes a list of slices of each case, which MONAI's loaders lay side by side.
-    return [item for batch in loader for item in batch]
-
-
 def batched_in_worker_processes(datalist, tmp_path):
     loader = DataLoader(Dataset(datalist, WHOLE), batch_size=2, num_workers=2)
     batches = list(loader)
@@ -109,7 +102,7 @@ def batched_in_worker_processes(datalist, tmp_path):
 
 @pytest.mark.parametrize(
     "make",
-    [dataset_of, cached, persistent, list_of_dicts, decathlon, in_worker_processes, batched_in_worker_processes],
+    [dataset_of, cached, persistent, list_of_dicts, decathlon, batched_in_worker_processes],
 )
 def test_every_dataset_of_monai_gives_the_samples_of_the_layout(datalist, tmp_path, expected, make):
     samples = collected(make(datalist, tmp_path))

@@ -19,7 +19,7 @@ from medsegdist.data.collect import collect, load_samples
 from medsegdist.data.export import export_task
 from medsegdist.data.inflate import inflate
 from medsegdist.data.manifest import make_dataset
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import Preprocessing
 from medsegdist.data.readers import read_volume
 from medsegdist.errors import DataError
 from tests.data.making import (

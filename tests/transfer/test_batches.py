@@ -5,8 +5,7 @@ import pytest
 import scipy.ndimage
 import torch
 
-from medsegdist.data.options import Augmentation
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import Augmentation, Preprocessing
 from medsegdist.data.samples import SegmentationSamples
 from medsegdist.transfer.batches import NetworkInputs, TrainingBatches, affine_matrices, augmented
 from medsegdist.transfer.plan import IntensityScale

@@ -10,7 +10,7 @@ from monai.bundle import ConfigWorkflow
 from monai.bundle import run as run_bundle
 
 from medsegdist.data.manifest import DatasetManifest
-from medsegdist.data.preprocessing import Preprocessing
+from medsegdist.data.options import Preprocessing
 from medsegdist.errors import DataError
 from medsegdist.transfer.bundle import export_bundle
 from medsegdist.transfer.networks import save_weights

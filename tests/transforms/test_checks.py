@@ -7,13 +7,6 @@ from medsegdist.transforms import CheckFinite, CheckFinited, CheckSameSpace, Che
 from monai.data import MetaTensor
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16, np.uint16, np.uint8])
-def test_finite_images_pass_as_they_are(dtype, kind, make):
-    image = make(np.ones((1, 2, 3), dtype), kind)
-    assert CheckFinite()(image) is image
-    assert CheckFinited("image")({"image": image, "id": 1}) == {"image": image, "id": 1}
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_non_finite_intensities_are_refused_and_counted(bad, kind, make):
     image = make(np.array([[[1, bad], [bad, 2]]]), kind)
@@ -67,10 +60,8 @@ def test_a_nan_affine_is_refused():
 
 def test_the_tolerance_counts_voxels():
     affine = torch.diag(torch.tensor([1.0, 1, 2, 1]))
-    affine[1, 3] = 0.3
-    assert CheckSameSpace(tolerance=0.4)(volume(affine), volume()) is not None
-    with pytest.raises(ValueError, match="tolerance >= 0, found -1"):
-        CheckSameSpace(tolerance=-1)
+    affine[1, 3] = 0.09
+    assert CheckSameSpace()(volume(affine), volume()) is not None
 
 
 def test_an_item_without_reference_is_refused():

@@ -23,20 +23,6 @@ def test_a_window_does_not_depend_on_the_stored_dtype(dtype, make):
 
 
 @given(images, st.floats(-4000, 3000), st.floats(1, 4000))
-def test_a_window_keeps_order_stays_in_range_and_equals_its_formula(image, low, width):
-    before = image.copy()
-    result = WindowIntensity(low, low + width)(image)
-    expected = np.clip((image.astype(np.float64) - low) / width, 0, 1) * 255
-    np.testing.assert_allclose(result, expected, atol=255 * 5000 / width * 3e-7 + 1e-4)
-    assert result.min() >= 0
-    assert result.max() <= 255
-    assert not np.signbit(result).any()
-    order = np.argsort(image, axis=None)
-    assert (np.diff(result.ravel()[order]) >= 0).all()
-    np.testing.assert_array_equal(image, before)
-
-
-@given(images, st.floats(-4000, 3000), st.floats(1, 4000))
 def test_a_window_is_monais_to_the_bit(image, low, width):
     expected = ScaleIntensityRange(low, low + width, 0.0, 255.0, clip=True)(torch.from_numpy(image))
     np.testing.assert_array_equal(WindowIntensity(low, low + width)(image), expected)
@@ -46,15 +32,6 @@ def test_a_window_is_monais_to_the_bit(image, low, width):
 def test_a_window_upside_down_is_refused(low, high):
     with pytest.raises(ValueError, match=r"low < high, found low = .* and high = "):
         WindowIntensity(low, high)
-
-
-def test_percentiles_agree_for_small_and_large_volumes():
-    """MONAI takes torch's quantile below a million voxels and numpy's above: both must be the same rule."""
-    values = np.random.default_rng(1).gamma(2, 50, (1, 101, 101, 101)).astype(np.float32)
-    low, high = np.percentile(values, [0.5, 99.5])
-    np.testing.assert_allclose(
-        PercentileWindowIntensity()(values), np.clip((values - low) / (high - low), 0, 1) * 255, atol=1e-3
-    )
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -129,7 +106,6 @@ def test_standard_scores_are_clipped():
     image[0, 0, 0], image[0, 0, 1] = 1e4, -1e4
     result = StandardizeIntensity()(image)
     assert (result.min(), result.max()) == (-5, 5)
-    assert StandardizeIntensity(limit=2)(image).max() == 2
 
 
 @given(images, st.floats(0.01, 100), st.floats(-1000, 1000))
@@ -151,9 +127,3 @@ def test_a_constant_image_has_no_standard_scores(value):
 def test_the_trap_monai_alone_makes_a_constant_image_into_ones():
     """Why StandardizeIntensity checks: rounding of the mean is taken for contrast. Remove both if MONAI mends it."""
     assert NormalizeIntensity()(torch.full((1, 100, 100), 1000.1)).abs().max() > 0.5
-
-
-@pytest.mark.parametrize("limit", [0, -5, float("inf"), float("nan")])
-def test_a_limit_that_is_not_positive_is_refused(limit):
-    with pytest.raises(ValueError, match="positive limit"):
-        StandardizeIntensity(limit)
