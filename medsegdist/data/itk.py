@@ -7,6 +7,7 @@ there where compressed voxels are damaged.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,27 +35,13 @@ _TYPES = {
     **{"uint16": "u2", "int32": "i4", "uint32": "u4", "int64": "i8", "uint64": "u8"},
 }
 _META_TYPES = _TYPES | {"long": "i4", "ulong": "u4"}
-_ENCODINGS = {
-    "raw": "raw",
-    **dict.fromkeys(("gzip", "gz"), "deflated"),
-    **dict.fromkeys(("ascii", "text", "txt"), "text"),
-}
-_NRRD_FIELDS = frozenset(
-    [
-        *("dimension", "sizes", "type", "encoding", "endian", "kinds", "space", "spacedimension", "spacedirections"),
-        *("spaceorigin", "spaceunits", "spacings", "axismins", "axismaxs", "centers", "units", "byteskip", "lineskip"),
-        "datafile",
-    ]
+_META_KEYS = (
+    *("ObjectType", "NDims", "DimSize", "ElementType", "ElementNumberOfChannels", "BinaryData", "CompressedData"),
+    *("BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementSpacing", "ElementSize", "Offset", "Position"),
+    *("Origin", "TransformMatrix", "Rotation", "Orientation", "DistanceUnits", "HeaderSize", "ElementDataFile"),
+    *("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset", "CompressedDataSize"),
 )
-_META_FIELDS = frozenset(
-    [
-        *("ObjectType", "NDims", "DimSize", "ElementType", "ElementNumberOfChannels", "BinaryData", "CompressedData"),
-        *("BinaryDataByteOrderMSB", "ElementByteOrderMSB", "ElementSpacing", "ElementSize", "Offset", "Position"),
-        *("Origin", "TransformMatrix", "Rotation", "Orientation", "DistanceUnits", "HeaderSize", "ElementDataFile"),
-        *("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset", "CompressedDataSize"),
-    ]
-)
-_META_BY_LOWER_CASE = {name.lower(): name for name in _META_FIELDS}
+_META_BY_LOWER_CASE = {name.lower(): name for name in _META_KEYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +52,10 @@ class _Header:
     axes: tuple[int, ...]
     spatial: int
     dtype: np.dtype[np.generic]
-    encoding: str
+    deflated: bool
     affine: NDArray[np.float64]
     file: Path
-    start: int = 0
-    ends_with_voxels: bool = False
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+    start: int
 
 
 def read_itk(path: Path, *, header_only: bool = False) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
@@ -92,8 +74,9 @@ def read_itk(path: Path, *, header_only: bool = False) -> tuple[NDArray[np.gener
         raise DataError(problem, "copy it to the folder of the header")
     stored = np.broadcast_to(header.dtype.type(0), header.shape) if header_only else _read_voxels(header)
     array = stored.transpose(header.axes)
-    array = array.reshape(*array.shape[: header.spatial], *(size for size in array.shape[header.spatial :] if size > 1))
-    return (array[:, :, None] if header.spatial == 2 else array), header.affine
+    space, rest = array.shape[: header.spatial], array.shape[header.spatial :]
+    shape = (*space, *[1] * (3 - len(space)), *(size for size in rest if size > 1))
+    return array.reshape(shape), header.affine
 
 
 def detached_data(path: Path) -> Path | None:
@@ -125,33 +108,29 @@ def _nrrd(path: Path, content: bytes) -> _Header:
             continue
         if not mark:
             raise ValueError("a line of the header is no field")
-        _put(fields, "".join(name.lower().split()), value.strip(), _NRRD_FIELDS)
+        _put(fields, "".join(name.lower().split()), value.strip())
     if "datafile" not in fields and not blank:
         raise ValueError("the header has no end")
     shape = _shape(fields, "dimension", "sizes", most=5)
     affine, axes, spatial = _nrrd_place(fields, shape)
-    encoding = _ENCODINGS.get(fields.get("encoding", "").lower())
+    encoding = fields.get("encoding", "").lower()
     name = re.sub(r" int$|_t$|^signed | ", "", re.sub(r"^unsigned ", "u", fields.get("type", "").lower()))
-    if encoding is None or name not in _TYPES:
+    if encoding not in ("raw", "gzip", "gz") or name not in _TYPES:
         raise ValueError("the type or encoding of the voxels is not known")
     dtype = np.dtype(_TYPES[name])
     endian = fields.get("endian", "").lower()
-    if dtype.itemsize > 1 and encoding != "text" and endian not in ("little", "big"):
+    if dtype.itemsize > 1 and endian not in ("little", "big"):
         raise ValueError("the header has no endian")
-    skips = [_whole(fields.get(key, "0")) for key in ("lineskip", "byteskip")]
-    if skips[0] or (skips[1] and encoding != "raw"):
-        raise DataError("expected voxels from the first line on, found some to be skipped", "save the volume again")
-    detached = "datafile" in fields
+    _check_nothing_skipped(fields, "lineskip", "byteskip")
     return _Header(
         shape=shape,
         axes=axes,
         spatial=spatial,
         dtype=dtype.newbyteorder(">" if endian == "big" else "<"),
-        encoding=encoding,
+        deflated=encoding != "raw",
         affine=affine,
-        file=_beside(path, fields["datafile"]) if detached else path,
-        start=max(skips[1], 0) + (0 if detached or blank is None else blank.end()),
-        ends_with_voxels=skips[1] == -1,
+        file=_beside(path, fields["datafile"]) if "datafile" in fields else path,
+        start=0 if "datafile" in fields or blank is None else blank.end(),
     )
 
 
@@ -166,32 +145,32 @@ def _nrrd_place(fields: Mapping[str, str], shape: tuple[int, ...]) -> tuple[NDAr
         raise DataError("expected millimeters, found another unit", "write the file in mm")
     dimension = len(shape)
     in_space = 3 if "space" in fields else _whole(fields.get("spacedimension", "3"))
-    kinds = fields["kinds"].lower().split() if "kinds" in fields else ["domain"] * dimension
+    kinds = fields.get("kinds", "domain " * dimension).lower().split()
     if "complex" in kinds:
         raise DataError("expected real intensities, found complex ones", "save the magnitude")
-    vectors: list[list[float] | None] | None = None
-    if "spacedirections" in fields:
-        found = re.findall(r"none|\([^()]*\)", fields["spacedirections"])
-        if "".join(found) != re.sub(r"(?<=\)|e)\s+(?=\(|n)|^\s+|\s+$", "", fields["spacedirections"]):
-            raise ValueError("the space directions are no vectors")
-        vectors = [None if one == "none" else _vector(one, in_space) for one in found]
+    directions, directed = fields.get("spacedirections", ""), "spacedirections" in fields
+    vector = r"none|\([^()]*\)"
+    if re.sub(rf"{vector}|\s", "", directions):
+        raise ValueError("the space directions are no vectors")
+    found = re.findall(vector, directions) if directed else ["none"] * dimension
+    vectors = [None if one == "none" else _vector(one, in_space) for one in found]
     spacings, lows, highs = alone = np.array(
         [_numbers(fields.get(key, "nan " * dimension), dimension) for key in ("spacings", "axismins", "axismaxs")]
     )
     centers = fields.get("centers", "cell " * dimension).lower().split()
-    if len(kinds) != dimension or len(centers) != dimension or (vectors is not None and len(vectors) != dimension):
+    if not len(kinds) == len(centers) == len(vectors) == dimension:
         raise ValueError(f"{dimension} axes expected, another number described")
     space = [
         axis
         for axis in range(dimension)
-        if kinds[axis] in ("domain", "space", "none", "???") and (vectors is None or vectors[axis] is not None)
-    ]
-    placed = [vectors is not None and vectors[axis] is not None for axis in range(dimension)]
+        if kinds[axis] in ("domain", "space", "none", "???") and (vectors[axis] is not None or not directed)
+    ][:3]
+    placed = [one is not None for one in vectors]
     if not np.isnan(alone[:, placed]).all() or ("spaceorigin" in fields and not np.isnan(lows).all()):
         problem = "expected axes placed either in space or each alone (spacings, axis mins, axis maxs), found both"
         raise DataError(problem, "keep one of them")
-    spatial = min(len(space), 3)
-    rest = [axis for axis in range(dimension) if axis not in space[:spatial]]
+    spatial = len(space)
+    rest = [axis for axis in range(dimension) if axis not in space]
     if spatial < 2 or sum(shape[axis] > 1 for axis in rest) > 1:
         raise DataError("expected 2 or 3 axes of space and one of channels at most", "save it as a 3D volume")
     # Of cells, which are usual, the ends of an axis are half a voxel beyond the centers.
@@ -200,18 +179,18 @@ def _nrrd_place(fields: Mapping[str, str], shape: tuple[int, ...]) -> tuple[NDAr
         ends = (highs - lows) / np.maximum(np.array(shape) - 1 + 2 * margins, 1)
     steps = np.where(np.isnan(spacings), np.where(np.isnan(ends), 1, ends), spacings)
     starts = np.where(np.isnan(lows), 0, lows + margins * steps)
-    matrix = np.diag([*steps[space[:spatial]], 1.0][:3])
-    origin = _vector(fields["spaceorigin"], in_space) if "spaceorigin" in fields else [*starts[space[:spatial]], 0.0]
-    for k, axis in enumerate(space[:spatial]):
-        vector = (vectors[axis] if vectors is not None else None) or []
-        if any(vector[3:]):
+    matrix = np.diag([*steps[space], 1.0][:3])
+    origin = _vector(fields["spaceorigin"], in_space) if "spaceorigin" in fields else [*starts[space], 0.0]
+    for k, axis in enumerate(space):
+        along = vectors[axis] or []
+        if any(along[3:]):
             raise ValueError("an axis of space leads out of it")
-        matrix[: len(vector[:3]), k] = vector[:3]
+        matrix[: len(along[:3]), k] = along[:3]
     if spatial == 2:
         # A slice may be oblique.
         across = np.cross(matrix[:, 0], matrix[:, 1])
         matrix[:, 2] = across / max(np.linalg.norm(across), 1e-300)
-    return _affine(matrix, origin[:3], signs), (*space[:spatial], *rest), spatial
+    return _affine(matrix, origin[:3], signs), (*space, *rest), spatial
 
 
 def _meta_image(path: Path, content: bytes) -> _Header:
@@ -225,23 +204,23 @@ def _meta_image(path: Path, content: bytes) -> _Header:
             name = name.strip()
             if _META_BY_LOWER_CASE.get(name.lower(), name) != name:
                 raise ValueError("a key of the header is written in another case than MetaImage has it")
-            _put(fields, name, value[0].strip(), _META_FIELDS)
+            _put(fields, name, value[0].strip())
     shape = _shape(fields, "NDims", "DimSize", most=4)
     dimension, spatial = len(shape), min(len(shape), 3)
     channels = _whole(fields.get("ElementNumberOfChannels", "1"))
     name = fields.get("ElementType", "").lower().removeprefix("met_").removesuffix("_array").replace("_", "")
     if fields.get("ObjectType", "Image").lower() != "image" or name not in _META_TYPES or not 0 < channels < 1 << 16:
         raise ValueError("the type of object or of its voxels is not known, or it has no channels")
-    scale = [
-        fields.get(f"ElementToIntensityFunction{part}", default) for part, default in (("Slope", "1"), ("Offset", "0"))
-    ]
-    if [*_numbers(scale[0], 1), *_numbers(scale[1], 1)] != [1, 0]:
+    scale = (("Slope", "1"), ("Offset", "0"))
+    if [_numbers(fields.get(f"ElementToIntensityFunction{part}", usual), 1) for part, usual in scale] != [[1], [0]]:
         problem = "expected intensities as they are stored, found a slope or an offset"
         raise DataError(problem, "apply it, and save them")
     if fields.get("DistanceUnits", "mm").lower() not in ("mm", "?"):
         raise DataError("expected millimeters, found another unit", "write the file in mm")
+    if "BinaryData" in fields and not _flag(fields, "BinaryData"):
+        raise DataError("expected binary voxels, found numbers written as text", "save the volume again")
+    _check_nothing_skipped(fields, "HeaderSize")
     big = _flag(fields, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
-    deflated, binary = _flag(fields, "CompressedData"), "BinaryData" not in fields or _flag(fields, "BinaryData")
     spacing = _numbers(fields.get("ElementSpacing") or fields.get("ElementSize") or "1 " * dimension, dimension)
     origin = _numbers(_one_of(fields, "Offset", "Position", "Origin") or "0 " * dimension, dimension)
     turned = _one_of(fields, "TransformMatrix", "Rotation", "Orientation")
@@ -253,22 +232,19 @@ def _meta_image(path: Path, content: bytes) -> _Header:
     matrix = np.eye(3)
     # A row for each axis of the file.
     matrix[:spatial, :spatial] = directions[:spatial, :spatial].T * spacing[:spatial]
-    named = fields["ElementDataFile"]
-    local, skip = named.upper() == "LOCAL", _whole(fields.get("HeaderSize", "0"))
-    components = (channels,) if channels > 1 else ()
+    local = fields["ElementDataFile"].upper() == "LOCAL"
     # The components of a voxel are stored together.
-    shape = (*components, *shape)
+    components = (channels,) if channels > 1 else ()
     first = len(components)
     return _Header(
-        shape=shape,
-        axes=(*range(first, len(shape)), *range(first)),
+        shape=(*components, *shape),
+        axes=(*range(first, first + dimension), *range(first)),
         spatial=spatial,
         dtype=np.dtype(_META_TYPES[name]).newbyteorder(">" if big else "<"),
-        encoding="deflated" if deflated else "raw" if binary else "text",
+        deflated=_flag(fields, "CompressedData"),
         affine=_affine(matrix, origin[:spatial], _SPACES["lps"]),
-        file=path if local else _beside(path, named),
-        start=last.end() if local and skip <= 0 else max(skip, 0),
-        ends_with_voxels=skip == -1 and not deflated,
+        file=path if local else _beside(path, fields["ElementDataFile"]),
+        start=last.end() if local else 0,
     )
 
 
@@ -280,10 +256,15 @@ def _lines(content: bytes) -> list[str]:
     return [line for line in text.split("\n") if line.strip()]
 
 
-def _put(fields: dict[str, str], name: str, value: str, known: frozenset[str]) -> None:
-    if name in known and name in fields:
+def _put(fields: dict[str, str], name: str, value: str) -> None:
+    if name in fields:
         raise ValueError("the header says something twice")
     fields[name] = value
+
+
+def _check_nothing_skipped(fields: Mapping[str, str], *names: str) -> None:
+    if any(_whole(fields.get(name, "0")) for name in names):
+        raise DataError("expected voxels from the first byte on, found some to be skipped", "save the volume again")
 
 
 def _shape(fields: Mapping[str, str], dimension: str, sizes: str, most: int) -> tuple[int, ...]:
@@ -354,29 +335,19 @@ def _beside(path: Path, named: str) -> Path:
 
 def _read_voxels(header: _Header) -> NDArray[np.generic]:
     """The voxels as they are stored; no memory is asked for that the file cannot fill."""
-    count, expected, length = math.prod(header.shape), header.size, header.file.stat().st_size
-    start = length - expected if header.ends_with_voxels else header.start
-    found = max(length - max(start, 0), 0)
-    if header.encoding == "raw":
-        # More than the end of a line are voxels of another type or shape than stated, or a second header.
-        if start < 0 or not expected <= found <= expected + (2 if start else 0):
-            raise ValueError(f"{expected} bytes of voxels expected, {found} found")
-        return np.fromfile(header.file, header.dtype, count, offset=start).reshape(header.shape, order="F")
+    expected = math.prod(header.shape) * header.dtype.itemsize
+    # More than the end of a line are voxels of another type or shape than stated, or a second header.
+    most = expected + (2 if header.start and not header.deflated else 0)
     with header.file.open("rb") as file:
-        file.seek(max(start, 0))
-        # Numbers as text may have any length; deflated ones are hardly ever longer than stored.
-        most = 32 * count if header.encoding == "text" else expected + expected // 64
-        content = file.read(min(found, most + _MARGIN))
-    if header.encoding == "text":
-        words = content.replace(b",", b" ").split(maxsplit=count)
-        try:
-            values = np.array(words, dtype=header.dtype)
-        except OverflowError:
-            raise ValueError("a number is beyond the type of the voxels") from None
-        inflated = values.nbytes
-    else:
-        values = np.frombuffer(inflate(content, expected), np.uint8)
-        inflated = len(values)
-    if inflated != expected:
-        raise ValueError(f"{expected} bytes of voxels expected, {inflated} found")
-    return values.view(header.dtype).reshape(header.shape, order="F")
+        found = file.seek(0, os.SEEK_END) - header.start
+        file.seek(header.start)
+        if header.deflated:
+            # Deflated voxels are hardly ever longer than stored ones.
+            content = file.read(min(found, expected + expected // 64 + _MARGIN))
+            voxels = np.frombuffer(inflate(content, expected), np.uint8)
+            found = len(voxels)
+        if not expected <= found <= most:
+            raise ValueError(f"{expected} bytes of voxels expected, {found} found")
+        if not header.deflated:
+            voxels = np.fromfile(file, np.uint8, expected)
+    return voxels.view(header.dtype).reshape(header.shape, order="F")

@@ -10,6 +10,7 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,15 +73,14 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
                 raise DataError(f"expected one picture, found {pages} pages", remedy)
             if picture.width * picture.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError(f"{picture.width} x {picture.height}")
-            _check_pixels(picture, is_mask=color is None)
+            _check_pixels(picture, tags, is_mask=color is None)
             unsigned_32 = picture.mode == "I" and tags.get(_SAMPLE_FORMAT, (1,))[0] == 1
             if header_only:
                 # Of TIFF, Pillow has turned the size by itself.
-                tags = getattr(picture, "tag_v2", {_ROWS: picture.height, _COLUMNS: picture.width})
-                size = (tags[_ROWS], tags[_COLUMNS])
+                size = (tags.get(_ROWS, picture.height), tags.get(_COLUMNS, picture.width))
                 size = size[::-1] if picture.getexif().get(_ORIENTATION, 1) in _ON_THEIR_SIDE else size
                 return MetaTensor(torch.empty((1, *size), device="meta"))
-            _prepare_tiff(picture, content)
+            _prepare_tiff(picture, tags, content)
             # Cameras store pictures lying on their side, with a note which way is up; masks are drawn on what is shown.
             picture.load()
             if unsigned_32 and np.asarray(picture).min() < 0:
@@ -102,10 +102,9 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
     return MetaTensor(torch.from_numpy(pixels[None]))
 
 
-def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
+def _check_pixels(picture: Image.Image, tags: Mapping[int, Any], is_mask: bool) -> None:
     """Refuse pixels that Pillow would read as other numbers than are stored or shown."""
     stored = " ".join(str(tile) for tile in getattr(picture, "tile", ()))
-    tags = getattr(picture, "tag_v2", {})
     if len(picture.getbands()) > 1 and (";16" in stored or max(tags.get(_BITS, (8,))) > 8):
         raise DataError("expected 8 bits per color, found 16", "save the picture in gray, or with 8 bits")
     if picture.format == "BMP":
@@ -136,9 +135,8 @@ def _check_pixels(picture: Image.Image, is_mask: bool) -> None:
         raise DataError("expected 0 to be black, found a TIFF file in which 0 is white", "save it with 0 as black")
 
 
-def _prepare_tiff(picture: Any, content: bytes) -> None:
+def _prepare_tiff(picture: Any, tags: Mapping[int, Any], content: bytes) -> None:
     """Keep Pillow from reading damaged parts of a TIFF file, parts that are left out, or bytes in the wrong order."""
-    tags = getattr(picture, "tag_v2", {})
     for starts, lengths in ((tags[where], tags.get(how_long, ())) for where, how_long in _PARTS if where in tags):
         if 0 in starts:
             raise DataError("expected a whole picture, found a TIFF file that leaves parts of it out", "save it as PNG")

@@ -24,7 +24,6 @@ from monai.utils.misc import ImageMetaKey
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
-from numpy.typing import NDArray
 
 from medsegdist.data.inflate import inflate
 from medsegdist.data.itk import MOST_VOXELS, detached_data, read_itk
@@ -56,8 +55,7 @@ def read_pair(
     integers that a volume stores. With `header_only`, tensors are on the meta device.
 
     Raises:
-        DataError: a file is missing, damaged or of another kind, or image and mask differ in shape. All problems of
-            the item are in one message.
+        DataError: a file is missing, damaged or of another kind, or image and mask differ in shape: all at once.
     """
     read = dict(item)
     if len(keys) > 1:
@@ -102,27 +100,26 @@ def read_volume(
             stored, affine = read_itk(path, header_only=header_only)
         else:
             stored, affine = _read_nifti(path, header_only)
-        shape = _spatial_and_channels(stored.shape, is_mask)
-        part = stored if len(shape) == 3 else stored[:, :, :, _checked_channel(shape, channel)]
+        shape = _checked_shape(stored.shape, channel, is_mask)
+        part = stored if channel is None else stored[:, :, :, channel]
         if np.iscomplexobj(part):
             raise DataError("expected real intensities, found complex ones", "save the magnitude")
         if header_only:
             voxels = torch.empty((1, *shape[:3]), device="meta")
         else:
+            native = part.dtype.newbyteorder("=")
+            scaled = isinstance(part, ArrayProxy) and (part.slope, part.inter) != (1, 0)
+            kind = native if native in _KEPT_TYPES and not scaled else np.float32
             # Values beyond the largest float become infinite, which is refused where intensities are checked.
             with np.errstate(over="ignore"):
-                voxels = torch.from_numpy(_in_working_type(part).reshape((1, *shape[:3])))
+                array = np.require(part, dtype=kind, requirements="W")
+            voxels = torch.from_numpy(array.reshape((1, *shape[:3])))
     except DataError:
         raise
     except _BROKEN as error:
         raise damaged_file(error) from error
-    if len(shape) == 3 and channel is not None:
-        raise DataError(f"expected a volume with channels, found shape {stored.shape}", "leave `channel` out")
-    return MetaTensor(
-        voxels,
-        affine=torch.as_tensor(np.array(affine, dtype=np.float64)),
-        meta={MetaKeys.SPACE: SpaceKeys.RAS.value},
-    )
+    in_mm = torch.as_tensor(np.array(affine, dtype=np.float64))
+    return MetaTensor(voxels, affine=in_mm, meta={MetaKeys.SPACE: SpaceKeys.RAS.value})
 
 
 def threshold_mask(label: MetaTensor, threshold: float) -> MetaTensor:
@@ -138,46 +135,41 @@ def _read_nifti(path: Path, header_only: bool) -> tuple[Any, Any]:
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        content = (gzip.GzipFile(fileobj=file) if compressed else file).read(nib.nifti2.Nifti2Header.sizeof_hdr)
-    for kind in (nib.nifti1.Nifti1Header, nib.nifti2.Nifti2Header):
-        of_kind: Any = kind
-        if of_kind.may_contain_header(content[: kind.sizeof_hdr]):
-            # Without the extensions, which hold no voxels and may be of any size.
-            header: Any = of_kind.from_fileobj(io.BytesIO(content[: kind.sizeof_hdr]))
-            shape = header.get_data_shape()
-            if math.prod(shape) > MOST_VOXELS:
-                raise ValueError(f"at most {MOST_VOXELS} voxels expected, found more")
-            # Of older files, and of pairs of .hdr and .img: nibabel would read the header as voxels.
-            if header.get_data_offset() < kind.sizeof_hdr:
-                raise DataError("expected voxels behind the header, found none of their own place", "save it again")
-            voxels: Any = np.broadcast_to(np.uint8(0), shape)
-            if not header_only:
-                expected = math.prod(shape) * header.get_data_dtype().itemsize
-                content = _read_content(path, compressed, int(header.get_data_offset()) + expected)
-                voxels = ArrayProxy(io.BytesIO(content), header, mmap=False)  # type: ignore[no-untyped-call]
-                # Before memory is asked for: a damaged header may claim more voxels than the file holds.
-                found = max(len(content) - int(voxels.offset), 0)
-                if expected > found:
-                    raise ValueError(f"{expected} bytes of voxels expected, {found} found")
-            if header.get_data_dtype().fields is not None:
-                raise DataError("expected one intensity for each voxel, found colors", "save the volume in gray")
-            if unit := _OTHER_UNITS.get(int(header["xyzt_units"]) & 7):
-                raise DataError(f"expected millimeters, found the unit {unit}", "write the file in mm")
-            return voxels, header.get_best_affine()
-    raise ValueError("not a NIfTI file")
-
-
-def _read_content(path: Path, compressed: bool, stated: int) -> bytes:
-    """A file as far as its header says that it goes, and a little further: what some programs add is passed over."""
-    most = max(stated, 0) + _MARGIN
+        start = (gzip.GzipFile(fileobj=file) if compressed else file).read(nib.nifti2.Nifti2Header.sizeof_hdr)
+    kinds: tuple[Any, ...] = (nib.nifti1.Nifti1Header, nib.nifti2.Nifti2Header)
+    kind = next((one for one in kinds if one.may_contain_header(start[: one.sizeof_hdr])), None)
+    if kind is None:
+        raise ValueError("not a NIfTI file")
+    # Without the extensions, which hold no voxels and may be of any size.
+    header = kind.from_fileobj(io.BytesIO(start[: kind.sizeof_hdr]))
+    shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), int(header.get_data_offset())
+    if math.prod(shape) > MOST_VOXELS:
+        raise ValueError(f"at most {MOST_VOXELS} voxels expected, found more")
+    # Of older files, and of pairs of .hdr and .img: nibabel would read the header as voxels.
+    if offset < kind.sizeof_hdr:
+        raise DataError("expected voxels behind the header, found none of their own place", "save it again")
+    if dtype.fields is not None:
+        raise DataError("expected one intensity for each voxel, found colors", "save the volume in gray")
+    if unit := _OTHER_UNITS.get(int(header["xyzt_units"]) & 7):
+        raise DataError(f"expected millimeters, found the unit {unit}", "write the file in mm")
+    if header_only:
+        return np.broadcast_to(np.uint8(0), shape), header.get_best_affine()
+    expected = math.prod(shape) * dtype.itemsize
+    # What some programs add behind the voxels is passed over.
+    most = offset + expected + _MARGIN
     with path.open("rb") as file:
         content = file.read(min(path.stat().st_size, most + most // 64))
     # All of it: nibabel would stop after the last voxel, before the checksum, and pass a damaged file.
-    return inflate(content, most) if compressed else content
+    content = inflate(content, most) if compressed else content
+    # Before memory is asked for: a damaged header may claim more voxels than the file holds.
+    if expected > (found := max(len(content) - offset, 0)):
+        raise ValueError(f"{expected} bytes of voxels expected, {found} found")
+    return ArrayProxy(io.BytesIO(content), header, mmap=False), header.get_best_affine()  # type: ignore[no-untyped-call]
 
 
-def _spatial_and_channels(shape: tuple[int, ...], is_mask: bool) -> tuple[int, ...]:
+def _checked_shape(shape: tuple[int, ...], channel: int | None, is_mask: bool) -> tuple[int, ...]:
     """(x, y, z) or (x, y, z, channels): a 2D file is one slice, and axes of length 1 at the end say nothing."""
+    stored = shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     shape = (*shape, *(1,) * (3 - len(shape)))
@@ -185,29 +177,19 @@ def _spatial_and_channels(shape: tuple[int, ...], is_mask: bool) -> tuple[int, .
         raise DataError(f"expected a mask of one channel, found shape {shape}", "put the labels into one channel")
     if 0 in shape:
         raise DataError(f"expected a volume with voxels, found shape {shape}", "save it again")
-    return shape
-
-
-def _checked_channel(shape: tuple[int, ...], channel: int | None) -> int:
     if len(shape) > 4:
         problem = f"expected (x, y, z) or (x, y, z, channels), found shape {shape}"
         raise DataError(problem, "save it as a 3D volume")
-    if channel is None:
+    if len(shape) == 3:
+        if channel is not None:
+            raise DataError(f"expected a volume with channels, found shape {stored}", "leave `channel` out")
+    elif channel is None:
         problem = f"found {shape[-1]} channels, shape {shape}"
         raise DataError(problem, f"say which one by `channel: 0` to {shape[-1] - 1}")
-    if not 0 <= channel < shape[-1]:
+    elif not 0 <= channel < shape[-1]:
         problem = f"expected channel {channel}, found {counted(shape[-1], 'channel')}"
         raise DataError(problem, "set `channel` below that")
-    return channel
-
-
-def _in_working_type(stored: Any) -> NDArray[Any]:
-    """The values, writable, in native byte order, and of a type that torch computes with."""
-    kind = np.dtype(np.float32)
-    if isinstance(stored, np.ndarray) or (stored.slope, stored.inter) == (1, 0):
-        native = stored.dtype.newbyteorder("=")
-        kind = native if native in _KEPT_TYPES else kind
-    return np.require(stored, dtype=kind, requirements="W")
+    return shape
 
 
 def _check_two_files(image: Path, label: Path) -> None:

@@ -45,14 +45,6 @@ def write_itk(path, image=None, compressed=False):
     return path
 
 
-def changed(path, old, new):
-    """The file with a part of its header replaced."""
-    content = path.read_bytes()
-    assert content.count(old) == 1
-    path.write_bytes(content.replace(old, new))
-    return path
-
-
 @pytest.mark.parametrize("direction", [IDENTITY, TURNED, TILTED])
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("ending", ITK_ENDINGS)
@@ -122,23 +114,6 @@ def test_a_damaged_byte_of_compressed_voxels_is_noticed(tmp_path, ending):
     content[-100] ^= 0xFF
     data.write_bytes(content)
     with pytest.raises(DataError, match=r"the file cannot be read \("):
-        read_volume(path)
-
-
-@pytest.mark.parametrize(
-    ("ending", "old", "new"),
-    [
-        (".mha", b"ElementSpacing = 0.5 ", b"ElementSpacing = 0 "),
-        (".mha", b"ElementSpacing = 0.5 ", b"ElementSpacing = nan "),
-        (".mha", b"TransformMatrix = 1 ", b"TransformMatrix = 0 "),
-        (".nrrd", b"directions: (0.5,", b"directions: (0,"),
-        (".nrrd", b"directions: (0.5,", b"directions: (nan,"),
-        (".nrrd", b"NRRD0004", b"\x89PNG\r\n\x1a\n"),
-    ],
-)
-def test_headers_that_make_no_sense(tmp_path, ending, old, new):
-    path = changed(write_itk(tmp_path / f"a{ending}"), old, new)
-    with pytest.raises(DataError, match=r"the file cannot be read \(\w+: .*; copy or download it again"):
         read_volume(path)
 
 
