@@ -226,7 +226,7 @@ class DatasetManifest(BaseModel, frozen=True, extra="forbid"):
             ManifestError: Hounsfield units of something that has none; pictures where mm or volumes are asked for.
         """
         problem, remedy = "", ""
-        named_so = isinstance(self.layout, FolderLayout) and self.layout.holds_pictures
+        named_so = isinstance(self.layout, FolderLayout) and is_picture(self.layout.images)
         pictures = named_so or any(is_picture(case.image) for case in cases)
         if preprocessing.intensity == "hounsfield" and (self.modality != "CT" or self.window is not None):
             found = "a window of its own" if self.modality == "CT" else f"modality '{self.modality}'"

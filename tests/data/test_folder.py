@@ -69,19 +69,6 @@ def test_hidden_files_are_passed_over(tmp_path):
     assert [case.id for case in png_layout(tmp_path).cases()] == ["a", "b"]
 
 
-def test_unpaired_files_are_all_listed(tmp_path):
-    write_pictures(tmp_path, ("a", "b", "c", "d"))
-    for gone in ("images/a", "masks/c", "masks/d"):
-        (tmp_path / f"{gone}.png").unlink()
-    with pytest.raises(DataError, match="3 problems with its files or cases") as caught:
-        png_layout(tmp_path).cases()
-    assert str(caught.value).splitlines()[1:] == [
-        "  2 of 4 cases, 'c', 'd': the image has no mask 'masks/*.png'; add the mask, or move the image away.",
-        "  a: the mask has no image 'images/*.png'; add the image, or move the mask away.",
-        "  `medsegdist check` lists all by --json.",
-    ]
-
-
 def test_missing_and_empty_folder(tmp_path):
     with pytest.raises(DataError, match="nowhere does not exist; set `root`"):
         png_layout(tmp_path / "nowhere").cases()
@@ -145,16 +132,6 @@ def test_a_palette_of_all_colors_is_labels_in_a_mask_and_colors_in_an_image(tmp_
 def test_a_mask_in_colors_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"label .*a\.png: expected a mask of one channel, found colors; save"):
         read(tmp_path, LETTER, COLORS)
-
-
-def test_a_damaged_picture_is_refused(tmp_path):
-    write_pictures(tmp_path, ("a",))
-    path = tmp_path / "images" / "a.png"
-    path.write_bytes(path.read_bytes()[:60])
-    (tmp_path / "masks" / "a.png").write_bytes(b"no picture")
-    layout = png_layout(tmp_path)
-    with pytest.raises(DataError, match=r"image .*cannot be read \(\w+: .* \| label .*cannot be read \(\w+: "):
-        layout.load(layout.cases()[0].as_item())
 
 
 def test_a_folder_in_the_place_of_a_file_and_an_unknown_ending_are_refused(tmp_path):

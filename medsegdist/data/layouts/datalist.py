@@ -36,7 +36,6 @@ class DatalistLayout(listing.FileLayout):
     file: Annotated[_Name, Field(validate_default=True)] = "datalist.json"
     section: _Name = "training"  # one with labels, which "testing" often lacks
     folds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] | None = None  # None takes all
-    image_key: _Name = "image"
     label_key: _Name = "label"
     patient_key: _Name | None = None  # under which an entry says whom it shows
     channel: NonNegativeInt | None = None  # of images that are lists of files or multi-channel (4D) files
@@ -50,9 +49,7 @@ class DatalistLayout(listing.FileLayout):
         return str(paths.expand_path(file, (info.context or {}).get(paths.DIRECTORY))) if alone else file
 
     @model_validator(mode="after")
-    def _check_keys(self) -> DatalistLayout:
-        if self.image_key == self.label_key:
-            raise ValueError(f"image_key and label_key are both '{self.image_key}'; name each by its own")
+    def _check_one_patient(self) -> DatalistLayout:
         if self.patient_key is not None and self.patient_pattern is not None:
             raise ValueError("patient_key and patient_pattern both say whom a case shows; choose one")
         return self
@@ -61,13 +58,12 @@ class DatalistLayout(listing.FileLayout):
         """The labeled cases, in the order of the list; no voxel is read."""
         path = self._listing()
         read, unlisted = listing.read_entries(path, self._entries(path), self._files)
-        images = list(dict.fromkeys(image for image, _, _ in read))
-        ids = dict(zip(images, paths.case_names(images, self.root), strict=True))
+        ids = paths.case_names([image for image, _, _ in read], self.root)
         found = [
-            (ids[image], str(image), str(label), entry[self.patient_key] if self.patient_key is not None else None)
-            for image, label, entry in read
+            (name, str(image), str(label), entry.get(self.patient_key))
+            for name, (image, label, entry) in zip(ids, read, strict=True)
         ]
-        if len({_is_list(entry[self.image_key]) for _, _, entry in read}) > 1:
+        if len({_is_list(entry["image"]) for _, _, entry in read}) > 1:
             # All images of a dataset are loaded as the one or as the other.
             found = []
             unlisted.append(DataError("some images are one file and some are lists of files", "write all in one way"))
@@ -81,11 +77,11 @@ class DatalistLayout(listing.FileLayout):
         """What the first datalist in a folder says of it; None if no JSON file in it is one."""
         lists = [root] if root.is_file() else sorted(root.glob("*.json"))
         found = [one for path in lists if (one := _recognize_file(path, named=root.is_file())) is not None]
-        if len(found) > 1:
-            others = ", ".join(one.layout["file"] for one in found[1:])
-            remark = f"other datalists here: {others}; write one of them as `file` to use it"
-            return replace(found[0], remarks=(*found[0].remarks, remark))
-        return found[0] if found else None
+        if len(found) < 2:
+            return found[0] if found else None
+        others = ", ".join(one.layout["file"] for one in found[1:])
+        remark = f"other datalists here: {others}; write one of them as `file` to use it"
+        return replace(found[0], remarks=(*found[0].remarks, remark))
 
     @property
     def _channel_in_file(self) -> int | None:
@@ -96,7 +92,7 @@ class DatalistLayout(listing.FileLayout):
     def _lists_channels(self) -> bool:
         """Whether the images are lists of files; cached, as loading a case would read the list again."""
         entries = [entry for _, entry in self._entries(self._listing()) if isinstance(entry, dict)]
-        return any(_is_list(entry.get(self.image_key)) for entry in entries)
+        return any(_is_list(entry.get("image")) for entry in entries)
 
     def _listing(self) -> Path:
         try:
@@ -117,23 +113,20 @@ class DatalistLayout(listing.FileLayout):
         if not isinstance(section, list) or not section:
             lists = sorted(ascii(name) for name, value in content.items() if isinstance(value, list) and value)
             raise DataError(
-                f"{path}: expected a list '{self.section}' of labeled cases, found {listing.describe(section)}",
+                f"{path}: expected a list '{self.section}' of labeled cases, found {listing.shown(section)}",
                 f"set `section` to one of its lists: {', '.join(lists)[:500] or 'it has none'}",
             )
         entries = list(enumerate(section))
         if self.folds is None:
             return entries
         folds: list[Any] = [entry.get("fold") if isinstance(entry, dict) else None for entry in section]
-        without = [
-            str(index) for index, fold in enumerate(folds) if not isinstance(fold, int) or isinstance(fold, bool)
-        ]
-        if without:
+        # Of JSON, True and False are no whole numbers.
+        if without := [str(index) for index, fold in enumerate(folds) if type(fold) is not int]:
             raise DataError(
                 f"{path}: these entries of '{self.section}' have no whole number as their 'fold': {', '.join(without)}",
                 "add it, or leave `folds` out",
             )
-        absent = sorted(set(self.folds) - set(folds))
-        if absent:
+        if absent := sorted(set(self.folds) - set(folds)):
             raise DataError(
                 f"{path}: no entry of '{self.section}' is in fold {', '.join(map(str, absent))}, found the folds "
                 f"{', '.join(map(str, sorted(set(folds))))[:500]}",
@@ -142,22 +135,20 @@ class DatalistLayout(listing.FileLayout):
         return [(index, entry) for index, entry in entries if folds[index] in self.folds]
 
     def _files(self, entry: Any) -> tuple[Path, Path]:
-        if not isinstance(entry, dict) or self.image_key not in entry:
-            raise DataError(f'expected {{"{self.image_key}": "path", ...}}, found {listing.as_json(entry)}')
-        image, label = entry[self.image_key], entry.get(self.label_key)
-        if not isinstance(image, str) and not _is_list(image):
-            raise DataError(
-                f"expected '{self.image_key}' to be a path or a list of paths, found {listing.as_json(image)}"
-            )
-        if not isinstance(image, str):
+        if not isinstance(entry, dict) or "image" not in entry:
+            raise DataError(f'expected {{"image": "path", ...}}, found {listing.shown(entry)}')
+        image, label, channel = entry["image"], entry.get(self.label_key), self.channel or 0
+        if _is_list(image):
             if self.channel is None and len(image) > 1:
                 raise DataError(f"found {len(image)} images", f"say which one by `channel: 0` to {len(image) - 1}")
-            if (self.channel or 0) >= len(image):
-                problem = f"expected channel {self.channel}, found {counted(len(image), 'image')}"
+            if channel >= len(image):
+                problem = f"expected channel {channel}, found {counted(len(image), 'image')}"
                 raise DataError(problem, "set `channel` below that")
-            image = str(image[self.channel or 0])
+            image = image[channel]
+        if not isinstance(image, str):
+            raise DataError(f"expected 'image' to be a path or a list of paths, found {listing.shown(image)}")
         if not isinstance(label, str):
-            raise DataError(f"expected the path of a mask under '{self.label_key}', found {listing.as_json(label)}")
+            raise DataError(f"expected the path of a mask under '{self.label_key}', found {listing.shown(label)}")
         if self.patient_key is not None:
             listing.check_patient(entry, self.patient_key)
         return self._file(image), self._file(label)
@@ -170,8 +161,7 @@ class DatalistLayout(listing.FileLayout):
             return paths.inside(self.root, entry)
         except ManifestError as error:
             out = "or leave `root` out (for `init`: name the list itself) to follow absolute paths anywhere"
-            remedy = f"{error.remedy}, {out}"
-            raise ManifestError(error.problem, remedy) from None
+            raise ManifestError(error.problem, f"{error.remedy}, {out}") from None
 
 
 def _is_list(image: Any) -> bool:
@@ -184,38 +174,35 @@ def _recognize_file(path: Path, *, named: bool) -> listing.Recognized | None:
     except DataError:
         # A dataset may have other JSON files next to it.
         return None
-    if not isinstance(content, Mapping):
-        return None
-    sections = {name: key for name, value in content.items() if isinstance(name, str) and (key := _label_key(value))}
+    lists = content.items() if isinstance(content, Mapping) else ()
+    sections = {name: key for name, value in lists if (key := _label_key(value))}
     if not sections:
         return None
     section = "training" if "training" in sections else next(iter(sections))
-    entries = content[section]
+    entries, images = content[section], content[section][0]["image"]
+    patient = next((key for key in _PATIENT_KEYS if all(key in entry for entry in entries)), None)
+    options = {
+        "section": (section, "training"),
+        "label_key": (sections[section], "label"),
+        "patient_key": (patient, None),
+    }
     layout: dict[str, Any] = {"kind": "datalist", "file": path.name}
-    if section != "training":
-        layout["section"] = section
-    if sections[section] != "label":
-        layout["label_key"] = sections[section]
-    if patient := next((key for key in _PATIENT_KEYS if all(key in entry for entry in entries)), None):
-        layout["patient_key"] = patient
-    images = entries[0]["image"]
+    layout |= {key: value for key, (value, usual) in options.items() if value != usual}
     several = isinstance(images, list) and len(images) > 1
     first = str((images or [""])[0] if isinstance(images, list) else images)
     if named and Path(first).is_absolute():
         # A list that is named itself is trusted.
         layout |= {"root": None, "file": str(path)}
+    remarks: tuple[str, ...] = ()
+    if several:
+        layout["channel"], remarks = 0, (f"channel: 0 is the first of {len(images)} images of a case",)
     what = f"a MONAI datalist ({path.name}, '{section}')"
-    found = listing.recognized_listing(
-        content, what, {**layout, "channel": 0} if several else layout, content.get("modality"), path.name
-    )
-    remark = f"channel: 0 is the first of {len(images)} images of a case" if several else ""
-    return replace(found, remarks=(remark,)) if remark else found
+    found = listing.recognized_listing(content, what, layout, content.get("modality"), path.name)
+    return replace(found, remarks=remarks)
 
 
 def _label_key(value: Any) -> str | None:
     """Under which key the entries of a section have their mask; None if it is no list of labeled cases."""
-    if not isinstance(value, list) or not value:
-        return None
-    if not all(isinstance(entry, dict) and "image" in entry for entry in value):
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) and "image" in one for one in value):
         return None
     return next((key for key in _LABEL_KEYS if all(isinstance(entry.get(key), str) for entry in value)), None)

@@ -32,7 +32,7 @@ class DecathlonLayout(listing.FileLayout):
         content = listing.read_listing(path, "set `root` to the folder that holds dataset.json")
         training = content.get("training") if isinstance(content, dict) else None
         if not isinstance(training, list) or not training:
-            raise DataError(f"{path}: expected a list 'training' of labeled cases, found {listing.describe(training)}")
+            raise DataError(f"{path}: expected a list 'training' of labeled cases, found {listing.shown(training)}")
         read, unlisted = listing.read_entries(path, enumerate(training), self._files)
         found = [
             (paths.without_suffix(image.name), str(image), str(label), entry.get("patient_id"))
@@ -53,7 +53,7 @@ class DecathlonLayout(listing.FileLayout):
 
     def _files(self, entry: Any) -> tuple[Path, Path]:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
-            raise DataError(f'expected {{"image": "path", "label": "path"}}, found {listing.as_json(entry)}')
+            raise DataError(f'expected {{"image": "path", "label": "path"}}, found {listing.shown(entry)}')
         if "patient_id" in entry:
             listing.check_patient(entry, "patient_id")
         return paths.inside(self.root, entry["image"]), paths.inside(self.root, entry["label"])

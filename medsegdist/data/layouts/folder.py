@@ -86,11 +86,6 @@ class FolderLayout(listing.FileLayout):
             raise ValueError(f"expected as many * in both patterns, found '{self.images}' and '{self.masks}'")
         return self
 
-    @property
-    def holds_pictures(self) -> bool:
-        """Whether the images are pictures, which have no size in mm."""
-        return self.images.lower().endswith(paths.PICTURE_SUFFIXES)
-
     def cases(self) -> list[listing.Case]:
         """The pairs of image and mask, in the order of their names; no pixel is read.
 
@@ -190,10 +185,10 @@ def _best_pairing(files: Sequence[str]) -> _Pairing | None:
     for of_masks, of_images in product(masks, images):
         taken = set(found[of_masks].values())
         keys = {key for key, path in found[of_images].items() if path not in taken}
-        pairs, alone = keys & found[of_masks].keys(), keys ^ found[of_masks].keys()
-        tried.append(_Pairing(of_images, of_masks, len(pairs), len(alone)))
+        if pairs := keys & found[of_masks].keys():
+            tried.append(_Pairing(of_images, of_masks, len(pairs), len(keys ^ found[of_masks].keys())))
     return max(
-        (one for one in tried if one.pairs),
+        tried,
         key=lambda one: (
             one.alone == 0,
             one.pairs,
@@ -209,10 +204,8 @@ def _best_pairing(files: Sequence[str]) -> _Pairing | None:
 def _refuse_datasets(folder: Path, files: Sequence[str], best: _Pairing) -> None:
     """Refuse a folder of datasets, whose subfolders pair more than twice as many images each for itself."""
     below: dict[str, list[str]] = defaultdict(list)
-    for path in files:
-        name, _, inside = path.partition("/")
-        if inside:
-            below[name].append(inside)
+    for name, _, inside in (path.partition("/") for path in files if "/" in path):
+        below[name].append(inside)
     pairs = {name: one.pairs for name, inside in below.items() if (one := _best_pairing(inside)) is not None}
     if len(pairs) > 1 and sum(pairs.values()) > 2 * best.pairs:
         raise DataError(
@@ -227,7 +220,7 @@ def _files_under(folder: Path) -> list[str]:
     found: list[str] = []
     for place, folders, names in os.walk(folder):
         inside = Path(place).relative_to(folder)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if len(inside.parts) < _DEPTH else []
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and len(inside.parts) < _DEPTH)
         files = sorted(name for name in names if not name.startswith(".") and name.lower().endswith(paths.SUFFIXES))
         found += [(inside / name).as_posix() for name in files]
         if len(found) > _MOST_FILES:
@@ -289,15 +282,15 @@ def _numbered_folders(places: Sequence[str]) -> dict[str, tuple[str, str]]:
         for place, folders in parts.items():
             before, numbers = general[place]
             for name in folders[depth : depth + 1]:
-                in_numbers = before in numbered
-                general[place] = (f"{before}*/", f"{numbers}{name}/") if in_numbers else (f"{before}{name}/", numbers)
+                alike = before in numbered
+                general[place] = (f"{before}*/", f"{numbers}{name}/") if alike else (f"{before}{name}/", numbers)
     return general
 
 
 def _means_masks(pattern: str) -> bool:
     folder, _, name = pattern.rpartition("/")
     words = set(re.split(r"[^a-z0-9]+", name.casefold()))
-    if words.intersection(_MASK_WORDS) or words.intersection(_IMAGE_WORDS):
+    if words.intersection(_MASK_WORDS + _IMAGE_WORDS):
         return bool(words.intersection(_MASK_WORDS))
     named = [part for part in folder.split("/") if part != "*"]
     return "*" in name and bool(named) and _MASK_FOLDERS.search(named[-1]) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 import subprocess
 import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ found = (re.search(pattern, name) for name in names)
 print(json.dumps([match and match.group(1) for match in found]))
 """
 _NUMBER = re.compile(r"-?[0-9]{1,8}")
+shown = reprlib.repr  # of any JSON, for a message: neither long nor deep
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,35 +101,17 @@ def read_listing(path: Path, remedy: str) -> Any:
         raise DataError(problem, "download or write it again") from error
 
 
-def as_json(value: Any) -> str:
-    """`value` as JSON, for a message: its first 200 characters."""
-    try:
-        return json.dumps(value)[:200]
-    except RecursionError:
-        return f"{type(value).__name__} within {type(value).__name__} without end"
-
-
-def describe(value: Any) -> str:
-    """What is found in the place of a list: "none", "an empty one" or its type."""
-    if value is None:
-        return "none"
-    return "an empty one" if value == [] else type(value).__name__
-
-
 def check_patient(entry: dict[str, Any], key: str) -> None:
     """Refuse an entry whose patient is neither a name nor a number."""
     patient = entry.get(key)
-    if not isinstance(patient, (str, int)) or isinstance(patient, bool) or patient == "":
-        raise DataError(f"expected a name or number under '{key}', found {as_json(patient)}")
+    if type(patient) not in (str, int) or patient == "":
+        raise DataError(f"expected a name or number under '{key}', found {shown(patient)}")
 
 
 def read_entries(
     listing: Path, entries: Iterable[tuple[int, Any]], read: Callable[[Any], tuple[Path, Path]]
 ) -> tuple[list[tuple[Path, Path, Any]], list[DataError]]:
-    """Image, mask and entry of each entry that `read` can use, and what is wrong with each of the others.
-
-    Paths that leave the folder are refused all together: the first one is named, and how many there are.
-    """
+    """Image, mask and entry of each entry that `read` can use, and what is wrong with each of the others."""
     found, wrong, escaping = [], [], []
     for index, entry in entries:
         try:
@@ -137,6 +121,7 @@ def read_entries(
         except DataError as error:
             remedy = error.remedy or "correct the entry, or take it out of the list"
             wrong.append(DataError(error.problem, remedy, case=f"entry {index}"))
+    # Paths that leave the folder are refused all together.
     if escaping:
         (index, first), more = escaping[0], len(escaping) - 1
         others = f" (and so of {counted(more, 'more entry', 'more entries')})" if more else ""
@@ -149,8 +134,7 @@ def build_cases(
 ) -> list[Case]:
     """Cases from name, image, label and patient of each, who is the case itself if that is None or empty.
 
-    A pattern finds the patient in a case's name instead. What cannot be listed, is listed twice or is of an unknown
-    patient is in one PartialListingError.
+    What cannot be listed, is listed twice or has no patient by the pattern is in one PartialListingError.
     """
     cases: dict[str, Case] = {}
     twice, unknown = {}, []
@@ -159,12 +143,11 @@ def build_cases(
         if name in cases:
             twice[name] = DataError("the image is listed more than once", "list each once", case=name)
             continue
-        if pattern is not None:
-            patient = matched[name]
-            if not patient:
-                problem = f"patient_pattern '{pattern}' finds no patient in the case's name"
-                remedy = "correct the pattern, or leave it out to make every case a patient of its own"
-                unknown.append(DataError(problem, remedy, case=name))
+        patient = matched.get(name, patient)
+        if pattern is not None and not patient:
+            problem = f"patient_pattern '{pattern}' finds no patient in the case's name"
+            remedy = "correct the pattern, or leave it out to make every case a patient of its own"
+            unknown.append(DataError(problem, remedy, case=name))
         cases[name] = Case(name, name if patient in (None, "") else str(patient), image, label)
     if wrong := [*unlisted, *twice.values(), *unknown]:
         raise PartialListingError(str(where), wrong, list(cases.values()))
@@ -225,10 +208,8 @@ def recognized_listing(
     content: Mapping[str, Any], what: str, layout: dict[str, Any], channels: Any, file: str = "dataset.json"
 ) -> Recognized:
     """What a listing says of its dataset; `channels` are their names, of several of which the first one is chosen."""
-    values = (
-        channels.values() if isinstance(channels, Mapping) else channels if isinstance(channels, list) else [channels]
-    )
-    names = [name for name in values if isinstance(name, str)]
+    found = list(channels.values()) if isinstance(channels, Mapping) else channels
+    names = [name for name in (found if isinstance(found, list) else [found]) if isinstance(name, str)]
     remarks: tuple[str, ...] = ()
     if len(names) > 1 and layout["kind"] != "datalist":
         layout = {**layout, "channel": 0}

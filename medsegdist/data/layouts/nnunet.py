@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, StrictStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, NonNegativeInt, StrictInt, StrictStr, ValidationError
 
 from medsegdist.data.layouts import listing, paths
 from medsegdist.data.validation import explain
@@ -15,15 +15,12 @@ from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
 
 
-def _label_values(labels: dict[str, Any]) -> dict[str, Any]:
-    for name, values in labels.items():
-        whole = values if isinstance(values, list) and values else [values]
-        if not all(isinstance(value, int) and not isinstance(value, bool) for value in whole):
-            raise ValueError(f"label {ascii(name)[:80]}: expected a whole number or a list of them")
-    return labels
+def _as_list(values: Any) -> Any:
+    return values if isinstance(values, list) else [values]
 
 
 _Name = Annotated[StrictStr, Field(min_length=1)]
+_Values = Annotated[list[StrictInt], Field(min_length=1), BeforeValidator(_as_list)]
 
 
 class _ExplicitCase(BaseModel):
@@ -35,7 +32,7 @@ class _DatasetJson(BaseModel):
     """What is read of dataset.json; nnU-Net writes more into it."""
 
     channel_names: Annotated[dict[StrictStr, Any], Field(min_length=1)]
-    labels: Annotated[dict[StrictStr, Any], Field(min_length=1), AfterValidator(_label_values)]
+    labels: Annotated[dict[StrictStr, _Values], Field(min_length=1)]
     file_ending: StrictStr
     numTraining: NonNegativeInt | None = None  # noqa: N815, nnU-Net's own word
     dataset: Annotated[dict[_Name, _ExplicitCase], Field(min_length=1)] | None = None
@@ -157,11 +154,9 @@ def _disagreements(
     expected = {0} if one_file else set(range(len(content.channel_names)))
     for name in sorted(images.keys() | labels.keys()):
         if name not in images or name not in labels:
-            this, other, path = (
-                ("label", "image", f"imagesTr/{name}_0000{ending}")
-                if name not in images
-                else ("image", "label", f"labelsTr/{name}{ending}")
-            )
+            this, other, path = ("label", "image", f"imagesTr/{name}_0000{ending}")
+            if name in images:
+                this, other, path = ("image", "label", f"labelsTr/{name}{ending}")
             remedy = f"add the {other}, or move the {this} away"
             problems.append(DataError(f"{this} without {other}: expected {path}", remedy, case=name))
             continue
