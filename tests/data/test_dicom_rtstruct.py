@@ -50,21 +50,6 @@ def fill(folder, grid, contours, **options):
     return read_structure_set(path, 2, grid)
 
 
-def test_a_contour_within_another_is_a_hole_and_one_in_the_hole_an_island(tmp_path, grid):
-    mask = fill(tmp_path, grid, [rectangle(2.5, 22.5, 1), rectangle(5.5, 19.5, 1), rectangle(9.5, 12.5, 1)])
-    assert mask.sum() == 20**2 - 14**2 + 3**2
-    assert mask[10, 10, 1]
-    assert not mask[7, 7, 1]
-
-
-def test_a_keyhole_channel_keeps_its_hole(tmp_path, grid):
-    outer = [(2.5, 2.5), (22.5, 2.5), (22.5, 22.5), (2.5, 22.5), (2.5, 12.3)]
-    inner = [(6.5, 12.3), (6.5, 18.5), (18.5, 18.5), (18.5, 6.5), (6.5, 6.5), (6.5, 12.3)]
-    mask = fill(tmp_path, grid, [contour([*outer, *inner, (2.5, 12.3)], 1)])
-    assert mask.sum() == 20**2 - 12**2
-    assert not mask[12, 12, 1]
-
-
 @MAY_BE_WHOLE
 @settings(max_examples=40)
 @given(

@@ -281,7 +281,6 @@ DATASETS = {
     "dicom": dicom,
     "phantom, slices": lambda root: phantom("tuberculoma"),
     "phantom, MR": lambda root: phantom("prostate"),
-    "phantom, with spacing": lambda root: phantom("lung_tumor", spacing_mm=(5.0, 7.3, 8.1)),
     "lidc": lidc,
 }
 

@@ -53,8 +53,13 @@ def read_segmentation(
     segread = require_highdicom().seg.segread
     with discreet("highdicom cannot read it"):
         stored = segread(path)
-        kind = str(stored.SegmentationType)
-        least = _least_value(stored, kind, segment, fractional_threshold)
+        kind, least = str(stored.SegmentationType), 1.0
+        if kind == "FRACTIONAL":
+            if fractional_threshold is None:
+                problem = "expected a mask of yes and no, found a FRACTIONAL segmentation"
+                raise DataError(problem, "choose a `fractional_threshold`, such as 0.5")
+            # 0.07 * 100 is a little more than 7.
+            least = max(round(fractional_threshold * int(stored.MaximumFractionalValue), 6), 1)
         mask = np.zeros(grid.shape, dtype=np.bool_)
         for number in range(1, int(stored.NumberOfFrames) + 1):
             groups = (stored.PerFrameFunctionalGroupsSequence[number - 1], stored.SharedFunctionalGroupsSequence[0])
@@ -67,17 +72,6 @@ def read_segmentation(
                 pixels = np.asarray(stored.get_stored_frame(number)).T
             part |= pixels == segment if kind == "LABELMAP" else pixels >= least
     return mask
-
-
-def _least_value(stored: Dataset, kind: str, segment: int, threshold: float | None) -> float:
-    """The least stored value that belongs to the segment."""
-    if kind != "FRACTIONAL":
-        return 1
-    if threshold is None:
-        problem = "expected a mask of yes and no, found a FRACTIONAL segmentation"
-        raise DataError(problem, "choose a `fractional_threshold`, such as 0.5")
-    # 0.07 * 100 is a little more than 7.
-    return max(round(threshold * int(stored.MaximumFractionalValue), 6), 1)
 
 
 def _place(mask: NDArray[np.bool_], groups: Sequence[Dataset], size: tuple[int, int], grid: Grid) -> NDArray[np.bool_]:
@@ -122,18 +116,15 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     """The mask of one region of interest (ROI) on the voxels of the images, (columns, rows, slices).
 
     A voxel belongs to a contour if its center is inside or on it, to a thousandth of a voxel, by the non-zero winding
-    rule: what a contour goes round twice is inside, and a contour with a keyhole channel keeps its hole. Points that
-    were on a row or column of centers before their coordinates were rounded, as far as their decimals let one say, are
-    put back there, unless those leave more than a quarter of a voxel open: the outline then stays as it is written, and
-    a warning says so. Of contours of one slice, one inside another is a hole, whose own outline belongs to the region,
-    and one in the hole is an island. Contours that overlap are united (of the type CLOSEDPLANAR_XOR combined by
-    exclusive or), and a contour that is drawn twice (to a tenth of a voxel, or with no voxel between) counts once. A
-    warning says so, and where a contour overlaps itself, or is drawn forth and back, which encloses nothing. Nothing is
-    filled between slices.
+    rule: what a contour goes round twice is inside, and a keyhole channel keeps its hole. Points that were on a row or
+    column of centers before their coordinates were rounded are put back there. Of contours of one slice, one inside
+    another is a hole, whose own outline belongs to the region, and one in the hole is an island; those that overlap are
+    united (of the type CLOSEDPLANAR_XOR combined by exclusive or), and one that is drawn twice (to a tenth of a voxel,
+    or with no voxel between) counts once. Warnings say so, and where a contour overlaps itself, is drawn forth and
+    back, or may have moved by more than a quarter of a voxel when it was rounded; it is then read as it is written.
 
     With the edges included, contours are painted as rt-utils and OpenCV do: their points are moved to the nearest
-    voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region. That makes it
-    about half a voxel wider on every side.
+    voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region.
 
     Raises:
         DataError: the file cannot be read, or a contour is not closed, is not on a slice or leaves the images.
@@ -141,8 +132,7 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
     on_slice: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
     to_voxel = np.linalg.inv(grid.affine)
     contours, (written, rounding), exclusive = _contours(path, roi)
-    # How far the rounding of coordinates may have moved a point, in voxels along columns and rows. By more than a
-    # quarter, an outline along the edges of voxels could be taken for one through centers.
+    # In voxels along columns and rows. By more than a quarter, edges of voxels could be taken for centers.
     moved = np.abs(to_voxel[:2, :3]) @ written
     doubt = np.where(moved <= _MOST_DOUBT, moved, 0) + _NOISE
     for points in contours:
@@ -182,32 +172,24 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
 
 
 def _slice_of(points: NDArray[np.float64], grid: Grid) -> int:
-    found = {grid.slice_at(point) for point in points}
-    if len(found) != 1 or None in found:
+    k, *others = {grid.slice_at(point) for point in points}
+    if others or k is None:
         heights = points @ grid.normal
         raise DataError(
             f"expected each contour on one slice, found one from {heights.min():g} to {heights.max():g} mm "
             f"where slices are from {grid.levels[0]:g} to {grid.levels[-1]:g} mm, {grid.gap:g} mm apart",
             "restore the missing slices, or pair the structure set with the series that it was drawn on",
         )
-    (k,) = found
-    assert k is not None  # just excluded
     return k
 
 
 def _contours(path: Path, roi: int) -> tuple[list[NDArray[np.float64]], NDArray[np.float64], bool]:
-    """(n, 3) mm for each contour of the ROI, (2, 3) mm of rounding, and whether they are combined by exclusive or.
-
-    The rounding is first that of the last decimal that is written, then that of the last one that is not 0.
-    """
+    """(n, 3) mm for each contour, (2, 3) mm of rounding, of decimals written and not 0, and whether by exclusive or."""
     with discreet("the contours cannot be read", "export the file again"):
         content = pydicom.dcmread(path, specific_tags=["ROIContourSequence"], force=True)
-        contours = [
-            contour
-            for region in content.get("ROIContourSequence") or ()
-            if int(region.ReferencedROINumber) == roi
-            for contour in region.get("ContourSequence") or ()
-        ]
+        regions = content.get("ROIContourSequence") or ()
+        wanted = [region for region in regions if int(region.ReferencedROINumber) == roi]
+        contours = [contour for region in wanted for contour in region.get("ContourSequence") or ()]
         exclusive = any(contour.ContourGeometricType == "CLOSEDPLANAR_XOR" for contour in contours)
         read = [_points(contour) for contour in contours]
         # Zeros at the end are often left out, so the finest coordinate along an axis says how all are rounded.
@@ -284,14 +266,12 @@ def fill(outline: NDArray[np.float64], shape: tuple[int, int], contour_edges: Co
 
 
 def combine(contours: Sequence[Filled], mask: NDArray[np.bool_], exclusive: bool) -> bool:
-    """Adds what contours of one slice enclose to its mask, and says whether any overlap or are drawn twice.
-
-    Contours that overlap are united, or combined by exclusive or.
-    """
+    """Adds what contours of one slice enclose to its mask, and says whether any overlap or are drawn twice."""
     doubtful = any(contour.doubtful for contour in contours)
     kept: list[Filled] = []
-    around: list[list[int]] = []
+    around: list[list[int]] = []  # which of them each lies in
     depths: list[int] = []
+    # What a contour lies in comes before it.
     for contour in sorted(contours, key=lambda one: (-one.closed.sum(), -_area(one.outline))):
         own, core = (_on_slice(part, contour, mask.shape) for part in (contour.closed, contour.inside))
         outer: list[int] = []
@@ -313,18 +293,19 @@ def combine(contours: Sequence[Filled], mask: NDArray[np.bool_], exclusive: bool
             kept.append(contour)
             around.append(outer)
             depths.append(max((depths[index] + 1 for index in outer), default=0))
-    for index, contour in enumerate(kept):
-        if exclusive:
+    if exclusive:
+        for contour in kept:
             mask[contour.window] ^= contour.inside
-        elif depths[index] % 2 == 0:
+        for contour in kept:
+            mask[contour.window] |= contour.closed & ~contour.inside
+        return doubtful
+    for index, contour in enumerate(kept):
+        if depths[index] % 2 == 0:
             own = _on_slice(contour.closed, contour, mask.shape)
             for hole, outer, depth in zip(kept, around, depths, strict=True):
                 if depth == depths[index] + 1 and index in outer:
                     own[hole.window] &= ~hole.inside
             mask |= own
-    if exclusive:
-        for contour in kept:
-            mask[contour.window] |= contour.closed & ~contour.inside
     return doubtful
 
 

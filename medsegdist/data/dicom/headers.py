@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -19,9 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from medsegdist.errors import DataError, MedSegDistError
 
-Kind = Literal["seg", "rtstruct"]
-
-_KINDS: dict[str, Kind] = {"SEG": "seg", "RTSTRUCT": "rtstruct"}
+_KINDS = {"SEG": "seg", "RTSTRUCT": "rtstruct"}
 _DANGLING = (errno.ENOENT, errno.ELOOP)
 _PREAMBLE, _LEAST_LIMIT = 132, 1 << 26  # bytes; a deflated file may always inflate to the second
 
@@ -48,17 +45,13 @@ class Drawing:
 
 @dataclass(slots=True)
 class DicomFolder:
-    """The image series and drawings under a folder."""
+    """The image series and drawings under a folder, files and drawings in the order of their paths."""
 
-    # SeriesInstanceUID -> its files, in the order of their paths; also files that are neither images nor drawings,
-    # which no drawing names.
+    # By SeriesInstanceUID; also files that are neither images nor drawings, which no drawing names.
     images: dict[str, list[Path]] = field(default_factory=dict)
-    # By SeriesInstanceUID; never shown to anybody.
-    patients: dict[str, str] = field(default_factory=dict, repr=False)
-    # SOPInstanceUID of an image -> its SeriesInstanceUID.
-    series_of: dict[str, str] = field(default_factory=dict, repr=False)
-    # In the order of their paths.
-    drawings: dict[Kind, list[Drawing]] = field(default_factory=lambda: {"seg": [], "rtstruct": []})
+    patients: dict[str, str] = field(default_factory=dict, repr=False)  # the same; never shown to anybody
+    series_of: dict[str, str] = field(default_factory=dict, repr=False)  # by SOPInstanceUID of an image
+    drawings: dict[str, list[Drawing]] = field(default_factory=lambda: {"seg": [], "rtstruct": []})
     unreadable: list[DataError] = field(default_factory=list)  # with their paths in the folder as cases
 
     def series_of_drawing(self, drawing: Drawing) -> list[str]:
@@ -79,10 +72,7 @@ class DrawnSegment:
 
 @contextmanager
 def discreet(problem: str, remedy: str = "export it again") -> Iterator[None]:
-    """Silence for pydicom's warnings, log and errors: they quote what a header holds, and that may be a name.
-
-    What fails, other than the file system, becomes a DataError of the problem and the name of the error's type.
-    """
+    """Silence for pydicom's warnings, log and errors: they quote what a header holds, and that may be a name."""
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
         try:
@@ -90,6 +80,7 @@ def discreet(problem: str, remedy: str = "export it again") -> Iterator[None]:
         except MedSegDistError:
             raise
         except Exception as error:
+            # The file system's own errors name no patient.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise DataError(f"{problem} ({type(error).__name__})", remedy) from None
@@ -156,8 +147,7 @@ def check_frame(drawing: Path, roi: int, image: Path) -> None:
 def folders_under(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """A folder and all below it, as os.walk gives them, in a fixed order, without hidden ones.
 
-    Links to folders are followed, as subsets of large collections are often made of them; each folder comes once, so
-    that links in circles come to an end.
+    Links are followed, as subsets of large collections are often made of them; each folder comes once.
     """
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True):
@@ -192,14 +182,12 @@ def scan_folder(root: Path) -> DicomFolder:
 
 
 def _add(found: DicomFolder, path: Path, header: Dataset) -> None:
-    kind = _KINDS.get(_text(header, "Modality"))
     patient = _text(header, "PatientID")
-    if kind is not None:
+    if kind := _KINDS.get(_text(header, "Modality")):
         found.drawings[kind].append(_drawing(path, patient, header))
         return
-    uid = _text(header, "SeriesInstanceUID")
     # Anonymizers may empty it; files of one folder then belong together.
-    uid = uid or f"folder {path.parent}"
+    uid = _text(header, "SeriesInstanceUID") or f"folder {path.parent}"
     found.images.setdefault(uid, []).append(path)
     found.patients.setdefault(uid, patient)
     found.series_of[_text(header, "SOPInstanceUID")] = uid

@@ -108,7 +108,7 @@ def read_series_grid(paths: Sequence[Path]) -> Grid:
 def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> list[Slice]:
     """The slices of a series, by their position along their common normal; no pixel is read.
 
-    With `one_per_position`, of slices at the same position only the one with the lowest InstanceNumber is kept.
+    With `one_per_position`, of those at the same position only the one with the lowest InstanceNumber is kept.
     """
     slices = sorted(map(_read_slice, paths), key=lambda part: (round(part.level / _SAME_PLACE), part.number))
     first = slices[0]
@@ -120,8 +120,8 @@ def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> 
         ):
             if not np.allclose(here, there, rtol=0, atol=tolerance):
                 raise DataError(
-                    f"expected slices alike, found {what} of {_shown(here)} in {first.path.name} and "
-                    f"{_shown(there)} in {part.path.name}",
+                    f"expected slices alike, found {what} of {here.round(4).tolist()} in {first.path.name} and "
+                    f"{there.round(4).tolist()} in {part.path.name}",
                     "split the series",
                 )
     if one_per_position:
@@ -129,12 +129,15 @@ def ordered_slices(paths: Sequence[Path], *, one_per_position: bool = False) -> 
     return slices
 
 
-def as_tensor(voxels: NDArray[np.float32] | tuple[int, int, int], affine: NDArray[np.float64]) -> MetaTensor:
-    """Voxels as a MONAI tensor with one channel and an affine in RAS+, from one in LPS, both in mm.
+def as_tensor(voxels: NDArray[Any] | tuple[int, int, int], affine: NDArray[np.float64]) -> MetaTensor:
+    """Voxels as a float32 MONAI tensor with one channel and an affine in RAS+, from one in LPS, both in mm.
 
     A shape alone gives a tensor on the meta device, which has no voxel.
     """
-    values = torch.empty((1, *voxels), device="meta") if isinstance(voxels, tuple) else torch.from_numpy(voxels[None])
+    if isinstance(voxels, tuple):
+        values = torch.empty((1, *voxels), device="meta")
+    else:
+        values = torch.from_numpy(voxels.astype(np.float32, copy=False)[None])
     # DICOM counts mm to the left and the back, NIfTI and MONAI to the right and the front.
     ras = torch.from_numpy(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
     return MetaTensor(values, affine=ras, meta={MetaKeys.SPACE: SpaceKeys.RAS.value})
@@ -154,11 +157,8 @@ def _is_multiframe(paths: Sequence[Path]) -> bool:
     if len(paths) != 1:
         return False
     header = _header_of(paths[0])
-    return _frames_in(header) > 1 or getattr(header.get("SOPClassUID"), "name", "").endswith(_ENHANCED)
-
-
-def _frames_in(header: Dataset) -> int:
-    return int(header.get("NumberOfFrames") or 1)
+    enhanced: bool = getattr(header.get("SOPClassUID"), "name", "").endswith(_ENHANCED)
+    return enhanced or int(header.get("NumberOfFrames") or 1) > 1
 
 
 def _read_frames(path: Path) -> tuple[NDArray[np.float32], Grid]:
@@ -182,19 +182,18 @@ def _read_frames(path: Path) -> tuple[NDArray[np.float32], Grid]:
     # From (slice, row, column) to (column, row, slice).
     affine = np.asarray(volume.affine, dtype=np.float64)[:, [2, 1, 0, 3]]
     voxels = np.asarray(volume.array)
-    across = np.cross(affine[:3, 0], affine[:3, 1])
-    if across @ affine[:3, 2] < 0:
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    if normal @ affine[:3, 2] < 0:
         affine[:3, 3] += (len(voxels) - 1) * affine[:3, 2]
         affine[:3, 2] *= -1
         voxels = voxels[::-1].copy()
-    normal = across / np.linalg.norm(across)
-    levels = (affine[:3, 3] + np.outer(np.arange(len(voxels)), affine[:3, 2])) @ normal
+    levels = (affine[:3, 3] + np.outer(np.arange(len(voxels)), affine[:3, 2])) @ normal / np.linalg.norm(normal)
     return voxels.T, Grid(shape=voxels.T.shape, affine=affine, levels=levels)
 
 
 def _read_slice(path: Path) -> Slice:
     header = _header_of(path)
-    if (frames := _frames_in(header)) > 1:
+    if (frames := int(header.get("NumberOfFrames") or 1)) > 1:
         raise DataError(f"{path.name}: expected one slice a file, found {frames} frames", "split them")
     with discreet(f"{path.name}: the position or size of its pixels cannot be read"):
         try:
@@ -232,7 +231,7 @@ def _header_of(path: Path) -> Dataset:
             raise DataError(f"{path.name}: expected gray values, found colors", "leave it out")
         if "HighBit" in header and header.HighBit != header.BitsStored - 1:
             raise DataError(f"{path.name}: its pixels are not in the lowest bits (HighBit)", "export it again")
-        counts = [int(header.Rows), int(header.Columns), _frames_in(header)]
+        counts = [int(header.Rows), int(header.Columns), int(header.get("NumberOfFrames") or 1)]
         stated = math.prod(counts) * int(header.get("BitsAllocated") or 1) // 8
         size = path.stat().st_size
         syntax = header.file_meta.get("TransferSyntaxUID")
@@ -290,7 +289,3 @@ def _check_gaps(levels: NDArray[np.float64]) -> None:
     if odd:
         problem = f"expected slices {usual:g} mm apart, found gaps from {listed(odd)} mm"
         raise DataError(problem, "restore the missing slices, or leave the series out")
-
-
-def _shown(values: NDArray[np.generic]) -> str:
-    return "[" + ", ".join(f"{value:g}" for value in values.ravel().tolist()) + "]"

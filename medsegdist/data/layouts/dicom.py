@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from unicodedata import normalize
 
-import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
 from medsegdist.data.layouts.listing import Case, PartialListingError, Recognized, build_cases
@@ -69,27 +68,25 @@ class DicomLayout(BaseModel, frozen=True, extra="forbid"):
             problem = f"{self.root} holds {len(found.images)} DICOM series but no {self.segmentation.upper()}"
             raise DataError(problem, "correct `root` or `segmentation`")
         of_series: dict[str, list[Drawing]] = defaultdict(list)
-        astray: list[tuple[Drawing, list[str]]] = []
+        read: list[tuple[Case, str]] = []
         for drawing in drawings:
             series = found.series_of_drawing(drawing)
             if len(series) == 1:
                 of_series[series[0]].append(drawing)
             else:
-                astray.append((drawing, series))
-        read = []
+                read.append((self._case(drawing, 0, [], *_astray(drawing, series)), drawing.patient))
         for uid, candidates in of_series.items():
             chosen, number, wrong = self._chosen(candidates)
             read.append((self._case(chosen, number, found.images[uid], *wrong), found.patients[uid]))
-        for drawing, series in astray:
-            read.append((self._case(drawing, 0, [], *_astray(drawing, series)), drawing.patient))
         doubled = [case_id for case_id, count in Counter(case.id for case, _ in read).items() if count > 1]
         if doubled:
             raise DataError(f"{self.root}: several drawings would be called {', '.join(doubled)}", "rename the files")
-        read.sort(key=lambda pair: pair[0].id)
         # Cases with one PatientID have a patient by the name of the first of them; the header itself is forgotten.
         first: dict[str, str] = {}
-        known = [(first.setdefault(header, f"patient of {one.id}") if header else None) for one, header in read]
-        named = [(one.id, one.image, one.label, patient) for (one, _), patient in zip(read, known, strict=True)]
+        named = [
+            (one.id, one.image, one.label, first.setdefault(header, f"patient of {one.id}") if header else None)
+            for one, header in sorted(read, key=lambda pair: pair[0].id)
+        ]
         return build_cases(named, self.patient_pattern, self.root, found.unreadable)
 
     def load(
@@ -119,13 +116,12 @@ class DicomLayout(BaseModel, frozen=True, extra="forbid"):
                 mask = read_structure_set(path, drawing.number, grid, self.contour_edges or "exclude")
         except DataError as error:
             raise DataError(f"{path.name}: {error.problem}", error.remedy) from None
-        label = as_tensor(mask.astype(np.float32), grid.affine)
-        return {**item, "image": as_tensor(voxels, grid.affine), "label": label}
+        return {**item, "image": as_tensor(voxels, grid.affine), "label": as_tensor(mask, grid.affine)}
 
     @classmethod
     def recognize(cls, root: Path) -> Recognized | None:
         """What was drawn on the DICOM series in a folder; None if it holds no drawing."""
-        from medsegdist.data.dicom.headers import files_under, read_header, scan_folder
+        from medsegdist.data.dicom.headers import files_under, header_text, scan_folder
 
         if not any(_is_dicom(path) for path in islice(files_under(root), 200)):
             return None
@@ -134,7 +130,7 @@ class DicomLayout(BaseModel, frozen=True, extra="forbid"):
         if not seg and not rtstruct:
             return None
         is_seg = len(seg) >= len(rtstruct)
-        drawings = seg if is_seg else rtstruct
+        drawings, what = (seg, "segmentation objects (SEG)") if is_seg else (rtstruct, "structure sets (RTSTRUCT)")
         # Segment 0 is the background of a label map.
         names = [[name for number, name in one.names if number or not is_seg] for one in drawings]
         segments: tuple[str, ...] = ()
@@ -153,12 +149,11 @@ class DicomLayout(BaseModel, frozen=True, extra="forbid"):
                 "from half of the largest possible one on; `fractional_threshold` changes that"
             )
         images = [files[0] for uid, files in scanned.images.items() if any(uid in one.series for one in drawings)]
-        header = read_header(images[0], []) if images else None
-        modality = str(header.get("Modality") or "") if header is not None else ""
+        modality = header_text(images[0], "Modality") if images else ""
         # A header's text is not repeated.
         said = modality if modality in ("CT", "MR") else "neither CT nor MR"
         return Recognized(
-            what=f"DICOM series with {'segmentation objects (SEG)' if is_seg else 'structure sets (RTSTRUCT)'}",
+            what=f"DICOM series with {what}",
             layout=layout,
             segments=segments,
             modality={"": None, "CT": "CT", "MR": "MR"}.get(modality, "other"),

@@ -92,15 +92,11 @@ def malignancy_level(ratings: Sequence[int], rule: MalignancyRule = "median_high
     return modes[0] if len(modes) == 1 else None
 
 
-def read_nodules(path: Path | None = None) -> list[Nodule]:
-    """All 2,651 nodules, ordered by patient, scan and first annotation; or those of another file like that."""
-    return list(_shipped_nodules()) if path is None else read_csv(path, Nodule, remedy="reinstall medsegdist")
-
-
 @cache
-def _shipped_nodules() -> tuple[Nodule, ...]:
-    with as_file(files("medsegdist.data_manifests") / "lidc_nodules.csv") as file:
-        return tuple(read_nodules(file))
+def read_nodules(path: Path | None = None) -> tuple[Nodule, ...]:
+    """All 2,651 nodules, ordered by patient, scan and first annotation; or those of another file like that."""
+    with as_file(files("medsegdist.data_manifests") / "lidc_nodules.csv") as shipped:
+        return tuple(read_csv(path or shipped, Nodule, remedy="reinstall medsegdist"))
 
 
 def malignancy_subsets(

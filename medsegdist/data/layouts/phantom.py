@@ -14,7 +14,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, PositiveFloat
+from pydantic import BaseModel, Field
 
 from medsegdist.data.layouts.listing import Case
 
@@ -86,54 +86,6 @@ PELVIS = (
     Part("prostate", (0, 2, 0), (27, 20, 23), 590, 20, 50),
     Part("prostate", (0, -3, 0), (19, 13, 17), 285, 20, 45),
 )
-
-
-class Stack(NamedTuple):
-    """Simulated axial slices, from the feet up; rows run to the back and columns to the patient's left."""
-
-    image: Image  # (slices, rows, columns), whole HU or MR units
-    mask: NDArray[np.bool_]  # (slices, rows, columns)
-    spacing_mm: tuple[float, float, float]  # between slices, rows and columns
-
-
-def draw_patient(
-    organ: Organ,
-    number: int,
-    slices: int,
-    size: tuple[int, int],
-    spacing_mm: tuple[float, float, float] | None = None,
-    seed: int = 0,
-) -> Stack:
-    """A simulated patient, the same on every machine and whatever else is drawn.
-
-    None as spacing spreads the slices over the middle four fifths of the organ, and fits the pixels to the body (CT) or
-    to some 160 mm (MR).
-
-    >>> draw_patient("liver", 1, slices=3, size=(64, 64)).image.shape
-    (3, 64, 64)
-    """
-    rng = generator(organ, number, seed)
-    is_mr = organ == "prostate"
-    region = PELVIS if is_mr else CHEST if organ in ("lung_tumor", "tuberculoma") else ABDOMEN
-    parts = vary(region, rng, scale=float(rng.normal(1, 0.05)))
-    if region is CHEST:
-        parts += _lesion(organ, parts, rng)
-    shown = [part for part in parts if part.name == organ]
-    bottom = min(part.center[2] - part.radii[2] for part in shown)
-    top = max(part.center[2] + part.radii[2] for part in shown)
-    field_mm = float(rng.normal(160, 6)) if is_mr else 2 * parts[0].radii[0] / float(rng.uniform(0.9, 1.0))
-    pixel = field_mm / max(size)
-    step, row, column = spacing_mm or (0.8 * (top - bottom) / slices, pixel, pixel)
-    plane = Plane(size, (row, column), generator("plane", organ, number, seed))
-    level, gain = float(rng.uniform(14, 30)), float(rng.uniform(0.7, 1.5))
-    images, masks = [], []
-    for k in range(slices):
-        z = (bottom + top) / 2 + (k - (slices - 1) / 2) * step
-        image, mask = plane.paint(parts, z, 0.0 if is_mr else AIR, organ)
-        noise = generator("noise", organ, number, k, seed)
-        images.append(scan_mr(image * np.float32(gain), noise, 14 * gain) if is_mr else scan_ct(image, noise, level))
-        masks.append(mask)
-    return Stack(np.stack(images), np.stack(masks), (step, row, column))
 
 
 def generator(*key: str | int) -> np.random.Generator:
@@ -267,6 +219,7 @@ class PhantomLayout(BaseModel, frozen=True, extra="forbid"):
     - "liver", "spleen": CT of the upper abdomen after contrast.
     - "prostate": T2-weighted MR of the pelvis in arbitrary units; the whole gland.
 
+    Slices are spread over the middle four fifths of the organ, and pixels fit to the body (CT) or to some 160 mm (MR).
     A patient does not depend on the other options: `patients: 30` adds ten to `patients: 20`.
     """
 
@@ -276,10 +229,6 @@ class PhantomLayout(BaseModel, frozen=True, extra="forbid"):
     slices: Annotated[int, Field(ge=1, le=500)] = 5  # axial slices of each patient
     # Rows and columns.
     size: tuple[Annotated[int, Field(ge=32, le=2048)], Annotated[int, Field(ge=32, le=2048)]] = (256, 256)
-    # Between slices, rows and columns. None spreads the slices evenly over the middle four fifths of the organ, and
-    # fits the pixels to the field of view: the body for CT, 16 cm for the prostate. Otherwise slices are that far
-    # apart around the organ's middle, and those beyond a small lesion have an empty mask.
-    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
     @property
@@ -298,8 +247,27 @@ class PhantomLayout(BaseModel, frozen=True, extra="forbid"):
         """An item with "image" and "label" drawn: (1, slices, rows, columns) float32, HU or MR units and 0/1."""
         from medsegdist.data.dicom.series import as_tensor
 
-        image, mask, spacing = draw_patient(
-            self.organ, item["image"], self.slices, self.size, self.spacing_mm, self.seed
-        )
-        affine = axial_affine(spacing, self.size)
-        return {**item, "image": as_tensor(image, affine), "label": as_tensor(mask.astype(np.float32), affine)}
+        organ, number, seed = self.organ, item["image"], self.seed
+        rng = generator(organ, number, seed)
+        is_mr = organ == "prostate"
+        region = PELVIS if is_mr else CHEST if organ in ("lung_tumor", "tuberculoma") else ABDOMEN
+        parts = vary(region, rng, scale=float(rng.normal(1, 0.05)))
+        if region is CHEST:
+            parts += _lesion(organ, parts, rng)
+        shown = [part for part in parts if part.name == organ]
+        bottom = min(part.center[2] - part.radii[2] for part in shown)
+        top = max(part.center[2] + part.radii[2] for part in shown)
+        field_mm = float(rng.normal(160, 6)) if is_mr else 2 * parts[0].radii[0] / float(rng.uniform(0.9, 1.0))
+        pixel, step = field_mm / max(self.size), 0.8 * (top - bottom) / self.slices
+        plane = Plane(self.size, (pixel, pixel), generator("plane", organ, number, seed))
+        level, gain = float(rng.uniform(14, 30)), float(rng.uniform(0.7, 1.5))
+        images, masks = [], []
+        for k in range(self.slices):
+            z = (bottom + top) / 2 + (k - (self.slices - 1) / 2) * step
+            image, mask = plane.paint(parts, z, 0.0 if is_mr else AIR, organ)
+            noise = generator("noise", organ, number, k, seed)
+            scan = scan_mr(image * np.float32(gain), noise, 14 * gain) if is_mr else scan_ct(image, noise, level)
+            images.append(scan)
+            masks.append(mask)
+        affine = axial_affine((step, pixel, pixel), self.size)
+        return {**item, "image": as_tensor(np.stack(images), affine), "label": as_tensor(np.stack(masks), affine)}
