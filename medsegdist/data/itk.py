@@ -62,11 +62,7 @@ def read_itk(path: Path, *, header_only: bool = False) -> tuple[NDArray[np.gener
     """The voxels of a file, (x, y, z) or (x, y, z, channels) in its own type, and the (4, 4) affine (RAS+, mm).
 
     Of 2 dimensions, it is one slice. With `header_only` the voxels are zeros that take no memory.
-
-    Raises:
-        DataError: the voxels lie outside the file's folder, in several files or are missing, or the axes are not the
-            patient's in mm.
-        ValueError, OSError, EOFError: the file cannot be read, or its voxels are damaged or fewer than stated.
+    What is damaged is a ValueError, OSError or EOFError, and what is refused in words a DataError.
     """
     header = _read_header(path)
     if not header.file.is_file():
@@ -213,8 +209,7 @@ def _meta_image(path: Path, content: bytes) -> _Header:
         raise ValueError("the type of object or of its voxels is not known, or it has no channels")
     scale = (("Slope", "1"), ("Offset", "0"))
     if [_numbers(fields.get(f"ElementToIntensityFunction{part}", usual), 1) for part, usual in scale] != [[1], [0]]:
-        problem = "expected intensities as they are stored, found a slope or an offset"
-        raise DataError(problem, "apply it, and save them")
+        raise DataError("expected intensities as they are stored, found a slope or an offset", "apply it and save them")
     if fields.get("DistanceUnits", "mm").lower() not in ("mm", "?"):
         raise DataError("expected millimeters, found another unit", "write the file in mm")
     if "BinaryData" in fields and not _flag(fields, "BinaryData"):
@@ -322,14 +317,11 @@ def _affine(matrix: NDArray[np.float64], origin: Sequence[float], signs: Sequenc
 
 def _beside(path: Path, named: str) -> Path:
     """The file of voxels that a header names, which must be in the header's folder."""
-    words = named.split()
+    words, foreign, remedy = named.split(), PureWindowsPath(named), "save the volume as one .mha or .nrrd file"
     if not words or words[0].upper() == "LIST" or "%" in named:
-        problem = "expected voxels in one file, found a list or pattern of files"
-        raise DataError(problem, "save the volume as one .mha or .nrrd file")
-    foreign = PureWindowsPath(named)
+        raise DataError("expected voxels in one file, found a list or pattern of files", remedy)
     if PurePosixPath(named).is_absolute() or foreign.drive or foreign.root or ".." in foreign.parts:
-        problem = "expected voxels inside the folder of the header, found a path that leaves it"
-        raise DataError(problem, "save the volume as one .mha or .nrrd file")
+        raise DataError("expected voxels inside the folder of the header, found a path that leaves it", remedy)
     return path.parent / named
 
 

@@ -49,10 +49,6 @@ def read_picture(path: Path, color: Color | None, *, header_only: bool = False) 
 
     Without a color it is a mask, whose labels are its grays, or the indices of a palette in colors whose first one is
     black. With `header_only` the tensor is on the meta device.
-
-    Raises:
-        DataError: the file is missing, damaged, too large or no picture, has several pages, or is a mask in colors or
-            with a shape in its transparency.
     """
     check_present(path)
     try:

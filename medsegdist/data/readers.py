@@ -53,9 +53,7 @@ def read_pair(
 
     They are (1, x, y, z) volumes and their affine (RAS+, mm), or (1, rows, columns) pictures, as float32 or the small
     integers that a volume stores. With `header_only`, tensors are on the meta device.
-
-    Raises:
-        DataError: a file is missing, damaged or of another kind, or image and mask differ in shape: all at once.
+    All that is wrong with the item is in one DataError.
     """
     read = dict(item)
     if len(keys) > 1:
@@ -89,10 +87,6 @@ def read_volume(
     Integers of 8 or 16 bits that the file stores without a scale stay what they are, which takes a quarter or half of
     the memory and time; everything else becomes float32. Of the two affines of a NIfTI file the sform counts if its
     code is set, as in nibabel.
-
-    Raises:
-        DataError: the file is missing, empty, truncated or of another format, is in colors or in another unit than mm,
-            or has other channels than expected.
     """
     check_present(path)
     try:
@@ -178,17 +172,16 @@ def _checked_shape(shape: tuple[int, ...], channel: int | None, is_mask: bool) -
     if 0 in shape:
         raise DataError(f"expected a volume with voxels, found shape {shape}", "save it again")
     if len(shape) > 4:
-        problem = f"expected (x, y, z) or (x, y, z, channels), found shape {shape}"
-        raise DataError(problem, "save it as a 3D volume")
+        raise DataError(f"expected (x, y, z) or (x, y, z, channels), found shape {shape}", "save it as a 3D volume")
     if len(shape) == 3:
         if channel is not None:
             raise DataError(f"expected a volume with channels, found shape {stored}", "leave `channel` out")
     elif channel is None:
-        problem = f"found {shape[-1]} channels, shape {shape}"
-        raise DataError(problem, f"say which one by `channel: 0` to {shape[-1] - 1}")
+        remedy = f"say which one by `channel: 0` to {shape[-1] - 1}"
+        raise DataError(f"found {shape[-1]} channels, shape {shape}", remedy)
     elif not 0 <= channel < shape[-1]:
-        problem = f"expected channel {channel}, found {counted(shape[-1], 'channel')}"
-        raise DataError(problem, "set `channel` below that")
+        found = counted(shape[-1], "channel")
+        raise DataError(f"expected channel {channel}, found {found}", "set `channel` below that")
     return shape
 
 
@@ -214,13 +207,12 @@ def _check_same_shape(image: MetaTensor, label: MetaTensor) -> None:
     Files that merely store their axes in another order agree.
     """
     shapes = tuple(image.shape[1:]), tuple(label.shape[1:])
-    if shapes[0] == shapes[1] and (len(shapes[0]) != 3 or torch.equal(image.affine, label.affine)):
-        return
+    along: Sequence[Any] = shapes
     if sorted(shapes[0]) == sorted(shapes[1]) and len(shapes[0]) == 3:
         along = [along_patient(shape, one.affine.numpy()) for shape, one in zip(shapes, (image, label), strict=True)]
-        # An affine without axes is refused where volumes are oriented.
-        if None in along or along[0] == along[1]:
-            return
+    # An affine without axes is refused where volumes are oriented.
+    if None in along or along[0] == along[1]:
+        return
     lying = ", which lie along other axes of the patient" if shapes[0] == shapes[1] else ""
     problem = f"'image' and 'label': expected the same shape, found {shapes[0]} and {shapes[1]}{lying}"
     raise DataError(problem, "pair each image with the mask that was drawn on it")

@@ -45,10 +45,6 @@ def read_segmentation(
 
     Frames are placed by their positions: slices without a frame are empty, segments may overlap, and frames may show a
     part of the slice. Of a FRACTIONAL one, voxels belong to the segment from the threshold on.
-
-    Raises:
-        DataError: the file cannot be read, is FRACTIONAL without a threshold, or its frames are not on the grid.
-        MissingDependencyError: highdicom is not installed.
     """
     segread = require_highdicom().seg.segread
     with discreet("highdicom cannot read it"):
@@ -125,9 +121,6 @@ def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourE
 
     With the edges included, contours are painted as rt-utils and OpenCV do: their points are moved to the nearest
     voxel, they are filled, and every voxel on an outline, also on that of a hole, belongs to the region.
-
-    Raises:
-        DataError: the file cannot be read, or a contour is not closed, is not on a slice or leaves the images.
     """
     on_slice: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
     to_voxel = np.linalg.inv(grid.affine)

@@ -151,11 +151,10 @@ def folders_under(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
+        if (real := os.path.realpath(folder)) in seen:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(folder), folders, sorted(name for name in names if not name.startswith("."))
 

@@ -88,11 +88,7 @@ def read_series(paths: Sequence[Path]) -> tuple[NDArray[np.float32], Grid]:
     """The voxels of a series, (columns, rows, slices), and where they are; one file with all frames needs highdicom.
 
     Slices are ordered by their position along their common normal, whatever their files or numbers say. Intensities are
-    rescaled by each slice's own slope and intercept, which gives HU for CT.
-
-    Raises:
-        DataError: a file cannot be read, or the slices make no volume: different sizes, pixel spacings or
-            orientations, two at one position, one missing.
+    rescaled by each slice's own slope and intercept, which gives HU for CT. Slices that make no volume are refused.
     """
     if _is_multiframe(paths):
         return _read_frames(paths[0])

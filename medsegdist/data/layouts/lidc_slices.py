@@ -97,8 +97,7 @@ def find_series(root: Path, scans: Sequence[int]) -> dict[int, tuple[str, ...]]:
     A folder holds a series if its name is or ends with the SeriesInstanceUID, or else if its first file says so.
     """
     if not root.is_dir():
-        problem = f"the folder {root} does not exist"
-        raise DataError(problem, "set `dicom_root` to the folder with the CT series of LIDC-IDRI")
+        raise DataError(f"the folder {root} does not exist", "set `dicom_root` to the folder with the CT series")
     rows = [row for row in _query("SELECT id, patient_id, series_instance_uid FROM scans") if row[0] in scans]
     scan_of = {series: scan for scan, _, series in rows}
     patients = {patient for _, patient, _ in rows}
@@ -202,14 +201,11 @@ def read_lidc(item: Mapping[Any, Any], consensus: float, *, header_only: bool = 
 
     HU are by each slice's slope and intercept. Of two slices at one position the one with the lower InstanceNumber is
     read, as by pylidc.
-
-    Raises:
-        DataError: the series is missing or damaged, or is not the one that was outlined.
     """
     scan, chosen, files = (item["image"][key] for key in ("scan", "slices", "files"))
     if files is None:
-        problem = "its CT series is not under `dicom_root`"
-        raise DataError(problem, "download it (scripts/fetch.py does), or leave the case out")
+        remedy = "download it (scripts/fetch.py does), or leave the case out"
+        raise DataError("its CT series is not under `dicom_root`", remedy)
     slices = ordered_slices([Path(path) for path in files], one_per_position=True)
     levels, found = read_levels(scan), np.array([part.level for part in slices])
     # The outlines count slices from the feet: one slice more or less would move them to other slices.
@@ -301,7 +297,11 @@ def _fill(
     inside = np.zeros(view.shape, dtype=np.bool_)
     top, left = corner[0] - rows.start, corner[1] - columns.start
     inside[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-    value = np.float32(_hounsfield(nodule, lung_hu) + rng.normal(0, 20))
+    solid = float(np.interp(fmean(nodule.texture), [1, 2, 3, 4, 5], [-620, -480, -290, -70, 35]))
+    contrast = float(np.interp(fmean(nodule.subtlety), [1, 5], [0.75, 1.0]))
+    # Where readers differ, the lowest code is taken. One annotation bears a 5, which the rating does not define.
+    structure = {2: 8.0, 3: -75.0, 4: -700.0}.get(min(multimode(nodule.internal_structure)), 0.0)
+    value = np.float32(lung_hu + contrast * (solid + structure - lung_hu) + rng.normal(0, 20))
     content = value + 12 * phantom.smooth_field(rng, view.shape, 6)
     # The rarer finding is the one that somebody saw: the lowest code.
     calcification = min(multimode(nodule.calcification))
@@ -311,12 +311,3 @@ def _fill(
     blur_px = float(np.interp(fmean(nodule.margin), [1, 5], [1.3, 0.4])) / nodule.pixel_spacing
     weight = gaussian_filter(inside.astype(np.float32), blur_px, truncate=3.0)
     np.maximum(view, view + weight * (content - view), out=view)
-
-
-def _hounsfield(nodule: Nodule, lung_hu: float) -> float:
-    """HU of a nodule's uncalcified part by its ratings."""
-    solid = float(np.interp(fmean(nodule.texture), [1, 2, 3, 4, 5], [-620, -480, -290, -70, 35]))
-    contrast = float(np.interp(fmean(nodule.subtlety), [1, 5], [0.75, 1.0]))
-    # Where readers differ, the lowest code is taken. One annotation bears a 5, which the rating does not define.
-    structure = {2: 8.0, 3: -75.0, 4: -700.0}.get(min(multimode(nodule.internal_structure)), 0.0)
-    return lung_hu + contrast * (solid + structure - lung_hu)

@@ -14,13 +14,9 @@ from medsegdist.data.validation import explain
 from medsegdist.errors import DataError, ManifestError
 from medsegdist.words import counted
 
-
-def _as_list(values: Any) -> Any:
-    return values if isinstance(values, list) else [values]
-
-
 _Name = Annotated[StrictStr, Field(min_length=1)]
-_Values = Annotated[list[StrictInt], Field(min_length=1), BeforeValidator(_as_list)]
+_AsList = BeforeValidator(lambda values: values if isinstance(values, list) else [values])
+_Values = Annotated[list[StrictInt], Field(min_length=1), _AsList]
 
 
 class _ExplicitCase(BaseModel):
@@ -63,16 +59,15 @@ class NnunetLayout(listing.FileLayout):
         names = sorted(images.keys() | labels.keys())
         unlisted += _disagreements(content, images, labels)
         if not unlisted and not images:
-            problem = f"imagesTr and labelsTr hold no file *{content.file_ending}"
-            unlisted = [DataError(problem, "correct `root`")]
+            unlisted = [DataError(f"imagesTr and labelsTr hold no file *{content.file_ending}", "correct `root`")]
         paths.check_names(names, str(self.root))
         channels = {channel for files in images.values() for channel in files}
         if channels and self.channel not in channels:
             problem = f"{self.root}: expected channel {self.channel}, found the channels {sorted(channels)}"
             raise DataError(problem, "set `channel` to one of them")
-        pairs = {name: (images.get(name, {}).get(self.channel), labels.get(name)) for name in names}
-        usable = [name for name, files in pairs.items() if all(file is not None and file.is_file() for file in files)]
-        found = [(name, str(pairs[name][0]), str(pairs[name][1]), None) for name in usable]
+        pairs = ((name, images.get(name, {}).get(self.channel), labels.get(name)) for name in names)
+        usable = [pair for pair in pairs if all(file is not None and file.is_file() for file in pair[1:])]
+        found = [(name, str(image), str(label), None) for name, image, label in usable]
         return listing.build_cases(found, self.patient_pattern, self.root / "dataset.json", unlisted)
 
     @property
