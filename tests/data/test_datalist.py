@@ -175,18 +175,9 @@ def test_missing_and_broken_file(tmp_path, monkeypatch):
         ids(tmp_path, file="a\0")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"patient_key": "subject", "patient_pattern": "(.)"}, "patient_key and patient_pattern both say"),
-        ({"folds": ()}, "at least 1 item"),
-        ({"folds": (-1,)}, "greater than or equal to 0"),
-        ({"file": ""}, "at least 1 character"),
-    ],
-)
-def test_wrong_options(tmp_path, options, message):
-    with pytest.raises(ValidationError, match=message):
-        DatalistLayout(root=tmp_path, **options)
+def test_a_case_shows_one_patient(tmp_path):
+    with pytest.raises(ValidationError, match="patient_key and patient_pattern both say whom a case shows; choose one"):
+        DatalistLayout(root=tmp_path, patient_key="subject", patient_pattern="(.)")
 
 
 @pytest.mark.realdata

@@ -99,22 +99,6 @@ def test_scaled_integers_are_read_in_their_unit(tmp_path):
     np.testing.assert_array_equal(loaded(tmp_path)[0]["image"][0], voxels(0) * 2 - 1024)
 
 
-@pytest.mark.parametrize("zooms", [(1.0, 1.0, 5.0), (0.99, 1.01, 2.0), (0.001, 0.001, 0.002)])
-@pytest.mark.parametrize("code", [0, 1])
-def test_the_affine_is_nibabels_whatever_the_voxel_size_in_the_header(tmp_path, code, zooms):
-    """MONAI puts a qform, even one that the header says is unset, in the place of an sform that contradicts it."""
-    oblique = np.array([[0.8, -0.6, 0, 5], [0.6, 0.8, 0, -3], [0, 0, 2, 1], [0, 0, 0, 1]])
-    image = nib.Nifti1Image(voxels(0), oblique)
-    image.set_sform(oblique, code=1)
-    image.set_qform(np.diag([*zooms, 1.0]), code=code)
-    nib.save(image, tmp_path / "a.nii.gz")
-    write_volume(tmp_path / "b.nii.gz", labels())
-    write_listing(tmp_path, [{"image": "a.nii.gz", "label": "b.nii.gz"}])
-    image = loaded(tmp_path)[0]["image"]
-    np.testing.assert_allclose(image.affine, oblique, atol=1e-7)
-    np.testing.assert_array_equal(image.affine, nib.load(tmp_path / "a.nii.gz").affine)
-
-
 def test_flat_and_padded_shapes_are_volumes(tmp_path):
     write_volume(tmp_path / "a.nii.gz", voxels(0)[..., :1, None])
     write_volume(tmp_path / "b.nii.gz", labels()[..., 0])

@@ -328,24 +328,12 @@ def test_names_that_would_fall_together_are_refused(tmp_path):
         {"segmentation": "rtstruct", "segment": 1},
         {"segmentation": "rtstruct", "fractional_threshold": 0.5},
         {"segmentation": "seg", "roi": "liver"},
+        {"segmentation": "seg", "contour_edges": "include"},
     ],
 )
 def test_options_of_the_other_kind_are_refused(tmp_path, options):
-    with pytest.raises(ValidationError, match=r"`(roi|segment)`.* for '"):
+    with pytest.raises(ValidationError, match=r"`(roi|segment|contour_edges)`.* for '"):
         DicomLayout(root=tmp_path, **options)
-
-
-def test_a_replaced_slice_gives_new_samples(tmp_path):
-    write_case(tmp_path, "a")
-    manifest, cache = manifest_of(tmp_path), tmp_path / "cache"
-    before = load_samples(manifest, PREPROCESSING, cache=cache)
-    again = load_samples(manifest, PREPROCESSING, cache=cache)
-    np.testing.assert_array_equal(before.images, again.images)
-    assert len(list(cache.rglob("*.npz"))) == 1
-    write_slices(tmp_path / "a" / "ct", stack(np.flip(STORED), series="a"))
-    after = load_samples(manifest, PREPROCESSING, cache=cache)
-    assert len(list(cache.rglob("*.npz"))) == 2
-    assert not np.array_equal(before.images, after.images)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
-from pydantic import ValidationError
 from pydicom.config import disable_value_validation
 
 from medsegdist.data.dicom.drawings import read_structure_set
@@ -238,13 +237,6 @@ def test_edges_add_to_what_centers_give_and_reach_no_further_than_a_voxel(tmp_pa
     near = distance_to(pixels, np.argwhere(wide).astype(float)) <= 1.5
     inside = winding(pixels, np.argwhere(wide).astype(float)) != 0
     assert (near | inside).all()
-
-
-def test_contour_edges_are_told_apart_from_other_words(tmp_path):
-    with pytest.raises(ValidationError, match="Input should be 'exclude' or 'include'"):
-        DicomLayout(root=tmp_path, segmentation="rtstruct", contour_edges="both")
-    with pytest.raises(ValidationError, match="`contour_edges` is for 'rtstruct'; a 'seg' has voxels and no contours"):
-        DicomLayout(root=tmp_path, segmentation="seg", contour_edges="include")
 
 
 def real_case(folder, data_root, name, **options):

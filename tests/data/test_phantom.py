@@ -66,8 +66,7 @@ def test_a_patient_is_the_same_in_every_process_and_whatever_else_is_asked_for(o
     few, many = (PhantomLayout(organ=organ, patients=patients, size=(64, 64)) for patients in (2, 5))
     assert few.cases() == many.cases()[:2]
     case = few.cases()[1].as_item()
-    loader = few.load
-    once, again = loader(case), pickle.loads(pickle.dumps(many.load))(case)
+    once, again = few.load(case), pickle.loads(pickle.dumps(many.load))(case)
     np.testing.assert_array_equal(once["image"], again["image"])
     np.testing.assert_array_equal(once["label"], again["label"])
     other = PhantomLayout(organ=organ, seed=1, size=(64, 64)).load(case)

@@ -98,25 +98,19 @@ class FolderLayout(listing.FileLayout):
         masks = _matches(self.root, self.masks)
         # "*.nii.gz" also finds the masks "*_seg.nii.gz" of the same folder.
         images = {key: path for key, path in _matches(self.root, self.images).items() if path not in masks.values()}
-        if not images and not masks:
-            problem = f"{self.root} holds no file '{self.images}' and none '{self.masks}'"
-            raise DataError(problem, "correct the patterns")
         if not images or not masks:
-            key, pattern, other = ("masks", self.masks, self.images) if images else ("images", self.images, self.masks)
-            problem = f"{self.root} holds {counted(len(images or masks), 'file')} '{other}' but none '{pattern}'"
-            raise DataError(problem, f"correct the pattern `{key}`, or add the files")
+            holds = f"{counted(len(images), 'file')} '{self.images}' and {counted(len(masks), 'file')} '{self.masks}'"
+            raise DataError(f"{self.root} holds {holds}", "correct the pattern that fits no file, or add the files")
         paths.check_names(sorted(images.keys() | masks.keys()), str(self.root))
         ids = sorted(images.keys() & masks.keys())
         found = [(case_id, str(images[case_id]), str(masks[case_id]), None) for case_id in ids]
         unpaired = [
-            DataError(
-                f"the {this} has no {other} '{pattern}'", f"add the {other}, or move the {this} away", case=case_id
+            DataError(f"the {this} has no {other} '{pattern}'", f"add the {other}, or move the {this} away", case=name)
+            for this, other, pattern, here, there in (
+                ("image", "mask", self.masks, images, masks),
+                ("mask", "image", self.images, masks, images),
             )
-            for this, other, pattern, alone in (
-                ("image", "mask", self.masks, images.keys() - masks.keys()),
-                ("mask", "image", self.images, masks.keys() - images.keys()),
-            )
-            for case_id in sorted(alone)
+            for name in sorted(here.keys() - there.keys())
         ]
         return listing.build_cases(found, self.patient_pattern, self.root, unpaired)
 

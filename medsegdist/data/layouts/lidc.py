@@ -82,14 +82,12 @@ def malignancy_level(ratings: Sequence[int], rule: MalignancyRule = "median_high
     [4, 3, 4, None]
     """
     check_choice("malignancy rule", rule, ("median_high", "median_low", "mean", "mode"))
-    if rule == "median_high":
-        return statistics.median_high(ratings)
-    if rule == "median_low":
-        return statistics.median_low(ratings)
     if rule == "mean":
         return (2 * sum(ratings) + len(ratings)) // (2 * len(ratings))
-    modes = statistics.multimode(ratings)
-    return modes[0] if len(modes) == 1 else None
+    if rule == "mode":
+        modes = statistics.multimode(ratings)
+        return modes[0] if len(modes) == 1 else None
+    return statistics.median_high(ratings) if rule == "median_high" else statistics.median_low(ratings)
 
 
 @cache
@@ -172,12 +170,9 @@ class LidcLayout(BaseModel, frozen=True, extra="forbid"):
         for nodule in levels[self.malignancy]:
             if nodule.scan_id not in thick and (self.exclusive != "patient" or nodule.patient_id not in elsewhere):
                 nodules_of[nodule.patient_id, nodule.scan_id].append(nodule)
-        wanted = {nodule for found in nodules_of.values() for nodule in found}
         foreign: dict[int, set[int]] = defaultdict(set)
-        if self.exclusive == "slice":
-            for nodule in every:
-                if nodule not in wanted:
-                    foreign[nodule.scan_id].update(nodule.outlined_slices)
+        for nodule in set(every).difference(*nodules_of.values()) if self.exclusive == "slice" else ():
+            foreign[nodule.scan_id].update(nodule.outlined_slices)
         cases = []
         for (patient, scan), nodules in nodules_of.items():
             slices = sorted({k for one in nodules for k in one.consensus_slices(self.consensus)} - foreign[scan])

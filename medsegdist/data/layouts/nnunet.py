@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -140,30 +140,27 @@ class NnunetLayout(listing.FileLayout):
 
 def _disagreements(
     content: _DatasetJson, images: Mapping[str, Mapping[int, Path]], labels: Mapping[str, Path]
-) -> list[DataError]:
+) -> Iterator[DataError]:
     """What does not agree among images, labels and dataset.json."""
-    ending, problems = content.file_ending, []
+    ending, number = content.file_ending, content.numTraining
     found = {channel for files in images.values() for channel in files}
     # nnU-Net keeps the colors of a picture in one file, under several channel names.
     one_file = paths.is_picture(ending) and found == {0}
     expected = {0} if one_file else set(range(len(content.channel_names)))
     for name in sorted(images.keys() | labels.keys()):
-        if name not in images or name not in labels:
-            this, other, path = ("label", "image", f"imagesTr/{name}_0000{ending}")
-            if name in images:
-                this, other, path = ("image", "label", f"labelsTr/{name}{ending}")
-            remedy = f"add the {other}, or move the {this} away"
-            problems.append(DataError(f"{this} without {other}: expected {path}", remedy, case=name))
-            continue
-        missing = [f"{name}_{channel:04d}{ending}" for channel in sorted(expected - images[name].keys())]
-        unnamed = [f"{channel:04d}" for channel in sorted(images[name].keys() - expected)]
-        if missing:
-            problems.append(DataError(f"missing channel files {', '.join(missing)}", "add the files", case=name))
-        if unnamed:
-            problem = f"channels {', '.join(unnamed)} are not in 'channel_names'"
-            problems.append(DataError(problem, "add them to 'channel_names', or move the files away", case=name))
-    number = content.numTraining
+        files = images.get(name, {})
+        if not files:
+            problem = f"label without image: expected imagesTr/{name}_0000{ending}"
+            yield DataError(problem, "add the image, or move the label away", case=name)
+        elif name not in labels:
+            problem = f"image without label: expected labelsTr/{name}{ending}"
+            yield DataError(problem, "add the label, or move the image away", case=name)
+        else:
+            if missing := [f"{name}_{channel:04d}{ending}" for channel in sorted(expected - files.keys())]:
+                yield DataError(f"missing channel files {', '.join(missing)}", "add the files", case=name)
+            if unnamed := [f"{channel:04d}" for channel in sorted(files.keys() - expected)]:
+                problem = f"channels {', '.join(unnamed)} are not in 'channel_names'"
+                yield DataError(problem, "add them to 'channel_names', or move the files away", case=name)
     if number is not None and number != len(images):
         having = counted(len(images), "case has", "cases have")
-        problems.append(DataError(f"'numTraining' is {number}, but {having} images", "correct it in dataset.json"))
-    return problems
+        yield DataError(f"'numTraining' is {number}, but {having} images", "correct it in dataset.json")
