@@ -79,15 +79,16 @@ def _place(mask: NDArray[np.bool_], groups: Sequence[Dataset], size: tuple[int, 
     steps = directions.astype(np.float64).reshape(2, 3).T * spacing[::-1]
     pixel = float(np.linalg.norm(grid.affine[:3, :2], axis=0).min())
     drift = np.linalg.norm((steps - grid.affine[:3, :2]) * np.array(size), axis=0).max()
-    k = grid.slice_at(position)
-    if drift > TOLERANCE * pixel or k is None:
-        raise _off_grid(position, "slices" if drift <= TOLERANCE * pixel else "pixels")
-    offset = np.linalg.inv(grid.affine)[:3] @ np.append(position, 1)
-    start = np.round(offset[:2])
-    column, row = (int(value) for value in start)
+    offset = (np.linalg.inv(grid.affine) @ np.append(position, 1))[:2]
+    column, row = np.round(offset).astype(int).tolist()
     outside = min(column, row) < 0 or column + size[0] > grid.shape[0] or row + size[1] > grid.shape[1]
-    if np.abs(offset[:2] - start).max() > TOLERANCE or outside:
-        raise _off_grid(position, "pixels")
+    is_near = drift <= TOLERANCE * pixel and np.abs(offset - [column, row]).max() <= TOLERANCE
+    on_pixels = is_near and not outside
+    k = grid.slice_at(position)
+    if not on_pixels or k is None:
+        what, where = "slices" if on_pixels else "pixels", ", ".join(f"{value:g}" for value in position)
+        problem = f"expected frames on the {what} of the images, found one at [{where}] mm that is not"
+        raise DataError(problem, "resample the segmentation to the images")
     return mask[column : column + size[0], row : row + size[1], k]
 
 
@@ -98,14 +99,6 @@ def _group(groups: Sequence[Dataset], keyword: str, what: str) -> Dataset:
             item: Dataset = group[keyword].value[0]
             return item
     raise DataError(f"expected {what} for every frame, found none ({keyword})", "export it again")
-
-
-def _off_grid(position: NDArray[np.float64], what: str) -> DataError:
-    where = ", ".join(f"{value:g}" for value in position)
-    return DataError(
-        f"expected frames on the {what} of the images, found one at [{where}] mm that is not",
-        "resample the segmentation to the images",
-    )
 
 
 def read_structure_set(path: Path, roi: int, grid: Grid, contour_edges: ContourEdges = "exclude") -> NDArray[np.bool_]:
@@ -309,14 +302,12 @@ def _on_slice(part: NDArray[np.bool_], contour: Filled, shape: tuple[int, ...]) 
 
 
 def _lies_within(contour: Filled, other: Filled) -> bool:
-    """Whether a contour lies inside of another one, to a tenth of a voxel."""
-    depth = _depths(_samples(contour.outline), other.outline).min()
-    return bool(depth >= -TOLERANCE and _depths(_samples(other.outline), contour.outline).max() <= TOLERANCE)
-
-
-def _samples(outline: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Corners and middles of edges."""
-    return np.concatenate([outline, (outline + np.roll(outline, -1, axis=0)) / 2])
+    """Whether a contour lies inside of another one, to a tenth of a voxel: its corners and the middles of its edges."""
+    own, theirs = (
+        np.concatenate([one, (one + np.roll(one, -1, axis=0)) / 2]) for one in (contour.outline, other.outline)
+    )
+    is_inside = _depths(own, other.outline).min() >= -TOLERANCE
+    return bool(is_inside and _depths(theirs, contour.outline).max() <= TOLERANCE)
 
 
 def _depths(points: NDArray[np.float64], outline: NDArray[np.float64]) -> NDArray[np.float64]:
