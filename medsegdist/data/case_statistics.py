@@ -35,6 +35,7 @@ class PreparedCase:
     images: np.ndarray | None = None  # (n, *grid) float32; None if they are in the cache only
     # (n, *grid) bool, or (n, classes, *grid), without the classes that have too little foreground.
     masks: np.ndarray | None = None
+    axes: str = ""  # where those of its volumes lead, as "RAS"; empty if that is unknown or the same in all cases
     problem: Problem | None = None  # why it cannot be used
     # Problem and remedy of what its files leave open; they were read as they stand.
     doubts: tuple[tuple[str, str], ...] = ()
@@ -130,6 +131,7 @@ class CaseStatistics:
         self._labels = LabelStatistics(foreground)
         self.grid: tuple[int, ...] = ()  # of all samples; empty if there are none
         self._first = ""  # the case that it is known from
+        self._axes: Any = ""  # the first ones that are known, and of which case
         # For every channel of the label:
         self._usable = np.zeros(1 if classes is None else len(classes), dtype=np.int64)
         self._largest = np.zeros_like(self._usable)
@@ -153,6 +155,11 @@ class CaseStatistics:
         if case.labels is not None:
             self._labels.add(case.labels, case.name)
         self.doubts += [Problem(self._dataset, case.name, *doubt, "warning") for doubt in case.doubts]
+        self._axes = self._axes or (case.axes and (case.axes, case.name))
+        if case.axes and case.axes != self._axes[0]:
+            text = f"expected the axes {self._axes[0]}, as in case '{self._axes[1]}', found {case.axes}"
+            remedy = "bring all to one orientation, as by MONAI's Orientationd"
+            self.doubts.append(Problem(self._dataset, case.name, text, remedy, "warning"))
         sizes = np.array(case.sizes, dtype=np.int64).reshape(-1, len(self._usable))
         self._largest = np.maximum(self._largest, sizes.max(0, initial=0))
         self._usable += (sizes >= self._min_pixels).sum(0)

@@ -58,8 +58,10 @@ def collect(
 
     Any MONAI or PyTorch dataset will do (Dataset, CacheDataset, PersistentDataset, ...), and so will a list, if its
     items are dicts with "image" (1, *grid) and "label" (1, *grid) of 0 and 1, or lists of such dicts (slices of a
-    volume). "case_id" and "patient_id" are used where an item has them; a case is otherwise called by its image file
-    (by its path, where file names repeat) or its index, and is a patient of its own.
+    volume). "case_id" and "patient_id" are used where an item has them (None, NaN and "" count as not given); a case is
+    otherwise called by its image file (by its path, where file names repeat) or, where no file is certain, its index,
+    and is a patient of its own. Arrays are read as they are; affines of other axes than the first case's, or of a mask
+    that lies beside its image, give a DoubtfulCasesWarning.
 
     Args:
         dataset: the items; all samples must have one grid.

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -79,7 +80,8 @@ class ReadCase:
                 # By themselves: a Compose looks for lazy operations at each step, 5 % of the time of a small volume.
                 for step in self.steps:
                     item = step(item)
-            case = replace(self._prepare(item, task.name), labels=labels, doubts=doubts, observed=observed)
+            case = self._prepare(item, task.name)
+            case = replace(case, labels=labels, doubts=(*doubts, *case.doubts), observed=observed)
         # Any transform may fail in any way, and one bad case must not hide the others.
         except Exception as error:  # noqa: BLE001
             return PreparedCase(task.name, problem=case_problem(error, self.dataset, task.name), observed=observed)
@@ -87,7 +89,7 @@ class ReadCase:
             save_case(case, task.file)
         return replace(case, images=None, masks=None) if task.file or self.observe else case
 
-    def _prepare(self, item: Any, name: str) -> PreparedCase:
+    def _prepare(self, item: Any, name: Any) -> PreparedCase:
         """The checked samples of a transformed item, which may be a list of such items."""
         parts = list(item) if isinstance(item, (list, tuple)) else [item]
         pairs = [self._images_and_masks(part) for part in parts]
@@ -107,6 +109,8 @@ class ReadCase:
         pixels: np.ndarray = masks.reshape(*masks.shape[:2], -1)
         _check_intensities(images.reshape(len(ids), -1), pixels, self.delta)
         sizes = np.array([[np.count_nonzero(channel) for channel in sample] for sample in pixels])
+        # What is read from files was brought to one place and orientation.
+        axes, doubts = ("", ()) if self.steps else _lying(parts[0], images.shape[1:])
         large = sizes >= self.min_pixels
         kept = np.flatnonzero(large.any(1)).tolist()
         masks = masks[kept]
@@ -119,6 +123,8 @@ class ReadCase:
             sizes=tuple(map(tuple, sizes.tolist())),
             images=images if len(kept) == len(ids) else images[kept],
             masks=masks[:, 0] if self.classes is None else masks,
+            axes=axes,
+            doubts=doubts,
         )
 
     def _images_and_masks(self, item: object) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +153,31 @@ class ReadCase:
         # Another's dataset may give the same memory for every item.
         pixels = image.to(torch.float32, copy=not self.steps).numpy()
         return (pixels[0], mask.swapaxes(0, 1)) if self.sliced and image.ndim == 4 else (pixels, mask[None])
+
+
+def _lying(item: Mapping[Any, Any], grid: Sequence[int]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The axes of an image by its affine, as "RAS"; and that its mask lies elsewhere, by more than a voxel."""
+    image, label = _affine(item["image"]), _affine(item["label"])
+    if image is None:
+        return "", ()
+    from nibabel.orientations import aff2axcodes
+
+    axes = "".join(map(str, aff2axcodes(image)))  # type: ignore[no-untyped-call]
+    corners = np.array([*product(*((0, size - 1) for size in (*grid, 1)[:3]), (1,))])
+    gap = 0 if label is None else np.linalg.norm(corners @ (label - image).T, axis=1).max()
+    if gap <= np.linalg.norm(image[:3, :3], axis=0).min():
+        return axes, ()
+    problem = f"expected image and mask at one place, found them {gap:.3g} mm apart by their affines; read as arrays"
+    return axes, ((problem, "resample the mask to its image, or correct or drop the affine"),)
+
+
+def _affine(array: Any) -> np.ndarray | None:
+    """From voxels to mm in RAS+; None if an array does not say it."""
+    affine = np.asarray(getattr(array, "affine", ()), dtype=np.float64)
+    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+        return None
+    in_lps = str(array.meta.get("space")).upper() in ("LPS", "LEFT-POSTERIOR-SUPERIOR")
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine if in_lps else affine
 
 
 def case_tasks(dataset: ItemDataset) -> list[CaseTask]:
@@ -284,9 +315,12 @@ def source_stamp(source: object) -> object:
         status = path.stat()
     except OSError:
         return [str(path), None]
+    # Files that are exchanged by renaming keep the time of modification, but not that of change (on Windows: of
+    # creation). The inode would differ each time that some disks of a network are mounted.
+    times = status.st_size, status.st_mtime_ns, status.st_ctime_ns
     # An .mhd is a header only, and its voxels change without it.
     data = detached_data(path)
-    return [os.path.realpath(path), status.st_size, status.st_mtime_ns, *([] if data is None else [source_stamp(data)])]
+    return [os.path.realpath(path), *times, *([] if data is None else [source_stamp(data)])]
 
 
 def _digest_of(file: Path, parts: Mapping[str, np.ndarray]) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from medsegdist.data.layouts.paths import DIRECTORY, expand_path
 from medsegdist.data.manifest import DatasetManifest, load_dataset
 from medsegdist.data.options import DistanceOptions, Preprocessing, TransferOptions
-from medsegdist.data.validation import explain, read_yaml, validate
+from medsegdist.data.validation import explain, read_yaml, refuse_booleans, validate
 from medsegdist.errors import ManifestError
 from medsegdist.words import did_you_mean
 
@@ -141,9 +141,11 @@ def load_study(path: str | Path) -> Study:
     try:
         # A dataset that cannot be read stays a text here, which keeps names from seeming to be missing.
         whole = {**content, "datasets": datasets} if datasets else content
-        return Study.model_validate(whole, context={DIRECTORY: file.parent})
+        study = Study.model_validate(whole, context={DIRECTORY: file.parent})
     except ValidationError as error:
         raise ManifestError("\n".join(explain(error, Study, file, content, known=problems))) from error
+    refuse_booleans(whole, study, file)
+    return study
 
 
 def load_datasets(path: str | Path, names: Sequence[str] = ()) -> list[DatasetManifest]:

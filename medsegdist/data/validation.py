@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import reprlib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -146,9 +146,25 @@ def _missing(path: Path) -> str:
 def validate(model: type[_Model], content: object, file: Path) -> _Model:
     """What the content of a file describes, or a ManifestError that lists every problem with its place."""
     try:
-        return model.model_validate(content, context={DIRECTORY: file.parent})
+        found = model.model_validate(content, context={DIRECTORY: file.parent})
     except ValidationError as error:
         raise ManifestError("\n".join(explain(error, model, file, content))) from error
+    refuse_booleans(content, found, file)
+    return found
+
+
+def refuse_booleans(content: object, found: object, file: Path, place: str = "") -> None:
+    """Refuse true and false where pydantic has taken them for 1 and 0: YAML reads yes, no, on and off so."""
+    if isinstance(content, bool) and not isinstance(found, bool):
+        raise ManifestError(f"{file}: {place}: expected a number, found {_shown(content)}", "write the number")
+    parts: Iterable[tuple[object, object, object]] = ()
+    values = vars(found) if isinstance(found, BaseModel) else found
+    if isinstance(content, dict) and isinstance(values, dict):
+        parts = ((key, part, values.get(key)) for key, part in content.items())
+    elif isinstance(content, list) and isinstance(found, tuple):
+        parts = zip(range(len(content)), content, found, strict=True)
+    for key, part, value in parts:
+        refuse_booleans(part, value, file, f"{place}.{key}" if place else str(key))
 
 
 def explain(

@@ -95,6 +95,30 @@ def test_a_link_to_another_file_of_its_size_and_time_is_read_again(tmp_path):
     assert not torch.equal(found[0].images, found[1].images)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no time of change")
+def test_files_that_were_exchanged_or_given_their_old_time_are_read_again(tmp_path):
+    root = write_task(tmp_path / "task", ("p1_a", "p1_b"))
+    one, other = (root / "imagesTr" / f"p1_{name}.nii.gz" for name in "ab")
+    content = one.read_bytes(), other.read_bytes()
+    length = max(map(len, content))
+    for file, part in zip((one, other), content, strict=True):
+        file.write_bytes(part.ljust(length, b"\0"))
+        os.utime(file, ns=(0, 1))
+    options = {"source": task_manifest(root), "preprocessing": PREPROCESSING}
+    cached = options | {"cache": tmp_path / "cache"}
+    found = [load_samples(**cached)]
+    for old, new in ((one, root / "aside"), (other, one), (root / "aside", other)):
+        old.rename(new)
+    found.append(load_samples(**cached))
+    assert_equal(found[1], load_samples(**options))
+    one.write_bytes(content[0].ljust(length, b"\0"))
+    os.utime(one, ns=(0, 1))
+    found.append(load_samples(**cached))
+    assert_equal(found[2], load_samples(**options))
+    assert not torch.equal(found[0].images, found[1].images)
+    assert not torch.equal(found[1].images, found[2].images)
+
+
 def test_another_version_reads_again(tmp_path, monkeypatch, reads):
     manifest = task_manifest(write_task(tmp_path / "task"))
     load_samples(manifest, PREPROCESSING, cache=tmp_path / "cache")

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 from pydantic import BaseModel, ValidationError
 
-from medsegdist.data.study import Study
+from medsegdist.data.manifest import load_dataset
+from medsegdist.data.study import Study, load_study
 from medsegdist.data.validation import explain, validate
 from medsegdist.errors import ManifestError
 
@@ -122,3 +124,38 @@ def test_entries_of_lists_are_called_by_their_names():
         "/a.yaml: datasets.1.layout: this key is missing; it is required.",
         "/a.yaml: datasets.2: expected a mapping of keys to values, found 4.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "found"),
+    [
+        ({"preprocessing": {"max_samples": True}}, "preprocessing.max_samples", "true"),
+        ({"preprocessing": {"grid": [8, True]}}, "preprocessing.grid.1", "true"),
+        ({"datasets": [{"foreground": [True]}, {}]}, "datasets.0.foreground.0", "true"),
+        ({"datasets": [{}, {"classes": {"a": True}}]}, "datasets.1.classes.a", "true"),
+        ({"datasets": [{"window": [False, 2]}, {}]}, "datasets.0.window.0", "false"),
+        ({"datasets": [{"layout": {"channel": True}}, {}]}, "datasets.0.layout.channel", "true"),
+        ({"transfer": {"seeds": [0, True]}}, "transfer.seeds.1", "true"),
+        ({"distance": {"normalize": True}, "transfer": {"pooled": True}}, None, None),
+    ],
+)
+def test_true_and_false_are_no_numbers(tmp_path, values, place, found):
+    layout = {"kind": "folder", "root": ".", "images": "i/*.nii", "masks": "m/*.nii"}
+    datasets = [
+        {"name": name, "modality": "CT"} | given | {"layout": layout | given.get("layout", {})}
+        for name, given in zip("ab", values.get("datasets", [{}, {}]), strict=True)
+    ]
+    content = {"name": "s", "targets": ["a"], **values, "datasets": datasets}
+    content["preprocessing"] = {"grid": [8, 8]} | values.get("preprocessing", {})
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(content))
+    if place is None:
+        assert load_study(file).transfer.pooled is True
+        return
+    with pytest.raises(ManifestError, match=rf"study\.yaml: {place}: expected a number, found {found}; write"):
+        load_study(file)
+    if "datasets" in values:
+        dataset = datasets[int(place.split(".")[1])]
+        (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(dataset))
+        with pytest.raises(ManifestError, match=rf"dataset\.yaml: {place[11:]}: expected a number, found {found}"):
+            load_dataset(tmp_path / "dataset.yaml")

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from medsegdist.data.layouts.datalist import DatalistLayout
+from medsegdist.data.layouts.decathlon import DecathlonLayout
+from medsegdist.data.layouts.nnunet import NnunetLayout
 from medsegdist.data.manifest import DatasetManifest
 from medsegdist.data.study import load_study
 from medsegdist.errors import DataError, ManifestError
@@ -199,6 +201,33 @@ def _nnunet(root: Path) -> None:
     (root / "dataset.json").write_text(json.dumps({**content, "numTraining": 2, "file_ending": ".nii.gz"}))
 
 
+def keys_given_twice(folder: Path) -> None:
+    entry = '{"image": "a.nii", "label": "m.nii"}'
+    twice = {
+        DatalistLayout: f'{{"training": [{entry}], "training": [{entry}]}}',
+        DecathlonLayout: '{"training": [{"image": "a.nii", "label": "m.nii", "label": "n.nii"}]}',
+        NnunetLayout: '{"dataset": {"a": {"images": [], "label": ""}, "a": {"images": [], "label": ""}}}',
+    }
+    for kind, text in twice.items():
+        for name in ("datalist.json", "dataset.json"):
+            (folder / name).write_text(text)
+        with pytest.raises(DataError, match=r"the key '(training|label|a)' is given twice"):
+            kind(root=folder).cases()
+
+
+def patients_with_blanks(folder: Path) -> None:
+    file = listing(folder, folder / "datalist.json", str, tuple("abcd"))
+    content = json.loads(file.read_text())
+    for entry, patient in zip(content["training"], ("p1", " p1", "p1 ", "P1"), strict=True):
+        entry["who"] = patient
+    file.write_text(json.dumps(content))
+    layout = DatalistLayout(root=folder, patient_key="who")
+    assert [case.patient_id for case in layout.cases()] == ["p1", "p1", "p1", "P1"]
+    file.write_text(json.dumps({"training": [entry | {"who": " "} for entry in content["training"]]}))
+    with pytest.raises(DataError, match="expected a name or number under 'who', found"):
+        layout.cases()
+
+
 def _datalist(root: Path) -> None:
     listing(root, root / "datalist.json", lambda path: os.path.relpath(path, root), tuple("abcd"))
     content = json.loads((root / "datalist.json").read_text())
@@ -243,5 +272,7 @@ REPORTS = [
     Report("", "datalist: 40 entries without the path of a mask", "one line", forty_without_mask),
     Report("", "datalist: 40 files that are not there", "check merges them", forty_missing),
     Report("", "init of a datalist with absolute paths", "a study that reads", init_of_a_list),
+    Report("", "a key that stands twice in a JSON listing", "refused", keys_given_twice),
+    Report("", "patients that differ in blanks at their ends", "one patient", patients_with_blanks),
     Report("", "an example of each layout", "lists the cases it describes", examples_of_layouts),
 ]

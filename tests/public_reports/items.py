@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from monai.data import CacheDataset, Dataset, MetaTensor, SmartCacheDataset
-from monai.transforms import Compose, EnsureChannelFirstd, EnsureTyped, LoadImaged
+from monai.transforms import (
+    Compose,
+    CropForegroundd,
+    EnsureChannelFirstd,
+    EnsureTyped,
+    LoadImaged,
+    Orientationd,
+    Resized,
+    Spacingd,
+)
 from torch.utils.data import ConcatDataset, Subset
 
 from medsegdist.data.collect import collect
+from medsegdist.data.problems import DoubtfulCasesWarning
 from medsegdist.data.samples import SegmentationSamples
+from medsegdist.errors import DataError
 from tests.data.making import labels, voxels, write_volume
 from tests.public_reports import Report
 
@@ -129,7 +142,81 @@ def one_number(folder: Path) -> None:
     assert len(set(collect([item(k, patient_id=one) for k, one in enumerate(others)], name="it").patient_ids)) == 5
 
 
+def volume(affine: Any, **meta: Any) -> MetaTensor:
+    """A mask, which is also an image."""
+    values = torch.zeros(1, 6, 7, 8)
+    values[:, 1:3, 2:4, 1:5] = 1
+    return MetaTensor(values, affine=torch.as_tensor(np.asarray(affine)), meta=meta)
+
+
+def warned(items: Any) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        collect(items, name="it")
+    assert all(one.category is DoubtfulCasesWarning for one in caught)
+    return [str(one.message) for one in caught]
+
+
+RAS, LPS, MOVED = np.eye(4), np.diag([-1.0, -1.0, 1.0, 1.0]), np.eye(4)
+MOVED[0, 3] = 5
+
+
+def two_orientations(folder: Path) -> None:
+    del folder
+    (text,) = warned([{"image": volume(one), "label": volume(one)} for one in (RAS, RAS, LPS, LPS)])
+    assert "2 of 4 cases, '2', '3': expected the axes RAS, as in case '0', found LPS; bring all to one" in text
+    # Two ways to say the same.
+    same = [volume(RAS, space="RAS"), volume(LPS, space="LPS")]
+    assert warned([{"image": one, "label": one} for one in same]) == []
+    (text,) = warned(
+        [{"image": volume(RAS, space=space), "label": volume(RAS, space=space)} for space in ["RAS", "LPS"]]
+    )
+    assert "case '1': expected the axes RAS, as in case '0', found LPS" in text
+
+
+def mask_beside_its_image(folder: Path) -> None:
+    (text,) = warned([{"image": volume(RAS), "label": volume(MOVED)}] * 2)
+    assert "2 of 2 cases, '0', '1': expected image and mask at one place, found them 5 mm apart" in text
+    nearly = RAS + np.random.default_rng(0).normal(size=(4, 4)) * 1e-4
+    for image, label in (
+        (volume(RAS), volume(nearly)),
+        (volume(RAS), volume(MOVED).numpy()),
+        (volume(RAS).numpy(), volume(MOVED)),
+    ):
+        assert warned([{"image": image, "label": label}]) == []
+    # Pipelines that resample the mask by itself, or cut and turn both.
+    kept = {"image": "bilinear", "label": "nearest"}
+    steps = [
+        *(Spacingd(key, (1.3, 1.7, 2.2), mode=mode) for key, mode in kept.items()),
+        Orientationd(KEYS, "RAS", labels=None),
+        CropForegroundd(KEYS, source_key="label", margin=1),
+        *(Resized(key, (12, 14, 8), mode="area" if key == "image" else mode) for key, mode in kept.items()),
+    ]
+    for end in (0, 2, 3, 4, 6):
+        assert warned(Dataset(volumes(folder / str(end)), Compose([LOAD, *steps[:end]]))) == []
+
+
+def not_a_pair(folder: Path) -> None:
+    del folder
+    good = item(0)
+    pixels, mask = good["image"], good["label"]
+    for bad, found in (
+        ({"image": mask, "label": pixels}, "expected a mask of 0 and 1"),
+        ({"image": pixels, "label": mask * 254.9999}, "found 254.9999"),
+        ({"image": pixels[0, ..., None], "label": mask[0, ..., None]}, r"found \(8, 8, 1\); put the channel first"),
+        ({"image": pixels[..., None], "label": mask[..., None]}, "found one column"),
+        ({"image": np.concatenate([pixels] * 3), "label": mask}, r"found \(3, 8, 8\)"),
+        ((pixels, mask), "found ndarray"),
+        ({"image": pixels, "label": mask, "patient_id": torch.tensor([1, 2])}, "size 1"),
+    ):
+        with pytest.raises(DataError, match=f"1 of 2 cases cannot be used:\n  case '1': .*{found}"):
+            collect([good, bad], name="it")
+
+
 REPORTS = [
+    Report("", "one body in RAS and in LPS", "warned of", two_orientations),
+    Report("", "MetaTensors of a mask beside its image", "warned of, no pipeline of MONAI", mask_beside_its_image),
+    Report("", "items that are no image with its mask", "refused", not_a_pair),
     Report("", "Subset, ConcatDataset and lists of s0/ct.nii.gz, s1/ct.nii.gz", "cases by path", splits_of_torch),
     Report("", "a dataset whose entries are not in the order of its items", "own names", entries_in_another_order),
     Report("", "ids, files and indices that look alike", "different cases", names_from_several_sources),

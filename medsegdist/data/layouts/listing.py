@@ -7,6 +7,7 @@ import re
 import reprlib
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -92,7 +93,7 @@ def read_listing(path: Path, remedy: str) -> Any:
     """The content of a JSON file, or a DataError."""
     try:
         # Windows editors put a mark at the beginning of UTF-8.
-        return json.loads(read_text(path, encoding="utf-8-sig"))
+        return json.loads(read_text(path, encoding="utf-8-sig"), object_pairs_hook=_each_key_once)
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist", remedy) from error
     # Nesting without end is a RecursionError.
@@ -101,10 +102,18 @@ def read_listing(path: Path, remedy: str) -> Any:
         raise DataError(problem, "download or write it again") from error
 
 
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        first = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {shown(first)} is given twice; keep what is meant")
+    return content
+
+
 def check_patient(entry: dict[str, Any], key: str) -> None:
     """Refuse an entry whose patient is neither a name nor a number."""
     patient = entry.get(key)
-    if type(patient) not in (str, int) or patient == "":
+    if type(patient) not in (str, int) or not str(patient).strip():
         raise DataError(f"expected a name or number under '{key}', found {shown(patient)}")
 
 
@@ -148,7 +157,7 @@ def build_cases(
             problem = f"patient_pattern '{pattern}' finds no patient in the case's name"
             remedy = "correct the pattern, or leave it out to make every case a patient of its own"
             unknown.append(DataError(problem, remedy, case=name))
-        cases[name] = Case(name, name if patient in (None, "") else str(patient), image, label)
+        cases[name] = Case(name, name if patient is None else str(patient).strip() or name, image, label)
     if wrong := [*unlisted, *twice.values(), *unknown]:
         raise PartialListingError(str(where), wrong, list(cases.values()))
     return list(cases.values())
