@@ -122,7 +122,7 @@ def test_ablation_compares_choices_on_phantoms(tmp_path, run):
     assert "Kendall tau" in shown
     assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
     table = pd.read_csv(out / "ablation.csv")
-    assert len(table) == 4 * 2
+    assert len(table) == 3 * 2
     default = table.groupby("family").first()
     assert (default["kendall_tau"] == 1).all()
     assert (default["change_percent"] == 0).all()

