@@ -28,7 +28,7 @@ def test_a_dask_cluster_gives_the_same_distances(study, tmp_path):
 
     common = ("rank", study, "--method", "gmm3d", "--bootstrap", "3", "--thumbnails", "--cache", tmp_path / "cache")
     run(*common, "--out", tmp_path / "here", "--workers", "1")
-    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=True, dashboard_address=":0") as cluster:
         run(*common, "--out", tmp_path / "there", "--dask", cluster.scheduler_address)
     for name in ("distances.csv", "thumbnails.json"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()

@@ -49,7 +49,7 @@ def test_a_caller_may_stop_early():
 def test_a_dask_cluster_computes_inside_its_block():
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
         dask_cluster(cluster.scheduler_address),
     ):
         pids = list(map_ordered(lambda k: (k, os.getpid()), range(5)))

@@ -63,7 +63,7 @@ def datasets(by_grid):
 def cluster():
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
         yield cluster
 
 
@@ -125,7 +125,7 @@ def test_dask_workers_without_room_in_memory_change_nothing(datasets):
     # Beyond so small a part of its memory a worker puts what it holds on the disk.
     with (
         dask.config.set({"distributed.worker.memory.target": 1e-8, "distributed.worker.memory.spill": False}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit="2GB") as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit="2GB") as cluster,
         dask_cluster(cluster.scheduler_address) as client,
     ):
         table = compare_all(datasets, METHODS, bootstrap=LITTLE)
