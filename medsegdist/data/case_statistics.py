@@ -130,8 +130,8 @@ class CaseStatistics:
         self._classes = classes
         self._labels = LabelStatistics(foreground)
         self.grid: tuple[int, ...] = ()  # of all samples; empty if there are none
-        self._first = ""  # the case that it is known from
-        self._axes: Any = ""  # the first ones that are known, and of which case
+        self._first: Any = ""  # the case that it is known from
+        self._axes: tuple[str, Any] = "", ""  # the first ones that are known, and the case that they are known from
         # For every channel of the label:
         self._usable = np.zeros(1 if classes is None else len(classes), dtype=np.int64)
         self._largest = np.zeros_like(self._usable)
@@ -155,7 +155,8 @@ class CaseStatistics:
         if case.labels is not None:
             self._labels.add(case.labels, case.name)
         self.doubts += [Problem(self._dataset, case.name, *doubt, "warning") for doubt in case.doubts]
-        self._axes = self._axes or (case.axes and (case.axes, case.name))
+        if case.axes and not self._axes[0]:
+            self._axes = case.axes, case.name
         if case.axes and case.axes != self._axes[0]:
             text = f"expected the axes {self._axes[0]}, as in case '{self._axes[1]}', found {case.axes}"
             remedy = "bring all to one orientation, as by MONAI's Orientationd"
@@ -172,10 +173,16 @@ class CaseStatistics:
         return True
 
     def rename(self, names: Mapping[Any, str]) -> None:
-        """Call cases by other names."""
-        self.problems, self.doubts = (
-            [replace(one, case=names[one.case]) for one in found] for found in (self.problems, self.doubts)
-        )
+        """Call cases by other names, also where a problem compares one with the first."""
+        firsts = [(f"'{case}'", f"'{names[case]}'") for case in (self._first, self._axes[1]) if case in names]
+
+        def renamed(one: Problem) -> Problem:
+            text = one.problem
+            for old, new in firsts:
+                text = text.replace(old, new)
+            return replace(one, case=names[one.case], problem=text)
+
+        self.problems, self.doubts = ([renamed(one) for one in found] for found in (self.problems, self.doubts))
         self.with_sample = {names[case]: None for case in self.with_sample}
         self.without_sample = {names[case]: why for case, why in self.without_sample.items()}
 

@@ -61,7 +61,7 @@ def collect(
     volume). "case_id" and "patient_id" are used where an item has them (None, NaN and "" count as not given); a case is
     otherwise called by its image file (by its path, where file names repeat) or, where no file is certain, its index,
     and is a patient of its own. Arrays are read as they are; affines of other axes than the first case's, or of a mask
-    that lies beside its image, give a DoubtfulCasesWarning.
+    that lies elsewhere than its image, give a DoubtfulCasesWarning.
 
     Args:
         dataset: the items; all samples must have one grid.

@@ -100,7 +100,7 @@ class ReadCase:
             meta = getattr(part["image"], "meta", None) or part.get("image_meta_dict") or {}
             case_id = _name_of(part, meta.get("filename_or_obj"), name)
             if image.shape[1:] != pairs[0][0].shape[1:]:
-                raise grid_error(image.shape[1:], pairs[0][0].shape[1:], ids[0])
+                raise grid_error(image.shape[1:], pairs[0][0].shape[1:], shown_names(ids[:1])[ids[0]])
             ids += [case_id] * len(image)
             patients += [_given(part.get("patient_id")).strip() or case_id] * len(image)
         if not ids:

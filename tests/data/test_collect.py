@@ -11,7 +11,7 @@ from monai.data import Dataset, MetaTensor
 from monai.transforms import Compose, Lambda
 
 from medsegdist.data.collect import collect
-from medsegdist.data.problems import SkippedCasesWarning
+from medsegdist.data.problems import DoubtfulCasesWarning, SkippedCasesWarning
 from medsegdist.data.samples import CaseSummary, spread_over_patients
 from medsegdist.errors import DataError
 
@@ -278,3 +278,27 @@ def test_skipped_cases_are_known():
         samples = collected([item(0), {"image": 1}], on_bad_case="skip")
     (skipped,) = samples.case_summary.skipped
     assert skipped.startswith("case '1': expected a dict")
+
+
+def from_a_folder(patient, grid, direction=1.0):
+    """An item that says which file it is from, whose volume runs along or against the first axis."""
+    label = torch.zeros((1, *grid))
+    label[(0, *[1] * len(grid))] = 1
+    image, affine = (
+        torch.arange(label.numel()).reshape(label.shape).float(),
+        torch.diag(torch.tensor([direction, 1, 1, 1])),
+    )
+    file = f"/records/{patient}/ct.nii.gz"
+    return {"image": MetaTensor(image, affine=affine, meta={"filename_or_obj": file}), "label": label}
+
+
+def test_a_case_that_another_is_compared_with_is_called_as_everywhere_and_not_by_its_file():
+    other_grid = [from_a_folder("a", (4, 4)), from_a_folder("b", (5, 4)), from_a_folder("c", (4, 4))]
+    with pytest.raises(DataError, match=r"expected the grid \(4, 4\), as in case 'a/ct', found") as error:
+        collect(other_grid, name="d")
+    assert "/records" not in str(error.value)
+    with pytest.raises(DataError, match=r"expected the grid \(4, 4\), as in case 'ct', found") as error:
+        collect([other_grid[:2]], name="d")
+    assert "/records" not in str(error.value)
+    with pytest.warns(DoubtfulCasesWarning, match="expected the axes RAS, as in case 'a/ct', found LAS"):
+        collect([from_a_folder("a", (4, 4, 4)), from_a_folder("b", (4, 4, 4), -1.0)], name="d")

@@ -215,7 +215,12 @@ def not_a_pair(folder: Path) -> None:
 
 REPORTS = [
     Report("", "one body in RAS and in LPS", "warned of", two_orientations),
-    Report("", "MetaTensors of a mask beside its image", "warned of, no pipeline of MONAI", mask_beside_its_image),
+    Report(
+        "",
+        "MetaTensors of a mask that lies elsewhere than its image",
+        "warned of, no pipeline of MONAI",
+        mask_beside_its_image,
+    ),
     Report("", "items that are no image with its mask", "refused", not_a_pair),
     Report("", "Subset, ConcatDataset and lists of s0/ct.nii.gz, s1/ct.nii.gz", "cases by path", splits_of_torch),
     Report("", "a dataset whose entries are not in the order of its items", "own names", entries_in_another_order),

@@ -1,4 +1,4 @@
-"""Dice of cases and samples, beside MONAI's own."""
+"""Dice of cases and samples, compared with MONAI's own."""
 
 import pytest
 import torch
